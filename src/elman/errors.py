@@ -1,0 +1,13 @@
+"""The one kind of error that a person can cause.
+
+Every message is one line that says what was needed, what came, and what to do. The command line turns
+it into ``error: …`` and exit code 2; the library never prints and never exits.
+"""
+
+
+class ElmanError(Exception):
+    """Something the caller can put right; ``str(error)`` is the one line that says how."""
+
+
+class NonFiniteLossError(ElmanError):
+    """Training met a loss that is not finite; the last good checkpoint is untouched."""
