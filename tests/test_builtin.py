@@ -15,8 +15,9 @@ from threading import Thread
 import pytest
 
 from elman.errors import ElmanError
+from elman.places import cache_folder
 from elman.text import builtin
-from elman.text.builtin import BUILTIN, _cache_folder, _fetch, builtin_bytes
+from elman.text.builtin import BUILTIN, _fetch, builtin_bytes
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -144,8 +145,8 @@ def test_shakespeare_is_fetched_into_the_cache(
 
 def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ELMAN_CACHE", raising=False)
-    assert _cache_folder().is_absolute()
-    assert "elman" in _cache_folder().parts
+    assert cache_folder().is_absolute()
+    assert "elman" in cache_folder().parts
 
 
 def test_python_docs_are_the_topics_in_order() -> None:

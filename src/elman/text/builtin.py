@@ -13,11 +13,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from elman.errors import ElmanError
+from elman.places import cache_folder
 
 _SHAKESPEARE_URL = (
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -48,13 +48,7 @@ def _python_docs() -> bytes:
 
 
 def _shakespeare() -> bytes:
-    return _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, _cache_folder() / "shakespeare.txt")
-
-
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("ELMAN_CACHE") or user_cache_dir("elman"))
+    return _fetch(_SHAKESPEARE_URL, _SHAKESPEARE_SHA256, cache_folder() / "shakespeare.txt")
 
 
 def _fetch(url: str, sha256: str, path: Path) -> bytes:

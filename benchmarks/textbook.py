@@ -1,0 +1,181 @@
+"""The reference experiment in NumPy, as a course report writes it: the yardstick, not a contender.
+
+A loop over t on column vectors, a dense one-hot matrix of the whole text, the derivative of tanh as
+a full diagonal matrix, and new arrays at every update: neither tuned nor slowed down.  The peers
+take their text, first weights, stopwatch and command line from here, so all run one experiment:
+
+    python textbook.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1
+
+Dimensions: K alphabet, m hidden units, T characters in one update, N characters of text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+Arrays = dict[str, Array]
+
+ETA, CLIP, EPSILON = 0.1, 5.0, 1e-8
+SEED, DEVIATION = 400, 0.1
+
+
+def text(K: int, n: int) -> NDArray[np.int64]:
+    """Draw `n` character numbers below `K`, independent, with p_k proportional to 1 / (k + 1)."""
+    weights = 1 / np.arange(1, K + 1)
+    return np.random.RandomState(0).choice(K, size=n, p=weights / weights.sum())
+
+
+def initial(m: int, K: int, dtype: str) -> Arrays:
+    """Return U (m, K), W (m, m), V (K, m), drawn in that order, and zero b (m, 1) and c (K, 1)."""
+    draw = np.random.RandomState(SEED).randn
+    U, W, V = (draw(*shape) * DEVIATION for shape in ((m, K), (m, m), (K, m)))
+    arrays = {"U": U, "W": W, "V": V, "b": np.zeros((m, 1)), "c": np.zeros((K, 1))}
+    return {name: array.astype(dtype) for name, array in arrays.items()}
+
+
+def softmax(o: Array) -> Array:
+    """Return the probabilities of the logits `o` (K, 1)."""
+    e = np.exp(o - o.max())
+    p: Array = e / e.sum()
+    return p
+
+
+def gradients(theta: Arrays, X: Array, Y: Array, h0: Array) -> tuple[float, Arrays, Array]:
+    """Return the loss, its gradients and the last state; X and Y are (K, T), the states (m, 1)."""
+    U, W, V, b, c = theta["U"], theta["W"], theta["V"], theta["b"], theta["c"]
+    T = X.shape[1]
+    h, p, loss = [h0], [], 0.0
+    for t in range(T):
+        a = W @ h[t] + U @ X[:, t : t + 1] + b
+        h.append(np.tanh(a))
+        p.append(softmax(V @ h[t + 1] + c))
+        loss -= np.log((Y[:, t : t + 1].T @ p[t]).item())
+
+    G, H = np.hstack(p) - Y, np.hstack(h)
+    dA = np.zeros((len(h0), T + 1), h0.dtype)
+    for t in reversed(range(T)):
+        dh = V.T @ G[:, t] + W.T @ dA[:, t + 1]
+        dA[:, t] = np.diag(1 - H[:, t + 1] ** 2) @ dh
+    dA = dA[:, :T]
+    d = {"U": dA @ X.T, "W": dA @ H[:, :T].T, "V": G @ H[:, 1:].T}
+    d |= {"b": dA.sum(axis=1, keepdims=True), "c": G.sum(axis=1, keepdims=True)}
+    return loss, d, h[T]
+
+
+def adagrad(theta: Arrays, M: Arrays, d: Arrays) -> tuple[Arrays, Arrays]:
+    """Return the weights and the sums of squares after one step; the sums take the raw gradient."""
+    M = {name: M[name] + d[name] ** 2 for name in d}
+    step = {name: np.clip(d[name], -CLIP, CLIP) / np.sqrt(M[name] + EPSILON) for name in d}
+    return {name: theta[name] - ETA * step[name] for name in d}, M
+
+
+def time_update(
+    m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float64"
+) -> dict[str, Any]:
+    """Time one update of the textbook way, whose dtype is float64 unless another is asked for.
+
+    Parameters
+    ----------
+    m, T, K : int
+        Hidden units, characters in one update, size of the alphabet.
+    updates, repeats : int
+        Updates in one block, and blocks that are timed after the one that warms up.
+    dtype : str
+        "float32" or "float64".
+
+    Returns
+    -------
+    dict
+        What `stopwatch` returns, and the versions.
+    """
+    chars = text(K, (repeats + 1) * updates * T + 1)
+    X = np.zeros((K, len(chars)), dtype)
+    X[chars, np.arange(len(chars))] = 1
+    theta, h = initial(m, K, dtype), np.zeros((m, 1), dtype)
+    M = {name: np.zeros_like(array) for name, array in theta.items()}
+
+    def train(first: int) -> list[float]:
+        nonlocal theta, M, h
+        losses = []
+        for e in range(first * T, (first + updates) * T, T):
+            loss, d, h = gradients(theta, X[:, e : e + T], X[:, e + 1 : e + T + 1], h)
+            theta, M = adagrad(theta, M, d)
+            losses.append(loss)
+        return losses
+
+    return stopwatch(train, updates, repeats) | {"versions": versions(numpy=np.__version__)}
+
+
+def stopwatch(
+    train: Callable[[int], Sequence[float]], updates: int, repeats: int
+) -> dict[str, Any]:
+    """Time `train`, which makes `updates` updates, from the one it is given on, and returns losses.
+
+    Returns
+    -------
+    dict
+        "seconds_per_update", one for each block but the first; "first_call_seconds", of the whole
+        first block, compilation included; "losses", the first three in nats; "threads".
+    """
+    seconds: list[float] = []
+    losses: list[float] = []
+    for first in range(0, (repeats + 1) * updates, updates):
+        start = time.perf_counter()
+        block = train(first)
+        seconds.append(time.perf_counter() - start)
+        losses.extend(map(float, block[:3]))
+    return {
+        "seconds_per_update": [s / updates for s in seconds[1:]],
+        "first_call_seconds": seconds[0],
+        "losses": losses[:3],
+        "threads": threads_allowed(),
+    }
+
+
+def versions(**libraries: str) -> dict[str, str]:
+    """Return the versions of Python and of the `libraries`."""
+    return {"python": platform.python_version(), **libraries}
+
+
+def threads_allowed() -> int:
+    """Return how many threads this process may run: its cores, or OMP_NUM_THREADS if fewer."""
+    cores = len(os.sched_getaffinity(0))
+    return min(cores, int(os.environ.get("OMP_NUM_THREADS", cores)))
+
+
+def arguments() -> dict[str, Any]:
+    """Read the command line, put `--threads` into force, and return the rest for `time_update`.
+
+    BLAS, OpenMP and XLA read their settings as they are loaded, so the process pins itself to that
+    many cores and starts anew with the settings in its environment.
+    """
+    parser = argparse.ArgumentParser(description="Time one update and print the result as JSON.")
+    sizes = {"m": 100, "T": 25, "K": 76, "updates": 2000, "repeats": 5, "threads": 1}
+    for name, default in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dtype", choices=["float32", "float64"], default=argparse.SUPPRESS)
+    options = vars(parser.parse_args())
+    threads = options.pop("threads")
+    cores = sorted(os.sched_getaffinity(0))
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    settings["XLA_FLAGS"] = one if threads == 1 else ""
+    if len(cores) > threads or not settings.items() <= os.environ.items():
+        os.sched_setaffinity(0, cores[:threads])
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | settings)
+    return options
+
+
+if __name__ == "__main__":
+    print(json.dumps(time_update(**arguments())))

@@ -1,0 +1,95 @@
+"""The compiled kernels behind the door that every engine fits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba import draw as draw_kernels
+from elman.engine.numba import rnn
+from elman.engine.numba.packing import pack_squares, pack_weights, scratch, unpack, zeros
+from elman.engine.protocol import Indices
+from elman.engine.state import State
+from elman.network.adagrad import EPSILON, AdaGrad
+from elman.network.draw import Draw
+from elman.network.model import LossAndGradients
+from elman.network.parameters import Array, Parameters
+from elman.text import Windows
+
+_LOSS_WINDOW = 128
+"""Characters whose logits exist at once while a text is scored."""
+
+
+class NumbaEngine:
+    """Compiled with Numba; float32 or float64, as the parameters are.
+
+    Parameters are copied into padded rows when a call begins and back when it ends, which many updates in one
+    call make cheap.
+    """
+
+    name = "numba"
+
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: AdaGrad
+    ) -> NDArray[np.float64]:
+        """See `elman.engine.Engine.advance`."""
+        T, (m, K) = windows.seq_length, state.parameters["U"].shape
+        width = state.h.dtype.type
+        weights, squares = pack_weights(state.parameters), pack_squares(state.M)
+        room = scratch(weights, state.h, T)
+        numbers = rnn.Rule(width(rule.learning_rate), width(rule.clip), width(EPSILON))
+        losses = np.empty(updates)
+        state.position = rnn.advance(
+            weights, squares, room, numbers, windows.indices, state.position, T, m, K, losses
+        )
+        unpack(weights, state.parameters)
+        unpack(squares, state.M)
+        state.h = room.h[:m].copy()
+        state.update += updates
+        state.epoch = state.update // windows.per_epoch
+        return losses
+
+    def loss(
+        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
+    ) -> tuple[float, Array]:
+        """See `elman.engine.Engine.loss`."""
+        m, K = parameters["U"].shape
+        T = min(_LOSS_WINDOW, len(x))
+        weights = pack_weights(parameters)
+        room = scratch(weights, h0, T)
+        loss = rnn.loss(weights, room, x, y, T, m, K)
+        return loss, room.h[:m].copy()
+
+    def loss_and_gradients(
+        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
+    ) -> LossAndGradients:
+        """See `elman.engine.Engine.loss_and_gradients`."""
+        T, (m, K) = len(x), parameters["U"].shape
+        weights = pack_weights(parameters)
+        room = scratch(weights, h0, T)
+        dW, dV = (zeros(len(array), h0.dtype) for array in (weights.W, weights.V))
+        loss = rnn.gradients(weights, room, dW, dV, x, y, m, K)
+        gradients = {name: np.empty_like(array) for name, array in parameters.items()}
+        unpack(rnn.Squares(room.dU, dW, dV, room.db, room.dc), gradients)
+        m_row = len(weights.b)
+        return LossAndGradients(
+            loss, gradients, room.da[:m].copy(), room.h[T * m_row : T * m_row + m].copy()
+        )
+
+    def generate(
+        self,
+        parameters: Parameters,
+        h: Array,
+        x: int,
+        uniforms: NDArray[np.float64],
+        draw: Draw,
+    ) -> tuple[NDArray[np.intp], Array]:
+        """See `elman.engine.Engine.generate`."""
+        m, K = parameters["U"].shape
+        weights = pack_weights(parameters)
+        room = scratch(weights, h, 1)
+        characters = np.empty(len(uniforms), np.intp)
+        draw_kernels.generate(
+            weights, room, x, uniforms, m, K, draw.temperature, draw.top_k or K, draw.top_p, characters
+        )  # fmt: skip
+        return characters, room.h[:m].copy()

@@ -1,0 +1,85 @@
+"""The door that every engine fits."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.state import State
+from elman.errors import ElmanError
+from elman.network.adagrad import AdaGrad
+from elman.network.draw import Draw
+from elman.network.model import LossAndGradients
+from elman.network.parameters import Array, Parameters
+from elman.text import Windows
+
+Indices = NDArray[np.unsignedinteger[Any]]
+
+ENGINES = ("numba", "numpy")
+
+
+class Engine(Protocol):
+    """Carries out the mathematics of `elman.network`; keeps nothing between calls.
+
+    K  size of the alphabet, m  hidden units, T  characters in one window
+    """
+
+    name: str
+
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: AdaGrad
+    ) -> NDArray[np.float64]:
+        """Do many updates and return the loss of each.
+
+        `state` is changed in place: parameters, sums, hidden state, position, update and epoch. An epoch begins
+        at the start of the text with a hidden state of zero. Any division into calls gives the same bits.
+        """
+        ...
+
+    def loss(
+        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
+    ) -> tuple[float, Array]:
+        """Return the loss of x, y (T,) in nats, summed, and the last state (m,)."""
+        ...
+
+    def loss_and_gradients(
+        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
+    ) -> LossAndGradients:
+        """Return what one window gives, as `elman.network.loss_and_gradients` does."""
+        ...
+
+    def generate(
+        self,
+        parameters: Parameters,
+        h: Array,
+        x: int,
+        uniforms: NDArray[np.float64],
+        draw: Draw,
+    ) -> tuple[NDArray[np.intp], Array]:
+        """Read x in state h (m,), draw the character that follows, read that, and so on.
+
+        Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last of
+        them is read.
+        """
+        ...
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine called `name`, one of `ENGINES`; its imports happen here.
+
+    Raises
+    ------
+    ElmanError
+        If there is no such engine.
+    """
+    if name == "numba":
+        from elman.engine.numba import NumbaEngine
+
+        return NumbaEngine()
+    if name == "numpy":
+        from elman.engine.reference import NumpyEngine
+
+        return NumpyEngine()
+    raise ElmanError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")

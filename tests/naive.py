@@ -1,0 +1,148 @@
+"""The reference experiment once more: obvious, slow, and written from its specification alone.
+
+It imports nothing from elman, so that agreement between the two means something. Characters are dense
+one-hot columns, the derivative of tanh is a diagonal matrix, and every sum over t is a loop. Float64.
+
+K  size of the alphabet         T  characters in one window
+m  hidden units                 t  1 … T; h[0] is the state carried in
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Indices = NDArray[np.unsignedinteger]
+
+
+class Window(NamedTuple):
+    """What one window gives: its loss, dL/d of every parameter, dL/dh_0, and its last state (m,)."""
+
+    loss: float
+    gradients: dict[str, Array]
+    dh0: Array
+    h: Array
+
+
+class Trajectory(NamedTuple):
+    """What a run of updates gives: the loss of each, and what they left behind."""
+
+    losses: list[float]
+    parameters: dict[str, Array]
+    M: dict[str, Array]
+    h: Array
+
+
+def one_hot(index: int, K: int) -> Array:
+    column = np.zeros(K)
+    column[index] = 1
+    return column
+
+
+def softmax(o: Array) -> Array:
+    e = np.array([math.exp(logit - max(o)) for logit in o])
+    return e / sum(e)
+
+
+def forward(
+    parameters: dict[str, Array], h0: Array, x: Indices
+) -> tuple[list[Array], list[Array]]:
+    """Return h_0 … h_T and p_1 … p_T, the latter from place 1 on."""
+    U, W, V, b, c = (parameters[name] for name in "UWVbc")
+    h, p = [h0], [np.zeros(0)]
+    for t in range(1, len(x) + 1):
+        a = W @ h[t - 1] + U @ one_hot(x[t - 1], len(c)) + b
+        h.append(np.tanh(a))
+        p.append(softmax(V @ h[t] + c))
+    return h, p
+
+
+def loss(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> float:
+    """Return L of inputs x (T,) and targets y (T,), from the state h0 (m,)."""
+    _, p = forward(parameters, h0, x)
+    return -sum(math.log(p[t][y[t - 1]]) for t in range(1, len(x) + 1))
+
+
+def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> Window:
+    """Return the loss of one window, all its gradients and its last state."""
+    K, m = parameters["V"].shape
+    W, V = parameters["W"], parameters["V"]
+    h, p = forward(parameters, h0, x)
+    d = {name: np.zeros(array.shape) for name, array in parameters.items()}
+    da_next = np.zeros(m)
+    for t in range(len(x), 0, -1):
+        g = p[t] - one_hot(y[t - 1], K)
+        dh = V.T @ g + W.T @ da_next
+        da = np.diag(1 - h[t] ** 2) @ dh
+        d["V"] += np.outer(g, h[t])
+        d["c"] += g
+        d["W"] += np.outer(da, h[t - 1])
+        d["U"] += np.outer(da, one_hot(x[t - 1], K))
+        d["b"] += da
+        da_next = da
+    return Window(loss(parameters, h0, x, y), d, W.T @ da_next, h[-1])
+
+
+def initial_parameters(K: int, m: int, std: float, seed: int) -> dict[str, Array]:
+    generator = np.random.RandomState(seed)
+    U = generator.randn(m, K) * std
+    W = generator.randn(m, m) * std
+    V = generator.randn(K, m) * std
+    return {"U": U, "W": W, "V": V, "b": np.zeros(m), "c": np.zeros(K)}
+
+
+def epochs(indices: Indices, T: int) -> Iterator[tuple[int, Indices, Indices]]:
+    """Give the number of a window in its epoch, its inputs and its targets, epoch after epoch."""
+    while True:
+        for n in range((len(indices) - 1) // T):
+            yield n, indices[n * T : n * T + T], indices[n * T + 1 : n * T + T + 1]
+
+
+def trajectory(
+    indices: Indices,
+    K: int,
+    m: int,
+    T: int,
+    eta: float,
+    clip: float,
+    std: float,
+    seed: int,
+    updates: int,
+    h0: Array | None = None,
+) -> Trajectory:
+    """Train from the start of the text; h0 (m,) is the first window's state, zero if not given."""
+    parameters = initial_parameters(K, m, std, seed)
+    M = {name: np.zeros(array.shape) for name, array in parameters.items()}
+    h = np.zeros(m) if h0 is None else h0
+    losses: list[float] = []
+    for n, x, y in epochs(indices, T):
+        if n == 0 and losses:
+            h = np.zeros(m)
+        if len(losses) == updates:
+            break
+        L, gradients, _, h = window(parameters, h, x, y)
+        losses.append(L)
+        for name, gradient in gradients.items():
+            M[name] = M[name] + gradient**2
+            clipped = np.minimum(np.maximum(gradient, -clip), clip)
+            parameters[name] = parameters[name] - eta * clipped / np.sqrt(M[name] + 1e-8)
+    return Trajectory(losses, parameters, M, h)
+
+
+def central_differences(function: Callable[[], float], array: Array, step: float) -> Array:
+    """Return d function / d array, moving one component of `array` at a time and putting it back."""
+    derivative = np.zeros(array.shape)
+    for index in np.ndindex(array.shape):
+        value = array[index]
+        array[index] = value + step
+        above = function()
+        array[index] = value - step
+        below = function()
+        array[index] = value
+        derivative[index] = (above - below) / (2 * step)
+    return derivative
