@@ -1,7 +1,8 @@
 """The reference experiment once more: obvious, slow, and written from its specification alone.
 
-It imports nothing from elman, so that agreement between the two means something. Characters are dense
-one-hot columns, the derivative of tanh is a diagonal matrix, and every sum over t is a loop. Float64.
+It imports nothing from elman, so that agreement between the two means something. Characters are
+dense one-hot columns, the derivative of tanh is a diagonal matrix, and every sum over t is a loop.
+All of it is float64.
 
 K  size of the alphabet         T  characters in one window
 m  hidden units                 t  1 … T; h[0] is the state carried in
@@ -21,7 +22,7 @@ Indices = NDArray[np.unsignedinteger]
 
 
 class Window(NamedTuple):
-    """What one window gives: its loss, dL/d of every parameter, dL/dh_0, and its last state (m,)."""
+    """What one window gives: L, dL/d of every parameter, dL/dh_0 and the last state (m,)."""
 
     loss: float
     gradients: dict[str, Array]
@@ -39,22 +40,21 @@ class Trajectory(NamedTuple):
 
 
 def one_hot(index: int, K: int) -> Array:
-    column = np.zeros(K)
+    column: Array = np.zeros(K)
     column[index] = 1
     return column
 
 
 def softmax(o: Array) -> Array:
-    e = np.array([math.exp(logit - max(o)) for logit in o])
-    return e / sum(e)
+    e = [math.exp(logit - max(o)) for logit in o]
+    return np.array([share / sum(e) for share in e])
 
 
-def forward(
-    parameters: dict[str, Array], h0: Array, x: Indices
-) -> tuple[list[Array], list[Array]]:
+def forward(parameters: dict[str, Array], h0: Array, x: Indices) -> tuple[list[Array], list[Array]]:
     """Return h_0 … h_T and p_1 … p_T, the latter from place 1 on."""
     U, W, V, b, c = (parameters[name] for name in "UWVbc")
-    h, p = [h0], [np.zeros(0)]
+    h: list[Array] = [h0]
+    p: list[Array] = [np.zeros(0)]
     for t in range(1, len(x) + 1):
         a = W @ h[t - 1] + U @ one_hot(x[t - 1], len(c)) + b
         h.append(np.tanh(a))
@@ -73,7 +73,7 @@ def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> W
     K, m = parameters["V"].shape
     W, V = parameters["W"], parameters["V"]
     h, p = forward(parameters, h0, x)
-    d = {name: np.zeros(array.shape) for name, array in parameters.items()}
+    d: dict[str, Array] = {name: np.zeros(array.shape) for name, array in parameters.items()}
     da_next = np.zeros(m)
     for t in range(len(x), 0, -1):
         g = p[t] - one_hot(y[t - 1], K)
@@ -117,7 +117,7 @@ def trajectory(
 ) -> Trajectory:
     """Train from the start of the text; h0 (m,) is the first window's state, zero if not given."""
     parameters = initial_parameters(K, m, std, seed)
-    M = {name: np.zeros(array.shape) for name, array in parameters.items()}
+    M: dict[str, Array] = {name: np.zeros(array.shape) for name, array in parameters.items()}
     h = np.zeros(m) if h0 is None else h0
     losses: list[float] = []
     for n, x, y in epochs(indices, T):
@@ -135,7 +135,7 @@ def trajectory(
 
 
 def central_differences(function: Callable[[], float], array: Array, step: float) -> Array:
-    """Return d function / d array, moving one component of `array` at a time and putting it back."""
+    """Return d function / d array; moves one component at a time, and puts it back."""
     derivative = np.zeros(array.shape)
     for index in np.ndindex(array.shape):
         value = array[index]

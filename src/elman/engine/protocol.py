@@ -33,8 +33,9 @@ class Engine(Protocol):
     ) -> NDArray[np.float64]:
         """Do many updates and return the loss of each.
 
-        `state` is changed in place: parameters, sums, hidden state, position, update and epoch. An epoch begins
-        at the start of the text with a hidden state of zero. Any division into calls gives the same bits.
+        `state` is changed in place: parameters, sums, hidden state, position, update and epoch. The first window
+        of an epoch begins at the start of the text with a hidden state of zero; until then the state stays
+        what the last window left. Any division into calls gives the same bits.
         """
         ...
 

@@ -26,6 +26,8 @@ class NumpyEngine:
         """See `elman.engine.Engine.advance`."""
         losses = np.empty(updates)
         for n in range(updates):
+            if state.update % windows.per_epoch == 0:
+                state.position, state.h = 0, np.zeros_like(state.h)
             x, y = windows.at(state.position)
             losses[n], gradients, _, state.h = model.loss_and_gradients(
                 state.parameters, state.h, x, y
@@ -33,10 +35,7 @@ class NumpyEngine:
             rule.update(state.parameters, state.M, gradients)
             state.update += 1
             state.position += windows.seq_length
-            if state.update % windows.per_epoch == 0:
-                state.epoch += 1
-                state.position = 0
-                state.h = np.zeros_like(state.h)
+            state.epoch = state.update // windows.per_epoch
         return losses
 
     def loss(

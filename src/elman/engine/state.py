@@ -23,14 +23,14 @@ class State:
     M : Parameters
         AdaGrad's sums of squared gradients; same names and shapes.
     h : ndarray, shape (m,)
-        The state that the next window begins with.
+        The state that the last window left; the next one begins with it, unless it begins an epoch.
     initial_generator : RandomState
         As the draw of the weights left it.
     sample_generator : Generator
         What the samples written during training are drawn with; apart from the other, so that writing them
         does not change the run.
     position : int
-        Where in the text the next window begins.
+        Where in the text the last window ended; the next one begins there, unless it begins an epoch.
     update, epoch : int
         Updates done, epochs completed.
     smooth_loss, minimum_smooth_loss : float

@@ -10,6 +10,7 @@ import numpy as np
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.network import Draw, Parameters
+from elman.network.parameters import Array
 from elman.text import Alphabet
 from elman.use.sample import until, written
 from elman.use.score import Score, score
@@ -25,12 +26,16 @@ class Model:
         K characters.
     parameters : Parameters
         U (m, K), W (m, m), V (K, m), b (m,), c (K,).
+    h : ndarray, shape (m,)
+        The state that reading begins with: the one training ended in. A state of zero is one that the network has
+        met once an epoch; saturated units may keep it among states it never learned from.
     engine : Engine
         What computes with them.
     """
 
     alphabet: Alphabet
     parameters: Parameters
+    h: Array
     engine: Engine
 
     def stream(
@@ -72,7 +77,7 @@ class Model:
         _check(length, temperature, top_k, top_p, random_state)
         prime = prime or ("\n" if "\n" in self.alphabet.characters else self.alphabet.characters[0])
         read = self.alphabet.encode(prime)
-        h = np.zeros_like(self.parameters["b"])
+        h = self.h
         if len(read) > 1:
             _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
         draw = Draw(temperature, top_k, top_p)
@@ -107,14 +112,14 @@ class Model:
         )
 
     def score(self, text: str) -> Score:
-        """Return the surprise of a text, its state carried from zero.
+        """Return the surprise of a text, read as if it went on where training ended.
 
         Raises
         ------
         ElmanError
             If the text has fewer than two characters, or one that the model does not know.
         """
-        return score(self.engine, self.parameters, self.alphabet.encode(text))
+        return score(self.engine, self.parameters, self.h, self.alphabet.encode(text))
 
 
 def _check(

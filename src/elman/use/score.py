@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters
+from elman.network.parameters import Array
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,15 @@ class Score:
         return math.exp(self.nats_per_char)
 
 
-def score(engine: Engine, parameters: Parameters, indices: Indices) -> Score:
-    """Score a text whole, its state carried from a state of zero.
+def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
+    """Score a text whole, its state carried through.
 
     Parameters
     ----------
     engine : Engine
     parameters : Parameters
+    h0 : ndarray, shape (m,)
+        The state to begin with.
     indices : ndarray of unsigned int, shape (N,)
 
     Raises
@@ -62,6 +63,5 @@ def score(engine: Engine, parameters: Parameters, indices: Indices) -> Score:
         raise ElmanError(
             f"a text of {len(indices)} characters holds nothing to predict: give one of at least two"
         )
-    h0 = np.zeros_like(parameters["b"])
     nats, _ = engine.loss(parameters, h0, indices[:-1], indices[1:])
     return Score(len(indices) - 1, nats)

@@ -200,6 +200,9 @@ def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):  
     """As many updates as `losses` is long; return the position of the window to come."""
     m_row = len(weights.b)
     for n in range(len(losses)):
+        if position + T >= len(text):
+            position = 0
+            scratch.h[:m_row] = 0
         x = text[position : position + T]
         y = text[position + 1 : position + T + 1]
         forward(weights, scratch, x, m)
@@ -208,9 +211,6 @@ def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):  
         update(weights, squares, scratch, rule, x, m, K)
         scratch.h[:m_row] = scratch.h[T * m_row : (T + 1) * m_row]
         position += T
-        if position + T >= len(text):
-            position = 0
-            scratch.h[:m_row] = 0
     return position
 
 

@@ -1,0 +1,376 @@
+"""The training loop.
+
+An engine advances many updates in one call; this loop only decides where to stop next: at a row of metrics, a text
+sample, the end of an epoch whose validation is due, a tick of the progress display, or a limit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from elman import __version__
+from elman.engine import Engine, State, get_engine
+from elman.errors import ElmanError, NonFiniteLossError
+from elman.experiment.config import LIMITS, Config, flag, make_config
+from elman.experiment.figure import save_figure, smooth_loss_figure
+from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
+from elman.experiment.run import Run
+from elman.network import AdaGrad, Draw
+from elman.text import Corpus, Windows, read_corpus
+from elman.use.score import score
+
+TICK_SECONDS = 0.1
+CHECKPOINT_SECONDS = 30.0
+
+
+class Watcher(Protocol):
+    """Who looks on while a run trains. Every method may do nothing."""
+
+    def preparing(self) -> None:
+        """Kernels are about to be compiled, or loaded if they have been before."""
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Some updates were done, of `updates` in all."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Text was written."""
+
+    def stop_asked(self) -> bool:
+        """Whether to save and stop."""
+
+
+class Nobody:
+    """The watcher that does not look."""
+
+    def preparing(self) -> None:
+        """Do nothing."""
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Do nothing."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Do nothing."""
+
+    def stop_asked(self) -> bool:
+        """Never."""
+        return False
+
+
+def train(
+    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    *,
+    out: str | os.PathLike[str] | None = None,
+    preset: str = "paper",
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    **options: Any,
+) -> Run:
+    """Train a network on a text.
+
+    Parameters
+    ----------
+    corpus : str, path or Corpus
+        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a text read already.
+    out : path, optional
+        The run directory to write. Without one nothing is written and the run lives in memory.
+    preset : str
+        Where settings come from that are not given; ``paper`` is the reference experiment.
+    resume : bool
+        Go on with the run in `out`. Its settings are taken from there; other limits may be given.
+    watcher : Watcher, optional
+        Told about progress.
+    **options
+        The fields of `elman.Config`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ElmanError
+        If an option, the text or the directory does not fit; the message says what to do.
+    NonFiniteLossError
+        If a loss is not finite. The last good checkpoint is kept.
+    """
+    directory = None if out is None else RunDirectory(Path(out))
+    if resume:
+        if directory is None:
+            raise ElmanError("--resume needs the run to go on with: name its directory by --out")
+        run, corpus = _resumed(directory, corpus, preset, options)
+    else:
+        run, corpus = _begun(directory, corpus, make_config(preset, options))
+    _Trainer(run, corpus, watcher or Nobody()).train()
+    return run
+
+
+def _begun(
+    directory: RunDirectory | None, source: str | os.PathLike[str] | Corpus, config: Config
+) -> tuple[Run, Corpus]:
+    corpus = _read(source, config)
+    state = State.initial(
+        len(corpus.alphabet), config.hidden_size, config.init_std, config.random_state, config.dtype
+    )
+    run = Run(config, corpus.alphabet, corpus.name, corpus.sha256, state, directory)
+    split(corpus, config)  # refuses a text that is too short before anything is written
+    if directory is not None:
+        directory.create(describe(run, corpus), run.checkpoint)
+    return run, corpus
+
+
+def _resumed(
+    directory: RunDirectory, source: str | os.PathLike[str] | Corpus, preset: str, options: dict[str, Any]
+) -> tuple[Run, Corpus]:
+    saved = directory.load()
+    make_config(preset, options)  # refuses what is unknown or out of range
+    differing = [
+        f"{flag(name)} is {getattr(saved.config, name)} there and {value} here"
+        for name, value in options.items()
+        if name not in LIMITS and value != getattr(saved.config, name)
+    ]
+    if differing:
+        raise ElmanError(f"a run goes on with its own settings, and {'; '.join(differing)}: leave these out")
+    config = replace(saved.config, **options)
+    corpus = _read(source, config)
+    if corpus.sha256 != saved.corpus_sha256:
+        raise ElmanError(
+            f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, and "
+            f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
+        )
+    run = Run(config, saved.alphabet, corpus.name, corpus.sha256, saved.state, directory)
+    run.metrics, run.samples = directory.rewind(_regular(run, corpus))
+    directory.describe(describe(run, corpus))
+    return run, corpus
+
+
+def _regular(run: Run, corpus: Corpus) -> Callable[[int], bool]:
+    """Which updates have rows in a run that was never stopped, up to the checkpoint."""
+    per_epoch = split(corpus, run.config)[0].per_epoch
+    config, last = run.config, run.state.update
+
+    def regular(update: int) -> bool:
+        due = update % config.metrics_every == 0 or (config.sample_every and update % config.sample_every == 0)
+        return update <= last and bool(due or (config.validation and update % per_epoch == 0))
+
+    return regular
+
+
+def _read(source: str | os.PathLike[str] | Corpus, config: Config) -> Corpus:
+    return source if isinstance(source, Corpus) else read_corpus(source, encoding=config.encoding)
+
+
+def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
+    """Return the windows to train on, and those of the share at the end that is kept aside.
+
+    Raises
+    ------
+    ElmanError
+        If a part is shorter than T + 1 characters.
+    """
+    kept = round(len(corpus.indices) * config.validation)
+    border = len(corpus.indices) - kept
+    windows = Windows(corpus.indices[:border], config.seq_length)
+    return windows, Windows(corpus.indices[border:], config.seq_length) if kept else None
+
+
+def describe(run: Run, corpus: Corpus) -> dict[str, Any]:
+    """Return what ``run.json`` says: settings, alphabet, text, versions, machine."""
+    return {
+        "config": run.config.as_dict(),
+        "alphabet": run.alphabet.characters,
+        "corpus": {
+            "name": corpus.name,
+            "chars": len(corpus.indices),
+            "alphabet_size": len(corpus.alphabet),
+            "sha256": corpus.sha256,
+        },
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Elman, Python and what the numbers depend on."""
+    from importlib.metadata import version
+
+    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
+    return {"elman": __version__, "python": platform.python_version()} | libraries
+
+
+def machine() -> dict[str, Any]:
+    """Return what the machine calls itself."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+class _Trainer:
+    """One call of `train`: the loop and what it keeps between two stops."""
+
+    def __init__(self, run: Run, corpus: Corpus, watcher: Watcher) -> None:
+        self.run, self.corpus, self.watcher = run, corpus, watcher
+        self.config, self.state = run.config, run.state
+        self.windows, self.kept_aside = split(corpus, run.config)
+        self.engine = get_engine(run.config.engine)
+        self.rule = AdaGrad(run.config.learning_rate, run.config.clip)
+        in_all = run.config.epochs * self.windows.per_epoch
+        self.end = min(in_all, run.config.max_updates or in_all)
+        self.new_metrics: list[Metrics] = []
+        self.new_samples: list[Sample] = []
+        self.saved_at = time.monotonic()
+        self.tick = 16  # updates in one call, until their speed is known
+        self.last_loss = math.nan
+
+    def train(self) -> None:
+        """Advance to the end or a limit, then leave everything saved."""
+        self.watcher.preparing()
+        prepare(self.engine, self.state, self.windows, self.rule)
+        if self.state.update == 0:
+            self.sample()
+        while not self.finished():
+            self.advance()
+            if self.watcher.stop_asked():
+                self.run.interrupted = True
+                break
+        if not self.run.interrupted:
+            self.final_row()
+        self.save()
+        if self.run.directory is not None and self.run.metrics:
+            save_figure(smooth_loss_figure([(self.run.corpus_name, self.run.metrics)]), self.run.directory.figure)
+
+    def finished(self) -> bool:
+        """Whether a limit is reached."""
+        seconds = self.config.max_seconds
+        return self.state.update >= self.end or (seconds is not None and self.state.seconds >= seconds)
+
+    def advance(self) -> None:
+        """Do the updates up to the next stop, and what is due there."""
+        state, updates = self.state, self.updates_to_next_stop()
+        began = time.perf_counter()
+        losses = self.engine.advance(state, self.windows, updates, self.rule)
+        took = time.perf_counter() - began
+        state.seconds += took
+        self.tick = max(1, min(round(updates * TICK_SECONDS / took), 4 * self.tick))
+        self.check(losses)
+        smooth(state, losses)
+        self.last_loss = float(losses[-1])
+        self.record()
+        self.watcher.progressed(self.run, self.end)
+        if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            self.save()
+
+    def updates_to_next_stop(self) -> int:
+        """The least number of updates after which something is due."""
+        done = self.state.update
+        stops = [self.tick, self.end - done]
+        for every in (self.config.metrics_every, self.config.sample_every, self.validation_every()):
+            if every:
+                stops.append(every - done % every)
+        return min(stops)
+
+    def validation_every(self) -> int:
+        """Updates between two scores of the text kept aside; 0 where there is none."""
+        return self.windows.per_epoch if self.kept_aside is not None else 0
+
+    def record(self) -> None:
+        """Keep the row, the score and the text that are due after this update."""
+        done, every = self.state.update, self.validation_every()
+        validated = bool(every) and done % every == 0
+        if validated or done % self.config.metrics_every == 0:
+            self.add_row(validated)
+        if self.config.sample_every and done % self.config.sample_every == 0:
+            self.sample()
+
+    def add_row(self, validated: bool) -> None:
+        """Add a row of metrics for the update just done."""
+        state, rows = self.state, self.run.metrics
+        since = (rows[-1].update, rows[-1].seconds) if rows else (0, 0.0)
+        chars = (state.update - since[0]) * self.config.seq_length
+        row = Metrics(
+            state.update,
+            state.epoch,
+            state.smooth_loss,
+            self.last_loss,
+            self.validate() if validated else None,
+            state.seconds,
+            chars / (state.seconds - since[1]) if state.seconds > since[1] else 0.0,
+        )
+        rows.append(row)
+        self.new_metrics.append(row)
+
+    def final_row(self) -> None:
+        """End the curve at the last update, with the score that belongs to it."""
+        rows = self.run.metrics
+        wanted = self.kept_aside is not None and (not rows or rows[-1].validation_loss is None)
+        if not math.isnan(self.last_loss) and (not rows or rows[-1].update < self.state.update):
+            self.add_row(wanted)
+
+    def validate(self) -> float:
+        """Score the text kept aside, whole."""
+        assert self.kept_aside is not None
+        return score(self.engine, self.state.parameters, self.state.h, self.kept_aside.indices).nats_per_char
+
+    def sample(self) -> None:
+        """Write text from the state and the first character of the window at hand."""
+        text = self.run.write(self.corpus, self.config.sample_length, self.state.sample_generator)
+        sample = Sample(self.state.update, finite_or_none(self.state.smooth_loss), text)
+        self.run.samples.append(sample)
+        self.new_samples.append(sample)
+        self.watcher.sampled(sample)
+
+    def save(self) -> None:
+        """Bring the directory up to date: rows first, then the checkpoint that covers them."""
+        if self.run.directory is not None:
+            self.run.directory.append(self.new_metrics, self.new_samples)
+            self.run.directory.save(self.run.checkpoint)
+        self.new_metrics, self.new_samples = [], []
+        self.saved_at = time.monotonic()
+
+    def check(self, losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+        """Stop at a loss that is not finite; the directory stays at the last checkpoint."""
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            update = self.state.update - len(losses) + int(bad[0]) + 1
+            kept = "" if self.run.directory is None else "; the last good checkpoint is kept"
+            raise NonFiniteLossError(
+                f"the loss of update {update} is not finite{kept}: lower --learning-rate (it is "
+                f"{self.config.learning_rate}), --clip ({self.config.clip}) or --init-std ({self.config.init_std})"
+            )
+
+
+def smooth(state: State, losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    """Carry S <- 0.999 S + 0.001 L through the losses of the last updates, S_0 being the first of all."""
+    S, least, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
+    for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
+        S = L if update == 1 else 0.999 * S + 0.001 * L
+        if not S >= least:  # also where there is no least yet, which is not a number
+            least, at = S, update
+    state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, least, at
+
+
+def prepare(engine: Engine, state: State, windows: Windows, rule: AdaGrad) -> None:
+    """Have everything compiled that training calls, by calling it on a copy."""
+    trial = copy.deepcopy(state)
+    engine.advance(trial, windows, 1, rule)
+    engine.generate(trial.parameters, trial.h, 0, np.zeros(1), Draw())
