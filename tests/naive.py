@@ -121,10 +121,10 @@ def trajectory(
     h = np.zeros(m) if h0 is None else h0
     losses: list[float] = []
     for n, x, y in epochs(indices, T):
-        if n == 0 and losses:
-            h = np.zeros(m)
         if len(losses) == updates:
             break
+        if n == 0 and losses:
+            h = np.zeros(m)
         L, gradients, _, h = window(parameters, h, x, y)
         losses.append(L)
         for name, gradient in gradients.items():

@@ -48,9 +48,7 @@ def test_unusual_texts_survive(text: str) -> None:
 
 def test_a_text_longer_than_one_chunk_is_encoded_whole() -> None:
     text = "abcdefg" * 20_000
-    np.testing.assert_array_equal(
-        Alphabet.from_text(text).encode(text), np.tile(np.arange(7), 20_000)
-    )
+    np.testing.assert_array_equal(Alphabet.from_text(text).encode(text), np.tile(np.arange(7), 20_000))
 
 
 @pytest.mark.parametrize(
@@ -95,10 +93,7 @@ def test_a_text_is_encoded_in_another_texts_alphabet() -> None:
     ],
 )
 def test_the_first_character_outside_the_alphabet_is_named(stranger: str, named: str) -> None:
-    expected = (
-        f"{named} is not among the model's 2 characters:"
-        " leave it out, or train on a text that contains it"
-    )
+    expected = f"{named} is not among the model's 2 characters: leave it out, or train on a text that contains it"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Alphabet("ab").encode(f"ab{stranger}!?{stranger}")
 

@@ -76,8 +76,7 @@ def file(tmp_path: Path) -> Path:
 
 def refusal(url: str, reason: str, file: Path) -> str:
     return "^" + re.escape(
-        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs,"
-        f" or put the file at {file}"
+        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs, or put the file at {file}"
     )
 
 
@@ -129,9 +128,7 @@ def test_no_connection_is_refused_and_nothing_kept(file: Path) -> None:
     assert list(file.parent.iterdir()) == []
 
 
-def test_shakespeare_is_fetched_into_the_cache(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fetch(url: str, sha256: str, path: Path) -> bytes:
         assert url.startswith("https://")
         assert len(bytes.fromhex(sha256)) == 32
@@ -161,7 +158,5 @@ def test_the_names() -> None:
 
 
 def test_importing_the_room_imports_no_downloader() -> None:
-    code = (
-        "import sys, elman.text; assert not {'pooch', 'requests', 'platformdirs'} & {*sys.modules}"
-    )
+    code = "import sys, elman.text; assert not {'pooch', 'requests', 'platformdirs'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -51,9 +51,7 @@ def test_a_lone_surrogate_in_memory() -> None:
     assert Corpus.from_text("a\ud800").text == "a\ud800"
 
 
-@pytest.mark.parametrize(
-    "text", ["a\r\nb\rc\nd", "a\0b", "naïve 🐈", "a\ufeffb", "\u4e00\u4e01" * 9]
-)
+@pytest.mark.parametrize("text", ["a\r\nb\rc\nd", "a\0b", "naïve 🐈", "a\ufeffb", "\u4e00\u4e01" * 9])
 def test_a_text_is_kept_exactly(folder: Path, text: str) -> None:
     Path("text").write_bytes(text.encode())
     assert read_corpus("text").text == text
@@ -141,8 +139,7 @@ def test_a_misspelt_builtin_is_named() -> None:
 @pytest.mark.parametrize("path", ["1984", "no-such-folder/1984"])
 def test_a_missing_file_like_no_other(path: str) -> None:
     expected = (
-        f"there is no file '{path}': give a file, - for standard input,"
-        " or a built-in name (python-docs, shakespeare)"
+        f"there is no file '{path}': give a file, - for standard input, or a built-in name (python-docs, shakespeare)"
     )
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus(path)
@@ -212,8 +209,7 @@ def test_utf16_is_recognised() -> None:
 def test_an_unknown_encoding(encoding: str) -> None:
     Path("novel.txt").write_bytes(b"ab")
     expected = (
-        f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252"
-        " or another of its names"
+        f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252 or another of its names"
     )
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("novel.txt", encoding=encoding)

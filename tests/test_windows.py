@@ -29,9 +29,7 @@ def test_windows_in_an_epoch(length: int, windows: int) -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 20), st.integers(0, 100))
-def test_an_epoch_predicts_every_character_but_the_first_and_the_rest(
-    seq_length: int, extra: int
-) -> None:
+def test_an_epoch_predicts_every_character_but_the_first_and_the_rest(seq_length: int, extra: int) -> None:
     text = text_of(seq_length + 1 + extra)
     windows = Windows(text, seq_length)
     positions = range(0, windows.per_epoch * seq_length, seq_length)

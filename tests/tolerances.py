@@ -71,3 +71,6 @@ states it is 0.006 with a standard deviation of 0.011: the first logits spread b
 TRUNCATION_ORDER = 0.1
 """Relative distance of the ratio of two truncation errors from the squared ratio of their steps;
 what is left is the next term of the series, and rounding."""
+
+SAME_ORDER = 4.0
+"""Factor between an error that a document states and the one measured: rounding differs by machine."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elman.engine import Engine, State, get_engine
-from elman.network import AdaGrad, Draw
+from elman.network import AdaGrad, Draw, Parameters
 from elman.network.parameters import Array
 from elman.text import Windows
 
@@ -58,7 +58,7 @@ def compare_gradients(engine: Engine, state: State, windows: Windows) -> dict[st
     The reference computes in float64 from the very numbers that the engine is given.
     """
     x, y = windows.at(state.position)
-    wide = {name: array.astype(np.float64) for name, array in state.parameters.items()}
+    wide: Parameters = {name: array.astype(np.float64) for name, array in state.parameters.items()}
     reference = get_engine("numpy").loss_and_gradients(wide, state.h.astype(np.float64), x, y)
     found = engine.loss_and_gradients(state.parameters, state.h, x, y)
     pairs = {name: (found.gradients[name], reference.gradients[name]) for name in wide}
@@ -94,8 +94,7 @@ def check_engine(
     states = [_state(K, m, dtype) for _ in range(2)]
     errors = compare_gradients(engine, states[0], windows)
     losses = [
-        e.advance(state, windows, updates, rule)
-        for e, state in zip((engine, get_engine("numpy")), states, strict=True)
+        e.advance(state, windows, updates, rule) for e, state in zip((engine, get_engine("numpy")), states, strict=True)
     ]
     ours, reference = (state.parameters for state in states)
     uniforms = np.random.default_rng(1).random(50)
@@ -109,7 +108,7 @@ def check_engine(
         gradients=errors,
         trajectory=float(np.max(np.abs(losses[0] - losses[1]) / np.abs(losses[1]))),
         parameters=max(relative_error(ours[name], reference[name]) for name in reference),
-        same_text=bool(np.array_equal(*texts)),
+        same_text=bool(np.array_equal(texts[0], texts[1])),
     )
 
 

@@ -28,9 +28,7 @@ class Engine(Protocol):
 
     name: str
 
-    def advance(
-        self, state: State, windows: Windows, updates: int, rule: AdaGrad
-    ) -> NDArray[np.float64]:
+    def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> NDArray[np.float64]:
         """Do many updates and return the loss of each.
 
         `state` is changed in place: parameters, sums, hidden state, position, update and epoch. The first window
@@ -39,15 +37,11 @@ class Engine(Protocol):
         """
         ...
 
-    def loss(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> tuple[float, Array]:
+    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
         """Return the loss of x, y (T,) in nats, summed, and the last state (m,)."""
         ...
 
-    def loss_and_gradients(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """Return what one window gives, as `elman.network.loss_and_gradients` does."""
         ...
 

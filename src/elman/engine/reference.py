@@ -20,33 +20,25 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def advance(
-        self, state: State, windows: Windows, updates: int, rule: AdaGrad
-    ) -> NDArray[np.float64]:
+    def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         losses = np.empty(updates)
         for n in range(updates):
-            if state.update % windows.per_epoch == 0:
+            if state.position + windows.seq_length >= len(windows.indices):
                 state.position, state.h = 0, np.zeros_like(state.h)
             x, y = windows.at(state.position)
-            losses[n], gradients, _, state.h = model.loss_and_gradients(
-                state.parameters, state.h, x, y
-            )
+            losses[n], gradients, _, state.h = model.loss_and_gradients(state.parameters, state.h, x, y)
             rule.update(state.parameters, state.M, gradients)
             state.update += 1
             state.position += windows.seq_length
             state.epoch = state.update // windows.per_epoch
         return losses
 
-    def loss(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> tuple[float, Array]:
+    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
         """See `elman.engine.Engine.loss`."""
         return model.loss(parameters, h0, x, y)
 
-    def loss_and_gradients(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
         return model.loss_and_gradients(parameters, h0, x, y)
 

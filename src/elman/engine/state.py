@@ -55,9 +55,7 @@ class State:
     seconds: float = 0.0
 
     @classmethod
-    def initial(
-        cls, K: int, m: int, std: float, random_state: int, dtype: np.typing.DTypeLike
-    ) -> State:
+    def initial(cls, K: int, m: int, std: float, random_state: int, dtype: np.typing.DTypeLike) -> State:
         """Return the state before the first update of a network with K characters and m units."""
         initial_generator = np.random.RandomState(random_state)
         parameters = initial_parameters(K, m, std, initial_generator, dtype)

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +65,10 @@ def replace_file(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            Path(name).chmod(0o666 & ~_umask())
+            Path(name).replace(path)
         except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
+            Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise ElmanError(
@@ -166,14 +164,15 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     initial, sample = np.random.RandomState(), np.random.Generator(np.random.PCG64())
     initial.set_state(description["initial_generator"])
     sample.bit_generator.state = description["sample_generator"]
+    numbers: dict[str, Any] = {name: int(description["counters"][name]) for name in _COUNTERS}
+    numbers |= {name: _figure(description["figures"][name]) for name in _FIGURES}
     state = State(
         parameters={name: tensors[name] for name in NAMES},
         M={name: tensors[f"M.{name}"] for name in NAMES},
         h=tensors["h"],
         initial_generator=initial,
         sample_generator=sample,
-        **{name: int(description["counters"][name]) for name in _COUNTERS},
-        **{name: _figure(description["figures"][name]) for name in _FIGURES},
+        **numbers,
     )
     return Checkpoint(config, alphabet, description["corpus_sha256"], state)
 

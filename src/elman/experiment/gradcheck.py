@@ -13,6 +13,7 @@ import numpy as np
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
+from elman.experiment.config import make_config
 from elman.network import Parameters, initial_parameters
 from elman.network.parameters import Array
 from elman.testing import relative_error
@@ -68,6 +69,8 @@ def gradcheck(
     hidden_size: int | None = None,
     seq_length: int | None = None,
     points: int | None = None,
+    cell: str = "rnn",
+    layers: int = 1,
     engine: str = "numba",
     random_state: int = 400,
     encoding: str = "utf-8",
@@ -83,6 +86,8 @@ def gradcheck(
     hidden_size, seq_length, points : int, optional
         m, T and the number of characters of one experiment; where none is given, the reference's three.
         The characters are cut into floor(points / T) windows, whose losses are added.
+    cell, layers
+        Of the network, as in `elman.Config`.
     engine : str
         Whose gradients.
     random_state : int
@@ -97,6 +102,7 @@ def gradcheck(
     ElmanError
         If a number is below 1, `points` below T, or the text too short.
     """
+    make_config(options={"cell": cell, "layers": layers, "engine": engine, "random_state": random_state})
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
     experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)

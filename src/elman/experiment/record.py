@@ -83,7 +83,7 @@ class RunDirectory:
             If the directory holds a run already, or cannot be written.
         """
         if self.holds_run():
-            raise ElmanError(f"{str(self.path)!r} already holds a run: go on with it by --resume, or choose another --out")
+            raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
         self._try(lambda: self.path.mkdir(parents=True, exist_ok=True))
         replace_file(self.path / _METRICS, (",".join(_HEADER) + "\n").encode())
         replace_file(self.path / _SAMPLES, b"")

@@ -14,7 +14,7 @@ from elman.experiment.checkpoint import Checkpoint, load_checkpoint
 from elman.experiment.config import Config
 from elman.experiment.record import CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
 from elman.network import Draw
-from elman.text import Alphabet, Corpus
+from elman.text import Corpus
 from elman.use import Model
 from elman.use.sample import written
 
@@ -29,8 +29,7 @@ class Run:
     Parameters
     ----------
     config : Config
-    alphabet : Alphabet
-    corpus_name, corpus_sha256 : str
+    corpus : Corpus
         The text it is trained on.
     state : State
         Everything that training carries on.
@@ -38,35 +37,30 @@ class Run:
         Where it is kept.
     metrics : list of Metrics
     samples : list of Sample
+    validation_loss : float or None
+        Of the text kept aside, when training ended; mean nats a character.
     interrupted : bool
         Whether it was stopped before its end.
     """
 
     config: Config
-    alphabet: Alphabet
-    corpus_name: str
-    corpus_sha256: str
+    corpus: Corpus
     state: State
     directory: RunDirectory | None = None
     metrics: list[Metrics] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    validation_loss: float | None = None
     interrupted: bool = False
 
     @property
     def model(self) -> Model:
         """The network as it is now, ready for use."""
-        return Model(self.alphabet, self.state.parameters, self.state.h, get_engine(self.config.engine))
+        return Model(self.corpus.alphabet, self.state.parameters, self.state.h, get_engine(self.config.engine))
 
     @property
     def checkpoint(self) -> Checkpoint:
         """What a checkpoint keeps of it."""
-        return Checkpoint(self.config, self.alphabet, self.corpus_sha256, self.state)
-
-    @property
-    def validation_loss(self) -> float | None:
-        """The last score of the text kept aside, in nats a character."""
-        scores = (row.validation_loss for row in reversed(self.metrics))
-        return next((score for score in scores if score is not None), None)
+        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state)
 
     def results(self) -> dict[str, Any]:
         """Return what `elman train --json` prints."""
@@ -83,18 +77,16 @@ class Run:
             "validation_loss": self.validation_loss,
         }
 
-    def write(self, corpus: Corpus, length: int, generator: np.random.Generator) -> str:
-        """Return the text character at hand and what the network draws from there; `length` in all."""
-        first, model = int(corpus.indices[self.state.position]), self.model
-        pieces = written(
-            model.engine, model.parameters, model.alphabet, model.h, first, length - 1, Draw(), generator
-        )
-        return self.alphabet.decode([first]) + "".join(pieces)
+    def write(self, length: int, generator: np.random.Generator) -> str:
+        """Return the text's character at hand and what the network draws from there; `length` in all."""
+        first, model = int(self.corpus.indices[self.state.position]), self.model
+        pieces = written(model.engine, model.parameters, model.alphabet, model.h, first, length - 1, Draw(), generator)
+        return model.alphabet.decode([first]) + "".join(pieces)
 
-    def final_text(self, corpus: Corpus) -> str:
+    def final_text(self) -> str:
         """Return the text of the finished network, drawn so that asking for it does not change the run."""
         generator = np.random.default_rng([self.config.random_state, self.state.update])
-        return self.write(corpus, FINAL_LENGTH, generator)
+        return self.write(FINAL_LENGTH, generator)
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:

@@ -107,30 +107,26 @@ def train(
     if resume:
         if directory is None:
             raise ElmanError("--resume needs the run to go on with: name its directory by --out")
-        run, corpus = _resumed(directory, corpus, preset, options)
+        run = _resumed(directory, corpus, preset, options)
     else:
-        run, corpus = _begun(directory, corpus, make_config(preset, options))
-    _Trainer(run, corpus, watcher or Nobody()).train()
+        run = _begun(directory, corpus, make_config(preset, options))
+    _Trainer(run, watcher or Nobody()).train()
     return run
 
 
-def _begun(
-    directory: RunDirectory | None, source: str | os.PathLike[str] | Corpus, config: Config
-) -> tuple[Run, Corpus]:
+def _begun(directory: RunDirectory | None, source: str | os.PathLike[str] | Corpus, config: Config) -> Run:
     corpus = _read(source, config)
-    state = State.initial(
-        len(corpus.alphabet), config.hidden_size, config.init_std, config.random_state, config.dtype
-    )
-    run = Run(config, corpus.alphabet, corpus.name, corpus.sha256, state, directory)
+    state = State.initial(len(corpus.alphabet), config.hidden_size, config.init_std, config.random_state, config.dtype)
+    run = Run(config, corpus, state, directory)
     split(corpus, config)  # refuses a text that is too short before anything is written
     if directory is not None:
-        directory.create(describe(run, corpus), run.checkpoint)
-    return run, corpus
+        directory.create(describe(run), run.checkpoint)
+    return run
 
 
 def _resumed(
     directory: RunDirectory, source: str | os.PathLike[str] | Corpus, preset: str, options: dict[str, Any]
-) -> tuple[Run, Corpus]:
+) -> Run:
     saved = directory.load()
     make_config(preset, options)  # refuses what is unknown or out of range
     differing = [
@@ -147,15 +143,15 @@ def _resumed(
             f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, and "
             f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
         )
-    run = Run(config, saved.alphabet, corpus.name, corpus.sha256, saved.state, directory)
-    run.metrics, run.samples = directory.rewind(_regular(run, corpus))
-    directory.describe(describe(run, corpus))
-    return run, corpus
+    run = Run(config, corpus, saved.state, directory)
+    run.metrics, run.samples = directory.rewind(_regular(run))
+    directory.describe(describe(run))
+    return run
 
 
-def _regular(run: Run, corpus: Corpus) -> Callable[[int], bool]:
+def _regular(run: Run) -> Callable[[int], bool]:
     """Which updates have rows in a run that was never stopped, up to the checkpoint."""
-    per_epoch = split(corpus, run.config)[0].per_epoch
+    per_epoch = split(run.corpus, run.config)[0].per_epoch
     config, last = run.config, run.state.update
 
     def regular(update: int) -> bool:
@@ -183,11 +179,12 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
     return windows, Windows(corpus.indices[border:], config.seq_length) if kept else None
 
 
-def describe(run: Run, corpus: Corpus) -> dict[str, Any]:
+def describe(run: Run) -> dict[str, Any]:
     """Return what ``run.json`` says: settings, alphabet, text, versions, machine."""
+    corpus = run.corpus
     return {
         "config": run.config.as_dict(),
-        "alphabet": run.alphabet.characters,
+        "alphabet": corpus.alphabet.characters,
         "corpus": {
             "name": corpus.name,
             "chars": len(corpus.indices),
@@ -228,10 +225,10 @@ def _processor() -> str:
 class _Trainer:
     """One call of `train`: the loop and what it keeps between two stops."""
 
-    def __init__(self, run: Run, corpus: Corpus, watcher: Watcher) -> None:
-        self.run, self.corpus, self.watcher = run, corpus, watcher
+    def __init__(self, run: Run, watcher: Watcher) -> None:
+        self.run, self.watcher = run, watcher
         self.config, self.state = run.config, run.state
-        self.windows, self.kept_aside = split(corpus, run.config)
+        self.windows, self.kept_aside = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
         self.rule = AdaGrad(run.config.learning_rate, run.config.clip)
         in_all = run.config.epochs * self.windows.per_epoch
@@ -254,10 +251,10 @@ class _Trainer:
                 self.run.interrupted = True
                 break
         if not self.run.interrupted:
-            self.final_row()
+            self.end_curve()
         self.save()
         if self.run.directory is not None and self.run.metrics:
-            save_figure(smooth_loss_figure([(self.run.corpus_name, self.run.metrics)]), self.run.directory.figure)
+            save_figure(smooth_loss_figure([(self.run.corpus.name, self.run.metrics)]), self.run.directory.figure)
 
     def finished(self) -> bool:
         """Whether a limit is reached."""
@@ -319,12 +316,13 @@ class _Trainer:
         rows.append(row)
         self.new_metrics.append(row)
 
-    def final_row(self) -> None:
-        """End the curve at the last update, with the score that belongs to it."""
+    def end_curve(self) -> None:
+        """End the curve at the last update, and score what was kept aside with the finished network."""
         rows = self.run.metrics
-        wanted = self.kept_aside is not None and (not rows or rows[-1].validation_loss is None)
         if not math.isnan(self.last_loss) and (not rows or rows[-1].update < self.state.update):
-            self.add_row(wanted)
+            self.add_row(validated=False)
+        if self.kept_aside is not None:
+            self.run.validation_loss = self.validate()
 
     def validate(self) -> float:
         """Score the text kept aside, whole."""
@@ -333,7 +331,7 @@ class _Trainer:
 
     def sample(self) -> None:
         """Write text from the state and the first character of the window at hand."""
-        text = self.run.write(self.corpus, self.config.sample_length, self.state.sample_generator)
+        text = self.run.write(self.config.sample_length, self.state.sample_generator)
         sample = Sample(self.state.update, finite_or_none(self.state.smooth_loss), text)
         self.run.samples.append(sample)
         self.new_samples.append(sample)
@@ -364,7 +362,7 @@ def smooth(state: State, losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     S, least, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
     for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
         S = L if update == 1 else 0.999 * S + 0.001 * L
-        if not S >= least:  # also where there is no least yet, which is not a number
+        if math.isnan(least) or least > S:
             least, at = S, update
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, least, at
 

@@ -32,23 +32,19 @@ class Draw:
 
     def probabilities(self, o: Array) -> NDArray[np.float64]:
         """Return the distribution over K characters that logits o (K,) leave."""
-        o = o.astype(np.float64)
+        o = np.asarray(o, np.float64)
         if self.temperature == 0:
-            return (np.arange(len(o)) == o.argmax()).astype(np.float64)
-        p = softmax(o / self.temperature)
-        if self.top_k == 0 and self.top_p == 1:
-            return p
-        order = np.argsort(-p, kind="stable")
-        kept = len(p) if self.top_k == 0 else min(self.top_k, len(p))
-        before = np.cumsum(p[order]) - p[order]
-        kept = min(kept, max(1, int(np.count_nonzero(before < self.top_p))))
+            return np.asarray(np.arange(len(o)) == o.argmax(), np.float64)
+        with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -infinity
+            p = np.asarray(softmax((o - o.max()) / self.temperature), np.float64)
+        order = np.argsort(-o, kind="stable")
+        kept = self.top_k or len(p)
+        if self.top_p < 1:
+            kept = min(kept, int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1)
         p[order[kept:]] = 0
-        return p / p.sum()
+        return np.asarray(p / p.sum(), np.float64)
 
     def index(self, o: Array, uniform: float) -> int:
         """Return the character that `uniform`, in [0, 1), chooses: the first whose running sum exceeds it."""
-        p = self.probabilities(o)
-        running = np.cumsum(p)
-        chosen = np.searchsorted(running, uniform * running[-1], "right")
-        # The product may round up to the whole sum; the last character that may be drawn then holds it.
-        return int(min(chosen, np.flatnonzero(p)[-1]))
+        running = np.cumsum(self.probabilities(o))
+        return int(np.searchsorted(running, uniform * running[-1], "right"))

@@ -1,7 +1,7 @@
 """The output layer: logits, softmax, cross-entropy.
 
 K  size of the alphabet         T  characters in one window
-m  hidden units                 t  0 … T - 1
+m  hidden units                 t  1 … T in the equations; the loops count from 0
 
 ::
 
@@ -24,7 +24,8 @@ from elman.network.parameters import Array, Parameters
 def softmax(o: Array) -> Array:
     """Return e^o / sum e^o along the last axis; the maximum is subtracted first, so nothing overflows."""
     e = np.exp(o - o.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    p: Array = e / e.sum(axis=-1, keepdims=True)
+    return p
 
 
 def logits(parameters: Parameters, h: Array) -> Array:
@@ -42,9 +43,7 @@ def loss(o: Array, y: NDArray[np.unsignedinteger]) -> float:
     return float(np.sum(log_sum - o[np.arange(len(y)), y], dtype=np.float64))
 
 
-def backward(
-    parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedinteger]
-) -> tuple[Parameters, Array]:
+def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedinteger]) -> tuple[Parameters, Array]:
     """Return the gradients of V and c, and dL/dh_t|out.
 
     Parameters

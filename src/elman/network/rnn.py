@@ -1,7 +1,7 @@
 """The vanilla recurrent cell (Elman, 1990): forward, and backward through time.
 
 K  size of the alphabet         T  characters in one window
-m  hidden units                 t  0 … T - 1
+m  hidden units                 t  1 … T in the equations; the loops count from 0
 
 Forward, for every t::
 

@@ -19,9 +19,7 @@ from pathlib import Path
 from elman.errors import ElmanError
 from elman.places import cache_folder
 
-_SHAKESPEARE_URL = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-)
+_SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
@@ -73,8 +71,7 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
     else:
         return path.read_bytes()
     raise ElmanError(
-        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs,"
-        f" or put the file at {path}"
+        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs, or put the file at {path}"
     )
 
 

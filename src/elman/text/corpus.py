@@ -64,9 +64,7 @@ class Corpus:
         return cls._from_decoded(text, name, text.encode("utf-8", "surrogatepass"), "utf-8", None)
 
     @classmethod
-    def _from_decoded(
-        cls, text: str, name: str, data: bytes, encoding: str, alphabet: Alphabet | None
-    ) -> Corpus:
+    def _from_decoded(cls, text: str, name: str, data: bytes, encoding: str, alphabet: Alphabet | None) -> Corpus:
         if not text:
             raise ElmanError(f"{name!r} holds no text: give one of at least two characters")
         if alphabet is None:
@@ -80,9 +78,7 @@ class Corpus:
         return cls(name, alphabet, alphabet.encode(text), sha256, encoding)
 
 
-def read_corpus(
-    source: str | os.PathLike[str], *, encoding: str = "utf-8", alphabet: Alphabet | None = None
-) -> Corpus:
+def read_corpus(source: str | os.PathLike[str], *, encoding: str = "utf-8", alphabet: Alphabet | None = None) -> Corpus:
     """Read a text from a file, from standard input, or from a built-in corpus.
 
     Parameters
@@ -120,9 +116,7 @@ def _read_file(path: Path) -> bytes:
     except IsADirectoryError:
         raise ElmanError(f"{str(path)!r} is a directory: give one of the files in it") from None
     except OSError as error:
-        raise ElmanError(
-            f"cannot read {str(path)!r} ({error.strerror}): give a file that you may read"
-        ) from error
+        raise ElmanError(f"cannot read {str(path)!r} ({error.strerror}): give a file that you may read") from error
 
 
 def _instead_of(path: Path) -> str:
@@ -141,8 +135,7 @@ def _decode(data: bytes, encoding: str, name: str) -> str:
         return data.decode(encoding).removeprefix(_BYTE_ORDER_MARK)
     except LookupError:
         raise ElmanError(
-            f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252"
-            " or another of its names"
+            f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252 or another of its names"
         ) from None
     except UnicodeDecodeError as error:
         raise ElmanError(

@@ -82,9 +82,7 @@ class Model:
             _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
         draw = Draw(temperature, top_k, top_p)
         generator = np.random.default_rng(random_state)
-        pieces = written(
-            self.engine, self.parameters, self.alphabet, h, int(read[-1]), length, draw, generator
-        )
+        pieces = written(self.engine, self.parameters, self.alphabet, h, int(read[-1]), length, draw, generator)
         return until(stop, pieces) if stop else pieces
 
     def sample(
@@ -122,9 +120,7 @@ class Model:
         return score(self.engine, self.parameters, self.h, self.alphabet.encode(text))
 
 
-def _check(
-    length: int, temperature: float, top_k: int, top_p: float, random_state: int | None
-) -> None:
+def _check(length: int, temperature: float, top_k: int, top_p: float, random_state: int | None) -> None:
     ranges = (
         ("--length", length, length >= 0, "0 or more"),
         ("--temperature", temperature, 0 <= temperature < float("inf"), "a number of 0 or more"),

@@ -60,8 +60,6 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
         If N < 2.
     """
     if len(indices) < 2:
-        raise ElmanError(
-            f"a text of {len(indices)} characters holds nothing to predict: give one of at least two"
-        )
+        raise ElmanError(f"a text of {len(indices)} characters holds nothing to predict: give one of at least two")
     nats, _ = engine.loss(parameters, h0, indices[:-1], indices[1:])
     return Score(len(indices) - 1, nats)

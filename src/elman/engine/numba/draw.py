@@ -9,7 +9,7 @@ from elman.engine.numba.vector import exponentials
 
 
 @inlined
-def _restrict(row, total, top_k, top_p):  # type: ignore[no-untyped-def]
+def _restrict(row, total, top_k, top_p):
     """Set to zero all but the likeliest; return the sum that is left."""
     order = np.argsort(-row, kind="mergesort")
     kept = 0.0
@@ -23,7 +23,7 @@ def _restrict(row, total, top_k, top_p):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _index(row, target):  # type: ignore[no-untyped-def]
+def _index(row, target):
     """The first character whose running sum exceeds the target; else the last that may be drawn."""
     running, last = 0.0, 0
     for k in range(len(row)):
@@ -36,11 +36,11 @@ def _index(row, target):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def generate(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, characters):  # type: ignore[no-untyped-def]
+def generate(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, characters):
     """Fill `characters`, one drawn with each of `uniforms`; the last state is left in row 0."""
     h, g, m_row, K_row = scratch.h, scratch.g, len(weights.b), len(weights.c)
     row = g[:K]
-    scale = h.dtype.type(1 / temperature if temperature > 0 else 1)
+    scale = h.dtype.type(min(1 / temperature, 1e30) if temperature > 0 else 1)
     for n in range(len(uniforms)):
         recur(h, 0, 0, weights, x, m)
         h[:m_row] = h[m_row : 2 * m_row]

@@ -29,19 +29,15 @@ class NumbaEngine:
 
     name = "numba"
 
-    def advance(
-        self, state: State, windows: Windows, updates: int, rule: AdaGrad
-    ) -> NDArray[np.float64]:
+    def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
         weights, squares = pack_weights(state.parameters), pack_squares(state.M)
         room = scratch(weights, state.h, T)
-        numbers = rnn.Rule(width(rule.learning_rate), width(rule.clip), width(EPSILON))
+        numbers = rnn.Rule(*(width(number) for number in (rule.learning_rate, rule.clip, EPSILON)))
         losses = np.empty(updates)
-        state.position = rnn.advance(
-            weights, squares, room, numbers, windows.indices, state.position, T, m, K, losses
-        )
+        state.position = rnn.advance(weights, squares, room, numbers, windows.indices, state.position, T, m, K, losses)
         unpack(weights, state.parameters)
         unpack(squares, state.M)
         state.h = room.h[:m].copy()
@@ -49,9 +45,7 @@ class NumbaEngine:
         state.epoch = state.update // windows.per_epoch
         return losses
 
-    def loss(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> tuple[float, Array]:
+    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
         """See `elman.engine.Engine.loss`."""
         m, K = parameters["U"].shape
         T = min(_LOSS_WINDOW, len(x))
@@ -60,9 +54,7 @@ class NumbaEngine:
         loss = rnn.loss(weights, room, x, y, T, m, K)
         return loss, room.h[:m].copy()
 
-    def loss_and_gradients(
-        self, parameters: Parameters, h0: Array, x: Indices, y: Indices
-    ) -> LossAndGradients:
+    def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
         T, (m, K) = len(x), parameters["U"].shape
         weights = pack_weights(parameters)
@@ -72,9 +64,7 @@ class NumbaEngine:
         gradients = {name: np.empty_like(array) for name, array in parameters.items()}
         unpack(rnn.Squares(room.dU, dW, dV, room.db, room.dc), gradients)
         m_row = len(weights.b)
-        return LossAndGradients(
-            loss, gradients, room.da[:m].copy(), room.h[T * m_row : T * m_row + m].copy()
-        )
+        return LossAndGradients(loss, gradients, room.da[:m].copy(), room.h[T * m_row : T * m_row + m].copy())
 
     def generate(
         self,

@@ -33,7 +33,7 @@ def _make(dtype: Any, bits: Any, mantissa: int, bias: int, limit: float) -> tupl
     double = dtype is np.float64
 
     @in_order
-    def parts(x):  # type: ignore[no-untyped-def]
+    def parts(x):
         n = np.floor(x * inverse_ln2 + half)
         r = (x - n * high) - n * low
         if double:
@@ -45,13 +45,13 @@ def _make(dtype: Any, bits: Any, mantissa: int, bias: int, limit: float) -> tupl
         return power, r + (r * r) * (c2 + r * p)
 
     @in_order
-    def exp(x):  # type: ignore[no-untyped-def]
+    def exp(x):
         x = -largest if x < -largest else (largest if x > largest else x)
         power, p = parts(x)
         return power + power * p
 
     @in_order
-    def tanh(x):  # type: ignore[no-untyped-def]
+    def tanh(x):
         y = x + x
         y = -saturated if y < -saturated else (saturated if y > saturated else y)
         power, p = parts(y)
@@ -65,21 +65,21 @@ _exp32, _tanh32 = _make(np.float32, np.int32, 23, 127, 87.0)
 _exp64, _tanh64 = _make(np.float64, np.int64, 52, 1023, 708.0)
 
 
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e^x, one of the two widths, with x clamped to where 2^n is a normal number."""
     return math.exp(x)
 
 
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """Hyperbolic tangent, one of the two widths."""
     return math.tanh(x)
 
 
 @overload(exp, inline="always")
-def _overload_exp(x):  # type: ignore[no-untyped-def]
+def _overload_exp(x):
     return (lambda x: _exp32(x)) if x == types.float32 else (lambda x: _exp64(x))
 
 
 @overload(tanh, inline="always")
-def _overload_tanh(x):  # type: ignore[no-untyped-def]
+def _overload_tanh(x):
     return (lambda x: _tanh32(x)) if x == types.float32 else (lambda x: _tanh64(x))

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from numba import njit
+from numba.core import config
 
 from elman.places import cache_folder
+
+_config: Any = config  # its attributes are made while it runs, where no type checker sees them
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 """Rewrites LLVM may make: all that only moves the last bits of a rounding.
@@ -27,7 +30,7 @@ def _kernel_folder() -> Path | None:
     """
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    folder = Path(config.CACHE_DIR or cache_folder()) / f"kernels-{digest[:16]}"
+    folder = Path(_config.CACHE_DIR or cache_folder()) / f"kernels-{digest[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -45,11 +48,11 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         # Numba reads the folder when it decorates; other users of Numba keep theirs.
-        before, config.CACHE_DIR = config.CACHE_DIR, str(_FOLDER or "")
+        before, _config.CACHE_DIR = _config.CACHE_DIR, str(_FOLDER or "")
         try:
             return decorator(function)
         finally:
-            config.CACHE_DIR = before
+            _config.CACHE_DIR = before
 
     return decorate
 

@@ -57,9 +57,9 @@ class Scratch(NamedTuple):
 class Rule(NamedTuple):
     """The numbers of the update, in the engine's width."""
 
-    rate: float
-    clip: float
-    epsilon: float
+    rate: np.floating
+    clip: np.floating
+    epsilon: np.floating
 
 
 PANEL_ROWS = 16
@@ -67,7 +67,7 @@ PANEL_ROWS = 16
 
 
 @inlined
-def recur(h, h_start, direction, weights, code, m):  # type: ignore[no-untyped-def]
+def recur(h, h_start, direction, weights, code, m):
     """h_t = tanh(W h_{t-1} + U x_t + b), from the row at `h_start` to the one after it.
 
     `direction` alternates, so that the columns of W read last, which are still in the first cache, are
@@ -84,7 +84,7 @@ def recur(h, h_start, direction, weights, code, m):  # type: ignore[no-untyped-d
 
 
 @inlined
-def forward(weights, scratch, x, m):  # type: ignore[no-untyped-def]
+def forward(weights, scratch, x, m):
     """All hidden states and logits of a window."""
     h, T, m_row, K_row = scratch.h, len(x), len(weights.b), len(weights.c)
     for t in range(T):
@@ -96,7 +96,7 @@ def forward(weights, scratch, x, m):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def softmax_loss(g, y, K, K_row):  # type: ignore[no-untyped-def]
+def softmax_loss(g, y, K, K_row):
     """Turn logits into p - y, row by row; return L = -sum_t log p_t[y_t].
 
     The logarithm is taken of a product of the rows' sums, each in [1, K], which cannot overflow for
@@ -122,7 +122,7 @@ def softmax_loss(g, y, K, K_row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def backward(weights, scratch, x, m, K):  # type: ignore[no-untyped-def]
+def backward(weights, scratch, x, m, K):
     """dh_t = V' g_t + W' da_{t+1} and da_t = (1 - h_t^2) dh_t for every t, from the last to the first."""
     h, da, T, m_row, K_row = scratch.h, scratch.da, len(x), len(weights.b), len(weights.c)
     vectors = m_row * h.itemsize // LANE_BYTES
@@ -142,7 +142,7 @@ def backward(weights, scratch, x, m, K):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def bias_gradients(scratch, T, m_row, K_row):  # type: ignore[no-untyped-def]
+def bias_gradients(scratch, T, m_row, K_row):
     scratch.db[:] = 0
     scratch.dc[:] = 0
     for t in range(T):
@@ -151,7 +151,10 @@ def bias_gradients(scratch, T, m_row, K_row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def update_matrix(theta, theta_columns, column_row, M, outer, outer_start, outer_row, states, states_start, scratch, rule, rows, T, m_row):  # type: ignore[no-untyped-def]  # fmt: skip
+def update_matrix(
+    theta, theta_columns, column_row, M, outer, outer_start, outer_row, states, states_start,
+    scratch, rule, rows, T, m_row,
+):  # fmt: skip
     """AdaGrad for theta (rows, m_row) with the gradient sum_t outer_t states_t', a panel at a time."""
     panel = scratch.panel
     vectors = m_row * panel.itemsize // LANE_BYTES
@@ -169,7 +172,7 @@ def update_matrix(theta, theta_columns, column_row, M, outer, outer_start, outer
 
 
 @inlined
-def update(weights, squares, scratch, rule, x, m, K):  # type: ignore[no-untyped-def]
+def update(weights, squares, scratch, rule, x, m, K):
     """One AdaGrad step with the gradients of the window in `scratch`."""
     h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)
@@ -196,7 +199,7 @@ def update(weights, squares, scratch, rule, x, m, K):  # type: ignore[no-untyped
 
 
 @kernel
-def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):  # type: ignore[no-untyped-def]
+def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):
     """As many updates as `losses` is long; return the position of the window to come."""
     m_row = len(weights.b)
     for n in range(len(losses)):
@@ -215,7 +218,7 @@ def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):  
 
 
 @kernel
-def loss(weights, scratch, x, y, T, m, K):  # type: ignore[no-untyped-def]
+def loss(weights, scratch, x, y, T, m, K):
     """The loss of x and y, T characters at a time; the last state is left in row 0."""
     m_row, total = len(weights.b), 0.0
     for start in range(0, len(x), T):
@@ -228,7 +231,7 @@ def loss(weights, scratch, x, y, T, m, K):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def gradients(weights, scratch, dW, dV, x, y, m, K):  # type: ignore[no-untyped-def]
+def gradients(weights, scratch, dW, dV, x, y, m, K):
     """The loss of one window; dW (m_row, m_row) and dV (K_row, m_row) whole, the others in `scratch`."""
     h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)

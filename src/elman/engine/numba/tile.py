@@ -147,7 +147,7 @@ def _tile(
 
 
 @inlined
-def _even(n, most):  # type: ignore[no-untyped-def]
+def _even(n, most):
     """The size of the fewest parts of n that are no larger than `most`; the last may be smaller."""
     if n <= most:
         return n
@@ -159,7 +159,7 @@ def _even(n, most):  # type: ignore[no-untyped-def]
 def multiply(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step,
     rows, depth, vectors,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """C = D + A B, where D may be C.
 
     Parameters
@@ -201,10 +201,7 @@ def _transpose_tile(
         simd = _Vectors(builder, to.type.pointee)
         n = simd.lanes
         rows = [simd.load(simd.place(of, of_row, r)) for r in range(n)]
-        low, high = (
-            simd.constant_mask([h * n // 2 + k // 2 + (k % 2) * n for k in range(n)])
-            for h in range(2)
-        )
+        low, high = (simd.constant_mask([h * n // 2 + k // 2 + (k % 2) * n for k in range(n)]) for h in range(2))
         # Interleaving the first half of the rows with the second, log2(n) times, transposes.
         for _ in range(n.bit_length() - 1):
             halves = zip(rows[: n // 2], rows[n // 2 :], strict=True)
@@ -217,11 +214,9 @@ def _transpose_tile(
 
 
 @inlined
-def transpose(to, to_start, to_row, of, of_start, of_row, rows, columns):  # type: ignore[no-untyped-def]
+def transpose(to, to_start, to_row, of, of_start, of_row, rows, columns):
     """Write the transpose of `rows` x `columns` numbers, both multiples of the lanes of a vector."""
     lanes = LANE_BYTES // to.itemsize
     for r in range(0, rows, lanes):
         for q in range(0, columns, lanes):
-            _transpose_tile(
-                to, to_start + q * to_row + r, to_row, of, of_start + r * of_row + q, of_row
-            )
+            _transpose_tile(to, to_start + q * to_row + r, to_row, of, of_start + r * of_row + q, of_row)

@@ -10,20 +10,20 @@ from elman.engine.numba.options import inlined, largest_first
 
 
 @inlined
-def add_to(total, row):  # type: ignore[no-untyped-def]
+def add_to(total, row):
     for i in range(len(total)):
         total[i] += row[i]
 
 
 @inlined
-def add_and_squash(a, b):  # type: ignore[no-untyped-def]
+def add_and_squash(a, b):
     """a <- tanh(a + b)."""
     for i in range(len(a)):
         a[i] = tanh(a[i] + b[i])
 
 
 @inlined
-def through_tanh(dh, h):  # type: ignore[no-untyped-def]
+def through_tanh(dh, h):
     """da = (1 - h^2) dh, in place."""
     for i in range(len(dh)):
         dh[i] -= h[i] * h[i] * dh[i]
@@ -31,7 +31,7 @@ def through_tanh(dh, h):  # type: ignore[no-untyped-def]
 
 # Whatever a NaN makes of the maximum, the exponentials that follow carry it on into the loss.
 @largest_first
-def _largest(row):  # type: ignore[no-untyped-def]
+def _largest(row):
     largest = row[0]
     for k in range(len(row)):
         largest = row[k] if row[k] > largest else largest
@@ -39,7 +39,7 @@ def _largest(row):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def exponentials(row, scale):  # type: ignore[no-untyped-def]
+def exponentials(row, scale):
     """row <- e^((row - max) scale); return their sum and the maximum."""
     largest = _largest(row)
     total = largest - largest
@@ -50,7 +50,7 @@ def exponentials(row, scale):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def adagrad(theta, M, gradient, rate, clip, epsilon):  # type: ignore[no-untyped-def]
+def adagrad(theta, M, gradient, rate, clip, epsilon):
     """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon)."""
     for i in range(len(gradient)):
         g = gradient[i]

@@ -1,0 +1,146 @@
+"""What the commands show: progress while training, tables at the end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from elman.experiment.gradcheck import GradientCheck
+from elman.experiment.record import Sample
+from elman.experiment.run import Run
+
+_OUT = Console(soft_wrap=True, highlight=False)
+
+
+class TrainingDisplay:
+    """The watcher on the terminal: a progress line and the latest text below it, on standard error.
+
+    Ctrl-C asks the run to save and stop; a second one interrupts at once.
+    """
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f} updates"),
+            TextColumn("smooth loss {task.fields[smooth_loss]}"),
+            TextColumn("{task.fields[speed]} characters/s"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+        )
+        self.task: TaskID | None = None
+        self.text = Text()
+        self.live = Live(console=self.console, auto_refresh=False, transient=False)
+        self.stop = threading.Event()
+        self.before: Any = None
+
+    def __enter__(self) -> TrainingDisplay:
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live.is_started:
+            self.live.stop()
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        self.stop.set()
+        self.console.print("stopping: the run is being saved (Ctrl-C again to stop at once)")
+
+    def preparing(self) -> None:
+        """Say what the wait is for."""
+        self._show("preparing the kernels: the first time they are compiled, which takes some seconds …")
+
+    def checking(self, points: int, hidden_size: int, seq_length: int) -> None:
+        """Say which gradient check is under way."""
+        self._show(f"checking gradients: {points} characters, m = {hidden_size}, T = {seq_length} …")
+
+    def _show(self, line: str) -> None:
+        if self.console.is_terminal:
+            self.console.print(Text(line, style="dim"))
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Move the bar."""
+        if not self.console.is_terminal:
+            return
+        state = run.state
+        speed = state.update * run.config.seq_length / state.seconds if state.seconds else 0
+        if self.task is None or self.progress.tasks[self.task].total != updates:
+            for task in self.progress.task_ids:
+                self.progress.remove_task(task)
+            self.task = self.progress.add_task("training", total=updates, smooth_loss="", speed="")
+        self.progress.update(
+            self.task,
+            completed=state.update,
+            description=f"epoch {min(state.epoch + 1, run.config.epochs)}/{run.config.epochs}",
+            smooth_loss=f"{state.smooth_loss:.2f}",
+            speed=f"{speed:,.0f}",
+        )
+        if not self.live.is_started:
+            self.live.start()
+        self.live.update(Group(self.progress, Padding(self.text, (1, 2))), refresh=True)
+
+    def sampled(self, sample: Sample) -> None:
+        """Show the latest text."""
+        self.text = Text(sample.text, style="dim")
+
+    def stop_asked(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self.stop.is_set()
+
+
+def show_figures(figures: dict[str, Any]) -> None:
+    """Print names and numbers in two columns."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), _number(value))
+    _OUT.print(table)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "none"
+    return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def show_results(run: Run, out: Path) -> None:
+    """Print the outcome of a training, what the network writes now, and what to do next."""
+    show_figures(run.results())
+    if run.interrupted:
+        _OUT.print(f"\nstopped and saved; go on with: elman train … --out {out} --resume", markup=False)
+        return
+    _OUT.print(Padding(Text(run.final_text()), (1, 2)))
+    _OUT.print(f"more text: elman sample {out}", markup=False)
+
+
+def show_gradient_checks(checks: list[GradientCheck]) -> None:
+    """Print the errors of each experiment."""
+    names = list(checks[0].relative_error)
+    table = Table("characters", "m", "T", *names, "passed")
+    for check in checks:
+        errors = [f"{check.relative_error[name]:.2e}" for name in names]
+        numbers = (str(n) for n in (check.points, check.hidden_size, check.seq_length))
+        table.add_row(*numbers, *errors, "yes" if check.passed else "NO")
+    _OUT.print(table)
+
+
+def show_report(results: dict[str, Any], out: Path) -> None:
+    """Print where the report is."""
+    _OUT.print(f"the report: {out / 'report.html'} (also report.md, smooth_loss.png, results.json)", markup=False)
