@@ -118,9 +118,14 @@ def time_update(
 
 
 def stopwatch(
-    train: Callable[[int], Sequence[float]], updates: int, repeats: int
+    train: Callable[[int], Sequence[float]],
+    updates: int,
+    repeats: int,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Time `train`, which makes `updates` updates, from the one it is given on, and returns losses.
+
+    `between` is called before every block, off the clock.
 
     Returns
     -------
@@ -131,6 +136,7 @@ def stopwatch(
     seconds: list[float] = []
     losses: list[float] = []
     for first in range(0, (repeats + 1) * updates, updates):
+        between()
         start = time.perf_counter()
         block = train(first)
         seconds.append(time.perf_counter() - start)

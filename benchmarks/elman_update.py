@@ -1,0 +1,58 @@
+"""One update of the reference experiment by Elman's compiled engine, and the floor of the machine beside it.
+
+The floor is the time that 3 T m (m + K) multiply-adds take at the rate of a large product by the BLAS that NumPy
+brings, on one core, measured between the blocks: no arrangement of the same sums can be much faster.
+
+    python elman_update.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numba
+import numpy as np
+
+from elman.engine import State, get_engine
+from elman.network import AdaGrad
+from elman.text import Windows
+from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
+
+_SIDE = 1024
+
+
+def multiply_adds(m: int, T: int, K: int) -> int:
+    """Multiply-adds of one update: every product with W and with V, forwards, backwards and for the gradient."""
+    return 3 * T * m * (m + K)
+
+
+def product_rate(dtype: str) -> float:
+    """Return the multiply-adds a second of one large product."""
+    a, b, c = (np.full((_SIDE, _SIDE), 0.5, dtype) for _ in range(3))
+    start = time.perf_counter()
+    np.dot(a, b, out=c)
+    return _SIDE**3 / (time.perf_counter() - start)
+
+
+def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
+    """Time one update; see `textbook.time_update`. Adds "floor_seconds", one for each repeat."""
+    windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
+    state, engine = State.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
+    product_rate(dtype)  # the first one wakes the BLAS
+    floors: list[float] = []
+
+    def train(first: int) -> list[float]:
+        return engine.advance(state, windows, updates, AdaGrad(ETA, CLIP)).tolist()
+
+    def measure_floor() -> None:
+        floors.append(multiply_adds(m, T, K) / product_rate(dtype))
+
+    result = stopwatch(train, updates, repeats, between=measure_floor)
+    result |= {"floor_seconds": floors[1:], "versions": versions(numpy=np.__version__, numba=numba.__version__)}
+    return result
+
+
+if __name__ == "__main__":
+    print(json.dumps(time_update(**arguments())))

@@ -1,0 +1,129 @@
+"""Elman beside the textbook, PyTorch and JAX: the time of one update, and its ratio to the machine's floor.
+
+    python benchmarks/speed.py              the reference setting, every contender
+    python benchmarks/speed.py --curve      Elman and JAX over hidden sizes, window lengths and alphabets
+
+Every contender runs in a process of its own, in rounds that alternate, so that all meet the same machine; a ratio is
+that of medians over the rounds. PyTorch and JAX take part where they are installed (``pip install '.[peers]'``).
+Results are written to ``benchmarks/results/``; ``benchmarks/tables.py`` makes the README's table of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+REFERENCE = {"m": 100, "T": 25, "K": 76}
+CURVE = {"m": (32, 64, 100, 128, 200, 256, 512), "T": (10, 25, 50, 100), "K": (30, 80, 250, 5000)}
+
+Result = dict[str, Any]
+
+
+def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
+    """Return the command of every contender that is installed, by its name in the table."""
+    work = 3 * sizes["T"] * sizes["m"] * (sizes["m"] + sizes["K"])
+    fast, slow = max(20, 1_500_000_000 // work), max(10, 100_000_000 // work)
+
+    def command(script: str, updates: int, threads: int, *more: str) -> list[str]:
+        size = [part for name, value in sizes.items() for part in (f"--{name}", str(value))]
+        rest = ["--updates", str(updates), "--repeats", "5", "--threads", str(threads)]
+        return [sys.executable, str(HERE / script), *size, *rest, *more]
+
+    found = {"Elman float32": command("elman_update.py", fast, 1)}
+    found["Elman float64"] = command("elman_update.py", fast, 1, "--dtype", "float64")
+    found["textbook NumPy"] = command("textbook.py", slow, 1)
+    for threads in sorted({1, cores}):
+        if find_spec("jax"):
+            found[f"JAX, {threads} thread{'s'[: threads - 1]}"] = command("peer_jax.py", fast, threads)
+        if find_spec("torch"):
+            for cell in ("nn.RNN", "written out"):
+                name = f"PyTorch {cell}, {threads} thread{'s'[: threads - 1]}"
+                found[name] = command("peer_torch.py", slow, threads, "--cell", cell)
+    return found
+
+
+def run(command: list[str]) -> Result:
+    """Run one contender and return what it printed."""
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+    result: Result = json.loads(output.splitlines()[-1])
+    return result
+
+
+def compare(commands: dict[str, list[str]], rounds: int) -> dict[str, Result]:
+    """Run all in alternating rounds; return for each the median time, the floor and what it reported."""
+    reports: dict[str, list[Result]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            reports[name].append(run(command))
+    return {name: summary(results) for name, results in reports.items()}
+
+
+def summary(results: list[Result]) -> Result:
+    """Return the figures of one contender over all rounds."""
+    seconds = [value for result in results for value in result["seconds_per_update"]]
+    floors = [value for result in results for value in result.get("floor_seconds", [])]
+    return {
+        "microseconds": 1e6 * statistics.median(seconds),
+        "quickest_microseconds": 1e6 * min(seconds),
+        "floor_microseconds": 1e6 * statistics.median(floors) if floors else None,
+        "first_call_seconds": results[0]["first_call_seconds"],
+        "versions": results[0]["versions"],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(), "python": sys.version.split()[0]}
+
+
+def show(title: str, figures: dict[str, Result]) -> None:
+    """Print one comparison, all against Elman in float32."""
+    elman = figures["Elman float32"]
+    print(f"\n{title}: floor {elman['floor_microseconds']:.1f} µs")
+    for name, figure in figures.items():
+        ratio = figure["microseconds"] / elman["microseconds"]
+        floor = figure["microseconds"] / elman["floor_microseconds"]
+        print(f"  {name:32} {figure['microseconds']:9.1f} µs   {ratio:6.2f} x Elman   {floor:6.2f} x floor")
+
+
+def curve_points() -> list[dict[str, int]]:
+    """Every size of the curve: one dimension moves, the others are the reference's, and the large corner."""
+    points = [REFERENCE | {name: value} for name, values in CURVE.items() for value in values]
+    points += [{"m": m, "T": 10, "K": K} for m, K in ((32, 30), (32, 5000), (512, 30), (512, 5000))]
+    return [point for n, point in enumerate(points) if point not in points[:n]]
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--curve", action="store_true", help="many sizes, Elman and JAX only")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    cores = os.cpu_count() or 1
+    results = []
+    for sizes in curve_points() if options.curve else [REFERENCE]:
+        commands = contenders(sizes, cores)
+        if options.curve:
+            commands = {name: c for name, c in commands.items() if name in ("Elman float32", "JAX, 1 thread")}
+        figures = compare(commands, options.rounds)
+        show(", ".join(f"{name} = {value}" for name, value in sizes.items()), figures)
+        results.append({"sizes": sizes, "figures": figures})
+    path = HERE / "results" / ("curve.json" if options.curve else "speed.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

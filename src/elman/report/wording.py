@@ -1,0 +1,62 @@
+"""Numbers as a person would write them in an English sentence.
+
+A no-break space keeps a number and its unit on one line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_IRREGULAR = {"is": "are", "was": "were", "has": "have"}
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 update`` or ``1,000 updates``."""
+    return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
+
+
+def agreeing(count: int, verb: str) -> str:
+    """Return ``is``, ``was`` or ``has`` in the number of what was counted."""
+    return verb if count == 1 else _IRREGULAR[verb]
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return ``A``, ``A and B`` or ``A, B and C``."""
+    return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
+
+
+def percent(share: float) -> str:
+    """Return a share in whole per cent, never rounded to none or to all of it."""
+    if 0 < share < 0.01:
+        return "less than 1\u00a0%"
+    if 0.99 < share < 1:
+        return "more than 99\u00a0%"
+    return f"{100 * share:.0f}\u00a0%"
+
+
+def nats(loss: float) -> str:
+    """Return a loss to two places."""
+    return f"{loss:.2f}"
+
+
+def scientific(value: float) -> str:
+    """Return ``1.69×10⁻⁹``."""
+    if not math.isfinite(value):
+        return "not a number"
+    if value == 0:
+        return "0"
+    digits, _, exponent = f"{value:.2e}".partition("e")
+    return f"{digits}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+
+
+def duration(seconds: float) -> str:
+    """Return ``3.2 s``, ``4 min 10 s`` or ``1 h 12 min``."""
+    if seconds < 59.5:
+        return f"{seconds:.0f}\u00a0s" if seconds >= 9.95 else f"{seconds:.1f}\u00a0s"
+    if seconds < 3599.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}\u00a0min" + (f" {rest}\u00a0s" if rest else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}\u00a0h" + (f" {minutes}\u00a0min" if minutes else "")
