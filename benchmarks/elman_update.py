@@ -44,7 +44,7 @@ def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str =
     floors: list[float] = []
 
     def train(first: int) -> list[float]:
-        return engine.advance(state, windows, updates, AdaGrad(ETA, CLIP)).tolist()
+        return [float(loss) for loss in engine.advance(state, windows, updates, AdaGrad(ETA, CLIP))]
 
     def measure_floor() -> None:
         floors.append(multiply_adds(m, T, K) / product_rate(dtype))

@@ -74,3 +74,25 @@ what is left is the next term of the series, and rounding."""
 
 SAME_ORDER = 4.0
 """Factor between an error that a document states and the one measured: rounding differs by machine."""
+
+# --- Compiled kernels, one at a time ---
+# An ulp is the distance between neighbouring numbers: numpy.spacing of the right result.
+
+EXP_ULP = 1.1
+"""Ulp by which the compiled exp may be off. The worst of all float32 is 1.06, the worst of some 1e8 float64
+1.01: half for the last addition, the rest for the polynomial and, before that, for r."""
+
+TANH_ULP = 2.75
+"""Ulp by which the compiled tanh may be off. The worst of all float32 is 2.50, the worst of some 1e8 float64
+2.61: rounding of e^{2x} - 1, of the sum below it and of the quotient, each up to an ulp."""
+
+ADAGRAD_STEP = 2.0
+"""Error of a parameter after an update in machine epsilons of |theta| + |step|; measured 1.18. LLVM may take
+a reciprocal root with one Newton step in place of a root and a quotient."""
+
+SOFTMAX = 4.0
+"""Error of p, and of a step's loss, in machine epsilons of 1 and of ln K: measured 0.8 and 2.6. The
+exponentials are an ulp off each, a sum of them less, and the losses of many steps are added up in a double."""
+
+ROUNDINGS = 4.0
+"""Machine epsilons by which a few operations in a row may be off."""

@@ -4,8 +4,9 @@ import numpy as np
 
 from elman.engine.numba.options import inlined, kernel
 from elman.engine.numba.rnn import recur
-from elman.engine.numba.tile import LANE_BYTES, multiply
-from elman.engine.numba.vector import exponentials
+from elman.engine.numba.simd import BYTES
+from elman.engine.numba.tile import multiply
+from elman.engine.numba.vector import copy, exponentials
 
 
 @inlined
@@ -23,10 +24,22 @@ def _restrict(row, total, top_k, top_p):
 
 
 @inlined
-def _index(row, target):
+def _scale(temperature, number):
+    """What logits are multiplied by. At a temperature of 0 it leaves the likeliest character alone."""
+    return number(min(1 / temperature, 1e30)) if temperature > 0 else number(1e30)
+
+
+@inlined
+def _target(uniform, total, temperature):
+    """Where in the running sum the drawn character lies; at a temperature of 0 the first of equals is taken."""
+    return uniform * np.float64(total) if temperature > 0 else 0.0
+
+
+@inlined
+def _index(row, K, target):
     """The first character whose running sum exceeds the target; else the last that may be drawn."""
     running, last = 0.0, 0
-    for k in range(len(row)):
+    for k in range(K):
         if row[k] > 0:
             last = k
             running += row[k]
@@ -35,24 +48,38 @@ def _index(row, target):
     return last
 
 
-@kernel
-def generate(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, characters):
-    """Fill `characters`, one drawn with each of `uniforms`; the last state is left in row 0."""
+@inlined
+def _step(weights, scratch, x, m):
+    """Read x in the state of row 0: the next state is left there, the logits in `scratch.g`."""
     h, g, m_row, K_row = scratch.h, scratch.g, len(weights.b), len(weights.c)
-    row = g[:K]
-    scale = h.dtype.type(min(1 / temperature, 1e30) if temperature > 0 else 1)
+    recur(h, 0, 0, weights, x, m)
+    copy(h, 0, h, m_row, m_row * h.itemsize // BYTES)
+    multiply(
+        g, 0, 0, weights.c, 0, 0, h, 0, 0, 1, weights.V_columns, 0, K_row,
+        1, m, K_row * h.itemsize // BYTES,
+    )  # fmt: skip
+
+
+@kernel
+def generate(weights, scratch, x, uniforms, m, K, temperature, characters):
+    """Fill `characters`, one drawn with each of `uniforms`; the last state is left in row 0."""
+    g, vectors = scratch.g, len(weights.c) * scratch.g.itemsize // BYTES
+    scale = _scale(temperature, g.dtype.type)
     for n in range(len(uniforms)):
-        recur(h, 0, 0, weights, x, m)
-        h[:m_row] = h[m_row : 2 * m_row]
-        multiply(
-            g, 0, 0, weights.c, 0, 0, h, 0, 0, 1, weights.V_columns, 0, K_row,
-            1, m, K_row * h.itemsize // LANE_BYTES,
-        )  # fmt: skip
-        if temperature > 0:
-            total = np.float64(exponentials(row, scale)[0])
-            if top_k < K or top_p < 1:
-                total = _restrict(row, total, top_k, top_p)
-            x = _index(row, uniforms[n] * total)
-        else:
-            x = np.argmax(row)
+        _step(weights, scratch, x, m)
+        total, _ = exponentials(g, 0, vectors, scale)
+        x = _index(g, K, _target(uniforms[n], total, temperature))
+        characters[n] = x
+
+
+@kernel
+def generate_among_likely(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, characters):
+    """`generate` with unlikely characters left out; apart, as sorting takes a while to compile."""
+    g, vectors = scratch.g, len(weights.c) * scratch.g.itemsize // BYTES
+    scale = _scale(temperature, g.dtype.type)
+    for n in range(len(uniforms)):
+        _step(weights, scratch, x, m)
+        total, _ = exponentials(g, 0, vectors, scale)
+        kept = _restrict(g[:K], np.float64(total), top_k, top_p)
+        x = _index(g, K, _target(uniforms[n], kept, temperature))
         characters[n] = x

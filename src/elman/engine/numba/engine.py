@@ -47,11 +47,10 @@ class NumbaEngine:
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
         """See `elman.engine.Engine.loss`."""
-        m, K = parameters["U"].shape
-        T = min(_LOSS_WINDOW, len(x))
+        T, m = min(_LOSS_WINDOW, max(len(x), 1)), len(h0)
         weights = pack_weights(parameters)
         room = scratch(weights, h0, T)
-        loss = rnn.loss(weights, room, x, y, T, m, K)
+        loss = rnn.loss(weights, room, x, y, T, m)
         return loss, room.h[:m].copy()
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
@@ -79,7 +78,9 @@ class NumbaEngine:
         weights = pack_weights(parameters)
         room = scratch(weights, h, 1)
         characters = np.empty(len(uniforms), np.intp)
-        draw_kernels.generate(
-            weights, room, x, uniforms, m, K, draw.temperature, draw.top_k or K, draw.top_p, characters
-        )  # fmt: skip
+        numbers = (weights, room, x, uniforms, m, K, float(draw.temperature))
+        if draw.top_k == 0 and draw.top_p == 1:
+            draw_kernels.generate(*numbers, characters)
+        else:
+            draw_kernels.generate_among_likely(*numbers, draw.top_k or K, float(draw.top_p), characters)
         return characters, room.h[:m].copy()

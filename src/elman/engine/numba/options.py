@@ -8,8 +8,12 @@ from typing import Any
 
 from numba import njit
 from numba.core import config
+from numba.extending import intrinsic as numba_intrinsic
 
 from elman.places import cache_folder
+
+intrinsic: Any = numba_intrinsic
+"""What it decorates is called in kernels without the first parameter, which no type checker can know."""
 
 _config: Any = config  # its attributes are made while it runs, where no type checker sees them
 

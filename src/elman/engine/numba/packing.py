@@ -3,7 +3,8 @@
 K  size of the alphabet         T  characters in one window
 m  hidden units                 m_row, K_row  the same, rounded up to whole vectors
 
-Padding is zero and stays zero: a padded unit has no weight in, so its state is tanh(0), and no weight out.
+Padding is zero and stays zero: a padded unit has no weight in, so its state is tanh(0), and no weight out. Only the
+bias of a padded character is -infinity, and stays so: its probability is 0, and with it all its gradients.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.rnn import PANEL_ROWS, Scratch, Squares, Weights
-from elman.engine.numba.tile import LANE_BYTES
+from elman.engine.numba.simd import BYTES
 from elman.network.parameters import Array, Parameters
 
 _CACHE_LINE = 64
@@ -22,7 +23,7 @@ _CACHE_LINE = 64
 
 def padded(n: int, dtype: np.dtype[Any]) -> int:
     """Return n rounded up to a multiple of the lanes of a vector."""
-    lanes = LANE_BYTES // dtype.itemsize
+    lanes = BYTES // dtype.itemsize
     return -(-n // lanes) * lanes
 
 
@@ -45,6 +46,8 @@ def pack_weights(parameters: Parameters) -> Weights:
     U, W, V, b, c = (parameters[name] for name in ("U", "W", "V", "b", "c"))
     m, K = U.shape
     m_row, K_row = padded(m, U.dtype), padded(K, U.dtype)
+    c_padded = rows(c[None], 1, K_row)
+    c_padded[K:] = -np.inf
     return Weights(
         U=rows(U.T, K, m_row),
         W=rows(W, m_row, m_row),
@@ -52,13 +55,14 @@ def pack_weights(parameters: Parameters) -> Weights:
         V=rows(V, K_row, m_row),
         V_columns=rows(V.T, m_row, K_row),
         b=rows(b[None], 1, m_row),
-        c=rows(c[None], 1, K_row),
+        c=c_padded,
     )
 
 
 def pack_squares(M: Parameters) -> Squares:
     """Return AdaGrad's sums as padded rows."""
     packed = pack_weights(M)
+    packed.c[len(M["c"]) :] = 0
     return Squares(packed.U, packed.W, packed.V, packed.b, packed.c)
 
 

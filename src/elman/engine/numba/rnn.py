@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.options import inlined, kernel
-from elman.engine.numba.tile import LANE_BYTES, multiply, transpose
-from elman.engine.numba.vector import adagrad, add_and_squash, add_to, exponentials, through_tanh
+from elman.engine.numba.simd import BYTES
+from elman.engine.numba.tile import multiply, row_through_tanh, squashed_row, transpose
+from elman.engine.numba.vector import adagrad, add_to, copy, exponentials, scale
 
 Array = NDArray[np.floating]
 
@@ -62,7 +63,7 @@ class Rule(NamedTuple):
     epsilon: np.floating
 
 
-PANEL_ROWS = 16
+PANEL_ROWS = 48
 """Rows of a gradient that exist at once: they stay in the first cache until AdaGrad has used them."""
 
 
@@ -75,12 +76,11 @@ def recur(h, h_start, direction, weights, code, m):
     """
     m_row = len(weights.b)
     first, step = (0, 1) if direction == 0 else (m - 1, -1)
-    multiply(
-        h, h_start + m_row, 0, weights.U, code * m_row, 0,
-        h, h_start + first, 0, step, weights.W_columns, first * m_row, step * m_row,
-        1, m, m_row * h.itemsize // LANE_BYTES,
+    squashed_row(
+        h, h_start + m_row, weights.U, code * m_row, weights.b,
+        h, h_start + first, step, weights.W_columns, first * m_row, step * m_row,
+        m, m_row * h.itemsize // BYTES,
     )  # fmt: skip
-    add_and_squash(h[h_start + m_row : h_start + 2 * m_row], weights.b)
 
 
 @inlined
@@ -91,28 +91,28 @@ def forward(weights, scratch, x, m):
         recur(h, t * m_row, t % 2, weights, np.intp(x[t]), m)
     multiply(
         scratch.g, 0, K_row, weights.c, 0, 0, h, m_row, m_row, 1, weights.V_columns, 0, K_row,
-        T, m, K_row * h.itemsize // LANE_BYTES,
+        T, m, K_row * h.itemsize // BYTES,
     )  # fmt: skip
 
 
 @inlined
-def softmax_loss(g, y, K, K_row):
+def softmax_loss(g, y, K_row):
     """Turn logits into p - y, row by row; return L = -sum_t log p_t[y_t].
 
     The logarithm is taken of a product of the rows' sums, each in [1, K], which cannot overflow for
     32 of them.
     """
     one = g.dtype.type(1)
+    vectors = K_row * g.itemsize // BYTES
     loss, product = 0.0, 1.0
     for t in range(len(y)):
-        row = g[t * K_row : t * K_row + K]
-        target = np.intp(y[t])
-        target_logit = row[target]
-        total, largest = exponentials(row, one)
+        start = t * K_row
+        target = start + np.intp(y[t])
+        target_logit = g[target]
+        total, largest = exponentials(g, start, vectors, one)
         inverse = one / total
-        for k in range(K):
-            row[k] *= inverse
-        row[target] -= one
+        scale(g, start, vectors, inverse)
+        g[target] -= one
         loss += largest - target_logit
         product *= total
         if t % 32 == 31:
@@ -125,29 +125,28 @@ def softmax_loss(g, y, K, K_row):
 def backward(weights, scratch, x, m, K):
     """dh_t = V' g_t + W' da_{t+1} and da_t = (1 - h_t^2) dh_t for every t, from the last to the first."""
     h, da, T, m_row, K_row = scratch.h, scratch.da, len(x), len(weights.b), len(weights.c)
-    vectors = m_row * h.itemsize // LANE_BYTES
+    vectors = m_row * h.itemsize // BYTES
     multiply(
         da, m_row, m_row, scratch.zeros, 0, 0, scratch.g, 0, K_row, 1, weights.V, 0, m_row,
         T, K, vectors,
     )  # fmt: skip
     for t in range(T, 0, -1):
         row = t * m_row
-        if t < T:
-            first, step = (0, 1) if t % 2 == 0 else (m - 1, -1)
-            multiply(
-                da, row, 0, da, row, 0, da, row + m_row + first, 0, step,
-                weights.W, first * m_row, step * m_row, 1, m, vectors,
-            )  # fmt: skip
-        through_tanh(da[row : row + m_row], h[row : row + m_row])
+        first, step = (0, 1) if t % 2 == 0 else (m - 1, -1)
+        row_through_tanh(
+            da, row, h, row, da, row + m_row + first, step, weights.W, first * m_row, step * m_row,
+            m if t < T else 0, vectors,
+        )  # fmt: skip
 
 
 @inlined
 def bias_gradients(scratch, T, m_row, K_row):
-    scratch.db[:] = 0
-    scratch.dc[:] = 0
+    lanes = BYTES // scratch.h.itemsize
+    copy(scratch.db, 0, scratch.zeros, 0, m_row // lanes)
+    copy(scratch.dc, 0, scratch.zeros, 0, K_row // lanes)
     for t in range(T):
-        add_to(scratch.db, scratch.da[(t + 1) * m_row : (t + 2) * m_row])
-        add_to(scratch.dc, scratch.g[t * K_row : (t + 1) * K_row])
+        add_to(scratch.db, 0, scratch.da, (t + 1) * m_row, m_row // lanes)
+        add_to(scratch.dc, 0, scratch.g, t * K_row, K_row // lanes)
 
 
 @inlined
@@ -157,16 +156,17 @@ def update_matrix(
 ):  # fmt: skip
     """AdaGrad for theta (rows, m_row) with the gradient sum_t outer_t states_t', a panel at a time."""
     panel = scratch.panel
-    vectors = m_row * panel.itemsize // LANE_BYTES
+    vectors = m_row * panel.itemsize // BYTES
     for start in range(0, rows, PANEL_ROWS):
         height = min(PANEL_ROWS, rows - start)
         multiply(
             panel, 0, m_row, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
             states, states_start, m_row, height, T, vectors,
         )  # fmt: skip
-        part = slice(start * m_row, (start + height) * m_row)
-        adagrad(theta[part], M[part], panel[: height * m_row], rule.rate, rule.clip, rule.epsilon)
-        lanes = LANE_BYTES // panel.itemsize
+        adagrad(
+            theta, start * m_row, M, start * m_row, panel, 0, height * vectors, rule.rate, rule.clip, rule.epsilon
+        )  # fmt: skip
+        lanes = BYTES // panel.itemsize
         whole = (height + lanes - 1) // lanes * lanes
         transpose(theta_columns, start, column_row, theta, start * m_row, m_row, whole, m_row)
 
@@ -176,6 +176,7 @@ def update(weights, squares, scratch, rule, x, m, K):
     """One AdaGrad step with the gradients of the window in `scratch`."""
     h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)
+    lanes = BYTES // h.itemsize
     rate, clip, epsilon = rule.rate, rule.clip, rule.epsilon
     update_matrix(
         weights.V, weights.V_columns, K_row, squares.V, g, 0, K_row, h, m_row, scratch, rule, K, T, m_row
@@ -184,49 +185,47 @@ def update(weights, squares, scratch, rule, x, m, K):
         weights.W, weights.W_columns, m_row, squares.W, da, m_row, m_row, h, 0, scratch, rule, m, T, m_row
     )  # fmt: skip
     bias_gradients(scratch, T, m_row, K_row)
-    adagrad(weights.b, squares.b, scratch.db, rate, clip, epsilon)
-    adagrad(weights.c, squares.c, scratch.dc, rate, clip, epsilon)
+    adagrad(weights.b, 0, squares.b, 0, scratch.db, 0, m_row // lanes, rate, clip, epsilon)
+    adagrad(weights.c, 0, squares.c, 0, scratch.dc, 0, K_row // lanes, rate, clip, epsilon)
     for t in range(T):
-        row = np.intp(x[t]) * m_row
-        add_to(dU[row : row + m_row], da[(t + 1) * m_row : (t + 2) * m_row])
+        add_to(dU, np.intp(x[t]) * m_row, da, (t + 1) * m_row, m_row // lanes)
     # A row of U whose character is not in the window has gradient zero, which AdaGrad leaves alone. A row
     # that has been used is zero again, and using it twice changes nothing.
     for t in range(T):
         row = np.intp(x[t]) * m_row
-        part = slice(row, row + m_row)
-        adagrad(weights.U[part], squares.U[part], dU[part], rate, clip, epsilon)
-        dU[part] = 0
+        adagrad(weights.U, row, squares.U, row, dU, row, m_row // lanes, rate, clip, epsilon)
+        copy(dU, row, scratch.zeros, 0, m_row // lanes)
 
 
 @kernel
 def advance(weights, squares, scratch, rule, text, position, T, m, K, losses):
     """As many updates as `losses` is long; return the position of the window to come."""
+    vectors = len(weights.b) * scratch.h.itemsize // BYTES
     m_row = len(weights.b)
     for n in range(len(losses)):
         if position + T >= len(text):
             position = 0
-            scratch.h[:m_row] = 0
+            copy(scratch.h, 0, scratch.zeros, 0, vectors)
         x = text[position : position + T]
         y = text[position + 1 : position + T + 1]
         forward(weights, scratch, x, m)
-        losses[n] = softmax_loss(scratch.g, y, K, len(weights.c))
+        losses[n] = softmax_loss(scratch.g, y, len(weights.c))
         backward(weights, scratch, x, m, K)
         update(weights, squares, scratch, rule, x, m, K)
-        scratch.h[:m_row] = scratch.h[T * m_row : (T + 1) * m_row]
+        copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         position += T
     return position
 
 
 @kernel
-def loss(weights, scratch, x, y, T, m, K):
+def loss(weights, scratch, x, y, T, m):
     """The loss of x and y, T characters at a time; the last state is left in row 0."""
     m_row, total = len(weights.b), 0.0
     for start in range(0, len(x), T):
         x_window, y_window = x[start : start + T], y[start : start + T]
         forward(weights, scratch, x_window, m)
-        total += softmax_loss(scratch.g, y_window, K, len(weights.c))
-        last = len(x_window) * m_row
-        scratch.h[:m_row] = scratch.h[last : last + m_row]
+        total += softmax_loss(scratch.g, y_window, len(weights.c))
+        copy(scratch.h, 0, scratch.h, len(x_window) * m_row, m_row * scratch.h.itemsize // BYTES)
     return total
 
 
@@ -235,9 +234,9 @@ def gradients(weights, scratch, dW, dV, x, y, m, K):
     """The loss of one window; dW (m_row, m_row) and dV (K_row, m_row) whole, the others in `scratch`."""
     h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)
-    vectors = m_row * h.itemsize // LANE_BYTES
+    vectors = m_row * h.itemsize // BYTES
     forward(weights, scratch, x, m)
-    total = softmax_loss(g, y, K, K_row)
+    total = softmax_loss(g, y, K_row)
     backward(weights, scratch, x, m, K)
     multiply(
         dV, 0, m_row, scratch.zeros, 0, 0, g, 0, 1, K_row, h, m_row, m_row, K, T, vectors
@@ -247,8 +246,7 @@ def gradients(weights, scratch, dW, dV, x, y, m, K):
     )  # fmt: skip
     bias_gradients(scratch, T, m_row, K_row)
     for t in range(T):
-        row = np.intp(x[t]) * m_row
-        add_to(dU[row : row + m_row], da[(t + 1) * m_row : (t + 2) * m_row])
+        add_to(dU, np.intp(x[t]) * m_row, da, (t + 1) * m_row, vectors)
     multiply(
         da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, m_row, 1, m, vectors
     )  # fmt: skip

@@ -1,15 +1,13 @@
-"""The one register-tiled product that every compiled kernel is built from.
+"""The register-tiled product that every compiled kernel is built from.
 
 Every product of a recurrent network has one form,
 
     C[r, :] = D[r, :] + sum_k A[r, k] B[k, :]        r < rows, k < depth,
 
-with the lanes of a vector along the contiguous axis of B, C and D. LLVM's loop vectoriser keeps C in memory
-for it; holding a tile of C in registers over the whole sum is what brings small products to the rate of a
-large ``sgemm``. Numba cannot say "keep these in registers", so this file writes the loop nest in LLVM's own
-vector types. They belong to no processor: LLVM lowers a vector of 32 bytes to one AVX register, to half
-of an AVX-512 register or to two NEON registers, and a multiply followed by an add (flag ``contract``) to a
-fused one where there is one.
+with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the whole
+sum is what brings small products to the rate of a large ``sgemm``; Numba cannot say so, and so the loop nest
+is written in vector operations (`elman.engine.numba.simd`). A single row may be sent through the cell's
+activation, or back through it, before it leaves the registers.
 """
 
 from collections.abc import Callable
@@ -17,12 +15,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from elman.engine.numba.options import inlined
-
-LANE_BYTES = 32
-"""Bytes of a vector: 8 float32 or 4 float64. Rows of padded arrays are a multiple of it."""
+from elman.engine.numba.options import inlined, intrinsic
+from elman.engine.numba.simd import BYTES, Simd
 
 _MAX_ROWS = 6
 _ACCUMULATORS = 12
@@ -32,42 +27,26 @@ _MAX_VECTORS = 13
 """Vectors of a single row: a matrix-vector product needs no register for B."""
 
 
-class _Vectors:
-    """Vector loads and stores at the end of one builder, for one element type."""
-
-    def __init__(self, builder: Any, element: Any) -> None:
-        self.builder = builder
-        self.bytes = 4 if isinstance(element, ir.FloatType) else 8
-        self.lanes = LANE_BYTES // self.bytes
-        self.type = ir.VectorType(element, self.lanes)
-
-    def constant_mask(self, lanes: list[int]) -> Any:
-        return ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), lanes)
-
-    def place(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
-        """The address of vector `column` of row `row`."""
-        offset = self.builder.mul(stride, stride.type(row))
-        offset = self.builder.add(offset, stride.type(column * self.lanes))
-        return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
-
-    def load(self, place: Any) -> Any:
-        value = self.builder.load(place)
-        value.align = self.bytes
-        return value
-
-    def store(self, value: Any, place: Any) -> None:
-        self.builder.store(value, place).align = self.bytes
-
-    def broadcast(self, scalar: Any) -> Any:
-        undefined = ir.Constant(self.type, ir.Undefined)
-        single = self.builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(single, undefined, self.constant_mask([0] * self.lanes))
+def _no_epilogue(simd: Simd, total: Any, e: Any) -> Any:
+    return total
 
 
-def _tile_loop(builder: Any, arguments: tuple[Any, ...], rows: int, vectors: int) -> None:
+def _squashed(simd: Simd, total: Any, e: Any) -> Any:
+    """tanh of the sum and a bias."""
+    return simd.tanh(simd.add(total, e))
+
+
+def _through_tanh(simd: Simd, total: Any, h: Any) -> Any:
+    """(1 - h^2) times the sum."""
+    return simd.sub(total, simd.mul(simd.mul(h, h), total))
+
+
+def _emit_tile(
+    builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, epilogue: Callable[[Simd, Any, Any], Any]
+) -> None:
     """Emit the product for one tile of rows x vectors, its sums in registers."""
-    c, c_row, d, d_row, a, a_row, a_step, b, b_step, depth = arguments
-    simd = _Vectors(builder, c.type.pointee)
+    c, c_row, d, d_row, e, a, a_row, a_step, b, b_step, depth = operands
+    simd = Simd(builder, c.type.pointee)
     tile = [(r, q) for r in range(rows) for q in range(vectors)]
     # Stack slots that are only loaded and stored become registers (LLVM's mem2reg).
     sums = {rq: cgutils.alloca_once(builder, simd.type) for rq in tile}
@@ -81,69 +60,79 @@ def _tile_loop(builder: Any, arguments: tuple[Any, ...], rows: int, vectors: int
             offset = builder.mul(a_row, a_row.type(r))
             a_rk = simd.broadcast(builder.load(builder.gep(a_k, [offset])))
             for q in range(vectors):
-                product = builder.fmul(a_rk, b_vectors[q], flags=["contract"])
-                total = builder.fadd(builder.load(sums[r, q]), product, flags=["contract"])
-                builder.store(total, sums[r, q])
+                builder.store(simd.muladd(a_rk, b_vectors[q], builder.load(sums[r, q])), sums[r, q])
         builder.store(builder.gep(a_k, [a_step]), a_now)
         builder.store(builder.gep(b_k, [b_step]), b_now)
     for r, q in tile:
-        simd.store(builder.load(sums[r, q]), simd.place(c, c_row, r, q))
+        extra = simd.load(simd.place(e, c_row, r, q)) if epilogue is not _no_epilogue else None
+        simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.place(c, c_row, r, q))
 
 
-def _tile_function(module: Any, pointer: Any, i: Any) -> Any:
+def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], most_rows: int) -> Any:
     """The LLVM function that chooses, while running, the loop for these rows and vectors.
 
     It is one function, called and never inlined: a copy of thirty loops at every call would multiply the time
     that compiling takes.
     """
-    name = f"elman_tile_{pointer.pointee}"
+    name = f"elman{epilogue.__name__}_{pointer.pointee}"
     if name in module.globals:
         return module.globals[name]
-    parameters = [pointer, i, pointer, i, pointer, i, i, pointer, i, i, i, i]
+    parameters = [pointer, i, pointer, i, pointer, pointer, i, i, pointer, i, i, i, i]
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    *arguments, rows, vectors = function.args
+    *operands, rows, vectors = function.args
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     end = function.append_basic_block("end")
     choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
-    for r in range(1, _MAX_ROWS + 1):
+    for r in range(1, most_rows + 1):
         for q in range(1, (_MAX_VECTORS if r == 1 else _ACCUMULATORS // r) + 1):
             block = function.append_basic_block(f"tile.{r}x{q}")
             choice.add_case(i(r * 16 + q), block)
             builder.position_at_end(block)
-            _tile_loop(builder, tuple(arguments), r, q)
+            _emit_tile(builder, tuple(operands), r, q, epilogue)
             builder.branch(end)
     builder.position_at_end(end)
     builder.ret_void()
     return function
 
 
-def _element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
+def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
+    """The address of an element of a flat array."""
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-@intrinsic
-def _tile(
-    typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
-    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
-    depth: Any, rows: Any, vectors: Any,
-) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
-    i = types.intp
-    signature = types.void(c, i, i, d, i, i, a, i, i, i, b, i, i, i, i, i)
+def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
+    """The intrinsic that calls the tile function with this epilogue."""
 
-    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        def pointer(position: int) -> Any:
-            array, start = values[position], values[position + 1]
-            return _element_pointer(context, builder, signature.args[position], array, start)
+    @intrinsic
+    def tile(
+        typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any, e: Any, e_start: Any,
+        a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
+        depth: Any, rows: Any, vectors: Any,
+    ) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+        i = types.intp
+        signature = types.void(c, i, i, d, i, i, e, i, a, i, i, i, b, i, i, i, i, i)
 
-        c, d, a, b = pointer(0), pointer(3), pointer(6), pointer(10)
-        tile = _tile_function(builder.module, c.type, values[1].type)
-        c_row, d_row, a_row, a_step = values[2], values[5], values[8], values[9]
-        builder.call(tile, [c, c_row, d, d_row, a, a_row, a_step, b, *values[12:]])
-        return context.get_dummy_value()
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            def pointer(position: int) -> Any:
+                array, start = values[position], values[position + 1]
+                return element_pointer(context, builder, signature.args[position], array, start)
 
-    return signature, emit
+            c, d, e, a, b = (pointer(position) for position in (0, 3, 6, 8, 12))
+            function = _tile_function(builder.module, c.type, values[1].type, epilogue, most_rows)
+            c_row, d_row, a_row, a_step = values[2], values[5], values[10], values[11]
+            builder.call(function, [c, c_row, d, d_row, e, a, a_row, a_step, b, *values[14:]])
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return tile
+
+
+_tile = _make_tile(_no_epilogue, _MAX_ROWS)
+_squashed_row = _make_tile(_squashed, 1)
+_row_through_tanh = _make_tile(_through_tanh, 1)
 
 
 @inlined
@@ -171,20 +160,54 @@ def multiply(
     rows, depth : int
         Rows of A and C; length of the sum.
     vectors : int
-        Columns of B and C in vectors of `LANE_BYTES`.
+        Columns of B and C in vectors of `BYTES`.
     """
-    lanes = LANE_BYTES // c.itemsize
+    lanes = BYTES // c.itemsize
     tile_rows = _even(rows, _MAX_ROWS)
     tile_vectors = _even(vectors, _MAX_VECTORS if tile_rows == 1 else _ACCUMULATORS // tile_rows)
-    for q in range(0, vectors, tile_vectors):
-        for r in range(0, rows, tile_rows):
+    q = 0
+    while q < vectors:  # a range with a step would divide to know its length
+        r = 0
+        while r < rows:
             _tile(
                 c, c_start + r * c_row + q * lanes, c_row,
-                d, d_start + r * d_row + q * lanes, d_row,
+                d, d_start + r * d_row + q * lanes, d_row, c, 0,
                 a, a_start + r * a_row, a_row, a_step,
                 b, b_start + q * lanes, b_step,
                 depth, min(tile_rows, rows - r), min(tile_vectors, vectors - q),
             )  # fmt: skip
+            r += tile_rows
+        q += tile_vectors
+
+
+@inlined
+def squashed_row(c, c_start, d, d_start, bias, a, a_start, a_step, b, b_start, b_step, depth, vectors):
+    """C = tanh(D + bias + A B), a single row; see `multiply`."""
+    lanes = BYTES // c.itemsize
+    tile_vectors = _even(vectors, _MAX_VECTORS)
+    q = 0
+    while q < vectors:
+        _squashed_row(
+            c, c_start + q * lanes, 0, d, d_start + q * lanes, 0, bias, q * lanes,
+            a, a_start, 0, a_step, b, b_start + q * lanes, b_step,
+            depth, 1, min(tile_vectors, vectors - q),
+        )  # fmt: skip
+        q += tile_vectors
+
+
+@inlined
+def row_through_tanh(c, c_start, h, h_start, a, a_start, a_step, b, b_start, b_step, depth, vectors):
+    """C = (1 - h^2) (C + A B), a single row; see `multiply`."""
+    lanes = BYTES // c.itemsize
+    tile_vectors = _even(vectors, _MAX_VECTORS)
+    q = 0
+    while q < vectors:
+        _row_through_tanh(
+            c, c_start + q * lanes, 0, c, c_start + q * lanes, 0, h, h_start + q * lanes,
+            a, a_start, 0, a_step, b, b_start + q * lanes, b_step,
+            depth, 1, min(tile_vectors, vectors - q),
+        )  # fmt: skip
+        q += tile_vectors
 
 
 @intrinsic
@@ -196,16 +219,24 @@ def _transpose_tile(
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         to, to_start, to_row, of, of_start, of_row = values
-        to = _element_pointer(context, builder, signature.args[0], to, to_start)
-        of = _element_pointer(context, builder, signature.args[3], of, of_start)
-        simd = _Vectors(builder, to.type.pointee)
-        n = simd.lanes
+        to = element_pointer(context, builder, signature.args[0], to, to_start)
+        of = element_pointer(context, builder, signature.args[3], of, of_start)
+        simd = Simd(builder, to.type.pointee)
+        n, w = simd.lanes, 16 // simd.bytes
         rows = [simd.load(simd.place(of, of_row, r)) for r in range(n)]
-        low, high = (simd.constant_mask([h * n // 2 + k // 2 + (k % 2) * n for k in range(n)]) for h in range(2))
-        # Interleaving the first half of the rows with the second, log2(n) times, transposes.
-        for _ in range(n.bit_length() - 1):
-            halves = zip(rows[: n // 2], rows[n // 2 :], strict=True)
-            rows = [builder.shuffle_vector(x, y, mask) for x, y in halves for mask in (low, high)]
+        # First within 16 bytes, where shuffles are cheapest: interleaving the first half of w rows with the second,
+        # log2(w) times, transposes each block of w x w numbers in its place. Then the blocks change places.
+        low, high = (
+            [block + half * w // 2 + k // 2 + (k % 2) * n for block in range(0, n, w) for k in range(w)]
+            for half in range(2)
+        )
+        groups = [rows[:w], rows[w:]]
+        for _ in range(w.bit_length() - 1):
+            halves = [list(zip(group[: w // 2], group[w // 2 :], strict=True)) for group in groups]
+            groups = [[simd.shuffle(x, y, lanes) for x, y in pairs for lanes in (low, high)] for pairs in halves]
+        for half in range(2):
+            lanes = [half * w + k for k in range(w)] + [n + half * w + k for k in range(w)]
+            rows[half * w : half * w + w] = [simd.shuffle(x, y, lanes) for x, y in zip(*groups, strict=True)]
         for r in range(n):
             simd.store(rows[r], simd.place(to, to_row, r))
         return context.get_dummy_value()
@@ -216,7 +247,11 @@ def _transpose_tile(
 @inlined
 def transpose(to, to_start, to_row, of, of_start, of_row, rows, columns):
     """Write the transpose of `rows` x `columns` numbers, both multiples of the lanes of a vector."""
-    lanes = LANE_BYTES // to.itemsize
-    for r in range(0, rows, lanes):
-        for q in range(0, columns, lanes):
+    lanes = BYTES // to.itemsize
+    r = 0
+    while r < rows:
+        q = 0
+        while q < columns:
             _transpose_tile(to, to_start + q * to_row + r, to_row, of, of_start + r * of_row + q, of_row)
+            q += lanes
+        r += lanes

@@ -1,59 +1,157 @@
-"""The vector kernels beside the products: activation, softmax with its loss, AdaGrad.
+"""The vector kernels beside the products: softmax's exponentials, AdaGrad, and sums, copies and multiples of rows.
 
-Each takes rows as flat arrays whose padded length is a multiple of a vector's lanes.
+Each works on `vectors` whole vectors from a start in a flat array.
 """
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
-from elman.engine.numba.fastmath import exp, tanh
-from elman.engine.numba.options import inlined, largest_first
+from llvmlite import ir
+from numba.core import cgutils, types
 
+from elman.engine.numba.options import intrinsic
+from elman.engine.numba.simd import Simd
+from elman.engine.numba.tile import element_pointer
 
-@inlined
-def add_to(total, row):
-    for i in range(len(total)):
-        total[i] += row[i]
-
-
-@inlined
-def add_and_squash(a, b):
-    """a <- tanh(a + b)."""
-    for i in range(len(a)):
-        a[i] = tanh(a[i] + b[i])
+Emitter = tuple[Any, Callable[..., Any]]
 
 
-@inlined
-def through_tanh(dh, h):
-    """da = (1 - h^2) dh, in place."""
-    for i in range(len(dh)):
-        dh[i] -= h[i] * h[i] * dh[i]
+class Rows:
+    """The rows that a kernel is given, as places of their vectors."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, values: Any, rows: int) -> None:
+        self.builder = builder
+        self.starts = [
+            element_pointer(context, builder, signature.args[2 * n], values[2 * n], values[2 * n + 1])
+            for n in range(rows)
+        ]
+        self.simd = Simd(builder, self.starts[0].type.pointee)
+
+    def places(self, index: Any) -> list[Any]:
+        """The address of vector `index` of every row."""
+        offset = self.builder.mul(index, index.type(self.simd.lanes))
+        return [
+            self.builder.bitcast(self.builder.gep(start, [offset]), self.simd.type.as_pointer())
+            for start in self.starts
+        ]
 
 
-# Whatever a NaN makes of the maximum, the exponentials that follow carry it on into the loss.
-@largest_first
-def _largest(row):
-    largest = row[0]
-    for k in range(len(row)):
-        largest = row[k] if row[k] > largest else largest
-    return largest
+@intrinsic
+def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+    """total <- total + row."""
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 2)
+        with cgutils.for_range(builder, values[-1]) as loop:
+            total, row = rows.places(loop.index)
+            rows.simd.store(rows.simd.add(rows.simd.load(total), rows.simd.load(row)), total)
+        return context.get_dummy_value()
+
+    return types.void(total, i, row, i, i), emit
 
 
-@inlined
-def exponentials(row, scale):
-    """row <- e^((row - max) scale); return their sum and the maximum."""
-    largest = _largest(row)
-    total = largest - largest
-    for k in range(len(row)):
-        row[k] = exp((row[k] - largest) * scale)
-        total += row[k]
-    return total, largest
+@intrinsic
+def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emitter:
+    """to <- of."""
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 2)
+        with cgutils.for_range(builder, values[-1]) as loop:
+            to, of = rows.places(loop.index)
+            rows.simd.store(rows.simd.load(of), to)
+        return context.get_dummy_value()
+
+    return types.void(to, i, of, i, i), emit
 
 
-@inlined
-def adagrad(theta, M, gradient, rate, clip, epsilon):
+@intrinsic
+def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
+    """row <- factor row."""
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 1)
+        factor = rows.simd.broadcast(values[3])
+        with cgutils.for_range(builder, values[2]) as loop:
+            (row,) = rows.places(loop.index)
+            rows.simd.store(rows.simd.mul(rows.simd.load(row), factor), row)
+        return context.get_dummy_value()
+
+    return types.void(row, i, i, row.dtype), emit
+
+
+@intrinsic
+def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
+    """row <- e^((row - max) factor); return (sum, maximum).
+
+    A lane at -infinity becomes 0, so padding takes no part. A NaN makes the sum a NaN.
+    """
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 1)
+        simd, vectors = rows.simd, values[2]
+        largest = cgutils.alloca_once_value(builder, simd.load(rows.places(vectors.type(0))[0]))
+        with cgutils.for_range(builder, vectors) as loop:
+            (row,) = rows.places(loop.index)
+            builder.store(simd.larger(simd.load(row), builder.load(largest)), largest)
+        maximum = simd.across(simd.larger, builder.load(largest))
+        maxima, factors = simd.broadcast(maximum), simd.broadcast(values[3])
+        total = cgutils.alloca_once_value(builder, simd.constant(0.0))
+        with cgutils.for_range(builder, vectors) as loop:
+            (row,) = rows.places(loop.index)
+            e = simd.exp(simd.mul(simd.sub(simd.load(row), maxima), factors))
+            simd.store(e, row)
+            builder.store(simd.add(builder.load(total), e), total)
+        sums = [simd.across(simd.add, builder.load(total)), maximum]
+        return context.make_tuple(builder, signature.return_type, sums)
+
+    return types.UniTuple(row.dtype, 2)(row, i, i, row.dtype), emit
+
+
+@intrinsic
+def adagrad(
+    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any,
+    vectors: Any, rate: Any, clip: Any, epsilon: Any,
+) -> Emitter:  # fmt: skip
     """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon)."""
-    for i in range(len(gradient)):
-        g = gradient[i]
-        M[i] += g * g
-        g = -clip if g < -clip else (clip if g > clip else g)
-        theta[i] -= rate * g / np.sqrt(M[i] + epsilon)
+    i, number = types.intp, theta.dtype
+    signature = types.void(theta, i, M, i, gradient, i, i, number, number, number)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 3)
+        function = _adagrad_function(builder.module, rows.starts[0].type, values[6].type)
+        builder.call(function, [*rows.starts, *values[6:]])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
+    number = pointer.pointee
+    name = f"elman_adagrad_{number}"
+    if name in module.globals:
+        return module.globals[name]
+    parameters = [pointer, pointer, pointer, integer, number, number, number]
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    simd = Simd(builder, number)
+    theta, M, gradient, vectors, *numbers = function.args
+    rate, clip, epsilon = (simd.broadcast(value) for value in numbers)
+    with cgutils.for_range(builder, vectors) as loop:
+        offset = builder.mul(loop.index, integer(simd.lanes))
+        theta_q, M_q, g_q = (
+            builder.bitcast(builder.gep(start, [offset]), simd.type.as_pointer()) for start in (theta, M, gradient)
+        )
+        g = simd.load(g_q)
+        squares = simd.muladd(g, g, simd.load(M_q))
+        simd.store(squares, M_q)
+        clipped = simd.larger(simd.smaller(g, clip), builder.fneg(clip))
+        step = simd.over_root(simd.mul(rate, clipped), simd.add(squares, epsilon))
+        simd.store(simd.sub(simd.load(theta_q), step), theta_q)
+    builder.ret_void()
+    return function

@@ -1,0 +1,153 @@
+"""Vectors of 32 bytes in LLVM's own types: what the compiled kernels are written in where speed asks for it.
+
+LLVM's loop vectoriser does well on long arrays; the rows of a small network are a dozen vectors, where its checks,
+remainders and trips through memory cost as much as the arithmetic. So the inner loops are written as vector
+operations. They belong to no processor: LLVM lowers a vector of 32 bytes to one AVX register or to two NEON
+registers, and a multiply followed by an add (flag ``contract``) to a fused one where there is one.
+"""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+BYTES = 32
+"""Bytes of a vector: 8 float32 or 4 float64. Rows of padded arrays are a multiple of it."""
+
+_INT = ir.IntType(32)
+_LN2 = Decimal("0.69314718055994530941723212145817656808")
+
+
+class Simd:
+    """Vector operations at the end of one builder, for one element type."""
+
+    def __init__(self, builder: Any, element: Any) -> None:
+        self.builder, self.element = builder, element
+        self.single = isinstance(element, ir.FloatType)
+        self.bytes = 4 if self.single else 8
+        self.lanes = BYTES // self.bytes
+        self.type = ir.VectorType(element, self.lanes)
+        self.integers = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
+
+    def constant(self, value: float) -> Any:
+        """A vector with `value` in every lane."""
+        return ir.Constant(self.type, [value] * self.lanes)
+
+    def integer(self, value: int) -> Any:
+        """A vector of integers as wide as the numbers, with `value` in every lane."""
+        return ir.Constant(self.integers, [value] * self.lanes)
+
+    def place(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
+        """The address of vector `column` of row `row`."""
+        offset = self.builder.mul(stride, stride.type(row))
+        offset = self.builder.add(offset, stride.type(column * self.lanes))
+        return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
+
+    def load(self, place: Any) -> Any:
+        """A vector from anywhere in memory."""
+        value = self.builder.load(place)
+        value.align = self.bytes
+        return value
+
+    def store(self, value: Any, place: Any) -> None:
+        """A vector to anywhere in memory."""
+        self.builder.store(value, place).align = self.bytes
+
+    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
+        """The named lanes of x, and of y from `self.lanes` on."""
+        mask = ir.Constant(ir.VectorType(_INT, self.lanes), lanes)
+        return self.builder.shuffle_vector(x, y, mask)
+
+    def broadcast(self, scalar: Any) -> Any:
+        """A vector with `scalar` in every lane."""
+        undefined = ir.Constant(self.type, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, _INT(0))
+        return self.shuffle(first, undefined, [0] * self.lanes)
+
+    def add(self, x: Any, y: Any) -> Any:
+        """x + y."""
+        return self.builder.fadd(x, y, flags=["contract"])
+
+    def sub(self, x: Any, y: Any) -> Any:
+        """x - y."""
+        return self.builder.fsub(x, y, flags=["contract"])
+
+    def mul(self, x: Any, y: Any) -> Any:
+        """x y."""
+        return self.builder.fmul(x, y, flags=["contract"])
+
+    def muladd(self, x: Any, y: Any, z: Any) -> Any:
+        """x y + z, fused where the processor can."""
+        return self.add(self.mul(x, y), z)
+
+    def smaller(self, x: Any, y: Any) -> Any:
+        """The smaller of x and y, lane by lane; x where x is not a number."""
+        return self.builder.select(self.builder.fcmp_ordered(">", x, y), y, x)
+
+    def larger(self, x: Any, y: Any) -> Any:
+        """The larger of x and y, lane by lane; x where x is not a number."""
+        return self.builder.select(self.builder.fcmp_ordered("<", x, y), y, x)
+
+    def _unary(self, name: str, x: Any, flags: tuple[str, ...] = ()) -> Any:
+        """A function that LLVM knows by itself."""
+        function_type = ir.FunctionType(self.type, [self.type])
+        name = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
+        function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
+        return self.builder.call(function, [x], fastmath=flags)
+
+    def floor(self, x: Any) -> Any:
+        """The integer below, as a floating-point number."""
+        return self._unary("floor", x)
+
+    def over_root(self, x: Any, y: Any) -> Any:
+        """x / sqrt(y), by an estimate of 1 / sqrt(y) and Newton's step where the processor has one: within 2 ulp."""
+        flags = ("reassoc", "nsz", "arcp", "contract", "afn")
+        return self.builder.fdiv(x, self._unary("sqrt", y, flags), flags=flags)
+
+    def across(self, combine: Any, x: Any) -> Any:
+        """`combine` of all lanes, a scalar: halves are folded together until one lane is left."""
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            x = combine(x, self.shuffle(x, x, [(lane + width) % self.lanes for lane in range(self.lanes)]))
+        return self.builder.extract_element(x, _INT(0))
+
+    def exp(self, x: Any) -> Any:
+        """e^x; 0 where it would be below the normal numbers, and at most e^87 (float32) or e^708.
+
+        Cody and Waite (1980): e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. 2^n is put together
+        from exponent bits; e^r - 1 is its Taylor polynomial.
+        """
+        limit = 87.0 if self.single else 708.0
+        power, p = self._power_and_rest(self.smaller(self.larger(x, self.constant(-limit)), self.constant(limit)))
+        tiny = self.builder.fcmp_ordered("<", x, self.constant(-limit))
+        return self.builder.select(tiny, self.constant(0.0), self.muladd(power, p, power))
+
+    def tanh(self, x: Any) -> Any:
+        """tanh(x) = (e^{2x} - 1) / (e^{2x} + 1).
+
+        e^{2x} - 1 = 2^n (e^r - 1) + (2^n - 1) keeps its relative accuracy down to x = 0. Beyond the bounds the
+        result is 1 to the last bit.
+        """
+        bound = self.constant(20.0 if self.single else 40.0)
+        y = self.larger(self.smaller(self.add(x, x), bound), self.builder.fneg(bound))
+        power, p = self._power_and_rest(y)
+        e = self.muladd(power, p, self.sub(power, self.constant(1.0)))
+        return self.builder.fdiv(e, self.add(e, self.constant(2.0)), flags=["arcp"])
+
+    def _power_and_rest(self, x: Any) -> tuple[Any, Any]:
+        """2^n and e^r - 1."""
+        mantissa, bias, degree = (23, 127, 7) if self.single else (52, 1023, 13)
+        n = self.floor(self.muladd(x, self.constant(1 / math.log(2)), self.constant(0.5)))
+        # ln 2 in two parts: the first has 11 zero bits at its end, so that n times it is exact.
+        high = math.floor(math.log(2) * 2 ** (mantissa - 11)) / 2 ** (mantissa - 11)
+        low = float(_LN2 - Decimal(high))
+        r = self.muladd(n, self.constant(-low), self.muladd(n, self.constant(-high), x))
+        p = self.constant(1 / math.factorial(degree))
+        for k in range(degree - 1, 1, -1):
+            p = self.muladd(p, r, self.constant(1 / math.factorial(k)))
+        p = self.muladd(self.mul(r, r), p, r)
+        exponent = self.builder.add(self.builder.fptosi(n, self.integers), self.integer(bias))
+        return self.builder.bitcast(self.builder.shl(exponent, self.integer(mantissa)), self.type), p
