@@ -34,9 +34,7 @@ def parameters(m: int, K: int, dtype: str) -> Arrays:
     return {name: jnp.array(array) for name, array in zip("UWVbc", (U, W, V, b, c), strict=True)}
 
 
-def gradients(
-    theta: Arrays, x: jax.Array, y: jax.Array, h0: jax.Array
-) -> tuple[jax.Array, Arrays, jax.Array]:
+def gradients(theta: Arrays, x: jax.Array, y: jax.Array, h0: jax.Array) -> tuple[jax.Array, Arrays, jax.Array]:
     """Return the loss, its gradients and the last state, for characters x, y (T,) and h0 (m,)."""
     U, W, V = theta["U"], theta["W"], theta["V"]
 
@@ -76,9 +74,7 @@ def train_block(state: State, X: jax.Array, Y: jax.Array) -> tuple[State, jax.Ar
     return state, losses
 
 
-def time_update(
-    m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32"
-) -> dict[str, Any]:
+def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
     """Time one update; see `textbook.time_update`.  The first call compiles."""
     blocks = (repeats + 1) * updates
     chars = text(K, blocks * T + 1).astype(np.int32)

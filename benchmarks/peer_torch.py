@@ -63,9 +63,7 @@ def time_update(
     chars = torch.from_numpy(text(K, (repeats + 1) * updates * T + 1))
     theta = parameters(m, K, dtype)
     # An accumulator that starts at epsilon is an epsilon inside the root.
-    optimizer = torch.optim.Adagrad(
-        theta, lr=ETA, initial_accumulator_value=EPSILON, eps=0, fused=True
-    )
+    optimizer = torch.optim.Adagrad(theta, lr=ETA, initial_accumulator_value=EPSILON, eps=0, fused=True)
     h = torch.zeros_like(theta[3])
 
     def train(first: int) -> list[float]:

@@ -80,9 +80,7 @@ def adagrad(theta: Arrays, M: Arrays, d: Arrays) -> tuple[Arrays, Arrays]:
     return {name: theta[name] - ETA * step[name] for name in d}, M
 
 
-def time_update(
-    m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float64"
-) -> dict[str, Any]:
+def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float64") -> dict[str, Any]:
     """Time one update of the textbook way, whose dtype is float64 unless another is asked for.
 
     Parameters

@@ -60,11 +60,11 @@ def vector_function(name: str) -> Any:
 @kernel
 def multiply(
     c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
-    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
+    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any, b_strip: Any,
     rows: Any, depth: Any, vectors: Any,
 ) -> None:  # fmt: skip
     tile.multiply(
-        c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step,
+        c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
         rows, depth, vectors,
     )  # fmt: skip
 
@@ -189,7 +189,8 @@ def test_tanh_is_odd(dtype: Dtype) -> None:
 # Small whole numbers: every sum is exact in either width, in any order.
 
 ROWS = [*range(1, 15), 31]
-VECTORS = range(1, 28)
+VECTORS = [n for n in range(1, 40) if n % -(-n // tile.MAX_VECTORS) == 0]
+"""Whole strips, as rows are padded to."""
 DEPTHS = (0, 1, 7, 30)
 
 
@@ -234,7 +235,8 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         d_row = 0 if added == "bias" else place(D)[2]
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
-        multiply(*place(C)[:3], *place(D)[:2], d_row, *place(A), *place(B)[:3], rows, depth, vectors)
+        strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B stand whole here
+        multiply(*place(C)[:3], *place(D)[:2], d_row, *place(A), *place(B)[:3], strip, rows, depth, vectors)
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 

@@ -45,7 +45,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     from safetensors.numpy import save
 
     tensors = _tensors(checkpoint.state)
-    description = json.dumps(_description(checkpoint), ensure_ascii=False)
+    description = json.dumps(_description(checkpoint))
     metadata = {"elman": description, "sha256": _digest(description, tensors)}
     replace_file(path, save(tensors, metadata))
 

@@ -92,7 +92,7 @@ class RunDirectory:
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write ``run.json``."""
-        text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(description, indent=2) + "\n"
         replace_file(self.path / _RUN, text.encode())
 
     def append(self, metrics: Iterable[Metrics], samples: Iterable[Sample]) -> None:

@@ -60,7 +60,7 @@ class CurveFacts:
         S after the last update.
     first_tenth : float
         Share of the fall from start to end that was done after the first tenth of the updates; 0 where S did not fall.
-    epoch_minima : tuple of float
+    epoch_minima : list of float
         The least S of the rows of each whole epoch that has any.
     lower, compared : int
         Rows that an epoch came before, and how many of them lie below the curve one epoch earlier, at the
@@ -74,7 +74,7 @@ class CurveFacts:
     uniform: float
     end: float
     first_tenth: float
-    epoch_minima: tuple[float, ...]
+    epoch_minima: list[float]
     lower: int
     compared: int
     wave: float | None
@@ -133,7 +133,7 @@ def curve_facts(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> Curv
         uniform=uniform,
         end=float(S[-1]),
         first_tenth=_done_after(updates, S, updates[-1] / 10),
-        epoch_minima=tuple(float(losses.min()) for losses in epochs),
+        epoch_minima=[float(losses.min()) for losses in epochs],
         lower=lower,
         compared=compared,
         wave=None if last is None else float(np.ptp(last)),
@@ -145,17 +145,13 @@ def _done_after(updates: NDArray[np.int64], S: NDArray[np.float64], update: floa
     return float((S[0] - np.interp(update, updates, S)) / fall) if fall > 0 else 0.0
 
 
-def _against_an_epoch_before(
-    updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int
-) -> tuple[int, int]:
+def _against_an_epoch_before(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> tuple[int, int]:
     # Before the first row lies the steep beginning, which a straight line from update 1 would misrepresent.
     later = updates - per_epoch >= updates[min(1, len(updates) - 1)]
     earlier = np.interp(updates[later] - per_epoch, updates, S)
     return int((S[later] < earlier).sum()), int(later.sum())
 
 
-def _whole_epochs(
-    updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int
-) -> list[NDArray[np.float64]]:
+def _whole_epochs(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> list[NDArray[np.float64]]:
     epoch = (updates - 1) // per_epoch
     return [S[epoch == n] for n in range(updates[-1] // per_epoch) if (epoch == n).any()]

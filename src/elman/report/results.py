@@ -37,8 +37,8 @@ class Results:
     short : Part
     long : Part or None
         None where the run did not go on.
-    curve : sequence of Metrics
-        The whole run's, from its first update to its last.
+    short_curve, curve : sequence of Metrics
+        From the first update to the last of the short part, and of the whole run.
     facts : CurveFacts
         Of the short part.
     long_facts : CurveFacts or None
@@ -60,6 +60,7 @@ class Results:
     checks: Sequence[GradientCheck]
     short: Part
     long: Part | None
+    short_curve: Sequence[Metrics]
     curve: Sequence[Metrics]
     facts: CurveFacts
     long_facts: CurveFacts | None
@@ -83,6 +84,7 @@ class Results:
     def as_dict(self) -> dict[str, Any]:
         """Return what ``results.json`` says, the discussion apart; `elman.report.report` lists the keys."""
         return {
+            "finished": True,
             **self.about,
             "gradient_check": check_dict(self.checks),
             "short": self.short.as_dict(),
@@ -114,10 +116,10 @@ def check_dict(checks: Sequence[GradientCheck]) -> dict[str, Any]:
     return {"experiments": experiments, "passed": all(check.passed for check in checks), "limit": LARGEST_ERROR}
 
 
-def checks_from(saved: Mapping[str, Any]) -> list[GradientCheck]:
+def checks_from(saved: Mapping[str, Any]) -> tuple[GradientCheck, ...]:
     """Return the gradient check that `check_dict` made JSON of."""
     nan = float("nan")
-    return [
+    return tuple(
         GradientCheck(
             experiment["points"],
             experiment["hidden_size"],
@@ -125,7 +127,7 @@ def checks_from(saved: Mapping[str, Any]) -> list[GradientCheck]:
             {name: nan if error is None else error for name, error in experiment["relative_error"].items()},
         )
         for experiment in saved["experiments"]
-    ]
+    )
 
 
 def reference_dict() -> dict[str, Any]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
+"""Of -0123456789."""
+
+_RAISED = str.maketrans("-0123456789", SUPERSCRIPTS)
 _IRREGULAR = {"is": "are", "was": "were", "has": "have"}
 
 
@@ -48,7 +51,7 @@ def scientific(value: float) -> str:
     if value == 0:
         return "0"
     digits, _, exponent = f"{value:.2e}".partition("e")
-    return f"{digits}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return f"{digits}×10{str(int(exponent)).translate(_RAISED)}"
 
 
 def duration(seconds: float) -> str:

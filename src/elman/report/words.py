@@ -1,6 +1,7 @@
 """The words and the names of a text, and what a network has learned of them.
 
-A word is a maximal run of letters. Words are compared whatever their case.
+A word is a maximal run of letters. Words are compared whatever their case, and counted from two letters on: nearly
+every letter stands alone somewhere in a text, so that letters thrown about at random would count as words.
 
 A name, as far as this file can tell, is a word
 
@@ -17,12 +18,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from elman.experiment.record import Sample
 
-SHORTEST, RAREST, NAMES = 4, 3, 12
+SHORTEST, RAREST = 4, 3
 _WORD = re.compile(r"[^\W\d_]+")
 # A word that begins a line or follows the end of a sentence: its capital says nothing.
 _OPENING = re.compile(r"(?:^|[.!?…:;][\"”’')\]]*\s)[^\w\n]*([^\W\d_]+)", re.MULTILINE)
@@ -38,7 +39,7 @@ class Lexicon:
     words : frozenset of str
         Every word, case folded.
     names : dict of str to tuple of (str, int)
-        The most frequent names first: the case-folded name, its commonest spelling and how often it occurs.
+        The names, the most frequent first: case folded, in their commonest spelling, and how often they occur.
     """
 
     words: frozenset[str]
@@ -69,7 +70,7 @@ class Name:
 
 @dataclass(frozen=True)
 class WordCount:
-    """How many words a sample holds, and how many of them are words of the text."""
+    """How many words of two letters or more a sample holds, and how many of them are words of the text."""
 
     update: int
     written: int
@@ -103,13 +104,10 @@ def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[s
         mostly_capital = 20 * capital[word] >= 19 * count
         return len(word) >= SHORTEST and count >= RAREST and mostly_capital and 2 * telling[word] >= count
 
-    found = [word for word, _ in in_all.most_common() if is_name(word)][:NAMES]
-    return {word: (_spelling(word, spellings), in_all[word]) for word in found}
-
-
-def _spelling(word: str, spellings: Counter[str]) -> str:
-    own = {spelling: count for spelling, count in spellings.items() if spelling.casefold() == word}
-    return max(own, key=own.__getitem__)
+    commonest: dict[str, str] = {}
+    for spelling, _ in spellings.most_common():
+        commonest.setdefault(spelling.casefold(), spelling)
+    return {word: (commonest[word], count) for word, count in in_all.most_common() if is_name(word)}
 
 
 def whole_words(text: str) -> list[re.Match[str]]:
@@ -118,12 +116,12 @@ def whole_words(text: str) -> list[re.Match[str]]:
 
 
 def count_words(sample: Sample, words: frozenset[str]) -> WordCount:
-    """Count the words of a sample, and those of them that are in `words`."""
-    written = [match[0].casefold() for match in whole_words(sample.text)]
+    """Count the words of a sample that have two letters or more, and those of them that are in `words`."""
+    written = [match[0].casefold() for match in whole_words(sample.text) if len(match[0]) > 1]
     return WordCount(sample.update, len(written), sum(word in words for word in written))
 
 
-def first_written(names: dict[str, tuple[str, int]], samples: Iterable[Sample]) -> list[Name]:
+def first_written(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[Name]:
     """Return for each name the first of the samples, in their order, that has it as a whole word with its capital."""
     seen: dict[str, tuple[int, str]] = {}
     for sample in samples:
@@ -133,7 +131,7 @@ def first_written(names: dict[str, tuple[str, int]], samples: Iterable[Sample]) 
     return [Name(name, count, *seen.get(word, (None, ""))) for word, (name, count) in names.items()]
 
 
-def _is_written(word: str, names: dict[str, tuple[str, int]]) -> bool:
+def _is_written(word: str, names: Mapping[str, tuple[str, int]]) -> bool:
     return word[0].isupper() and word.casefold() in names
 
 

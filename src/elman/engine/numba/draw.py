@@ -5,7 +5,7 @@ import numpy as np
 from elman.engine.numba.options import inlined, kernel
 from elman.engine.numba.rnn import recur
 from elman.engine.numba.simd import BYTES
-from elman.engine.numba.tile import multiply
+from elman.engine.numba.tile import multiply, strip_width
 from elman.engine.numba.vector import copy, exponentials
 
 
@@ -54,9 +54,10 @@ def _step(weights, scratch, x, m):
     h, g, m_row, K_row = scratch.h, scratch.g, len(weights.b), len(weights.c)
     recur(h, 0, 0, weights, x, m)
     copy(h, 0, h, m_row, m_row * h.itemsize // BYTES)
+    vectors = K_row * h.itemsize // BYTES
+    width = strip_width(vectors) * BYTES // h.itemsize
     multiply(
-        g, 0, 0, weights.c, 0, 0, h, 0, 0, 1, weights.V_columns, 0, K_row,
-        1, m, K_row * h.itemsize // BYTES,
+        g, 0, 0, weights.c, 0, 0, h, 0, 0, 1, weights.V_columns, 0, width, m_row * width, 1, m, vectors
     )  # fmt: skip
 
 

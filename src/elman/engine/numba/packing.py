@@ -1,10 +1,13 @@
-"""Between the parameters as the specification shapes them and the padded rows that the kernels want.
+"""Between the parameters as the specification shapes them and the storage that the kernels want.
 
 K  size of the alphabet         T  characters in one window
-m  hidden units                 m_row, K_row  the same, rounded up to whole vectors
+m  hidden units                 m_row, K_row  the same, padded
 
-Padding is zero and stays zero: a padded unit has no weight in, so its state is tanh(0), and no weight out. Only the
-bias of a padded character is -infinity, and stays so: its probability is 0, and with it all its gradients.
+Rows of U, of the biases and of all states stand one after the other. The matrices W and V, and their transposes, are
+cut into strips of columns as wide as a row of sums that fits the registers, strip after strip: a product then reads
+memory in one run, however large the matrix is. Padding is zero and stays zero: a padded unit has no weight in,
+so its state is tanh(0), and no weight out. Only the bias of a padded character is -infinity, and stays so: its
+probability is 0, and with it all its gradients.
 """
 
 from __future__ import annotations
@@ -16,15 +19,21 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.rnn import PANEL_ROWS, Scratch, Squares, Weights
 from elman.engine.numba.simd import BYTES
+from elman.engine.numba.tile import MAX_VECTORS
 from elman.network.parameters import Array, Parameters
 
 _CACHE_LINE = 64
 
 
+def strip_count(n: int, dtype: np.dtype[Any]) -> int:
+    """Return the number of strips that n columns are cut into."""
+    return -(-n // (BYTES // dtype.itemsize * MAX_VECTORS))
+
+
 def padded(n: int, dtype: np.dtype[Any]) -> int:
-    """Return n rounded up to a multiple of the lanes of a vector."""
-    lanes = BYTES // dtype.itemsize
-    return -(-n // lanes) * lanes
+    """Return n rounded up to strips of equal width, each of whole vectors."""
+    unit = BYTES // dtype.itemsize * strip_count(n, dtype)
+    return -(-n // unit) * unit
 
 
 def zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -34,45 +43,51 @@ def zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return raw[start : start + n * dtype.itemsize].view(dtype)
 
 
-def rows(array: Array, n_rows: int, row: int) -> Array:
-    """Return a matrix, flat, with its rows padded to `row` and their number to `n_rows`."""
-    flat = zeros(n_rows * row, array.dtype)
-    flat.reshape(n_rows, row)[: array.shape[0], : array.shape[1]] = array
+def rows(array: Array) -> Array:
+    """Return a matrix, flat, its rows padded."""
+    row = padded(array.shape[1], array.dtype)
+    flat = zeros(len(array) * row, array.dtype)
+    flat.reshape(-1, row)[:, : array.shape[1]] = array
     return flat
 
 
+def strips(array: Array) -> Array:
+    """Return a matrix, flat, in strips of its columns, with rows and columns padded."""
+    n_rows, row = (padded(n, array.dtype) for n in array.shape)
+    whole = np.zeros((n_rows, row), array.dtype)
+    whole[: array.shape[0], : array.shape[1]] = array
+    flat = zeros(whole.size, array.dtype)
+    count = strip_count(array.shape[1], array.dtype)
+    flat.reshape(count, n_rows, -1)[...] = whole.reshape(n_rows, count, -1).swapaxes(0, 1)
+    return flat
+
+
+def from_strips(flat: Array, shape: tuple[int, ...]) -> Array:
+    """Return the matrix of this shape that `strips` stored."""
+    n_rows, count = padded(shape[0], flat.dtype), strip_count(shape[1], flat.dtype)
+    whole = flat.reshape(count, n_rows, -1).swapaxes(0, 1).reshape(n_rows, -1)
+    return whole[: shape[0], : shape[1]]
+
+
 def pack_weights(parameters: Parameters) -> Weights:
-    """Return the parameters as padded rows."""
+    """Return the parameters as the kernels want them."""
     U, W, V, b, c = (parameters[name] for name in ("U", "W", "V", "b", "c"))
-    m, K = U.shape
-    m_row, K_row = padded(m, U.dtype), padded(K, U.dtype)
-    c_padded = rows(c[None], 1, K_row)
-    c_padded[K:] = -np.inf
-    return Weights(
-        U=rows(U.T, K, m_row),
-        W=rows(W, m_row, m_row),
-        W_columns=rows(W.T, m_row, m_row),
-        V=rows(V, K_row, m_row),
-        V_columns=rows(V.T, m_row, K_row),
-        b=rows(b[None], 1, m_row),
-        c=c_padded,
-    )
+    c_row = rows(c[None])
+    c_row[len(c) :] = -np.inf
+    return Weights(rows(U.T), strips(W), strips(W.T), strips(V), strips(V.T), rows(b[None]), c_row)
 
 
 def pack_squares(M: Parameters) -> Squares:
-    """Return AdaGrad's sums as padded rows."""
-    packed = pack_weights(M)
-    packed.c[len(M["c"]) :] = 0
-    return Squares(packed.U, packed.W, packed.V, packed.b, packed.c)
+    """Return AdaGrad's sums, stored as their parameters are."""
+    return Squares(rows(M["U"].T), strips(M["W"]), strips(M["V"]), rows(M["b"][None]), rows(M["c"][None]))
 
 
 def unpack(packed: Weights | Squares, into: Parameters) -> None:
-    """Write padded rows back into `into`."""
+    """Write the arrays back into `into`."""
     m, K = into["U"].shape
-    m_row, K_row = len(packed.b), len(packed.c)
-    into["U"][:] = packed.U.reshape(K, m_row)[:, :m].T
-    into["W"][:] = packed.W.reshape(m_row, m_row)[:m, :m]
-    into["V"][:] = packed.V.reshape(K_row, m_row)[:K, :m]
+    into["U"][:] = packed.U.reshape(K, -1)[:, :m].T
+    into["W"][:] = from_strips(packed.W, (m, m))
+    into["V"][:] = from_strips(packed.V, (K, m))
     into["b"][:] = packed.b[:m]
     into["c"][:] = packed.c[:K]
 

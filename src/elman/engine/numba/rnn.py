@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.options import inlined, kernel
 from elman.engine.numba.simd import BYTES
-from elman.engine.numba.tile import multiply, row_through_tanh, squashed_row, transpose
+from elman.engine.numba.tile import multiply, row_through_tanh, squashed_row, strip_width, transpose
 from elman.engine.numba.vector import adagrad, add_to, copy, exponentials, scale
 
 Array = NDArray[np.floating]
@@ -75,11 +75,9 @@ def recur(h, h_start, direction, weights, code, m):
     the first ones read by the next step.
     """
     m_row = len(weights.b)
-    first, step = (0, 1) if direction == 0 else (m - 1, -1)
     squashed_row(
-        h, h_start + m_row, weights.U, code * m_row, weights.b,
-        h, h_start + first, step, weights.W_columns, first * m_row, step * m_row,
-        m, m_row * h.itemsize // BYTES,
+        h, h_start + m_row, weights.U, code * m_row, weights.b, h, h_start, weights.W_columns,
+        m, m_row, direction == 1,
     )  # fmt: skip
 
 
@@ -89,9 +87,11 @@ def forward(weights, scratch, x, m):
     h, T, m_row, K_row = scratch.h, len(x), len(weights.b), len(weights.c)
     for t in range(T):
         recur(h, t * m_row, t % 2, weights, np.intp(x[t]), m)
+    vectors = K_row * h.itemsize // BYTES
+    width = strip_width(vectors) * BYTES // h.itemsize
     multiply(
-        scratch.g, 0, K_row, weights.c, 0, 0, h, m_row, m_row, 1, weights.V_columns, 0, K_row,
-        T, m, K_row * h.itemsize // BYTES,
+        scratch.g, 0, K_row, weights.c, 0, 0, h, m_row, m_row, 1, weights.V_columns, 0, width, m_row * width,
+        T, m, vectors,
     )  # fmt: skip
 
 
@@ -126,16 +126,15 @@ def backward(weights, scratch, x, m, K):
     """dh_t = V' g_t + W' da_{t+1} and da_t = (1 - h_t^2) dh_t for every t, from the last to the first."""
     h, da, T, m_row, K_row = scratch.h, scratch.da, len(x), len(weights.b), len(weights.c)
     vectors = m_row * h.itemsize // BYTES
+    width = strip_width(vectors) * BYTES // h.itemsize
     multiply(
-        da, m_row, m_row, scratch.zeros, 0, 0, scratch.g, 0, K_row, 1, weights.V, 0, m_row,
+        da, m_row, m_row, scratch.zeros, 0, 0, scratch.g, 0, K_row, 1, weights.V, 0, width, K_row * width,
         T, K, vectors,
     )  # fmt: skip
     for t in range(T, 0, -1):
         row = t * m_row
-        first, step = (0, 1) if t % 2 == 0 else (m - 1, -1)
         row_through_tanh(
-            da, row, h, row, da, row + m_row + first, step, weights.W, first * m_row, step * m_row,
-            m if t < T else 0, vectors,
+            da, row, h, row, da, row + m_row, weights.W, m, m_row, t % 2 == 1, m if t < T else 0
         )  # fmt: skip
 
 
@@ -151,24 +150,35 @@ def bias_gradients(scratch, T, m_row, K_row):
 
 @inlined
 def update_matrix(
-    theta, theta_columns, column_row, M, outer, outer_start, outer_row, states, states_start,
-    scratch, rule, rows, T, m_row,
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, rule, rows, T, m_row
 ):  # fmt: skip
-    """AdaGrad for theta (rows, m_row) with the gradient sum_t outer_t states_t', a panel at a time."""
+    """AdaGrad for theta, `rows` x m, with the gradient sum_t outer_t states_t', a panel at a time."""
     panel = scratch.panel
-    vectors = m_row * panel.itemsize // BYTES
-    for start in range(0, rows, PANEL_ROWS):
-        height = min(PANEL_ROWS, rows - start)
-        multiply(
-            panel, 0, m_row, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
-            states, states_start, m_row, height, T, vectors,
-        )  # fmt: skip
-        adagrad(
-            theta, start * m_row, M, start * m_row, panel, 0, height * vectors, rule.rate, rule.clip, rule.epsilon
-        )  # fmt: skip
-        lanes = BYTES // panel.itemsize
-        whole = (height + lanes - 1) // lanes * lanes
-        transpose(theta_columns, start, column_row, theta, start * m_row, m_row, whole, m_row)
+    lanes = BYTES // panel.itemsize
+    vectors = strip_width(m_row // lanes)
+    width = vectors * lanes
+    theta_rows = len(theta) // m_row
+    column_row = strip_width(theta_rows // lanes) * lanes
+    columns_strip = m_row * column_row
+    for strip in range(m_row // width):
+        column = 0
+        for start in range(0, rows, PANEL_ROWS):
+            height = min(PANEL_ROWS, rows - start)
+            multiply(
+                panel, 0, width, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
+                states, states_start + strip * width, m_row, 0, height, T, vectors,
+            )  # fmt: skip
+            begin = (strip * theta_rows + start) * width
+            adagrad(theta, begin, M, begin, panel, 0, height * vectors, rule.rate, rule.clip, rule.epsilon)
+            for r in range(start, start + height, lanes):
+                transpose(
+                    theta_columns, column + strip * width * column_row, column_row,
+                    theta, (strip * theta_rows + r) * width, width, lanes, width,
+                )  # fmt: skip
+                # Row r becomes column r, which stands in the next strip after `column_row` of them.
+                column += lanes
+                if column % column_row == 0:
+                    column += columns_strip - column_row
 
 
 @inlined
@@ -179,10 +189,10 @@ def update(weights, squares, scratch, rule, x, m, K):
     lanes = BYTES // h.itemsize
     rate, clip, epsilon = rule.rate, rule.clip, rule.epsilon
     update_matrix(
-        weights.V, weights.V_columns, K_row, squares.V, g, 0, K_row, h, m_row, scratch, rule, K, T, m_row
+        weights.V, weights.V_columns, squares.V, g, 0, K_row, h, m_row, scratch, rule, K, T, m_row
     )  # fmt: skip
     update_matrix(
-        weights.W, weights.W_columns, m_row, squares.W, da, m_row, m_row, h, 0, scratch, rule, m, T, m_row
+        weights.W, weights.W_columns, squares.W, da, m_row, m_row, h, 0, scratch, rule, m, T, m_row
     )  # fmt: skip
     bias_gradients(scratch, T, m_row, K_row)
     adagrad(weights.b, 0, squares.b, 0, scratch.db, 0, m_row // lanes, rate, clip, epsilon)
@@ -195,6 +205,18 @@ def update(weights, squares, scratch, rule, x, m, K):
         row = np.intp(x[t]) * m_row
         adagrad(weights.U, row, squares.U, row, dU, row, m_row // lanes, rate, clip, epsilon)
         copy(dU, row, scratch.zeros, 0, m_row // lanes)
+
+
+@inlined
+def gradient_matrix(gradient, scratch, outer, outer_start, outer_row, states, states_start, rows, T, m_row):
+    """The gradient sum_t outer_t states_t' whole, packed as its matrix is."""
+    vectors = strip_width(m_row * gradient.itemsize // BYTES)
+    width = vectors * BYTES // gradient.itemsize
+    for strip in range(m_row // width):
+        multiply(
+            gradient, strip * len(gradient) // m_row * width, width, scratch.zeros, 0, 0,
+            outer, outer_start, 1, outer_row, states, states_start + strip * width, m_row, 0, rows, T, vectors,
+        )  # fmt: skip
 
 
 @kernel
@@ -238,16 +260,13 @@ def gradients(weights, scratch, dW, dV, x, y, m, K):
     forward(weights, scratch, x, m)
     total = softmax_loss(g, y, K_row)
     backward(weights, scratch, x, m, K)
-    multiply(
-        dV, 0, m_row, scratch.zeros, 0, 0, g, 0, 1, K_row, h, m_row, m_row, K, T, vectors
-    )  # fmt: skip
-    multiply(
-        dW, 0, m_row, scratch.zeros, 0, 0, da, m_row, 1, m_row, h, 0, m_row, m, T, vectors
-    )  # fmt: skip
+    gradient_matrix(dV, scratch, g, 0, K_row, h, m_row, K, T, m_row)
+    gradient_matrix(dW, scratch, da, m_row, m_row, h, 0, m, T, m_row)
     bias_gradients(scratch, T, m_row, K_row)
     for t in range(T):
         add_to(dU, np.intp(x[t]) * m_row, da, (t + 1) * m_row, vectors)
+    width = strip_width(vectors) * BYTES // h.itemsize
     multiply(
-        da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, m_row, 1, m, vectors
+        da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, width, m_row * width, 1, m, vectors
     )  # fmt: skip
     return total

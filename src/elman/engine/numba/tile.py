@@ -23,7 +23,7 @@ _MAX_ROWS = 6
 _ACCUMULATORS = 12
 """Vectors of C held at once. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
 
-_MAX_VECTORS = 13
+MAX_VECTORS = 13
 """Vectors of a single row: a matrix-vector product needs no register for B."""
 
 
@@ -86,7 +86,7 @@ def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., An
     end = function.append_basic_block("end")
     choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
     for r in range(1, most_rows + 1):
-        for q in range(1, (_MAX_VECTORS if r == 1 else _ACCUMULATORS // r) + 1):
+        for q in range(1, (MAX_VECTORS if r == 1 else _ACCUMULATORS // r) + 1):
             block = function.append_basic_block(f"tile.{r}x{q}")
             choice.add_case(i(r * 16 + q), block)
             builder.position_at_end(block)
@@ -145,8 +145,14 @@ def _even(n, most):
 
 
 @inlined
+def strip_width(vectors):
+    """Vectors in a strip of a padded row; see `elman.engine.numba.packing`."""
+    return _even(vectors, MAX_VECTORS)
+
+
+@inlined
 def multiply(
-    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step,
+    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
     rows, depth, vectors,
 ):  # fmt: skip
     """C = D + A B, where D may be C.
@@ -155,59 +161,65 @@ def multiply(
     ----------
     c, d, a, b : ndarray, shape (n,)
         Flat storage. Row r of C begins at ``c_start + r * c_row``, and of D likewise: ``d_row = 0`` adds one row,
-        a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``, and
-        row k of B at ``b_start + k * b_step``. A negative step sums from the last k to the first.
+        a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``. Strip s of
+        row k of B is at ``b_start + s * b_strip + k * b_step``.
     rows, depth : int
         Rows of A and C; length of the sum.
     vectors : int
-        Columns of B and C in vectors of `BYTES`.
+        Columns of B and C in vectors of `BYTES`: whole strips, or less than one.
     """
     lanes = BYTES // c.itemsize
+    width = strip_width(vectors)
     tile_rows = _even(rows, _MAX_ROWS)
-    tile_vectors = _even(vectors, _MAX_VECTORS if tile_rows == 1 else _ACCUMULATORS // tile_rows)
-    q = 0
-    while q < vectors:  # a range with a step would divide to know its length
-        r = 0
-        while r < rows:
-            _tile(
-                c, c_start + r * c_row + q * lanes, c_row,
-                d, d_start + r * d_row + q * lanes, d_row, c, 0,
-                a, a_start + r * a_row, a_row, a_step,
-                b, b_start + q * lanes, b_step,
-                depth, min(tile_rows, rows - r), min(tile_vectors, vectors - q),
-            )  # fmt: skip
-            r += tile_rows
-        q += tile_vectors
+    tile_vectors = _even(width, MAX_VECTORS if tile_rows == 1 else _ACCUMULATORS // tile_rows)
+    strip = 0
+    while strip < vectors:  # a range with a step would divide to know its length
+        q = 0
+        while q < width:
+            column = (strip + q) * lanes
+            r = 0
+            while r < rows:
+                _tile(
+                    c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row, c, 0,
+                    a, a_start + r * a_row, a_row, a_step, b, b_start + q * lanes, b_step,
+                    depth, min(tile_rows, rows - r), min(tile_vectors, width - q),
+                )  # fmt: skip
+                r += tile_rows
+            q += tile_vectors
+        strip += width
+        b_start += b_strip
 
 
 @inlined
-def squashed_row(c, c_start, d, d_start, bias, a, a_start, a_step, b, b_start, b_step, depth, vectors):
-    """C = tanh(D + bias + A B), a single row; see `multiply`."""
-    lanes = BYTES // c.itemsize
-    tile_vectors = _even(vectors, _MAX_VECTORS)
-    q = 0
-    while q < vectors:
+def squashed_row(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, backwards):
+    """C = tanh(D + bias + A B), a row of m padded to m_row, with B an m x m matrix in strips.
+
+    Summed from the last k to the first where `backwards` is set: alternating, a row begins with what the one
+    before it ended with, which is still in the first cache.
+    """
+    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if backwards else (0, 1)
+    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+    while 0 <= strip < m_row:
         _squashed_row(
-            c, c_start + q * lanes, 0, d, d_start + q * lanes, 0, bias, q * lanes,
-            a, a_start, 0, a_step, b, b_start + q * lanes, b_step,
-            depth, 1, min(tile_vectors, vectors - q),
+            c, c_start + strip, 0, d, d_start + strip, 0, bias, strip, a, a_start + first, 0, step,
+            b, strip * m_row + first * width, step * width, m, 1, width * c.itemsize // BYTES,
         )  # fmt: skip
-        q += tile_vectors
+        strip += next_strip
 
 
 @inlined
-def row_through_tanh(c, c_start, h, h_start, a, a_start, a_step, b, b_start, b_step, depth, vectors):
-    """C = (1 - h^2) (C + A B), a single row; see `multiply`."""
-    lanes = BYTES // c.itemsize
-    tile_vectors = _even(vectors, _MAX_VECTORS)
-    q = 0
-    while q < vectors:
+def row_through_tanh(c, c_start, h, h_start, a, a_start, b, m, m_row, backwards, depth):
+    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; otherwise as `squashed_row`."""
+    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if backwards else (0, 1)
+    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+    while 0 <= strip < m_row:
         _row_through_tanh(
-            c, c_start + q * lanes, 0, c, c_start + q * lanes, 0, h, h_start + q * lanes,
-            a, a_start, 0, a_step, b, b_start + q * lanes, b_step,
-            depth, 1, min(tile_vectors, vectors - q),
+            c, c_start + strip, 0, c, c_start + strip, 0, h, h_start + strip, a, a_start + first, 0, step,
+            b, strip * m_row + first * width, step * width, depth, 1, width * c.itemsize // BYTES,
         )  # fmt: skip
-        q += tile_vectors
+        strip += next_strip
 
 
 @intrinsic

@@ -1,0 +1,146 @@
+"""The report as a page and as Markdown: what the templates are given, and how text is made harmless in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from elman.experiment.config import Config
+from elman.experiment.gradcheck import REPORTED
+from elman.report import prose
+from elman.report.discussion import discussion
+from elman.report.figures import Drawing
+from elman.report.results import Results
+from elman.report.wording import SUPERSCRIPTS, counted, nats, percent, scientific
+from elman.report.words import Lexicon, marked
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+_LOWERED = str.maketrans(SUPERSCRIPTS, "−0123456789")
+# C0 and C1 controls but for tab and line feed, separators of lines and directions, lone surrogates.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def render_html(results: Results, known: Lexicon, drawn: Sequence[Drawing]) -> str:
+    """Return the report as one HTML page.
+
+    Parameters
+    ----------
+    results : Results
+    known : Lexicon
+        Words and names of the text, which are marked in the samples.
+    drawn : sequence of Drawing
+    """
+
+    def pieces(text: str) -> Sequence[tuple[str, str]]:
+        return marked(shown(text), known)
+
+    return _environment().get_template("report.html").render(_view(results), drawings=drawn, pieces=pieces)
+
+
+def render_markdown(results: Results) -> str:
+    """Return the report as Markdown that shows ``smooth_loss.png`` beside it."""
+    return _environment().get_template("report.md").render(_view(results))
+
+
+def _view(results: Results) -> dict[str, Any]:
+    return {
+        "results": results,
+        "reported": REPORTED,
+        "summary": prose.summary(results),
+        "gradients": prose.gradients(results.checks),
+        "smooth_loss": prose.smooth_loss(results),
+        "during": prose.during(results),
+        "after": prose.after(results),
+        "discussion": discussion(results),
+        "text_facts": prose.text_facts(results),
+        "time_facts": prose.time_facts(results),
+        "machine_facts": prose.machine_facts(results),
+        "settings": settings(results.config),
+    }
+
+
+def settings(config: Config) -> list[tuple[str, str, str]]:
+    """Return name, value and meaning of every setting."""
+    values = config.as_dict()
+    return [(field.name, _value(values[field.name]), field.metadata["help"]) for field in fields(config)]
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def shown(text: str) -> str:
+    """Return a text with a picture or an escape in place of every character that has no shape or moves others.
+
+    A carriage return before a line feed is left out, since the line feed alone ends the line here.
+    """
+    return _CONTROLS.sub(lambda match: _picture(ord(match[0])), text.replace("\r\n", "\n"))
+
+
+def _picture(code: int) -> str:
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"\\u{code:04x}"
+
+
+def raised(text: str) -> Markup:
+    """Return a text as HTML, its exponents as ``<sup>``: few fonts draw all Unicode's superscripts alike."""
+    from markupsafe import Markup, escape
+
+    def sup(match: re.Match[str]) -> str:
+        return f"<sup>{match[0].translate(_LOWERED)}</sup>"
+
+    return Markup(re.sub(f"[{SUPERSCRIPTS}]+", sup, escape(text)))
+
+
+def fenced(text: str) -> str:
+    """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
+    text = shown(text)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def code(text: str) -> str:
+    """Return a text as a Markdown code span in one line."""
+    text = " ".join(shown(text).split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{pad}{text}{pad}{ticks}" if text else ""
+
+
+def cell(text: str) -> str:
+    """Return Markdown that a cell of a table can hold."""
+    return text.replace("|", "\\|")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("elman.report"),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "cell": cell,
+        "code": code,
+        "counted": counted,
+        "fenced": fenced,
+        "nats": nats,
+        "percent": percent,
+        "raised": raised,
+        "scientific": scientific,
+        "shown": shown,
+        "thousands": lambda value: f"{value:,}",
+    }
+    return environment

@@ -1,0 +1,539 @@
+"""The command line: what it prints, where, and how it ends. Mostly in this process; a few by `python -m elman`."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+
+import elman
+from conftest import TEXT, T, everything
+from elman.cli import main
+from elman.experiment.config import Config, flag
+from elman.experiment.record import RunDirectory
+from elman.experiment.train import train
+from elman.text import Corpus
+
+SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy"]
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process."""
+
+    def run(*arguments: object) -> Ended:
+        with pytest.raises(SystemExit) as raised:
+            main([str(argument) for argument in arguments])
+        assert isinstance(raised.value.code, int)
+        return Ended(raised.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a novel, texts that do not do, and damaged checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, data in {
+        "novel.txt": TEXT.encode(),
+        "other.txt": TEXT[::-1].encode(),
+        "empty.txt": b"",
+        "short.txt": b"abcde",
+        "single.txt": b"\n" * 100,
+        "latin.txt": b"caf\xe9 " * 20,
+        "foreign.txt": "漢字".encode(),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, trained: dict[str, bytes]) -> Path:
+    """A run directory, in the current folder, called `run`."""
+    return write(folder / "run", trained)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a short run on the novel."""
+    out = tmp_path_factory.mktemp("trained")
+    train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=out)
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def write(directory: Path, files: dict[str, bytes]) -> Path:
+    directory.mkdir()
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    return directory
+
+
+def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    """Begin `python -m elman` in a process of its own."""
+    command = [sys.executable, "-m", "elman", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+# --- Help ---
+
+CONTRACT = {
+    "train": "--out --preset --cell --hidden-size --layers --seq-length --batch-size --optimizer --learning-rate --clip"
+    " --init-std --epochs --max-updates --max-seconds --validation --random-state --engine --dtype --sample-every"
+    " --sample-length --metrics-every --resume --encoding --json",
+    "gradcheck": "--hidden-size --seq-length --points --cell --layers --json",
+    "sample": "--length --prime --temperature --top-k --top-p --stop --random-state",
+    "eval": "--json",
+    "plot": "--out",
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_help_names_every_option(folder: Path, command: Command, name: str) -> None:
+    code, out, err = command(name, "--help")
+    assert (code, err) == (0, "")
+    assert set(CONTRACT[name].split()) <= set(out.split())
+
+
+def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, command: Command) -> None:
+    words = " ".join(command("train", "--help").out.split())
+    for field in fields(Config):
+        default = "none" if field.default is None else field.default
+        assert f" {flag(field.name)} " in words
+        assert f"{field.metadata['help']} " in words
+        assert f"[default: {default}]" in words
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(folder: Path, command: Command, arguments: list[str]) -> None:
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert {"train", "report", "gradcheck", "sample", "eval", "plot"} <= set(out.split())
+
+
+def test_the_version(command: Command) -> None:
+    assert command("--version") == (0, f"{elman.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_is_light(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from elman.cli import main
+try:
+    main({arguments})
+finally:
+    print(sorted({{"numpy", "numba", "scipy", "matplotlib"}} & set(sys.modules)), file=sys.stderr)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == "[]\n"
+
+
+# --- Bad input: exit code 2 and one line ---
+
+
+def assert_refused(ended: Ended, *words: str) -> None:
+    """The command ended with one line, on standard error, which has these words."""
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert ended.err.endswith("\n")
+    assert ended.err.count("\n") == 1
+    for word in words:
+        assert word in ended.err
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"),
+    [
+        ("novl.txt", "there is no file 'novl.txt': did you mean 'novel.txt'"),
+        ("shakespear", "did you mean 'shakespeare'"),
+        (".", "is a directory: give one of the files in it"),
+        ("empty.txt", "'empty.txt' holds no text: give one of at least two characters"),
+        ("short.txt", "a text of N = 5 characters is too short for windows of T = 25, which need N >= T + 1 = 26"),
+        ("single.txt", r"'single.txt' holds a single distinct character, '\n'"),
+        ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not utf-8: name the text's own encoding"),
+        ("latin.txt", "such as --encoding latin-1"),
+    ],
+)
+def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, words: str) -> None:
+    assert_refused(command("train", corpus, "--out", "out"), words)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "--out requires an argument"),
+        ("--out", "--out requires an argument"),
+        ("--out out --foo 3", "Unknown option: --foo"),
+        ("--out out --epoch 3", "Did you mean --epochs?"),
+        ("--out out more.txt", "more.txt"),
+        ("--out out --preset papers", "there is no preset 'papers': choose one of paper"),
+        ("--out out --hidden-size 0", "--hidden-size must be 1 or more, and 0 came"),
+        ("--out out --hidden-size many", '--hidden-size: unable to convert "many" into int'),
+        ("--out out --max-updates 1 --hidden-size 2.5", "--hidden-size"),
+        ("--out out --hidden-size 10000000000000", "--hidden-size"),
+        ("--out out --learning-rate 0", "--learning-rate must be above 0, and 0.0 came"),
+        ("--out out --learning-rate nan", "--learning-rate must be above 0, and nan came"),
+        ("--out out --validation 1", "--validation must be below 1, and 1.0 came"),
+        ("--out out --validation 0.01", "a text of N = 1 characters is too short"),
+        ("--out out --metrics-every 5000", "--metrics-every must be at most 1000, and 5000 came"),
+        ("--out out --random-state -1", "--random-state must be 0 or more, and -1 came"),
+        ("--out out --max-updates 0", "--max-updates must be 1 or more, and 0 came"),
+        ("--out out --cell gru", '--cell. Choose from: "rnn"'),
+        ("--out out --engine nump", 'Did you mean "numpy"?'),
+        ("--out out --dtype float16", '"float32", "float64"'),
+        ("--out out --encoding utf-9", "'utf-9' is not a text encoding that Python knows"),
+        ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),
+        ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory)"),
+        ("--out " + "long" * 100, "File name too long"),
+        ("--resume --out out", "there is no checkpoint 'out/checkpoint.safetensors'"),
+        ("--learning-rate 1e38 --out out", "is not finite; the last good checkpoint is kept: lower --learning-rate"),
+        ("--learning-rate 1e38 --out out --engine numpy", "is not finite; the last good checkpoint is kept"),
+    ],
+)
+def test_options_of_train_that_do_not_do(folder: Path, command: Command, options: str, words: str) -> None:
+    assert_refused(command("train", "novel.txt", "--seq-length", T, *options.split()), words)
+
+
+def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:
+    assert_refused(command("train", "novel.txt", "--out", run), "holds a run already: go on by --resume")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
+
+
+@pytest.mark.parametrize(
+    ("corpus", "options", "words"),
+    [
+        ("novel.txt", "--hidden-size 4", "--hidden-size is 3 there and 4 here: leave these out"),
+        ("novel.txt", "--dtype float64", "--dtype is float32 there and float64 here: leave these out"),
+        ("novel.txt", "--epochs 0", "--epochs must be 1 or more, and 0 came"),
+        ("other.txt", "", "was trained on another text"),
+    ],
+)
+def test_a_run_that_cannot_go_on_so(
+    run: Path, command: Command, trained: dict[str, bytes], corpus: str, options: str, words: str
+) -> None:
+    assert_refused(command("train", corpus, "--out", run, "--resume", *options.split()), words)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("sample", "RUN requires an argument"),
+        ("sample none", "there is no checkpoint 'none': give a run directory that elman train wrote"),
+        ("sample novel.txt", "'novel.txt' cannot be used, it is no whole safetensors file"),
+        ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
+        ("sample " + "long" * 100, "File name too long"),
+        ("sample run --prime Q", "'Q' (U+0051) is not among the model's 26 characters"),
+        ("sample run --length -1", "--length must be 0 or more, and -1 came"),
+        ("sample run --temperature -1", "--temperature must be a number of 0 or more, and -1.0 came"),
+        ("sample run --top-k -1", "--top-k must be 0 (no limit) or more, and -1 came"),
+        ("sample run --top-p 0", "--top-p must be above 0 and at most 1, and 0.0 came"),
+        ("sample run --random-state -1", "--random-state must be 0 or more, and -1 came"),
+        ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
+        ("eval run", "CORPUS requires an argument"),
+        ("eval none novel.txt", "there is no checkpoint 'none'"),
+        ("eval run novl.txt", "did you mean 'novel.txt'"),
+        ("eval run empty.txt", "'empty.txt' holds no text"),
+        ("eval run foreign.txt", "'漢' (U+6F22) is not among the model's 26 characters"),
+        ("eval run latin.txt", "byte 0xe9 at offset 3"),
+        ("plot", "elman plot needs at least one run directory: name those to draw"),
+        ("plot none", "there is no metrics.csv in 'none': give a run directory of elman train"),
+        ("plot run --out curve.pdf", "--out must end in .png or .svg, and 'curve.pdf' came"),
+        ("plot run --out curve", "--out must end in .png or .svg, and 'curve' came"),
+        ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
+        ("gradcheck novl.txt", "did you mean 'novel.txt'"),
+        ("gradcheck novel.txt --points 100 --hidden-size 2", "'novel.txt' has 77 characters, and 100 points need 101"),
+        ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length of 1 or more"),
+        ("gradcheck novel.txt --seq-length 9 --points 8", "T = 9, points = 8 came"),
+        ("gradcheck novel.txt --cell gru", "--cell must be rnn, and gru came"),
+        ("train --foo 3 novel.txt --out out", "Unknown option: --foo"),
+        ("trian novel.txt", 'Unknown command "trian"'),
+        ("--foo", 'Unknown command "--foo"'),
+    ],
+)  # fmt: skip
+def test_arguments_that_do_not_do(run: Path, command: Command, arguments: str, words: str) -> None:
+    assert_refused(command(*arguments.split()), words)
+    assert not list(Path.cwd().glob("curve*"))
+
+
+@pytest.mark.parametrize("argument", ["tr\nain", "--pri\nme", "r\nun"])
+def test_an_error_is_one_line_whatever_was_typed(folder: Path, command: Command, argument: str) -> None:
+    assert_refused(command("sample", argument) if argument != "tr\nain" else command(argument))
+
+
+@pytest.mark.parametrize("name", ["sample", "eval"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: data[: len(data) // 2], "it is no whole safetensors file"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "its contents do not have the SHA-256 it states"),
+        (lambda data: b"", "it is no whole safetensors file"),
+    ],
+    ids=["truncated", "altered", "empty"],
+)
+def test_a_damaged_checkpoint(
+    run: Path, command: Command, name: str, damage: Callable[[bytes], bytes], words: str
+) -> None:
+    checkpoint = run / "checkpoint.safetensors"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
+    assert_refused(command(*arguments), "cannot be used", words, "take a copy of it or train again")
+
+
+def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert_refused(command("train", "-", "--out", "out"), "standard input")
+
+
+# --- Train ---
+
+
+def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    results = json.loads(out)
+    assert list(results) == [
+        "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
+        "validation_loss",
+    ]  # fmt: skip
+    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
+    state = RunDirectory(Path("out")).load().state
+    assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
+
+
+def test_train_scores_what_is_kept_aside(folder: Path, command: Command) -> None:
+    ended = command("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 1, "--validation", "0.25", "--json")
+    assert json.loads(ended.out)["validation_loss"] > 0
+
+
+def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Command) -> None:
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
+    assert (code, err) == (0, "")
+    assert "minimum smooth loss" in out
+    assert out.endswith("more text: elman sample out\n")
+
+
+def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -> None:
+    settings: dict[str, Any] = {
+        "hidden_size": 4, "seq_length": 6, "learning_rate": 0.2, "clip": 3.0, "init_std": 0.3, "epochs": 2,
+        "max_updates": 9, "max_seconds": 50.0, "validation": 0.2, "random_state": 7, "engine": "numpy",
+        "dtype": "float64", "sample_every": 4, "sample_length": 9, "metrics_every": 3, "encoding": "latin-1",
+        "cell": "rnn", "layers": 1, "batch_size": 1, "optimizer": "adagrad",
+    }  # fmt: skip
+    options = [word for name, value in settings.items() for word in (flag(name), value)]
+    assert command("train", "novel.txt", "--out", "out", "--preset", "paper", *options).code == 0
+    assert RunDirectory(Path("out")).load().config == Config(**settings)
+
+
+def test_the_encoding_of_the_text(folder: Path, command: Command) -> None:
+    assert command("train", "latin.txt", "--encoding", "latin-1", "--out", "out", *SMALL, "--epochs", 1).code == 0
+    assert RunDirectory(Path("out")).load().alphabet.characters == "café "
+
+
+def test_train_goes_on(folder: Path, command: Command) -> None:
+    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
+    ended = command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", 30, "--json")
+    assert json.loads(ended.out)["updates"] == 30
+
+
+@pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
+def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
+    options = {"train": SMALL, "eval": [], "gradcheck": ["--seq-length", "5", "--hidden-size", "2"]}
+    code, _, err = command(*arguments.split(), *options[arguments.split()[0]])
+    assert (code, err) == (0, "")
+
+
+def test_the_handler_of_interrupts_is_put_back(folder: Path, command: Command) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 5)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, command: Command) -> None:
+    process = elman_process("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 10**9)
+    try:
+        wait_for(Path("out/checkpoint.safetensors"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert out.decode().endswith("go on with: elman train … --out out --resume\n")
+    assert err.decode() == "stopping: the run is being saved (Ctrl-C again to stop at once)\n"
+    end = RunDirectory(Path("out")).load().state.update + 50
+    assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0
+    expected = train("novel.txt", hidden_size=3, seq_length=T, engine="numpy", epochs=10**9, max_updates=end)
+    directory = RunDirectory(Path("out"))
+    assert everything(directory.load().state) == everything(expected.state)
+    assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
+
+
+def wait_for(path: Path) -> None:
+    """Return when a file exists; give up after a minute."""
+    for _ in range(6000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"there is still no {path}")
+
+
+def test_an_interrupt_elsewhere_ends_without_noise(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elman.experiment.run.load", interrupted)
+    assert command("sample", run) == (130, "", "")
+
+
+# --- Sample, eval, plot, gradcheck ---
+
+
+def test_sample_writes_the_prime_and_what_follows(run: Path, command: Command) -> None:
+    expected = elman.load(run).sample(50, prime="the ", random_state=1)
+    ended = command("sample", run, "--length", 50, "--prime", "the ", "--random-state", 1)
+    assert ended == (0, f"the {expected}\n", "")
+
+
+def test_the_options_of_sample_reach_the_model(run: Path, command: Command) -> None:
+    options: dict[str, Any] = {"temperature": 0.7, "top_k": 9, "top_p": 0.9, "stop": "a", "random_state": 3}
+    words = [word for name, value in options.items() for word in (flag(name), value)]
+    assert command("sample", run, *words).out == elman.load(run).sample(**options) + "\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--top-k", "99999999999999999999"], ["--length", "0"]], ids=str)
+def test_sample_ends_well(run: Path, command: Command, options: list[str]) -> None:
+    code, _, err = command("sample", run, *options)
+    assert (code, err) == (0, "")
+
+
+def test_sample_shows_text_as_it_is_drawn(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    class Terminal(io.StringIO):
+        def flush(self) -> None:
+            shown.append(len(self.getvalue()))
+
+    monkeypatch.setattr("sys.stdout", Terminal())
+    command("sample", run, "--length", 600)
+    assert {256, 512, 600} <= set(shown)
+
+
+def test_a_checkpoint_in_place_of_its_directory(run: Path, command: Command) -> None:
+    by_file, by_folder = (
+        command("sample", path, "--random-state", 1) for path in (run / "checkpoint.safetensors", run)
+    )
+    assert by_file == by_folder
+
+
+def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
+    process = elman_process("sample", run, "--length", 10**7)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
+    train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
+    process = elman_process("sample", "run", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
+
+
+def test_eval_prints_one_line_of_json(run: Path, command: Command) -> None:
+    code, out, err = command("eval", run, "novel.txt", "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    score = elman.load(run).score(TEXT)
+    assert list(json.loads(out).items()) == [
+        ("chars", len(TEXT) - 1),
+        ("nats_per_char", score.nats_per_char),
+        ("bits_per_char", score.bits_per_char),
+        ("perplexity", score.perplexity),
+    ]
+
+
+def test_eval_prints_figures(run: Path, command: Command) -> None:
+    code, out, err = command("eval", run, "novel.txt")
+    assert (code, err) == (0, "")
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        "chars", "nats per char", "bits per char", "perplexity",
+    ]  # fmt: skip
+
+
+def test_plot_draws_several_runs(run: Path, command: Command) -> None:
+    assert command("plot", run, run, "--out", "curves.svg") == (0, "curves.svg\n", "")
+    assert Path("curves.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_plot_draws_a_png_by_default(run: Path, command: Command) -> None:
+    assert command("plot", run) == (0, "smooth_loss.png\n", "")
+    assert Path("smooth_loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy"]
+
+
+def test_gradcheck_prints_one_line_of_json(folder: Path, command: Command) -> None:
+    code, out, err = command(*CHECK, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert list(found) == ["experiments", "passed"]
+    (experiment,) = found["experiments"]
+    assert list(experiment) == ["points", "hidden_size", "seq_length", "relative_error"]
+    assert [experiment[name] for name in ("points", "hidden_size", "seq_length")] == [10, 4, 5]
+    assert list(experiment["relative_error"]) == ["V", "U", "W", "b", "c", "h0"]
+    assert found["passed"] is True
+
+
+def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:
+    code, out, err = command(*CHECK)
+    assert (code, err) == (0, "")
+    assert {"V", "U", "W", "b", "c", "h0", "passed", "yes"} <= set(out.split())
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_gradcheck_that_fails_ends_with_1(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.setattr("elman.experiment.gradcheck.LARGEST_ERROR", 0.0)
+    code, out, err = command(*CHECK, *options)
+    assert (code, err) == (1, "")
+    assert ("false" if options else "NO") in out
+
+
+# --- In a process of its own ---
+
+
+def test_python_m_elman(folder: Path) -> None:
+    process = elman_process("train", "none.txt", "--out", "out")
+    out, err = process.communicate()
+    assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
