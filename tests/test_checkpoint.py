@@ -158,7 +158,7 @@ def test_a_file_with_numbers_that_numpy_has_not(tmp_path: Path, dtype: str) -> N
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    assert "cannot be used" in refusal(tmp_path / "c")
+    assert "(Is a directory): give a run directory" in refusal(tmp_path / "c")
 
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

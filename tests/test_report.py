@@ -173,7 +173,7 @@ def test_the_markdown_shows_the_figures(whole: tuple[dict[str, Any], Path]) -> N
 
 
 @pytest.mark.usefixtures("_one_experiment")
-@pytest.mark.parametrize("updates", [1, PER_EPOCH, 2 * PER_EPOCH - 1, 2 * PER_EPOCH + 1, 4 * PER_EPOCH - 1])
+@pytest.mark.parametrize("updates", [1, PER_EPOCH, 2 * PER_EPOCH - 1, 2 * PER_EPOCH + 1, 4 * PER_EPOCH - 11])
 def test_a_stopped_report_goes_on_to_the_same_results(
     updates: int, corpus: Corpus, whole: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
@@ -238,7 +238,7 @@ def test_the_reference_engine_makes_a_report_too(corpus: Corpus, tmp_path: Path)
     options: dict[str, Any] = {
         "engine": "numpy",
         "dtype": "float64",
-        "sample_every": 0,
+        "sample_every": 1000,
         "validation": 0.1,
         "hidden_size": 5,
     }
@@ -268,6 +268,11 @@ def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_p
 
 
 @pytest.mark.usefixtures("_one_experiment")
+def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=r"^a report shows text from training: give --sample-every of 1 or more$"):
+        report(corpus, out=tmp_path, **SMALL | {"sample_every": 0})
+
+
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ElmanError, match=r"cannot make the folder .*: choose another --out"):

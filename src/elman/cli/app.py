@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from elman import __version__
-from elman.cli.options import NONE_GIVEN, Options, given
+from elman.cli.options import NONE_GIVEN, Options, corpus_name, given, whole_number
 from elman.errors import ElmanError
 
 BAD_INPUT, NOT_PASSED, INTERRUPTED = 2, 1, 130
@@ -27,7 +27,7 @@ app = App(
 app["--help"].group = app["--version"].group = Group("Other", sort_key=9)
 
 _CORPUS = "A text file, - for standard input, or a built-in text: python-docs, shakespeare."
-Corpus = Annotated[str, Parameter(help=_CORPUS)]
+Corpus = Annotated[str, Parameter(help=_CORPUS, allow_leading_hyphen=True, converter=corpus_name)]
 Run = Annotated[Path, Parameter(help="A run directory that elman train wrote, or its checkpoint.")]
 Json = Annotated[bool, Parameter("--json", negative="", help="Print the figures as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
@@ -65,8 +65,10 @@ def report(
     /,
     *,
     out: Annotated[Path, Parameter(help="The directory to write.")],
-    epochs: Annotated[int, Parameter(help="Passes over the text of the first run.")] = 10,
-    long_epochs: Annotated[int, Parameter(help="Passes over the text in all; the long run continues the first.")] = 100,
+    epochs: Annotated[int, Parameter(converter=whole_number, help="Passes over the text of the first run.")] = 10,
+    long_epochs: Annotated[
+        int, Parameter(converter=whole_number, help="Passes over the text in all; the long run continues the first.")
+    ] = 100,
     resume: Annotated[bool, Parameter(negative="", help="Go on with the report that was begun in --out.")] = False,
     encoding: Encoding = "utf-8",
     as_json: Json = False,
@@ -93,13 +95,17 @@ def gradcheck(
     corpus: Corpus = "python-docs",
     /,
     *,
-    hidden_size: Annotated[int | None, Parameter(help="Hidden units, m, of one experiment.")] = None,
-    seq_length: Annotated[int | None, Parameter(help="Window length, T, of one experiment.")] = None,
-    points: Annotated[int | None, Parameter(help="Characters read in one experiment.")] = None,
+    hidden_size: Annotated[
+        int | None, Parameter(converter=whole_number, help="Hidden units, m, of one experiment.")
+    ] = None,
+    seq_length: Annotated[
+        int | None, Parameter(converter=whole_number, help="Window length, T, of one experiment.")
+    ] = None,
+    points: Annotated[int | None, Parameter(converter=whole_number, help="Characters read in one experiment.")] = None,
     cell: Annotated[str, Parameter(help="Recurrent cell.")] = "rnn",
-    layers: Annotated[int, Parameter(help="Recurrent layers.")] = 1,
+    layers: Annotated[int, Parameter(converter=whole_number, help="Recurrent layers.")] = 1,
     engine: Annotated[str, Parameter(help="Whose gradients: numba or numpy.")] = "numba",
-    random_state: Annotated[int, Parameter(help="Seed of the weights and of the state.")] = 400,
+    random_state: Annotated[int, Parameter(converter=whole_number, help="Seed of the weights and of the state.")] = 400,
     encoding: Encoding = "utf-8",
     as_json: Json = False,
 ) -> int:
@@ -131,13 +137,17 @@ def sample(
     run: Run,
     /,
     *,
-    length: Annotated[int, Parameter(help="Characters to write, at most.")] = 1000,
+    length: Annotated[int, Parameter(converter=whole_number, help="Characters to write, at most.")] = 1000,
     prime: Annotated[str, Parameter(help="Text that the network reads first; it is written before what follows.")] = "",
     temperature: Annotated[float, Parameter(help="Below 1 likelier, above 1 wilder; 0 takes the likeliest.")] = 1.0,
-    top_k: Annotated[int, Parameter(help="Draw among the k likeliest characters; 0 among all.")] = 0,
+    top_k: Annotated[
+        int, Parameter(converter=whole_number, help="Draw among the k likeliest characters; 0 among all.")
+    ] = 0,
     top_p: Annotated[float, Parameter(help="Draw among the likeliest that reach this probability.")] = 1.0,
     stop: Annotated[str, Parameter(help="End before this string would be written.")] = "",
-    random_state: Annotated[int | None, Parameter(help="Seed: the same one gives the same text again.")] = None,
+    random_state: Annotated[
+        int | None, Parameter(converter=whole_number, help="Seed: the same one gives the same text again.")
+    ] = None,
 ) -> int:
     """Write text as it is drawn."""
     from elman.experiment.run import load
@@ -163,6 +173,7 @@ def sample(
 def evaluate(run: Run, corpus: Corpus, /, *, encoding: Encoding = "utf-8", as_json: Json = False) -> int:
     """Score a text: how well the network predicts it."""
     from elman.cli.display import show_figures
+    from elman.experiment.record import finite_or_none
     from elman.experiment.run import load
     from elman.text import read_corpus
     from elman.use.score import score
@@ -174,7 +185,7 @@ def evaluate(run: Run, corpus: Corpus, /, *, encoding: Encoding = "utf-8", as_js
         "chars": found.chars,
         "nats_per_char": found.nats_per_char,
         "bits_per_char": found.bits_per_char,
-        "perplexity": found.perplexity,
+        "perplexity": finite_or_none(found.perplexity),
     }
     if as_json:
         print(json.dumps(figures))
@@ -214,11 +225,19 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     try:
         return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+    except UnusedCliTokensError as error:
+        return _refused(
+            f"nothing is known to do with {' '.join(error.unused_tokens or [])!r}: leave it out, or see --help"
+        )
     except (ElmanError, CycloptsError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return _refused(str(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
         return 0
+
+
+def _refused(message: str) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT

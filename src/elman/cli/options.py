@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
-from elman.experiment.config import Config
+from elman.errors import ElmanError
+from elman.experiment.config import Config, flag
 
 _GROUP = Group("Training", sort_key=5)
+
+
+def whole_number(hint: Any, tokens: Sequence[Token]) -> int:
+    """Read an integer as it is written; Cyclopts would take 2.5 for 2."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ElmanError(f'{tokens[0].keyword}: unable to convert "{text}" into int: give a whole number') from None
+
+
+def corpus_name(hint: Any, tokens: Sequence[Token]) -> str:
+    """Read a corpus, which may be - for standard input, and nothing else that looks like an option."""
+    text = tokens[0].value
+    if text.startswith("-") and text != "-":
+        near = get_close_matches(text, [flag(setting.name) for setting in fields(Config)], 1)
+        hint = f" Did you mean {near[0]}?" if near else " See --help for those there are."
+        raise ElmanError(f"Unknown option: {text}.{hint}")
+    return text
 
 
 def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
     """An option that is None unless it was given: a preset or a resumed run may hold another default."""
     shown = "none" if default is None else str(default)
-    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="")
+    converter = whole_number if hint in (int, int | None) else None
+    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 

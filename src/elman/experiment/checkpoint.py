@@ -94,12 +94,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     try:
+        path.open("rb").close()  # says better than safetensors why it cannot be read
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ElmanError(f"there is no checkpoint {str(path)!r}: give a run directory that elman train wrote") from None
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise ElmanError(
+            f"cannot read {str(path)!r} ({error.strerror}): give a run directory that elman train wrote"
+        ) from error
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, "it is no whole safetensors file") from error
     description = metadata.get("elman", "")
     if not description:

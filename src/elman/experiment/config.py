@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.errors import ElmanError
@@ -52,6 +53,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
+            self._check_type(setting.name)
             self._check_choice(setting.name)
             self._check_range(setting.name, setting.metadata["least"], setting.metadata["above"])
         if self.validation >= 1:
@@ -75,7 +77,18 @@ class Config:
         if finite and (least is None or value >= least) and (above is None or value > above):
             return
         needed = f"{least} or more" if least is not None else f"above {above}"
+        needed += " and finite" if value == float("inf") else ""
         raise ElmanError(f"{flag(name)} must be {needed}, and {value} came: give a number in that range")
+
+    def _check_type(self, name: str) -> None:
+        hint, value = _hints()[name], getattr(self, name)
+        allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if get_origin(hint) is Literal or (float in allowed and type(value) is int) or type(value) in allowed:
+            return
+        names = " or ".join(
+            {"int": "a whole number", "float": "a number", "str": "text"}.get(t.__name__, "None") for t in allowed
+        )
+        raise ElmanError(f"{flag(name)} must be {names}, and {value!r} came: give one")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings by name."""
@@ -83,10 +96,15 @@ class Config:
 
 
 @cache
+def _hints() -> dict[str, Any]:
+    """The type of each setting."""
+    return get_type_hints(Config)
+
+
+@cache
 def _choices() -> dict[str, tuple[Any, ...]]:
     """The values of each setting that has a list of them."""
-    hints = get_type_hints(Config)
-    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
+    return {name: get_args(hint) for name, hint in _hints().items() if get_origin(hint) is Literal}
 
 
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})

@@ -109,10 +109,13 @@ def gradcheck(
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = (25 if value is None else value for value in (hidden_size, seq_length))
         experiments = [(T if points is None else points, m, T)]
+    experiments = list(experiments)
+    for p, m, T in experiments:
+        _refuse_what_does_not_fit(corpus, p, m, T)
     return [_check(corpus, p, m, T, get_engine(engine), random_state) for p, m, T in experiments]
 
 
-def _check(corpus: Corpus, points: int, m: int, T: int, engine: Engine, random_state: int) -> GradientCheck:
+def _refuse_what_does_not_fit(corpus: Corpus, points: int, m: int, T: int) -> None:
     if m < 1 or T < 1 or points < T:
         raise ElmanError(
             f"a gradient check needs --hidden-size and --seq-length of 1 or more and --points of at least T, and "
@@ -123,6 +126,9 @@ def _check(corpus: Corpus, points: int, m: int, T: int, engine: Engine, random_s
             f"{corpus.name!r} has {len(corpus.indices)} characters, and {points} points need {points + 1}: "
             "lower --points and --seq-length, or use a longer text"
         )
+
+
+def _check(corpus: Corpus, points: int, m: int, T: int, engine: Engine, random_state: int) -> GradientCheck:
     windows = Windows(corpus.indices[: points // T * T + 1], T)
     parameters, h0 = _start(len(corpus.alphabet), m, random_state)
     analytic = _analytic(engine, parameters, h0, windows)

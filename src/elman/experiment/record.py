@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,7 +54,7 @@ class Sample:
 
 CHECKPOINT = "checkpoint.safetensors"
 _RUN, _METRICS, _SAMPLES = "run.json", "metrics.csv", "samples.jsonl"
-_HEADER = [column.name for column in fields(Metrics)]
+_HEADER_LINE = ",".join(column.name for column in fields(Metrics)) + "\n"
 _Row = TypeVar("_Row", Metrics, Sample)
 
 
@@ -72,7 +74,8 @@ class RunDirectory:
 
     def holds_run(self) -> bool:
         """Whether there is a run in it."""
-        return (self.path / _RUN).exists() or (self.path / CHECKPOINT).exists()
+        # Unlike Path.exists, this takes a name too long for the system as one that is not there.
+        return any(os.path.exists(self.path / name) for name in (_RUN, CHECKPOINT))  # noqa: PTH110
 
     def create(self, description: dict[str, Any], checkpoint: Checkpoint) -> None:
         """Begin a run.
@@ -85,7 +88,7 @@ class RunDirectory:
         if self.holds_run():
             raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
         self._try(lambda: self.path.mkdir(parents=True, exist_ok=True))
-        replace_file(self.path / _METRICS, (",".join(_HEADER) + "\n").encode())
+        replace_file(self.path / _METRICS, _HEADER_LINE.encode())
         replace_file(self.path / _SAMPLES, b"")
         self.describe(description)
         self.save(checkpoint)
@@ -99,11 +102,9 @@ class RunDirectory:
         """Add rows to ``metrics.csv`` and lines to ``samples.jsonl``."""
 
         def write() -> None:
-            with (self.path / _METRICS).open("a", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(asdict(row).values() for row in metrics)
-            with (self.path / _SAMPLES).open("a", encoding="utf-8", newline="\n") as file:
-                # Escapes keep a line one line, whatever its text holds, and lone surrogates writable.
-                file.writelines(json.dumps(asdict(sample)) + "\n" for sample in samples)
+            for name, lines in ((_METRICS, _metrics_lines(metrics)), (_SAMPLES, _sample_lines(samples))):
+                with (self.path / name).open("a", encoding="utf-8", newline="") as file:
+                    file.write(lines)
 
         self._try(write)
 
@@ -123,15 +124,16 @@ class RunDirectory:
         """Return the lines of ``samples.jsonl``."""
         return self._read(_SAMPLES, lambda text: [Sample(**json.loads(line)) for line in text.splitlines()])
 
-    def rewind(self, covered: Callable[[int], bool]) -> tuple[list[Metrics], list[Sample]]:
-        """Keep only the rows of updates that the checkpoint covers; return them."""
+    def rewind(
+        self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
+    ) -> tuple[list[Metrics], list[Sample]]:
+        """Keep only what the checkpoint covers, told by the update; return it."""
         self._drop_torn_line(_METRICS)
         self._drop_torn_line(_SAMPLES)
-        metrics = [row for row in self.metrics() if covered(row.update)]
-        samples = [sample for sample in self.samples() if covered(sample.update)]
-        replace_file(self.path / _METRICS, (",".join(_HEADER) + "\n").encode())
-        replace_file(self.path / _SAMPLES, b"")
-        self.append(metrics, samples)
+        metrics = [row for row in self.metrics() if row_covered(row.update)]
+        samples = [sample for sample in self.samples() if sample_covered(sample.update)]
+        replace_file(self.path / _METRICS, (_HEADER_LINE + _metrics_lines(metrics)).encode())
+        replace_file(self.path / _SAMPLES, _sample_lines(samples).encode())
         return metrics, samples
 
     def _drop_torn_line(self, name: str) -> None:
@@ -147,7 +149,7 @@ class RunDirectory:
             return parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ElmanError(f"there is no {name} in {str(self.path)!r}: give a run directory of elman train") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
             raise ElmanError(f"{str(path)!r} cannot be read as {name} ({error}): restore it or train again") from error
 
     def _try(self, write: Callable[[], None]) -> None:
@@ -157,6 +159,17 @@ class RunDirectory:
             raise ElmanError(
                 f"cannot write in {str(self.path)!r} ({error.strerror}): make room or choose another --out"
             ) from error
+
+
+def _metrics_lines(metrics: Iterable[Metrics]) -> str:
+    lines = StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(asdict(row).values() for row in metrics)
+    return lines.getvalue()
+
+
+def _sample_lines(samples: Iterable[Sample]) -> str:
+    # Escapes keep a line one line, whatever its text holds, and lone surrogates writable.
+    return "".join(json.dumps(asdict(sample)) + "\n" for sample in samples)
 
 
 def _metrics(row: dict[str, str]) -> Metrics:

@@ -104,6 +104,8 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         If there is no checkpoint, or it is truncated or altered.
     """
     path = Path(path)
-    checkpoint = load_checkpoint(path / CHECKPOINT if path.is_dir() else path)
+    # Unlike Path.is_dir, this takes a name too long for the system as one that is not there.
+    is_directory = os.path.isdir(path)  # noqa: PTH112
+    checkpoint = load_checkpoint(path / CHECKPOINT if is_directory else path)
     chosen = get_engine(engine or checkpoint.config.engine)
     return Model(checkpoint.alphabet, checkpoint.state.parameters, checkpoint.state.h, chosen)

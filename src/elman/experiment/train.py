@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman import __version__
 from elman.engine import Engine, State, get_engine
@@ -110,15 +111,21 @@ def train(
         run = _resumed(directory, corpus, preset, options)
     else:
         run = _begun(directory, corpus, make_config(preset, options))
-    _Trainer(run, watcher or Nobody()).train()
+    # What is no longer finite is noticed and said in words; NumPy need not say it as well.
+    with np.errstate(over="ignore", invalid="ignore"):
+        _Trainer(run, watcher or Nobody()).train()
     return run
 
 
 def _begun(directory: RunDirectory | None, source: str | os.PathLike[str] | Corpus, config: Config) -> Run:
     corpus = _read(source, config)
-    state = State.initial(len(corpus.alphabet), config.hidden_size, config.init_std, config.random_state, config.dtype)
-    run = Run(config, corpus, state, directory)
     split(corpus, config)  # refuses a text that is too short before anything is written
+    K, m = len(corpus.alphabet), config.hidden_size
+    try:
+        state = State.initial(K, m, config.init_std, config.random_state, config.dtype)
+    except (MemoryError, ValueError):  # NumPy says the second where not even the number of bytes fits
+        raise ElmanError(f"there is no memory for a network of K = {K} and m = {m}: lower --hidden-size") from None
+    run = Run(config, corpus, state, directory)
     if directory is not None:
         directory.create(describe(run), run.checkpoint)
     return run
@@ -144,21 +151,34 @@ def _resumed(
             f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
         )
     run = Run(config, corpus, saved.state, directory)
-    run.metrics, run.samples = directory.rewind(_regular(run))
+    run.metrics, run.samples = directory.rewind(*_covered(run))
     directory.describe(describe(run))
     return run
 
 
-def _regular(run: Run) -> Callable[[int], bool]:
-    """Which updates have rows in a run that was never stopped, up to the checkpoint."""
-    per_epoch = split(run.corpus, run.config)[0].per_epoch
-    config, last = run.config, run.state.update
+def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
+    """Of which updates the checkpoint covers a row of metrics, and of which a sample.
 
-    def regular(update: int) -> bool:
-        due = update % config.metrics_every == 0 or (config.sample_every and update % config.sample_every == 0)
-        return update <= last and bool(due or (config.validation and update % per_epoch == 0))
+    They are those of a run that was never stopped. The row that ended a shorter run has no place in a longer one.
+    """
+    windows, kept_aside = split(run.corpus, run.config)
+    config, last, end = run.config, run.state.update, last_update(run.config, windows)
 
-    return regular
+    def row(update: int) -> bool:
+        due = update % config.metrics_every == 0 or (kept_aside is not None and update % windows.per_epoch == 0)
+        return update <= last and (due or update == last >= end)
+
+    def sample(update: int) -> bool:
+        # A checkpoint at update 0 was written before the sample there.
+        return update <= last and last > 0 and config.sample_every > 0 and update % config.sample_every == 0
+
+    return row, sample
+
+
+def last_update(config: Config, windows: Windows) -> int:
+    """Return the update that ends the run, where no limit of time ends it before."""
+    in_all = config.epochs * windows.per_epoch
+    return min(in_all, config.max_updates or in_all)
 
 
 def _read(source: str | os.PathLike[str] | Corpus, config: Config) -> Corpus:
@@ -173,10 +193,9 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
     ElmanError
         If a part is shorter than T + 1 characters.
     """
-    kept = round(len(corpus.indices) * config.validation)
-    border = len(corpus.indices) - kept
+    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
     windows = Windows(corpus.indices[:border], config.seq_length)
-    return windows, Windows(corpus.indices[border:], config.seq_length) if kept else None
+    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -231,8 +250,7 @@ class _Trainer:
         self.windows, self.kept_aside = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
         self.rule = AdaGrad(run.config.learning_rate, run.config.clip)
-        in_all = run.config.epochs * self.windows.per_epoch
-        self.end = min(in_all, run.config.max_updates or in_all)
+        self.end = last_update(run.config, self.windows)
         self.new_metrics: list[Metrics] = []
         self.new_samples: list[Sample] = []
         self.saved_at = time.monotonic()
@@ -243,12 +261,12 @@ class _Trainer:
         """Advance to the end or a limit, then leave everything saved."""
         self.watcher.preparing()
         prepare(self.engine, self.state, self.windows, self.rule)
-        if self.state.update == 0:
+        if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.finished():
             self.advance()
             if self.watcher.stop_asked():
-                self.run.interrupted = True
+                self.run.interrupted = not self.finished()
                 break
         if not self.run.interrupted:
             self.end_curve()
@@ -294,9 +312,12 @@ class _Trainer:
         """Keep the row, the score and the text that are due after this update."""
         done, every = self.state.update, self.validation_every()
         validated = bool(every) and done % every == 0
+        sampled = bool(self.config.sample_every) and done % self.config.sample_every == 0
+        if validated or sampled:
+            self.check_weights()
         if validated or done % self.config.metrics_every == 0:
             self.add_row(validated)
-        if self.config.sample_every and done % self.config.sample_every == 0:
+        if sampled:
             self.sample()
 
     def add_row(self, validated: bool) -> None:
@@ -339,25 +360,37 @@ class _Trainer:
 
     def save(self) -> None:
         """Bring the directory up to date: rows first, then the checkpoint that covers them."""
+        self.check_weights()
         if self.run.directory is not None:
             self.run.directory.append(self.new_metrics, self.new_samples)
             self.run.directory.save(self.run.checkpoint)
         self.new_metrics, self.new_samples = [], []
         self.saved_at = time.monotonic()
 
-    def check(self, losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    def check(self, losses: NDArray[np.float64]) -> None:
         """Stop at a loss that is not finite; the directory stays at the last checkpoint."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
-            update = self.state.update - len(losses) + int(bad[0]) + 1
-            kept = "" if self.run.directory is None else "; the last good checkpoint is kept"
-            raise NonFiniteLossError(
-                f"the loss of update {update} is not finite{kept}: lower --learning-rate (it is "
-                f"{self.config.learning_rate}), --clip ({self.config.clip}) or --init-std ({self.config.init_std})"
-            )
+            raise self.not_finite("the loss", self.state.update - len(losses) + int(bad[0]) + 1)
+
+    def check_weights(self) -> None:
+        """Stop before weights that are not finite are used or saved: one finite loss may come before."""
+        state = self.state
+        if not all(np.isfinite(a).all() for a in (*state.parameters.values(), *state.M.values(), state.h)):
+            raise self.not_finite("a weight, its sum of squares or a hidden unit", state.update)
+
+    def not_finite(self, what: str, update: int) -> NonFiniteLossError:
+        """The error that says what to lower."""
+        directory, config = self.run.directory, self.config
+        return NonFiniteLossError(
+            f"{what} of update {update} is not finite"
+            f"{'' if directory is None else '; the last good checkpoint is kept'}:"
+            f" lower --learning-rate (it is {config.learning_rate}), --clip ({config.clip}) or --init-std"
+            f" ({config.init_std})"
+        )
 
 
-def smooth(state: State, losses: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+def smooth(state: State, losses: NDArray[np.float64]) -> None:
     """Carry S <- 0.999 S + 0.001 L through the losses of the last updates, S_0 being the first of all."""
     S, least, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
     for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):

@@ -47,4 +47,5 @@ class Draw:
     def index(self, o: Array, uniform: float) -> int:
         """Return the character that `uniform`, in [0, 1), chooses: the first whose running sum exceeds it."""
         running = np.cumsum(self.probabilities(o))
-        return int(np.searchsorted(running, uniform * running[-1], "right"))
+        chosen = np.searchsorted(running, uniform * running[-1], "right")
+        return int(min(chosen, len(o) - 1))  # beyond it only where the logits are not numbers

@@ -52,7 +52,8 @@ def initial_parameters(
     shape = shapes(K, m)
     parameters = {name: generator.randn(*shape[name]) * std for name in ("U", "W", "V")}
     parameters |= {name: np.zeros(shape[name]) for name in ("b", "c")}
-    return {name: array.astype(dtype) for name, array in parameters.items()}
+    with np.errstate(over="ignore"):  # a weight too large for float32 is infinite, which training notices
+        return {name: array.astype(dtype) for name, array in parameters.items()}
 
 
 def zeros_like(parameters: Parameters) -> Parameters:

@@ -99,6 +99,8 @@ def read_corpus(source: str | os.PathLike[str], *, encoding: str = "utf-8", alph
         single distinct character; with `alphabet`, if it has a character that is not in there.
     """
     if source == "-":
+        if sys.stdin is None:
+            raise ElmanError("standard input is closed: give a file, or a built-in name")
         name, data = "-", sys.stdin.buffer.read()
     elif isinstance(source, str) and source in BUILTIN:
         name, data, encoding = source, builtin_bytes(source), "utf-8"

@@ -40,7 +40,10 @@ class Score:
     @property
     def perplexity(self) -> float:
         """e to the cross-entropy: among how many equally likely characters the model hesitates."""
-        return math.exp(self.nats_per_char)
+        try:
+            return math.exp(self.nats_per_char)
+        except OverflowError:
+            return math.inf
 
 
 def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:

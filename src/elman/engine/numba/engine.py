@@ -35,7 +35,8 @@ class NumbaEngine:
         width = state.h.dtype.type
         weights, squares = pack_weights(state.parameters), pack_squares(state.M)
         room = scratch(weights, state.h, T)
-        numbers = rnn.Rule(*(width(number) for number in (rule.learning_rate, rule.clip, EPSILON)))
+        largest = float(np.finfo(width).max)
+        numbers = rnn.Rule(*(width(min(number, largest)) for number in (rule.learning_rate, rule.clip, EPSILON)))
         losses = np.empty(updates)
         state.position = rnn.advance(weights, squares, room, numbers, windows.indices, state.position, T, m, K, losses)
         unpack(weights, state.parameters)
@@ -82,5 +83,5 @@ class NumbaEngine:
         if draw.top_k == 0 and draw.top_p == 1:
             draw_kernels.generate(*numbers, characters)
         else:
-            draw_kernels.generate_among_likely(*numbers, draw.top_k or K, float(draw.top_p), characters)
+            draw_kernels.generate_among_likely(*numbers, min(draw.top_k or K, K), float(draw.top_p), characters)
         return characters, room.h[:m].copy()

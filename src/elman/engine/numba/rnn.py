@@ -140,6 +140,7 @@ def backward(weights, scratch, x, m, K):
 
 @inlined
 def bias_gradients(scratch, T, m_row, K_row):
+    """db = sum da_t and dc = sum g_t."""
     lanes = BYTES // scratch.h.itemsize
     copy(scratch.db, 0, scratch.zeros, 0, m_row // lanes)
     copy(scratch.dc, 0, scratch.zeros, 0, K_row // lanes)
