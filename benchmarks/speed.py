@@ -45,7 +45,7 @@ def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
         if find_spec("jax"):
             found[f"JAX, {threads} thread{'s'[: threads - 1]}"] = command("peer_jax.py", fast, threads)
         if find_spec("torch"):
-            for cell in ("nn.RNN", "written out"):
+            for cell in ("nn.RNN", "written-out"):
                 name = f"PyTorch {cell}, {threads} thread{'s'[: threads - 1]}"
                 found[name] = command("peer_torch.py", slow, threads, "--cell", cell)
     return found

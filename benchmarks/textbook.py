@@ -158,8 +158,10 @@ def threads_allowed() -> int:
     return min(cores, int(os.environ.get("OMP_NUM_THREADS", cores)))
 
 
-def arguments() -> dict[str, Any]:
+def arguments(**choices: list[str]) -> dict[str, Any]:
     """Read the command line, put `--threads` into force, and return the rest for `time_update`.
+
+    `choices` are further options and what each may be, the first by default.
 
     BLAS, OpenMP and XLA read their settings as they are loaded, so the process pins itself to that
     many cores and starts anew with the settings in its environment.
@@ -169,6 +171,8 @@ def arguments() -> dict[str, Any]:
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", choices=["float32", "float64"], default=argparse.SUPPRESS)
+    for name, values in choices.items():
+        parser.add_argument(f"--{name}", choices=values, default=values[0])
     options = vars(parser.parse_args())
     threads = options.pop("threads")
     cores = sorted(os.sched_getaffinity(0))

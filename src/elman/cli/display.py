@@ -133,7 +133,7 @@ def show_results(run: Run, out: Path) -> None:
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
     """Print the errors of each experiment."""
     names = list(checks[0].relative_error)
-    table = Table("characters", "m", "T", *names, "passed")
+    table = Table("chars", "m", "T", *names, "passed", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for check in checks:
         errors = [f"{check.relative_error[name]:.2e}" for name in names]
         numbers = (str(n) for n in (check.points, check.hidden_size, check.seq_length))
