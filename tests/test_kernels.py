@@ -70,10 +70,13 @@ def multiply(
 
 
 @kernel
-def transpose(
-    to: Any, to_start: Any, to_row: Any, of: Any, of_start: Any, of_row: Any, rows: Any, columns: Any
-) -> None:
-    tile.transpose(to, to_start, to_row, of, of_start, of_row, rows, columns)
+def adagrad_rows(
+    theta: Any, M: Any, gradient: Any, start: Any, vectors: Any, columns: Any, c: Any, column_row: Any,
+    rate: Any, clip: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    vector.adagrad_rows(
+        theta, start, M, start, gradient, start, vectors, columns, c, column_row, rate, clip, epsilon
+    )  # fmt: skip
 
 
 @kernel
@@ -185,7 +188,7 @@ def test_tanh_is_odd(dtype: Dtype) -> None:
     assert (np.abs(h - mirrored) <= 2 * tolerances.TANH_ULP * np.spacing(np.abs(h))).all()
 
 
-# --- The product and the transpose ---
+# --- The product ---
 # Small whole numbers: every sum is exact in either width, in any order.
 
 ROWS = [*range(1, 15), 31]
@@ -240,19 +243,6 @@ def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, str
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 
-@both_widths
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 5), (5, 1), (2, 3), (13, 4)])
-def test_a_transpose(dtype: Dtype, rows: int, columns: int) -> None:
-    lanes = simd.BYTES // np.dtype(dtype).itemsize
-    rows, columns = rows * lanes, columns * lanes
-    of = matrix(np.arange(50_000).astype(dtype), rows, columns, columns + 2)
-    to_storage = np.full(columns * (rows + 3) + 60, GUARD, dtype)
-    right = to_storage.copy()
-    matrix(right, columns, rows, rows + 3)[:] = of.T
-    transpose(*place(matrix(to_storage, columns, rows, rows + 3))[:3], *place(of)[:3], rows, columns)
-    np.testing.assert_array_equal(to_storage, right)
-
-
 # --- AdaGrad ---
 
 
@@ -286,6 +276,25 @@ def test_an_update_by_hand(dtype: Dtype) -> None:
     few = units(dtype, tolerances.ROUNDINGS)
     np.testing.assert_allclose(M, squares, rtol=few)
     np.testing.assert_allclose(theta, 1 - 0.1 * clipped / np.sqrt(squares + 1e-8), rtol=few)
+
+
+@both_widths
+@pytest.mark.parametrize("vectors", [1, 2, 5, 13])
+def test_an_update_of_rows_is_the_same_and_leaves_its_transpose(dtype: Dtype, vectors: int) -> None:
+    generator = np.random.default_rng(vectors)
+    lanes = simd.BYTES // np.dtype(dtype).itemsize
+    columns, start, column_row = vectors * lanes, 3, lanes + 5
+    theta, M, gradient = (generator.normal(size=start + lanes * columns).astype(dtype) ** 2 for _ in range(3))
+    expected, sums = theta[start:].copy(), M[start:].copy()
+    rule = (dtype(0.1), dtype(0.5), dtype(EPSILON))
+    adagrad(expected, sums, gradient[start:].copy(), *rule)
+    transposed = np.full(columns * column_row + 4, GUARD, dtype)
+    adagrad_rows(theta, M, gradient, start, vectors, transposed, 2, column_row, *rule)
+    np.testing.assert_array_equal(theta[start:], expected)
+    np.testing.assert_array_equal(M[start:], sums)
+    found = transposed[2 : 2 + columns * column_row].reshape(columns, column_row)
+    np.testing.assert_array_equal(found[:, :lanes], expected.reshape(lanes, columns).T)
+    np.testing.assert_array_equal(found[:, lanes:], GUARD)
 
 
 @both_widths

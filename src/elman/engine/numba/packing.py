@@ -102,8 +102,9 @@ def scratch(weights: Weights, h0: Array, T: int) -> Scratch:
         g=zeros(T * K_row, dtype),
         da=zeros((T + 1) * m_row, dtype),
         dU=zeros(len(weights.U), dtype),
+        met=np.zeros(len(weights.U) // m_row, np.uint8),
         panel=zeros(PANEL_ROWS * m_row, dtype),
-        zeros=zeros(max(m_row, K_row), dtype),
+        zeros=zeros(max(BYTES // dtype.itemsize * m_row, K_row), dtype),
         db=zeros(m_row, dtype),
         dc=zeros(K_row, dtype),
     )

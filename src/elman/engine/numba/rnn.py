@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.options import inlined, kernel
 from elman.engine.numba.simd import BYTES
-from elman.engine.numba.tile import multiply, row_through_tanh, squashed_row, strip_width, transpose
-from elman.engine.numba.vector import adagrad, add_to, copy, exponentials, scale
+from elman.engine.numba.tile import multiply, row_through_tanh, squashed_row, strip_width
+from elman.engine.numba.vector import adagrad, adagrad_rows, add_to, copy, exponentials, scale
 
 Array = NDArray[np.floating]
 
@@ -48,9 +48,10 @@ class Scratch(NamedTuple):
     h: Array  # (T + 1, m_row): row 0 comes in, row t + 1 follows step t
     g: Array  # (T, K_row): logits, then probabilities, then dL/do
     da: Array  # (T + 1, m_row): row t + 1 belongs to step t; row 0 receives dL/dh_0
-    dU: Array  # (K, m_row), zero between windows
+    dU: Array  # (K, m_row), of which the rows marked in `met` are meant
+    met: NDArray[np.uint8]  # (K,), zero between windows
     panel: Array  # (PANEL_ROWS, m_row)
-    zeros: Array  # (max(m_row, K_row),)
+    zeros: Array  # (max(a square of m_row columns, K_row),)
     db: Array  # (m_row,)
     dc: Array  # (K_row,)
 
@@ -150,6 +151,19 @@ def bias_gradients(scratch, T, m_row, K_row):
 
 
 @inlined
+def gather_dU(scratch, x, m_row):
+    """dU = sum da_t x_t': the rows of the characters in the window, which are marked as met."""
+    vectors = m_row * scratch.h.itemsize // BYTES
+    for t in range(len(x)):
+        code = np.intp(x[t])
+        if scratch.met[code]:
+            add_to(scratch.dU, code * m_row, scratch.da, (t + 1) * m_row, vectors)
+        else:
+            copy(scratch.dU, code * m_row, scratch.da, (t + 1) * m_row, vectors)
+            scratch.met[code] = 1
+
+
+@inlined
 def update_matrix(
     theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, rule, rows, T, m_row
 ):  # fmt: skip
@@ -169,12 +183,14 @@ def update_matrix(
                 panel, 0, width, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
                 states, states_start + strip * width, m_row, 0, height, T, vectors,
             )  # fmt: skip
-            begin = (strip * theta_rows + start) * width
-            adagrad(theta, begin, M, begin, panel, 0, height * vectors, rule.rate, rule.clip, rule.epsilon)
-            for r in range(start, start + height, lanes):
-                transpose(
+            # AdaGrad goes by groups of rows: what lies beyond the last row is padding, whose gradient is zero.
+            copy(panel, height * width, scratch.zeros, 0, (-height % lanes) * vectors)
+            for r in range(0, height, lanes):
+                begin = (strip * theta_rows + start + r) * width
+                adagrad_rows(
+                    theta, begin, M, begin, panel, r * width, vectors,
                     theta_columns, column + strip * width * column_row, column_row,
-                    theta, (strip * theta_rows + r) * width, width, lanes, width,
+                    rule.rate, rule.clip, rule.epsilon,
                 )  # fmt: skip
                 # Row r becomes column r, which stands in the next strip after `column_row` of them.
                 column += lanes
@@ -198,14 +214,14 @@ def update(weights, squares, scratch, rule, x, m, K):
     bias_gradients(scratch, T, m_row, K_row)
     adagrad(weights.b, 0, squares.b, 0, scratch.db, 0, m_row // lanes, rate, clip, epsilon)
     adagrad(weights.c, 0, squares.c, 0, scratch.dc, 0, K_row // lanes, rate, clip, epsilon)
+    gather_dU(scratch, x, m_row)
+    # A row of U whose character is not in the window has gradient zero, which AdaGrad leaves alone.
     for t in range(T):
-        add_to(dU, np.intp(x[t]) * m_row, da, (t + 1) * m_row, m_row // lanes)
-    # A row of U whose character is not in the window has gradient zero, which AdaGrad leaves alone. A row
-    # that has been used is zero again, and using it twice changes nothing.
-    for t in range(T):
-        row = np.intp(x[t]) * m_row
-        adagrad(weights.U, row, squares.U, row, dU, row, m_row // lanes, rate, clip, epsilon)
-        copy(dU, row, scratch.zeros, 0, m_row // lanes)
+        code = np.intp(x[t])
+        if scratch.met[code]:
+            scratch.met[code] = 0
+            row = code * m_row
+            adagrad(weights.U, row, squares.U, row, dU, row, m_row // lanes, rate, clip, epsilon)
 
 
 @inlined
@@ -255,7 +271,7 @@ def loss(weights, scratch, x, y, T, m):
 @kernel
 def gradients(weights, scratch, dW, dV, x, y, m, K):
     """The loss of one window; dW (m_row, m_row) and dV (K_row, m_row) whole, the others in `scratch`."""
-    h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
+    h, g, da = scratch.h, scratch.g, scratch.da
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)
     vectors = m_row * h.itemsize // BYTES
     forward(weights, scratch, x, m)
@@ -264,8 +280,7 @@ def gradients(weights, scratch, dW, dV, x, y, m, K):
     gradient_matrix(dV, scratch, g, 0, K_row, h, m_row, K, T, m_row)
     gradient_matrix(dW, scratch, da, m_row, m_row, h, 0, m, T, m_row)
     bias_gradients(scratch, T, m_row, K_row)
-    for t in range(T):
-        add_to(dU, np.intp(x[t]) * m_row, da, (t + 1) * m_row, vectors)
+    gather_dU(scratch, x, m_row)
     width = strip_width(vectors) * BYTES // h.itemsize
     multiply(
         da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, width, m_row * width, 1, m, vectors

@@ -106,6 +106,24 @@ class Simd:
         flags = ("reassoc", "nsz", "arcp", "contract", "afn")
         return self.builder.fdiv(x, self._unary("sqrt", y, flags), flags=flags)
 
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """The transpose of a square of numbers: as many vectors as each has lanes.
+
+        First within 16 bytes, where shuffles are cheapest: interleaving the first half of w rows with the second,
+        log2(w) times, transposes each block of w x w numbers in its place. Then the blocks change places.
+        """
+        n, w = self.lanes, 16 // self.bytes
+        low, high = (
+            [block + half * w // 2 + k // 2 + (k % 2) * n for block in range(0, n, w) for k in range(w)]
+            for half in range(2)
+        )
+        groups = [rows[:w], rows[w:]]
+        for _ in range(w.bit_length() - 1):
+            halves = [list(zip(group[: w // 2], group[w // 2 :], strict=True)) for group in groups]
+            groups = [[self.shuffle(x, y, lanes) for x, y in pairs for lanes in (low, high)] for pairs in halves]
+        blocks = [[half * w + k for k in range(w)] + [n + half * w + k for k in range(w)] for half in range(2)]
+        return [self.shuffle(x, y, lanes) for lanes in blocks for x, y in zip(*groups, strict=True)]
+
     def across(self, combine: Any, x: Any) -> Any:
         """`combine` of all lanes, a scalar: halves are folded together until one lane is left."""
         width = self.lanes

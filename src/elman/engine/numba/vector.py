@@ -129,29 +129,84 @@ def adagrad(
     return signature, emit
 
 
+@intrinsic
+def adagrad_rows(
+    typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any, vectors: Any,
+    columns: Any, c: Any, column_row: Any, rate: Any, clip: Any, epsilon: Any,
+) -> Emitter:  # fmt: skip
+    """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors; and their transpose.
+
+    The transpose goes to `columns`, whose rows are `column_row` apart. Its shuffles run beside the arithmetic.
+    """
+    i, number = types.intp, theta.dtype
+    signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, number, number, number)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        rows = Rows(context, builder, signature, values, 3)
+        function = _adagrad_rows_function(builder.module, rows.starts[0].type, values[6].type)
+        corner = element_pointer(context, builder, signature.args[7], values[7], values[8])
+        builder.call(function, [*rows.starts, values[6], corner, *values[9:]])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
 def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
     number = pointer.pointee
-    name = f"elman_adagrad_{number}"
-    if name in module.globals:
-        return module.globals[name]
     parameters = [pointer, pointer, pointer, integer, number, number, number]
+    function, builder = _function(module, f"elman_adagrad_{number}", parameters)
+    if builder is None:
+        return function
+    simd = Simd(builder, number)
+    theta, M, gradient, vectors, *numbers = function.args
+    rule = [simd.broadcast(value) for value in numbers]
+    with cgutils.for_range(builder, vectors) as loop:
+        here = builder.mul(loop.index, integer(simd.lanes))
+        _step(simd, [simd.place(builder.gep(start, [here]), integer(0), 0) for start in (theta, M, gradient)], rule)
+    builder.ret_void()
+    return function
+
+
+def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
+    number = pointer.pointee
+    parameters = [pointer, pointer, pointer, integer, pointer, integer, number, number, number]
+    function, builder = _function(module, f"elman_adagrad_rows_{number}", parameters)
+    if builder is None:
+        return function
+    simd = Simd(builder, number)
+    theta, M, gradient, vectors, columns, column_row, *numbers = function.args
+    rule = [simd.broadcast(value) for value in numbers]
+    row = builder.mul(vectors, integer(simd.lanes))
+    with cgutils.for_range(builder, vectors) as loop:
+        here = builder.mul(loop.index, integer(simd.lanes))
+        starts = [builder.gep(start, [here]) for start in (theta, M, gradient)]
+        stepped = [_step(simd, [simd.place(start, row, r) for start in starts], rule) for r in range(simd.lanes)]
+        corner = builder.gep(columns, [builder.mul(here, column_row)])
+        for r, column in enumerate(simd.transposed(stepped)):
+            simd.store(column, simd.place(corner, column_row, r))
+    builder.ret_void()
+    return function
+
+
+def _function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
+    """The LLVM function of this name, and a builder where it has no body yet. It is never inlined."""
+    if name in module.globals:
+        return module.globals[name], None
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
     function.linkage = "linkonce_odr"
     function.attributes.add("noinline")
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    simd = Simd(builder, number)
-    theta, M, gradient, vectors, *numbers = function.args
-    rate, clip, epsilon = (simd.broadcast(value) for value in numbers)
-    with cgutils.for_range(builder, vectors) as loop:
-        offset = builder.mul(loop.index, integer(simd.lanes))
-        theta_q, M_q, g_q = (
-            builder.bitcast(builder.gep(start, [offset]), simd.type.as_pointer()) for start in (theta, M, gradient)
-        )
-        g = simd.load(g_q)
-        squares = simd.muladd(g, g, simd.load(M_q))
-        simd.store(squares, M_q)
-        clipped = simd.larger(simd.smaller(g, clip), builder.fneg(clip))
-        step = simd.over_root(simd.mul(rate, clipped), simd.add(squares, epsilon))
-        simd.store(simd.sub(simd.load(theta_q), step), theta_q)
-    builder.ret_void()
-    return function
+    return function, ir.IRBuilder(function.append_basic_block("entry"))
+
+
+def _step(simd: Simd, places: list[Any], rule: list[Any]) -> Any:
+    """AdaGrad for one vector of theta, which is stored and returned."""
+    theta, M, gradient = places
+    rate, clip, epsilon = rule
+    g = simd.load(gradient)
+    squares = simd.muladd(g, g, simd.load(M))
+    simd.store(squares, M)
+    clipped = simd.larger(simd.smaller(g, clip), simd.builder.fneg(clip))
+    step = simd.over_root(simd.mul(rate, clipped), simd.add(squares, epsilon))
+    stepped = simd.sub(simd.load(theta), step)
+    simd.store(stepped, theta)
+    return stepped
