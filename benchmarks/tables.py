@@ -1,0 +1,135 @@
+"""Write the tables of README.md and docs/performance.md from benchmarks/results. With --check, only compare."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+
+Result = dict[str, Any]
+
+
+def load(name: str) -> Result:
+    """Return one file of results."""
+    result: Result = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return result
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table, numbers to the right."""
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def speed() -> str:
+    """Elman and its peers at the reference setting."""
+    result = load("speed")
+    figures = result["results"][0]["figures"]
+    elman = figures["Elman float32"]
+    rows = []
+    for name, figure in sorted(figures.items(), key=lambda item: float(item[1]["microseconds"])):
+        ratio = figure["microseconds"] / elman["microseconds"]
+        floor = figure["microseconds"] / elman["floor_microseconds"]
+        rows.append([name, f"{figure['microseconds']:,.0f} µs", f"{ratio:.1f}", f"{floor:.1f}"])
+    header = ["one update, m = 100, T = 25, K = 76", "time", "× Elman", "× floor"]
+    return f"{table(header, rows)}\n\n{measured_on(result, figures)}"
+
+
+def measured_on(result: Result, figures: dict[str, Result]) -> str:
+    """The machine and the versions, as a sentence."""
+    versions = {name: version for figure in figures.values() for name, version in figure["versions"].items()}
+    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return f"Measured on {machine(result)}; {named}."
+
+
+def machine(result: Result) -> str:
+    """The machine of a result, in words."""
+    about = result["machine"]
+    return f"{about['cores']} cores of {about['processor']} ({about['system'].split('-')[0]})"
+
+
+def curve() -> str:
+    """The ratio to the floor, and that of JAX to Elman, over many sizes."""
+    rows = []
+    for point in load("curve")["results"]:
+        sizes, figures = point["sizes"], point["figures"]
+        elman, jax = figures["Elman float32"], figures.get("JAX, 1 thread")
+        over = "" if jax is None else f"{jax['microseconds'] / elman['microseconds']:.1f}"
+        floor = elman["microseconds"] / elman["floor_microseconds"]
+        numbers = [str(sizes[name]) for name in ("m", "T", "K")]
+        rows.append([*numbers, f"{elman['microseconds']:,.1f}", f"{floor:.2f}", over])
+    return table(["m", "T", "K", "µs an update", "× floor", "JAX × Elman"], rows)
+
+
+def parts() -> str:
+    """Where the time of an update goes."""
+    result = load("parts")
+    rows = []
+    for part in result["parts"]:
+        operations, at_rate = part["multiply_adds"], part["at_product_rate"]
+        share = f"{100 * at_rate / part['microseconds']:.0f} %" if operations else ""
+        kilobytes = f"{part['bytes'] / 1000:,.0f}"
+        rows.append(
+            [part["part"], f"{operations:,}", kilobytes, f"{part['microseconds']:.2f}", f"{at_rate:.2f}", share]
+        )
+    whole = f"{result['whole_microseconds']:.1f}"
+    floor = result["floor_microseconds"]
+    share = f"{100 * floor / result['whole_microseconds']:.0f} %"
+    rows.append(
+        [
+            "the whole, within many",
+            f"{sum(p['multiply_adds'] for p in result['parts']):,}",
+            "",
+            whole,
+            f"{floor:.1f}",
+            share,
+        ]
+    )
+    header = ["part", "multiply-adds", "kB gone through", "µs", "µs at the product's rate", "share of it"]
+    return table(header, rows)
+
+
+def experience() -> str:
+    """What a person waits for."""
+    figures = load("experience")["figures"]
+    losses = list(figures["minimum_smooth_losses"].values())
+    ten = figures["ten_epochs"]
+    rows = [
+        ["`elman --help`", f"{figures['help']:.2f} s"],
+        ["`elman train`, first update, kernels compiled", f"{figures['train_one_update_compiling']:.1f} s"],
+        ["the same, kernels in the cache", f"{figures['train_one_update_compiled']:.1f} s"],
+        ["ten epochs of Shakespeare (1.1 M characters)", f"{ten['seconds']:.1f} s"],
+        ["peak memory of training on it", f"{figures['peak_megabytes']:.0f} MB"],
+        ["`elman sample`, 1,000 characters, start-up included", f"{figures['sample_1000']:.2f} s"],
+        ["gradient check on 100 characters, m = T = 100, start-up included", f"{figures['gradcheck_third']:.1f} s"],
+        ["minimum smooth loss after ten epochs, random state 400", f"{losses[0]:.2f}"],
+        ["the same over five random states", f"{min(losses):.2f} to {max(losses):.2f}"],
+    ]
+    return table(["", ""], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"speed": speed, "curve": curve, "parts": parts, "experience": experience}
+
+
+def filled(page: str) -> str:
+    """Return a page with every marked place filled."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", fill, page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        if "--check" not in sys.argv:
+            path.write_text(filled(text), encoding="utf-8")
+        elif text != filled(text):
+            sys.exit(f"{path.name} does not say what was measured: run python benchmarks/tables.py")
