@@ -188,9 +188,9 @@ def test_a_gradient_that_forgot_the_state_carried_in_does_not_pass(
     ("options", "came"),
     [
         ({"hidden_size": 0}, "m = 0, T = 25, points = 25"),
-        ({"seq_length": 0}, "m = 25, T = 0, points = 0"),
-        ({"seq_length": 9, "points": 8}, "m = 25, T = 9, points = 8"),
-        ({"points": 0}, "m = 25, T = 25, points = 0"),
+        ({"seq_length": 0}, "m = 100, T = 0, points = 0"),
+        ({"seq_length": 9, "points": 8}, "m = 100, T = 9, points = 8"),
+        ({"points": 0}, "m = 100, T = 25, points = 0"),
     ],
     ids=str,
 )

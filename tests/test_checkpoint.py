@@ -113,7 +113,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
     for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
         (tmp_path / "c").write_bytes(data[:length])
-        assert "it is no whole safetensors file: take a copy of it or train again" in refusal(tmp_path / "c"), length
+        assert "it is no whole safetensors file: restore a copy of it, or train again" in refusal(tmp_path / "c"), (
+            length
+        )
 
 
 def test_a_file_with_bytes_too_many(data: bytes, tmp_path: Path) -> None:

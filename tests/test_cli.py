@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -299,7 +300,7 @@ def test_a_damaged_checkpoint(
     checkpoint = run / "checkpoint.safetensors"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
-    assert_refused(command(*arguments), "cannot be used", words, "take a copy of it or train again")
+    assert_refused(command(*arguments), "cannot be used", words, "restore a copy of it, or train again")
 
 
 def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,3 +538,27 @@ def test_python_m_elman(folder: Path) -> None:
     process = elman_process("train", "none.txt", "--out", "out")
     out, err = process.communicate()
     assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
+
+
+# --- What a stranger tried ---
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output(run: Path) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "elman", "sample", str(run)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith("error: cannot write to standard output")
+
+
+def test_standard_output_that_is_closed(run: Path) -> None:
+    shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} --length 9 >&-"
+    ended = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    from elman.cli.display import visible
+
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"

@@ -6,6 +6,7 @@ import re
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,3 +214,26 @@ def test_an_unknown_encoding(encoding: str) -> None:
     )
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("novel.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [np.full(9, 2, np.uint8), np.zeros((3, 3), np.uint8), np.zeros(9, np.int64)],
+    ids=["beyond K", "2-D", "signed"],
+)
+def test_indices_that_are_none_are_refused(indices: Any) -> None:
+    """They would lead compiled kernels outside their arrays."""
+    with pytest.raises(ElmanError, match="a corpus needs a row of unsigned indices below K = 2"):
+        Corpus("x", Alphabet("ab"), indices, "0", "utf-8")
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "a\0b"])
+def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "text").write_bytes(b"ab")
+    with pytest.raises(ElmanError, match="is not a text encoding that Python knows"):
+        read_corpus(tmp_path / "text", encoding=encoding)
+
+
+def test_a_name_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(ElmanError, match="give the name of a file"):
+        read_corpus("a\0b")

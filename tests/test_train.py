@@ -28,7 +28,7 @@ from elman.experiment.run import Run, load
 from elman.experiment.train import Nobody, train
 from elman.network import AdaGrad
 from elman.network.parameters import Array
-from elman.text import Corpus, Windows
+from elman.text import Alphabet, Corpus, Windows
 from tolerances import largest_relative_error
 
 M = 4
@@ -605,3 +605,19 @@ def test_a_text_with_uncommon_characters(tmp_path: Path, text: str) -> None:
     run = train(corpus, **EXACT, max_updates=20, out=tmp_path)
     assert_kept(tmp_path, run)
     assert load(tmp_path).alphabet == corpus.alphabet
+
+
+# --- What a stranger tried ---
+
+
+def test_a_run_goes_on_in_its_own_alphabet_only(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **SMALL, max_updates=3, out=tmp_path)
+    other = Alphabet(corpus.alphabet.characters[::-1])
+    same_text = Corpus(corpus.name, other, other.encode(corpus.text), corpus.sha256, corpus.encoding)
+    with pytest.raises(ElmanError, match=r"is encoded in an alphabet of \d+ characters"):
+        train(same_text, out=tmp_path, resume=True, max_updates=9)
+
+
+def test_a_limit_given_on_going_on_lifts_the_others(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **SMALL | {"epochs": 1}, max_updates=3, out=tmp_path)
+    assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2

@@ -37,6 +37,11 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
+def __dir__() -> list[str]:
+    """Name what there is to use."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name where it is first used, so that `import elman` stays fast."""
     if name not in _HOMES:

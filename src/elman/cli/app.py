@@ -41,7 +41,9 @@ def train(
     /,
     *,
     out: Annotated[Path, Parameter(help="The run directory to write.")],
-    preset: Annotated[str, Parameter(help="Settings to begin from: paper is the reference experiment.")] = "paper",
+    preset: Annotated[
+        str, Parameter(help="Settings to begin from; paper, the reference experiment, is the only one so far.")
+    ] = "paper",
     resume: Resume = False,
     options: Training = NONE_GIVEN,
     as_json: Json = False,
@@ -96,12 +98,20 @@ def gradcheck(
     /,
     *,
     hidden_size: Annotated[
-        int | None, Parameter(converter=whole_number, help="Hidden units, m, of one experiment.")
+        int | None,
+        Parameter(converter=whole_number, help="Hidden units, m, of one experiment; 100 if only others are given."),
     ] = None,
     seq_length: Annotated[
-        int | None, Parameter(converter=whole_number, help="Window length, T, of one experiment.")
+        int | None,
+        Parameter(converter=whole_number, help="Window length, T, of one experiment; 25 if only others are given."),
     ] = None,
-    points: Annotated[int | None, Parameter(converter=whole_number, help="Characters read in one experiment.")] = None,
+    points: Annotated[
+        int | None,
+        Parameter(
+            converter=whole_number,
+            help="Characters read in one experiment, in whole windows; T if only others are given.",
+        ),
+    ] = None,
     cell: Annotated[str, Parameter(help="Recurrent cell.")] = "rnn",
     layers: Annotated[int, Parameter(converter=whole_number, help="Recurrent layers.")] = 1,
     engine: Annotated[str, Parameter(help="Whose gradients: numba or numpy.")] = "numba",
@@ -150,6 +160,7 @@ def sample(
     ] = None,
 ) -> int:
     """Write text as it is drawn."""
+    from elman.cli.display import visible
     from elman.experiment.run import load
 
     pieces = load(run).stream(
@@ -161,9 +172,10 @@ def sample(
         stop=stop,
         random_state=random_state,
     )
-    sys.stdout.write(prime)
+    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
+    sys.stdout.write(show(prime))
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(show(piece))
         sys.stdout.flush()
     sys.stdout.write("\n")
     return 0
@@ -215,6 +227,8 @@ def plot(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
+    if sys.stdout is None:  # closed by whoever started the process
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):
         # A text may hold what the terminal's own encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
@@ -224,7 +238,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+        code = int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+        sys.stdout.flush()
+        return code
     except UnusedCliTokensError as error:
         return _refused(
             f"nothing is known to do with {' '.join(error.unused_tokens or [])!r}: leave it out, or see --help"
@@ -234,8 +250,16 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        _close_stdout()
         return 0
+    except OSError as error:  # every file has an error of its own; what is left is standard output
+        _close_stdout()
+        return _refused(f"cannot write to standard output ({error.strerror}): make room, or write elsewhere")
+
+
+def _close_stdout() -> None:
+    """Send what is still to be flushed nowhere, or Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _refused(message: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import unicodedata
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -22,10 +23,22 @@ from elman.experiment.run import Run
 _OUT = Console(soft_wrap=True, highlight=False)
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters, but for tabs and line feeds, are the pictures of themselves."""
+    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _picture(c) for c in text)
+
+
+def _picture(control: str) -> str:
+    return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
+
+
 class TrainingDisplay:
     """The watcher on the terminal: a progress line and the latest text below it, on standard error.
 
-    Ctrl-C asks the run to save and stop; a second one interrupts at once.
+    Ctrl-C, or a request to end from the system, asks the run to save and stop; a second one interrupts at once.
     """
 
     def __init__(self) -> None:
@@ -43,11 +56,11 @@ class TrainingDisplay:
         self.text = Text()
         self.live = Live(console=self.console, auto_refresh=False, transient=False)
         self.stop = threading.Event()
-        self.before: Any = None
+        self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> TrainingDisplay:
         if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGINT, self._interrupt)
+            self.before = {number: signal.signal(number, self._interrupt) for number in _STOPPING}
         return self
 
     def __exit__(
@@ -55,8 +68,8 @@ class TrainingDisplay:
     ) -> None:
         if self.live.is_started:
             self.live.stop()
-        if self.before is not None:
-            signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop.is_set():
@@ -99,7 +112,7 @@ class TrainingDisplay:
 
     def sampled(self, sample: Sample) -> None:
         """Show the latest text."""
-        self.text = Text(sample.text, style="dim")
+        self.text = Text(visible(sample.text), style="dim")
 
     def stop_asked(self) -> bool:
         """Whether Ctrl-C was pressed."""
@@ -126,7 +139,7 @@ def show_results(run: Run, out: Path) -> None:
     if run.interrupted:
         _OUT.print(f"\nstopped and saved; go on with: elman train … --out {out} --resume", markup=False)
         return
-    _OUT.print(Padding(Text(run.final_text()), (1, 2)))
+    print(f"\n{visible(run.final_text())}\n")
     _OUT.print(f"more text: elman sample {out}", markup=False)
 
 
@@ -143,4 +156,11 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 
 def show_report(results: dict[str, Any], out: Path) -> None:
     """Print where the report is."""
-    _OUT.print(f"the report: {out / 'report.html'} (also report.md, smooth_loss.png, results.json)", markup=False)
+    short, last = results["short"], results["long"] or results["short"]
+    _OUT.print(
+        f"minimum smooth loss {short['minimum_smooth_loss']:.2f} after {short['epochs']} epochs, "
+        f"{last['minimum_smooth_loss']:.2f} after {last['epochs']}; "
+        f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences",
+        markup=False,
+    )
+    _OUT.print(f"the report: {out / 'report.html'} (also report.md, the figures, results.json and run/)", markup=False)

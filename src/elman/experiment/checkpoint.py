@@ -118,7 +118,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _damaged(path: Path, reason: str) -> ElmanError:
-    return ElmanError(f"the checkpoint {str(path)!r} cannot be used, {reason}: take a copy of it or train again")
+    return ElmanError(f"the checkpoint {str(path)!r} cannot be used, {reason}: restore a copy of it, or train again")
 
 
 def _tensors(state: State) -> dict[str, Array]:

@@ -30,12 +30,12 @@ class Config:
         If a setting is out of its range.
     """
 
-    cell: Literal["rnn"] = _option("rnn", "Recurrent cell: the vanilla network.")
+    cell: Literal["rnn"] = _option("rnn", "Recurrent cell; rnn, the vanilla network, is the only one so far.")
     hidden_size: int = _option(100, "Hidden units, m.", least=1)
-    layers: Literal[1] = _option(1, "Recurrent layers.")
+    layers: Literal[1] = _option(1, "Recurrent layers; one so far.")
     seq_length: int = _option(25, "Characters in one update, T.", least=1)
-    batch_size: Literal[1] = _option(1, "Texts read side by side.")
-    optimizer: Literal["adagrad"] = _option("adagrad", "Update rule.")
+    batch_size: Literal[1] = _option(1, "Texts read side by side; one so far.")
+    optimizer: Literal["adagrad"] = _option("adagrad", "Update rule; AdaGrad is the only one so far.")
     learning_rate: float = _option(0.1, "Step size, eta.", above=0)
     clip: float = _option(5.0, "Limit of every component of the gradient.", above=0)
     init_std: float = _option(0.1, "Standard deviation of the first weights.", least=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def gradcheck(
     corpus : str, path or Corpus
         Where the characters come from.
     hidden_size, seq_length, points : int, optional
-        m, T and the number of characters of one experiment; where none is given, the reference's three.
+        m (100), T (25) and the number of characters (T) of one experiment; where none is given, the reference's three.
         The characters are cut into floor(points / T) windows, whose losses are added.
     cell, layers
         Of the network, as in `elman.Config`.
@@ -107,7 +108,7 @@ def gradcheck(
         corpus = read_corpus(corpus, encoding=encoding)
     experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
     if not (hidden_size is None and seq_length is None and points is None):
-        m, T = (25 if value is None else value for value in (hidden_size, seq_length))
+        m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
         experiments = [(T if points is None else points, m, T)]
     experiments = list(experiments)
     for p, m, T in experiments:
@@ -168,6 +169,7 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
     places = [(name, index) for name, array in arrays.items() for index in range(array.size)]
     workers = os.cpu_count() or 1
+    stopped = threading.Event()
 
     def differences(places: list[tuple[str, int]]) -> None:
         own = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
@@ -178,6 +180,8 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
             return sum(engine.loss(own, h0, x, y)[0] for x, y in _windows(windows))
 
         for name, index in places:
+            if stopped.is_set():
+                return
             flat, value = moved[name].reshape(-1), arrays[name].flat[index]
             flat[index] = value + STEP
             above = loss()
@@ -186,5 +190,8 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
             flat[index] = value
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(differences, (places[n::workers] for n in range(workers))))
+        try:
+            list(pool.map(differences, (places[n::workers] for n in range(workers))))
+        finally:
+            stopped.set()  # an interrupt waits for the threads, and they for nothing
     return numeric

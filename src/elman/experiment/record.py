@@ -75,7 +75,7 @@ class RunDirectory:
     def holds_run(self) -> bool:
         """Whether there is a run in it."""
         # Unlike Path.exists, this takes a name too long for the system as one that is not there.
-        return any(os.path.exists(self.path / name) for name in (_RUN, CHECKPOINT))  # noqa: PTH110
+        return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
 
     def create(self, description: dict[str, Any], checkpoint: Checkpoint) -> None:
         """Begin a run.
@@ -91,7 +91,7 @@ class RunDirectory:
         replace_file(self.path / _METRICS, _HEADER_LINE.encode())
         replace_file(self.path / _SAMPLES, b"")
         self.describe(description)
-        self.save(checkpoint)
+        self.save(checkpoint)  # last: only what has a checkpoint is a run
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write ``run.json``."""

@@ -143,12 +143,19 @@ def _resumed(
     ]
     if differing:
         raise ElmanError(f"a run goes on with its own settings, and {'; '.join(differing)}: leave these out")
-    config = replace(saved.config, **options)
+    # A limit of the stopped run would end the longer one that another limit asks for.
+    lifted = {"max_updates": None, "max_seconds": None} if LIMITS & options.keys() else {}
+    config = replace(saved.config, **lifted | options)
     corpus = _read(source, config)
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
             f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, and "
             f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
+        )
+    if corpus.alphabet != saved.alphabet:
+        raise ElmanError(
+            f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, and the run in "
+            f"{str(directory.path)!r} in its own of {len(saved.alphabet)}: read the text with that one"
         )
     run = Run(config, corpus, saved.state, directory)
     run.metrics, run.samples = directory.rewind(*_covered(run))

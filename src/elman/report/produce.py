@@ -160,6 +160,8 @@ class _Desk:
                 f"{str(self.out)!r} already holds a report: go on with it by --resume, or choose another --out"
             )
         config = self.settings()
+        if self.long_epochs < 1:
+            raise ElmanError(f"--long-epochs must be 1 or more, and {self.long_epochs} came: give another")
         if not config.sample_every:
             raise ElmanError("a report shows text from training: give --sample-every of 1 or more")
         longest = max(points for points, *_ in REPORTED)

@@ -47,6 +47,14 @@ class Corpus:
     sha256: str
     encoding: str
 
+    def __post_init__(self) -> None:
+        K = len(self.alphabet)
+        if self.indices.ndim != 1 or self.indices.dtype.kind != "u" or (len(self.indices) and self.indices.max() >= K):
+            raise ElmanError(
+                f"a corpus needs a row of unsigned indices below K = {K}, and {self.indices.dtype} of shape "
+                f"{self.indices.shape} came: make it by Corpus.from_text or read_corpus"
+            )
+
     @property
     def text(self) -> str:
         """The text, decoded anew each time it is asked for."""
@@ -117,6 +125,8 @@ def _read_file(path: Path) -> bytes:
         raise ElmanError(f"there is no file {str(path)!r}: {_instead_of(path)}") from None
     except IsADirectoryError:
         raise ElmanError(f"{str(path)!r} is a directory: give one of the files in it") from None
+    except ValueError as error:  # a zero byte in the name
+        raise ElmanError(f"cannot read {str(path)!r} ({error}): give the name of a file") from None
     except OSError as error:
         raise ElmanError(f"cannot read {str(path)!r} ({error.strerror}): give a file that you may read") from error
 
@@ -135,14 +145,14 @@ def _instead_of(path: Path) -> str:
 def _decode(data: bytes, encoding: str, name: str) -> str:
     try:
         return data.decode(encoding).removeprefix(_BYTE_ORDER_MARK)
-    except LookupError:
-        raise ElmanError(
-            f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252 or another of its names"
-        ) from None
     except UnicodeDecodeError as error:
         raise ElmanError(
             f"byte 0x{error.object[error.start]:02x} at offset {error.start} of {name!r} is not"
             f" {encoding}: name the text's own encoding, such as {_likely_encodings(data)}"
+        ) from None
+    except (LookupError, ValueError):  # the second for a name with a zero byte, or that of no real encoding
+        raise ElmanError(
+            f"{encoding!r} is not a text encoding that Python knows: use utf-8, latin-1, cp1252 or another of its names"
         ) from None
 
 

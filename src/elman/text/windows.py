@@ -36,6 +36,8 @@ class Windows:
     seq_length: int
 
     def __post_init__(self) -> None:
+        if self.seq_length < 1:
+            raise ElmanError(f"--seq-length must be 1 or more, and {self.seq_length} came: give another")
         least = self.seq_length + 1
         if len(self.indices) < least:
             raise ElmanError(

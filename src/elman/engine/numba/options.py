@@ -68,9 +68,3 @@ inlined = compiled(fastmath=FASTMATH, inline="always")
 compiled again within each that calls it, and which of the copies runs could differ between a process that
 compiles and one that loads the result: in the last bits, but no run could be repeated to the bit.
 """
-
-in_order = compiled(fastmath={"contract"})
-"""For arithmetic whose order of operations is what makes it accurate."""
-
-largest_first = compiled(fastmath={"nnan", "nsz", "reassoc"})
-"""For a maximum, which is a vector operation only where no NaN is promised."""
