@@ -23,9 +23,6 @@ _MAX_ROWS = 6
 _ACCUMULATORS = 12
 """Vectors of C held at once. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
 
-_DEPTH = 256
-"""Terms of a sum added in one go: so many rows of a strip of B stay in the second cache for all tiles."""
-
 MAX_VECTORS = 13
 """Vectors of a single row: a matrix-vector product needs no register for B."""
 
@@ -177,26 +174,18 @@ def multiply(
     tile_vectors = _even(width, MAX_VECTORS if tile_rows == 1 else _ACCUMULATORS // tile_rows)
     strip = 0
     while strip < vectors:  # a range with a step would divide to know its length
-        done = 0
-        added, added_start, added_row = d, d_start, d_row
-        while done == 0 or done < depth:
-            part = min(_DEPTH, depth - done)
-            q = 0
-            while q < width:
-                column = (strip + q) * lanes
-                r = 0
-                while r < rows:
-                    _tile(
-                        c, c_start + r * c_row + column, c_row,
-                        added, added_start + r * added_row + column, added_row, c, 0,
-                        a, a_start + r * a_row + done * a_step, a_row, a_step,
-                        b, b_start + q * lanes + done * b_step, b_step,
-                        part, min(tile_rows, rows - r), min(tile_vectors, width - q),
-                    )  # fmt: skip
-                    r += tile_rows
-                q += tile_vectors
-            done += _DEPTH
-            added, added_start, added_row = c, c_start, c_row
+        q = 0
+        while q < width:
+            column = (strip + q) * lanes
+            r = 0
+            while r < rows:
+                _tile(
+                    c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row, c, 0,
+                    a, a_start + r * a_row, a_row, a_step, b, b_start + q * lanes, b_step,
+                    depth, min(tile_rows, rows - r), min(tile_vectors, width - q),
+                )  # fmt: skip
+                r += tile_rows
+            q += tile_vectors
         strip += width
         b_start += b_strip
 
