@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman import __version__
 from elman.engine import Engine, State, get_engine
 from elman.errors import ElmanError, NonFiniteLossError
+from elman.experiment.about import describe
 from elman.experiment.config import LIMITS, Config, flag, make_config
 from elman.experiment.figure import save_figure, smooth_loss_figure
 from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
@@ -203,49 +202,6 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
     border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
     windows = Windows(corpus.indices[:border], config.seq_length)
     return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
-
-
-def describe(run: Run) -> dict[str, Any]:
-    """Return what ``run.json`` says: settings, alphabet, text, versions, machine."""
-    corpus = run.corpus
-    return {
-        "config": run.config.as_dict(),
-        "alphabet": corpus.alphabet.characters,
-        "corpus": {
-            "name": corpus.name,
-            "chars": len(corpus.indices),
-            "alphabet_size": len(corpus.alphabet),
-            "sha256": corpus.sha256,
-        },
-        "versions": versions(),
-        "machine": machine(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Elman, Python and what the numbers depend on."""
-    from importlib.metadata import version
-
-    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
-    return {"elman": __version__, "python": platform.python_version()} | libraries
-
-
-def machine() -> dict[str, Any]:
-    """Return what the machine calls itself."""
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 class _Trainer:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from itertools import islice
 
+from elman.experiment.about import describe
 from elman.experiment.record import Sample
 from elman.experiment.run import Run
-from elman.experiment.train import describe, split
+from elman.experiment.train import split
 from elman.report import reference
 from elman.report.curve import Part, curve_facts, curve_of, first_loss
 from elman.report.kept import Kept
