@@ -168,14 +168,14 @@ def measure(m: int, T: int, K: int) -> dict[str, Any]:
             adagrad_W,
         )
     }
-    read_once, product_V, product_W = 4, T * m * K, T * m * m
+    float32, product_V, product_W = 4, T * m * K, T * m * m
     rows = [
         # name, microseconds, multiply-adds, bytes of the matrix that is read for every t or once
-        ("recurrence forward", t["recurrence_forward"], product_W, read_once * T * m * m),
-        ("logits", t["forward"] - t["recurrence_forward"], product_V, read_once * m * K),
+        ("recurrence forward", t["recurrence_forward"], product_W, float32 * T * m * m),
+        ("logits", t["forward"] - t["recurrence_forward"], product_V, float32 * m * K),
         ("softmax and loss", t["softmax"], 0, 3 * 4 * T * K),
-        ("V' g", t["through_output"], product_V, read_once * m * K),
-        ("recurrence backward", t["backward"] - t["through_output"], product_W, read_once * T * m * m),
+        ("V' g", t["through_output"], product_V, float32 * m * K),
+        ("recurrence backward", t["backward"] - t["through_output"], product_W, float32 * T * m * m),
         ("dV, AdaGrad, transpose", t["update_V"], product_V, 5 * 4 * m * K),
         ("dW, AdaGrad, transpose", t["update_W"], product_W, 5 * 4 * m * m),
         ("dU, biases", t["update"] - t["update_V"] - t["update_W"], 0, 5 * 4 * T * m),

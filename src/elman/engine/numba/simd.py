@@ -20,6 +20,19 @@ _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
 
 
+def called_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
+    """The LLVM function of this name, and a builder where it has no body yet.
+
+    It is called and never inlined: a copy of its loops at every call would multiply the time that compiling takes.
+    """
+    if name in module.globals:
+        return module.globals[name], None
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
+    function.linkage = "linkonce_odr"
+    function.attributes.add("noinline")
+    return function, ir.IRBuilder(function.append_basic_block("entry"))
+
+
 class Simd:
     """Vector operations at the end of one builder, for one element type."""
 

@@ -13,11 +13,10 @@ activation, or back through it, before it leaves the registers.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba.core import cgutils, types
 
 from elman.engine.numba.options import inlined, intrinsic
-from elman.engine.numba.simd import BYTES, Simd
+from elman.engine.numba.simd import BYTES, Simd, called_function
 
 _MAX_ROWS = 6
 _ACCUMULATORS = 12
@@ -69,20 +68,12 @@ def _emit_tile(
 
 
 def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], most_rows: int) -> Any:
-    """The LLVM function that chooses, while running, the loop for these rows and vectors.
-
-    It is one function, called and never inlined: a copy of thirty loops at every call would multiply the time
-    that compiling takes.
-    """
-    name = f"elman{epilogue.__name__}_{pointer.pointee}"
-    if name in module.globals:
-        return module.globals[name]
+    """The LLVM function that chooses, while running, the loop for these rows and vectors."""
     parameters = [pointer, i, pointer, i, pointer, pointer, i, i, pointer, i, i, i, i]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
+    function, builder = called_function(module, f"elman{epilogue.__name__}_{pointer.pointee}", parameters)
+    if builder is None:
+        return function
     *operands, rows, vectors = function.args
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
     end = function.append_basic_block("end")
     choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
     for r in range(1, most_rows + 1):

@@ -6,11 +6,10 @@ Each works on `vectors` whole vectors from a start in a flat array.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba.core import cgutils, types
 
 from elman.engine.numba.options import intrinsic
-from elman.engine.numba.simd import Simd
+from elman.engine.numba.simd import Simd, called_function
 from elman.engine.numba.tile import element_pointer
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -154,7 +153,7 @@ def adagrad_rows(
 def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
     number = pointer.pointee
     parameters = [pointer, pointer, pointer, integer, number, number, number]
-    function, builder = _function(module, f"elman_adagrad_{number}", parameters)
+    function, builder = called_function(module, f"elman_adagrad_{number}", parameters)
     if builder is None:
         return function
     simd = Simd(builder, number)
@@ -170,7 +169,7 @@ def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
 def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
     number = pointer.pointee
     parameters = [pointer, pointer, pointer, integer, pointer, integer, number, number, number]
-    function, builder = _function(module, f"elman_adagrad_rows_{number}", parameters)
+    function, builder = called_function(module, f"elman_adagrad_rows_{number}", parameters)
     if builder is None:
         return function
     simd = Simd(builder, number)
@@ -186,16 +185,6 @@ def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
             simd.store(column, simd.place(corner, column_row, r))
     builder.ret_void()
     return function
-
-
-def _function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
-    """The LLVM function of this name, and a builder where it has no body yet. It is never inlined."""
-    if name in module.globals:
-        return module.globals[name], None
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), parameters), name)
-    function.linkage = "linkonce_odr"
-    function.attributes.add("noinline")
-    return function, ir.IRBuilder(function.append_basic_block("entry"))
 
 
 def _step(simd: Simd, places: list[Any], rule: list[Any]) -> Any:
