@@ -16,7 +16,7 @@ import numba
 import numpy as np
 
 from elman.engine import State, get_engine
-from elman.network import AdaGrad
+from elman.network import Rule
 from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
 
@@ -44,7 +44,7 @@ def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str =
     floors: list[float] = []
 
     def train(first: int) -> list[float]:
-        return [float(loss) for loss in engine.advance(state, windows, updates, AdaGrad(ETA, CLIP))]
+        return [float(loss) for loss in engine.advance(state, windows, updates, Rule(ETA, CLIP))]
 
     def measure_floor() -> None:
         floors.append(multiply_adds(m, T, K) / product_rate(dtype))

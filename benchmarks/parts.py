@@ -21,7 +21,7 @@ from elman.engine import State, get_engine
 from elman.engine.numba import packing, rnn, tile, vector
 from elman.engine.numba.options import kernel
 from elman.engine.numba.simd import BYTES
-from elman.network import AdaGrad
+from elman.network import Rule
 from elman.text import Windows
 from elman_update import multiply_adds, product_rate
 from speed import machine
@@ -140,7 +140,7 @@ def whole_update(m: int, T: int, K: int) -> float:
     """Return the median time of one update within many, in microseconds."""
     updates = 2000
     windows = Windows(text(K, (BLOCKS + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
-    state, engine, rule = State.initial(K, m, DEVIATION, SEED, "float32"), get_engine("numba"), AdaGrad(ETA, CLIP)
+    state, engine, rule = State.initial(K, m, DEVIATION, SEED, "float32"), get_engine("numba"), Rule(ETA, CLIP)
     engine.advance(state, windows, updates, rule)
     times = []
     for _ in range(BLOCKS):

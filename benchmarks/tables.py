@@ -120,7 +120,47 @@ def experience() -> str:
     return table(["", ""], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"speed": speed, "curve": curve, "parts": parts, "experience": experience}
+def throughput() -> str:
+    """Training on many streams at the size that both issues name, beside PyTorch."""
+    return throughput_table("throughput")
+
+
+def throughput_curve() -> str:
+    """The same over hidden sizes and numbers of streams."""
+    return throughput_table("throughput_curve")
+
+
+def throughput_table(name: str) -> str:
+    """Characters a second in training, the share of sgemm, and PyTorch's."""
+    result = load(name)
+    rows = []
+    for point in result["results"]:
+        theirs = point.get("torch_chars_per_second")
+        beside = [f"{theirs:,}", f"{point['times_torch']:.2f}"] if theirs else ["", ""]
+        share = f"{100 * point['share_of_sgemm']:.0f} %"
+        rows.append([point["cell"], str(point["m"]), str(point["B"]), f"{point['chars_per_second']:,}", share, *beside])
+    header = ["cell", "m", "streams", "Elman, characters/s", "of sgemm's rate", "PyTorch, characters/s", "× PyTorch"]
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}, T = {result['results'][0]['T']}."
+
+
+def sampling() -> str:
+    """Characters a second of one stream of samples."""
+    rows = [
+        [point["cell"], str(point["m"]), f"{point['engine']:,}", f"{point['stream']:,}"]
+        for point in load("sampling")["results"]
+    ]
+    return table(["cell", "m", "the engine, characters/s", "`Model.sample`, characters/s"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "speed": speed,
+    "curve": curve,
+    "parts": parts,
+    "experience": experience,
+    "throughput": throughput,
+    "throughput_curve": throughput_curve,
+    "sampling": sampling,
+}
 
 
 def filled(page: str) -> str:

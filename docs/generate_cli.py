@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 from elman.cli.app import app
+from elman.experiment.config import flag
+from elman.experiment.presets import PRESETS, Preset
 
 PAGE = Path(__file__).parent / "cli.md"
 
@@ -23,13 +25,31 @@ CONTRACT = """
 
 | command | keys |
 |---|---|
-| `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss` |
+| `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss \
+kept_update stopped advice` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity` |
 | `report` | what `results.json` holds |
 
 `seconds` are those spent in updates; compilation, samples and files come on top. `smooth_loss` is in nats a window of
-T characters, `validation_loss` in nats a character.
+T characters, the mean over the streams, `validation_loss` in nats a character. `validation_loss` is that of the
+network that is kept, the best, and `kept_update` the update that made it. `stopped` is `epochs`, `max_updates`,
+`max_seconds`, `patience` or `interrupted`; `advice` says in words whether to train longer, use a larger network, or
+stop. Other cells than `rnn` have other arrays in `relative_error`: `U W b` of every layer (and `d`, for `gru`), those
+of the second called `U2 W2 b2`, and so on; then `V c h0`.
+
+## How long a run takes
+
+`--epochs`, `--max-updates` and `--max-seconds` limit a run, and the nearest counts; one that is given takes the place
+of the preset's. `--max-seconds` counts the seconds spent in updates, and what comes on top (compilation, scores of
+the text kept aside, samples, files) does not shorten it. A cosine comes down to 0, and a step makes its steps, as
+that time is up: from the speed so far the run reckons again and again which update will be its last.
+
+## What is kept aside
+
+`--validation 0.1` keeps the last tenth of the text aside. It is scored whole, its state carried through, after every
+epoch or every `--validate-every` updates, and when the run ends. The best network is kept in `best.safetensors`, which
+`sample` and `eval` then use. `--patience 5` stops a run after five scores without a better one.
 
 ## A run directory
 
@@ -39,6 +59,7 @@ T characters, `validation_loss` in nats a character.
 | `metrics.csv` | `update, epoch, smooth_loss, loss, validation_loss, seconds, chars_per_second` |
 | `samples.jsonl` | `update, smooth_loss, text` |
 | `checkpoint.safetensors` | everything the run is; `--resume` goes on from it to the bit |
+| `best.safetensors` | the network that predicted the text kept aside best, where there is one |
 | `smooth_loss.png` | the curve |
 
 `update` counts the updates done: a row of `metrics.csv` at n holds the loss of the n-th update, and a sample at 0
@@ -46,9 +67,21 @@ stands before the first.
 """
 
 
+def presets() -> str:
+    """Return the table of what there is to begin from."""
+    rows = [f"| `{name}` | {preset.says} | {_settings(preset)} |" for name, preset in PRESETS.items()]
+    head = ["## Presets", "", "| preset | what to expect, on two cores | settings |", "|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+def _settings(preset: Preset) -> str:
+    given = " ".join(f"{flag(name)} {value}" for name, value in preset.settings.items())
+    return f"`{given}`" if given else "the defaults"
+
+
 def page() -> str:
     """Return the whole page."""
-    return PREFACE + app.generate_docs().rstrip() + "\n" + CONTRACT
+    return PREFACE + app.generate_docs().rstrip() + "\n\n" + presets() + CONTRACT
 
 
 if __name__ == "__main__":

@@ -27,8 +27,10 @@ def everything(state: State) -> dict[str, Any]:
     key = initial["state"]["key"]
     assert isinstance(key, np.ndarray)
     return {
-        "parameters": {name: _bits(array) for name, array in state.parameters.items()},
-        "M": {name: _bits(array) for name, array in state.M.items()},
+        **{
+            kind: {name: _bits(array) for name, array in getattr(state, kind).items()}
+            for kind in ("parameters", "M", "N", "average")
+        },
         "h": _bits(state.h),
         "initial_generator": repr(initial | {"state": initial["state"] | {"key": key.tolist()}}),
         "sample_generator": repr(state.sample_generator.bit_generator.state),

@@ -88,6 +88,54 @@ def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> W
     return Window(loss(parameters, h0, x, y), d, W.T @ da_next, h[-1])
 
 
+def step(cell: str, parameters: dict[str, Array], state: list[Array], u: Array) -> list[Array]:
+    """Return the state, [h] or for lstm [h, s], in which one layer reads u."""
+    U, W, b = (parameters[name] for name in "UWb")
+    h, m = state[0], W.shape[1]
+    U_of, W_of, b_of = ([array[n : n + m] for n in range(0, len(W), m)] for array in (U, W, b))
+    if cell == "rnn":
+        return [np.tanh(U @ u + W @ h + b)]
+    if cell == "gru":
+        r = sigmoid(U_of[0] @ u + W_of[0] @ h + b_of[0])
+        z = sigmoid(U_of[1] @ u + W_of[1] @ h + b_of[1])
+        n = np.tanh(U_of[2] @ u + b_of[2] + r * (W_of[2] @ h + parameters["d"]))
+        return [(1 - z) * n + z * h]
+    a = [U_of[k] @ u + W_of[k] @ h + b_of[k] for k in range(4)]
+    i, f, g, o = sigmoid(a[0]), sigmoid(a[1]), np.tanh(a[2]), sigmoid(a[3])
+    s = f * state[1] + i * g
+    return [o * np.tanh(s), s]
+
+
+def sigmoid(a: Array) -> Array:
+    return np.array(1 / (1 + np.exp(-a)))
+
+
+def deep_loss(
+    cell: str,
+    layers: int,
+    parameters: dict[str, Array],
+    h0: Array,
+    x: Indices,
+    y: Indices,
+    masks: list[Array] | None = None,
+) -> tuple[float, Array]:
+    """Return L and the last state (D,) of one stream: x, y (T,), h0 (D,), masks (T, m) of each layer."""
+    parts = 2 if cell == "lstm" else 1
+    vectors = np.split(h0, layers * parts)
+    states = [vectors[n : n + parts] for n in range(0, len(vectors), parts)]
+    total = 0.0
+    for t in range(len(x)):
+        u = one_hot(x[t], len(parameters["c"]))
+        for n in range(layers):
+            ending = str(n + 1) if n else ""
+            own = {name: parameters[name + ending] for name in "UWbd" if name + ending in parameters}
+            states[n] = step(cell, own, states[n], u)
+            u = states[n][0] if masks is None else states[n][0] * masks[n][t]
+        o = parameters["V"] @ u + parameters["c"]
+        total += math.log(np.exp(o - o.max()).sum()) + o.max() - o[y[t]]
+    return total, np.concatenate([vector for state in states for vector in state])
+
+
 def initial_parameters(K: int, m: int, std: float, seed: int) -> dict[str, Array]:
     generator = np.random.RandomState(seed)
     U = generator.randn(m, K) * std
@@ -132,6 +180,46 @@ def trajectory(
             clipped = np.minimum(np.maximum(gradient, -clip), clip)
             parameters[name] = parameters[name] - eta * clipped / np.sqrt(M[name] + 1e-8)
     return Trajectory(losses, parameters, M, h)
+
+
+def descend(
+    optimizer: str,
+    theta: float,
+    gradients: list[float],
+    rates: list[float],
+    limit: float,
+    beta1: float,
+    beta2: float,
+    decay: float,
+) -> float:
+    """Return one weight after an update for each of its gradients and rates, every gradient clipped to the limit."""
+    M = N = 0.0
+    for n, (raw, eta) in enumerate(zip(gradients, rates, strict=True), 1):
+        g = min(max(raw, -limit), limit)
+        if optimizer == "adamw":
+            theta = theta - eta * decay * theta
+        else:
+            g, raw = g + decay * theta, raw + decay * theta
+        if optimizer == "adagrad":
+            M = M + raw**2
+            theta = theta - eta * g / math.sqrt(M + 1e-8)
+        elif optimizer == "rmsprop":
+            M = beta2 * M + (1 - beta2) * g**2
+            theta = theta - eta * g / (math.sqrt(M) + 1e-8)
+        elif optimizer == "sgd":
+            N = beta1 * N + g
+            theta = theta - eta * N
+        else:
+            N = beta1 * N + (1 - beta1) * g
+            M = beta2 * M + (1 - beta2) * g**2
+            theta = theta - eta * (N / (1 - beta1**n)) / (math.sqrt(M / (1 - beta2**n)) + 1e-8)
+    return theta
+
+
+def clipped_by_norm(gradients: dict[str, Array], limit: float) -> dict[str, Array]:
+    """Return the gradients of one update, divided by as much as their common norm is beyond the limit."""
+    norm = math.sqrt(sum(float(g) ** 2 for array in gradients.values() for g in array.flat))
+    return {name: array * min(1.0, limit / (norm + 1e-6)) for name, array in gradients.items()}
 
 
 def central_differences(function: Callable[[], float], array: Array, step: float) -> Array:

@@ -144,6 +144,16 @@ def test_the_gradients_of_every_engine_pass(corpus: Corpus, engine: str) -> None
     assert 0 < max(check.relative_error.values()) < 1e-7
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, layers: int) -> None:
+    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine="numpy", cell=cell, layers=layers)
+    of_layers = [name + number for number in ("", "2")[:layers] for name in ("UWbd" if cell == "gru" else "UWb")]
+    assert set(check.relative_error) == {*of_layers, "V", "c", "h0"}
+    assert check.passed
+    assert min(check.relative_error.values()) > 0
+
+
 def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
     (check,) = elman.gradcheck(corpus, hidden_size=4, engine="numpy")
     assert (check.points, check.hidden_size, check.seq_length) == (25, 4, 25)
@@ -219,7 +229,7 @@ def test_too_short_a_text_is_refused_before_anything_is_checked(
         elman.gradcheck(corpus, engine="numpy")
 
 
-@pytest.mark.parametrize("option", [{"cell": "gru"}, {"layers": 2}, {"engine": "torch"}, {"random_state": -1}], ids=str)
+@pytest.mark.parametrize("option", [{"cell": "cnn"}, {"layers": 0}, {"engine": "torch"}, {"random_state": -1}], ids=str)
 def test_a_gradient_check_of_what_there_is_not(corpus: Corpus, option: dict[str, Any]) -> None:
     name = next(iter(option))
     with pytest.raises(ElmanError, match=f"^--{name.replace('_', '-')} must be "):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +19,19 @@ import elman
 from conftest import T, everything
 from elman.engine import State
 from elman.errors import ElmanError
-from elman.experiment.checkpoint import Checkpoint, load_checkpoint, replace_file, save_checkpoint
+from elman.experiment.checkpoint import (
+    Checkpoint,
+    Network,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    save_network,
+)
 from elman.experiment.config import Config
+from elman.experiment.files import read_tensors, replace_file, save_tensors
 from elman.experiment.train import train
 from elman.text import Corpus
+from runs import network
 
 
 @pytest.fixture
@@ -49,6 +59,85 @@ def test_a_checkpoint_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, dtyp
     expected = trained(corpus, dtype)
     save_checkpoint(tmp_path / "c", expected)
     assert_same(load_checkpoint(tmp_path / "c"), expected)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"cell": "gru", "layers": 2, "optimizer": "adam", "averaging": 0.9},
+        {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
+        {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
+        {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "averaging": 0.9, "validation": 0.25},
+    ],
+    ids=str,
+)
+def test_a_run_of_any_kind_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    options = recipe | {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01}
+    run = train(corpus, **options, max_updates=20)
+    assert (run.best is None) == ("validation" not in recipe)
+    save_checkpoint(tmp_path / "c", run.checkpoint)
+    found = load_checkpoint(tmp_path / "c")
+    assert_same(found, run.checkpoint)
+    assert network(found.best) == network(run.best)
+    kept = load_network(tmp_path / "c")
+    assert network(kept.network) == network(Network.of(run.state))
+    assert (kept.config, kept.alphabet) == (run.config, corpus.alphabet)
+
+
+def test_a_file_of_format_1_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "new", checkpoint)
+    text, tensors = read_tensors(tmp_path / "new")
+    description = json.loads(text)
+    settings = [
+        "cell",
+        "hidden_size",
+        "layers",
+        "seq_length",
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "clip",
+        "init_std",
+        "epochs",
+        "max_updates",
+        "max_seconds",
+        "validation",
+        "random_state",
+        "engine",
+        "dtype",
+        "sample_every",
+        "sample_length",
+        "metrics_every",
+        "encoding",
+    ]
+    description["config"] = {name: description["config"][name] for name in settings}
+    del description["best"]
+    save_tensors(tmp_path / "old", description | {"format": 1}, tensors)
+    assert_same(load_checkpoint(tmp_path / "old"), checkpoint)
+    assert network(load_network(tmp_path / "old").network) == network(Network.of(checkpoint.state))
+
+
+def test_a_network_comes_back_to_the_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    expected = Network.of(checkpoint.state, 1.25)
+    save_network(tmp_path / "n", checkpoint, expected)
+    found = load_network(tmp_path / "n")
+    assert network(found.network) == network(expected)
+    assert (found.config, found.alphabet) == (checkpoint.config, checkpoint.alphabet)
+
+
+def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    other = replace(checkpoint, config=replace(checkpoint.config, cell="gru"))
+    save_network(tmp_path / "n", other, Network.of(checkpoint.state, 1.25))
+    with pytest.raises(ElmanError, match=r"\(arrays of other shapes than the configuration's\)"):
+        load_network(tmp_path / "n")
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "adam"}, {"averaging": 0.9}, {"cell": "lstm"}, {"layers": 2}, {"batch_size": 2}], ids=str
+)
+def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
+    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
+    assert "(arrays of other shapes than the configuration's)" in refusal(tmp_path / "c")
 
 
 def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
@@ -165,9 +254,9 @@ def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("elman.experiment.checkpoint.FORMAT", 2)
+        patch.setattr("elman.experiment.checkpoint.FORMAT", 3)
         save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(format 2, and this Elman reads 1)" in refusal(tmp_path / "c")
+    assert "(format 3, and this Elman reads 1 and 2)" in refusal(tmp_path / "c")
 
 
 def test_arrays_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:

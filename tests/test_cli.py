@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -100,8 +101,9 @@ def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]
 
 CONTRACT = {
     "train": "--out --preset --cell --hidden-size --layers --seq-length --batch-size --optimizer --learning-rate --clip"
-    " --init-std --epochs --max-updates --max-seconds --validation --random-state --engine --dtype --sample-every"
-    " --sample-length --metrics-every --resume --encoding --json",
+    " --clip-by --beta1 --beta2 --weight-decay --schedule --warmup --averaging --dropout --dropout-kind --init"
+    " --patience --validate-every --init-std --epochs --max-updates --max-seconds --validation --random-state"
+    " --engine --dtype --sample-every --sample-length --metrics-every --resume --encoding --json",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --json",
     "sample": "--length --prime --temperature --top-k --top-p --stop --random-state",
     "eval": "--json",
@@ -189,7 +191,10 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --foo 3", "Unknown option: --foo"),
         ("--out out --epoch 3", "Did you mean --epochs?"),
         ("--out out more.txt", "more.txt"),
-        ("--out out --preset papers", "there is no preset 'papers': choose one of paper"),
+        (
+            "--out out --preset papers",
+            "there is no preset 'papers': choose one of paper, steady, quick, minute, strong",
+        ),
         ("--out out --hidden-size 0", "--hidden-size must be 1 or more, and 0 came"),
         ("--out out --hidden-size many", '--hidden-size: unable to convert "many" into int'),
         ("--out out --max-updates 1 --hidden-size 2.5", "--hidden-size"),
@@ -201,7 +206,13 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --metrics-every 5000", "--metrics-every must be at most 1000, and 5000 came"),
         ("--out out --random-state -1", "--random-state must be 0 or more, and -1 came"),
         ("--out out --max-updates 0", "--max-updates must be 1 or more, and 0 came"),
-        ("--out out --cell gru", '--cell. Choose from: "rnn"'),
+        ("--out out --cell grue", 'Did you mean "gru"?'),
+        ("--out out --patience 3", "--patience needs a text kept aside, and --patience 3 came with none: "),
+        ("--out out --dropout 1", "--dropout must be below 1, and 1.0 came: give a share such as 0.4"),
+        (
+            "--out out --batch-size 50",
+            "too short for B = 50 streams in windows of T = 5, which need",
+        ),
         ("--out out --engine nump", 'Did you mean "numpy"?'),
         ("--out out --dtype float16", '"float32", "float64"'),
         ("--out out --encoding utf-9", "'utf-9' is not a text encoding that Python knows"),
@@ -268,7 +279,8 @@ def test_a_run_that_cannot_go_on_so(
         ("gradcheck novel.txt --points 100 --hidden-size 2", "'novel.txt' has 77 characters, and 100 points need 101"),
         ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length of 1 or more"),
         ("gradcheck novel.txt --seq-length 9 --points 8", "T = 9, points = 8 came"),
-        ("gradcheck novel.txt --cell gru", "--cell must be rnn, and gru came"),
+        ("gradcheck novel.txt --cell grue", "--cell must be rnn or gru or lstm, and grue came"),
+        ("gradcheck novel.txt --layers 0", "--layers must be 1 or more, and 0 came"),
         ("train --foo 3 novel.txt --out out", "Unknown option: --foo"),
         ("trian novel.txt", 'Unknown command "trian"'),
         ("--foo", 'Unknown command "--foo"'),
@@ -317,8 +329,10 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     results = json.loads(out)
     assert list(results) == [
         "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
-        "validation_loss",
+        "validation_loss", "kept_update", "stopped", "advice",
     ]  # fmt: skip
+    assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
+    assert "longer" in results["advice"]
     assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
     state = RunDirectory(Path("out")).load().state
     assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
@@ -334,6 +348,26 @@ def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Comm
     assert (code, err) == (0, "")
     assert "minimum smooth loss" in out
     assert out.endswith("more text: elman sample out\n")
+    assert "\nThere are too few updates to tell anything: train longer.\n" in out
+
+
+def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
+    options = ["--validation", "0.25", "--validate-every", 1, "--patience", 2, "--learning-rate", 5, "--epochs", 100]
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
+    assert (code, err) == (0, "")
+    assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
+    assert Path("out/best.safetensors").exists()
+    assert command("sample", "out/best.safetensors").code == command("sample", "out").code == 0
+    assert_refused(command("train", "novel.txt", "--out", "out2", *SMALL, "--patience", 2), "--patience needs a text")
+
+
+@pytest.mark.parametrize("preset", ["paper", "steady", "quick", "minute", "strong"])
+def test_every_preset_trains(folder: Path, command: Command, preset: str) -> None:
+    Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
+    small = ["--hidden-size", 3, "--engine", "numpy", "--max-updates", 2, "--sample-length", 9, "--sample-every", 1]
+    code, _, err = command("train", "long.txt", "--out", "out", "--preset", preset, *small)
+    assert (code, err) == (0, "")
+    assert RunDirectory(Path("out")).load().state.update == 2
 
 
 def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -> None:
@@ -341,7 +375,9 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
         "hidden_size": 4, "seq_length": 6, "learning_rate": 0.2, "clip": 3.0, "init_std": 0.3, "epochs": 2,
         "max_updates": 9, "max_seconds": 50.0, "validation": 0.2, "random_state": 7, "engine": "numpy",
         "dtype": "float64", "sample_every": 4, "sample_length": 9, "metrics_every": 3, "encoding": "latin-1",
-        "cell": "rnn", "layers": 1, "batch_size": 1, "optimizer": "adagrad",
+        "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "schedule": "cosine", "warmup": 2,
+        "clip_by": "norm", "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.01, "averaging": 0.9, "dropout": 0.3,
+        "dropout_kind": "plain", "init": "orthogonal", "validate_every": 2, "patience": 4,
     }  # fmt: skip
     options = [word for name, value in settings.items() for word in (flag(name), value)]
     assert command("train", "novel.txt", "--out", "out", "--preset", "paper", *options).code == 0
@@ -515,6 +551,18 @@ def test_gradcheck_prints_one_line_of_json(folder: Path, command: Command) -> No
     assert found["passed"] is True
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_gradcheck_of_every_cell(folder: Path, command: Command, cell: str, layers: int) -> None:
+    code, out, err = command(*CHECK, "--cell", cell, "--layers", layers, "--json")
+    assert (code, err) == (0, "")
+    (experiment,) = json.loads(out)["experiments"]
+    assert len(experiment["relative_error"]) == {"gru": 4, "lstm": 3}[cell] * layers + 3
+    shown = command(*CHECK, "--cell", cell, "--layers", layers).out
+    assert set(experiment["relative_error"]) <= set(shown.split())
+    assert "…" not in shown
+
+
 def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:
     code, out, err = command(*CHECK)
     assert (code, err) == (0, "")
@@ -562,3 +610,18 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
     from elman.cli.display import visible
 
     assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
+
+
+def test_progress_says_how_far_a_run_is(corpus: Corpus) -> None:
+    from elman.cli.display import progress_fields
+
+    options: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "validation": 0.25}
+    run = train(corpus, **options, batch_size=2, validate_every=5, max_updates=7)
+    said = progress_fields(run, 10)
+    assert (said["description"], said["updates"]) == ("epoch 2", "7/10")
+    assert said["smooth_loss"] == f"{run.state.smooth_loss:.2f}"
+    assert said["validation"] == f"validation loss {run.metrics[0].validation_loss:.3f}"
+    assert said["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f}"
+    whole = train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=1)
+    assert progress_fields(whole, 15)["description"] == "epoch 1/1"
+    assert progress_fields(whole, 15)["validation"] == ""

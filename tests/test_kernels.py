@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 import tolerances
 from elman.engine.numba import rnn, simd, tile, vector
 from elman.engine.numba.options import kernel
-from elman.network import AdaGrad, Parameters, output
-from elman.network.adagrad import EPSILON
+from elman.network import Parameters, Rule, output
+from elman.network.rule import EPSILON
 
 Dtype = type[np.floating]
 Values = NDArray[np.floating]
@@ -90,18 +90,19 @@ def softmax_loss(g: Any, y: Any, K_row: Any) -> Any:
     return rnn.softmax_loss(g, y, K_row)
 
 
-# --- exp and tanh ---
+# --- exp, tanh and the sigmoid ---
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, tuple[Any, Any, float]] = {
     "exp": (vector_function("exp"), np.exp, tolerances.EXP_ULP),
     "tanh": (vector_function("tanh"), np.tanh, tolerances.TANH_ULP),
+    "sigmoid": (vector_function("sigmoid"), lambda x: 1 / (1 + np.exp(-x)), tolerances.SIGMOID_ULP),
 }
 EXP_LIMIT: dict[Dtype, float] = {np.float32: 87.0, np.float64: 708.0}
 """Where 2^n, in e^x = 2^n e^r, is near the last normal number. Beyond, exp stands still; below, it is 0."""
 TANH_LIMIT: dict[Dtype, float] = {np.float32: 11.5, np.float64: 26.0}
 """Where tanh is 1 to the last bit, and e^{2x} need not grow any more."""
 
-both_functions = pytest.mark.parametrize("name", FUNCTIONS)
+all_functions = pytest.mark.parametrize("name", FUNCTIONS)
 
 
 def computed(name: str, x: Values) -> Values:
@@ -114,11 +115,11 @@ def computed(name: str, x: Values) -> Values:
 
 def arguments(name: str, dtype: Dtype) -> Values:
     """Return numbers of every size, of both signs, and such as leave the largest r of either sign."""
-    limit = (EXP_LIMIT if name == "exp" else TANH_LIMIT)[dtype]
+    limit = (TANH_LIMIT if name == "tanh" else EXP_LIMIT)[dtype]
     generator = np.random.default_rng(1)
     smallest = math.log2(np.finfo(dtype).tiny)
     sizes = 2.0 ** generator.uniform(smallest, math.log2(limit), 200_000)
-    period = math.log(2) if name == "exp" else math.log(2) / 2
+    period = math.log(2) / 2 if name == "tanh" else math.log(2)
     halfway = (np.arange(math.floor(limit / period)) + 0.5) * period
     around = np.outer(halfway, 1 + generator.normal(size=200) * 1e-6).ravel()
     x = np.concatenate([generator.uniform(0, limit, 500_000), sizes, around[around < limit], [0.0, limit]])
@@ -126,8 +127,8 @@ def arguments(name: str, dtype: Dtype) -> Values:
 
 
 @both_widths
-@both_functions
-def test_exp_and_tanh_are_within_their_ulp(name: str, dtype: Dtype) -> None:
+@all_functions
+def test_fast_functions_are_within_their_ulp(name: str, dtype: Dtype) -> None:
     wide = np.float64 if dtype is np.float32 else np.longdouble
     if np.finfo(wide).nmant <= np.finfo(dtype).nmant:
         pytest.skip("this machine has no number wider than a double")
@@ -139,7 +140,7 @@ def test_exp_and_tanh_are_within_their_ulp(name: str, dtype: Dtype) -> None:
 
 
 @both_widths
-@both_functions
+@all_functions
 def test_nan_stays_nan(name: str, dtype: Dtype) -> None:
     """In every lane of a vector, and in the rest that fills none."""
     for place in range(19):
@@ -258,7 +259,7 @@ def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
     parameters: Parameters = {"b": before.copy()}
     squares: Parameters = {"b": M.astype(np.float64)}
     rate, clip, epsilon = dtype(0.1), dtype(5), dtype(EPSILON)
-    AdaGrad(float(rate), float(clip)).update(parameters, squares, {"b": gradient.astype(np.float64)})
+    Rule(float(rate), float(clip)).update(1, parameters, squares, {}, {}, {"b": gradient.astype(np.float64)})
     adagrad(theta, M, gradient, rate, clip, epsilon)
     np.testing.assert_allclose(M, squares["b"], rtol=units(dtype, tolerances.ROUNDINGS))
     scale = np.abs(before) + np.abs(parameters["b"] - before)

@@ -17,7 +17,7 @@ import naive
 import tolerances
 from elman.engine import State
 from elman.engine.reference import NumpyEngine
-from elman.network import AdaGrad, Draw, initial_parameters, loss_and_gradients, model, output
+from elman.network import Draw, Rule, initial_parameters, loss_and_gradients, model, output
 from elman.network.parameters import Array, Parameters
 from elman.text import Windows
 from tolerances import largest_relative_error, reports_measure
@@ -109,14 +109,14 @@ def first_state(dtype: type[np.floating] = np.float64) -> State:
 def test_a_trajectory_is_that_of_the_naive_code(updates: int, clip: float) -> None:
     expected = naive.trajectory(WINDOWS.indices, K, M, T, 0.1, clip, 0.5, 400, updates)
     state = first_state()
-    losses = NumpyEngine().advance(state, WINDOWS, updates, AdaGrad(0.1, clip))
+    losses = NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, clip))
     assert_same_run(state, losses, expected)
 
 
 def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_state_at_hand() -> None:
     state, h0 = first_state(), example()[1]
     state.update, state.position, state.h = 2, 2 * T, h0
-    losses = NumpyEngine().advance(state, WINDOWS, 4, AdaGrad(0.1, 5.0))
+    losses = NumpyEngine().advance(state, WINDOWS, 4, Rule(0.1, 5.0))
     rest = WINDOWS.indices[2 * T :]
     assert_same_run(state, losses, naive.trajectory(rest, K, M, T, 0.1, 5.0, 0.5, 400, 4, h0))
 
@@ -133,14 +133,14 @@ def assert_same_run(state: State, losses: Array, expected: naive.Trajectory) -> 
 @pytest.mark.parametrize(("updates", "epoch", "position"), [(5, 0, 5 * T), (6, 1, 6 * T), (7, 1, T), (12, 2, 6 * T)])
 def test_an_epoch_ends_with_the_last_whole_window(updates: int, epoch: int, position: int) -> None:
     state = first_state()
-    NumpyEngine().advance(state, WINDOWS, updates, AdaGrad(0.1, 5.0))
+    NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, 5.0))
     assert (state.update, state.epoch, state.position) == (updates, epoch, position)
 
 
 @pytest.mark.parametrize("calls", [[1] * 10, [6, 4], [3, 7], [0, 10]])
 def test_a_trajectory_in_parts_is_the_whole_to_the_bit(calls: list[int]) -> None:
     whole, parts = first_state(), first_state()
-    engine, rule = NumpyEngine(), AdaGrad(0.1, 5.0)
+    engine, rule = NumpyEngine(), Rule(0.1, 5.0)
     expected = engine.advance(whole, WINDOWS, 10, rule)
     losses = [engine.advance(parts, WINDOWS, updates, rule) for updates in calls]
     np.testing.assert_array_equal(np.concatenate(losses), expected)
@@ -152,7 +152,7 @@ def test_a_trajectory_in_parts_is_the_whole_to_the_bit(calls: list[int]) -> None
 
 def test_single_precision_stays_single() -> None:
     state = first_state(np.float32)
-    NumpyEngine().advance(state, WINDOWS, 7, AdaGrad(0.1, 5.0))
+    NumpyEngine().advance(state, WINDOWS, 7, Rule(0.1, 5.0))
     arrays = [*state.parameters.values(), *state.M.values(), state.h]
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
@@ -161,7 +161,7 @@ def test_adagrad_by_hand() -> None:
     parameters: Parameters = {"b": np.ones(4)}
     squares: Parameters = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
     gradients: Parameters = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
-    AdaGrad(learning_rate=0.1, clip=5.0).update(parameters, squares, gradients)
+    Rule(learning_rate=0.1, clip=5.0).update(1, parameters, squares, {}, {}, gradients)
     # 12 is clipped to 5 where it steps, and not where it is summed: 13^2 = 5^2 + 12^2.
     # At 1e-4 the root holds 1e-8 twice: with epsilon outside it the step would be 0.09999.
     steps = [-0.1 * 5 / 13, -0.1 / math.sqrt(2), 0.1 * 4 / 5, 0]
@@ -191,7 +191,7 @@ def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> No
 def test_the_first_loss_is_that_of_guessing(random_state: int) -> None:
     state = State.initial(80, 100, 0.1, random_state, np.float64)
     text = np.random.default_rng(random_state).integers(0, 80, 26).astype(np.uint8)
-    loss = NumpyEngine().advance(state, Windows(text, 25), 1, AdaGrad(0.1, 5.0))[0]
+    loss = NumpyEngine().advance(state, Windows(text, 25), 1, Rule(0.1, 5.0))[0]
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
 
 
@@ -312,11 +312,12 @@ def test_the_borders_between_characters() -> None:
         assert Draw(top_k=2).index(o, uniform) == index
 
 
-# --- The document ---
+# --- The documents ---
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs/bptt.md").read_text("utf-8")
-QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.M | re.S)
+CELLS_DOCUMENT = (ROOT / "docs/cells.md").read_text("utf-8")
+QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT + CELLS_DOCUMENT, re.M | re.S)
 
 
 def lines_of(text: str) -> list[str]:
@@ -324,7 +325,7 @@ def lines_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("block", QUOTED)
-def test_the_document_quotes_the_source(block: str) -> None:
+def test_the_documents_quote_the_source(block: str) -> None:
     """Its lines follow one another in one file, however they are indented and wrapped there."""
     sources = (path.read_text("utf-8") for path in (ROOT / "src/elman").rglob("*.py"))
     assert any("".join(block.split()) in "".join(source.split()) for source in sources)
@@ -338,9 +339,9 @@ def test_the_documents_table_of_steps_is_measured() -> None:
         assert max(measured / float(error), float(error) / measured) < tolerances.SAME_ORDER
 
 
-@pytest.mark.parametrize("module", ["rnn", "output"])
-def test_the_document_quotes_every_numbered_line(module: str) -> None:
+@pytest.mark.parametrize("module", ["rnn", "output", "gru", "lstm", "dropout"])
+def test_the_documents_quote_every_numbered_line(module: str) -> None:
     source = (ROOT / f"src/elman/network/{module}.py").read_text("utf-8")
-    numbered = {line for line in lines_of(source) if re.search(r"  # \(\d\)", line)}
+    numbered = {line for line in lines_of(source) if re.search(r"  # \(\d+\)", line)}
     assert numbered
     assert numbered <= {line for block in QUOTED for line in lines_of(block)}

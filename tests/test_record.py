@@ -162,6 +162,19 @@ def test_what_a_run_leaves(run_directory: Path) -> None:
     assert {path.name for path in run_directory.iterdir()} == names
 
 
+def test_what_a_run_with_validation_leaves(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **SMALL, validation=0.2, max_updates=5, out=tmp_path)
+    names = {"run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "best.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "smooth_loss.png"}
+
+
+def test_the_speed_counts_the_characters_of_every_stream(corpus: Corpus) -> None:
+    run = train(corpus, **SMALL, batch_size=3, max_updates=7)
+    row = run.metrics[0]
+    assert row.chars_per_second == pytest.approx(7 * 3 * T / row.seconds)
+    assert run.results()["chars_per_second"] == round(7 * 3 * T / run.state.seconds)
+
+
 def test_the_description_of_a_run(corpus: Corpus, run_directory: Path) -> None:
     described = json.loads((run_directory / "run.json").read_text(encoding="utf-8"))
     assert list(described) == ["config", "alphabet", "corpus", "versions", "machine"]

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,17 @@ from elman.engine import State, get_engine
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.experiment import train as training
 from elman.experiment.checkpoint import load_checkpoint
-from elman.experiment.record import Metrics, RunDirectory
-from elman.experiment.run import Run, load
-from elman.experiment.train import Nobody, train
-from elman.network import AdaGrad
+from elman.experiment.record import RunDirectory
+from elman.experiment.run import load
+from elman.experiment.train import train
+from elman.experiment.watcher import Nobody
+from elman.network import Rule
 from elman.network.parameters import Array
 from elman.text import Alphabet, Corpus, Windows
+from runs import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents
 from tolerances import largest_relative_error
 
-M = 4
-SMALL: dict[str, Any] = {"hidden_size": M, "seq_length": T, "sample_length": 20, "metrics_every": 7, "sample_every": 10}
-EXACT: dict[str, Any] = SMALL | {"engine": "numpy", "dtype": "float64"}
 ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
-
-
-class StopsAt(Nobody):
-    """Asks to stop when this many updates are done, or at the next chance after them."""
-
-    def __init__(self, update: int) -> None:
-        self.update = update
-        self.done = 0
-
-    def progressed(self, run: Run, updates: int) -> None:
-        self.done = run.state.update
-
-    def stop_asked(self) -> bool:
-        return self.done >= self.update
 
 
 class Killed(Nobody):
@@ -58,35 +42,10 @@ class Killed(Nobody):
         raise KeyboardInterrupt
 
 
-def rows(metrics: list[Metrics]) -> list[tuple[object, ...]]:
-    """Return rows without what the clock says."""
-    return [astuple(row)[:5] for row in metrics]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def assert_same(run: Run, expected: Run) -> None:
-    """Two runs are one: the state to the bit, the curve and the texts."""
-    assert everything(run.state) == everything(expected.state)
-    assert rows(run.metrics) == rows(expected.metrics)
-    assert run.samples == expected.samples
-    assert run.validation_loss == expected.validation_loss
-
-
-def assert_kept(folder: Path, expected: Run) -> None:
-    """The directory holds that run: checkpoint, metrics and samples."""
-    directory = RunDirectory(folder)
-    assert everything(directory.load().state) == everything(expected.state)
-    assert rows(directory.metrics()) == rows(expected.metrics)
-    assert directory.samples() == expected.samples
-
-
 def losses_of(corpus: Corpus, updates: int, engine: str = "numpy") -> list[float]:
     """Return the losses that the engine gives in one call."""
     state = State.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
-    losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, AdaGrad(0.1, 5.0))
+    losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Rule(0.1, 5.0))
     return [float(loss) for loss in losses]
 
 
@@ -256,6 +215,8 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
         "validation": draw(st.sampled_from([0.0, 0.25])),
         "dtype": draw(st.sampled_from(["float32", "float64"])),
     }
+    if options["validation"]:
+        options |= {"validate_every": draw(st.sampled_from([0, 3])), "patience": draw(st.sampled_from([0, 2]))}
     return cut, killed, draw(st.integers(killed + 1, 60)), options
 
 
@@ -282,6 +243,48 @@ def test_a_run_goes_on_to_the_bit(
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_kept(out, expected)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> dict[str, Any]:
+    """Return the settings of a network and of how it is trained."""
+    return {
+        "cell": draw(st.sampled_from(["rnn", "gru", "lstm"])),
+        "layers": draw(st.sampled_from([1, 2])),
+        "batch_size": draw(st.sampled_from([1, 3])),
+        "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd"])),
+        "learning_rate": 0.01,
+        "clip_by": draw(st.sampled_from(["value", "norm"])),
+        "weight_decay": draw(st.sampled_from([0.0, 0.01])),
+        "warmup": draw(st.sampled_from([0, 10])),
+        "averaging": draw(st.sampled_from([0.0, 0.9])),
+        "dropout": draw(st.sampled_from([0.0, 0.5])),
+        "dropout_kind": draw(st.sampled_from(["variational", "plain"])),
+        "init": draw(st.sampled_from(["normal", "orthogonal"])),
+    }
+
+
+@settings(max_examples=25, deadline=None)
+@given(case=cut_runs(), recipe=recipes())
+def test_a_run_of_any_kind_goes_on_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], recipe: dict[str, Any]
+) -> None:
+    cut, _, end, given = case
+    out, corpus = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT)
+    options = SMALL | given | recipe | {"engine": "numpy", "epochs": 100}
+    expected = train(corpus, **options, max_updates=end)
+    with no_figure():
+        train(corpus, **options, max_updates=cut, out=out)
+        assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    assert_kept(out, expected)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step"])
+def test_an_interrupted_schedule_goes_on_to_the_bit(corpus: Corpus, tmp_path: Path, schedule: str) -> None:
+    options = EXACT | {"schedule": schedule, "optimizer": "adam", "learning_rate": 0.01, "epochs": 3, "warmup": 5}
+    expected = train(corpus, **options)
+    train(corpus, **options, out=tmp_path, watcher=StopsAt(20))
+    assert_same(train(corpus, out=tmp_path, resume=True), expected)
 
 
 @settings(max_examples=15, deadline=None)
@@ -514,7 +517,7 @@ def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(engine, name)
 
-        def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> Array:
+        def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> Array:
             done = state.update
             losses = engine.advance(state, windows, updates, rule)
             losses[max(0, first_bad - 1 - done) :] = math.nan
@@ -551,37 +554,6 @@ def test_a_setting_beyond_float32_is_no_warning(corpus: Corpus, option: dict[str
 def test_the_reference_engine_diverges_without_a_warning(corpus: Corpus) -> None:
     with pytest.raises(NonFiniteLossError):
         train(corpus, **SMALL | {"engine": "numpy"}, learning_rate=1e38)
-
-
-# --- Validation ---
-
-
-def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
-    texts = (TEXT[:-20] + tail for tail in ("the rain and a storm", "rrrr nnnn tttt eeee "))
-    one, other = (train(Corpus.from_text(text), **EXACT, validation=20 / len(TEXT), epochs=2) for text in texts)
-    assert everything(one.state) == everything(other.state)
-    assert one.validation_loss != other.validation_loss
-
-
-def test_the_share_kept_aside_is_the_texts_last(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, validation=20 / len(TEXT), max_updates=PER_EPOCH)
-    kept = corpus.indices[-20:]
-    expected = naive.loss(run.state.parameters, run.state.h, kept[:-1], kept[1:]) / 19
-    assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
-    assert run.results()["validation_loss"] == run.validation_loss
-
-
-def test_what_is_kept_aside_is_scored_at_the_end_of_every_epoch(corpus: Corpus) -> None:
-    per_epoch = (len(TEXT) - 20 - 1) // T
-    run = train(corpus, **EXACT, validation=20 / len(TEXT), max_updates=2 * per_epoch + 1)
-    scored = [row.update for row in run.metrics if row.validation_loss is not None]
-    assert scored == [per_epoch, 2 * per_epoch]
-    assert [row.update for row in run.metrics] == [7, per_epoch, 14, 21, 2 * per_epoch, 2 * per_epoch + 1]
-
-
-def test_the_last_epochs_score_is_that_of_the_finished_network(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, validation=20 / len(TEXT), epochs=2)
-    assert run.metrics[-1].validation_loss == run.validation_loss
 
 
 # --- Texts of other kinds ---

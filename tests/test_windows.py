@@ -38,9 +38,10 @@ def test_an_epoch_predicts_every_character_but_the_first_and_the_rest(seq_length
     assert 0 <= len(text) - 1 - len(targets) < seq_length
 
 
-def test_windows_are_views() -> None:
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_windows_are_views(batch_size: int) -> None:
     text = text_of(12)
-    for array in Windows(text, seq_length=4).at(0):
+    for array in Windows(text, 4, batch_size).at(0):
         assert np.shares_memory(array, text)
 
 
@@ -55,3 +56,57 @@ def test_a_shorter_text_is_refused() -> None:
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Windows(text_of(25), seq_length=25)
+
+
+# --- Streams ---
+
+
+def test_a_window_of_streams_and_its_targets() -> None:
+    """Of 14 characters 13 have a successor: 4 in each of 3 streams, and one is left out."""
+    windows = Windows(text_of(14), seq_length=2, batch_size=3)
+    assert (windows.stream_length, windows.per_epoch) == (4, 2)
+    x, y = windows.at(2)
+    np.testing.assert_array_equal(x, [[2, 6, 10], [3, 7, 11]])
+    np.testing.assert_array_equal(y, [[3, 7, 11], [4, 8, 12]])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 9), st.integers(2, 6), st.integers(0, 60))
+def test_an_epoch_reads_every_stream_in_order(seq_length: int, batch_size: int, extra: int) -> None:
+    text = text_of(batch_size * seq_length + 1 + extra)
+    windows = Windows(text, seq_length, batch_size)
+    positions = range(0, windows.per_epoch * seq_length, seq_length)
+    x, y = (np.concatenate(parts) for parts in zip(*map(windows.at, positions), strict=True))
+    for stream in range(batch_size):
+        begin = stream * windows.stream_length
+        np.testing.assert_array_equal(x[:, stream], text[begin : begin + len(x)])
+        np.testing.assert_array_equal(y[:, stream], text[begin + 1 : begin + 1 + len(x)])
+    assert 0 <= windows.stream_length - len(x) < seq_length
+    assert 0 <= len(text) - 1 - batch_size * windows.stream_length < batch_size
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_an_epoch_begins_where_no_window_is_left(batch_size: int) -> None:
+    windows = Windows(text_of(batch_size * 12 + 1), 5, batch_size)
+    assert [windows.begins_epoch(position) for position in (0, 5, 7, 8, 10)] == [False, False, False, True, True]
+
+
+def test_the_shortest_text_of_streams_has_one_window() -> None:
+    windows = Windows(text_of(13), seq_length=4, batch_size=3)
+    assert windows.per_epoch == 1
+    assert windows.at(0)[1][-1, -1] == 12
+
+
+def test_a_text_too_short_for_its_streams_is_refused() -> None:
+    expected = (
+        "a text of N = 12 characters is too short for B = 3 streams in windows of T = 4, which need"
+        " N >= B T + 1 = 13: lower --batch-size or --seq-length, or use a longer text"
+    )
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        Windows(text_of(12), seq_length=4, batch_size=3)
+
+
+@pytest.mark.parametrize(("seq_length", "batch_size", "flag"), [(0, 1, "--seq-length"), (4, 0, "--batch-size")])
+def test_nothing_below_one_is_taken(seq_length: int, batch_size: int, flag: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{flag} must be 1 or more, and 0 came: give another$"):
+        Windows(text_of(12), seq_length, batch_size)

@@ -30,6 +30,9 @@ CENTRAL = 1e-6
 """Relative error of every component. For L of order 10 and L''' of order 1 both errors are below
 1e-10, and no component that is checked is below 1e-4. A fault in a formula shows as 1e-3 or more."""
 
+CENTRAL_ABSOLUTE = 1e-9
+"""Absolute error that is allowed besides, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
+
 REPORT_STEP = 1e-4
 REPORT = 1e-7
 """The report's measure at the report's step, where truncation rules. The report found at most
@@ -41,6 +44,16 @@ NAIVE = 1e-12
 """Relative error, of one window and of ten updates. The same sums in another order: 1e-15 as
 measured, with room for another BLAS."""
 
+TORCH = 1e-10
+"""Relative error of every component of outputs, states and gradients of torch's RNN, GRU and LSTM, float64. The
+same equations, two hidden biases added up to one, another BLAS: 1e-13 as measured."""
+
+# --- Optimisers against PyTorch's and against their formulas, float64 ---
+
+OPTIMISER = 1e-12
+"""Relative error of parameters after 50 updates by the same gradients. The same formulas in another order: 1e-15 as
+measured, and 2e-14 of a component that ends near zero."""
+
 # --- A compiled engine against the reference ---
 
 COMPILED = 1e-10
@@ -50,6 +63,11 @@ sums in another order, fuses products into sums, and has an exp and a tanh of it
 COMPILED_TRAJECTORY = 1e-9
 """Relative error of the losses of ten successive updates, float64. AdaGrad's first step is near to
 the sign of the gradient, so differences grow with every update; later the two runs part for good."""
+
+COMPILED_TRAJECTORY_FLOAT32 = 1e-3
+"""Relative error of the losses of ten successive updates, float32, and of what they leave behind, with rates of at
+most 0.03: 1e-4 as measured. Where a gradient is all rounding, Adam makes a whole step of its sign. Every fault
+that the tests plant leaves 1e-2 or more behind."""
 
 COMPILED_FLOAT32 = 1e-5
 """The report's measure of every gradient of one window, float32 against the float64 reference.
@@ -75,6 +93,13 @@ what is left is the next term of the series, and rounding."""
 SAME_ORDER = 4.0
 """Factor between an error that a document states and the one measured: rounding differs by machine."""
 
+DEVIATIONS = 5.0
+"""Standard deviations by which a count or a correlation of independent draws may be off: for one of them chance
+reaches it once in 1.7 million. The draws are fixed, so a test that passes keeps passing."""
+
+ORTHOGONAL = 1e-13
+"""Absolute error of every component of Q' Q: m products of numbers below 1, rounded, float64."""
+
 # --- Compiled kernels, one at a time ---
 # An ulp is the distance between neighbouring numbers: numpy.spacing of the right result.
 
@@ -96,3 +121,6 @@ exponentials are an ulp off each, a sum of them less, and the losses of many ste
 
 ROUNDINGS = 4.0
 """Machine epsilons by which a few operations in a row may be off."""
+
+SIGMOID_ULP = 2.5
+"""Ulp by which the compiled sigmoid may be off: exp's own error, and a rounding each of the sum and the quotient."""

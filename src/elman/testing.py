@@ -2,14 +2,18 @@
 
 `check_engine` compares an engine with `elman.network` at one state: loss, every gradient, dL/dh_0, the final state;
 then, update by update, the first losses of a trajectory, whose hidden state is carried, reset at the end of the
-text and not zero at the beginning. It is shipped so that an engine written elsewhere can be held to it.
+text and not zero at the beginning, and all that it leaves behind. Of which network, how many streams and which
+update rule, one call says; an engine is held to all of them by many. It is shipped so that an engine written
+elsewhere can be held to it.
 
-In float32 only the first part is meaningful: with the experiment's learning rate two roundings of one trajectory
-part within a few updates (they are chaotic), so trajectories are compared in float64.
+In float32 the first part is what counts: with the experiment's learning rate two roundings of one trajectory part
+within a few updates (they are chaotic), so that only slower ones can be compared.
 """
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,9 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, State, get_engine
-from elman.network import AdaGrad, Draw, Parameters
+from elman.network import Draw, Parameters, Rule
 from elman.network.parameters import Array
 from elman.text import Windows
+
+RULE = Rule(learning_rate=0.1, clip=1.0)
+"""That of the reference experiment, with a limit of the gradient low enough to be reached."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +38,16 @@ class Difference:
     loss, final_state : float
         |engine - reference| / |reference|, largest component.
     gradients : dict of str to float
-        `relative_error` of U, W, V, b, c and h0.
+        `relative_error` of every parameter's gradient and, under ``h0``, of that of the state carried in.
     trajectory : float
         The largest relative difference among the first losses of a trajectory.
     end : float
-        The largest `relative_error` at its end among the parameters, AdaGrad's sums and the hidden state.
+        The largest `relative_error` at its end among the parameters, M, N, the average and the hidden state.
     same_counts : bool
         Whether position, update and epoch agree there.
     score : float
-        |engine - reference| / |reference| of the loss that `Engine.loss` gives for the whole text.
+        |engine - reference| / |reference| of the loss that `Engine.loss` gives for the whole text; where there are
+        streams, the largest of it and of each of theirs.
     same_text : bool
         Whether the same numbers draw the same characters and leave nearly the same state.
     """
@@ -83,6 +91,10 @@ def check_engine(
     T: int = 5,
     updates: int = 10,
     dtype: np.typing.DTypeLike = np.float64,
+    cell: str = "rnn",
+    layers: int = 1,
+    batch_size: int = 1,
+    rule: Rule = RULE,
 ) -> Difference:
     """Compare `engine` with the reference.
 
@@ -90,23 +102,28 @@ def check_engine(
     ----------
     engine : Engine
     K, m, T : int
-        Characters, hidden units, window. Distinct by default, so that a swapped axis shows.
+        Characters, hidden units of a layer, window. Distinct by default, so that a swapped axis shows.
     updates : int
         Length of the trajectory; the text is short enough that it ends an epoch on the way.
     dtype : dtype
         float64 or float32.
+    cell, layers
+        Of the network, as in `elman.Config`.
+    batch_size : int
+        B, streams read side by side.
+    rule : Rule
+        How the updates of the trajectory are made. Its dropout shows there only.
     """
-    generator = np.random.RandomState(1)
-    length = T * max(2, updates // 2) + 2
-    windows = Windows(generator.randint(0, K, length).astype(np.min_scalar_type(K - 1)), T)
-    reference = get_engine("numpy")
-    errors = compare_gradients(engine, _state(K, m, dtype), windows)
-    ours, theirs = (_trajectory(e, _state(K, m, dtype), windows, updates) for e in (engine, reference))
+    length = batch_size * (T * max(2, updates // 2) + 2)  # every stream and every epoch leave a rest
+    text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
+    windows, start = Windows(text, T, batch_size), _state(K, m, dtype, cell, layers, batch_size, rule)
+    errors = compare_gradients(engine, start, windows)
+    ours, theirs = (_trajectory(e, copy.deepcopy(start), windows, updates, rule) for e in (engine, get_engine("numpy")))
     return Difference(
         loss=errors.pop("loss"),
         final_state=errors.pop("final_state"),
         gradients=errors,
-        trajectory=float(np.max(np.abs(ours.losses - theirs.losses) / np.abs(theirs.losses))),
+        trajectory=_largest_difference(ours.losses, theirs.losses),
         end=_largest_error(ours.state, theirs.state),
         same_counts=_counts(ours.state) == _counts(theirs.state),
         score=_compare_scores(engine, theirs.state, windows),
@@ -119,21 +136,23 @@ class _Trajectory(NamedTuple):
     state: State
 
 
-def _trajectory(engine: Engine, state: State, windows: Windows, updates: int) -> _Trajectory:
-    """Advance in two calls that part within an epoch, so that what the first leaves behind counts.
-
-    The limit of the gradient is low enough to be reached.
-    """
-    rule, first = AdaGrad(learning_rate=0.1, clip=1.0), updates // 3
+def _trajectory(engine: Engine, state: State, windows: Windows, updates: int, rule: Rule) -> _Trajectory:
+    """Advance in two calls that part within an epoch, so that what the first leaves behind counts."""
+    first = updates // 3
     losses = [engine.advance(state, windows, n, rule) for n in (first, updates - first)]
     return _Trajectory(np.concatenate(losses), state)
 
 
+def _largest_difference(losses: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(losses - wanted) / np.abs(wanted)))  # unlike max(), it keeps a NaN
+
+
 def _largest_error(ours: State, theirs: State) -> float:
     pairs = [(ours.h, theirs.h)]
-    for arrays, wanted in ((ours.parameters, theirs.parameters), (ours.M, theirs.M)):
+    for kind in ("parameters", "M", "N", "average"):
+        arrays, wanted = getattr(ours, kind), getattr(theirs, kind)
         pairs += [(arrays[name], wanted[name]) for name in wanted]
-    return float(np.max([relative_error(a, b) for a, b in pairs]))  # unlike max(), it keeps a NaN
+    return float(np.max([relative_error(a, b) for a, b in pairs]))
 
 
 def _counts(state: State) -> tuple[int, int, int]:
@@ -141,21 +160,30 @@ def _counts(state: State) -> tuple[int, int, int]:
 
 
 def _compare_scores(engine: Engine, state: State, windows: Windows) -> float:
-    x, y = windows.indices[:-1], windows.indices[1:]
-    ours, theirs = (e.loss(state.parameters, state.h, x, y)[0] for e in (engine, get_engine("numpy")))
-    return abs(ours - theirs) / abs(theirs)
+    """Score the text as one stream and, where there are several, as these."""
+    whole = Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
+    texts = [(state.carried, windows.indices[:-1], windows.indices[1:]), (state.h, *whole)]
+    ours, theirs = (
+        np.hstack([e.loss(state.parameters, *text)[0] for text in texts]) for e in (engine, get_engine("numpy"))
+    )
+    return _largest_difference(ours, theirs)
 
 
 def _same_text(engine: Engine, state: State, K: int) -> bool:
     uniforms, draw = np.random.default_rng(1).random(50), Draw(0.9, max(1, K - 1), 0.95)
     (ours, h), (theirs, wanted) = (
-        e.generate(state.parameters, state.h, 0, uniforms, draw) for e in (engine, get_engine("numpy"))
+        e.generate(state.parameters, state.carried, 0, uniforms, draw) for e in (engine, get_engine("numpy"))
     )
     return bool(np.array_equal(ours, theirs) and np.allclose(h, wanted, atol=1e-4))
 
 
-def _state(K: int, m: int, dtype: np.typing.DTypeLike) -> State:
-    """A state with weights large enough to bend tanh, and a hidden state that is not zero."""
-    state = State.initial(K, m, std=0.3, random_state=2, dtype=dtype)
-    state.h = np.tanh(np.random.RandomState(3).randn(m)).astype(dtype)
+def _state(K: int, m: int, dtype: np.typing.DTypeLike, cell: str, layers: int, batch_size: int, rule: Rule) -> State:
+    """A state with weights that bend tanh and are not chaotic, and with biases and an h that are not zero."""
+    std = min(0.3, 1 / math.sqrt(m))
+    state = State.initial(K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, rule=rule)
+    generator = np.random.RandomState(3)
+    state.h = np.tanh(generator.randn(*state.h.shape)).astype(dtype)
+    for theta in state.parameters.values():
+        if theta.ndim == 1:
+            theta += 0.3 * generator.randn(*theta.shape)
     return state

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from elman import __version__
-from elman.cli.options import NONE_GIVEN, Options, corpus_name, given, whole_number
+from elman.cli.options import NONE_GIVEN, PRESET_HELP, Options, corpus_name, given, whole_number
 from elman.errors import ElmanError
 
 BAD_INPUT, NOT_PASSED, INTERRUPTED = 2, 1, 130
@@ -41,9 +41,7 @@ def train(
     /,
     *,
     out: Annotated[Path, Parameter(help="The run directory to write.")],
-    preset: Annotated[
-        str, Parameter(help="Settings to begin from; paper, the reference experiment, is the only one so far.")
-    ] = "paper",
+    preset: Annotated[str, Parameter(help=PRESET_HELP)] = "paper",
     resume: Resume = False,
     options: Training = NONE_GIVEN,
     as_json: Json = False,
@@ -112,7 +110,7 @@ def gradcheck(
             help="Characters read in one experiment, in whole windows; T if only others are given.",
         ),
     ] = None,
-    cell: Annotated[str, Parameter(help="Recurrent cell.")] = "rnn",
+    cell: Annotated[str, Parameter(help="Recurrent cell: rnn, gru or lstm.")] = "rnn",
     layers: Annotated[int, Parameter(converter=whole_number, help="Recurrent layers.")] = 1,
     engine: Annotated[str, Parameter(help="Whose gradients: numba or numpy.")] = "numba",
     random_state: Annotated[int, Parameter(converter=whole_number, help="Seed of the weights and of the state.")] = 400,

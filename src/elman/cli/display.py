@@ -46,8 +46,9 @@ class TrainingDisplay:
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f} updates"),
+            TextColumn("{task.fields[updates]} updates"),
             TextColumn("smooth loss {task.fields[smooth_loss]}"),
+            TextColumn("{task.fields[validation]}"),
             TextColumn("{task.fields[speed]} characters/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self.console,
@@ -93,19 +94,13 @@ class TrainingDisplay:
         """Move the bar."""
         if not self.console.is_terminal:
             return
-        state = run.state
-        speed = state.update * run.config.seq_length / state.seconds if state.seconds else 0
-        if self.task is None or self.progress.tasks[self.task].total != updates:
+        state, fields = run.state, progress_fields(run, updates)
+        share = min(1.0, state.update / updates)
+        if self.task is None or self.progress.tasks[0].completed > share:  # another training, with more to come
             for task in self.progress.task_ids:
                 self.progress.remove_task(task)
-            self.task = self.progress.add_task("training", total=updates, smooth_loss="", speed="")
-        self.progress.update(
-            self.task,
-            completed=state.update,
-            description=f"epoch {min(state.epoch + 1, run.config.epochs)}/{run.config.epochs}",
-            smooth_loss=f"{state.smooth_loss:.2f}",
-            speed=f"{speed:,.0f}",
-        )
+            self.task = self.progress.add_task(total=1.0, **fields)
+        self.progress.update(self.task, completed=share, **fields)
         if not self.live.is_started:
             self.live.start()
         self.live.update(Group(self.progress, Padding(self.text, (1, 2))), refresh=True)
@@ -119,6 +114,23 @@ class TrainingDisplay:
         return self.stop.is_set()
 
 
+def progress_fields(run: Run, updates: int) -> dict[str, Any]:
+    """What the progress line says of a run that will have so many updates, as far as is known."""
+    state, config = run.state, run.config
+    epoch = min(state.epoch + 1, config.epochs)
+    ends_by_epochs = config.max_seconds is None and config.max_updates is None
+    speed = state.update * config.chars_per_update / state.seconds if state.seconds else 0
+    scores = (row.validation_loss for row in reversed(run.metrics) if row.validation_loss is not None)
+    validation = next(scores, None)
+    return {
+        "description": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
+        "updates": f"{state.update:,}/{updates:,}",
+        "smooth_loss": f"{state.smooth_loss:.2f}",
+        "validation": "" if validation is None else f"validation loss {validation:.3f}",
+        "speed": f"{speed:,.0f}",
+    }
+
+
 def show_figures(figures: dict[str, Any]) -> None:
     """Print names and numbers in two columns."""
     table = Table.grid(padding=(0, 2))
@@ -128,29 +140,35 @@ def show_figures(figures: dict[str, Any]) -> None:
 
 
 def _number(value: Any) -> str:
-    if value is None:
-        return "none"
+    if value is None or isinstance(value, str):
+        return value or "none"
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def show_results(run: Run, out: Path) -> None:
     """Print the outcome of a training, what the network writes now, and what to do next."""
-    show_figures(run.results())
+    show_figures({name: value for name, value in run.results().items() if name != "advice"})
     if run.interrupted:
         _OUT.print(f"\nstopped and saved; go on with: elman train … --out {out} --resume", markup=False)
         return
     print(f"\n{visible(run.final_text())}\n")
+    _OUT.print(run.advice, markup=False)
     _OUT.print(f"more text: elman sample {out}", markup=False)
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
     """Print the errors of each experiment."""
     names = list(checks[0].relative_error)
-    table = Table("chars", "m", "T", *names, "passed", box=None, padding=(0, 1, 0, 0), header_style="bold")
+    rows = [["chars", "m", "T", *names, "passed"]]
     for check in checks:
         errors = [f"{check.relative_error[name]:.2e}" for name in names]
-        numbers = (str(n) for n in (check.points, check.hidden_size, check.seq_length))
-        table.add_row(*numbers, *errors, "yes" if check.passed else "NO")
+        numbers = [str(n) for n in (check.points, check.hidden_size, check.seq_length)]
+        rows.append([*numbers, *errors, "yes" if check.passed else "NO"])
+    if len(names) > 7:  # too many for the width of a terminal
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    table = Table(*rows[0], box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for row in rows[1:]:
+        table.add_row(*row)
     _OUT.print(table)
 
 

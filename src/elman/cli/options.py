@@ -11,6 +11,9 @@ from cyclopts import Group, Parameter, Token
 
 from elman.errors import ElmanError
 from elman.experiment.config import Config, flag
+from elman.experiment.presets import described
+
+PRESET_HELP = f"Settings to begin from, which those that are given replace.\n\n{described()}"
 
 _GROUP = Group("Training", sort_key=5)
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from elman.engine.state import State
 from elman.errors import ElmanError
-from elman.network.adagrad import AdaGrad
 from elman.network.draw import Draw
 from elman.network.model import LossAndGradients
 from elman.network.parameters import Array, Parameters
+from elman.network.rule import Rule
 from elman.text import Windows
 
 Indices = NDArray[np.unsignedinteger[Any]]
@@ -23,26 +23,29 @@ ENGINES = ("numba", "numpy")
 class Engine(Protocol):
     """Carries out the mathematics of `elman.network`; keeps nothing between calls.
 
-    K  size of the alphabet, m  hidden units, T  characters in one window
+    T  characters in one window, B  streams, D  numbers in the state of a stream, m for the vanilla network
     """
 
     name: str
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> NDArray[np.float64]:
-        """Do many updates and return the loss of each.
+    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+        """Do many updates and return the loss of each, in nats a window, the mean over the streams.
 
         `state` is changed in place: parameters, sums, hidden state, position, update and epoch. The first window
-        of an epoch begins at the start of the text with a hidden state of zero; until then the state stays
+        of an epoch begins at the start of every stream with a hidden state of zero; until then the state stays
         what the last window left. Any division into calls gives the same bits.
         """
         ...
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
-        """Return the loss of x, y (T,) in nats, summed, and the last state (m,)."""
+    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
+        """Return the loss of x, y (T,) in nats, summed, and the last state (D,); or those of every stream.
+
+        For streams, x and y are (T, B) and h0 (B, D); the losses are an array (B,).
+        """
         ...
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-        """Return what one window gives, as `elman.network.loss_and_gradients` does."""
+        """Return what one window gives, as `elman.network.loss_and_gradients` does without dropout."""
         ...
 
     def generate(
@@ -53,7 +56,7 @@ class Engine(Protocol):
         uniforms: NDArray[np.float64],
         draw: Draw,
     ) -> tuple[NDArray[np.intp], Array]:
-        """Read x in state h (m,), draw the character that follows, read that, and so on.
+        """Read x in state h (D,), draw the character that follows, read that, and so on.
 
         Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last of
         them is read.

@@ -1,153 +1,181 @@
-"""A run in one file: arrays and a description in safetensors, nothing that could run.
+"""A run in one file, and a network in one: arrays and a description in safetensors, nothing that could run.
 
-The tensors are those of `State`: ``U W V b c``, ``M.U`` … ``M.c`` and ``h``. The file's metadata holds under
-``elman`` one JSON text (configuration, alphabet, counters, both generators) and under ``sha256`` a digest
-of that text and of all tensors, so that an altered file is noticed.
+The tensors of a run are those of `State`: the parameters by their names, ``M.U`` …, ``N.U`` … and ``average.U`` … as
+far as the optimiser keeps them, and ``h``; where a best network was found, ``best.U`` … and ``best.h`` besides. Those
+of a network are its parameters and ``h``. What `elman.experiment.files` writes with them says the configuration,
+the alphabet, the counters and both generators.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from elman.engine import State
 from elman.errors import ElmanError
 from elman.experiment.config import Config
-from elman.network.parameters import NAMES, Array, shapes
+from elman.experiment.files import damaged, read_tensors, save_tensors
+from elman.network.parameters import Architecture, Array, Parameters, shapes
+from elman.network.rule import WITH_MOMENTUM, WITH_SQUARES
 from elman.text import Alphabet
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, FORMAT)
+"""A file of format 1 is one of format 2 without what came later."""
 
+_T = TypeVar("_T")
 _COUNTERS = ("position", "update", "epoch", "minimum_at")
 _FIGURES = ("smooth_loss", "minimum_smooth_loss", "seconds")
 
 
 @dataclass(frozen=True, eq=False)
+class Network:
+    """A network as it is used: apart from what training it needs.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    h : ndarray, shape (D,)
+        The state in which reading goes on.
+    update : int
+        After which it was so.
+    validation_loss : float or None
+        Of the text kept aside, mean nats a character; None if it was not scored.
+    """
+
+    parameters: Parameters
+    h: Array
+    update: int
+    validation_loss: float | None = None
+
+    @classmethod
+    def of(cls, state: State, validation_loss: float | None = None) -> Network:
+        """Return the network that a state holds now, apart from it."""
+        parameters = {name: array.copy() for name, array in state.evaluated.items()}
+        return cls(parameters, state.carried.copy(), state.update, validation_loss)
+
+
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What the file holds: the state, and what it is the state of."""
+    """What a run's file holds: the state, what it is the state of, and the best network that it came by."""
 
     config: Config
     alphabet: Alphabet
     corpus_sha256: str
     state: State
+    best: Network | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class KeptNetwork:
+    """What a network's file holds, and what of a run's file is needed to use its network."""
+
+    config: Config
+    alphabet: Alphabet
+    network: Network
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write the file beside itself, then rename it, so that at every instant one whole checkpoint exists."""
-    from safetensors.numpy import save
-
-    tensors = _tensors(checkpoint.state)
-    description = json.dumps(_description(checkpoint))
-    metadata = {"elman": description, "sha256": _digest(description, tensors)}
-    replace_file(path, save(tensors, metadata))
+    save_tensors(path, _description(checkpoint), _tensors(checkpoint))
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` at one stroke: written beside, synced, renamed.
+def save_network(path: Path, checkpoint: Checkpoint, network: Network) -> None:
+    """Write a network of a run in a file of its own, as `save_checkpoint` does."""
+    description = _what_it_is(checkpoint) | {"network": _network_description(network)}
+    save_tensors(path, description, network.parameters | {"h": network.h})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a run's file, which `save_checkpoint` wrote.
 
     Raises
     ------
     ElmanError
-        If the system refuses; what was there before is untouched.
+        If there is none, or it is truncated, altered, of another format, or holds a network only.
     """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise ElmanError(
-            f"cannot write {str(path)!r} ({error.strerror}): make room or choose another --out; "
-            "what was there before is untouched"
-        ) from error
+    description, tensors = _read(path)
+    if "network" in description:
+        raise ElmanError(f"{str(path)!r} holds a network and no run to go on with: give the run's checkpoint")
+    return _fitting(path, lambda: _restore(description, tensors))
 
 
-def _umask() -> int:
-    """The permissions that new files do without; there is no way to read them but to set them."""
-    os.umask(mask := os.umask(0))
-    return mask
-
-
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a file that `save_checkpoint` wrote.
+def load_network(path: Path) -> KeptNetwork:
+    """Read the network of a file that `save_network` or `save_checkpoint` wrote.
 
     Raises
     ------
     ElmanError
         If there is none, or it is truncated, altered, or of another format.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        path.open("rb").close()  # says better than safetensors why it cannot be read
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise ElmanError(f"there is no checkpoint {str(path)!r}: give a run directory that elman train wrote") from None
-    except OSError as error:
-        raise ElmanError(
-            f"cannot read {str(path)!r} ({error.strerror}): give a run directory that elman train wrote"
-        ) from error
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _damaged(path, "it is no whole safetensors file") from error
-    description = metadata.get("elman", "")
-    if not description:
-        raise _damaged(path, "it does not say that Elman wrote it")
-    if metadata.get("sha256") != _digest(description, tensors):
-        raise _damaged(path, "its contents do not have the SHA-256 it states")
-    try:
-        return _restore(json.loads(description), tensors)
-    except (ElmanError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its description does not fit ({error})") from error
-
-
-def _damaged(path: Path, reason: str) -> ElmanError:
-    return ElmanError(f"the checkpoint {str(path)!r} cannot be used, {reason}: restore a copy of it, or train again")
-
-
-def _tensors(state: State) -> dict[str, Array]:
-    sums = {f"M.{name}": array for name, array in state.M.items()}
-    return {name: np.ascontiguousarray(a) for name, a in (state.parameters | sums | {"h": state.h}).items()}
-
-
-def _digest(description: str, tensors: dict[str, Array]) -> str:
-    digest = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).data)
-    return digest.hexdigest()
-
-
-def _description(checkpoint: Checkpoint) -> dict[str, Any]:
+    description, tensors = _read(path)
+    if "network" in description:
+        return _fitting(path, lambda: _restore_network(description, tensors))
+    checkpoint = _fitting(path, lambda: _restore(description, tensors))
     state = checkpoint.state
-    initial = dict(state.initial_generator.get_state(legacy=False))
-    initial["state"] = initial["state"] | {"key": initial["state"]["key"].tolist()}
+    network = Network(state.evaluated, state.carried, state.update)
+    return KeptNetwork(checkpoint.config, checkpoint.alphabet, network)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return what a file says it holds, and its arrays."""
+    text, tensors = read_tensors(path)
+    return _fitting(path, lambda: _of_known_format(json.loads(text))), tensors
+
+
+def _fitting(path: Path, restore: Callable[[], _T]) -> _T:
+    """Return what is restored, or say that the description does not fit."""
+    try:
+        return restore()
+    except (ElmanError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"its description does not fit ({error})") from error
+
+
+def _of_known_format(description: dict[str, Any]) -> dict[str, Any]:
+    if description["format"] not in _READ:
+        known = " and ".join(str(number) for number in _READ)
+        raise ElmanError(f"format {description['format']}, and this Elman reads {known}")
+    return description
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
+    state, best = checkpoint.state, checkpoint.best
+    groups = {"": state.parameters | {"h": state.h}, "M.": state.M, "N.": state.N, "average.": state.average}
+    if best is not None:
+        groups["best."] = best.parameters | {"h": best.h}
+    return {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
+
+
+def _what_it_is(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "config": checkpoint.config.as_dict(),
         "alphabet": checkpoint.alphabet.characters,
         "corpus_sha256": checkpoint.corpus_sha256,
+    }
+
+
+def _description(checkpoint: Checkpoint) -> dict[str, Any]:
+    state, best = checkpoint.state, checkpoint.best
+    initial = dict(state.initial_generator.get_state(legacy=False))
+    initial["state"] = initial["state"] | {"key": initial["state"]["key"].tolist()}
+    return _what_it_is(checkpoint) | {
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "figures": {name: _or_none(getattr(state, name)) for name in _FIGURES},
+        "best": None if best is None else _network_description(best),
         "initial_generator": initial,
         "sample_generator": state.sample_generator.bit_generator.state,
     }
+
+
+def _network_description(network: Network) -> dict[str, Any]:
+    return {"update": network.update, "validation_loss": network.validation_loss}
 
 
 def _or_none(value: float) -> float | None:
@@ -156,31 +184,74 @@ def _or_none(value: float) -> float | None:
 
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint:
-    if description["format"] != FORMAT:
-        raise ElmanError(f"format {description['format']}, and this Elman reads {FORMAT}")
     config, alphabet = Config(**description["config"]), Alphabet(description["alphabet"])
-    wanted = shapes(len(alphabet), config.hidden_size)
-    wanted |= {f"M.{name}": shape for name, shape in wanted.items()} | {"h": (config.hidden_size,)}
+    best = description.get("best")
+    wanted = _group_shapes(config, alphabet, best is not None)
+    all_wanted = {prefix + name: shape for prefix, group in wanted.items() for name, shape in group.items()}
+    D, B = _network_shapes(config, alphabet)["h"][0], config.batch_size
+    _check_tensors(all_wanted | {"h": (D,) if B == 1 else (B, D)}, tensors, config)
+    groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in wanted.items()}
+    state = State(
+        parameters=groups[""],
+        M=groups.get("M.", {}),
+        h=tensors["h"],
+        N=groups.get("N.", {}),
+        average=groups.get("average.", {}),
+        **_numbers(description),
+        **_generators(description),
+    )
+    network = None if best is None else _network(groups["best."], best)
+    return Checkpoint(config, alphabet, description["corpus_sha256"], state, network)
+
+
+def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The shapes of each group of tensors, by what their names begin with; the state h apart."""
+    network = _network_shapes(config, alphabet)
+    parameters = {name: shape for name, shape in network.items() if name != "h"}
+    there = {
+        "": True,
+        "M.": config.optimizer in WITH_SQUARES,
+        "N.": config.optimizer in WITH_MOMENTUM,
+        "average.": config.averaging > 0,
+    }
+    groups = {prefix: parameters for prefix, is_there in there.items() if is_there}
+    return groups | ({"best.": network} if best else {})
+
+
+def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> KeptNetwork:
+    config, alphabet = Config(**description["config"]), Alphabet(description["alphabet"])
+    _check_tensors(_network_shapes(config, alphabet), tensors, config)
+    return KeptNetwork(config, alphabet, _network(tensors, description["network"]))
+
+
+def _network(tensors: dict[str, Array], description: dict[str, Any]) -> Network:
+    parameters = {name: array for name, array in tensors.items() if name != "h"}
+    return Network(parameters, tensors["h"], int(description["update"]), float(description["validation_loss"]))
+
+
+def _network_shapes(config: Config, alphabet: Alphabet) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter and of h (D,)."""
+    K, m = len(alphabet), config.hidden_size
+    D = Architecture(config.cell, config.layers, K, m).state_size
+    return shapes(K, m, config.cell, config.layers) | {"h": (D,)}
+
+
+def _check_tensors(wanted: dict[str, tuple[int, ...]], tensors: dict[str, Array], config: Config) -> None:
     if {name: array.shape for name, array in tensors.items()} != wanted:
         raise ElmanError("arrays of other shapes than the configuration's")
     for name, array in tensors.items():
         if array.dtype != config.dtype or not np.isfinite(array).all():
             raise ElmanError(f"{name} is not made of finite {config.dtype}")
+
+
+def _numbers(description: dict[str, Any]) -> dict[str, Any]:
+    counters = {name: int(description["counters"][name]) for name in _COUNTERS}
+    figures = {name: description["figures"][name] for name in _FIGURES}
+    return counters | {name: math.nan if value is None else float(value) for name, value in figures.items()}
+
+
+def _generators(description: dict[str, Any]) -> dict[str, Any]:
     initial, sample = np.random.RandomState(), np.random.Generator(np.random.PCG64())
     initial.set_state(description["initial_generator"])
     sample.bit_generator.state = description["sample_generator"]
-    numbers: dict[str, Any] = {name: int(description["counters"][name]) for name in _COUNTERS}
-    numbers |= {name: _figure(description["figures"][name]) for name in _FIGURES}
-    state = State(
-        parameters={name: tensors[name] for name in NAMES},
-        M={name: tensors[f"M.{name}"] for name in NAMES},
-        h=tensors["h"],
-        initial_generator=initial,
-        sample_generator=sample,
-        **numbers,
-    )
-    return Checkpoint(config, alphabet, description["corpus_sha256"], state)
-
-
-def _figure(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return {"initial_generator": initial, "sample_generator": sample}

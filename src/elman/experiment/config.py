@@ -6,6 +6,7 @@ A field of `Config` is a command-line option, its default and its help; a key of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
@@ -13,11 +14,17 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.errors import ElmanError
+from elman.experiment.presets import PRESETS
 
 
 def _option(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
     """A field with its help and its range: `least` may be reached, `above` may not."""
     return field(default=default, metadata={"help": help, "least": least, "above": above})
+
+
+def _share(default: float, help: str, example: float) -> Any:
+    """A field from 0 to below 1."""
+    return field(default=default, metadata={"help": help, "least": 0, "above": None, "example": example})
 
 
 @dataclass(frozen=True)
@@ -27,23 +34,41 @@ class Config:
     Raises
     ------
     ElmanError
-        If a setting is out of its range.
+        If a setting is out of its range, or does not go with another.
     """
 
-    cell: Literal["rnn"] = _option("rnn", "Recurrent cell; rnn, the vanilla network, is the only one so far.")
-    hidden_size: int = _option(100, "Hidden units, m.", least=1)
-    layers: Literal[1] = _option(1, "Recurrent layers; one so far.")
-    seq_length: int = _option(25, "Characters in one update, T.", least=1)
-    batch_size: Literal[1] = _option(1, "Texts read side by side; one so far.")
-    optimizer: Literal["adagrad"] = _option("adagrad", "Update rule; AdaGrad is the only one so far.")
-    learning_rate: float = _option(0.1, "Step size, eta.", above=0)
-    clip: float = _option(5.0, "Limit of every component of the gradient.", above=0)
+    cell: Literal["rnn", "gru", "lstm"] = _option("rnn", "Recurrent cell; rnn is the vanilla network.")
+    hidden_size: int = _option(100, "Hidden units of a layer, m.", least=1)
+    layers: int = _option(1, "Recurrent layers, one upon the other.", least=1)
+    seq_length: int = _option(25, "Characters of each stream in one update, T.", least=1)
+    batch_size: int = _option(1, "Streams that the text is cut into and read side by side, B.", least=1)
+    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Update rule.")
+    learning_rate: float = _option(0.1, "Step size, eta; with a schedule its largest.", above=0)
+    schedule: Literal["constant", "cosine", "step"] = _option(
+        "constant", "Step size over the run: the same; cosine, down to 0 at its end; step, a tenth from half of it on."
+    )
+    warmup: int = _option(0, "Updates over which the step size rises at first.", least=0)
+    clip: float = _option(5.0, "Limit of the gradient.", above=0)
+    clip_by: Literal["value", "norm"] = _option("value", "What the limit holds for: every component, or all together.")
+    beta1: float = _share(0.9, "Share of the momentum that adam, adamw and sgd keep.", 0.9)
+    beta2: float = _share(0.999, "Share of the mean square that adam, adamw and rmsprop keep.", 0.999)
+    weight_decay: float = _option(0.0, "Pull of the weights towards 0.", least=0)
+    averaging: float = _share(0.0, "Share that the average of the weights, which is then what is used, keeps.", 0.999)
+    dropout: float = _share(0.0, "Share of the units of a layer that are not handed on while it trains.", 0.4)
+    dropout_kind: Literal["variational", "plain"] = _option(
+        "variational", "Which units: the same throughout a window, or others at every character."
+    )
+    init: Literal["normal", "orthogonal"] = _option("normal", "First weights: all normal, or the recurrent orthogonal.")
     init_std: float = _option(0.1, "Standard deviation of the first weights.", least=0)
     epochs: int = _option(10, "Passes over the text.", least=1)
     max_updates: int | None = _option(None, "Stop after this many updates.", least=1)
-    max_seconds: float | None = _option(None, "Stop after this many seconds of training.", above=0)
-    validation: float = _option(0.0, "Share of the text, at its end, kept aside and scored after every epoch.", least=0)
-    random_state: int = _option(400, "Seed of the weights and of the text samples.", least=0)
+    max_seconds: float | None = _option(
+        None, "Stop after this many seconds of updates; a schedule then ends there.", above=0
+    )
+    validation: float = _share(0.0, "Share of the text, at its end, kept aside and scored; the best is kept.", 0.1)
+    validate_every: int = _option(0, "Updates between scores of what is kept aside; 0: every epoch.", least=0)
+    patience: int = _option(0, "Stop after this many scores without a better one; 0 never.", least=0)
+    random_state: int = _option(400, "Seed of the weights, of dropout and of the text samples.", least=0)
     engine: Literal["numba", "numpy"] = _option("numba", "Compiled, or the readable reference.")
     dtype: Literal["float32", "float64"] = _option("float32", "Width of all numbers.")
     sample_every: int = _option(10_000, "Updates between text samples; 0 writes none.", least=0)
@@ -56,12 +81,22 @@ class Config:
             self._check_type(setting.name)
             self._check_choice(setting.name)
             self._check_range(setting.name, setting.metadata["least"], setting.metadata["above"])
-        if self.validation >= 1:
-            raise ElmanError(f"--validation must be below 1, and {self.validation} came: give a share such as 0.1")
+            self._check_share(setting.name, setting.metadata.get("example"))
         if self.metrics_every > 1000:
             raise ElmanError(f"--metrics-every must be at most 1000, and {self.metrics_every} came: give less")
         if self.random_state >= 2**32:
             raise ElmanError(f"--random-state must be below 2**32, and {self.random_state} came: give less")
+        for name in NEED_VALIDATION:
+            if getattr(self, name) and not self.validation:
+                raise ElmanError(
+                    f"{flag(name)} needs a text kept aside, and {flag(name)} {getattr(self, name)} came with none: "
+                    f"give --validation 0.1 as well, or leave {flag(name)} out"
+                )
+
+    @property
+    def chars_per_update(self) -> int:
+        """Characters that one update learns from, B T."""
+        return self.batch_size * self.seq_length
 
     def _check_choice(self, name: str) -> None:
         choices, value = _choices().get(name), getattr(self, name)
@@ -79,6 +114,11 @@ class Config:
         needed = f"{least} or more" if least is not None else f"above {above}"
         needed += " and finite" if value == float("inf") else ""
         raise ElmanError(f"{flag(name)} must be {needed}, and {value} came: give a number in that range")
+
+    def _check_share(self, name: str, example: float | None) -> None:
+        value = getattr(self, name)
+        if example is not None and value >= 1:
+            raise ElmanError(f"{flag(name)} must be below 1, and {value} came: give a share such as {example}")
 
     def _check_type(self, name: str) -> None:
         hint, value = _hints()[name], getattr(self, name)
@@ -110,8 +150,11 @@ def _choices() -> dict[str, tuple[Any, ...]]:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train: a run may go on with others."""
 
-PRESETS: dict[str, dict[str, Any]] = {"paper": {}}
-"""What each preset changes of the defaults."""
+ADJUSTABLE = LIMITS | {"patience"}
+"""Settings that a run may go on with others of."""
+
+NEED_VALIDATION = ("patience", "validate_every")
+"""Settings that mean nothing where no text is kept aside."""
 
 
 def flag(name: str) -> str:
@@ -119,20 +162,46 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def make_config(preset: str = "paper", options: dict[str, Any] | None = None) -> Config:
+def make_config(preset: str = "paper", options: Mapping[str, Any] | None = None) -> Config:
     """Return a preset with the given settings in place of its own.
+
+    A limit that is given takes the place of all that the preset has, but for its epochs.
 
     Raises
     ------
     ElmanError
         If the preset or a setting is unknown, or a setting is out of its range.
     """
+    options = options or {}
+    refuse_unknown(preset, options)
+    settings = dict(PRESETS[preset].settings)
+    if LIMITS & options.keys():
+        lift_limits(settings)
+    settings |= options
+    if not settings.get("validation"):
+        for name in set(NEED_VALIDATION) - options.keys():
+            settings.pop(name, None)
+    return Config(**settings)
+
+
+def lift_limits(settings: dict[str, Any]) -> None:
+    """Take away the limits that would end a run before the one that is asked for."""
+    settings |= {"max_updates": None, "max_seconds": None}
+
+
+def refuse_unknown(preset: str, options: Mapping[str, Any]) -> None:
+    """Refuse a preset or a setting that there is not.
+
+    Raises
+    ------
+    ElmanError
+        If there is one.
+    """
     if preset not in PRESETS:
         raise ElmanError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
     known = [setting.name for setting in fields(Config)]
-    for name in options or {}:
+    for name in options:
         if name not in known:
             near = get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
             raise ElmanError(f"there is no setting {name!r}: {hint}")
-    return Config(**PRESETS[preset] | (options or {}))

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elman.experiment.checkpoint import replace_file
+from elman.experiment.files import replace_file
 from elman.experiment.record import Metrics
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,18 @@ import numpy as np
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
-from elman.experiment.config import make_config
+from elman.experiment.config import Config, make_config
 from elman.network import Parameters, initial_parameters
-from elman.network.parameters import Array
+from elman.network.parameters import Array, architecture
 from elman.testing import relative_error
 from elman.text import Corpus, Windows, read_corpus
 
 STEP = 1e-4
 LARGEST_ERROR = 1e-7
 """The check has passed where every array's relative error is at most this."""
+
+_ORDER = ("V", "U", "W", "b", "c", "h0")
+"""Of the vanilla network's errors, as the reference reported them."""
 
 REPORTED = (
     (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
@@ -41,7 +44,8 @@ class GradientCheck:
     points, hidden_size, seq_length : int
         Characters of the text that are read, m, T.
     relative_error : dict of str to float
-        sum |analytic - numeric| / sum (|analytic| + |numeric|) of V, U, W, b, c and of the state h0.
+        sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
+        network, and of the state h0.
     """
 
     points: int
@@ -103,7 +107,8 @@ def gradcheck(
     ElmanError
         If a number is below 1, `points` below T, or the text too short.
     """
-    make_config(options={"cell": cell, "layers": layers, "engine": engine, "random_state": random_state})
+    options = {"cell": cell, "layers": layers, "engine": engine, "random_state": random_state}
+    config = make_config(options=options)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
     experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
@@ -113,7 +118,7 @@ def gradcheck(
     experiments = list(experiments)
     for p, m, T in experiments:
         _refuse_what_does_not_fit(corpus, p, m, T)
-    return [_check(corpus, p, m, T, get_engine(engine), random_state) for p, m, T in experiments]
+    return [_check(corpus, p, T, replace(config, hidden_size=m)) for p, m, T in experiments]
 
 
 def _refuse_what_does_not_fit(corpus: Corpus, points: int, m: int, T: int) -> None:
@@ -129,19 +134,20 @@ def _refuse_what_does_not_fit(corpus: Corpus, points: int, m: int, T: int) -> No
         )
 
 
-def _check(corpus: Corpus, points: int, m: int, T: int, engine: Engine, random_state: int) -> GradientCheck:
-    windows = Windows(corpus.indices[: points // T * T + 1], T)
-    parameters, h0 = _start(len(corpus.alphabet), m, random_state)
+def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck:
+    windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
+    parameters, h0 = _start(len(corpus.alphabet), config)
     analytic = _analytic(engine, parameters, h0, windows)
     numeric = central_differences(engine, parameters | {"h0": h0}, windows)
-    errors = {name: relative_error(analytic[name], numeric[name]) for name in ("V", "U", "W", "b", "c", "h0")}
-    return GradientCheck(points, m, T, errors)
+    names = sorted(numeric, key=_ORDER.index) if set(numeric) == set(_ORDER) else list(numeric)
+    errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
+    return GradientCheck(points, config.hidden_size, T, errors)
 
 
-def _start(K: int, m: int, random_state: int) -> tuple[Parameters, Array]:
-    generator = np.random.RandomState(random_state)
-    parameters = initial_parameters(K, m, 0.1, generator, np.float64)
-    return parameters, np.tanh(generator.randn(m))
+def _start(K: int, config: Config) -> tuple[Parameters, Array]:
+    generator, m = np.random.RandomState(config.random_state), config.hidden_size
+    parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers)
+    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
 
 
 def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
@@ -177,7 +183,7 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
         moved = own | {"h0": h0}
 
         def loss() -> float:
-            return sum(engine.loss(own, h0, x, y)[0] for x, y in _windows(windows))
+            return float(sum(engine.loss(own, h0, x, y)[0] for x, y in _windows(windows)))
 
         for name, index in places:
             if stopped.is_set():

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from elman.errors import ElmanError
-from elman.experiment.checkpoint import Checkpoint, load_checkpoint, replace_file, save_checkpoint
+from elman.experiment.checkpoint import (
+    Checkpoint,
+    Network,
+    load_checkpoint,
+    save_checkpoint,
+    save_network,
+)
+from elman.experiment.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Metrics:
     update, epoch : int
         Updates done, epochs completed.
     smooth_loss, loss : float
-        S, and the loss of that update; nats a window of T characters.
+        S, and the loss of that update; nats a window of T characters, the mean over the streams.
     validation_loss : float or None
         Mean nats a character of the text kept aside, where it was scored.
     seconds : float
@@ -52,7 +59,7 @@ class Sample:
     text: str
 
 
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 _RUN, _METRICS, _SAMPLES = "run.json", "metrics.csv", "samples.jsonl"
 _HEADER_LINE = ",".join(column.name for column in fields(Metrics)) + "\n"
 _Row = TypeVar("_Row", Metrics, Sample)
@@ -108,9 +115,16 @@ class RunDirectory:
 
         self._try(write)
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Replace the checkpoint."""
+    def save(self, checkpoint: Checkpoint, kept: Network | None = None) -> None:
+        """Replace the checkpoint, and beside it the network that is to be used in place of the last.
+
+        The checkpoint holds the best network as well, so whatever happens in between, a run goes on with its own.
+        """
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
+        if kept is not None:
+            save_network(self.path / BEST, checkpoint, kept)
+        else:
+            self._try(lambda: (self.path / BEST).unlink(missing_ok=True))
 
     def load(self) -> Checkpoint:
         """Return the checkpoint."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from elman.engine import State, get_engine
-from elman.experiment.checkpoint import Checkpoint, load_checkpoint
+from elman.experiment.checkpoint import Checkpoint, Network, load_network
 from elman.experiment.config import Config
-from elman.experiment.record import CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
+from elman.experiment.record import BEST, CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
 from elman.network import Draw
-from elman.text import Corpus
+from elman.text import Corpus, Windows
 from elman.use import Model
 from elman.use.sample import written
 
@@ -35,37 +35,54 @@ class Run:
         Everything that training carries on.
     directory : RunDirectory or None
         Where it is kept.
+    best : Network or None
+        Where a text is kept aside, the network that predicted it best when it was last due to be scored.
+    kept : Network or None
+        That one or, where the run has ended, the last if it is better: the network that is used from then on.
     metrics : list of Metrics
     samples : list of Sample
-    validation_loss : float or None
-        Of the text kept aside, when training ended; mean nats a character.
-    interrupted : bool
-        Whether it was stopped before its end.
+    stopped : str
+        Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
+    advice : str
+        What to do next, in words; empty before the end.
     """
 
     config: Config
     corpus: Corpus
     state: State
     directory: RunDirectory | None = None
+    best: Network | None = None
+    kept: Network | None = None
     metrics: list[Metrics] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    validation_loss: float | None = None
-    interrupted: bool = False
+    stopped: str = ""
+    advice: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.stopped == "interrupted"
+
+    @property
+    def validation_loss(self) -> float | None:
+        """Of the text kept aside, predicted by the network that is kept; mean nats a character."""
+        return None if self.kept is None else self.kept.validation_loss
 
     @property
     def model(self) -> Model:
-        """The network as it is now, ready for use."""
-        return Model(self.corpus.alphabet, self.state.parameters, self.state.h, get_engine(self.config.engine))
+        """The network that is kept, ready for use: the best or, where no text is kept aside, that of now."""
+        network = self.kept or Network(self.state.evaluated, self.state.carried, self.state.update)
+        return Model(self.corpus.alphabet, network.parameters, network.h, get_engine(self.config.engine))
 
     @property
     def checkpoint(self) -> Checkpoint:
         """What a checkpoint keeps of it."""
-        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state)
+        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best)
 
     def results(self) -> dict[str, Any]:
         """Return what `elman train --json` prints."""
         state = self.state
-        chars = state.update * self.config.seq_length
+        chars = state.update * self.config.chars_per_update
         return {
             "updates": state.update,
             "epochs": state.epoch,
@@ -75,22 +92,50 @@ class Run:
             "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
             "minimum_at": state.minimum_at,
             "validation_loss": self.validation_loss,
+            "kept_update": state.update if self.kept is None else self.kept.update,
+            "stopped": self.stopped,
+            "advice": self.advice,
         }
 
     def write(self, length: int, generator: np.random.Generator) -> str:
-        """Return the text's character at hand and what the network draws from there; `length` in all."""
-        first, model = int(self.corpus.indices[self.state.position]), self.model
-        pieces = written(model.engine, model.parameters, model.alphabet, model.h, first, length - 1, Draw(), generator)
-        return model.alphabet.decode([first]) + "".join(pieces)
+        """Return the text's character at hand and what the network of now draws from there; `length` in all."""
+        state, alphabet = self.state, self.corpus.alphabet
+        first, engine = int(self.corpus.indices[self.at_hand]), get_engine(self.config.engine)
+        pieces = written(engine, state.evaluated, alphabet, state.carried, first, length - 1, Draw(), generator)
+        return alphabet.decode([first]) + "".join(pieces)
+
+    @property
+    def at_hand(self) -> int:
+        """Where in the text the last stream goes on."""
+        windows, _ = split(self.corpus, self.config)
+        return (windows.batch_size - 1) * windows.stream_length + self.state.position
 
     def final_text(self) -> str:
-        """Return the text of the finished network, drawn so that asking for it does not change the run."""
-        generator = np.random.default_rng([self.config.random_state, self.state.update])
-        return self.write(FINAL_LENGTH, generator)
+        """Return a text of the network that is kept, drawn so that asking for it does not change the run."""
+        seed = [self.config.random_state, self.state.update]
+        if self.kept is None or self.kept.update == self.state.update:
+            return self.write(FINAL_LENGTH, np.random.default_rng(seed))
+        return self.model.sample(FINAL_LENGTH, random_state=sum(seed))
+
+
+def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
+    """Return the windows to train on, and those of the share at the end that is kept aside.
+
+    Raises
+    ------
+    ElmanError
+        If the first part is shorter than B T + 1 characters, or the second than T + 1.
+    """
+    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
+    windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size)
+    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
-    """Load a trained network from a run directory or a checkpoint file.
+    """Load a trained network from a run directory or one of its two files of weights.
+
+    Of a directory it is the best network, ``best.safetensors``, where a text was kept aside; else the last,
+    ``checkpoint.safetensors``.
 
     Parameters
     ----------
@@ -104,8 +149,10 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         If there is no checkpoint, or it is truncated or altered.
     """
     path = Path(path)
-    # Unlike Path.is_dir, this takes a name too long for the system as one that is not there.
-    is_directory = os.path.isdir(path)  # noqa: PTH112
-    checkpoint = load_checkpoint(path / CHECKPOINT if is_directory else path)
-    chosen = get_engine(engine or checkpoint.config.engine)
-    return Model(checkpoint.alphabet, checkpoint.state.parameters, checkpoint.state.h, chosen)
+    # Unlike the methods of Path, these take a name too long for the system as one that is not there.
+    if os.path.isdir(path):  # noqa: PTH112
+        best = path / BEST
+        path = best if os.path.exists(best) else path / CHECKPOINT  # noqa: PTH110
+    saved = load_network(path)
+    chosen = get_engine(engine or saved.config.engine)
+    return Model(saved.alphabet, saved.network.parameters, saved.network.h, chosen)

@@ -1,7 +1,7 @@
 """The training loop.
 
 An engine advances many updates in one call; this loop only decides where to stop next: at a row of metrics, a text
-sample, the end of an epoch whose validation is due, a tick of the progress display, or a limit.
+sample, a score of the text kept aside, a tick of the progress display, or a limit.
 """
 
 from __future__ import annotations
@@ -10,60 +10,33 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, State, get_engine
 from elman.errors import ElmanError, NonFiniteLossError
-from elman.experiment.about import describe
-from elman.experiment.config import LIMITS, Config, flag, make_config
+from elman.experiment.advice import Outcome, advise
+from elman.experiment.budget import Budget
+from elman.experiment.checkpoint import Network
 from elman.experiment.figure import save_figure, smooth_loss_figure
+from elman.experiment.opening import begin, last_update, resume_run, rule_of
 from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
-from elman.experiment.run import Run
-from elman.network import AdaGrad, Draw
-from elman.text import Corpus, Windows, read_corpus
+from elman.experiment.run import Run, split
+from elman.experiment.watcher import Nobody, Watcher
+from elman.network import Draw
+from elman.network.rule import Rule
+from elman.text import Corpus, Windows
 from elman.use.score import score
 
 TICK_SECONDS = 0.1
 CHECKPOINT_SECONDS = 30.0
-
-
-class Watcher(Protocol):
-    """Who looks on while a run trains. Every method may do nothing."""
-
-    def preparing(self) -> None:
-        """Kernels are about to be compiled, or loaded if they have been before."""
-
-    def progressed(self, run: Run, updates: int) -> None:
-        """Some updates were done, of `updates` in all."""
-
-    def sampled(self, sample: Sample) -> None:
-        """Text was written."""
-
-    def stop_asked(self) -> bool:
-        """Whether to save and stop."""
-
-
-class Nobody:
-    """The watcher that does not look."""
-
-    def preparing(self) -> None:
-        """Do nothing."""
-
-    def progressed(self, run: Run, updates: int) -> None:
-        """Do nothing."""
-
-    def sampled(self, sample: Sample) -> None:
-        """Do nothing."""
-
-    def stop_asked(self) -> bool:
-        """Never."""
-        return False
+RECENT = 1000
+"""Updates, at most and of the last tenth, whose mean loss tells how well the network does on its own text."""
 
 
 def train(
@@ -104,104 +77,16 @@ def train(
         If a loss is not finite. The last good checkpoint is kept.
     """
     directory = None if out is None else RunDirectory(Path(out))
-    if resume:
-        if directory is None:
-            raise ElmanError("--resume needs the run to go on with: name its directory by --out")
-        run = _resumed(directory, corpus, preset, options)
+    if not resume:
+        run = begin(directory, corpus, preset, options)
+    elif directory is not None:
+        run = resume_run(directory, corpus, preset, options)
     else:
-        run = _begun(directory, corpus, make_config(preset, options))
+        raise ElmanError("--resume needs the run to go on with: name its directory by --out")
     # What is no longer finite is noticed and said in words; NumPy need not say it as well.
     with np.errstate(over="ignore", invalid="ignore"):
         _Trainer(run, watcher or Nobody()).train()
     return run
-
-
-def _begun(directory: RunDirectory | None, source: str | os.PathLike[str] | Corpus, config: Config) -> Run:
-    corpus = _read(source, config)
-    split(corpus, config)  # refuses a text that is too short before anything is written
-    K, m = len(corpus.alphabet), config.hidden_size
-    try:
-        state = State.initial(K, m, config.init_std, config.random_state, config.dtype)
-    except (MemoryError, ValueError):  # NumPy says the second where not even the number of bytes fits
-        raise ElmanError(f"there is no memory for a network of K = {K} and m = {m}: lower --hidden-size") from None
-    run = Run(config, corpus, state, directory)
-    if directory is not None:
-        directory.create(describe(run), run.checkpoint)
-    return run
-
-
-def _resumed(
-    directory: RunDirectory, source: str | os.PathLike[str] | Corpus, preset: str, options: dict[str, Any]
-) -> Run:
-    saved = directory.load()
-    make_config(preset, options)  # refuses what is unknown or out of range
-    differing = [
-        f"{flag(name)} is {getattr(saved.config, name)} there and {value} here"
-        for name, value in options.items()
-        if name not in LIMITS and value != getattr(saved.config, name)
-    ]
-    if differing:
-        raise ElmanError(f"a run goes on with its own settings, and {'; '.join(differing)}: leave these out")
-    # A limit of the stopped run would end the longer one that another limit asks for.
-    lifted = {"max_updates": None, "max_seconds": None} if LIMITS & options.keys() else {}
-    config = replace(saved.config, **lifted | options)
-    corpus = _read(source, config)
-    if corpus.sha256 != saved.corpus_sha256:
-        raise ElmanError(
-            f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, and "
-            f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
-        )
-    if corpus.alphabet != saved.alphabet:
-        raise ElmanError(
-            f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, and the run in "
-            f"{str(directory.path)!r} in its own of {len(saved.alphabet)}: read the text with that one"
-        )
-    run = Run(config, corpus, saved.state, directory)
-    run.metrics, run.samples = directory.rewind(*_covered(run))
-    directory.describe(describe(run))
-    return run
-
-
-def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
-    """Of which updates the checkpoint covers a row of metrics, and of which a sample.
-
-    They are those of a run that was never stopped. The row that ended a shorter run has no place in a longer one.
-    """
-    windows, kept_aside = split(run.corpus, run.config)
-    config, last, end = run.config, run.state.update, last_update(run.config, windows)
-
-    def row(update: int) -> bool:
-        due = update % config.metrics_every == 0 or (kept_aside is not None and update % windows.per_epoch == 0)
-        return update <= last and (due or update == last >= end)
-
-    def sample(update: int) -> bool:
-        # A checkpoint at update 0 was written before the sample there.
-        return update <= last and last > 0 and config.sample_every > 0 and update % config.sample_every == 0
-
-    return row, sample
-
-
-def last_update(config: Config, windows: Windows) -> int:
-    """Return the update that ends the run, where no limit of time ends it before."""
-    in_all = config.epochs * windows.per_epoch
-    return min(in_all, config.max_updates or in_all)
-
-
-def _read(source: str | os.PathLike[str] | Corpus, config: Config) -> Corpus:
-    return source if isinstance(source, Corpus) else read_corpus(source, encoding=config.encoding)
-
-
-def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
-    """Return the windows to train on, and those of the share at the end that is kept aside.
-
-    Raises
-    ------
-    ElmanError
-        If a part is shorter than T + 1 characters.
-    """
-    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
-    windows = Windows(corpus.indices[:border], config.seq_length)
-    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
 
 
 class _Trainer:
@@ -212,13 +97,15 @@ class _Trainer:
         self.config, self.state = run.config, run.state
         self.windows, self.kept_aside = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
-        self.rule = AdaGrad(run.config.learning_rate, run.config.clip)
+        self.rule = rule_of(run.config)
         self.end = last_update(run.config, self.windows)
+        self.budget = Budget(run.config.max_seconds, run.state.update, run.state.seconds)
         self.new_metrics: list[Metrics] = []
         self.new_samples: list[Sample] = []
         self.saved_at = time.monotonic()
-        self.tick = 16  # updates in one call, until their speed is known
-        self.last_loss = math.nan
+        self.tick = 1  # updates in one call, until their speed is known
+        self.recent = deque[float](maxlen=RECENT)
+        self.end_score: float | None = None  # of the finished network, on the text kept aside
 
     def train(self) -> None:
         """Advance to the end or a limit, then leave everything saved."""
@@ -226,42 +113,59 @@ class _Trainer:
         prepare(self.engine, self.state, self.windows, self.rule)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
-        while not self.finished():
+        while not self.reason_to_stop():
             self.advance()
             if self.watcher.stop_asked():
-                self.run.interrupted = not self.finished()
+                self.run.stopped = self.reason_to_stop() or "interrupted"
                 break
+        self.run.stopped = self.run.stopped or self.reason_to_stop()
         if not self.run.interrupted:
             self.end_curve()
         self.save()
+        self.run.advice = advise(self.outcome())
         if self.run.directory is not None and self.run.metrics:
             save_figure(smooth_loss_figure([(self.run.corpus.name, self.run.metrics)]), self.run.directory.figure)
 
-    def finished(self) -> bool:
-        """Whether a limit is reached."""
-        seconds = self.config.max_seconds
-        return self.state.update >= self.end or (seconds is not None and self.state.seconds >= seconds)
+    def reason_to_stop(self) -> str:
+        """The limit that is reached, by its name; empty while none is."""
+        done, patience = self.state.update, self.config.patience
+        if done >= self.end:
+            return "max_updates" if self.config.max_updates == self.end else "epochs"
+        if done >= self.last():
+            return "max_seconds"
+        return "patience" if patience and self.scores_since_best() >= patience else ""
+
+    def last(self) -> int:
+        """The update that will be the last, as far as is known."""
+        return self.budget.last(self.state.update, self.state.seconds, self.end)
+
+    def scores_since_best(self) -> int:
+        """How often the text kept aside was scored since it was predicted best, or from the beginning."""
+        since = self.state.update - (0 if self.run.best is None else self.run.best.update)
+        return since // self.validation_every()
 
     def advance(self) -> None:
         """Do the updates up to the next stop, and what is due there."""
-        state, updates = self.state, self.updates_to_next_stop()
+        state, last = self.state, self.last()
+        updates = self.updates_to_next_stop(last)
         began = time.perf_counter()
-        losses = self.engine.advance(state, self.windows, updates, self.rule)
+        losses = self.engine.advance(state, self.windows, updates, replace(self.rule, end=last))
         took = time.perf_counter() - began
         state.seconds += took
+        self.budget.measured(updates, took)
         self.tick = max(1, min(round(updates * TICK_SECONDS / took), 4 * self.tick))
         self.check(losses)
         smooth(state, losses)
-        self.last_loss = float(losses[-1])
+        self.recent.extend(losses.tolist())
         self.record()
-        self.watcher.progressed(self.run, self.end)
+        self.watcher.progressed(self.run, self.last())
         if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
             self.save()
 
-    def updates_to_next_stop(self) -> int:
+    def updates_to_next_stop(self, last: int) -> int:
         """The least number of updates after which something is due."""
         done = self.state.update
-        stops = [self.tick, self.end - done]
+        stops = [self.tick, max(1, last - done)]
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every()):
             if every:
                 stops.append(every - done % every)
@@ -269,7 +173,7 @@ class _Trainer:
 
     def validation_every(self) -> int:
         """Updates between two scores of the text kept aside; 0 where there is none."""
-        return self.windows.per_epoch if self.kept_aside is not None else 0
+        return 0 if self.kept_aside is None else self.config.validate_every or self.windows.per_epoch
 
     def record(self) -> None:
         """Keep the row, the score and the text that are due after this update."""
@@ -279,21 +183,23 @@ class _Trainer:
         if validated or sampled:
             self.check_weights()
         if validated or done % self.config.metrics_every == 0:
-            self.add_row(validated)
+            self.add_row(self.validate() if validated else None)
+        if validated:
+            self.run.best = self.run.kept = self.better_of_now_and(self.run.best, self.run.metrics[-1].validation_loss)
         if sampled:
             self.sample()
 
-    def add_row(self, validated: bool) -> None:
+    def add_row(self, validation_loss: float | None) -> None:
         """Add a row of metrics for the update just done."""
         state, rows = self.state, self.run.metrics
         since = (rows[-1].update, rows[-1].seconds) if rows else (0, 0.0)
-        chars = (state.update - since[0]) * self.config.seq_length
+        chars = (state.update - since[0]) * self.config.chars_per_update
         row = Metrics(
             state.update,
             state.epoch,
             state.smooth_loss,
-            self.last_loss,
-            self.validate() if validated else None,
+            self.recent[-1],
+            validation_loss,
             state.seconds,
             chars / (state.seconds - since[1]) if state.seconds > since[1] else 0.0,
         )
@@ -301,17 +207,54 @@ class _Trainer:
         self.new_metrics.append(row)
 
     def end_curve(self) -> None:
-        """End the curve at the last update, and score what was kept aside with the finished network."""
+        """End the curve at the last update, and score what was kept aside with the finished network.
+
+        What that finds is kept for use, but is no part of the run: a longer one would not have asked here.
+        """
         rows = self.run.metrics
-        if not math.isnan(self.last_loss) and (not rows or rows[-1].update < self.state.update):
-            self.add_row(validated=False)
+        if self.recent and (not rows or rows[-1].update < self.state.update):
+            self.add_row(None)
         if self.kept_aside is not None:
-            self.run.validation_loss = self.validate()
+            self.check_weights()
+            self.end_score = self.last_score()
+            self.run.kept = self.better_of_now_and(self.run.best, self.end_score)
+
+    def outcome(self) -> Outcome:
+        """What there is to say what to do next from."""
+        run, config = self.run, self.config
+        recent = list(self.recent)[-max(1, run.state.update // 10) :]
+        scores = [(row.update, row.validation_loss) for row in run.metrics] + [(run.state.update, self.end_score)]
+        validation = [(update, loss) for update, loss in scores if loss is not None and math.isfinite(loss)]
+        return Outcome(
+            smooth=[(row.update, row.smooth_loss) for row in run.metrics],
+            validation=validation,
+            train_loss=float(np.mean(recent)) / config.seq_length if recent else None,
+            dropout=config.dropout,
+            epochs=run.state.epoch,
+            reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
+            interrupted=run.interrupted,
+        )
+
+    def last_score(self) -> float:
+        """How the network of now predicts the text kept aside, which a row may tell."""
+        rows = self.run.metrics
+        if rows and rows[-1].update == self.state.update and rows[-1].validation_loss is not None:
+            return rows[-1].validation_loss
+        return self.validate()
+
+    def better_of_now_and(self, best: Network | None, validation_loss: float | None) -> Network | None:
+        """Return the network of now if it scores better than the best so far, else that one."""
+        if validation_loss is None or not math.isfinite(validation_loss):
+            return best
+        if best is not None and best.validation_loss is not None and best.validation_loss <= validation_loss:
+            return best
+        return Network.of(self.state, validation_loss)
 
     def validate(self) -> float:
         """Score the text kept aside, whole."""
         assert self.kept_aside is not None
-        return score(self.engine, self.state.parameters, self.state.h, self.kept_aside.indices).nats_per_char
+        state = self.state
+        return score(self.engine, state.evaluated, state.carried, self.kept_aside.indices).nats_per_char
 
     def sample(self) -> None:
         """Write text from the state and the first character of the window at hand."""
@@ -326,7 +269,7 @@ class _Trainer:
         self.check_weights()
         if self.run.directory is not None:
             self.run.directory.append(self.new_metrics, self.new_samples)
-            self.run.directory.save(self.run.checkpoint)
+            self.run.directory.save(self.run.checkpoint, self.run.kept)
         self.new_metrics, self.new_samples = [], []
         self.saved_at = time.monotonic()
 
@@ -339,8 +282,9 @@ class _Trainer:
     def check_weights(self) -> None:
         """Stop before weights that are not finite are used or saved: one finite loss may come before."""
         state = self.state
-        if not all(np.isfinite(a).all() for a in (*state.parameters.values(), *state.M.values(), state.h)):
-            raise self.not_finite("a weight, its sum of squares or a hidden unit", state.update)
+        arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
+        if not all(np.isfinite(array).all() for array in (*arrays, state.h)):
+            raise self.not_finite("a weight, its momentum, its sum of squares or a hidden unit", state.update)
 
     def not_finite(self, what: str, update: int) -> NonFiniteLossError:
         """The error that says what to lower."""
@@ -363,8 +307,8 @@ def smooth(state: State, losses: NDArray[np.float64]) -> None:
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, least, at
 
 
-def prepare(engine: Engine, state: State, windows: Windows, rule: AdaGrad) -> None:
+def prepare(engine: Engine, state: State, windows: Windows, rule: Rule) -> None:
     """Have everything compiled that training calls, by calling it on a copy."""
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, rule)
-    engine.generate(trial.parameters, trial.h, 0, np.zeros(1), Draw())
+    engine.generate(trial.evaluated, trial.carried, 0, np.zeros(1), Draw())

@@ -2,6 +2,7 @@
 
 K  size of the alphabet         T  characters in one window
 m  hidden units                 t  1 … T in the equations; the loops count from 0
+B  streams read side by side, an axis (T, B, …) that one stream alone does without
 
 ::
 
@@ -11,13 +12,18 @@ m  hidden units                 t  1 … T in the equations; the loops count fro
 
     (4)  g_t = dL/do_t = p_t - y_t
     (5)  dV = sum_t g_t h_t'     dc = sum_t g_t    dL/dh_t|out = V' g_t
+
+For B streams L is the mean of theirs, so g_t is divided by B, and the sums in (5) are over the streams as well.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.network.inputs import outer, total
 from elman.network.parameters import Array, Parameters
 
 
@@ -29,18 +35,24 @@ def softmax(o: Array) -> Array:
 
 
 def logits(parameters: Parameters, h: Array) -> Array:
-    """Return o = V h + c: (m,) to (K,), or (T, m) to (T, K)."""
+    """Return o = V h + c: (m,) to (K,), (T, m) to (T, K), or (T, B, m) to (T, B, K)."""
     return h @ parameters["V"].T + parameters["c"]  # (1)
 
 
-def loss(o: Array, y: NDArray[np.unsignedinteger]) -> float:
-    """Return L of logits o (T, K) for the characters y (T,), in nats.
+def at(y: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.integer], ...]:
+    """Return the index that takes from an array (T, K) or (T, B, K) what belongs to the characters y (T,) or (T, B)."""
+    return (*np.indices(y.shape), y)
+
+
+def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
+    """Return L of logits o (T, K) for the characters y (T,), in nats, a float; or L of every stream, an array (B,).
 
     Computed as log sum e^o - o[y]: the same number as (2) and (3), and finite where p rounds to zero.
     """
-    largest = o.max(axis=1)
-    log_sum = np.log(np.exp(o - largest[:, None]).sum(axis=1)) + largest
-    return float(np.sum(log_sum - o[np.arange(len(y)), y], dtype=np.float64))
+    largest = o.max(axis=-1)
+    log_sum = np.log(np.exp(o - largest[..., None]).sum(axis=-1)) + largest
+    L = np.sum(log_sum - o[at(y)], axis=0, dtype=np.float64)
+    return L if L.ndim else float(L)
 
 
 def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedinteger]) -> tuple[Parameters, Array]:
@@ -49,17 +61,18 @@ def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedi
     Parameters
     ----------
     parameters : Parameters
-    h : ndarray, shape (T, m)
+    h : ndarray, shape (T, m) or (T, B, m)
         The states that gave the logits.
-    o : ndarray, shape (T, K)
-    y : ndarray of unsigned int, shape (T,)
+    o : ndarray, shape (T, K) or (T, B, K)
+    y : ndarray of unsigned int, shape (T,) or (T, B)
 
     Returns
     -------
     gradients : Parameters
         dV (K, m) and dc (K,), under the names V, c.
-    dh_out : ndarray, shape (T, m)
+    dh_out : ndarray, shape (T, m) or (T, B, m)
     """
     g = softmax(o)  # (2)
-    g[np.arange(len(y)), y] -= 1  # (4)
-    return {"V": g.T @ h, "c": g.sum(axis=0)}, g @ parameters["V"]  # (5)
+    g[at(y)] -= 1  # (4)
+    g /= y[0].size  # the streams
+    return {"V": outer(g, h), "c": total(g)}, g @ parameters["V"]  # (5)

@@ -1,20 +1,30 @@
-"""The parameters of the network and how they begin.
+"""The parameters of a network and how they begin.
 
-K  size of the alphabet
-m  hidden units
+K  size of the alphabet        G  gates of the cell: 1 for rnn, 3 for gru, 4 for lstm
+m  hidden units of a layer     l  1 … layers
 
-==========  ===========================  ========
-name        meaning                      shape
-==========  ===========================  ========
-U           input-to-hidden weights      (m, K)
-W           hidden-to-hidden weights     (m, m)
-V           hidden-to-output weights     (K, m)
-b           hidden bias                  (m,)
-c           output bias                  (K,)
-==========  ===========================  ========
+==========  =============================================  ================================
+name        meaning                                        shape
+==========  =============================================  ================================
+U           input-to-hidden weights                        (G m, K), and (G m, m) for l > 1
+W           hidden-to-hidden weights                       (G m, m)
+b           hidden bias                                    (G m,)
+d           gru only: the bias that the reset multiplies   (m,)
+V           hidden-to-output weights                       (K, m)
+c           output bias                                    (K,)
+==========  =============================================  ================================
+
+U, W, b and d of layer l > 1 have l behind their name: U2, W2, …. The rows of one gate stand together; the gates are
+in PyTorch's order: r, z, n for gru, and i, f, g, o for lstm.
+
+The state of a network is one flat vector of D numbers: of every layer, from the first to the last, h (m) and, for
+lstm, behind it the memory s (m). Streams that are read side by side have one row each, (B, D).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +32,85 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 Parameters = dict[str, Array]
-"""Arrays by the names U, W, V, b, c. Gradients and AdaGrad's sums have the same names and shapes."""
+"""Arrays by their names. Gradients and the sums of the optimisers have the same names and shapes."""
 
 NAMES = ("U", "W", "V", "b", "c")
+"""The parameters of the vanilla network."""
+
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""The cells, and G of each."""
 
 
-def shapes(K: int, m: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter, in the order of `NAMES`."""
-    return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)}
+class Architecture(NamedTuple):
+    """Which network it is; its parameters tell."""
+
+    cell: str
+    layers: int
+    K: int
+    m: int
+
+    @property
+    def gates(self) -> int:
+        """G, blocks of m rows in U, W and b."""
+        return GATES[self.cell]
+
+    @property
+    def parts(self) -> int:
+        """Vectors (m,) in the state of one layer: h, and for lstm s."""
+        return 2 if self.cell == "lstm" else 1
+
+    @property
+    def state_size(self) -> int:
+        """D, numbers in the state of one stream."""
+        return self.layers * self.parts * self.m
+
+
+def architecture(parameters: Mapping[str, Array]) -> Architecture:
+    """Return which network has these parameters: one W a layer, its height in m that of the gates."""
+    K, m = parameters["V"].shape
+    layers = sum(name[0] == "W" for name in parameters)
+    gates = parameters["W"].shape[0] // m
+    cell = next(cell for cell, G in GATES.items() if gates == G)
+    return Architecture(cell, layers, K, m)
+
+
+def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter: layer by layer, then V and c; for the vanilla network as in `NAMES`."""
+    if (cell, layers) == ("rnn", 1):
+        return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)}
+    G, shape = GATES[cell], dict[str, tuple[int, ...]]()
+    for number in range(1, layers + 1):
+        of_layer: dict[str, tuple[int, ...]] = {"U": (G * m, K if number == 1 else m), "W": (G * m, m), "b": (G * m,)}
+        if cell == "gru":
+            of_layer["d"] = (m,)
+        shape |= {name + suffix(number): size for name, size in of_layer.items()}
+    return shape | {"V": (K, m), "c": (K,)}
+
+
+def suffix(number: int) -> str:
+    """Return what the names of layer 1, 2, … end in."""
+    return "" if number == 1 else str(number)
+
+
+def layer(parameters: Parameters, number: int) -> Parameters:
+    """Return the arrays of layer 1, 2, … under the plain names U, W, b and, for gru, d."""
+    return {name: parameters[name + suffix(number)] for name in "UWbd" if name + suffix(number) in parameters}
 
 
 def initial_parameters(
-    K: int, m: int, std: float, generator: np.random.RandomState, dtype: np.typing.DTypeLike
+    K: int,
+    m: int,
+    std: float,
+    generator: np.random.RandomState,
+    dtype: np.typing.DTypeLike,
+    cell: str = "rnn",
+    layers: int = 1,
+    orthogonal: bool = False,
 ) -> Parameters:
-    """Draw U, W and V from a normal distribution, in that order; b and c are zero.
+    """Draw U and W of every layer, then V, from a normal distribution; the biases are zero.
+
+    The bias of lstm's forget gate is 1, so that its memory is kept at first (Gers, Schmidhuber and Cummins, 2000;
+    Jozefowicz, Zaremba and Sutskever, 2015).
 
     Parameters
     ----------
@@ -48,12 +123,39 @@ def initial_parameters(
         drawn again to the bit.
     dtype : dtype
         float32 or float64. The draw is always float64, so both begin alike.
+    cell : str
+        One of `GATES`.
+    layers : int
+    orthogonal : bool
+        Whether every (m, m) block of W is a random orthogonal matrix, which neither shrinks nor stretches a state
+        (Saxe, McClelland and Ganguli, 2014). The standard deviation of V and of U above the first layer, which
+        read m units, is then 1/sqrt(m).
     """
-    shape = shapes(K, m)
-    parameters = {name: generator.randn(*shape[name]) * std for name in ("U", "W", "V")}
-    parameters |= {name: np.zeros(shape[name]) for name in ("b", "c")}
+    parameters: Parameters = {}
+    for name, shape in shapes(K, m, cell, layers).items():
+        if name[0] not in "UWV":
+            parameters[name] = np.zeros(shape)
+        elif not orthogonal or name == "U":
+            parameters[name] = generator.randn(*shape) * std
+        else:
+            normal = generator.randn(*shape)
+            parameters[name] = _orthogonal(normal) if name[0] == "W" else normal / np.sqrt(m)
+        if cell == "lstm" and name[0] == "b":
+            parameters[name][m : 2 * m] = 1  # i, f, g, o: the second is the forget gate
     with np.errstate(over="ignore"):  # a weight too large for float32 is infinite, which training notices
         return {name: array.astype(dtype) for name, array in parameters.items()}
+
+
+def _orthogonal(normal: Array) -> Array:
+    """Return, of normal numbers (G m, m), the orthogonal factor of every (m, m) block.
+
+    QR leaves the sign of every column open. With the diagonal of R positive the factor is uniform over all
+    orthogonal matrices (Mezzadri, 2007).
+    """
+    m = normal.shape[1]
+    Q, R = np.linalg.qr(normal.reshape(-1, m, m))
+    signs = np.sign(np.diagonal(R, axis1=1, axis2=2))
+    return np.asarray((Q * signs[:, None, :]).reshape(normal.shape))
 
 
 def zeros_like(parameters: Parameters) -> Parameters:

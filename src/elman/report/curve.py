@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import State, get_engine
+from elman.engine import get_engine
 from elman.experiment.config import Config
+from elman.experiment.opening import first_state
 from elman.experiment.record import Metrics
-from elman.experiment.run import Run
-from elman.experiment.train import split
+from elman.experiment.run import Run, split
 from elman.text import Corpus
 
 
@@ -39,7 +39,8 @@ class Part:
     @classmethod
     def of(cls, run: Run, epochs_asked: int) -> Part:
         """Return where a run stands."""
-        return cls(epochs_asked, **run.results())
+        results = run.results()
+        return cls(epochs_asked, **{field.name: results[field.name] for field in fields(cls)[1:]})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name."""
@@ -92,10 +93,9 @@ class CurveFacts:
 
 def first_loss(corpus: Corpus, config: Config) -> float:
     """Return S_0, the loss of the first window under the initial weights, which no row of metrics holds."""
-    m, std, random_state = config.hidden_size, config.init_std, config.random_state
-    state = State.initial(len(corpus.alphabet), m, std, random_state, config.dtype)
+    state = first_state(len(corpus.alphabet), config)
     x, y = split(corpus, config)[0].at(0)
-    return get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]
+    return float(np.mean(get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]))
 
 
 def curve_of(part: Part, metrics: Sequence[Metrics], start: float) -> list[Metrics]:

@@ -7,8 +7,7 @@ from itertools import islice
 
 from elman.experiment.about import describe
 from elman.experiment.record import Sample
-from elman.experiment.run import Run
-from elman.experiment.train import split
+from elman.experiment.run import Run, split
 from elman.report import reference
 from elman.report.curve import Part, curve_facts, curve_of, first_loss
 from elman.report.kept import Kept

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError
-from elman.experiment.checkpoint import replace_file
+from elman.experiment.files import replace_file
 from elman.experiment.gradcheck import GradientCheck
 from elman.report.curve import Part
 from elman.report.results import check_dict, checks_from

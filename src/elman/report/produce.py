@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elman.errors import ElmanError
-from elman.experiment.checkpoint import replace_file
 from elman.experiment.config import Config, make_config
+from elman.experiment.files import replace_file
 from elman.experiment.gradcheck import REPORTED, gradcheck
 from elman.experiment.record import RunDirectory
-from elman.experiment.run import Run
-from elman.experiment.train import Nobody, Watcher, split, train
+from elman.experiment.run import Run, split
+from elman.experiment.train import train
+from elman.experiment.watcher import Nobody, Watcher
 from elman.report.curve import Part
 from elman.report.discussion import discussion
 from elman.report.figures import drawings, loss_figure, save_figures

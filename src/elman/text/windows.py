@@ -2,6 +2,7 @@
 
 N  characters in the text
 T  characters in one window
+B  streams read side by side, each a B-th of the text
 """
 
 from __future__ import annotations
@@ -25,39 +26,68 @@ class Windows:
         The text; never copied.
     seq_length : int
         T, at least 1.
+    batch_size : int
+        B, at least 1. Stream b begins at character ``b * stream_length``; a shorter rest is left out.
 
     Raises
     ------
     ElmanError
-        If N < T + 1, so that not even one window has its targets.
+        If N < B T + 1, so that not even one window has its targets.
     """
 
     indices: NDArray[np.unsignedinteger]
     seq_length: int
+    batch_size: int = 1
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
             raise ElmanError(f"--seq-length must be 1 or more, and {self.seq_length} came: give another")
-        least = self.seq_length + 1
-        if len(self.indices) < least:
+        if self.batch_size < 1:
+            raise ElmanError(f"--batch-size must be 1 or more, and {self.batch_size} came: give another")
+        T, B = self.seq_length, self.batch_size
+        least = B * T + 1
+        if len(self.indices) < least and B == 1:
             raise ElmanError(
                 f"a text of N = {len(self.indices)} characters is too short for windows of"
-                f" T = {self.seq_length}, which need N >= T + 1 = {least}:"
+                f" T = {T}, which need N >= T + 1 = {least}:"
                 " lower --seq-length, or use a longer text"
+            )
+        if len(self.indices) < least:
+            raise ElmanError(
+                f"a text of N = {len(self.indices)} characters is too short for B = {B} streams in windows of"
+                f" T = {T}, which need N >= B T + 1 = {least}:"
+                " lower --batch-size or --seq-length, or use a longer text"
             )
 
     @property
+    def stream_length(self) -> int:
+        """Characters with a successor in one stream, floor((N - 1) / B)."""
+        return (len(self.indices) - 1) // self.batch_size
+
+    @property
     def per_epoch(self) -> int:
-        """Windows in one pass over the text, floor((N - 1) / T); a shorter rest is left out."""
-        return (len(self.indices) - 1) // self.seq_length
+        """Windows in one pass over the text, floor(stream_length / T); a shorter rest is left out."""
+        return self.stream_length // self.seq_length
+
+    def begins_epoch(self, position: int) -> bool:
+        """Whether no window is left at `position`, so that the next one begins the text again."""
+        return position + self.seq_length > self.stream_length
 
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-        """Return the window that starts at `position`, in [0, N - T), and its targets.
+        """Return the window that starts at `position` of every stream, and its targets.
+
+        Parameters
+        ----------
+        position : int
+            In [0, stream_length - T].
 
         Returns
         -------
-        x, y : ndarray of unsigned int, shape (T,)
+        x, y : ndarray of unsigned int, shape (T,) or, where B > 1, (T, B)
             Views of the text: y[t] = x[t + 1], the character to predict after x[t].
         """
-        end = position + self.seq_length
-        return self.indices[position:end], self.indices[position + 1 : end + 1]
+        end, n = position + self.seq_length, self.stream_length
+        if self.batch_size == 1:
+            return self.indices[position:end], self.indices[position + 1 : end + 1]
+        x, y = (self.indices[first : first + self.batch_size * n].reshape(-1, n).T for first in (0, 1))
+        return x[position:end], y[position:end]

@@ -25,8 +25,8 @@ class Model:
     alphabet : Alphabet
         K characters.
     parameters : Parameters
-        U (m, K), W (m, m), V (K, m), b (m,), c (K,).
-    h : ndarray, shape (m,)
+        U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; see `elman.network.parameters`.
+    h : ndarray, shape (D,)
         The state that reading begins with: the one training ended in. A state of zero is one that the network has
         met once an epoch; saturated units may keep it among states it never learned from.
     engine : Engine

@@ -25,7 +25,7 @@ def written(
     draw: Draw,
     generator: np.random.Generator,
 ) -> Iterator[str]:
-    """Yield `length` characters, a few at a time, beginning with what follows x in state h (m,).
+    """Yield `length` characters, a few at a time, beginning with what follows x in state h (D,).
 
     One number is taken from `generator` for each character, so the text does not depend on how it is cut.
     """

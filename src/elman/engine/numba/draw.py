@@ -3,8 +3,10 @@
 import numpy as np
 
 from elman.engine.numba.options import inlined, kernel
+from elman.engine.numba.panels import product
 from elman.engine.numba.rnn import recur
 from elman.engine.numba.simd import BYTES
+from elman.engine.numba.streams import carry, forward_step, input_products
 from elman.engine.numba.tile import multiply, strip_width
 from elman.engine.numba.vector import copy, exponentials
 
@@ -84,3 +86,29 @@ def generate_among_likely(weights, scratch, x, uniforms, m, K, temperature, top_
         kept = _restrict(g[:K], np.float64(total), top_k, top_p)
         x = _index(g, K, _target(uniforms[n], kept, temperature))
         characters[n] = x
+
+
+@kernel
+def generate_with_streams(
+    theta, packs, table, sizes, room, code, uniforms, temperature, top_k, top_p, characters
+):  # fmt: skip
+    """`generate` for any network, laid out by `elman.engine.numba.layout` for one row and one step."""
+    g, m_row, K_row = room.g, sizes.m_row, sizes.K_row
+    vectors, scale = K_row * g.itemsize // BYTES, _scale(temperature, g.dtype.type)
+    for n in range(len(uniforms)):
+        for layer in range(sizes.layers):
+            if layer > 0:
+                input_products(layer, 1, 1, room.h, (2 * layer - 1) * m_row, theta, packs, table, sizes, room)
+            forward_step(layer, 0, 1, 1, theta, packs, table, sizes, room, code)
+        top = (2 * sizes.layers - 1) * m_row
+        product(
+            g, 0, K_row, packs, sizes.c_padded, 0, room.h, top, m_row,
+            packs, sizes.V_forward, sizes.width, 1, sizes.m, K_row,
+        )  # fmt: skip
+        carry(1, 1, sizes, room)
+        total, _ = exponentials(g, 0, vectors, scale)
+        kept = np.float64(total)
+        if top_k < sizes.K or top_p < 1:
+            kept = _restrict(g[: sizes.K], kept, top_k, top_p)
+        code[0] = _index(g, sizes.K, _target(uniforms[n], kept, temperature))
+        characters[n] = code[0]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba import draw as draw_kernels
-from elman.engine.numba import rnn
+from elman.engine.numba import many, rnn
 from elman.engine.numba.packing import pack_squares, pack_weights, scratch, unpack, zeros
 from elman.engine.protocol import Indices
 from elman.engine.state import State
-from elman.network.adagrad import EPSILON, AdaGrad
 from elman.network.draw import Draw
 from elman.network.model import LossAndGradients
-from elman.network.parameters import Array, Parameters
+from elman.network.parameters import Array, Parameters, architecture
+from elman.network.rule import EPSILON, Rule
 from elman.text import Windows
 
 _LOSS_WINDOW = 128
@@ -29,8 +32,10 @@ class NumbaEngine:
 
     name = "numba"
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: AdaGrad) -> NDArray[np.float64]:
+    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
+        if not (_vanilla(state.parameters) and windows.batch_size == 1 and _is_references(rule)):
+            return many.advance(state, windows, updates, rule)
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
         weights, squares = pack_weights(state.parameters), pack_squares(state.M)
@@ -46,8 +51,10 @@ class NumbaEngine:
         state.epoch = state.update // windows.per_epoch
         return losses
 
-    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
+    def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
+        if x.ndim > 1 or not _vanilla(parameters):
+            return many.loss(parameters, h0, x, y)
         T, m = min(_LOSS_WINDOW, max(len(x), 1)), len(h0)
         weights = pack_weights(parameters)
         room = scratch(weights, h0, T)
@@ -56,6 +63,8 @@ class NumbaEngine:
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
+        if x.ndim > 1 or not _vanilla(parameters):
+            return many.loss_and_gradients(parameters, h0, x, y)
         T, (m, K) = len(x), parameters["U"].shape
         weights = pack_weights(parameters)
         room = scratch(weights, h0, T)
@@ -75,6 +84,8 @@ class NumbaEngine:
         draw: Draw,
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.Engine.generate`."""
+        if not _vanilla(parameters):
+            return many.generate(parameters, h, x, uniforms, draw)
         m, K = parameters["U"].shape
         weights = pack_weights(parameters)
         room = scratch(weights, h, 1)
@@ -85,3 +96,15 @@ class NumbaEngine:
         else:
             draw_kernels.generate_among_likely(*numbers, min(draw.top_k or K, K), float(draw.top_p), characters)
         return characters, room.h[:m].copy()
+
+
+def _vanilla(parameters: Parameters) -> bool:
+    """Whether it is the network of the reference experiment, which has kernels of its own."""
+    network = architecture(parameters)
+    return network.cell == "rnn" and network.layers == 1
+
+
+def _is_references(rule: Rule) -> bool:
+    """Whether its update is the reference experiment's."""
+    plain = Rule(rule.learning_rate, rule.clip)
+    return rule == replace(plain, end=rule.end, beta1=rule.beta1, beta2=rule.beta2)

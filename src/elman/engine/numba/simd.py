@@ -168,6 +168,11 @@ class Simd:
         e = self.muladd(power, p, self.sub(power, self.constant(1.0)))
         return self.builder.fdiv(e, self.add(e, self.constant(2.0)), flags=["arcp"])
 
+    def sigmoid(self, x: Any) -> Any:
+        """1 / (1 + e^-x)."""
+        one = self.constant(1.0)
+        return self.builder.fdiv(one, self.add(one, self.exp(self.builder.fneg(x))), flags=["arcp"])
+
     def _power_and_rest(self, x: Any) -> tuple[Any, Any]:
         """2^n and e^r - 1."""
         mantissa, bias, degree = (23, 127, 7) if self.single else (52, 1023, 13)

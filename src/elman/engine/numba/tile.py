@@ -18,8 +18,8 @@ from numba.core import cgutils, types
 from elman.engine.numba.options import inlined, intrinsic
 from elman.engine.numba.simd import BYTES, Simd, called_function
 
-_MAX_ROWS = 6
-_ACCUMULATORS = 12
+MAX_ROWS = 6
+ACCUMULATORS = 12
 """Vectors of C held at once. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
 
 MAX_VECTORS = 13
@@ -77,7 +77,7 @@ def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., An
     end = function.append_basic_block("end")
     choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
     for r in range(1, most_rows + 1):
-        for q in range(1, (MAX_VECTORS if r == 1 else _ACCUMULATORS // r) + 1):
+        for q in range(1, (MAX_VECTORS if r == 1 else ACCUMULATORS // r) + 1):
             block = function.append_basic_block(f"tile.{r}x{q}")
             choice.add_case(i(r * 16 + q), block)
             builder.position_at_end(block)
@@ -121,13 +121,13 @@ def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
     return tile
 
 
-_tile = _make_tile(_no_epilogue, _MAX_ROWS)
+tile = _make_tile(_no_epilogue, MAX_ROWS)
 _squashed_row = _make_tile(_squashed, 1)
 _row_through_tanh = _make_tile(_through_tanh, 1)
 
 
 @inlined
-def _even(n, most):
+def even(n, most):
     """The size of the fewest parts of n that are no larger than `most`; the last may be smaller."""
     if n <= most:
         return n
@@ -138,7 +138,7 @@ def _even(n, most):
 @inlined
 def strip_width(vectors):
     """Vectors in a strip of a padded row; see `elman.engine.numba.packing`."""
-    return _even(vectors, MAX_VECTORS)
+    return even(vectors, MAX_VECTORS)
 
 
 @inlined
@@ -161,8 +161,8 @@ def multiply(
     """
     lanes = BYTES // c.itemsize
     width = strip_width(vectors)
-    tile_rows = _even(rows, _MAX_ROWS)
-    tile_vectors = _even(width, MAX_VECTORS if tile_rows == 1 else _ACCUMULATORS // tile_rows)
+    tile_rows = even(rows, MAX_ROWS)
+    tile_vectors = even(width, MAX_VECTORS if tile_rows == 1 else ACCUMULATORS // tile_rows)
     strip = 0
     while strip < vectors:  # a range with a step would divide to know its length
         q = 0
@@ -170,7 +170,7 @@ def multiply(
             column = (strip + q) * lanes
             r = 0
             while r < rows:
-                _tile(
+                tile(
                     c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row, c, 0,
                     a, a_start + r * a_row, a_row, a_step, b, b_start + q * lanes, b_step,
                     depth, min(tile_rows, rows - r), min(tile_vectors, width - q),

@@ -66,6 +66,20 @@ def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emit
 
 
 @intrinsic
+def transpose(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
+    """to <- of', a square as wide as a vector, whose rows are `to_row` and `of_row` apart."""
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        to, of = (element_pointer(context, builder, signature.args[n], values[n], values[n + 1]) for n in (0, 3))
+        function = _transpose_function(builder.module, to.type, values[2].type)
+        builder.call(function, [to, values[2], of, values[5]])
+        return context.get_dummy_value()
+
+    return types.void(to, i, i, of, i, i), emit
+
+
+@intrinsic
 def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
     """row <- factor row."""
     i = types.intp
@@ -148,6 +162,21 @@ def adagrad_rows(
         return context.get_dummy_value()
 
     return signature, emit
+
+
+def _transpose_function(module: Any, pointer: Any, integer: Any) -> Any:
+    function, builder = called_function(
+        module, f"elman_transpose_{pointer.pointee}", [pointer, integer, pointer, integer]
+    )
+    if builder is None:
+        return function
+    simd = Simd(builder, pointer.pointee)
+    to, to_row, of, of_row = function.args
+    rows = [simd.load(simd.place(of, of_row, r)) for r in range(simd.lanes)]
+    for r, column in enumerate(simd.transposed(rows)):
+        simd.store(column, simd.place(to, to_row, r))
+    builder.ret_void()
+    return function
 
 
 def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:

@@ -1,0 +1,56 @@
+"""Characters a second that one stream of samples writes: the engine alone, and `Model.sample` as a person uses it.
+
+python benchmarks/sampling.py
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from elman.engine import State, get_engine
+from elman.network import Draw
+from elman.text import Alphabet
+from elman.use import Model
+
+K, LENGTH, REPEATS = 76, 200_000, 7
+
+
+def rate(write: Callable[[], object]) -> float:
+    """Return characters a second, the median of several."""
+    write()
+    rates = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        write()
+        rates.append(LENGTH / (time.perf_counter() - began))
+    return statistics.median(rates)
+
+
+def measured(cell: str, m: int) -> dict[str, object]:
+    """Return the figures of one network."""
+    state, engine = State.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
+    uniforms = np.random.default_rng(1).random(LENGTH)
+    alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
+    model = Model(alphabet, state.parameters, state.h, engine)
+    return {
+        "cell": cell,
+        "m": m,
+        "engine": round(rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, Draw()))),
+        "stream": round(rate(lambda: model.sample(LENGTH, random_state=1))),
+    }
+
+
+if __name__ == "__main__":
+    from speed import machine
+
+    results = [measured(cell, m) for cell, m in (("rnn", 100), ("gru", 128), ("lstm", 256), ("gru", 512))]
+    for result in results:
+        print(result)
+    path = Path(__file__).parent / "results" / "sampling.json"
+    path.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,145 @@
+"""A network laid out for the kernels of `elman.engine.numba.streams`, with room for the windows of its streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba import streams
+from elman.engine.numba.crew import Crew
+from elman.engine.numba.layout import LSTM, Layout, flatten, make_layout
+from elman.engine.numba.packing import zeros
+from elman.engine.numba.panels import DEPTH
+from elman.network.dropout import Dropout, key
+from elman.network.parameters import Architecture, Array, Parameters, architecture
+
+Codes = NDArray[np.intp]
+
+RANGES = 4
+"""Parts of the parameters that are updated at the same time."""
+
+_NO_DROPPING = streams.Dropping(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
+
+
+def groups(B: int) -> list[slice]:
+    """Return the groups that B streams are cut into: by B alone, so that no result depends on the number of cores."""
+    count = 1 if B < 8 else 2 if B < 64 else 4
+    return [slice(first, last) for first, last in pairwise(B * n // count for n in range(count + 1))]
+
+
+class LaidOut:
+    """A network as the kernels want it, and the arrays they work in.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Copied.
+    T, B : int
+        Characters of a window, streams.
+    backward : bool
+        Whether gradients are wanted as well.
+    """
+
+    def __init__(self, parameters: Parameters, T: int, B: int, *, backward: bool) -> None:
+        self.network: Architecture = architecture(parameters)
+        self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
+        self.groups = groups(B)
+        self.rows = [group.stop - group.start for group in self.groups]
+        self.layout: Layout = make_layout(self.network, self.dtype, min(self.rows))
+        self.sizes, self.table = self.layout.sizes, self.layout.table
+        self.theta = flatten(self.layout, parameters, self.dtype)
+        self.packs = zeros(self.layout.packs, self.dtype)
+        count = len(self.rows) if backward else 0
+        self.gradients = zeros(count * self.layout.theta, self.dtype).reshape(count, self.layout.theta)
+        self.rooms = [self._room(n) for n in range(len(self.rows))]
+        self.crew = Crew((self.sizes, T, B, backward, self.dtype), max(len(self.rows), RANGES))
+        self.pack()
+
+    def _room(self, n: int) -> streams.Room:
+        s, T, R, dtype = self.sizes, self.T, self.rows[n], self.dtype
+        state, steps, back = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
+        lstm = int(s.cell == LSTM)
+        return streams.Room(
+            h=zeros(state, dtype),
+            s=zeros(lstm * state, dtype),
+            squashed=zeros(lstm * steps * s.m_row, dtype),
+            gates=zeros(steps * s.gates_row, dtype),
+            y=zeros(back * steps * s.m_row, dtype),
+            inputs=zeros(int(s.layers > 1) * T * R * s.inputs * s.m_row, dtype),
+            dy=zeros(back * (T + 1) * R * s.m_row, dtype),
+            ds=zeros(R * s.m_row, dtype),
+            g=zeros(T * R * s.K_row, dtype),
+            losses=np.zeros(T * R),
+            dh0=zeros(back * s.layers * (1 + lstm) * R * s.m_row, dtype),
+            gradient=self.gradients[n] if self.backward else zeros(0, dtype),
+            panels=zeros(back * DEPTH * s.m_row, dtype),
+            zeros=zeros(max(s.gates_row, s.K_row), dtype),
+        )
+
+    def pack(self) -> None:
+        """Bring what is derived from theta up to date."""
+        numbers = (self.theta, self.packs, self.table, self.sizes)
+        tasks: list[Callable[[], object]] = [
+            partial(streams.pack_layer, *numbers, layer, self.backward) for layer in range(self.sizes.layers)
+        ]
+        self.crew.do([*tasks, partial(streams.pack_output, self.theta, self.packs, self.sizes, self.backward)])
+
+    def put_state(self, h: Array) -> None:
+        """Begin the next window with h (B, D)."""
+        for view, part in self._state_views(h):
+            view[...] = part
+
+    def state(self) -> Array:
+        """The state (B, D) that the next window begins with."""
+        h = np.empty((self.B, self.network.state_size), self.dtype)
+        for view, part in self._state_views(h):
+            part[...] = view
+        return h
+
+    def _state_views(self, h: Array) -> list[tuple[Array, Array]]:
+        """Where the kernels keep the parts of the state, each beside its part of h."""
+        s, pairs = self.sizes, []
+        for room, R, group in zip(self.rooms, self.rows, self.groups, strict=True):
+            column = 0
+            for layer in range(s.layers):
+                start = layer * (self.T + 1) * R * s.m_row
+                for array in (room.h, room.s) if s.cell == LSTM else (room.h,):
+                    view = array[start : start + R * s.m_row].reshape(R, s.m_row)[:, : s.m]
+                    pairs.append((view, h[group, column : column + s.m]))
+                    column += s.m
+        return pairs
+
+    def window(self, x: Codes, y: Codes, dropping: list[streams.Dropping] | None = None) -> None:
+        """Read x, y (T, B) in every group: losses, with `backward` gradients, and the next state."""
+
+        def task(n: int) -> Callable[[], object]:
+            codes, targets = (np.ascontiguousarray(array[:, self.groups[n]]).ravel() for array in (x, y))
+            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], codes, targets)
+            drop = dropping[n] if dropping else _NO_DROPPING
+            return partial(streams.window, *numbers, self.T, self.rows[n], drop, bool(dropping), self.backward)
+
+        self.crew.do([task(n) for n in range(len(self.groups))])
+
+    def losses(self) -> NDArray[np.float64]:
+        """The losses of the last window, (T, B)."""
+        return np.concatenate([room.losses.reshape(self.T, -1) for room in self.rooms], axis=1)
+
+    def dh0(self) -> Array:
+        """The gradients (B, D) of the state that the last window began with, of the sum over the streams."""
+        s, parts = self.sizes, []
+        for room, R in zip(self.rooms, self.rows, strict=True):
+            rows = room.dh0.reshape(-1, R, s.m_row)[:, :, : s.m]
+            parts.append(rows.transpose(1, 0, 2).reshape(R, -1))
+        return np.concatenate(parts)
+
+    def dropping(self, dropout: Dropout, update: int) -> list[streams.Dropping]:
+        """The masks of one update, for every group."""
+        keys = np.array([key(dropout.seed, update, layer + 1) for layer in range(self.sizes.layers)], np.uint32)
+        least, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
+        return [
+            streams.Dropping(keys, least, scale, not dropout.variational, group.start, self.B) for group in self.groups
+        ]

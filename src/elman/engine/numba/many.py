@@ -1,0 +1,107 @@
+"""The engine's four calls for any network on any number of streams."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba import draw as draw_kernels
+from elman.engine.numba import flat
+from elman.engine.numba.laid_out import Codes, LaidOut
+from elman.engine.numba.layout import unflatten
+from elman.engine.numba.updating import Updating
+from elman.engine.protocol import Indices
+from elman.engine.state import State
+from elman.network.draw import Draw
+from elman.network.model import LossAndGradients
+from elman.network.parameters import Array, Parameters
+from elman.network.rule import Rule
+from elman.text import Windows
+
+_SLICE = 64
+"""Steps of which the logits exist at once while a text is scored."""
+
+
+def _codes(array: Indices) -> Codes:
+    """Characters (T,) or (T, B) as (T, B)."""
+    return array.reshape(len(array), -1).astype(np.intp)
+
+
+def advance(state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    """See `elman.engine.Engine.advance`."""
+    T, B = windows.seq_length, windows.batch_size
+    net = LaidOut(state.parameters, T, B, backward=True)
+    updating = Updating(net, state, rule)
+    net.put_state(state.h.reshape(B, -1))
+    losses, rates = np.empty(updates), rule.rates(state.update, updates)
+
+    def update(n: int) -> None:
+        if windows.begins_epoch(state.position):
+            state.position = 0
+            net.put_state(np.zeros((B, net.network.state_size), net.dtype))
+        x, y = windows.at(state.position)
+        number = state.update + 1
+        net.window(_codes(x), _codes(y), net.dropping(rule.dropout, number) if rule.dropout else None)
+        losses[n] = sum(room.losses.sum() for room in net.rooms) / B
+        updating.update(number, float(rates[n]))
+        state.update, state.position = number, state.position + T
+        state.epoch = number // windows.per_epoch
+
+    with net.crew:
+        for n in range(updates):
+            net.crew.timed(partial(update, n))
+    updating.put_back(state)
+    state.h = net.state().reshape(state.h.shape)
+    return losses
+
+
+def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
+    """See `elman.engine.Engine.loss`."""
+    codes, targets = _codes(x), _codes(y)
+    T, B = codes.shape
+    total, h = np.zeros(B), h0.reshape(B, -1)
+    whole = T // _SLICE * _SLICE
+    for first, last, length in ((0, whole, _SLICE), (whole, T, T - whole)):
+        if first == last:
+            continue
+        net = LaidOut(parameters, length, B, backward=False)
+        net.put_state(h)
+        with net.crew:
+            for start in range(first, last, length):
+                net.crew.timed(partial(net.window, codes[start : start + length], targets[start : start + length]))
+                total += net.losses().sum(axis=0)
+        h = net.state()
+    return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
+
+
+def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    """See `elman.engine.Engine.loss_and_gradients`."""
+    codes, targets = _codes(x), _codes(y)
+    T, B = codes.shape
+    net = LaidOut(parameters, T, B, backward=True)
+    net.put_state(h0.reshape(B, -1))
+    with net.crew:
+        net.window(codes, targets)
+    flat.combine(net.gradients, 0, net.layout.theta, 1 / B)
+    gradients = {name: np.empty_like(array) for name, array in parameters.items()}
+    unflatten(net.layout, net.gradients[0], gradients)
+    loss = float(net.losses().sum()) / B
+    return LossAndGradients(loss, gradients, (net.dh0() / B).reshape(h0.shape), net.state().reshape(h0.shape))
+
+
+def generate(
+    parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], draw: Draw
+) -> tuple[NDArray[np.intp], Array]:
+    """See `elman.engine.Engine.generate`."""
+    net = LaidOut(parameters, 1, 1, backward=False)
+    net.put_state(h[None])
+    characters, K = np.empty(len(uniforms), np.intp), net.sizes.K
+    with net.crew:
+        draw_kernels.generate_with_streams(
+            net.theta, net.packs, net.table, net.sizes, net.rooms[0], np.array([x], np.intp), uniforms,
+            float(draw.temperature), min(draw.top_k or K, K), float(draw.top_p), characters,
+        )  # fmt: skip
+    return characters, net.state()[0]

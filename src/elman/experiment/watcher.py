@@ -1,0 +1,41 @@
+"""Who looks on while a run trains."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from elman.experiment.record import Sample
+from elman.experiment.run import Run
+
+
+class Watcher(Protocol):
+    """Who looks on while a run trains. Every method may do nothing."""
+
+    def preparing(self) -> None:
+        """Kernels are about to be compiled, or loaded if they have been before."""
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Some updates were done, of `updates` in all, as far as that is known."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Text was written."""
+
+    def stop_asked(self) -> bool:
+        """Whether to save and stop."""
+
+
+class Nobody:
+    """The watcher that does not look."""
+
+    def preparing(self) -> None:
+        """Do nothing."""
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Do nothing."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Do nothing."""
+
+    def stop_asked(self) -> bool:
+        """Never."""
+        return False

@@ -1,0 +1,88 @@
+"""A long text read in segments side by side costs what it costs read in one piece."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine import get_engine
+from elman.network import Parameters, initial_parameters
+from elman.network.parameters import Array, architecture
+from elman.use import score as scoring
+from elman.use.score import score
+
+K, M, N = 5, 6, 3_000
+ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
+
+
+@pytest.fixture(autouse=True)
+def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tiny networks and texts of these tests be read in segments."""
+    for name, value in {"LONG": 500, "LARGE": 0, "SEGMENTS": 7, "WARM_UP": 60, "SLICE": 32}.items():
+        monkeypatch.setattr(scoring, name, value)
+
+
+def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, Array]:
+    """Return a network and a state."""
+    generator = np.random.RandomState(1)
+    parameters = initial_parameters(K, M, std, generator, np.float64, cell, layers)
+    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
+
+
+def text(n: int = N) -> Any:
+    return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
+
+
+class Counting:
+    """An engine that notes the shapes of what it reads."""
+
+    def __init__(self, name: str = "numpy") -> None:
+        self.engine = get_engine(name)
+        self.read: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def loss(self, parameters: Parameters, h0: Array, x: Any, y: Any) -> Any:
+        self.read.append(x.shape)
+        return self.engine.loss(parameters, h0, x, y)
+
+
+@ENGINES
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("n", [N, N - 3, N + 1])
+def test_segments_give_what_the_whole_gives(engine: str, cell: str, layers: int, n: int) -> None:
+    (parameters, h0), indices, counting = made(cell, 0.3, layers), text(n), Counting(engine)
+    expected, _ = get_engine("numpy").loss(parameters, h0, indices[:-1], indices[1:])
+    found = score(counting, parameters, h0, indices)
+    assert found.chars == n - 1
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    assert max(shape[0] for shape in counting.read) <= scoring.SLICE  # never in one piece
+
+
+def test_too_short_a_warm_up_is_seen_and_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "WARM_UP", 1)
+    (parameters, h0), indices, counting = made("lstm", 0.3), text(), Counting()
+    found = score(counting, parameters, h0, indices)
+    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    streams = [shape for shape in counting.read if len(shape) == 2]
+    assert sum(shape[0] for shape in streams) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
+
+
+def test_a_network_that_never_forgets_is_read_in_one_piece() -> None:
+    (parameters, h0), indices, counting = made("lstm"), text(), Counting()
+    parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the memory is a sum
+    found = score(counting, parameters, h0, indices)
+    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
+    assert found.nats == expected
+    assert counting.read[-2] == (N - 1,)
+
+
+@pytest.mark.parametrize(("name", "value"), [("LONG", 5_000), ("LARGE", 40)])
+def test_what_is_short_or_small_is_read_in_one_piece(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
+    monkeypatch.setattr(scoring, name, value)
+    (parameters, h0), counting = made("rnn"), Counting()
+    score(counting, parameters, h0, text())
+    assert counting.read == [(N - 1,)]
