@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "recipes" / "README.md")
 
 Result = dict[str, Any]
 
@@ -143,6 +143,34 @@ def throughput_table(name: str) -> str:
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}, T = {result['results'][0]['T']}."
 
 
+def presets() -> str:
+    """What each preset reaches, and how long the whole command takes."""
+    rows = [
+        [
+            f"`{point['preset']}`",
+            point["text"],
+            f"{point['validation_loss']:.3f}",
+            f"{point['whole_seconds']:.1f} s",
+            f"{point['chars_per_second']:,}",
+        ]
+        for point in sorted(load("presets")["results"], key=lambda one: (one["text"], one["whole_seconds"]))
+    ]
+    return table(["preset", "text", "validation loss", "whole command", "characters/s in training"], rows)
+
+
+def steady() -> str:
+    """The least smooth loss of the reference network, trained two ways."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for one in load("steady")["results"]:
+        found.setdefault((one["text"], one["preset"]), []).append(one["minimum_smooth_loss"])
+    rows = [
+        [text, f"`{preset}`", ", ".join(f"{loss:.2f}" for loss in losses), f"{sum(losses) / len(losses):.2f}",
+         f"{max(losses) - min(losses):.2f}"]
+        for (text, preset), losses in found.items()
+    ]  # fmt: skip
+    return table(["text", "preset", "five random states", "mean", "spread"], rows)
+
+
 def sampling() -> str:
     """Characters a second of one stream of samples."""
     rows = [
@@ -157,6 +185,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "curve": curve,
     "parts": parts,
     "experience": experience,
+    "presets": presets,
+    "steady": steady,
     "throughput": throughput,
     "throughput_curve": throughput_curve,
     "sampling": sampling,

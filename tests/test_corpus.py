@@ -155,10 +155,10 @@ def test_a_directory() -> None:
 
 def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     # Not by its permissions: the superuser, who runs many a test, reads everything.
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, mode: str) -> object:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     expected = "cannot read 'novel.txt' (Permission denied): give a file that you may read"
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("novel.txt")

@@ -29,10 +29,11 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
 
-number = st.floats(allow_nan=False)
-row = st.builds(Metrics, st.integers(1), st.integers(0), number, number, st.none() | number, number, number)
+number = st.floats(-1e300, 1e300)
+count = st.integers(0, 2**53)
+row = st.builds(Metrics, count, count, number, number, st.none() | number, number, number)
 any_text = st.text(st.characters())
-sample = st.builds(Sample, st.integers(0), st.none() | number, any_text)
+sample = st.builds(Sample, count, st.none() | number, any_text)
 
 
 @pytest.fixture
@@ -158,13 +159,13 @@ def test_json_gets_only_numbers_that_it_has(value: float, expected: float | None
 
 
 def test_what_a_run_leaves(run_directory: Path) -> None:
-    names = {"run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
+    names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "smooth_loss.png"}
     assert {path.name for path in run_directory.iterdir()} == names
 
 
 def test_what_a_run_with_validation_leaves(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **SMALL, validation=0.2, max_updates=5, out=tmp_path)
-    names = {"run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "best.safetensors"}
+    names = {".lock", "run.json", "metrics.csv", "samples.jsonl", "checkpoint.safetensors", "best.safetensors"}
     assert {path.name for path in tmp_path.iterdir()} == {*names, "smooth_loss.png"}
 
 

@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "sample_length": 60,
 }
 PER_EPOCH = (len(TEXT) - 1) // 10
-FILES = ["report.html", "report.md", "results.json", "run", "smooth_loss.png", "smooth_loss.svg"]
+FILES = [".lock", "report.html", "report.md", "results.json", "run", "smooth_loss.png", "smooth_loss.svg"]
 
 
 @pytest.fixture
@@ -60,6 +60,9 @@ class Stopper:
         self.updates = min(self.updates, self.updates if run.state.update < self.updates else 0)
 
     def sampled(self, sample: Sample) -> None:
+        """Do nothing."""
+
+    def warned(self, warning: str) -> None:
         """Do nothing."""
 
     def stop_asked(self) -> bool:
@@ -275,7 +278,7 @@ def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path
 
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ElmanError, match=r"cannot make the folder .*: choose another --out"):
+    with pytest.raises(ElmanError, match=r"cannot write in .*file. \(File exists\): make room or choose another --out"):
         report(corpus, out=tmp_path / "file", **SMALL)
     out = tmp_path / "report"
     report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)

@@ -109,6 +109,10 @@ class TrainingDisplay:
         """Show the latest text."""
         self.text = Text(visible(sample.text), style="dim")
 
+    def warned(self, warning: str) -> None:
+        """Say so in one line, on a terminal or not."""
+        self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+
     def stop_asked(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self.stop.is_set()

@@ -8,7 +8,6 @@ the alphabet, the counters and both generators.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from elman.engine import State
 from elman.errors import ElmanError
 from elman.experiment.config import Config
 from elman.experiment.files import damaged, read_tensors, save_tensors
+from elman.experiment.generators import describe_initial, restore_initial, restore_sample
+from elman.experiment.strict import count, digest, figure, no_giants, shown, strict_json, text
 from elman.network.parameters import Architecture, Array, Parameters, shapes
 from elman.network.rule import WITH_MOMENTUM, WITH_SQUARES
 from elman.text import Alphabet
@@ -63,13 +64,27 @@ class Network:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a run's file holds: the state, what it is the state of, and the best network that it came by."""
+    """What a run's file holds: the state, what it is the state of, and the network that is to be used.
+
+    That is the best one that the run came by or, where `last_loss` is given, the last, which scored that and better.
+    """
 
     config: Config
     alphabet: Alphabet
     corpus_sha256: str
     state: State
     best: Network | None = None
+    last_loss: float | None = None
+
+    @property
+    def kept(self) -> Network:
+        """The network that is to be used."""
+        return self.best if self.best is not None and self.last_loss is None else self.last
+
+    @property
+    def last(self) -> Network:
+        """The network of now."""
+        return Network(self.state.evaluated, self.state.carried, self.state.update, self.last_loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,23 +133,33 @@ def load_network(path: Path) -> KeptNetwork:
     if "network" in description:
         return _fitting(path, lambda: _restore_network(description, tensors))
     checkpoint = _fitting(path, lambda: _restore(description, tensors))
-    state = checkpoint.state
-    network = Network(state.evaluated, state.carried, state.update)
-    return KeptNetwork(checkpoint.config, checkpoint.alphabet, network)
+    return KeptNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.last)
+
+
+def load_kept(path: Path) -> KeptNetwork:
+    """Read from a run's file the network that is to be used.
+
+    Raises
+    ------
+    ElmanError
+        As of `load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(path)
+    return KeptNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.kept)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return what a file says it holds, and its arrays."""
     text, tensors = read_tensors(path)
-    return _fitting(path, lambda: _of_known_format(json.loads(text))), tensors
+    return _fitting(path, lambda: _of_known_format(strict_json(text))), tensors
 
 
 def _fitting(path: Path, restore: Callable[[], _T]) -> _T:
     """Return what is restored, or say that the description does not fit."""
     try:
         return restore()
-    except (ElmanError, KeyError, TypeError, ValueError) as error:
-        raise damaged(path, f"its description does not fit ({error})") from error
+    except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise damaged(path, f"its description does not fit ({shown(error)})") from error
 
 
 def _of_known_format(description: dict[str, Any]) -> dict[str, Any]:
@@ -163,13 +188,12 @@ def _what_it_is(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _description(checkpoint: Checkpoint) -> dict[str, Any]:
     state, best = checkpoint.state, checkpoint.best
-    initial = dict(state.initial_generator.get_state(legacy=False))
-    initial["state"] = initial["state"] | {"key": initial["state"]["key"].tolist()}
     return _what_it_is(checkpoint) | {
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "figures": {name: _or_none(getattr(state, name)) for name in _FIGURES},
         "best": None if best is None else _network_description(best),
-        "initial_generator": initial,
+        "last_loss": checkpoint.last_loss,
+        "initial_generator": describe_initial(state.initial_generator),
         "sample_generator": state.sample_generator.bit_generator.state,
     }
 
@@ -184,8 +208,8 @@ def _or_none(value: float) -> float | None:
 
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint:
-    config, alphabet = Config(**description["config"]), Alphabet(description["alphabet"])
-    best = description.get("best")
+    config, alphabet = _config_and_alphabet(description, tensors)
+    best, last_loss = description.get("best"), description.get("last_loss")
     wanted = _group_shapes(config, alphabet, best is not None)
     all_wanted = {prefix + name: shape for prefix, group in wanted.items() for name, shape in group.items()}
     D, B = _network_shapes(config, alphabet)["h"][0], config.batch_size
@@ -197,11 +221,22 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         h=tensors["h"],
         N=groups.get("N.", {}),
         average=groups.get("average.", {}),
+        initial_generator=restore_initial(description["initial_generator"]),
+        sample_generator=restore_sample(description["sample_generator"]),
         **_numbers(description),
-        **_generators(description),
     )
     network = None if best is None else _network(groups["best."], best)
-    return Checkpoint(config, alphabet, description["corpus_sha256"], state, network)
+    if network is not None and network.update > state.update:
+        raise ValueError("the best network is of an update that is not done")
+    last_loss = None if last_loss is None else figure(last_loss, "last_loss")
+    return Checkpoint(config, alphabet, digest(description["corpus_sha256"]), state, network, last_loss)
+
+
+def _config_and_alphabet(description: dict[str, Any], tensors: dict[str, Array]) -> tuple[Config, Alphabet]:
+    config = Config(**no_giants(description["config"]))
+    if config.layers > len(tensors):  # before as many shapes are listed
+        raise ElmanError(f"fewer arrays than {config.layers} layers have")
+    return config, Alphabet(text(description["alphabet"], "alphabet"), folds=config.rare > 0)
 
 
 def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -219,14 +254,15 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
 
 
 def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> KeptNetwork:
-    config, alphabet = Config(**description["config"]), Alphabet(description["alphabet"])
+    config, alphabet = _config_and_alphabet(description, tensors)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
     return KeptNetwork(config, alphabet, _network(tensors, description["network"]))
 
 
 def _network(tensors: dict[str, Array], description: dict[str, Any]) -> Network:
     parameters = {name: array for name, array in tensors.items() if name != "h"}
-    return Network(parameters, tensors["h"], int(description["update"]), float(description["validation_loss"]))
+    update, loss = description["update"], description["validation_loss"]
+    return Network(parameters, tensors["h"], count(update, "update"), figure(loss, "validation_loss"))
 
 
 def _network_shapes(config: Config, alphabet: Alphabet) -> dict[str, tuple[int, ...]]:
@@ -245,13 +281,8 @@ def _check_tensors(wanted: dict[str, tuple[int, ...]], tensors: dict[str, Array]
 
 
 def _numbers(description: dict[str, Any]) -> dict[str, Any]:
-    counters = {name: int(description["counters"][name]) for name in _COUNTERS}
+    counters = {name: count(description["counters"][name], name) for name in _COUNTERS}
+    if counters["minimum_at"] > counters["update"]:
+        raise ValueError("the minimum is at an update that is not done")
     figures = {name: description["figures"][name] for name in _FIGURES}
-    return counters | {name: math.nan if value is None else float(value) for name, value in figures.items()}
-
-
-def _generators(description: dict[str, Any]) -> dict[str, Any]:
-    initial, sample = np.random.RandomState(), np.random.Generator(np.random.PCG64())
-    initial.set_state(description["initial_generator"])
-    sample.bit_generator.state = description["sample_generator"]
-    return {"initial_generator": initial, "sample_generator": sample}
+    return counters | {name: math.nan if value is None else figure(value, name) for name, value in figures.items()}

@@ -75,6 +75,9 @@ class Config:
     sample_length: int = _option(200, "Characters of a text sample.", least=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", least=1)
     encoding: str = _option("utf-8", "Encoding of the text.")
+    rare: int = _option(
+        0, "Fold characters that occur fewer times than this, and any met later, into one; 0 refuses those.", least=0
+    )
 
     def __post_init__(self) -> None:
         for setting in fields(self):

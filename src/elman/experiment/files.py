@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from elman.errors import ElmanError
+from elman.experiment.strict import regular
 from elman.network.parameters import Array
+
+PART = ".part"
+"""What the names of files end in that are not whole yet."""
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` at one stroke: written beside, synced, renamed.
+    """Replace `path` by `data` at one stroke: written beside, synced, renamed, and the directory synced.
 
     Raises
     ------
@@ -24,7 +29,7 @@ def replace_file(path: Path, data: bytes) -> None:
         If the system refuses; what was there before is untouched.
     """
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -35,11 +40,26 @@ def replace_file(path: Path, data: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        sync_directory(path.parent)
     except OSError as error:
         raise ElmanError(
             f"cannot write {str(path)!r} ({error.strerror}): make room or choose another --out; "
             "what was there before is untouched"
         ) from error
+
+
+def sync_directory(folder: Path) -> None:
+    """Have the new name of a file outlive a loss of power, not only its contents."""
+    if os.name != "posix":  # elsewhere a directory cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems do without
+            raise
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -77,7 +97,7 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        path.open("rb").close()  # says better than safetensors why it cannot be read
+        regular(path).open("rb").close()  # says better than safetensors why it cannot be read
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -87,7 +107,7 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
         raise ElmanError(
             f"cannot read {str(path)!r} ({error.strerror}): give a run directory that elman train wrote"
         ) from error
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise damaged(path, "it is no whole safetensors file") from error
     text = metadata.get("elman", "")
     if not text:

@@ -9,12 +9,13 @@ from typing import Any
 from elman.engine import State
 from elman.errors import ElmanError
 from elman.experiment.about import describe
+from elman.experiment.checkpoint import Checkpoint
 from elman.experiment.config import ADJUSTABLE, LIMITS, Config, flag, lift_limits, make_config, refuse_unknown
-from elman.experiment.record import RunDirectory
+from elman.experiment.record import Beginning, RunDirectory
 from elman.experiment.run import Run, split
 from elman.network.dropout import Dropout
 from elman.network.rule import Rule
-from elman.text import Corpus, Windows, read_corpus
+from elman.text import Corpus, Windows, fold, read_corpus, refuse_unwieldy
 
 Source = str | os.PathLike[str] | Corpus
 
@@ -29,10 +30,15 @@ def begin(directory: RunDirectory | None, source: Source, preset: str, options: 
     """
     config = make_config(preset, options)
     corpus = _read(source, config)
+    refuse_unwieldy(corpus, config.hidden_size)
     split(corpus, config)  # refuses a text that is too short before anything is written
-    run = Run(config, corpus, first_state(len(corpus.alphabet), config), directory)
-    if directory is not None:
-        directory.create(describe(run), run.checkpoint)
+    return _written(Run(config, corpus, first_state(len(corpus.alphabet), config), directory))
+
+
+def _written(run: Run) -> Run:
+    """Return a run before its first update, after having begun its directory."""
+    if run.directory is not None:
+        run.directory.create(describe(run), run.checkpoint)
     return run
 
 
@@ -81,14 +87,16 @@ def rule_of(config: Config) -> Rule:
 
 
 def resume_run(directory: RunDirectory, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
-    """Return the run of a directory as its checkpoint left it.
+    """Return the run of a directory as its checkpoint left it, or from its start where it was killed before the first.
 
     Raises
     ------
     ElmanError
         If there is none, or an option or the text is not its own.
     """
-    saved = directory.load()
+    saved = _saved(directory)
+    if saved is None:
+        return begin(directory, source, preset, options)
     refuse_unknown(preset, options)
     settings = saved.config.as_dict()
     if LIMITS & options.keys():
@@ -112,10 +120,38 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
             f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, and the run in "
             f"{str(directory.path)!r} in its own of {len(saved.alphabet)}: read the text with that one"
         )
+    if not isinstance(saved, Checkpoint):
+        return _written(Run(config, corpus, first_state(len(corpus.alphabet), config), directory))
+    _check_place(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
+    if config != saved.config:  # other limits hold even if the run is killed before it saves for the first time
+        directory.save(run.checkpoint, run.kept)
     run.metrics, run.samples = directory.rewind(*_covered(run))
     directory.describe(describe(run))
     return run
+
+
+def _saved(directory: RunDirectory) -> Checkpoint | Beginning | None:
+    """Return what there is of a run to go on with; None where it was killed before anything was known of it."""
+    if not directory.holds_run() and directory.is_blank():
+        return None
+    if directory.holds_run() or directory.was_begun():
+        directory.writer.take()
+    if directory.was_begun() and not directory.holds_run():
+        return directory.beginning()
+    return directory.load()
+
+
+def _check_place(saved: Checkpoint, corpus: Corpus) -> None:
+    """Refuse a state whose place in the text is not where so many updates lead."""
+    windows, _ = split(corpus, saved.config)
+    state, T, per_epoch = saved.state, saved.config.seq_length, windows.per_epoch
+    position = ((state.update - 1) % per_epoch + 1) * T if state.update else 0
+    if (state.position, state.epoch) != (position, state.update // per_epoch):
+        raise ElmanError(
+            f"after {state.update} updates a run is at character {position} of a stream, and the checkpoint says "
+            f"{state.position} in epoch {state.epoch}: restore a copy of it, or train again"
+        )
 
 
 def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
@@ -145,4 +181,6 @@ def last_update(config: Config, windows: Windows) -> int:
 
 
 def _read(source: Source, config: Config) -> Corpus:
-    return source if isinstance(source, Corpus) else read_corpus(source, encoding=config.encoding)
+    if isinstance(source, Corpus):
+        return fold(source, config.rare)
+    return read_corpus(source, encoding=config.encoding, rare=config.rare)

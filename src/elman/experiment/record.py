@@ -20,10 +20,14 @@ from elman.experiment.checkpoint import (
     save_checkpoint,
     save_network,
 )
-from elman.experiment.files import replace_file
+from elman.experiment.config import Config
+from elman.experiment.files import PART, replace_file
+from elman.experiment.lock import LOCK, Writer, cannot_write
+from elman.experiment.strict import count, digest, figure, no_giants, regular, shown, strict_json, text
+from elman.text import Alphabet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """A row of ``metrics.csv``, after `update` updates.
 
@@ -50,7 +54,7 @@ class Metrics:
     chars_per_second: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A line of ``samples.jsonl``: text written after `update` updates."""
 
@@ -59,20 +63,32 @@ class Sample:
     text: str
 
 
+@dataclass(frozen=True, eq=False)
+class Beginning:
+    """What a run begins from: its settings, the characters of its text, and which text it is."""
+
+    config: Config
+    alphabet: Alphabet
+    corpus_sha256: str
+
+
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 _RUN, _METRICS, _SAMPLES = "run.json", "metrics.csv", "samples.jsonl"
-_HEADER_LINE = ",".join(column.name for column in fields(Metrics)) + "\n"
-_Row = TypeVar("_Row", Metrics, Sample)
+_COLUMNS = tuple(column.name for column in fields(Metrics))
+_HEADER_LINE = ",".join(_COLUMNS) + "\n"
+_T = TypeVar("_T")
 
 
 class RunDirectory:
     """The files of one run. The checkpoint, the metrics and the samples in it belong together.
 
-    Rows are written before the checkpoint that covers them, and `rewind` takes away what no checkpoint covers.
+    Rows are written, and synced, before the checkpoint that covers them, and `rewind` takes away what no checkpoint
+    covers. Who writes takes `writer` first; reading needs nothing.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.writer = Writer(path)
 
     @property
     def figure(self) -> Path:
@@ -92,13 +108,17 @@ class RunDirectory:
         ElmanError
             If the directory holds a run already, or cannot be written.
         """
-        if self.holds_run():
-            raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
-        self._try(lambda: self.path.mkdir(parents=True, exist_ok=True))
+        self._refuse_another()
+        self.writer.take()
+        self._refuse_another()  # that began since
+        self.describe(description)  # first: from here on, what is killed can be begun again from what is there
         replace_file(self.path / _METRICS, _HEADER_LINE.encode())
         replace_file(self.path / _SAMPLES, b"")
-        self.describe(description)
         self.save(checkpoint)  # last: only what has a checkpoint is a run
+
+    def _refuse_another(self) -> None:
+        if self.holds_run():
+            raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write ``run.json``."""
@@ -112,14 +132,18 @@ class RunDirectory:
             for name, lines in ((_METRICS, _metrics_lines(metrics)), (_SAMPLES, _sample_lines(samples))):
                 with (self.path / name).open("a", encoding="utf-8", newline="") as file:
                     file.write(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
 
+        self.writer.check()
         self._try(write)
 
     def save(self, checkpoint: Checkpoint, kept: Network | None = None) -> None:
         """Replace the checkpoint, and beside it the network that is to be used in place of the last.
 
-        The checkpoint holds the best network as well, so whatever happens in between, a run goes on with its own.
+        The checkpoint holds that network as well, so whatever happens in between, it is whole by itself.
         """
+        self.writer.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
         if kept is not None:
             save_network(self.path / BEST, checkpoint, kept)
@@ -132,11 +156,26 @@ class RunDirectory:
 
     def metrics(self) -> list[Metrics]:
         """Return the rows of ``metrics.csv``."""
-        return self._read(_METRICS, lambda text: [_metrics(row) for row in csv.DictReader(text.splitlines())])
+        return self._read(_METRICS, lambda lines: [_metrics(row) for row in csv.DictReader(lines)])
 
     def samples(self) -> list[Sample]:
         """Return the lines of ``samples.jsonl``."""
-        return self._read(_SAMPLES, lambda text: [Sample(**json.loads(line)) for line in text.splitlines()])
+        return self._read(_SAMPLES, lambda lines: [_sample(strict_json(line)) for line in lines])
+
+    def beginning(self) -> Beginning:
+        """Return what ``run.json`` says that a run begins from."""
+        return self._read(_RUN, lambda lines: _beginning(strict_json("".join(lines))))
+
+    def was_begun(self) -> bool:
+        """Whether a run was begun in it of which nothing but its beginning is known."""
+        return (self.path / _RUN).is_file()
+
+    def is_blank(self) -> bool:
+        """Whether it is there and nothing is in it, or only what a process left that was killed at the very first."""
+        try:
+            return all(path.name == LOCK or path.suffix == PART for path in self.path.iterdir())
+        except OSError:
+            return False
 
     def rewind(
         self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
@@ -157,22 +196,23 @@ class RunDirectory:
             data = path.read_bytes()
             replace_file(path, data[: data.rfind(b"\n") + 1])
 
-    def _read(self, name: str, parse: Callable[[str], list[_Row]]) -> list[_Row]:
+    def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
         path = self.path / name
         try:
-            return parse(path.read_text(encoding="utf-8"))
+            with regular(path).open(encoding="utf-8") as lines:
+                return parse(lines)
         except FileNotFoundError:
             raise ElmanError(f"there is no {name} in {str(self.path)!r}: give a run directory of elman train") from None
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-            raise ElmanError(f"{str(path)!r} cannot be read as {name} ({error}): restore it or train again") from error
+        except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
+            raise ElmanError(
+                f"{str(path)!r} cannot be read as {name} ({shown(error)}): restore it or train again"
+            ) from error
 
     def _try(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
-            raise ElmanError(
-                f"cannot write in {str(self.path)!r} ({error.strerror}): make room or choose another --out"
-            ) from error
+            raise cannot_write(self.path, error) from error
 
 
 def _metrics_lines(metrics: Iterable[Metrics]) -> str:
@@ -187,14 +227,38 @@ def _sample_lines(samples: Iterable[Sample]) -> str:
 
 
 def _metrics(row: dict[str, str]) -> Metrics:
+    if None in row or None in row.values():
+        raise ValueError("a row has not as many fields as the header")
+
+    def number(name: str) -> float:
+        return figure(float(row[name]), name)
+
     return Metrics(
-        int(row["update"]),
-        int(row["epoch"]),
-        float(row["smooth_loss"]),
-        float(row["loss"]),
-        float(row["validation_loss"]) if row["validation_loss"] else None,
-        float(row["seconds"]),
-        float(row["chars_per_second"]),
+        count(int(row["update"]), "update"),
+        count(int(row["epoch"]), "epoch"),
+        number("smooth_loss"),
+        number("loss"),
+        number("validation_loss") if row["validation_loss"] else None,
+        number("seconds"),
+        number("chars_per_second"),
+    )
+
+
+def _sample(line: Any) -> Sample:
+    update, smooth_loss, written = line["update"], line["smooth_loss"], line["text"]
+    return Sample(
+        count(update, "update"),
+        None if smooth_loss is None else figure(smooth_loss, "smooth_loss"),
+        text(written, "text"),
+    )
+
+
+def _beginning(described: Any) -> Beginning:
+    config = Config(**no_giants(described["config"]))
+    return Beginning(
+        config,
+        Alphabet(text(described["alphabet"], "alphabet"), folds=config.rare > 0),
+        digest(described["corpus"]["sha256"]),
     )
 
 

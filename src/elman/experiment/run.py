@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman.engine import State, get_engine
-from elman.experiment.checkpoint import Checkpoint, Network, load_network
+from elman.experiment.checkpoint import Checkpoint, Network, load_kept, load_network
 from elman.experiment.config import Config
 from elman.experiment.record import BEST, CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
 from elman.network import Draw
@@ -77,7 +77,8 @@ class Run:
     @property
     def checkpoint(self) -> Checkpoint:
         """What a checkpoint keeps of it."""
-        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best)
+        last_loss = None if self.kept is None or self.kept is self.best else self.kept.validation_loss
+        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss)
 
     def results(self) -> dict[str, Any]:
         """Return what `elman train --json` prints."""
@@ -134,8 +135,8 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     """Load a trained network from a run directory or one of its two files of weights.
 
-    Of a directory it is the best network, ``best.safetensors``, where a text was kept aside; else the last,
-    ``checkpoint.safetensors``.
+    Of a directory it is the best network where a text was kept aside, and else the last. ``checkpoint.safetensors``
+    holds both, and is what is read; ``best.safetensors`` is the best alone, and is read where it stands alone.
 
     Parameters
     ----------
@@ -150,9 +151,11 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     """
     path = Path(path)
     # Unlike the methods of Path, these take a name too long for the system as one that is not there.
-    if os.path.isdir(path):  # noqa: PTH112
-        best = path / BEST
-        path = best if os.path.exists(best) else path / CHECKPOINT  # noqa: PTH110
-    saved = load_network(path)
+    if not os.path.isdir(path):  # noqa: PTH112
+        saved = load_network(path)
+    elif (path / BEST).exists() and not (path / CHECKPOINT).exists():
+        saved = load_network(path / BEST)
+    else:
+        saved = load_kept(path / CHECKPOINT)
     chosen = get_engine(engine or saved.config.engine)
     return Model(saved.alphabet, saved.network.parameters, saved.network.h, chosen)

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,24 @@ from elman.experiment.advice import Outcome, advise
 from elman.experiment.budget import Budget
 from elman.experiment.checkpoint import Network
 from elman.experiment.figure import save_figure, smooth_loss_figure
+from elman.experiment.health import Health
 from elman.experiment.opening import begin, last_update, resume_run, rule_of
 from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
 from elman.experiment.run import Run, split
 from elman.experiment.watcher import Nobody, Watcher
 from elman.network import Draw
+from elman.network.parameters import architecture
 from elman.network.rule import Rule
 from elman.text import Corpus, Windows
 from elman.use.score import score
 
 TICK_SECONDS = 0.1
 CHECKPOINT_SECONDS = 30.0
+"""Between two checkpoints, at most, unless writing them takes too much of the time."""
+CHECKPOINT_UPDATES = 100_000
+"""Likewise."""
+CHECKPOINT_SHARE = 0.01
+"""Of the time, that writing checkpoints may take: after one that took s seconds, s / share pass before the next."""
 RECENT = 1000
 """Updates, at most and of the last tenth, whose mean loss tells how well the network does on its own text."""
 
@@ -72,20 +80,22 @@ def train(
     Raises
     ------
     ElmanError
-        If an option, the text or the directory does not fit; the message says what to do.
+        If an option, the text or the directory does not fit, or another training writes to it; the message says what
+        to do.
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
     """
-    directory = None if out is None else RunDirectory(Path(out))
-    if not resume:
-        run = begin(directory, corpus, preset, options)
-    elif directory is not None:
-        run = resume_run(directory, corpus, preset, options)
-    else:
+    if out is None and resume:
         raise ElmanError("--resume needs the run to go on with: name its directory by --out")
-    # What is no longer finite is noticed and said in words; NumPy need not say it as well.
-    with np.errstate(over="ignore", invalid="ignore"):
-        _Trainer(run, watcher or Nobody()).train()
+    directory = None if out is None else RunDirectory(Path(out))
+    with nullcontext() if directory is None else directory.writer:
+        if resume and directory is not None:
+            run = resume_run(directory, corpus, preset, options)
+        else:
+            run = begin(directory, corpus, preset, options)
+        # What is no longer finite is noticed and said in words; NumPy need not say it as well.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _Trainer(run, watcher or Nobody()).train()
     return run
 
 
@@ -103,8 +113,13 @@ class _Trainer:
         self.new_metrics: list[Metrics] = []
         self.new_samples: list[Sample] = []
         self.saved_at = time.monotonic()
+        self.saved_update = run.state.update
+        self.save_seconds = 0.0  # that the last save took
         self.tick = 1  # updates in one call, until their speed is known
         self.recent = deque[float](maxlen=RECENT)
+        self.health = Health(run.config, architecture(run.state.parameters))
+        self.ailing = ""  # what is wrong with the network now
+        self.warned = False
         self.end_score: float | None = None  # of the finished network, on the text kept aside
 
     def train(self) -> None:
@@ -122,7 +137,7 @@ class _Trainer:
         if not self.run.interrupted:
             self.end_curve()
         self.save()
-        self.run.advice = advise(self.outcome())
+        self.run.advice = self.advice()
         if self.run.directory is not None and self.run.metrics:
             save_figure(smooth_loss_figure([(self.run.corpus.name, self.run.metrics)]), self.run.directory.figure)
 
@@ -157,10 +172,25 @@ class _Trainer:
         self.check(losses)
         smooth(state, losses)
         self.recent.extend(losses.tolist())
+        self.look()
         self.record()
         self.watcher.progressed(self.run, self.last())
-        if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+        # At the end `train` saves, and adds the row that ends the curve, which a run resumed here would not know.
+        if self.checkpoint_is_due() and not self.reason_to_stop():
             self.save()
+
+    def look(self) -> None:
+        """See whether the network is alive, and warn once if it is not."""
+        self.ailing = self.health.look(self.state.h, self.recent)
+        if self.ailing and not self.warned:
+            self.warned = True
+            self.watcher.warned(f"at update {self.state.update} {self.ailing}")
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether enough time has passed, or enough updates, and enough time for what the last one cost."""
+        since, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
+        due = since > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
+        return due and since * CHECKPOINT_SHARE >= self.save_seconds
 
     def updates_to_next_stop(self, last: int) -> int:
         """The least number of updates after which something is due."""
@@ -219,6 +249,12 @@ class _Trainer:
             self.end_score = self.last_score()
             self.run.kept = self.better_of_now_and(self.run.best, self.end_score)
 
+    def advice(self) -> str:
+        """What to do next; for a network that is not well, what is wrong with it."""
+        if self.ailing and not self.run.interrupted:
+            return f"{self.ailing[0].upper()}{self.ailing[1:]}."
+        return advise(self.outcome())
+
     def outcome(self) -> Outcome:
         """What there is to say what to do next from."""
         run, config = self.run, self.config
@@ -266,12 +302,15 @@ class _Trainer:
 
     def save(self) -> None:
         """Bring the directory up to date: rows first, then the checkpoint that covers them."""
+        began = time.monotonic()
         self.check_weights()
         if self.run.directory is not None:
             self.run.directory.append(self.new_metrics, self.new_samples)
             self.run.directory.save(self.run.checkpoint, self.run.kept)
+        self.run.corpus.release()  # what a long text's pages took would add up
         self.new_metrics, self.new_samples = [], []
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_update = time.monotonic(), self.state.update
+        self.save_seconds = self.saved_at - began
 
     def check(self, losses: NDArray[np.float64]) -> None:
         """Stop at a loss that is not finite; the directory stays at the last checkpoint."""

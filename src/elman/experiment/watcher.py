@@ -20,6 +20,9 @@ class Watcher(Protocol):
     def sampled(self, sample: Sample) -> None:
         """Text was written."""
 
+    def warned(self, warning: str) -> None:
+        """The network is not well: what was seen, and what to change."""
+
     def stop_asked(self) -> bool:
         """Whether to save and stop."""
 
@@ -34,6 +37,9 @@ class Nobody:
         """Do nothing."""
 
     def sampled(self, sample: Sample) -> None:
+        """Do nothing."""
+
+    def warned(self, warning: str) -> None:
         """Do nothing."""
 
     def stop_asked(self) -> bool:

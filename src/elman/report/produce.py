@@ -12,6 +12,7 @@ from elman.errors import ElmanError
 from elman.experiment.config import Config, make_config
 from elman.experiment.files import replace_file
 from elman.experiment.gradcheck import REPORTED, gradcheck
+from elman.experiment.lock import Writer
 from elman.experiment.record import RunDirectory
 from elman.experiment.run import Run, split
 from elman.experiment.train import train
@@ -137,13 +138,19 @@ class _Desk:
         self.corpus, self.out, self.watcher = corpus, out, watcher
         self.epochs, self.long_epochs = epochs, long_epochs
         self.options = options | {"encoding": corpus.encoding}
-        self.directory = RunDirectory(out / "run")
+        self.writer, self.directory = Writer(out), RunDirectory(out / "run")
         self.kept = Kept()
         self.began = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Do what is not done yet; return the results, or None where a stop was asked."""
+        with self.writer:
+            return self.make_alone(resume)
+
+    def make_alone(self, resume: bool) -> dict[str, Any] | None:
+        """Do so as the one writer to the folder."""
         config = self.open(resume)
+        self.writer.take()
         run = self.train(self.epochs) if self.check_gradients(config) else None
         if run is not None and run.state.update <= self.last_short(run.config):
             self.keep(short=Part.of(run, self.epochs))

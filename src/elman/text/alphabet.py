@@ -4,7 +4,7 @@ K  size of the alphabet
 N  characters in a text
 
 A character is one Unicode code point. Text becomes indices through a table over code points, in
-NumPy; the largest intermediate is that table, at most 0x110000 entries of the index type.
+NumPy; the largest intermediate is that table, at most 0x110001 entries.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
-
-# Characters encoded at a time: keeps the code points (4 bytes) and NumPy's gather indices (8 bytes)
-# of a long text from ever existing all at once.
-_CHUNK = 1 << 16
+from elman.text.table import Table, as_text, code_points
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,9 @@ class Alphabet:
     ----------
     characters : str
         Each character once, ordered by first appearance in the text it was made from.
+    folds : bool
+        Whether the last of them stands for every character that is not among them, as ``--rare`` has it; otherwise
+        such a character is refused.
 
     Raises
     ------
@@ -38,6 +38,7 @@ class Alphabet:
     """
 
     characters: str
+    folds: bool = False
 
     def __post_init__(self) -> None:
         if not self.characters:
@@ -81,17 +82,12 @@ class Alphabet:
         Raises
         ------
         ElmanError
-            If a character is not in the alphabet; the message names the first one.
+            If a character is not in the alphabet and it does not fold; the message names the first one.
         """
-        self._refuse_strangers(text)
-        known = _code_points(self.characters)
-        # Left uninitialised: only the entries of known characters are ever read.
-        index_of = np.empty(known.max() + 1, self.dtype)
-        index_of[known] = np.arange(len(self))
-        indices = np.empty(len(text), self.dtype)
-        for start in range(0, len(text), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            indices[chunk] = index_of[_code_points(text[chunk])]
+        indices, start = np.empty(len(text), self.dtype), 0
+        for chunk in self.table().encode(text):
+            indices[start : start + len(chunk)] = chunk
+            start += len(chunk)
         return indices
 
     def decode(self, indices: ArrayLike) -> str:
@@ -102,22 +98,21 @@ class Alphabet:
         indices : array_like of int, shape (N,)
             Each in [0, K).
         """
-        code_points = _code_points(self.characters)[np.asarray(indices, np.intp)]
-        return code_points.tobytes().decode("utf-32-le", "surrogatepass")
+        return as_text(code_points(self.characters)[np.asarray(indices, np.intp)])
 
-    def _refuse_strangers(self, text: str) -> None:
-        strangers = set(text).difference(self.characters)
-        if strangers:
-            first = min(strangers, key=text.index)
-            raise ElmanError(
-                f"{_named(first)} is not among the model's {len(self)} characters:"
-                " leave it out, or train on a text that contains it"
-            )
+    def table(self) -> Table:
+        """Return what encodes text piece by piece, and refuses or folds strangers."""
+        table = Table(self._meet)
+        table.enter(self.characters, np.arange(len(self)))
+        return table
 
-
-def _code_points(text: str) -> NDArray[np.uint32]:
-    """Return the code points of `text`, uint32 of shape (N,); a lone surrogate counts as one."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    def _meet(self, strangers: str) -> int:
+        if self.folds:
+            return len(self) - 1
+        raise ElmanError(
+            f"{_named(strangers[0])} is not among the model's {len(self)} characters:"
+            " leave it out, or train on a text that contains it"
+        )
 
 
 def _named(character: str) -> str:

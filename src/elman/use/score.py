@@ -18,7 +18,10 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters
 from elman.network.parameters import Array
+from elman.text.spool import let_go
 
+PIECE = 1 << 20
+"""Characters given to an engine at a time, so that the memory it takes for them does not grow with the text."""
 LONG = 20_000
 """Characters from which on a text is cut into segments."""
 LARGE = 40_000
@@ -90,8 +93,19 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     if len(indices) > LONG and parameters["W"].size >= LARGE:
         nats = _nats_side_by_side(engine, parameters, h0, indices)
     if nats is None:
-        nats = float(engine.loss(parameters, h0, indices[:-1], indices[1:])[0])
+        nats, _ = _nats_in_turn(engine, parameters, h0, indices)
     return Score(len(indices) - 1, nats)
+
+
+def _nats_in_turn(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> tuple[float, Array]:
+    """Return the surprise of a text read from its first character to its last, and the state behind it."""
+    nats = 0.0
+    for start in range(0, len(indices) - 1, PIECE):
+        read = indices[start : start + PIECE + 1]
+        loss, h = engine.loss(parameters, h, read[:-1], read[1:])
+        nats += float(loss)
+        let_go(read)
+    return nats, h
 
 
 def _nats_side_by_side(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> float | None:
@@ -115,4 +129,5 @@ def _read(engine: Engine, parameters: Parameters, h: Array, x: Indices, y: Indic
     for first in range(0, len(x), SLICE):
         losses, h = engine.loss(parameters, h, x[first : first + SLICE], y[first : first + SLICE])
         nats += float(np.sum(losses))
+    let_go(x)
     return nats, h

@@ -1,0 +1,74 @@
+"""What a text's size costs: seconds to the first updates, and memory. Each row is a process of its own.
+
+python benchmarks/texts.py [MEGABYTES ...]     by default 1 2000; as much again is needed on the disk of the cache
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_TRAIN = """
+import json, resource, sys, time
+began = time.perf_counter()
+import elman
+from elman.experiment.watcher import Nobody
+class Starts(Nobody):
+    at = 0.0
+    def progressed(self, run, updates):
+        self.at = self.at or time.perf_counter() - began
+starts = Starts()
+run = elman.train(sys.argv[1], rare=int(sys.argv[2]), max_seconds=3.0, sample_every=0, watcher=starts)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+print(json.dumps([len(run.corpus.alphabet), len(run.corpus.indices), starts.at, peak]))
+"""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield kinds of text: ASCII, nearly so, and one of 1,602 characters, half of them of three bytes."""
+    from pydoc_data.topics import topics
+
+    plain = "\n".join(topics[name] for name in sorted(topics)).encode("ascii", "ignore").decode()
+    yield "ASCII", plain
+    yield "curly quotes", plain.replace('"', "\u201c").replace("'", "\u2019")
+    wide = [chr(0x4E00 + n * 7 % 3000) if n % 2 else character for n, character in enumerate(plain[:500_000])]
+    yield "half Chinese", "".join(wide)
+
+
+def write(path: Path, text: str, megabytes: int) -> None:
+    """Write a text as often as it takes."""
+    data = text.encode()[: None if megabytes > 10 else megabytes * 1_000_000].decode(errors="ignore").encode()
+    with path.open("wb") as file:
+        while file.tell() < megabytes * 1_000_000:
+            file.write(data)
+
+
+def main() -> None:
+    """Print the table."""
+    sizes = [int(size) for size in sys.argv[1:]] or [1, 2000]
+    print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}\n")
+    print(
+        "| text | MB | `--rare` | K | characters | first updates, s | peak memory, MB |\n|---|--:|--:|--:|--:|--:|--:|"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
+        for kind, text in texts():
+            for megabytes in sizes:
+                write(path, text, megabytes)
+                for rare in (0, megabytes * 1000) if kind == "ASCII" else (0,):
+                    done = subprocess.run(
+                        [sys.executable, "-c", _TRAIN, path, str(rare)], stdout=subprocess.PIPE, check=True
+                    )
+                    K, chars, seconds, peak = json.loads(done.stdout)
+                    print(
+                        f"| {kind} | {megabytes} | {rare} | {K} | {chars:,} | {seconds:.1f} | {peak:.0f} |", flush=True
+                    )
+
+
+if __name__ == "__main__":
+    main()
