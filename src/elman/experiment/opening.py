@@ -159,12 +159,12 @@ def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
 
     They are those of a run that was never stopped. The row that ended a shorter run has no place in a longer one.
     """
-    windows, kept_aside = split(run.corpus, run.config)
+    windows, _ = split(run.corpus, run.config)
     config, last, end = run.config, run.state.update, last_update(run.config, windows)
-    validation_every = 0 if kept_aside is None else config.validate_every or windows.per_epoch
+    every = validation_every(config, windows)
 
     def row(update: int) -> bool:
-        due = update % config.metrics_every == 0 or (validation_every > 0 and update % validation_every == 0)
+        due = update % config.metrics_every == 0 or (every > 0 and update % every == 0)
         return update <= last and (due or update == last >= end)
 
     def sample(update: int) -> bool:
@@ -178,6 +178,11 @@ def last_update(config: Config, windows: Windows) -> int:
     """Return the update that ends the run, where neither time nor patience ends it before."""
     in_all = config.epochs * windows.per_epoch
     return min(in_all, config.max_updates or in_all)
+
+
+def validation_every(config: Config, windows: Windows) -> int:
+    """Return the updates between two scores of the text kept aside; 0 where there is none."""
+    return (config.validate_every or windows.per_epoch) if config.validation else 0
 
 
 def _read(source: Source, config: Config) -> Corpus:

@@ -26,7 +26,7 @@ from elman.experiment.budget import Budget
 from elman.experiment.checkpoint import Network
 from elman.experiment.figure import save_figure, smooth_loss_figure
 from elman.experiment.health import Health
-from elman.experiment.opening import begin, last_update, resume_run, rule_of
+from elman.experiment.opening import begin, last_update, resume_run, rule_of, validation_every
 from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
 from elman.experiment.run import Run, split
 from elman.experiment.watcher import Nobody, Watcher
@@ -109,6 +109,7 @@ class _Trainer:
         self.engine = get_engine(run.config.engine)
         self.rule = rule_of(run.config)
         self.end = last_update(run.config, self.windows)
+        self.validation_every = validation_every(run.config, self.windows)
         self.budget = Budget(run.config.max_seconds, run.state.update, run.state.seconds)
         self.new_metrics: list[Metrics] = []
         self.new_samples: list[Sample] = []
@@ -157,7 +158,7 @@ class _Trainer:
     def scores_since_best(self) -> int:
         """How often the text kept aside was scored since it was predicted best, or from the beginning."""
         since = self.state.update - (0 if self.run.best is None else self.run.best.update)
-        return since // self.validation_every()
+        return since // self.validation_every
 
     def advance(self) -> None:
         """Do the updates up to the next stop, and what is due there."""
@@ -196,18 +197,14 @@ class _Trainer:
         """The least number of updates after which something is due."""
         done = self.state.update
         stops = [self.tick, max(1, last - done)]
-        for every in (self.config.metrics_every, self.config.sample_every, self.validation_every()):
+        for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
                 stops.append(every - done % every)
         return min(stops)
 
-    def validation_every(self) -> int:
-        """Updates between two scores of the text kept aside; 0 where there is none."""
-        return 0 if self.kept_aside is None else self.config.validate_every or self.windows.per_epoch
-
     def record(self) -> None:
         """Keep the row, the score and the text that are due after this update."""
-        done, every = self.state.update, self.validation_every()
+        done, every = self.state.update, self.validation_every
         validated = bool(every) and done % every == 0
         sampled = bool(self.config.sample_every) and done % self.config.sample_every == 0
         if validated or sampled:

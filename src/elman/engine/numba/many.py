@@ -39,6 +39,7 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule) -> NDArray
     losses, rates = np.empty(updates), rule.rates(state.update, updates)
 
     def update(n: int) -> None:
+        """Carry out the n-th update of this call."""
         if windows.begins_epoch(state.position):
             state.position = 0
             net.put_state(np.zeros((B, net.network.state_size), net.dtype))
