@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from elman.cli.app import app
+from elman.cli import app
 from elman.experiment.config import flag
 from elman.experiment.presets import PRESETS, Preset
 

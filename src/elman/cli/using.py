@@ -1,0 +1,77 @@
+"""The commands that use a trained network: to write text and to score it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from elman.cli.app import app
+from elman.cli.arguments import Corpus, Encoding, Json, Run
+from elman.cli.options import whole_number
+
+
+@app.command
+def sample(
+    run: Run,
+    /,
+    *,
+    length: Annotated[int, Parameter(converter=whole_number, help="Characters to write, at most.")] = 1000,
+    prime: Annotated[str, Parameter(help="Text that the network reads first; it is written before what follows.")] = "",
+    temperature: Annotated[float, Parameter(help="Below 1 likelier, above 1 wilder; 0 takes the likeliest.")] = 1.0,
+    top_k: Annotated[
+        int, Parameter(converter=whole_number, help="Draw among the k likeliest characters; 0 among all.")
+    ] = 0,
+    top_p: Annotated[float, Parameter(help="Draw among the likeliest that reach this probability.")] = 1.0,
+    stop: Annotated[str, Parameter(help="End before this string would be written.")] = "",
+    random_state: Annotated[
+        int | None, Parameter(converter=whole_number, help="Seed: the same one gives the same text again.")
+    ] = None,
+) -> int:
+    """Write text as it is drawn."""
+    from elman.cli.display import visible
+    from elman.experiment.run import load
+
+    pieces = load(run).stream(
+        length,
+        prime=prime,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop,
+        random_state=random_state,
+    )
+    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
+    sys.stdout.write(show(prime))
+    for piece in pieces:
+        sys.stdout.write(show(piece))
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0
+
+
+@app.command(name="eval")
+def evaluate(run: Run, corpus: Corpus, /, *, encoding: Encoding = "utf-8", as_json: Json = False) -> int:
+    """Score a text: how well the network predicts it."""
+    from elman.cli.display import show_figures
+    from elman.experiment.record import finite_or_none
+    from elman.experiment.run import load
+    from elman.text import read_corpus
+    from elman.use.score import score
+
+    model = load(run)
+    text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet)
+    found = score(model.engine, model.parameters, model.h, text.indices)
+    figures: dict[str, Any] = {
+        "chars": found.chars,
+        "nats_per_char": found.nats_per_char,
+        "bits_per_char": found.bits_per_char,
+        "perplexity": finite_or_none(found.perplexity),
+    }
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        show_figures(figures)
+    return 0
