@@ -6,7 +6,7 @@ Every faulty engine is the reference but for one thing, so what else differs is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import tolerances
 from elman.engine import Engine, State, get_engine
 from elman.engine.protocol import Indices
-from elman.engine.reference import NumpyEngine
+from elman.engine.reference import NumpyEngine, NumpyReader
 from elman.experiment.gradcheck import LARGEST_ERROR, GradientCheck, gradcheck
 from elman.network import Draw, Dropout, LossAndGradients, Parameters, Rule
 from elman.network.parameters import NAMES, Array, shapes
@@ -37,7 +37,7 @@ def blamed(errors: dict[str, float], limit: float) -> set[str]:
 def blamed_by_checker(engine: Engine, **setting: Any) -> set[str]:
     found = check_engine(engine, **setting)
     window = found.gradients | {"loss": found.loss, "final_state": found.final_state}
-    run = {"trajectory": found.trajectory, "end": found.end, "score": found.score}
+    run = {"trajectory": found.trajectory, "end": found.end, "score": found.score, "reading": found.reading}
     same = {"text": found.same_text, "counts": found.same_counts}
     differing = {name for name, alike in same.items() if not alike}
     return blamed(window, tolerances.COMPILED) | blamed(run, tolerances.COMPILED_TRAJECTORY) | differing
@@ -524,6 +524,31 @@ class AlwaysWhole(NumpyEngine):
 
 def test_the_checker_catches_another_text() -> None:
     assert blamed_by_checker(AlwaysWhole()) == {"text"}
+
+
+class FirstOnly(NumpyReader):
+    """Draws for every stream as the first one asks."""
+
+    def generate(
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+    ) -> tuple[NDArray[np.intp], Array]:
+        return super().generate(h, x, uniforms, [draws[0]] * len(draws))
+
+
+class Forgets(NumpyReader):
+    """Begins every call of `losses` in a state of zero."""
+
+    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+        return super().losses(np.zeros_like(h), x, y)
+
+
+@pytest.mark.parametrize(("fault", "blamed"), [(FirstOnly, {"text"}), (Forgets, {"reading"})])
+def test_the_checker_catches_a_reader_that_mixes_streams_up(fault: type[NumpyReader], blamed: set[str]) -> None:
+    class Faulty(NumpyEngine):
+        def reader(self, parameters: Parameters) -> NumpyReader:
+            return fault(parameters)
+
+    assert blamed_by_checker(Faulty()) == blamed
 
 
 # --- The gradient check ---

@@ -48,8 +48,10 @@ class Difference:
     score : float
         |engine - reference| / |reference| of the loss that `Engine.loss` gives for the whole text; where there are
         streams, the largest of it and of each of theirs.
+    reading : float
+        The largest |engine - reference| among the losses, logits and states that `Engine.reader` gives for streams.
     same_text : bool
-        Whether the same numbers draw the same characters and leave nearly the same state.
+        Whether the same numbers draw the same characters and leave nearly the same state, of one stream and of several.
     """
 
     loss: float
@@ -59,6 +61,7 @@ class Difference:
     end: float
     same_counts: bool
     score: float
+    reading: float
     same_text: bool
 
 
@@ -127,7 +130,8 @@ def check_engine(
         end=_largest_error(ours.state, theirs.state),
         same_counts=_counts(ours.state) == _counts(theirs.state),
         score=_compare_scores(engine, theirs.state, windows),
-        same_text=_same_text(engine, theirs.state, K),
+        reading=_compare_reading(engine, theirs.state, windows),
+        same_text=_same_text(engine, theirs.state, K) and _same_texts(engine, theirs.state, K),
     )
 
 
@@ -167,6 +171,26 @@ def _compare_scores(engine: Engine, state: State, windows: Windows) -> float:
         np.hstack([e.loss(state.parameters, *text)[0] for text in texts]) for e in (engine, get_engine("numpy"))
     )
     return _largest_difference(ours, theirs)
+
+
+def _compare_reading(engine: Engine, state: State, windows: Windows) -> float:
+    """Read the text as the streams it is cut into, with a `Reader`."""
+    h, (x, y) = np.atleast_2d(state.h), Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
+    x, y = (array.reshape(len(array), -1) for array in (x, y))
+    readers = [e.reader(state.parameters) for e in (engine, get_engine("numpy"))]
+    ours, theirs = ([*reader.losses(h, x, y), *reader.logits(h, x)] for reader in readers)
+    return float(np.max([np.max(np.abs(a - b)) for a, b in zip(ours, theirs, strict=True)]))
+
+
+def _same_texts(engine: Engine, state: State, K: int) -> bool:
+    """Whether three streams, each restricted in its own way, get the characters that they would get alone."""
+    draws = [Draw(0.9, min_p=0.1), Draw(0.0), Draw(top_k=max(1, K // 2), top_p=0.9)]
+    uniforms, h = np.random.default_rng(2).random((20, len(draws))), np.tile(state.carried, (len(draws), 1))
+    x = np.arange(len(draws)) % K
+    (ours, last), (theirs, wanted) = (
+        e.reader(state.parameters).generate(h, x, uniforms, draws) for e in (engine, get_engine("numpy"))
+    )
+    return bool(np.array_equal(ours, theirs) and np.allclose(last, wanted, atol=1e-4))
 
 
 def _same_text(engine: Engine, state: State, K: int) -> bool:

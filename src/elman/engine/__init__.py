@@ -6,5 +6,6 @@ the first.
 
 from elman.engine.protocol import ENGINES as ENGINES
 from elman.engine.protocol import Engine as Engine
+from elman.engine.protocol import Reader as Reader
 from elman.engine.protocol import get_engine as get_engine
 from elman.engine.state import State as State

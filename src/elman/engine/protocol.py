@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,6 +61,38 @@ class Engine(Protocol):
 
         Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last of
         them is read.
+        """
+        ...
+
+    def reader(self, parameters: Parameters) -> Reader:
+        """Return what reads with these parameters, which are not to be changed while it is used."""
+        ...
+
+
+class Reader(Protocol):
+    """A network made ready once, to be read by many calls. Not for two threads at a time.
+
+    Arrays have an axis for the streams even where there is one, and nothing that a stream gives depends on the
+    others. Kernels let go of the interpreter's lock.
+
+    T  characters read, B  streams, D  numbers in the state of a stream, K  size of the alphabet
+    """
+
+    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+        """Read x (T, B) from the states h (B, D): -log p of every y (T, B) in nats, (T, B), and the last states."""
+        ...
+
+    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
+        """Read x (T, B) from the states h (B, D): the logits (T, B, K) and all states (T, B, D) that follow."""
+        ...
+
+    def generate(
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+    ) -> tuple[NDArray[np.intp], Array]:
+        """Read x (B,) in the states h (B, D), draw the characters that follow, read those, and so on.
+
+        Returns one character for each of `uniforms` (n, B), numbers in [0, 1), drawn as the stream's own of `draws`
+        says; and the states before the last of them are read.
         """
         ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
 from elman.engine.state import State
-from elman.network import model
+from elman.network import model, output
 from elman.network.draw import Draw
 from elman.network.model import LossAndGradients
 from elman.network.parameters import Array, Parameters, architecture
@@ -58,6 +60,42 @@ class NumpyEngine:
         for n, uniform in enumerate(uniforms):
             o, h = model.logits(parameters, h, np.array([x], np.uint32))
             x = characters[n] = draw.index(o[0], uniform)
+        return characters, h
+
+    def reader(self, parameters: Parameters) -> NumpyReader:
+        """See `elman.engine.Engine.reader`."""
+        return NumpyReader(parameters)
+
+
+@dataclass(frozen=True)
+class NumpyReader:
+    """See `elman.engine.Reader`."""
+
+    parameters: Parameters
+
+    def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
+        """See `elman.engine.Reader.losses`."""
+        o, h = model.logits(self.parameters, h, x)
+        return output.losses(o, y).astype(np.float64), h
+
+    def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
+        """See `elman.engine.Reader.logits`."""
+        pairs = []
+        for t in range(len(x)):
+            o, h = model.logits(self.parameters, h, x[t : t + 1])
+            pairs.append((o[0], h))
+        o, states = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+        return o, states
+
+    def generate(
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+    ) -> tuple[NDArray[np.intp], Array]:
+        """See `elman.engine.Reader.generate`."""
+        characters = np.empty(uniforms.shape, np.intp)
+        for n, row in enumerate(uniforms):
+            o, h = model.logits(self.parameters, h, x[None].astype(np.uint32))
+            characters[n] = [draw.index(*pair) for draw, *pair in zip(draws, o[0], row, strict=True)]
+            x = characters[n]
         return characters, h
 
 

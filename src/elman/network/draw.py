@@ -24,11 +24,19 @@ class Draw:
     top_p : float
         Only the likeliest characters whose probabilities first reach this sum may be drawn (Holtzman et al.,
         2020); 1 lets all.
+    min_p : float
+        Only characters at least so likely, next to the likeliest, may be drawn (Nguyen et al., 2024); 0 lets all.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+
+    @property
+    def restricts(self) -> bool:
+        """Whether any character may be left out for being unlikely."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
     def probabilities(self, o: Array) -> NDArray[np.float64]:
         """Return the distribution over K characters that logits o (K,) leave."""
@@ -42,6 +50,7 @@ class Draw:
         if self.top_p < 1:
             kept = min(kept, int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1)
         p[order[kept:]] = 0
+        p[p < self.min_p * p.max()] = 0
         return np.asarray(p / p.sum(), np.float64)
 
     def index(self, o: Array, uniform: float) -> int:

@@ -44,14 +44,20 @@ def at(y: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.integer], ...]:
     return (*np.indices(y.shape), y)
 
 
-def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
-    """Return L of logits o (T, K) for the characters y (T,), in nats, a float; or L of every stream, an array (B,).
+def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
+    """Return -log p of every character of y (T,) or (T, B), in nats, given logits o (T, K) or (T, B, K).
 
     Computed as log sum e^o - o[y]: the same number as (2) and (3), and finite where p rounds to zero.
     """
     largest = o.max(axis=-1)
     log_sum = np.log(np.exp(o - largest[..., None]).sum(axis=-1)) + largest
-    L = np.sum(log_sum - o[at(y)], axis=0, dtype=np.float64)
+    L: Array = log_sum - o[at(y)]
+    return L
+
+
+def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
+    """Return L of logits o (T, K) for the characters y (T,), in nats, a float; or L of every stream, an array (B,)."""
+    L = np.sum(losses(o, y), axis=0, dtype=np.float64)
     return L if L.ndim else float(L)
 
 

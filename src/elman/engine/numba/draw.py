@@ -12,17 +12,18 @@ from elman.engine.numba.vector import copy, exponentials
 
 
 @inlined
-def _restrict(row, total, top_k, top_p):
-    """Set to zero all but the likeliest; return the sum that is left."""
+def _restrict(row, total, top_k, top_p, min_p):
+    """Set to zero all but the likeliest, of which the first is 1; return the sum that is left."""
     order = np.argsort(-row, kind="mergesort")
-    kept = 0.0
+    kept, left = 0.0, 0.0
     for place in range(len(order)):
         k = order[place]
-        if place > 0 and (place >= top_k or kept >= top_p * total):
+        if place > 0 and (place >= top_k or kept >= top_p * total or row[k] < min_p):
             row[k] = 0
         else:
-            kept += row[k]
-    return kept
+            left += row[k]
+        kept += row[k]
+    return left
 
 
 @inlined
@@ -76,39 +77,42 @@ def generate(weights, scratch, x, uniforms, m, K, temperature, characters):
 
 
 @kernel
-def generate_among_likely(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, characters):
+def generate_among_likely(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, min_p, characters):
     """`generate` with unlikely characters left out; apart, as sorting takes a while to compile."""
     g, vectors = scratch.g, len(weights.c) * scratch.g.itemsize // BYTES
     scale = _scale(temperature, g.dtype.type)
     for n in range(len(uniforms)):
         _step(weights, scratch, x, m)
         total, _ = exponentials(g, 0, vectors, scale)
-        kept = _restrict(g[:K], np.float64(total), top_k, top_p)
+        kept = _restrict(g[:K], np.float64(total), top_k, top_p, min_p)
         x = _index(g, K, _target(uniforms[n], kept, temperature))
         characters[n] = x
 
 
 @kernel
-def generate_with_streams(
-    theta, packs, table, sizes, room, code, uniforms, temperature, top_k, top_p, characters
-):  # fmt: skip
-    """`generate` for any network, laid out by `elman.engine.numba.layout` for one row and one step."""
-    g, m_row, K_row = room.g, sizes.m_row, sizes.K_row
-    vectors, scale = K_row * g.itemsize // BYTES, _scale(temperature, g.dtype.type)
+def generate_with_streams(theta, packs, table, sizes, room, R, codes, uniforms, limits, characters):
+    """`generate` for R streams of any network, laid out by `elman.engine.numba.layout` for windows of one step.
+
+    `uniforms` and `characters` are (n, R); a row of `limits` is (R,): temperature, top_k, top_p, min_p.
+    """
+    g, m_row, K, K_row = room.g, sizes.m_row, sizes.K, sizes.K_row
+    vectors = K_row * g.itemsize // BYTES
     for n in range(len(uniforms)):
         for layer in range(sizes.layers):
             if layer > 0:
-                input_products(layer, 1, 1, room.h, (2 * layer - 1) * m_row, theta, packs, table, sizes, room)
-            forward_step(layer, 0, 1, 1, theta, packs, table, sizes, room, code)
-        top = (2 * sizes.layers - 1) * m_row
+                input_products(layer, 1, R, room.h, (2 * layer - 1) * R * m_row, theta, packs, table, sizes, room)
+            forward_step(layer, 0, 1, R, theta, packs, table, sizes, room, codes)
+        top = (2 * sizes.layers - 1) * R * m_row
         product(
             g, 0, K_row, packs, sizes.c_padded, 0, room.h, top, m_row,
-            packs, sizes.V_forward, sizes.width, 1, sizes.m, K_row,
+            packs, sizes.V_forward, sizes.width, R, sizes.m, K_row,
         )  # fmt: skip
-        carry(1, 1, sizes, room)
-        total, _ = exponentials(g, 0, vectors, scale)
-        kept = np.float64(total)
-        if top_k < sizes.K or top_p < 1:
-            kept = _restrict(g[: sizes.K], kept, top_k, top_p)
-        code[0] = _index(g, sizes.K, _target(uniforms[n], kept, temperature))
-        characters[n] = code[0]
+        carry(1, R, sizes, room)
+        for r in range(R):
+            temperature, top_k, top_p, min_p = limits[0, r], limits[1, r], limits[2, r], limits[3, r]
+            total, _ = exponentials(g, r * K_row, vectors, _scale(temperature, g.dtype.type))
+            row, kept = g[r * K_row : r * K_row + K], np.float64(total)
+            if top_k < K or top_p < 1 or min_p > 0:
+                kept = _restrict(row, kept, top_k, top_p, min_p)
+            codes[r] = _index(row, K, _target(uniforms[n, r], kept, temperature))
+            characters[n, r] = codes[r]

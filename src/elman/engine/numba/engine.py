@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from elman.engine.numba import draw as draw_kernels
 from elman.engine.numba import many, rnn
 from elman.engine.numba.packing import pack_squares, pack_weights, scratch, unpack, zeros
+from elman.engine.numba.reader import NumbaReader
 from elman.engine.protocol import Indices
 from elman.engine.state import State
 from elman.network.draw import Draw
@@ -91,11 +92,16 @@ class NumbaEngine:
         room = scratch(weights, h, 1)
         characters = np.empty(len(uniforms), np.intp)
         numbers = (weights, room, x, uniforms, m, K, float(draw.temperature))
-        if draw.top_k == 0 and draw.top_p == 1:
-            draw_kernels.generate(*numbers, characters)
+        if draw.restricts:
+            limits = (min(draw.top_k or K, K), float(draw.top_p), float(draw.min_p))
+            draw_kernels.generate_among_likely(*numbers, *limits, characters)
         else:
-            draw_kernels.generate_among_likely(*numbers, min(draw.top_k or K, K), float(draw.top_p), characters)
+            draw_kernels.generate(*numbers, characters)
         return characters, room.h[:m].copy()
+
+    def reader(self, parameters: Parameters) -> NumbaReader:
+        """See `elman.engine.Engine.reader`."""
+        return NumbaReader(parameters)
 
 
 def _vanilla(parameters: Parameters) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba import streams
+from elman.engine.numba import draw, streams
 from elman.engine.numba.crew import Crew
 from elman.engine.numba.layout import LSTM, Layout, flatten, make_layout
 from elman.engine.numba.packing import zeros
@@ -39,25 +39,29 @@ class LaidOut:
     parameters : Parameters
         Copied.
     T, B : int
-        Characters of a window, streams.
+        Characters of a window, streams. The attribute `T` may be set to fewer; the state is then to be put again.
     backward : bool
         Whether gradients are wanted as well.
+    like : LaidOut, optional
+        Another layout of the same parameters. Where it fits, they are not copied again.
     """
 
-    def __init__(self, parameters: Parameters, T: int, B: int, *, backward: bool) -> None:
+    def __init__(self, parameters: Parameters, T: int, B: int, *, backward: bool, like: LaidOut | None = None) -> None:
         self.network: Architecture = architecture(parameters)
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
         self.groups = groups(B)
         self.rows = [group.stop - group.start for group in self.groups]
         self.layout: Layout = make_layout(self.network, self.dtype, min(self.rows))
         self.sizes, self.table = self.layout.sizes, self.layout.table
-        self.theta = flatten(self.layout, parameters, self.dtype)
-        self.packs = zeros(self.layout.packs, self.dtype)
+        fits = like is not None and like.sizes == self.sizes
+        self.theta: Array = like.theta if like and fits else flatten(self.layout, parameters, self.dtype)
+        self.packs: Array = like.packs if like and fits else zeros(self.layout.packs, self.dtype)
         count = len(self.rows) if backward else 0
         self.gradients = zeros(count * self.layout.theta, self.dtype).reshape(count, self.layout.theta)
         self.rooms = [self._room(n) for n in range(len(self.rows))]
         self.crew = Crew((self.sizes, T, B, backward, self.dtype), max(len(self.rows), RANGES))
-        self.pack()
+        if not fits:
+            self.pack()
 
     def _room(self, n: int) -> streams.Room:
         s, T, R, dtype = self.sizes, self.T, self.rows[n], self.dtype
@@ -126,7 +130,46 @@ class LaidOut:
 
     def losses(self) -> NDArray[np.float64]:
         """The losses of the last window, (T, B)."""
-        return np.concatenate([room.losses.reshape(self.T, -1) for room in self.rooms], axis=1)
+        pairs = zip(self.rooms, self.rows, strict=True)
+        return np.concatenate([room.losses[: self.T * R].reshape(self.T, R) for room, R in pairs], axis=1)
+
+    def read(self, x: Codes) -> tuple[Array, Array]:
+        """Read x (T, B): logits (T, B, K) and the states (T, B, D). The next state is to be put."""
+
+        def task(n: int) -> Callable[[], object]:
+            codes = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
+            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], codes)
+            return partial(streams.logits, *numbers, self.T, self.rows[n], _NO_DROPPING)
+
+        self.crew.do([task(n) for n in range(len(self.groups))])
+        s, T = self.sizes, self.T
+        o = np.empty((T, self.B, s.K), self.dtype)
+        states = np.empty((T, self.B, self.network.state_size), self.dtype)
+        for room, R, group in zip(self.rooms, self.rows, self.groups, strict=True):
+            o[:, group] = room.g[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
+            column = 0
+            for layer in range(s.layers):
+                for array in (room.h, room.s) if s.cell == LSTM else (room.h,):
+                    after = array[(layer * (T + 1) + 1) * R * s.m_row :][: T * R * s.m_row]
+                    states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
+                    column += s.m
+        return o, states
+
+    def generate(self, x: Codes, uniforms: NDArray[np.float64], limits: NDArray[np.float64]) -> Codes:
+        """Read x (B,), draw what follows, read that, and so on: one (n, B) for each of `uniforms` (n, B).
+
+        The rows of `limits` (4, B) are temperature, top_k (K for no limit), top_p and min_p; T is 1.
+        """
+        characters = [np.empty((len(uniforms), R), np.intp) for R in self.rows]
+
+        def task(n: int) -> Callable[[], object]:
+            of_group = (np.ascontiguousarray(array[..., self.groups[n]]) for array in (uniforms, limits))
+            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], self.rows[n])
+            codes = x[self.groups[n]].copy()
+            return partial(draw.generate_with_streams, *numbers, codes, *of_group, characters[n])
+
+        self.crew.do([task(n) for n in range(len(self.groups))])
+        return np.concatenate(characters, axis=1)
 
     def dh0(self) -> Array:
         """The gradients (B, D) of the state that the last window began with, of the sum over the streams."""

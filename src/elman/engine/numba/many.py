@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba import draw as draw_kernels
 from elman.engine.numba import flat
 from elman.engine.numba.laid_out import Codes, LaidOut
 from elman.engine.numba.layout import unflatten
+from elman.engine.numba.reader import NumbaReader
 from elman.engine.numba.updating import Updating
 from elman.engine.protocol import Indices
 from elman.engine.state import State
@@ -20,9 +20,6 @@ from elman.network.model import LossAndGradients
 from elman.network.parameters import Array, Parameters
 from elman.network.rule import Rule
 from elman.text import Windows
-
-_SLICE = 64
-"""Steps of which the logits exist at once while a text is scored."""
 
 
 def _codes(array: Indices) -> Codes:
@@ -61,20 +58,9 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule) -> NDArray
 
 def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
     """See `elman.engine.Engine.loss`."""
-    codes, targets = _codes(x), _codes(y)
-    T, B = codes.shape
-    total, h = np.zeros(B), h0.reshape(B, -1)
-    whole = T // _SLICE * _SLICE
-    for first, last, length in ((0, whole, _SLICE), (whole, T, T - whole)):
-        if first == last:
-            continue
-        net = LaidOut(parameters, length, B, backward=False)
-        net.put_state(h)
-        with net.crew:
-            for start in range(first, last, length):
-                net.crew.timed(partial(net.window, codes[start : start + length], targets[start : start + length]))
-                total += net.losses().sum(axis=0)
-        h = net.state()
+    streams = (array.reshape(len(array), -1) for array in (x, y))
+    losses, h = NumbaReader(parameters).losses(h0.reshape(-1, h0.shape[-1]), *streams)
+    total = losses.sum(axis=0)
     return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
 
 
@@ -97,12 +83,5 @@ def generate(
     parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], draw: Draw
 ) -> tuple[NDArray[np.intp], Array]:
     """See `elman.engine.Engine.generate`."""
-    net = LaidOut(parameters, 1, 1, backward=False)
-    net.put_state(h[None])
-    characters, K = np.empty(len(uniforms), np.intp), net.sizes.K
-    with net.crew:
-        draw_kernels.generate_with_streams(
-            net.theta, net.packs, net.table, net.sizes, net.rooms[0], np.array([x], np.intp), uniforms,
-            float(draw.temperature), min(draw.top_k or K, K), float(draw.top_p), characters,
-        )  # fmt: skip
-    return characters, net.state()[0]
+    characters, states = NumbaReader(parameters).generate(h[None], np.array([x]), uniforms[:, None], [draw])
+    return characters[:, 0], states[0]

@@ -221,12 +221,15 @@ def carry(T, R, sizes, room):
                 copy(room.s, block + r * m_row, room.s, block + (T * R + r) * m_row, vectors)
 
 
-@kernel
-def window(theta, packs, table, sizes, room, codes, targets, T, R, dropping, dropped, backward):
-    """One window of R streams: losses, and where `backward` is set gradients; the last state becomes the first."""
-    m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
+@inlined
+def _read(theta, packs, table, sizes, room, codes, T, R, dropping, dropped):
+    """The states of every layer and the logits of a window.
+
+    Returns what the layers hand on, how far apart its layers lie, and where the first of them begins.
+    """
+    m_row, K_row = sizes.m_row, sizes.K_row
     y = room.y if dropped else room.h
-    # Where the output of layer l begins in y: with dropout it has no step 0.
+    # With dropout it has no step 0.
     stride = (T if dropped else T + 1) * R * m_row
     first = 0 if dropped else R * m_row
     for layer in range(sizes.layers):
@@ -236,11 +239,25 @@ def window(theta, packs, table, sizes, room, codes, targets, T, R, dropping, dro
             forward_step(layer, t, T, R, theta, packs, table, sizes, room, codes)
         if dropped:
             _drop(y, layer * stride, room.h, (layer * (T + 1) + 1) * R * m_row, dropping, layer, T, R, sizes)
-    top = (sizes.layers - 1) * stride + first
     product(
-        room.g, 0, K_row, packs, sizes.c_padded, 0, y, top, m_row,
-        packs, sizes.V_forward, sizes.width, rows, sizes.m, K_row,
+        room.g, 0, K_row, packs, sizes.c_padded, 0, y, (sizes.layers - 1) * stride + first, m_row,
+        packs, sizes.V_forward, sizes.width, T * R, sizes.m, K_row,
     )  # fmt: skip
+    return y, stride, first
+
+
+@kernel
+def logits(theta, packs, table, sizes, room, codes, T, R, dropping):
+    """Read a window of R streams: logits stay in `room.g`, and all states where they are. Nothing is dropped."""
+    _read(theta, packs, table, sizes, room, codes, T, R, dropping, False)
+
+
+@kernel
+def window(theta, packs, table, sizes, room, codes, targets, T, R, dropping, dropped, backward):
+    """One window of R streams: losses, and where `backward` is set gradients; the last state becomes the first."""
+    m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
+    y, stride, first = _read(theta, packs, table, sizes, room, codes, T, R, dropping, dropped)
+    top = (sizes.layers - 1) * stride + first
     _softmax_losses(room, targets, rows, K_row)
     if backward:
         outer_sum(
