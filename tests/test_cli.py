@@ -462,6 +462,24 @@ def test_the_options_of_sample_reach_the_model(run: Path, command: Command) -> N
     assert command("sample", run, *words).out == elman.load(run).sample(**options) + "\n"
 
 
+def test_sample_counts_several_texts(run: Path, command: Command) -> None:
+    texts = elman.load(run).samples(2, 30, prime="the ", min_p=0.1, random_state=3)
+    words = ("--length", 30, "--prime", "the ", "--min-p", 0.1, "--random-state", 3, "--count", 2)
+    expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
+    assert command("sample", run, *words) == (0, expected, "")
+
+
+def test_sample_searches_with_a_beam(run: Path, command: Command) -> None:
+    expected = "the " + "".join(elman.load(run).beam(3, 30, prime="the ")) + "\n"
+    assert command("sample", run, "--length", 30, "--prime", "the ", "--beam", 3) == (0, expected, "")
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--count", "--random-state"])
+def test_a_beam_draws_nothing(run: Path, command: Command, option: str) -> None:
+    expected = f"error: --beam searches and does not draw, and {option} came beside it: leave one out\n"
+    assert command("sample", run, "--beam", 3, option, 2) == (2, "", expected)
+
+
 @pytest.mark.parametrize("options", [[], ["--top-k", "99999999999999999999"], ["--length", "0"]], ids=str)
 def test_sample_ends_well(run: Path, command: Command, options: list[str]) -> None:
     code, _, err = command("sample", run, *options)
@@ -477,7 +495,7 @@ def test_sample_shows_text_as_it_is_drawn(run: Path, command: Command, monkeypat
 
     monkeypatch.setattr("sys.stdout", Terminal())
     command("sample", run, "--length", 600)
-    assert {256, 512, 600} <= set(shown)
+    assert {64, 192, 448, 600} <= set(shown)
 
 
 def test_a_checkpoint_in_place_of_its_directory(run: Path, command: Command) -> None:

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,8 @@ def test_a_shorter_text_is_the_beginning_of_a_longer_one(model: Model) -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_text_does_not_depend_on_how_it_is_cut(model: Model, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     expected = model.sample(300, prime="the ", random_state=1)
-    monkeypatch.setattr(sampling, "_CHUNK", chunk)
+    monkeypatch.setattr(sampling, "_FIRST", chunk)
+    monkeypatch.setattr(sampling, "_LARGEST", chunk)
     pieces = list(model.stream(300, prime="the ", random_state=1))
     assert "".join(pieces) == expected
     assert max(map(len, pieces)) == min(chunk, 300)
@@ -171,6 +172,68 @@ def test_a_stop_that_never_comes(model: Model) -> None:
     assert model.sample(300, stop="ttttttttt", random_state=1) == model.sample(300, random_state=1)
 
 
+# --- Several texts, and the likeliest one ---
+
+
+@pytest.mark.parametrize("options", [{}, {"prime": "the ", "temperature": 0.7, "top_k": 9, "min_p": 0.1}], ids=str)
+def test_texts_drawn_side_by_side_are_those_drawn_alone(model: Model, options: Any) -> None:
+    texts = model.samples(3, 150, random_state=5, **options)
+    assert texts == [model.sample(150, random_state=5 + n, **options) for n in range(3)]
+    assert texts[:1] == model.samples(1, 150, random_state=5, **options)
+
+
+def test_several_texts_each_end_before_the_stop(model: Model) -> None:
+    whole = model.samples(4, 100, random_state=1)
+    assert model.samples(4, 100, stop="e", random_state=1) == [text.partition("e")[0] for text in whole]
+
+
+def test_without_a_random_state_all_texts_differ(model: Model) -> None:
+    assert len(set(model.samples(5, 100))) == 5
+
+
+def test_several_texts_of_no_length(model: Model) -> None:
+    assert model.samples(2, 0) == ["", ""]
+
+
+def test_fewer_than_one_text(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^--count must be 1 or more, and 0 came: give another$"):
+        model.samples(0)
+
+
+def test_a_beam_of_one_takes_the_likeliest_character(model: Model) -> None:
+    pieces = list(model.beam(1, 80, prime="the "))
+    assert "".join(pieces) == model.sample(80, prime="the ", temperature=0)
+    assert all(len(piece) == 1 for piece in pieces[:-1])  # each is certain at once
+
+
+def log_probability(model: Model, text: str) -> float:
+    """Return the log-probability of a text behind "t", by the naive code."""
+    read = model.alphabet.encode("t" + text)
+    return -float(naive.loss(model.parameters, model.h, read[:-1], read[1:]))
+
+
+def test_a_beam_that_holds_everything_finds_the_likeliest_text(model: Model) -> None:
+    characters = model.alphabet.characters
+    texts = ["".join(text) for text in product(characters, repeat=2)]
+    likeliest = max(texts, key=lambda text: log_probability(model, text))
+    assert "".join(model.beam(len(texts), 2, prime="t")) == likeliest
+
+
+def test_a_wider_beam_finds_a_text_that_is_no_less_likely(model: Model) -> None:
+    found = [log_probability(model, "".join(model.beam(width, 12, prime="t"))) for width in (1, 30)]
+    assert found[1] >= found[0]
+
+
+def test_a_beam_ends_before_its_stop(model: Model) -> None:
+    whole = "".join(model.beam(3, 40))
+    assert "".join(model.beam(3, 40, stop=whole[20:22])) == whole.partition(whole[20:22])[0]
+
+
+def test_a_beam_of_no_width(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^--beam must be 1 or more, and 0 came: give another$"):
+        model.beam(0)
+
+
 # --- Options out of range ---
 
 
@@ -185,6 +248,8 @@ def test_a_stop_that_never_comes(model: Model) -> None:
         ({"top_p": 0.0}, "--top-p must be above 0 and at most 1, and 0.0 came: give another"),
         ({"top_p": 1.1}, "--top-p must be above 0 and at most 1, and 1.1 came: give another"),
         ({"top_p": math.nan}, "--top-p must be above 0 and at most 1, and nan came: give another"),
+        ({"min_p": -0.1}, "--min-p must be 0 (no limit) to 1, and -0.1 came: give another"),
+        ({"min_p": 1.1}, "--min-p must be 0 (no limit) to 1, and 1.1 came: give another"),
         ({"random_state": -1}, "--random-state must be 0 or more, and -1 came: give another"),
     ],
     ids=str,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from elman.cli.app import app
 from elman.cli.arguments import Corpus, Encoding, Json, Run
 from elman.cli.options import whole_number
+from elman.errors import ElmanError
+from elman.experiment.config import flag
+
+if TYPE_CHECKING:
+    from elman.use.model import Options
 
 
 @app.command
@@ -25,31 +30,53 @@ def sample(
         int, Parameter(converter=whole_number, help="Draw among the k likeliest characters; 0 among all.")
     ] = 0,
     top_p: Annotated[float, Parameter(help="Draw among the likeliest that reach this probability.")] = 1.0,
+    min_p: Annotated[
+        float, Parameter(help="Draw among those that have this share of the likeliest's probability; 0 among all.")
+    ] = 0.0,
     stop: Annotated[str, Parameter(help="End before this string would be written.")] = "",
     random_state: Annotated[
         int | None, Parameter(converter=whole_number, help="Seed: the same one gives the same text again.")
     ] = None,
+    count: Annotated[
+        int,
+        Parameter(converter=whole_number, help="Texts, drawn side by side with this seed and those after it."),
+    ] = 1,
+    beam: Annotated[
+        int | None,
+        Parameter(converter=whole_number, help="Instead of drawing, search for the likeliest text, so many at a time."),
+    ] = None,
 ) -> int:
-    """Write text as it is drawn."""
+    """Write text as it is drawn. Of several texts, each begins behind a line that counts it."""
     from elman.cli.display import visible
     from elman.experiment.run import load
 
-    pieces = load(run).stream(
-        length,
-        prime=prime,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        stop=stop,
-        random_state=random_state,
-    )
+    drawing: Options = {
+        "prime": prime, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
+        "random_state": random_state,
+    }  # fmt: skip
+    if beam is not None:
+        _refuse_beside_beam({**drawing, "count": count})
+    model = load(run)
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
+    if count != 1:
+        for n, text in enumerate(model.samples(count, length, **drawing), 1):
+            sys.stdout.write(f"--- {n} of {count} ---\n{show(prime + text)}\n")
+        return 0
+    pieces = model.stream(length, **drawing) if beam is None else model.beam(beam, length, prime=prime, stop=stop)
     sys.stdout.write(show(prime))
     for piece in pieces:
         sys.stdout.write(show(piece))
         sys.stdout.flush()
     sys.stdout.write("\n")
     return 0
+
+
+def _refuse_beside_beam(given: dict[str, Any]) -> None:
+    """A search draws nothing, so what says how to draw would be without effect."""
+    plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "random_state": None, "count": 1}
+    for name, default in plain.items():
+        if given[name] != default:
+            raise ElmanError(f"--beam searches and does not draw, and {flag(name)} came beside it: leave one out")
 
 
 @app.command(name="eval")

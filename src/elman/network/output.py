@@ -34,6 +34,13 @@ def softmax(o: Array) -> Array:
     return p
 
 
+def log_softmax(o: Array) -> Array:
+    """Return log softmax(o) along the last axis, finite where the probability rounds to zero."""
+    o = o - o.max(axis=-1, keepdims=True)
+    log_p: Array = o - np.log(np.exp(o).sum(axis=-1, keepdims=True))
+    return log_p
+
+
 def logits(parameters: Parameters, h: Array) -> Array:
     """Return o = V h + c: (m,) to (K,), (T, m) to (T, K), or (T, B, m) to (T, B, K)."""
     return h @ parameters["V"].T + parameters["c"]  # (1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -12,8 +13,21 @@ from elman.errors import ElmanError
 from elman.network import Draw, Parameters
 from elman.network.parameters import Array
 from elman.text import Alphabet
-from elman.use.sample import until, written
+from elman.use.beam import searched
+from elman.use.sample import side_by_side, until, written
 from elman.use.score import Score, score
+
+
+class Options(TypedDict, total=False):
+    """How a text is drawn; see `Model.stream`."""
+
+    prime: str
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    stop: str
+    random_state: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +60,7 @@ class Model:
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
+        min_p: float = 0.0,
         stop: str = "",
         random_state: int | None = None,
     ) -> Iterator[str]:
@@ -64,6 +79,8 @@ class Model:
             Draw among the k likeliest only; 0 lets all.
         top_p : float
             Draw among the likeliest whose probabilities reach this sum; 1 lets all.
+        min_p : float
+            Draw among those at least so likely, next to the likeliest; 0 lets all.
         stop : str
             End before this string would be written.
         random_state : int, optional
@@ -74,40 +91,64 @@ class Model:
         ElmanError
             If an option is out of its range, or `prime` has a character that the model does not know.
         """
-        _check(length, temperature, top_k, top_p, random_state)
-        prime = prime or ("\n" if "\n" in self.alphabet.characters else self.alphabet.characters[0])
-        read = self.alphabet.encode(prime)
-        h = self.h
-        if len(read) > 1:
-            _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
-        draw = Draw(temperature, top_k, top_p)
+        draw = _draw(length, temperature, top_k, top_p, min_p, random_state)
+        h, x = self._behind(prime)
         generator = np.random.default_rng(random_state)
-        pieces = written(self.engine, self.parameters, self.alphabet, h, int(read[-1]), length, draw, generator)
+        pieces = written(self.engine, self.parameters, self.alphabet, h, x, length, draw, generator)
         return until(stop, pieces) if stop else pieces
 
-    def sample(
-        self,
-        length: int = 1000,
-        *,
-        prime: str = "",
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        stop: str = "",
-        random_state: int | None = None,
-    ) -> str:
-        """Return the text that `stream` would yield."""
-        return "".join(
-            self.stream(
-                length,
-                prime=prime,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                stop=stop,
-                random_state=random_state,
-            )
-        )
+    def sample(self, length: int = 1000, **options: Unpack[Options]) -> str:
+        """Return the text that `stream` would yield; it takes the same options."""
+        return "".join(self.stream(length, **options))
+
+    def samples(self, count: int, length: int = 1000, **options: Unpack[Options]) -> list[str]:
+        """Return several texts, drawn side by side, which takes little longer than one.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        length : int
+            Characters of each, at most.
+        **options
+            Those of `stream`. The first text is drawn with `random_state`, the next with the number after it, and so
+            on. What one of them is does not depend on how many there are.
+
+        Raises
+        ------
+        ElmanError
+            As `stream`, or if `count` is less than 1.
+        """
+        _check(("--count", count, count >= 1, "1 or more"))
+        stop, seed = options.get("stop", ""), options.get("random_state")
+        draw = _draw(length, **options)
+        h, x = self._behind(options.get("prime", ""))
+        generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
+        texts = side_by_side(self.engine.reader(self.parameters), self.alphabet, h, x, length, draw, generators)
+        return [text.partition(stop)[0] for text in texts] if stop else texts
+
+    def beam(self, width: int, length: int = 1000, *, prime: str = "", stop: str = "") -> Iterator[str]:
+        """Yield the likeliest text that a beam search of this width finds, a piece as soon as it is certain.
+
+        Likely is not lively: a network that is always certain repeats itself.
+
+        Raises
+        ------
+        ElmanError
+            If a number is out of its range, or `prime` has a character that the model does not know.
+        """
+        _check(("--beam", width, width >= 1, "1 or more"), ("--length", length, length >= 0, "0 or more"))
+        h, x = self._behind(prime)
+        pieces = searched(self.engine.reader(self.parameters), self.alphabet, h, x, length, width)
+        return until(stop, pieces) if stop else pieces
+
+    def _behind(self, prime: str) -> tuple[Array, int]:
+        """Read all of `prime` but its last character: the state (D,) then, and that character."""
+        prime = prime or ("\n" if "\n" in self.alphabet.characters else self.alphabet.characters[0])
+        read, h = self.alphabet.encode(prime), self.h
+        if len(read) > 1:
+            _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
+        return h, int(read[-1])
 
     def score(self, text: str) -> Score:
         """Return the surprise of a text, read as if it went on where training ended.
@@ -120,14 +161,28 @@ class Model:
         return score(self.engine, self.parameters, self.h, self.alphabet.encode(text))
 
 
-def _check(length: int, temperature: float, top_k: int, top_p: float, random_state: int | None) -> None:
-    ranges = (
+def _draw(
+    length: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    random_state: int | None = None,
+    **_: str,
+) -> Draw:
+    """Return how to draw, if every number is in its range."""
+    _check(
         ("--length", length, length >= 0, "0 or more"),
         ("--temperature", temperature, 0 <= temperature < float("inf"), "a number of 0 or more"),
         ("--top-k", top_k, top_k >= 0, "0 (no limit) or more"),
         ("--top-p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+        ("--min-p", min_p, 0 <= min_p <= 1, "0 (no limit) to 1"),
         ("--random-state", random_state, random_state is None or random_state >= 0, "0 or more"),
     )
+    return Draw(temperature, top_k, top_p, min_p)
+
+
+def _check(*ranges: tuple[str, float | None, bool, str]) -> None:
     for name, value, fits, needed in ranges:
         if not fits:
             raise ElmanError(f"{name} must be {needed}, and {value} came: give another")

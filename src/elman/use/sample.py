@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from elman.engine import Engine
+from elman.engine import Engine, Reader
 from elman.network import Draw, Parameters
 from elman.network.parameters import Array
 from elman.text import Alphabet
 
-_CHUNK = 256
-"""Characters drawn in one call of the engine: enough to hide the call, few enough to seem at once."""
+_FIRST, _LARGEST = 64, 1024
+"""Characters drawn in one call of the engine: few at first, to seem at once, then more, to hide the call."""
 
 
 def written(
@@ -29,12 +29,40 @@ def written(
 
     One number is taken from `generator` for each character, so the text does not depend on how it is cut.
     """
-    while length > 0:
-        uniforms = generator.random(min(length, _CHUNK))
-        characters, h = engine.generate(parameters, h, x, uniforms, draw)
+    for n in _chunks(length):
+        characters, h = engine.generate(parameters, h, x, generator.random(n), draw)
         x = int(characters[-1])
-        length -= len(characters)
         yield alphabet.decode(characters)
+
+
+def side_by_side(
+    reader: Reader,
+    alphabet: Alphabet,
+    h: Array,
+    x: int,
+    length: int,
+    draw: Draw,
+    generators: Sequence[np.random.Generator],
+) -> list[str]:
+    """Return one text of `length` characters for each of `generators`, all going on from x in state h (D,)."""
+    B = len(generators)
+    states, last, pieces = np.tile(h, (B, 1)), np.full(B, x), []
+    for n in _chunks(length):
+        uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
+        characters, states = reader.generate(states, last, uniforms, [draw] * B)
+        last = characters[-1]
+        pieces.append(characters)
+    written = np.concatenate(pieces) if pieces else np.empty((0, B), np.intp)
+    return [alphabet.decode(column) for column in written.T]
+
+
+def _chunks(length: int) -> Iterator[int]:
+    """How many characters each call of the engine draws, `length` in all."""
+    n = _FIRST
+    while length > 0:
+        yield min(n, length)
+        length -= n
+        n = min(2 * n, _LARGEST)
 
 
 def until(stop: str, pieces: Iterator[str]) -> Iterator[str]:
