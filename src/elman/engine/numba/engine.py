@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from elman.engine.numba import draw as draw_kernels
 from elman.engine.numba import many, rnn
-from elman.engine.numba.packing import pack_squares, pack_weights, scratch, unpack, zeros
+from elman.engine.numba import wide as wide_rnn
+from elman.engine.numba.packing import is_wide, pack_squares, pack_weights, scratch, strip, unpack, zeros
 from elman.engine.numba.reader import NumbaReader
 from elman.engine.protocol import Indices
 from elman.engine.state import State
@@ -39,14 +40,19 @@ class NumbaEngine:
             return many.advance(state, windows, updates, rule)
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
-        weights, squares = pack_weights(state.parameters), pack_squares(state.M)
+        wide = is_wide(state.parameters)
+        weights, squares = pack_weights(state.parameters, wide=wide), pack_squares(state.M, wide=wide)
         room = scratch(weights, state.h, T)
         largest = float(np.finfo(width).max)
         numbers = rnn.Rule(*(width(min(number, largest)) for number in (rule.learning_rate, rule.clip, EPSILON)))
         losses = np.empty(updates)
-        state.position = rnn.advance(weights, squares, room, numbers, windows.indices, state.position, T, m, K, losses)
-        unpack(weights, state.parameters)
-        unpack(squares, state.M)
+        place = (numbers, windows.indices, state.position, T, m, K, losses)
+        if wide:
+            state.position = wide_rnn.advance(weights, squares, room, strip(weights), *place)
+        else:
+            state.position = rnn.advance(weights, squares, room, *place)
+        unpack(weights, state.parameters, wide=wide)
+        unpack(squares, state.M, wide=wide)
         state.h = room.h[:m].copy()
         state.update += updates
         state.epoch = state.update // windows.per_epoch

@@ -20,9 +20,13 @@ from numpy.typing import NDArray
 from elman.engine.numba.rnn import PANEL_ROWS, Scratch, Squares, Weights
 from elman.engine.numba.simd import BYTES
 from elman.engine.numba.tile import MAX_VECTORS
+from elman.engine.numba.wide import Strip
 from elman.network.parameters import Array, Parameters
 
 _CACHE_LINE = 64
+
+WIDE = 3 * 2**19
+"""Bytes of V from which on it and its sums do not fit the second cache of common processors, so that this pays."""
 
 
 def strip_count(n: int, dtype: np.dtype[Any]) -> int:
@@ -69,27 +73,44 @@ def from_strips(flat: Array, shape: tuple[int, ...]) -> Array:
     return whole[: shape[0], : shape[1]]
 
 
-def pack_weights(parameters: Parameters) -> Weights:
-    """Return the parameters as the kernels want them."""
+def is_wide(parameters: Parameters) -> bool:
+    """Whether V is so large that it is kept by columns alone, see `elman.engine.numba.wide`."""
+    return parameters["V"].nbytes > WIDE
+
+
+def pack_weights(parameters: Parameters, *, wide: bool = False) -> Weights:
+    """Return the parameters as the kernels want them; where `wide`, without V by rows."""
     U, W, V, b, c = (parameters[name] for name in ("U", "W", "V", "b", "c"))
     c_row = rows(c[None])
     c_row[len(c) :] = -np.inf
-    return Weights(rows(U.T), strips(W), strips(W.T), strips(V), strips(V.T), rows(b[None]), c_row)
+    V_rows = zeros(0, V.dtype) if wide else strips(V)
+    return Weights(rows(U.T), strips(W), strips(W.T), V_rows, strips(V.T), rows(b[None]), c_row)
 
 
-def pack_squares(M: Parameters) -> Squares:
+def pack_squares(M: Parameters, *, wide: bool = False) -> Squares:
     """Return AdaGrad's sums, stored as their parameters are."""
-    return Squares(rows(M["U"].T), strips(M["W"]), strips(M["V"]), rows(M["b"][None]), rows(M["c"][None]))
+    V = strips(M["V"].T if wide else M["V"])
+    return Squares(rows(M["U"].T), strips(M["W"]), V, rows(M["b"][None]), rows(M["c"][None]))
 
 
-def unpack(packed: Weights | Squares, into: Parameters) -> None:
+def unpack(packed: Weights | Squares, into: Parameters, *, wide: bool = False) -> None:
     """Write the arrays back into `into`."""
     m, K = into["U"].shape
     into["U"][:] = packed.U.reshape(K, -1)[:, :m].T
     into["W"][:] = from_strips(packed.W, (m, m))
-    into["V"][:] = from_strips(packed.V, (K, m))
+    if wide:
+        into["V"].T[:] = from_strips(packed.V_columns if isinstance(packed, Weights) else packed.V, (m, K))
+    else:
+        into["V"][:] = from_strips(packed.V, (K, m))
     into["b"][:] = packed.b[:m]
     into["c"][:] = packed.c[:K]
+
+
+def strip(weights: Weights) -> Strip:
+    """Return room for one strip of V by columns."""
+    m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
+    width = K_row // strip_count(K_row, dtype)
+    return Strip(zeros(width * m_row, dtype), zeros(PANEL_ROWS * width, dtype))
 
 
 def scratch(weights: Weights, h0: Array, T: int) -> Scratch:

@@ -132,6 +132,13 @@ def backward(weights, scratch, x, m, K):
         da, m_row, m_row, scratch.zeros, 0, 0, scratch.g, 0, K_row, 1, weights.V, 0, width, K_row * width,
         T, K, vectors,
     )  # fmt: skip
+    recurrent_backward(weights, scratch, T, m)
+
+
+@inlined
+def recurrent_backward(weights, scratch, T, m):
+    """The part of `backward` behind V' g_t, which stands in `da`."""
+    h, da, m_row = scratch.h, scratch.da, len(weights.b)
     for t in range(T, 0, -1):
         row = t * m_row
         row_through_tanh(
@@ -201,13 +208,20 @@ def update_matrix(
 @inlined
 def update(weights, squares, scratch, rule, x, m, K):
     """One AdaGrad step with the gradients of the window in `scratch`."""
-    h, g, da, dU = scratch.h, scratch.g, scratch.da, scratch.dU
+    m_row, K_row = len(weights.b), len(weights.c)
+    update_matrix(
+        weights.V, weights.V_columns, squares.V, scratch.g, 0, K_row, scratch.h, m_row, scratch, rule, K, len(x), m_row
+    )
+    update_all_but_V(weights, squares, scratch, rule, x, m)
+
+
+@inlined
+def update_all_but_V(weights, squares, scratch, rule, x, m):
+    """`update` for W, U and the biases."""
+    h, da, dU = scratch.h, scratch.da, scratch.dU
     T, m_row, K_row = len(x), len(weights.b), len(weights.c)
     lanes = BYTES // h.itemsize
     rate, clip, epsilon = rule.rate, rule.clip, rule.epsilon
-    update_matrix(
-        weights.V, weights.V_columns, squares.V, g, 0, K_row, h, m_row, scratch, rule, K, T, m_row
-    )  # fmt: skip
     update_matrix(
         weights.W, weights.W_columns, squares.W, da, m_row, m_row, h, 0, scratch, rule, m, T, m_row
     )  # fmt: skip
