@@ -200,6 +200,7 @@ SCHEDULES = [
     Rule(0.3, 5.0, warmup=7),
     Rule(0.3, 5.0, schedule="cosine", end=1000),
     Rule(0.3, 5.0, schedule="cosine", warmup=100, end=1000),
+    Rule(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_rate=0.2),
     Rule(0.3, 5.0, schedule="step", warmup=3, end=700),
 ]
 
@@ -224,6 +225,14 @@ def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
     assert falling[len(falling) // 2] == pytest.approx(0.15)
     assert 0 < falling[-1] < 1e-5 * 0.3
     np.testing.assert_array_equal(rates[1000 - warmup :], 0)
+
+
+def test_a_cosine_ends_at_the_share_it_is_given() -> None:
+    rates = Rule(0.3, 5.0, schedule="cosine", end=1000, final_rate=0.25).rates(0, 1100)
+    assert rates[0] == rates.max() == 0.3
+    assert rates[500] == pytest.approx(0.3 * (1 + 0.25) / 2)
+    assert (np.diff(rates[:1001]) < 0).all()
+    np.testing.assert_allclose(rates[1000:], 0.3 * 0.25, rtol=1e-12)
 
 
 def test_steps() -> None:

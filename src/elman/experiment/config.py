@@ -45,8 +45,9 @@ class Config:
     optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Update rule.")
     learning_rate: float = _option(0.1, "Step size, eta; with a schedule its largest.", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
-        "constant", "Step size over the run: the same; cosine, down to 0 at its end; step, a tenth from half of it on."
+        "constant", "Step size over the run: the same; cosine, down to its end; step, a tenth from half of it on."
     )
+    final_rate: float = _share(0.0, "Share of the step size that a cosine comes down to.", 0.1)
     warmup: int = _option(0, "Updates over which the step size rises at first.", least=0)
     clip: float = _option(5.0, "Limit of the gradient.", above=0)
     clip_by: Literal["value", "norm"] = _option("value", "What the limit holds for: every component, or all together.")

@@ -83,6 +83,7 @@ def rule_of(config: Config) -> Rule:
         warmup=config.warmup,
         averaging=config.averaging,
         dropout=dropout if config.dropout else None,
+        final_rate=config.final_rate,
     )
 
 

@@ -62,8 +62,8 @@ class Rule:
     weight_decay : float
         lambda.
     schedule : str
-        ``constant``; ``cosine``, down to zero after `end` (Loshchilov and Hutter, 2017); or ``step``, a tenth from
-        half of the way between `warmup` and `end` on and a hundredth from three quarters.
+        ``constant``; ``cosine``, down to `final_rate` of it after `end` (Loshchilov and Hutter, 2017); or ``step``, a
+        tenth from half of the way between `warmup` and `end` on and a hundredth from three quarters.
     warmup : int
         The rate rises linearly over so many updates.
     end : int
@@ -72,6 +72,8 @@ class Rule:
         The average that evaluation uses keeps so much of itself at every update; 0 keeps none.
     dropout : Dropout, optional
         Applied to what each layer hands on.
+    final_rate : float
+        The share of `learning_rate` that a cosine comes down to.
     """
 
     learning_rate: float
@@ -86,6 +88,7 @@ class Rule:
     end: int = 0
     averaging: float = 0.0
     dropout: Dropout | None = None
+    final_rate: float = 0.0
 
     def rates(self, done: int, updates: int) -> NDArray[np.float64]:
         """Return eta of each of so many updates, after `done` of them."""
@@ -96,7 +99,7 @@ class Rule:
         # At the last update the rate is not zero yet, or that update would be for nothing.
         progress = np.clip((n - 1 - self.warmup) / max(1, self.end - self.warmup), 0, 1)
         if self.schedule == "cosine":
-            rates *= 0.5 * (1 + np.cos(np.pi * progress))
+            rates *= self.final_rate + (1 - self.final_rate) * 0.5 * (1 + np.cos(np.pi * progress))
         elif self.schedule == "step":
             rates *= np.select([progress < 0.5, progress < 0.75], [1.0, 0.1], 0.01)
         return rates

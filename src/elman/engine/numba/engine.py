@@ -119,4 +119,4 @@ def _vanilla(parameters: Parameters) -> bool:
 def _is_references(rule: Rule) -> bool:
     """Whether its update is the reference experiment's."""
     plain = Rule(rule.learning_rate, rule.clip)
-    return rule == replace(plain, end=rule.end, beta1=rule.beta1, beta2=rule.beta2)
+    return rule == replace(plain, end=rule.end, beta1=rule.beta1, beta2=rule.beta2, final_rate=rule.final_rate)
