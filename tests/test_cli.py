@@ -375,7 +375,8 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
         "hidden_size": 4, "seq_length": 6, "learning_rate": 0.2, "clip": 3.0, "init_std": 0.3, "epochs": 2,
         "max_updates": 9, "max_seconds": 50.0, "validation": 0.2, "random_state": 7, "engine": "numpy",
         "dtype": "float64", "sample_every": 4, "sample_length": 9, "metrics_every": 3, "encoding": "latin-1",
-        "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "schedule": "cosine", "warmup": 2, "final_rate": 0.1,
+        "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "schedule": "cosine",
+        "warmup": 2, "final_rate": 0.1,
         "clip_by": "norm", "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.01, "averaging": 0.9, "dropout": 0.3,
         "dropout_kind": "plain", "init": "orthogonal", "validate_every": 2, "patience": 4,
     }  # fmt: skip
