@@ -81,27 +81,28 @@ def spoil(path: Path, data: bytes, chance: random.Random, out: Path) -> None:
     if path.suffix == ".safetensors" and chance.random() < 0.6:
         _spoil_meaning(path, chance, out)
     elif path.suffix == ".json" and chance.random() < 0.6:
-        out.write_text(json.dumps(_spoilt(json.loads(data), chance)), encoding="utf-8")
+        out.write_text(json.dumps(spoilt(json.loads(data), chance)), encoding="utf-8")
     else:
-        out.write_bytes(_spoilt_bytes(data, chance))
+        out.write_bytes(spoilt_bytes(data, chance))
 
 
-def _spoilt_bytes(data: bytes, chance: random.Random) -> bytes:
-    spoilt = bytearray(data)
+def spoilt_bytes(data: bytes, chance: random.Random) -> bytes:
+    """Return a file's bytes with a few changed, cut out, doubled or put in."""
+    altered = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 5))):
-        at, length = chance.randrange(len(spoilt) + 1), chance.choice((1, 1, 4, 60))
+        at, length = chance.randrange(len(altered) + 1), chance.choice((1, 1, 4, 60))
         match chance.randrange(5):
-            case 0 if at < len(spoilt):
-                spoilt[at] ^= 1 << chance.randrange(8)
+            case 0 if at < len(altered):
+                altered[at] ^= 1 << chance.randrange(8)
             case 1:
-                spoilt[at : at + length] = b""
+                altered[at : at + length] = b""
             case 2:
-                spoilt[at:at] = spoilt[at : at + length]
+                altered[at:at] = altered[at : at + length]
             case 3:
-                spoilt[at:at] = chance.choice(BYTES)
+                altered[at:at] = chance.choice(BYTES)
             case _:
-                spoilt[at : at + length] = chance.randbytes(length)
-    return bytes(spoilt)
+                altered[at : at + length] = chance.randbytes(length)
+    return bytes(altered)
 
 
 def _spoil_meaning(path: Path, chance: random.Random, out: Path) -> None:
@@ -109,7 +110,7 @@ def _spoil_meaning(path: Path, chance: random.Random, out: Path) -> None:
     text, tensors = read_tensors(path)
     description = json.loads(text)
     if chance.random() < 0.7:
-        description = _spoilt(description, chance)
+        description = spoilt(description, chance)
     else:
         name = chance.choice(list(tensors))
         _ARRAYS[chance.randrange(len(_ARRAYS))](tensors, name)
@@ -135,7 +136,7 @@ _ARRAYS: tuple[Callable[[dict[str, Any], str], None], ...] = (
 )
 
 
-def _spoilt(value: Any, chance: random.Random) -> Any:
+def spoilt(value: Any, chance: random.Random) -> Any:
     """Return a JSON value with a change somewhere in it: another value, another key, one less."""
     value = copy.copy(value)
     if not value or not isinstance(value, dict | list) or chance.random() < 0.02:
@@ -146,5 +147,5 @@ def _spoilt(value: Any, chance: random.Random) -> Any:
     elif chance.random() < 0.1:
         del value[key]
     else:
-        value[key] = _spoilt(value[key], chance)
+        value[key] = spoilt(value[key], chance)
     return value

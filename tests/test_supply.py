@@ -18,6 +18,12 @@ from conftest import TEXT
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DEPENDENCIES: list[str] = PROJECT["dependencies"]
+EXTRAS: list[str] = [
+    requirement
+    for extra, requirements in PROJECT["optional-dependencies"].items()
+    if extra not in ("all", "dev", "peers")
+    for requirement in requirements
+]
 NOT_IMPORTED = {"scipy"}
 """Numba takes its products of matrices from there, when it compiles."""
 SUFFIXES = {".py", ".typed", ".html", ".md", ".css"}
@@ -55,13 +61,14 @@ def imported(source: Path) -> set[str]:
 
 def test_every_import_is_declared_and_every_dependency_imported() -> None:
     found = set[str]().union(*(imported(source) for source in (ROOT / "src").rglob("*.py")))
-    declared = {name_of(requirement) for requirement in DEPENDENCIES}
-    assert found - sys.stdlib_module_names - {"elman"} == declared - NOT_IMPORTED
+    found = {name.lower() for name in found - sys.stdlib_module_names - {"elman"}}
+    declared, optional = ({name_of(requirement) for requirement in some} for some in (DEPENDENCIES, EXTRAS))
+    assert found - optional == declared - NOT_IMPORTED
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
     bounded = re.compile(r"\w+>=[\d.]+(,<[\d.]+)?")
-    assert [requirement for requirement in DEPENDENCIES if not bounded.fullmatch(requirement)] == []
+    assert [requirement for requirement in DEPENDENCIES + EXTRAS if not bounded.fullmatch(requirement)] == []
 
 
 @pytest.fixture(scope="module")

@@ -103,8 +103,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def save_network(path: Path, checkpoint: Checkpoint, network: Network) -> None:
     """Write a network of a run in a file of its own, as `save_checkpoint` does."""
-    description = _what_it_is(checkpoint) | {"network": _network_description(network)}
+    description = _of_which_text(checkpoint) | {"network": _network_description(network)}
     save_tensors(path, description, network.parameters | {"h": network.h})
+
+
+def save_imported(path: Path, imported: KeptNetwork) -> None:
+    """Write a network that no run made: as `save_network` does, without the hash of a text that it is of."""
+    description = _what_it_is(imported) | {"network": _network_description(imported.network)}
+    save_tensors(path, description, imported.network.parameters | {"h": imported.network.h})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -177,18 +183,17 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     return {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
 
 
-def _what_it_is(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "config": checkpoint.config.as_dict(),
-        "alphabet": checkpoint.alphabet.characters,
-        "corpus_sha256": checkpoint.corpus_sha256,
-    }
+def _what_it_is(saved: Checkpoint | KeptNetwork) -> dict[str, Any]:
+    return {"format": FORMAT, "config": saved.config.as_dict(), "alphabet": saved.alphabet.characters}
+
+
+def _of_which_text(checkpoint: Checkpoint) -> dict[str, Any]:
+    return _what_it_is(checkpoint) | {"corpus_sha256": checkpoint.corpus_sha256}
 
 
 def _description(checkpoint: Checkpoint) -> dict[str, Any]:
     state, best = checkpoint.state, checkpoint.best
-    return _what_it_is(checkpoint) | {
+    return _of_which_text(checkpoint) | {
         "counters": {name: getattr(state, name) for name in _COUNTERS},
         "figures": {name: _or_none(getattr(state, name)) for name in _FIGURES},
         "best": None if best is None else _network_description(best),
@@ -225,7 +230,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         sample_generator=restore_sample(description["sample_generator"]),
         **_numbers(description),
     )
-    network = None if best is None else _network(groups["best."], best)
+    network = None if best is None else _network(groups["best."], best, scored=True)
     if network is not None and network.update > state.update:
         raise ValueError("the best network is of an update that is not done")
     last_loss = None if last_loss is None else figure(last_loss, "last_loss")
@@ -256,13 +261,16 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
 def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> KeptNetwork:
     config, alphabet = _config_and_alphabet(description, tensors)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
-    return KeptNetwork(config, alphabet, _network(tensors, description["network"]))
+    return KeptNetwork(config, alphabet, _network(tensors, description["network"], scored=False))
 
 
-def _network(tensors: dict[str, Array], description: dict[str, Any]) -> Network:
+def _network(tensors: dict[str, Array], description: dict[str, Any], *, scored: bool) -> Network:
+    """Return a network; one that was imported is not `scored`."""
     parameters = {name: array for name, array in tensors.items() if name != "h"}
-    update, loss = description["update"], description["validation_loss"]
-    return Network(parameters, tensors["h"], count(update, "update"), figure(loss, "validation_loss"))
+    update, loss = count(description["update"], "update"), description["validation_loss"]
+    if loss is not None or scored:
+        loss = figure(loss, "validation_loss")
+    return Network(parameters, tensors["h"], update, loss)
 
 
 def _network_shapes(config: Config, alphabet: Alphabet) -> dict[str, tuple[int, ...]]:

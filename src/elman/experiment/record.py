@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 from elman.errors import ElmanError
 from elman.experiment.checkpoint import (
     Checkpoint,
+    KeptNetwork,
     Network,
     load_checkpoint,
     save_checkpoint,
+    save_imported,
     save_network,
 )
 from elman.experiment.config import Config
@@ -119,6 +121,21 @@ class RunDirectory:
     def _refuse_another(self) -> None:
         if self.holds_run():
             raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
+        if os.path.exists(self.path / BEST):  # noqa: PTH110 (as above)
+            raise ElmanError(f"{str(self.path)!r} holds a network already: choose another --out")
+
+    def keep(self, imported: KeptNetwork) -> None:
+        """Put a network where there is no run; it is read as the best of one.
+
+        Raises
+        ------
+        ElmanError
+            If the directory holds a run or a network already, or cannot be written.
+        """
+        self._refuse_another()
+        self.writer.take()
+        self._refuse_another()
+        save_imported(self.path / BEST, imported)
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write ``run.json``."""
