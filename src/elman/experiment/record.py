@@ -6,11 +6,12 @@ import csv
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from elman.errors import ElmanError
 from elman.experiment.checkpoint import (
@@ -65,6 +66,16 @@ class Sample:
     text: str
 
 
+class Log(Protocol):
+    """Where the rows and the samples are written once more."""
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Hold these and no others."""
+
+    def append(self, metrics: Sequence[Metrics], rates: Sequence[float], samples: Sequence[Sample]) -> None:
+        """Add rows, with the learning rate of each, and samples."""
+
+
 @dataclass(frozen=True, eq=False)
 class Beginning:
     """What a run begins from: its settings, the characters of its text, and which text it is."""
@@ -75,9 +86,10 @@ class Beginning:
 
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
-_RUN, _METRICS, _SAMPLES = "run.json", "metrics.csv", "samples.jsonl"
-_COLUMNS = tuple(column.name for column in fields(Metrics))
-_HEADER_LINE = ",".join(_COLUMNS) + "\n"
+METRICS, SAMPLES = "metrics.csv", "samples.jsonl"
+COLUMNS = tuple(column.name for column in fields(Metrics))
+_RUN = "run.json"
+_HEADER_LINE = ",".join(COLUMNS) + "\n"
 _T = TypeVar("_T")
 
 
@@ -85,11 +97,11 @@ class RunDirectory:
     """The files of one run. The checkpoint, the metrics and the samples in it belong together.
 
     Rows are written, and synced, before the checkpoint that covers them, and `rewind` takes away what no checkpoint
-    covers. Who writes takes `writer` first; reading needs nothing.
+    covers. Who writes takes `writer` first; reading needs nothing. `logs` are written with the rows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, logs: Sequence[Log] = ()) -> None:
+        self.path, self.logs = path, logs
         self.writer = Writer(path)
 
     @property
@@ -114,8 +126,9 @@ class RunDirectory:
         self.writer.take()
         self._refuse_another()  # that began since
         self.describe(description)  # first: from here on, what is killed can be begun again from what is there
-        replace_file(self.path / _METRICS, _HEADER_LINE.encode())
-        replace_file(self.path / _SAMPLES, b"")
+        replace_file(self.path / METRICS, _HEADER_LINE.encode())
+        replace_file(self.path / SAMPLES, b"")
+        self._rewind_logs([], [])
         self.save(checkpoint)  # last: only what has a checkpoint is a run
 
     def _refuse_another(self) -> None:
@@ -142,15 +155,17 @@ class RunDirectory:
         text = json.dumps(description, indent=2) + "\n"
         replace_file(self.path / _RUN, text.encode())
 
-    def append(self, metrics: Iterable[Metrics], samples: Iterable[Sample]) -> None:
-        """Add rows to ``metrics.csv`` and lines to ``samples.jsonl``."""
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample], rates: Sequence[float] = ()) -> None:
+        """Add rows to ``metrics.csv`` and lines to ``samples.jsonl``; to the logs the rows' learning rates as well."""
 
         def write() -> None:
-            for name, lines in ((_METRICS, _metrics_lines(metrics)), (_SAMPLES, _sample_lines(samples))):
+            for name, lines in ((METRICS, _metrics_lines(metrics)), (SAMPLES, _sample_lines(samples))):
                 with (self.path / name).open("a", encoding="utf-8", newline="") as file:
                     file.write(lines)
                     file.flush()
                     os.fsync(file.fileno())
+            for log in self.logs:
+                log.append(metrics, rates, samples)
 
         self.writer.check()
         self._try(write)
@@ -173,15 +188,20 @@ class RunDirectory:
 
     def metrics(self) -> list[Metrics]:
         """Return the rows of ``metrics.csv``."""
-        return self._read(_METRICS, lambda lines: [_metrics(row) for row in csv.DictReader(lines)])
+        return self._read(METRICS, lambda lines: parse_metrics(csv.DictReader(lines)))
 
     def samples(self) -> list[Sample]:
         """Return the lines of ``samples.jsonl``."""
-        return self._read(_SAMPLES, lambda lines: [_sample(strict_json(line)) for line in lines])
+        return self._read(SAMPLES, parse_samples)
 
     def beginning(self) -> Beginning:
         """Return what ``run.json`` says that a run begins from."""
         return self._read(_RUN, lambda lines: _beginning(strict_json("".join(lines))))
+
+    def description(self) -> dict[str, Any]:
+        """Return all that ``run.json`` says."""
+        described: dict[str, Any] = self._read(_RUN, lambda lines: strict_json("".join(lines)))
+        return described
 
     def was_begun(self) -> bool:
         """Whether a run was begun in it of which nothing but its beginning is known."""
@@ -198,13 +218,18 @@ class RunDirectory:
         self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
     ) -> tuple[list[Metrics], list[Sample]]:
         """Keep only what the checkpoint covers, told by the update; return it."""
-        self._drop_torn_line(_METRICS)
-        self._drop_torn_line(_SAMPLES)
+        self._drop_torn_line(METRICS)
+        self._drop_torn_line(SAMPLES)
         metrics = [row for row in self.metrics() if row_covered(row.update)]
         samples = [sample for sample in self.samples() if sample_covered(sample.update)]
-        replace_file(self.path / _METRICS, (_HEADER_LINE + _metrics_lines(metrics)).encode())
-        replace_file(self.path / _SAMPLES, _sample_lines(samples).encode())
+        replace_file(self.path / METRICS, (_HEADER_LINE + _metrics_lines(metrics)).encode())
+        replace_file(self.path / SAMPLES, _sample_lines(samples).encode())
+        self._rewind_logs(metrics, samples)
         return metrics, samples
+
+    def _rewind_logs(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        for log in self.logs:
+            self._try(partial(log.rewind, metrics, samples))
 
     def _drop_torn_line(self, name: str) -> None:
         """A run that was killed may have left half a line, which no checkpoint covers."""
@@ -241,6 +266,16 @@ def _metrics_lines(metrics: Iterable[Metrics]) -> str:
 def _sample_lines(samples: Iterable[Sample]) -> str:
     # Escapes keep a line one line, whatever its text holds, and lone surrogates writable.
     return "".join(json.dumps(asdict(sample)) + "\n" for sample in samples)
+
+
+def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
+    """Return rows read as text, by the names of their columns; one that is none raises one of many errors."""
+    return [_metrics(row) for row in rows]
+
+
+def parse_samples(lines: Iterable[str]) -> list[Sample]:
+    """Return samples that are read as lines of JSON; a line that is none raises one of many errors."""
+    return [_sample(strict_json(line)) for line in lines]
 
 
 def _metrics(row: dict[str, str]) -> Metrics:

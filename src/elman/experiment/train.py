@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from elman.experiment.budget import Budget
 from elman.experiment.checkpoint import Network
 from elman.experiment.figure import save_figure, smooth_loss_figure
 from elman.experiment.health import Health
+from elman.experiment.logs import open_logs
 from elman.experiment.opening import begin, last_update, resume_run, rule_of, validation_every
 from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_none
 from elman.experiment.run import Run, split
@@ -53,6 +55,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     preset: str = "paper",
     resume: bool = False,
+    log: Sequence[str] = (),
     watcher: Watcher | None = None,
     **options: Any,
 ) -> Run:
@@ -68,6 +71,9 @@ def train(
         Where settings come from that are not given; ``paper`` is the reference experiment.
     resume : bool
         Go on with the run in `out`. Its settings are taken from there; other limits may be given.
+    log : sequence of str
+        Write the metrics once more in `out`: ``jsonl``, in ``metrics.jsonl``; ``tensorboard``, in ``tensorboard/``.
+        A run that is gone on with goes on with the logs that are there.
     watcher : Watcher, optional
         Told about progress.
     **options
@@ -87,7 +93,9 @@ def train(
     """
     if out is None and resume:
         raise ElmanError("--resume needs the run to go on with: name its directory by --out")
-    directory = None if out is None else RunDirectory(Path(out))
+    if out is None and log:
+        raise ElmanError("--log writes in the directory of the run: name it by --out")
+    directory = None if out is None else RunDirectory(Path(out), open_logs(Path(out), log, resume=resume))
     with nullcontext() if directory is None else directory.writer:
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, options)
@@ -107,12 +115,13 @@ class _Trainer:
         self.config, self.state = run.config, run.state
         self.windows, self.kept_aside = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
-        self.rule = rule_of(run.config)
+        self.rule = self.rule_now = rule_of(run.config)
         self.end = last_update(run.config, self.windows)
         self.validation_every = validation_every(run.config, self.windows)
         self.budget = Budget(run.config.max_seconds, run.state.update, run.state.seconds)
         self.new_metrics: list[Metrics] = []
         self.new_samples: list[Sample] = []
+        self.new_rates: list[float] = []  # of the new rows' updates
         self.saved_at = time.monotonic()
         self.saved_update = run.state.update
         self.save_seconds = 0.0  # that the last save took
@@ -165,7 +174,8 @@ class _Trainer:
         state, last = self.state, self.last()
         updates = self.updates_to_next_stop(last)
         began = time.perf_counter()
-        losses = self.engine.advance(state, self.windows, updates, replace(self.rule, end=last))
+        self.rule_now = replace(self.rule, end=last)
+        losses = self.engine.advance(state, self.windows, updates, self.rule_now)
         took = time.perf_counter() - began
         state.seconds += took
         self.budget.measured(updates, took)
@@ -232,6 +242,7 @@ class _Trainer:
         )
         rows.append(row)
         self.new_metrics.append(row)
+        self.new_rates.append(float(self.rule_now.rates(state.update - 1, 1)[0]))
 
     def end_curve(self) -> None:
         """End the curve at the last update, and score what was kept aside with the finished network.
@@ -302,10 +313,10 @@ class _Trainer:
         began = time.monotonic()
         self.check_weights()
         if self.run.directory is not None:
-            self.run.directory.append(self.new_metrics, self.new_samples)
+            self.run.directory.append(self.new_metrics, self.new_samples, self.new_rates)
             self.run.directory.save(self.run.checkpoint, self.run.kept)
         self.run.corpus.release()  # what a long text's pages took would add up
-        self.new_metrics, self.new_samples = [], []
+        self.new_metrics, self.new_samples, self.new_rates = [], [], []
         self.saved_at, self.saved_update = time.monotonic(), self.state.update
         self.save_seconds = self.saved_at - began
 

@@ -45,3 +45,39 @@ class Nobody:
     def stop_asked(self) -> bool:
         """Never."""
         return False
+
+
+class Watchers:
+    """Several watchers, each of whom may ask to stop.
+
+    Parameters
+    ----------
+    *watchers : Watcher
+    """
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self.watchers = watchers
+
+    def preparing(self) -> None:
+        """Tell all."""
+        for watcher in self.watchers:
+            watcher.preparing()
+
+    def progressed(self, run: Run, updates: int) -> None:
+        """Tell all."""
+        for watcher in self.watchers:
+            watcher.progressed(run, updates)
+
+    def sampled(self, sample: Sample) -> None:
+        """Tell all."""
+        for watcher in self.watchers:
+            watcher.sampled(sample)
+
+    def warned(self, warning: str) -> None:
+        """Tell all."""
+        for watcher in self.watchers:
+            watcher.warned(warning)
+
+    def stop_asked(self) -> bool:
+        """Whether one of them asks for it."""
+        return any(watcher.stop_asked() for watcher in self.watchers)
