@@ -42,7 +42,7 @@ of the second called `U2 W2 b2`, and so on; then `V c h0`.
 
 `--epochs`, `--max-updates` and `--max-seconds` limit a run, and the nearest counts; one that is given takes the place
 of the preset's. `--max-seconds` counts the seconds spent in updates, and what comes on top (compilation, scores of
-the text kept aside, samples, files) does not shorten it. A cosine comes down to 0, and a step makes its steps, as
+the text kept aside, samples, files) does not shorten it. A cosine has come down, and a step made its steps, as
 that time is up: from the speed so far the run reckons again and again which update will be its last.
 
 ## What is kept aside

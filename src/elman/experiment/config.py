@@ -45,7 +45,7 @@ class Config:
     optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Update rule.")
     learning_rate: float = _option(0.1, "Step size, eta; with a schedule its largest.", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
-        "constant", "Step size over the run: the same; cosine, down to its end; step, a tenth from half of it on."
+        "constant", "Step size over the run: the same; cosine, down to --final-rate; step, a tenth from half of it on."
     )
     final_rate: float = _share(0.0, "Share of the step size that a cosine comes down to.", 0.1)
     warmup: int = _option(0, "Updates over which the step size rises at first.", least=0)

@@ -50,7 +50,7 @@ PRESETS = {
         {
             "optimizer": "adam",
             "learning_rate": 0.0015,
-            "beta1": 0.8,
+            "beta1": 0.5,
             "beta2": 0.9999,
             "schedule": "cosine",
             # A network that still learns follows its text; one that stands still is right on the average only.

@@ -4,7 +4,8 @@ m, K  hidden units, characters; padded to whole vectors: m_row, K_row
 T     characters in one window
 
 W is needed by rows (backwards) and by columns (forwards), and V likewise, because a product wants its
-lanes along the contiguous axis: `W_columns` and `V_columns` are the transposes, kept in step.
+lanes along the contiguous axis: `W_columns` and `V_columns` are the transposes, kept in step. (Of a V that is too
+large for the caches only `V_columns` is kept, see `elman.engine.numba.wide`.)
 """
 
 from typing import NamedTuple
