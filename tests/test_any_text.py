@@ -398,7 +398,7 @@ def test_a_model_with_rare_characters_refuses_none() -> None:
 def test_a_model_without_them_refuses_what_it_does_not_know() -> None:
     model = elman.train(Corpus.from_text(PLAIN), **FEW).model
     with pytest.raises(ElmanError, match="is not among the model's"):
-        model.score("漢字")
+        model.sample(9, prime="漢字")
 
 
 # Pipes

@@ -306,10 +306,5 @@ def test_a_text_that_holds_nothing_to_predict(model: Model, text: str, count: in
         model.score(text)
 
 
-def test_a_text_of_another_alphabet(model: Model) -> None:
-    with pytest.raises(ElmanError, match=r"^'Q' \(U\+0051\) is not among the model's"):
-        model.score("the Quick")
-
-
 def test_the_alphabet_of_a_model_is_its_texts(model: Model) -> None:
     assert model.alphabet == Alphabet.from_text(TEXT)

@@ -1,5 +1,6 @@
 """A long text read in segments side by side costs what it costs read in one piece."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 
 from elman.engine import get_engine
 from elman.network import Parameters, initial_parameters
+from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
+from elman.text import Alphabet, opened
 from elman.use import score as scoring
-from elman.use.score import score
+from elman.use import strangers
+from elman.use.score import Score, score
+from elman.use.strangers import KNOWN_NATS, stranger_nats, without_strangers
 
 K, M, N = 5, 6, 3_000
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -86,3 +91,48 @@ def test_what_is_short_or_small_is_read_in_one_piece(monkeypatch: pytest.MonkeyP
     (parameters, h0), counting = made("rnn"), Counting()
     score(counting, parameters, h0, text())
     assert counting.read == [(N - 1,)]
+
+
+# Characters that the model does not know: K and more
+
+
+@ENGINES
+def test_strangers_are_skipped_and_cost_what_is_said(engine: str) -> None:
+    (parameters, h0), indices = made("gru"), text(40)
+    expected = score(get_engine(engine), parameters, h0, indices)
+    found = score(get_engine(engine), parameters, h0, np.insert(indices, [0, 9, 9, 40], [K, K, K + 3, K]))
+    assert (found.chars, found.unknown) == (expected.chars + 4, 4)
+    extra = 4 * (16 * math.log(2) + math.log(0x110000 - K))
+    assert found.nats == pytest.approx(expected.nats + extra - 39 * math.log1p(-(2.0**-16)))
+
+
+def test_a_text_of_strangers_alone_is_scored() -> None:
+    parameters, h0 = made("rnn")
+    found = score(get_engine("numpy"), parameters, h0, np.full(3, K, np.uint8))
+    assert found == Score(3, 3 * stranger_nats(K), 3)
+
+
+def test_the_probabilities_of_all_characters_sum_to_one() -> None:
+    parameters, h0 = made("rnn")
+    o, _ = get_engine("numpy").reader(parameters).logits(h0[None], np.array([[2]], np.uint8))
+    known = softmax(o[0, 0]) * math.exp(-KNOWN_NATS)
+    assert known.sum() + (0x110000 - K) * math.exp(-stranger_nats(K)) == pytest.approx(1)
+
+
+def test_a_long_text_is_searched_for_strangers_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    indices = text(100)
+    assert without_strangers(indices, K) is indices
+    monkeypatch.setattr(strangers, "_PIECE", 7)
+    with_some = np.insert(indices, [3, 50, 50, 100], K)
+    np.testing.assert_array_equal(without_strangers(with_some, K), indices)
+    np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
+
+
+@pytest.mark.parametrize(("alphabet", "read"), [(Alphabet("ab"), [0, 2, 1, 2]), (Alphabet("ab\ufffd"), [0, 3, 1, 2])])
+def test_an_opened_alphabet_refuses_nothing(alphabet: Alphabet, read: list[int]) -> None:
+    assert opened(alphabet).encode("a漢b\ufffd").tolist() == read
+
+
+def test_an_alphabet_that_folds_is_open() -> None:
+    alphabet = Alphabet("ab\ufffd", folds=True)
+    assert opened(alphabet) is alphabet

@@ -80,23 +80,41 @@ def _refuse_beside_beam(given: dict[str, Any]) -> None:
 
 
 @app.command(name="eval")
-def evaluate(run: Run, corpus: Corpus, /, *, encoding: Encoding = "utf-8", as_json: Json = False) -> int:
-    """Score a text: how well the network predicts it."""
+def evaluate(
+    run: Run,
+    corpus: Corpus,
+    /,
+    *,
+    adapt: Annotated[bool, Parameter(negative="", help="Go on learning from what has been read.")] = False,
+    encoding: Encoding = "utf-8",
+    as_json: Json = False,
+) -> int:
+    """Score a text: how well the network predicts it.
+
+    A character that the network does not know costs what docs/score.md says.
+    """
     from elman.cli.display import show_figures
     from elman.experiment.record import finite_or_none
     from elman.experiment.run import load
-    from elman.text import read_corpus
+    from elman.text import opened, read_corpus
+    from elman.use.adapt import score_adapting
     from elman.use.score import score
 
     model = load(run)
-    text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet)
-    found = score(model.engine, model.parameters, model.h, text.indices)
+    text = read_corpus(corpus, encoding=encoding, alphabet=opened(model.alphabet))
+    network = (model.engine, model.parameters, model.h)
+    static = score(*network, text.indices)
+    found = score_adapting(*network, text.indices) if adapt else static
     figures: dict[str, Any] = {
         "chars": found.chars,
         "nats_per_char": found.nats_per_char,
         "bits_per_char": found.bits_per_char,
         "perplexity": finite_or_none(found.perplexity),
     }
+    if adapt:
+        figures["nats_per_char_without_adapt"] = static.nats_per_char
+    if found.unknown:
+        figures["unknown_chars"] = found.unknown
     if as_json:
         print(json.dumps(figures))
     else:

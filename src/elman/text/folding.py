@@ -83,6 +83,11 @@ def _renumbered(
         return spool.array()
 
 
+def opened(alphabet: Alphabet) -> Alphabet:
+    """Return an alphabet that refuses no character: whatever `alphabet` would refuse is one more, of index K."""
+    return alphabet if alphabet.folds else Alphabet(alphabet.characters + _free_character(alphabet), folds=True)
+
+
 def refuse_unwieldy(corpus: Corpus, m: int) -> None:
     """Refuse an alphabet so large that it has to be said what it costs, unless it was said that it may be so.
 

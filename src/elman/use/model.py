@@ -12,7 +12,8 @@ from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.network import Draw, Parameters
 from elman.network.parameters import Array
-from elman.text import Alphabet
+from elman.text import Alphabet, opened
+from elman.use.adapt import score_adapting
 from elman.use.beam import searched
 from elman.use.sample import side_by_side, until, written
 from elman.use.score import Score, score
@@ -150,15 +151,23 @@ class Model:
             _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
         return h, int(read[-1])
 
-    def score(self, text: str) -> Score:
+    def score(self, text: str, *, adapt: bool = False) -> Score:
         """Return the surprise of a text, read as if it went on where training ended.
+
+        Parameters
+        ----------
+        text : str
+            What a character costs that the model does not know, `elman.use.strangers` says.
+        adapt : bool
+            Whether the network goes on learning from what it has read, for this text alone; see `elman.use.adapt`.
 
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or one that the model does not know.
+            If the text has fewer than two characters.
         """
-        return score(self.engine, self.parameters, self.h, self.alphabet.encode(text))
+        scored = score_adapting if adapt else score
+        return scored(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
 
 
 def _draw(

@@ -4,6 +4,8 @@ A text is read whole, its state carried through. A long one is cut into segments
 from a state that the network comes to on the characters before it. Whether that is the state in which the segment
 before it ends is seen afterwards; where it is not, the segments are read again from those. A network that does not
 forget where it began is read from the first character to the last.
+
+Characters that the model does not know cost what `elman.use.strangers` says.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from elman.errors import ElmanError
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.text.spool import let_go
+from elman.use.strangers import KNOWN_NATS, stranger_nats, without_strangers
 
 PIECE = 1 << 20
 """Characters given to an engine at a time, so that the memory it takes for them does not grow with the text."""
@@ -44,13 +47,16 @@ class Score:
     Parameters
     ----------
     chars : int
-        Characters predicted: one less than the text holds, as nothing comes before the first.
+        Characters predicted: one less than the text holds, as nothing comes before the first that is known.
     nats : float
         -sum log p of them all.
+    unknown : int
+        How many of them the model does not know.
     """
 
     chars: int
     nats: float
+    unknown: int = 0
 
     @property
     def nats_per_char(self) -> float:
@@ -81,20 +87,42 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     h0 : ndarray, shape (D,)
         The state to begin with.
     indices : ndarray of unsigned int, shape (N,)
+        K or more is a character that is not known; see `elman.text.opened`.
 
     Raises
     ------
     ElmanError
         If N < 2.
     """
+    K = len(parameters["c"])
+    known = readable(indices, K)
+    nats = None
+    if len(known) > LONG and parameters["W"].size >= LARGE:
+        nats = _nats_side_by_side(engine, parameters, h0, known)
+    if nats is None:
+        nats, _ = _nats_in_turn(engine, parameters, h0, known)
+    return with_strangers(nats, len(indices), len(known), K)
+
+
+def readable(indices: Indices, K: int) -> Indices:
+    """Return the indices that the network can read, those below K.
+
+    Raises
+    ------
+    ElmanError
+        If there are fewer than two in all.
+    """
     if len(indices) < 2:
         raise ElmanError(f"a text of {len(indices)} characters holds nothing to predict: give one of at least two")
-    nats = None
-    if len(indices) > LONG and parameters["W"].size >= LARGE:
-        nats = _nats_side_by_side(engine, parameters, h0, indices)
-    if nats is None:
-        nats, _ = _nats_in_turn(engine, parameters, h0, indices)
-    return Score(len(indices) - 1, nats)
+    return without_strangers(indices, K)
+
+
+def with_strangers(nats: float, N: int, known: int, K: int) -> Score:
+    """Return the surprise of a text of N characters of which so many are known, which cost the network `nats`."""
+    predicted, unknown = max(known - 1, 0), N - known
+    if unknown:
+        nats += unknown * stranger_nats(K) + predicted * KNOWN_NATS
+    return Score(predicted + unknown, nats, unknown)
 
 
 def _nats_in_turn(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> tuple[float, Array]:
