@@ -16,6 +16,7 @@ from elman.experiment.presets import described
 PRESET_HELP = f"Settings to begin from, which those that are given replace.\n\n{described()}"
 
 _GROUP = Group("Training", sort_key=5)
+LARGEST_PORT = 65_535
 
 
 def whole_number(hint: Any, tokens: Sequence[Token]) -> int:
@@ -25,6 +26,14 @@ def whole_number(hint: Any, tokens: Sequence[Token]) -> int:
         return int(text)
     except ValueError:
         raise ElmanError(f'{tokens[0].keyword}: unable to convert "{text}" into int: give a whole number') from None
+
+
+def port_number(hint: Any, tokens: Sequence[Token]) -> int:
+    """Read the number of a port, or 0 for one that is free."""
+    number = whole_number(hint, tokens)
+    if not 0 <= number <= LARGEST_PORT:
+        raise ElmanError(f"{tokens[0].keyword} must be from 0 to {LARGEST_PORT}, and {number} came: give another")
+    return number
 
 
 def corpus_name(hint: Any, tokens: Sequence[Token]) -> str:

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from elman.cli.app import INTERRUPTED, NOT_PASSED, app
 from elman.cli.arguments import Corpus, Encoding, Json
-from elman.cli.options import NONE_GIVEN, PRESET_HELP, Options, given, whole_number
+from elman.cli.options import NONE_GIVEN, PRESET_HELP, Options, given, port_number, whole_number
+from elman.cli.watching import beside_page
 from elman.errors import ElmanError
 
+if TYPE_CHECKING:
+    from elman.experiment.run import Run
+    from elman.experiment.watcher import Watcher
+
+LIVE = Group("Page", sort_key=4)
+Log = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        help="Write the metrics once more, for other tools: jsonl (an object a row, in metrics.jsonl in --out) or "
+        "tensorboard (events, in tensorboard/ in --out); may be repeated.",
+    ),
+]
 Resume = Annotated[bool, Parameter(negative="", help="Go on with the run in --out; other limits may be given.")]
 Training = Annotated[Options, Parameter(name="*")]
 
@@ -25,6 +39,16 @@ def train(
     out: Annotated[Path, Parameter(help="The run directory to write.")],
     preset: Annotated[str, Parameter(help=PRESET_HELP)] = "paper",
     resume: Resume = False,
+    log: Log = None,
+    live: Annotated[
+        bool, Parameter(negative="", group=LIVE, help="Show the run in a browser as it goes, from this machine only.")
+    ] = False,
+    live_port: Annotated[
+        int, Parameter(group=LIVE, converter=port_number, help="Port of that page; 0 takes one that is free.")
+    ] = 0,
+    live_with: Annotated[
+        list[Path] | None, Parameter(negative="", group=LIVE, help="A run to lay beside it; may be repeated.")
+    ] = None,
     options: Training = NONE_GIVEN,
     as_json: Json = False,
 ) -> int:
@@ -32,8 +56,17 @@ def train(
     from elman.cli.display import TrainingDisplay, show_results
     from elman.experiment.train import train
 
+    if not live and (live_port or live_with):
+        raise ElmanError("--live-port and --live-with are for the page that --live opens: give --live as well")
+
+    def training(watcher: Watcher) -> Run:
+        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], watcher=watcher, **given(options))
+
     with TrainingDisplay() as display:
-        run = train(corpus, out=out, preset=preset, resume=resume, watcher=display, **given(options))
+        if live:
+            run = beside_page(training, display, out.resolve().name, live_port, live_with or [])
+        else:
+            run = training(display)
     if as_json:
         print(json.dumps(run.results()))
     else:

@@ -87,9 +87,9 @@ class Beginning:
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = "metrics.csv", "samples.jsonl"
-COLUMNS = tuple(column.name for column in fields(Metrics))
+_COLUMNS = tuple(column.name for column in fields(Metrics))
 _RUN = "run.json"
-_HEADER_LINE = ",".join(COLUMNS) + "\n"
+_HEADER_LINE = ",".join(_COLUMNS) + "\n"
 _T = TypeVar("_T")
 
 

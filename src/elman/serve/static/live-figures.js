@@ -1,0 +1,131 @@
+// What stands in words and numbers: the run's name and figures, the table of runs, the settings.
+
+import { scale, series } from "./live-chart.js";
+import { ago, counted, duration, element, loss } from "./live-format.js";
+
+const at = (id) => document.getElementById(id);
+
+/** Say which run is looked at, and where it stands. */
+export function showRun(run, unit) {
+  const { status } = run;
+  const smooth = loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
+  at("name").textContent = run.name;
+  at("about").textContent = about(run);
+  document.title = status.smooth_loss == null ? run.name : `${smooth} · ${run.name}`;
+  const share = at("share");
+  share.hidden = !run.live;
+  if (status.updates) share.value = status.update / status.updates;
+  else share.removeAttribute("value");
+  tiles(at("figures"), figures(run, unit, smooth));
+  say("said", said(run));
+  say("warning", status.warning ?? "");
+}
+
+function about({ settings, about: known }) {
+  if (!known?.corpus) return "";
+  const { name, chars, alphabet_size: K } = known.corpus;
+  const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
+  return `${settings.cell}, m = ${settings.hidden_size}${layers}, on ${name}: ${counted(chars)} characters, ${K} different ones`;
+}
+
+function figures(run, unit, smooth) {
+  const { status } = run;
+  const best = status.best && loss(status.best[1] * scale(run, unit, false), unit);
+  const minimum = status.minimum?.[1] != null && loss(status.minimum[1] * scale(run, unit, true), unit);
+  const latest = run.scores.value.at(-1);
+  const made = [
+    ["Updates", counted(status.update), status.updates ? `of ${counted(status.updates)}, ${passes(run)}` : passes(run)],
+    ["Smooth loss", smooth, minimum ? `least ${minimum} at ${counted(status.minimum[0])}` : ""],
+  ];
+  if (best) {
+    const value = loss(latest * scale(run, unit, false), unit);
+    made.push(["Validation loss", value, `best ${best} at ${counted(status.best[0])}`]);
+  }
+  made.push(["Characters a second", counted(status.chars_per_second), run.live ? "of late" : "in all"]);
+  if (run.live) made.push(["Time left", run.over ? "none" : duration(status.seconds_left), `${duration(status.seconds)} of updates so far`]);
+  else made.push(["Time", duration(status.seconds), status.written ? `written ${ago(status.written)}` : ""]);
+  return made;
+}
+
+const passes = ({ status }) => (status.epoch ? `text read ${counted(status.epoch)} ${status.epoch === 1 ? "time" : "times"}` : "first pass");
+
+function said(run) {
+  const { stage, ending } = run.status;
+  return {
+    preparing: "Preparing the kernels: the first time they are compiled, which takes some seconds.",
+    stopping: "Stopping: the run is being saved.",
+    stopped: "Stopped and saved. Go on with it by elman train … --resume.",
+    done: `The training is over. ${ending}`,
+    failed: `The training has ended with an error: ${ending}`,
+  }[stage] ?? "";
+}
+
+/** Say something, once: what is told again is read aloud again. */
+export function say(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
+}
+
+/** Change the figures in place, so that what a person has marked stays marked. */
+function tiles(list, made) {
+  while (list.children.length > made.length) list.lastChild.remove();
+  made.forEach(([name, value, more], i) => {
+    if (!list.children[i]) {
+      const tile = element("div");
+      tile.append(element("dt"), element("dd"));
+      tile.lastChild.append(element("span", "", "value"), element("small"));
+      list.append(tile);
+    }
+    const [term, description] = list.children[i].children;
+    for (const [part, text] of [[term, name], [description.firstChild, value], [description.lastChild, more]]) {
+      if (part.textContent !== text) part.textContent = text;
+    }
+  });
+}
+
+/** The table of runs, a row each: whether it is drawn, its figures, and whether it is the one looked at. */
+export function showTable(body, runs, unit, changed) {
+  if (!body.children.length) body.append(...runs.map((run) => row(run, changed)));
+  runs.forEach((run, i) => {
+    const { status } = run;
+    const figures = [
+      counted(status.update),
+      loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit),
+      loss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
+      counted(status.chars_per_second),
+    ];
+    figures.forEach((text, k) => (body.children[i].children[k + 1].textContent = text));
+  });
+}
+
+function row(run, changed) {
+  const made = element("tr");
+  const name = element("td");
+  const label = element("label");
+  label.append(input("checkbox", true, (box) => changed(run, "shown", box.checked)), element("span", "", `swatch series-${series(run)}`), element("span", run.name));
+  name.append(label);
+  const look = element("td");
+  const radio = input("radio", run.number === 0, () => changed(run, "chosen"));
+  radio.name = "chosen";
+  radio.ariaLabel = `Look at ${run.name}`;
+  look.append(radio);
+  made.append(name, element("td"), element("td"), element("td"), element("td"), look);
+  return made;
+}
+
+function input(type, checked, changed) {
+  const made = element("input");
+  Object.assign(made, { type, checked });
+  made.addEventListener("change", () => changed(made));
+  return made;
+}
+
+/** The settings of a run. */
+export function showSettings(list, { settings }) {
+  list.replaceChildren(
+    ...Object.entries(settings).map(([name, value]) => {
+      const made = element("div");
+      made.append(element("dt", name.replaceAll("_", " ")), element("dd", String(value ?? "none")));
+      return made;
+    }),
+  );
+}

@@ -1,0 +1,155 @@
+// The page: it asks for what is new, shows it, and draws no more often than is cheap.
+
+import { draw, touched, updates } from "./live-chart.js";
+import { say, showRun, showSettings, showTable } from "./live-figures.js";
+import { drawHistograms } from "./live-histograms.js";
+import { Run, fetched, wish } from "./live-run.js";
+import { showTexts } from "./live-texts.js";
+
+const OFTEN = 1000; // milliseconds between two questions about a run in training,
+const SELDOM = 5000; // about one in a directory,
+const WEIGHTS = 3000; // and about the weights of one in training
+const SHARE = 0.02; // of the time of one core, that drawing may take: the training needs the others
+const ENDED = ["done", "stopped", "failed"];
+
+const at = (id) => document.getElementById(id);
+const controls = at("controls");
+let runs = [];
+let chosen = null; // whose figures, texts and weights are shown
+let range = null; // of the axis below, that a person has zoomed to
+let stale = true; // whether something is not drawn yet
+let [drawnAt, took] = [0, 0];
+let weights = { seen: false, due: 0 };
+let waiting = 0;
+
+const view = () => ({
+  unit: controls.unit.value,
+  across: controls.across.value,
+  part: Number(controls.part.value),
+  logy: controls.logy.checked,
+  logx: controls.logx.checked,
+});
+
+async function begin() {
+  runs = (await fetched("/api/runs")).runs.map((run, number) => new Run(number, run));
+  chosen = runs[0];
+  at("wishes").hidden = !chosen.live;
+  at("runs").hidden = runs.length < 2;
+  await turn();
+}
+
+/** Ask, show, and come again; a page that nobody sees does nothing. */
+async function turn() {
+  clearTimeout(waiting);
+  let pause = OFTEN;
+  try {
+    if (!document.hidden) await step();
+  } catch (error) {
+    pause = SELDOM;
+    say("warning", "The server does not answer: what it showed has ended, or it was killed.");
+    if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
+  }
+  if (!runs.every((run) => run.over)) waiting = setTimeout(turn, pause);
+}
+
+async function step() {
+  const now = performance.now();
+  const due = runs.filter((run) => run.due <= now && !run.over);
+  const news = await Promise.all(due.map((run) => run.ask()));
+  for (const run of due) {
+    run.due = now + (run.live ? OFTEN : SELDOM) - 100;
+    // With a run in training its server ends.
+    if (run.live && ENDED.includes(run.status.stage)) for (const each of runs) each.over = true;
+  }
+  stale ||= news.some(Boolean);
+  show();
+  if (stale && now - drawnAt >= took / SHARE) await redraw();
+  if (weights.seen && now >= weights.due && !chosen.over) await weigh();
+}
+
+function show() {
+  const { unit } = view();
+  showRun(chosen, unit);
+  showTable(at("runs").tBodies[0], runs, unit, changed);
+  showTexts(at("texts"), chosen, unit);
+  at("key-validation").hidden = !runs.some((run) => run.shown && run.scores.count);
+  showSettings(at("settings"), chosen);
+  at("stop").disabled = chosen.over || chosen.status.stage === "stopping";
+  at("sample").disabled = chosen.over || chosen.status.sampling || chosen.status.stage === "stopping";
+}
+
+async function redraw() {
+  stale = false;
+  const began = performance.now();
+  const chart = await draw(at("chart"), runs, view());
+  drawnAt = performance.now();
+  took = drawnAt - began;
+  if (!chart.listening) {
+    chart.listening = true;
+    chart.on("plotly_relayout", zoomed);
+  }
+}
+
+async function weigh() {
+  const { histograms } = await fetched(`/api/runs/${chosen.number}/histograms`);
+  const began = performance.now();
+  if (histograms.length) await drawHistograms(at("histograms"), histograms);
+  const now = performance.now();
+  weights.due = now + Math.max(chosen.live ? WEIGHTS : SELDOM, (now - began) / SHARE);
+}
+
+/** A person has zoomed, or back: what is seen now comes in all detail. */
+async function zoomed(event) {
+  const [low, high] = [event["xaxis.range[0]"], event["xaxis.range[1]"]];
+  if (low === undefined && !event["xaxis.autorange"]) return;
+  range = low === undefined ? null : [low, high].map(Number);
+  at("whole").hidden = range === null;
+  for (const run of runs) {
+    run.detail = null;
+    if (range && run.thinned && !run.over) {
+      const [first, last] = updates(run, range, view());
+      await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last)));
+    }
+  }
+  await redraw();
+}
+
+/** A person has changed what is shown of a run. */
+function changed(run, what, value) {
+  if (what === "chosen") {
+    chosen = run;
+    weights.due = 0;
+  } else run.shown = value;
+  redraw();
+  turn();
+}
+
+controls.addEventListener("change", () => {
+  show();
+  redraw();
+});
+controls.addEventListener("submit", (event) => event.preventDefault());
+at("whole").addEventListener("click", () => {
+  Plotly.relayout(at("chart"), { "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true });
+  controls.unit.focus();
+});
+at("stop").addEventListener("click", async () => {
+  at("stop").disabled = at("sample").disabled = true;
+  await wish("stop");
+});
+at("sample").addEventListener("click", async () => {
+  at("sample").disabled = true;
+  await wish("sample");
+});
+for (const query of [matchMedia("(prefers-color-scheme: dark)"), touched]) {
+  query.addEventListener("change", () => {
+    weights.due = 0;
+    redraw();
+  });
+}
+document.addEventListener("visibilitychange", () => document.hidden || turn());
+new IntersectionObserver((entries) => {
+  weights.seen = entries.at(-1).isIntersecting;
+}).observe(at("spread"));
+
+begin();

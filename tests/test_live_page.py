@@ -1,0 +1,316 @@
+"""The page of runs in Chromium: a training seen, asked, stopped and gone on with; runs laid over one another."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import TEXT
+from elman.experiment.record import METRICS
+from elman.experiment.train import train
+from elman.serve.live_app import create_live_app
+from elman.serve.running import in_background, listen
+from elman.serve.view import KeptRun
+from elman.text import Corpus
+from runs import EXACT
+
+pytest.importorskip("playwright")
+
+from browser import chromium, fits, opened
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SECONDS = 60
+"""What anything here may take."""
+FOR_EVER = [
+    "--hidden-size",
+    "4",
+    "--engine",
+    "numpy",
+    "--epochs",
+    "1000000",
+    "--metrics-every",
+    "20",
+    "--sample-every",
+    "400",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Directories of two finished runs, of windows of different lengths."""
+    folder, corpus = tmp_path_factory.mktemp("runs"), Corpus.from_text(TEXT)
+    train(corpus, **EXACT | {"epochs": 20, "validation": 0.3}, out=folder / "short")
+    train(corpus, **EXACT | {"epochs": 30, "seq_length": 10, "cell": "lstm"}, out=folder / "long")
+    return [folder / "short", folder / "long"]
+
+
+@contextmanager
+def shown(browser: "Browser", address: str, **how: Any) -> Iterator["Page"]:
+    """Open a page with patience."""
+    with opened(browser, address, **how) as page:
+        page.set_default_timeout(1000 * SECONDS)
+        yield page
+
+
+@contextmanager
+def viewed(browser: "Browser", runs: list[Path], **how: Any) -> Iterator["Page"]:
+    """Open the page of run directories, and wait until it is drawn."""
+    app = create_live_app([KeptRun(run) for run in runs])
+    with in_background(app, listen("127.0.0.1", 0)) as address, shown(browser, address, **how) as page:
+        until(page, "chart.data?.length > 0")
+        yield page
+
+
+class Training:
+    """A process of `elman train --live`."""
+
+    def __init__(self, *arguments: object) -> None:
+        command = [sys.executable, "-m", "elman", "train", *map(str, arguments), "--live"]
+        environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
+        assert self.process.stderr is not None
+        told = self.process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", told)
+        assert found, told + self.process.stderr.read()
+        self.address = found[0]
+
+    def ended(self) -> int:
+        """Wait for its end and return its exit code."""
+        assert self.process.stderr is not None
+        self.process.communicate(timeout=SECONDS)
+        return self.process.returncode
+
+
+@pytest.fixture
+def novel(tmp_path: Path) -> Path:
+    path = tmp_path / "novel.txt"
+    path.write_text(TEXT * 10, encoding="utf-8")
+    return path
+
+
+def points(page: "Page", trace: int = 0) -> list[float]:
+    """Return where along the axis below a curve has points."""
+    found: list[float] = page.evaluate("(i) => [...chart.data[i].x]", trace)
+    return found
+
+
+def traces(page: "Page") -> list[str]:
+    found: list[str] = page.evaluate("chart.data.map((trace) => trace.name)")
+    return found
+
+
+def axis(page: "Page", name: str) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(f"(({{type, range}}) => ({{type, range}}))(chart._fullLayout.{name})")
+    return found
+
+
+def until(page: "Page", condition: str, n: object = None) -> None:
+    """Wait until an expression in n is true; it goes as a function, as the policy forbids to evaluate text."""
+    page.wait_for_function(f"(n) => {condition}", arg=n)
+
+
+# --- A run in training ---
+
+
+def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    training = Training(novel, "--out", out, *FOR_EVER)
+    with shown(browser, training.address) as page:
+        page.get_by_role("heading", name="run", exact=True).wait_for()
+        until(page, "chart.data?.length")
+        before = len(points(page))
+        until(page, "chart.data[0].x.length > n", before)
+        page.get_by_text("before the first update").wait_for()
+
+        page.get_by_role("button", name="Take a sample").click()
+        page.get_by_text("as you asked").wait_for()
+        until(page, "!sample.disabled")
+
+        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+        until(page, "histograms.data?.length === 6")
+
+        page.get_by_role("button", name="Stop and save").click()
+        page.get_by_text("Stopped and saved.").wait_for()
+        assert page.get_by_role("button", name="Take a sample").is_disabled()
+        assert training.ended() == 130
+        time.sleep(1.5)  # the server is gone, and the page does not mind
+        until(page, "chart.data[0].x.length > 2")
+        reached = points(page)[-1]
+
+    again = Training(novel, "--out", out, "--resume")
+    with shown(browser, again.address) as page:
+        until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
+        assert points(page)[0] <= 20
+        assert page.get_by_text("before the first update").count() == 1
+        assert page.get_by_text("as you asked").count() == 0
+        page.get_by_role("button", name="Stop and save").click()
+        page.get_by_text("Stopped and saved.").wait_for()
+        assert again.ended() == 130
+
+
+def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+    training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
+    with shown(browser, training.address) as page:
+        until(page, "chart.data?.[0]?.x.length > 5")
+        seen = points(page)
+        page.reload()
+        until(page, "chart.data?.[0]?.x.length > 5")
+        assert seen == points(page)[: len(seen)]
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "stop"
+        page.keyboard.press("Enter")
+        page.get_by_text("Stopped and saved.").wait_for()
+        assert training.ended() == 130
+
+
+def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+    training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
+    with shown(browser, training.address, spoken=("Failed to load resource",)) as page:
+        until(page, "chart.data?.[0]?.x.length > 2")
+        training.process.kill()
+        training.ended()
+        page.get_by_role("alert").filter(has_text="does not answer").wait_for()
+        assert len(points(page)) > 2
+
+
+# --- Runs in directories ---
+
+
+def test_runs_are_laid_over_one_another(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        until(page, "chart.data.length === 5")
+        short = ["short, smooth", "short, validation", "short, characters a second"]
+        assert traces(page) == [*short, "long, smooth", "long, characters a second"]
+        assert page.get_by_role("button", name="Stop and save").is_hidden()
+        rows = page.locator("#runs tbody tr")
+        assert rows.count() == 2
+        page.get_by_role("checkbox", name="short").uncheck()
+        until(page, "chart.data.length === 2")
+        page.get_by_role("radio", name="Look at long").check()
+        page.get_by_role("heading", name="long", exact=True).wait_for()
+        until(page, "document.querySelectorAll('#texts li').length > 0")
+        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+        until(page, "histograms.data?.length === 7")
+        page.get_by_text("Settings").click()
+        assert page.locator("#settings div", has_text="cell").first.inner_text().split() == ["cell", "lstm"]
+
+
+def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        assert (axis(page, "yaxis")["type"], axis(page, "xaxis")["type"]) == ("linear", "linear")
+        page.get_by_label("Unit of the loss").focus()
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        until(page, "chart._fullLayout.yaxis.type === 'log'")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        until(page, "chart._fullLayout.xaxis.type === 'log'")
+        page.get_by_label("Unit of the loss").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        until(page, "chart._fullLayout.annotations[0].text === 'nats a window'")
+
+
+def test_a_loss_in_every_unit_and_along_every_axis(browser: "Browser", runs: list[Path]) -> None:
+    last = KeptRun(runs[0])
+    loss = last.progress.since(last_known())["rows"]["value"][-1]
+    with viewed(browser, runs) as page:
+        for unit, factor in (("character", 1 / 5), ("bits", 1 / 5 / 0.6931), ("window", 1)):
+            page.get_by_label("Unit of the loss").select_option(unit)
+            found = page.evaluate("chart.data[0].y.at(-1)")
+            assert found == pytest.approx(loss * factor, rel=1e-3)
+        updates = points(page)
+        page.get_by_label("Axis below", exact=True).select_option("characters")
+        assert points(page) == [5 * update for update in updates]
+        page.get_by_label("Axis below", exact=True).select_option("seconds")
+        assert points(page) == sorted(points(page))
+        page.get_by_label("Axis below", exact=True).select_option("update")
+        page.get_by_label("Part of the run").select_option("0.5")
+        assert points(page) == [update for update in updates if update >= updates[-1] / 2]
+
+
+def last_known() -> Any:
+    from elman.serve.live_progress import Known
+
+    return Known()
+
+
+def test_who_zooms_in_sees_every_point(browser: "Browser", runs: list[Path], tmp_path: Path) -> None:
+    long = tmp_path / "thousands"
+    long.mkdir()
+    for file in runs[0].iterdir():
+        (long / file.name).write_bytes(file.read_bytes())
+    with (long / METRICS).open("a", encoding="utf-8") as metrics:
+        metrics.writelines(f"{1000 * n},9,{40 + n % 7},50,,{n},1000\n" for n in range(1, 20_001))
+    with viewed(browser, [long]) as page:
+        assert 1000 < len(points(page)) <= 2000
+        chart = page.locator("#chart .nsewdrag").first.bounding_box()
+        assert chart is not None
+        left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
+        page.mouse.move(left, middle)
+        page.mouse.down()
+        page.mouse.move(left + 40, middle, steps=5)
+        page.mouse.up()
+        page.get_by_role("button", name="Zoom out").wait_for()
+        low, high = axis(page, "xaxis")["range"]
+        seen = [update for update in points(page) if low <= update <= high]
+        assert seen == [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "whole.hidden")
+        assert len(points(page)) <= 2000
+        assert axis(page, "xaxis")["range"][1] >= 20_000_000
+
+
+# --- The look ---
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(browser: "Browser", runs: list[Path], scheme: Any) -> None:
+    with viewed(browser, runs, color_scheme=scheme) as page:
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", paper))) / 3
+        assert (brightness > 128) == (scheme == "light")
+        assert page.evaluate("chart.data[0].line.color") == page.evaluate(
+            "getComputedStyle(document.documentElement).getPropertyValue('--series-1').trim()"
+        )
+        other = "light" if scheme == "dark" else "dark"
+        before = page.evaluate("chart.data[0].line.color")
+        page.emulate_media(color_scheme=other)  # type: ignore[arg-type]
+        until(page, "chart.data[0].line.color !== n", before)
+
+
+@pytest.mark.parametrize("width", [320, 420])
+def test_it_fits_a_narrow_window(browser: "Browser", runs: list[Path], width: int) -> None:
+    with viewed(browser, runs, viewport={"width": width, "height": 800}, has_touch=True) as page:
+        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+        until(page, "histograms.data?.length > 0")
+        assert fits(page)
+
+
+def test_text_that_would_be_markup_is_text(browser: "Browser", tmp_path: Path) -> None:
+    text = "<img src=x onerror=alert(1)><b>&amp;</b>\x1b[31m"
+    out = tmp_path / "<b>run<"
+    train(Corpus.from_text(text * 5, "<i>name</i>"), **EXACT, epochs=2, out=out)
+    with viewed(browser, [out]) as page:
+        assert page.locator("h1").inner_text() == "<b>run<"
+        assert "<i>name</i>" in page.locator("#about").inner_text()
+        until(page, "document.querySelectorAll('#texts li').length > 0")
+        assert page.locator("#texts pre *").count() == 0
