@@ -1,5 +1,6 @@
 """The command line: the only place that prints, prompts or exits. Each module adds its commands to the app."""
 
+from elman.cli import explaining as explaining
 from elman.cli import exporting as exporting
 from elman.cli import training as training
 from elman.cli import using as using
