@@ -30,7 +30,8 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 
 
 def test_the_public_names() -> None:
-    assert elman.__all__ == ["Config", "Corpus", "ElmanError", "Model", "Run", "gradcheck", "load", "train"]
+    names = ["Config", "Corpus", "ElmanError", "Model", "Run", "export", "gradcheck", "import_", "load", "train"]
+    assert elman.__all__ == names
 
 
 @pytest.mark.parametrize("name", elman.__all__)

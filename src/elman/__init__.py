@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.errors import ElmanError as ElmanError
     from elman.experiment.config import Config as Config
+    from elman.experiment.exchange import export as export
+    from elman.experiment.exchange import import_ as import_
     from elman.experiment.gradcheck import gradcheck as gradcheck
     from elman.experiment.run import Run as Run
     from elman.experiment.run import load as load
@@ -29,7 +31,9 @@ _HOMES = {
     "ElmanError": "elman.errors",
     "Model": "elman.use",
     "Run": "elman.experiment.run",
+    "export": "elman.experiment.exchange",
     "gradcheck": "elman.experiment.gradcheck",
+    "import_": "elman.experiment.exchange",
     "load": "elman.experiment.run",
     "train": "elman.experiment.train",
 }
