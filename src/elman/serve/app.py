@@ -1,0 +1,91 @@
+"""The application: models behind the OpenAI completions protocol, and whatever routes are put beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from elman.serve.completions import Completions
+from elman.serve.guard import HEADERS, Guard
+from elman.serve.metrics import Counted, Metrics
+from elman.serve.models import Models
+from elman.serve.openapi import document
+from elman.serve.play import PLAY_PATHS, play_routes
+from elman.serve.refusal import Refusal, as_json
+from elman.serve.served import Served
+from elman.serve.settings import Settings
+from elman.serve.tokens import Tokens
+from elman.use import Model
+
+OPEN_PATHS = frozenset({"/health"}) | PLAY_PATHS
+"""Shown without a key."""
+
+
+def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
+    """Return the application that serves models under their names; `state.served` holds them for other routes."""
+    served = {name: Served(name, model, settings) for name, model in models.items()}
+    metrics, tokens, about = Metrics(served), Tokens(served, settings), Models(served)
+    page = as_json(document({name: len(model.alphabet) for name, model in models.items()}, settings))
+
+    async def openapi(_: Request) -> Response:
+        return page
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        for model in served.values():
+            await run_sync(model.sampler.close)
+
+    app = Starlette(
+        routes=[
+            Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
+            Route("/v1/models", about.models),
+            Route("/v1/models/{name}", about.model),
+            Route("/tokenizer_info", tokens.tokenizer_info),
+            Route("/tokenize", tokens.tokenize, methods=["POST"]),
+            Route("/detokenize", tokens.detokenize, methods=["POST"]),
+            Route("/health", about.health),
+            Route("/metrics", metrics.metrics),
+            Route("/openapi.json", openapi),
+            *play_routes(served, settings),
+        ],
+        middleware=[
+            Middleware(Counted, metrics=metrics),
+            Middleware(Guard, settings=settings, is_public=OPEN_PATHS.__contains__),
+        ],
+        exception_handlers={Refusal: _refused, HTTPException: _not_there, ClientDisconnect: _gone, Exception: _broken},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.served = served
+    return app
+
+
+def _refused(_: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return refusal.response()
+
+
+def _not_there(request: Request, error: Exception) -> Response:
+    """Say what Starlette finds in the shape of the protocol."""
+    assert isinstance(error, HTTPException)
+    message, code = f"{request.method} {request.url.path}: {error.detail}", error.detail.lower().replace(" ", "_")
+    return Refusal(error.status_code, message, code, headers=error.headers).response()
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """Answer a client that left while it sent; nobody reads it."""
+    return Refusal(400, "the body did not come whole", "client_left").response()
+
+
+def _broken(_: Request, __: Exception) -> Response:
+    """Answer when the fault is the server's, whose log tells it."""
+    return Refusal(500, "the server has failed: see its log", "internal_error", headers=HEADERS).response()
