@@ -6,4 +6,5 @@ from elman.text.folding import fold as fold
 from elman.text.folding import opened as opened
 from elman.text.folding import refuse_unwieldy as refuse_unwieldy
 from elman.text.reading import read_corpus as read_corpus
+from elman.text.reading import read_pieces as read_pieces
 from elman.text.windows import Windows as Windows

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO
+from typing import Protocol
 
 from elman.errors import ElmanError
 
@@ -22,13 +22,21 @@ _MARKS = {
 }
 
 
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+
 class Reading:
     """The text of a stream; it can be gone through once.
 
     Parameters
     ----------
-    stream : file
-        Of bytes. How many there are need not be known, so it may be a pipe.
+    stream : Readable
+        A file. How many bytes there are need not be known, so it may be a pipe.
     encoding : str
     name : str
         What errors call it.
@@ -39,7 +47,7 @@ class Reading:
         While it is gone through, if the encoding is unknown or the bytes are not of it.
     """
 
-    def __init__(self, stream: IO[bytes], encoding: str, name: str) -> None:
+    def __init__(self, stream: Readable, encoding: str, name: str) -> None:
         self.stream, self.encoding, self.name = stream, encoding, name
         self._hash = hashlib.sha256()
         self._head = b""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
@@ -49,6 +49,35 @@ def read_corpus(
         known, indices = gathered(reading, name, alphabet)
     corpus = Corpus(name, known, indices, reading.sha256, encoding)
     return corpus if alphabet is not None else fold(corpus, rare)
+
+
+def read_pieces(source: str | os.PathLike[str], *, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield a text a piece at a time: of a pipe, what has come as soon as it has come.
+
+    Parameters
+    ----------
+    source, encoding
+        As of `read_corpus`.
+
+    Raises
+    ------
+    ElmanError
+        If the source cannot be read or decoded.
+    """
+    encoding = "utf-8" if _is_builtin(source) else encoding
+    with _opened(source) as (name, stream):
+        yield from Reading(_AsItComes(stream), encoding, name)
+
+
+class _AsItComes:
+    """A stream that waits for no more than it has; see `elman.text.decoding.Readable`."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream: Any = stream
+
+    def read(self, size: int) -> bytes:
+        """Return what there is, up to so many bytes; nothing at the end."""
+        return bytes(self.stream.read1(size))
 
 
 @contextmanager

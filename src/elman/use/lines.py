@@ -1,0 +1,194 @@
+"""A text scored a line at a time.
+
+A line is what stands before a line feed, and its end is predicted as well: a line that breaks off is as odd as one that
+goes on. Every line is read from the state that a line feed leaves behind the text that the network was trained on, so
+what it costs depends on no other line, and many are read side by side: the longest with the longest, each a lane of its
+own, and what a lane reads behind the end of its line counts for nothing.
+
+Characters that the model does not know cost what `elman.use.strangers` says, line by line. A model that knows no line
+feed begins a line behind the first character of its alphabet, and is not asked for the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.protocol import Indices
+from elman.network.parameters import Array
+from elman.text import opened
+from elman.use.strangers import KNOWN_NATS, stranger_nats
+
+if TYPE_CHECKING:
+    from elman.use.model import Model
+
+LANES = (1, 8, 64)
+"""Lines read side by side: as few of these as there are lines, since a lane without one is read all the same."""
+SLICE = 256
+"""Steps whose losses exist at once."""
+
+Ints = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+class Line(NamedTuple):
+    """What a line costs.
+
+    Parameters
+    ----------
+    number : int
+        Counted from 1.
+    text : str
+        Without its line feed.
+    chars : int
+        Characters predicted, the line feed among them; 0 where there was nothing to predict.
+    nats : float
+        -sum log p of them all.
+    worst_column : int
+        Of the character that costs most, counted from 1; of several the first. The line feed stands behind the text.
+    worst_nats : float
+        What that one costs.
+    """
+
+    number: int
+    text: str
+    chars: int
+    nats: float
+    worst_column: int
+    worst_nats: float
+
+    @property
+    def nats_per_char(self) -> float:
+        """Mean cross-entropy in nats; not a number where nothing was predicted."""
+        return self.nats / self.chars if self.chars else math.nan
+
+    @property
+    def bits_per_char(self) -> float:
+        """Mean cross-entropy in bits."""
+        return self.nats_per_char / math.log(2)
+
+    @property
+    def worst_char(self) -> str:
+        """The character that costs most."""
+        return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
+
+
+def scored_lines(model: Model, pieces: Iterable[str], *, context: bool = False) -> Iterator[list[Line]]:
+    """Yield the lines of a text that comes in pieces: those whose line feeds a piece brings, as soon as it has come.
+
+    Parameters
+    ----------
+    model : Model
+    pieces : iterable of str
+        The more lines one holds, the more are read side by side.
+    context : bool
+        Read one line after the other, each in the state that the one before left.
+    """
+    scorer = _Scorer(model, context)
+    number = 1
+    for block in _whole_lines(pieces):
+        lines = scorer.lines(block, number)
+        number += len(lines)
+        yield lines
+
+
+def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield text that ends in a line feed each time; the last line gets one where it has none."""
+    begun: list[str] = []
+    for piece in pieces:
+        head, feed, tail = piece.rpartition("\n")
+        if feed:
+            yield "".join((*begun, head, feed))
+            begun = []
+        if tail:
+            begun.append(tail)
+    if begun:
+        yield "".join((*begun, "\n"))
+
+
+class _Scorer:
+    """Reads blocks of lines with one network."""
+
+    def __init__(self, model: Model, context: bool) -> None:
+        self.reader = model.engine.reader(model.parameters)
+        self.h, self.context = model.h[None], context
+        alphabet = opened(model.alphabet)
+        self.K = len(model.alphabet)
+        self.table, self.dtype = alphabet.table(), alphabet.dtype
+        characters = model.alphabet.characters
+        known = characters[: self.K - model.alphabet.folds]
+        self.asks_for_end = "\n" in known
+        self.start = known.index("\n") if self.asks_for_end else 0
+        self.table.enter("\n", self.start)
+
+    def lines(self, block: str, number: int) -> list[Line]:
+        """Return the lines of a text that ends in a line feed; the first has this number."""
+        texts = block[:-1].split("\n")
+        codes = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
+        lengths = np.fromiter(map(len, texts), np.intp, len(texts))
+        found = self._of_network(codes, lengths) if codes.max() < self.K else self._with_strangers(codes, lengths)
+        columns = [array.tolist() for array in found]
+        numbers = range(number, number + len(texts))
+        return [Line(*fields) for fields in zip(numbers, texts, *columns, strict=True)]
+
+    def _with_strangers(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
+        """As `_of_network`, where some of the characters are not known."""
+        known = codes < self.K
+        begins = _begins(lengths)
+        strangers = np.add.reduceat(~known[1:], begins, dtype=np.intp)
+        chars, nats, columns, worst = self._of_network(codes[known], lengths - strangers)
+        cost = stranger_nats(self.K)
+        for n in np.flatnonzero(strangers):
+            here = known[1:][begins[n] : begins[n] + lengths[n] + 1]
+            nats[n] += strangers[n] * cost + chars[n] * KNOWN_NATS
+            worst[n] += KNOWN_NATS
+            if cost > worst[n]:
+                columns[n], worst[n] = np.argmin(here) + 1, cost
+            else:
+                columns[n] = np.flatnonzero(here)[columns[n] - 1] + 1
+        return chars + strangers, nats, columns, worst
+
+    def _of_network(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
+        """Return of lines, given end to end behind one line feed: chars, nats, column of the worst, its nats."""
+        count = len(lengths)
+        chars, begins = lengths + self.asks_for_end, _begins(lengths)
+        nats, worst, columns = np.zeros(count), np.full(count, -math.inf), np.zeros(count, np.intp)
+        order = np.arange(count) if self.context else np.argsort(-lengths, kind="stable")
+        lanes = 1 if self.context else next((n for n in LANES if n >= count), LANES[-1])
+        for first in range(0, count, lanes):
+            group = order[first : first + lanes]
+            h = np.repeat(self.h, lanes, axis=0)
+            for step, losses in self._losses(codes, begins[group], chars[group], h):
+                # The sum of a column would add in another order where there is but one.
+                nats[group] += np.cumsum(np.where(losses > -math.inf, losses, 0), axis=0)[-1]
+                at = losses.argmax(axis=0)
+                here = losses[at, np.arange(len(group))]
+                better = here > worst[group]
+                worst[group[better]], columns[group[better]] = here[better], at[better] + step + 1
+        worst[chars == 0] = 0
+        return chars, nats, columns, worst
+
+    def _losses(self, codes: Indices, begins: Ints, chars: Ints, h: Array) -> Iterator[tuple[int, Floats]]:
+        """Yield the losses (T, lines) of a slice of several lines, and where in them it begins.
+
+        A place behind the end of a line is -infinity.
+        """
+        lanes, steps = len(h), int(chars.max())
+        padded = np.zeros(lanes, np.intp)
+        padded[: len(begins)] = begins
+        for step in range(0, steps, SLICE):
+            t = np.arange(step, min(step + SLICE, steps))[:, None]
+            at = np.minimum(padded + t, len(codes) - 2)
+            losses, h = self.reader.losses(h, codes[at], codes[at + 1])
+            yield step, np.where(t < chars, losses[:, : len(begins)], -math.inf)
+        if self.context:
+            self.h = h
+
+
+def _begins(lengths: Ints) -> Ints:
+    """Where each of several lines begins, if every line is one character longer."""
+    return np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])
