@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "recipes" / "README.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "performance.md",
+    ROOT / "docs" / "compress.md",
+    ROOT / "docs" / "serve.md",
+    ROOT / "benchmarks" / "recipes" / "README.md",
+)
 
 Result = dict[str, Any]
 
@@ -180,6 +186,86 @@ def sampling() -> str:
     return table(["cell", "m", "the engine, characters/s", "`Model.sample`, characters/s"], rows)
 
 
+def serving() -> str:
+    """What a server bears, and its memory over minutes of it."""
+    result = load("serving")
+    names = {"steady": "again and again", "at_once": "at the same moment", "crowd": "at the same moment"}
+    rows = []
+    for name, when in names.items():
+        figures, waits = result[name], result[name]["first_character_ms"]
+        rows.append(
+            [
+                f"{figures['clients']} {when}",
+                f"{figures['requests']:,}",
+                str(figures["lost"]),
+                f"{figures['chars_per_second']:,}",
+                *(f"{waits[part]:,.0f} ms" for part in ("median", "p99")),
+            ]
+        )
+    header = ["clients", "requests", "lost", "characters/s in all", "first character, median", "99th percentile"]
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}. {soaked(result['soak'])}"
+
+
+def soaked(soak: Result) -> str:
+    """Minutes of load, and what they do to the memory, as a sentence."""
+    memory = ", ".join(f"{part:,.0f}" for part in soak["resident_mib_in_sixths"])
+    return (
+        f"{soak['minutes']:g} minutes of {soak['clients']} clients that stream, ask for log-probabilities or leave:"
+        f" {soak['requests']:,} requests, {soak['left']:,} of them left, {soak['lost']} lost; resident memory in MiB,"
+        f" a mean for each sixth of the time: {memory}."
+    )
+
+
+QUOTED = {
+    "whole": {"brotli -11": 39_384, "PPMd, order 5": 33_402, "PPMd, order 6, which has read the training text": 28_247},
+    "lines": {"zstd -19, with a dictionary from the training text": 29_753},
+}
+"""Bytes that other compressors make of the same texts; not measured by `compression.py`."""
+
+
+def compression() -> str:
+    """The size of a text by the network and by others."""
+    found = load("compression")["results"]
+    sizes = {f"{name} †": size for name, size in QUOTED["whole"].items()} | found["others"]
+    sizes |= {
+        "`elman compress`": found["fixed"]["bytes"],
+        "`elman compress --adapt`": found["adapting"]["bytes"],
+        "what the network expects it to take, without learning": found["cross_entropy_bytes"],
+    }
+    return sized(sizes, found["original"])
+
+
+def compression_lines() -> str:
+    """The size of many small files."""
+    found = load("compression")["results"]["lines"]
+    sizes = {f"{name} †": size for name, size in QUOTED["lines"].items()}
+    sizes |= {"`elman compress`": found["fixed"], "xz -9e": found["xz -9e"]}
+    return sized(sizes, found["original"])
+
+
+def sized(sizes: dict[str, int], original: int) -> str:
+    """Sizes, the smallest first."""
+    rows = [
+        [name, f"{size:,}", f"{8 * size / original:.3f}", f"{original / size:.2f}"]
+        for name, size in sorted({"the original": original, **sizes}.items(), key=lambda item: item[1])
+    ]
+    return table(["", "bytes", "bits a character", "ratio"], rows)
+
+
+def compression_speed() -> str:
+    """Kilobytes a second, both ways."""
+    result = load("compression")
+    found = result["results"]
+    ways = [(one["network"], "", one) for one in result["speed"]]
+    ways += [(found["network"], "", found["fixed"]), (found["network"], "`--adapt`", found["adapting"])]
+    rows = [
+        [name, way, *(f"{one[which] / 1000:,.1f}" for which in ("compress_per_second", "decompress_per_second"))]
+        for name, way, one in ways
+    ]
+    header = ["network, layers x cell units", "", "compress, kB/s", "decompress, kB/s"]
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; the last two rows on the last tenth alone."
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "curve": curve,
@@ -190,6 +276,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "throughput": throughput,
     "throughput_curve": throughput_curve,
     "sampling": sampling,
+    "compression": compression,
+    "compression_lines": compression_lines,
+    "compression_speed": compression_speed,
+    "serving": serving,
 }
 
 

@@ -1,4 +1,4 @@
-"""An evaluation harness that was written for other servers: lm-eval scores a text over the wire as Elman does itself."""
+"""A harness that was written for other servers: lm-eval scores a text over the wire as Elman does itself."""
 
 import json
 import subprocess
@@ -38,11 +38,11 @@ import json, sys
 import lm_eval
 from lm_eval.tasks import TaskManager
 
-url, folder, backend = sys.argv[1:]
+url, model, folder, backend = sys.argv[1:]
 found = lm_eval.simple_evaluate(
     model="local-completions",
     model_args={
-        "base_url": url, "model": "stormy", "tokenizer_backend": backend, "max_length": 100_000, "max_retries": 1,
+        "base_url": url, "model": model, "tokenizer_backend": backend, "max_length": 100_000, "max_retries": 1,
         "tokenized_requests": backend == "auto",
     },
     tasks=["story"],
@@ -55,7 +55,7 @@ print(json.dumps(found["results"]["story"]))
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server that knows the letters of ``test``, by which lm-eval tries whether it may cut text here."""
+    """A client of a server that knows the letters of ``test``, by which lm-eval tries whether it cuts text."""
     with serving(max_characters=10_000) as client:
         yield client
 
@@ -65,7 +65,7 @@ def test_it_finds_the_figure_that_elman_finds(client: httpx.Client, tmp_path: Pa
     (tmp_path / "story.jsonl").write_text(json.dumps({"text": STORY}) + "\n", "utf-8")
     (tmp_path / "story.yaml").write_text(TASK.format(data=tmp_path / "story.jsonl"), "utf-8")
     quiet = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", EVALUATE, f"{client.base_url}/v1/completions", tmp_path, backend]
+    command = [sys.executable, "-c", EVALUATE, f"{client.base_url}/v1/completions", NAME, str(tmp_path), backend]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout.splitlines()[-1])
@@ -74,4 +74,3 @@ def test_it_finds_the_figure_that_elman_finds(client: httpx.Client, tmp_path: Pa
     assert expected.chars == len(STORY)
     assert found["bits_per_byte,none"] == pytest.approx(expected.bits_per_char, rel=1e-9)
     assert found["byte_perplexity,none"] == pytest.approx(expected.perplexity, rel=1e-9)
-    print(NAME, found)

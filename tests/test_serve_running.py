@@ -84,8 +84,8 @@ class Slow:
 
 def metric(client: httpx.Client, name: str) -> float:
     """Return a figure that Prometheus is told."""
-    (value,) = re.findall(rf'^{name}{{model="{NAME}"}} (\S+)$', client.get("/metrics").text, re.M)
-    return float(value)
+    found = re.search(rf'^{name}{{model="{NAME}"}} (\S+)$', client.get("/metrics").text, re.M)
+    return float(found[1]) if found else 0.0
 
 
 def until(client: httpx.Client, name: str, value: float) -> None:
@@ -191,6 +191,14 @@ def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
         until(client, "elman_texts_running", 0)
         assert metric(client, "elman_clients_left_total") == 1
         assert complete(client)
+
+
+def test_a_client_that_takes_nothing_counts_as_gone() -> None:
+    with serving(streams=1, max_tokens=30_000, stall_seconds=0.2) as client:
+        slow = Slow(client, **LONG)
+        until(client, "elman_clients_left_total", 1)
+        assert complete(client)
+        assert b"[DONE]" not in slow.read()
 
 
 def test_a_body_that_takes_too_long() -> None:

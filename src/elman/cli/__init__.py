@@ -3,6 +3,7 @@
 from elman.cli import explaining as explaining
 from elman.cli import exporting as exporting
 from elman.cli import scoring as scoring
+from elman.cli import serving as serving
 from elman.cli import training as training
 from elman.cli import using as using
 from elman.cli.app import app as app

@@ -11,10 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from asyncio import AbstractEventLoop
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -25,9 +23,9 @@ from numpy.typing import NDArray
 
 from elman.network import Draw
 from elman.network.parameters import Array
-from elman.serve.job import Job
+from elman.serve.job import Job, call, hand_over
 from elman.serve.refusal import Refusal
-from elman.serve.texts import Piece, Text
+from elman.serve.texts import Text
 from elman.use import Model
 
 SIZES = (1, 4, 16)
@@ -146,7 +144,7 @@ class Sampler:
         while self._waiting and len(self._seats) < self.streams:
             seat = self._waiting.popleft()
             self._seats.append(seat)
-            _hand_over([(seat, seat.text.begin())])
+            hand_over([(seat.job, seat.text.begin())])
         reading = sorted((seat for seat in self._seats if seat.text.to_read), key=lambda seat: -seat.text.to_read)
         for batch in _batches(reading):
             self._read(batch, self._steps(len(reading)))
@@ -172,7 +170,7 @@ class Sampler:
         o, states = self._prompts.logits(self._states(texts, size), x)
         ends = [(text, b, n) for b, (text, n) in enumerate(zip(texts, counts, strict=True))]
         pieces = [text.has_read(o[:n, b], states[n - 1, b].copy()) for text, b, n in ends]
-        _hand_over(list(zip(batch, pieces, strict=True)))
+        hand_over([(seat.job, piece) for seat, piece in zip(batch, pieces, strict=True)])
 
     def _write(self, batch: Sequence[Seat], n: int) -> None:
         size, texts = _size(len(batch)), [seat.text for seat in batch]
@@ -188,7 +186,7 @@ class Sampler:
         logits = self._logits(texts, h, np.concatenate([x[None], characters[:-1]]))
         grown = enumerate(zip(texts, logits, strict=True))
         pieces = [text.has_written(characters[:, b], after[b].copy(), o) for b, (text, o) in grown]
-        _hand_over(list(zip(batch, pieces, strict=True)))
+        hand_over([(seat.job, piece) for seat, piece in zip(batch, pieces, strict=True)])
 
     def _logits(self, texts: list[Text], h: Array, x: NDArray[np.intp]) -> list[Array | None]:
         """Return, of those texts that ask for log-probabilities, what their characters were drawn from."""
@@ -216,7 +214,7 @@ class Sampler:
         jobs = {seat.job for seat in (*self._seats, *self._waiting)}
         self._seats, self._waiting = [], deque()
         for job in jobs:
-            _call(job.loop, partial(job.fail, failure))
+            call(job.loop, partial(job.fail, failure))
 
 
 def _can_go_on(text: Text) -> bool:
@@ -230,23 +228,3 @@ def _batches(seats: Sequence[Seat]) -> Iterator[Sequence[Seat]]:
 def _size(count: int) -> int:
     """The size of a batch that holds so many texts."""
     return next(size for size in SIZES if size >= count)
-
-
-def _hand_over(grown: Sequence[tuple[Seat, Piece | None]]) -> None:
-    """Give pieces to the event loops of their jobs, in one hop to each."""
-    loops = defaultdict[AbstractEventLoop, list[tuple[Job, Piece]]](list)
-    for seat, piece in grown:
-        if piece:
-            loops[seat.job.loop].append((seat.job, piece))
-    for loop, pieces in loops.items():
-        _call(loop, partial(_deliver, pieces))
-
-
-def _deliver(pieces: list[tuple[Job, Piece]]) -> None:
-    for job, piece in pieces:
-        job.deliver(piece)
-
-
-def _call(loop: AbstractEventLoop, what: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # a loop that was closed, and with it all who could wait
-        loop.call_soon_threadsafe(what)

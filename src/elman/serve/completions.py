@@ -8,10 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from anyio.to_thread import run_sync
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from elman.serve.answering import Answer
 from elman.serve.asking import asked
@@ -49,7 +49,8 @@ class Completions:
             try:
                 async with aclosing(watch.seen(job.pieces())) as pieces:
                     if wanted.stream:
-                        await _stream(pieces, answer, wanted.include_usage, send)
+                        taking = _while_taken(send, self.settings.stall_seconds)
+                        await _stream(pieces, answer, wanted.include_usage, taking)
                     else:
                         await Response(await _whole(pieces, answer), media_type=JSON)(scope, receive, send)
             except Left:
@@ -66,10 +67,23 @@ async def _leaves(receive: Receive, job: Job) -> None:
     job.fail(Left())
 
 
+def _while_taken(send: Send, seconds: float) -> Send:
+    """Return what sends to a client until it has taken nothing for so long; it would hold a place for ever."""
+
+    async def sending(message: Message) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await send(message)
+        except TimeoutError:
+            raise Left from None
+
+    return sending
+
+
 async def _whole(batches: AsyncGenerator[list[Piece]], answer: Answer) -> bytes:
     pieces = [piece async for batch in batches for piece in batch]
     if any(piece.rows for piece in pieces):  # a long list, during which others' texts are to go out
-        return await run_sync(lambda: dumped(answer.whole(pieces)))
+        return await run_in_threadpool(lambda: dumped(answer.whole(pieces)))
     return dumped(answer.whole(pieces))
 
 

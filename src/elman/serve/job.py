@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from elman.serve.texts import Piece, Text
 
@@ -63,3 +66,24 @@ class Job:
             for piece in pieces:
                 self.texts[piece.index].taken += len(piece.text)
             self._wake()
+
+
+def hand_over(grown: Sequence[tuple[Job, Piece | None]]) -> None:
+    """Give pieces to the event loops of their jobs, from another thread, in one hop to each."""
+    loops = defaultdict[asyncio.AbstractEventLoop, list[tuple[Job, Piece]]](list)
+    for job, piece in grown:
+        if piece:
+            loops[job.loop].append((job, piece))
+    for loop, pieces in loops.items():
+        call(loop, partial(_deliver, pieces))
+
+
+def _deliver(pieces: list[tuple[Job, Piece]]) -> None:
+    for job, piece in pieces:
+        job.deliver(piece)
+
+
+def call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    """Have a loop do something, unless it was closed and with it all who could wait."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(what)

@@ -32,6 +32,8 @@ class Settings:
         Requests that may wait for their turn, beyond as many as there are streams.
     body_seconds : float
         How long a client may take to send a body.
+    stall_seconds : float
+        How long a client may take nothing of a stream before it counts as gone.
     """
 
     hosts: tuple[str, ...] = LOOPBACK_NAMES
@@ -43,3 +45,4 @@ class Settings:
     streams: int = 64
     queue: int = 1000
     body_seconds: float = 30.0
+    stall_seconds: float = 30.0
