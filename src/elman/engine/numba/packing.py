@@ -5,10 +5,10 @@ m  hidden units                 m_row, K_row  the same, padded
 
 Rows of U, of the biases and of all states stand one after the other. The matrices W and V, and their transposes, are
 cut into strips of columns as wide as a row of sums that fits the registers, strip after strip: a product then reads
-memory in one run, however large the matrix is. Where V is so `wide` that memory sets the pace, it is stored by
-columns alone, and AdaGrad's sums of it likewise (`elman.engine.numba.wide`). Padding is zero and stays zero: a padded unit has no weight in,
-so its state is tanh(0), and no weight out. Only the bias of a padded character is -infinity, and stays so: its
-probability is 0, and with it all its gradients.
+memory in one run, however large the matrix is. Where V is so `wide` that memory sets the pace, it is stored by columns
+alone, and AdaGrad's sums of it likewise (`elman.engine.numba.wide`). Padding is zero and stays zero: a padded unit has
+no weight in, so its state is tanh(0), and no weight out. Only the bias of a padded character is -infinity, and stays
+so: its probability is 0, and with it all its gradients.
 """
 
 from __future__ import annotations
