@@ -29,8 +29,8 @@ CONTRACT = """
 kept_update stopped advice` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity` |
-| `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` (`name measure best`: `layer number \
-part rises score chance`) |
+| `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` \
+(`name measure best`: `layer number part rises score chance`) |
 | `report` | what `results.json` holds |
 
 `seconds` are those spent in updates; compilation, samples and files come on top. `smooth_loss` is in nats a window of

@@ -26,8 +26,8 @@ EXTRAS: list[str] = [
 ]
 NOT_IMPORTED = {"scipy"}
 """Numba takes its products of matrices from there, when it compiles."""
-SUFFIXES = {".py", ".typed", ".html", ".md", ".css"}
-"""Of what the wheel holds of the package: code, the mark of types, and the templates of the report."""
+SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg"}
+"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, and the pages."""
 
 
 def name_of(requirement: str) -> str:
@@ -99,7 +99,7 @@ def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         top = {Path(member.name).parts[1] for member in archive.getmembers()}
     files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert top == files | {"src", "tests", "benchmarks", "docs"}
+    assert top == files | {"src", "tests", "benchmarks", "docs", "examples"}
 
 
 @pytest.mark.slow

@@ -132,9 +132,14 @@ class LiveRun:
         self._histograms_asked = time.monotonic()
         return self._histograms
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a page is open."""
+        return time.monotonic() - self._asked_at < OPEN_SECONDS
+
     def wait_until_told(self, seconds: float) -> None:
         """Wait until a page that is open knows that the training is over, at most so long."""
-        if time.monotonic() - self._asked_at < OPEN_SECONDS:
+        if self.is_watched:
             self._told.wait(seconds)
 
     # How.

@@ -9,16 +9,16 @@ const at = (id) => document.getElementById(id);
 export function showRun(run, unit) {
   const { status } = run;
   const smooth = loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
-  at("name").textContent = run.name;
-  at("about").textContent = about(run);
+  say(at("name"), run.name);
+  say(at("about"), about(run));
   document.title = status.smooth_loss == null ? run.name : `${smooth} · ${run.name}`;
   const share = at("share");
   share.hidden = !run.live;
   if (status.updates) share.value = status.update / status.updates;
   else share.removeAttribute("value");
   tiles(at("figures"), figures(run, unit, smooth));
-  say("said", said(run));
-  say("warning", status.warning ?? "");
+  say(at("said"), said(run));
+  say(at("warning"), status.warning ?? "");
 }
 
 function about({ settings, about: known }) {
@@ -60,9 +60,9 @@ function said(run) {
   }[stage] ?? "";
 }
 
-/** Say something, once: what is told again is read aloud again. */
-export function say(id, text) {
-  if (at(id).textContent !== text) at(id).textContent = text;
+/** Put a text where it is not yet: what is put there again is laid out again, and read aloud again. */
+export function say(place, text) {
+  if (place.textContent !== text) place.textContent = text;
 }
 
 /** Change the figures in place, so that what a person has marked stays marked. */
@@ -77,7 +77,7 @@ function tiles(list, made) {
     }
     const [term, description] = list.children[i].children;
     for (const [part, text] of [[term, name], [description.firstChild, value], [description.lastChild, more]]) {
-      if (part.textContent !== text) part.textContent = text;
+      say(part, text);
     }
   });
 }
@@ -93,7 +93,7 @@ export function showTable(body, runs, unit, changed) {
       loss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
       counted(status.chars_per_second),
     ];
-    figures.forEach((text, k) => (body.children[i].children[k + 1].textContent = text));
+    figures.forEach((text, k) => say(body.children[i].children[k + 1], text));
   });
 }
 
@@ -120,7 +120,9 @@ function input(type, checked, changed) {
 }
 
 /** The settings of a run. */
-export function showSettings(list, { settings }) {
+export function showSettings(list, { number, session, settings }) {
+  if (list.dataset.shown === `${number} ${session}`) return;
+  list.dataset.shown = `${number} ${session}`;
   list.replaceChildren(
     ...Object.entries(settings).map(([name, value]) => {
       const made = element("div");

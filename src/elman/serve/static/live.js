@@ -9,7 +9,7 @@ import { showTexts } from "./live-texts.js";
 const OFTEN = 1000; // milliseconds between two questions about a run in training,
 const SELDOM = 5000; // about one in a directory,
 const WEIGHTS = 3000; // and about the weights of one in training
-const SHARE = 0.02; // of the time of one core, that drawing may take: the training needs the others
+const SHARE = 0.0075; // of the time, that drawing the curves may take, and the weights likewise: the training needs the rest
 const ENDED = ["done", "stopped", "failed"];
 
 const at = (id) => document.getElementById(id);
@@ -46,7 +46,7 @@ async function turn() {
     if (!document.hidden) await step();
   } catch (error) {
     pause = SELDOM;
-    say("warning", "The server does not answer: what it showed has ended, or it was killed.");
+    say(at("warning"), "The server does not answer: what it showed has ended, or it was killed.");
     if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
   }
   if (!runs.every((run) => run.over)) waiting = setTimeout(turn, pause);
@@ -78,12 +78,22 @@ function show() {
   at("sample").disabled = chosen.over || chosen.status.sampling || chosen.status.stage === "stopping";
 }
 
+/** Milliseconds that drawing takes, until it is seen. */
+async function timed(drawing) {
+  const began = performance.now();
+  await drawing();
+  await new Promise((seen) => {
+    requestAnimationFrame(() => setTimeout(seen));
+    setTimeout(seen, OFTEN); // where the page is hidden meanwhile
+  });
+  return performance.now() - began;
+}
+
 async function redraw() {
   stale = false;
-  const began = performance.now();
-  const chart = await draw(at("chart"), runs, view());
+  const chart = at("chart");
+  took = await timed(() => draw(chart, runs, view()));
   drawnAt = performance.now();
-  took = drawnAt - began;
   if (!chart.listening) {
     chart.listening = true;
     chart.on("plotly_relayout", zoomed);
@@ -92,10 +102,8 @@ async function redraw() {
 
 async function weigh() {
   const { histograms } = await fetched(`/api/runs/${chosen.number}/histograms`);
-  const began = performance.now();
-  if (histograms.length) await drawHistograms(at("histograms"), histograms);
-  const now = performance.now();
-  weights.due = now + Math.max(chosen.live ? WEIGHTS : SELDOM, (now - began) / SHARE);
+  const took = histograms.length ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
+  weights.due = performance.now() + Math.max(chosen.live ? WEIGHTS : SELDOM, took / SHARE);
 }
 
 /** A person has zoomed, or back: what is seen now comes in all detail. */

@@ -1,0 +1,179 @@
+"""What a page that is open costs a training: the same updates with and without it, in turn.
+
+    python benchmarks/live.py TEXT
+
+The page is open in Chromium on the same cores, all of it in sight, so that everything on it is asked for and drawn; it
+was loaded before the first update. Beside the time that passes, which other programs on the machine disturb, stand the
+processor's seconds that the page takes of every second of training: of the training's own thread, of the server's
+threads, and of all the browser's processes. Linux only, as it reads /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from elman.experiment.run import Run
+from elman.experiment.train import train
+from elman.experiment.watcher import Nobody, Watcher
+from elman.serve.live_page import beside_training
+from elman.text import Corpus, read_corpus
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "paper": {"preset": "paper", "max_updates": 150_000, "epochs": 1000},
+    "quick": {"preset": "quick", "max_updates": 2_400},
+    "minute": {"preset": "minute", "max_updates": 350},
+}
+"""About six seconds each; a network with one stream, and two whose streams keep both cores busy."""
+LOADING = 4.0
+"""Seconds for the browser to be done with loading."""
+
+
+class Stopwatch(Nobody):
+    """Times a training from the first stop to the last, and what another watcher takes of it.
+
+    Parameters
+    ----------
+    watched : Watcher
+    """
+
+    def __init__(self, watched: Watcher) -> None:
+        self.watched, self.began, self.ended, self.inside = watched, 0.0, 0.0, 0.0
+
+    def progressed(self, run: Run, updates: int) -> None:
+        now = time.perf_counter()
+        self.began = self.began or now
+        self.watched.progressed(run, updates)
+        self.ended = time.perf_counter()
+        self.inside += self.ended - now
+
+    @property
+    def seconds(self) -> float:
+        """From the first stop to the last."""
+        return self.ended - self.began
+
+
+def trained(corpus: Corpus, settings: dict[str, Any], folder: Path, watcher: Watcher) -> Stopwatch:
+    """Train, and return the times."""
+    watch = Stopwatch(watcher)
+    train(corpus, out=folder / str(time.monotonic_ns()), watcher=watch, **settings)
+    return watch
+
+
+@contextmanager
+def looking(address: str) -> Iterator[int]:
+    """Have Chromium show a page; gives the number of its session of processes."""
+    path = os.environ.get("ELMAN_CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        sys.exit("no Chromium on PATH: install it, or name it in ELMAN_CHROMIUM")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,1600"]
+        quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        command = [path, *options, *quiet, f"--user-data-dir={profile}", "--remote-debugging-port=0", address]
+        silent = subprocess.DEVNULL
+        browser = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+        try:
+            yield browser.pid
+        finally:
+            browser.terminate()
+            browser.wait()
+
+
+def processor_seconds(stat: Path) -> tuple[int, float]:
+    """Return the session and the seconds of the processor that a process or thread has taken."""
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return int(fields[3]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def of_session(session: int) -> float:
+    """Return the seconds of the processor that a session's processes have taken."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            which, seconds = processor_seconds(stat)
+        except OSError:  # it has just ended
+            continue
+        total += seconds * (which == session)
+    return total
+
+
+def of_server() -> float:
+    """Return those of the server's threads in this process."""
+    threads = [t for t in threading.enumerate() if t.name == "elman-server" or "AnyIO" in t.name]
+    return sum(processor_seconds(Path(f"/proc/self/task/{thread.native_id}/stat"))[1] for thread in threads)
+
+
+def shown(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Return the times of a training whose page is open."""
+    with beside_training("run", 0, []) as (live, address), looking(address) as session:
+        while not live.is_watched:
+            time.sleep(0.1)
+        time.sleep(LOADING)
+        before = of_session(session), of_server()
+        watch = trained(corpus, settings, folder, live)
+        browser, server = of_session(session) - before[0], of_server() - before[1]
+    share = {"trainings_thread": watch.inside, "server": server, "browser": browser}
+    return {"seconds": watch.seconds} | {name: taken / watch.seconds for name, taken in share.items()}
+
+
+def measured(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """Return the figures of one setting."""
+    alone: list[float] = []
+    seen: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def without() -> None:
+            alone.append(trained(corpus, settings, folder, Nobody()).seconds)
+
+        trained(corpus, settings | {"max_updates": 10}, folder, Nobody())  # compiles
+        for number in range(rounds):
+            # Each comes first in every second round: the machine may change meanwhile.
+            if number % 2:
+                without()
+            seen.append(shown(corpus, settings, folder))
+            if not number % 2:
+                without()
+    slower = [with_page["seconds"] / took - 1 for with_page, took in zip(seen, alone, strict=True)]
+    taken = {name: round(statistics.median(each[name] for each in seen), 4) for name in seen[0] if name != "seconds"}
+    return {
+        "settings": settings,
+        "seconds": [round(took, 3) for took in alone],
+        "seconds_with_page": [round(each["seconds"], 3) for each in seen],
+        "slower": round(statistics.median(slower), 4),
+        "processor_seconds_a_second": taken,
+    }
+
+
+def main() -> None:
+    """Measure, print, and put what was measured into the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text", help="what is trained on")
+    parser.add_argument("--presets", nargs="+", choices=SETTINGS, default=[*SETTINGS])
+    parser.add_argument("--rounds", type=int, default=6)
+    arguments = parser.parse_args()
+    corpus, path = read_corpus(arguments.text), Path(__file__).parent / "results" / "live.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+    for name in arguments.presets:
+        results[name] = measured(corpus, SETTINGS[name], arguments.rounds)
+        print(name, json.dumps(results[name]), flush=True)
+    text = json.dumps({"machine": machine(), "results": results}, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    from speed import machine
+
+    main()

@@ -1,0 +1,122 @@
+"""The commands that compress and decompress."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from conftest import TEXT
+from elman.cli.app import main
+from elman.text import Corpus
+
+DATA = (TEXT * 5).encode() + b"\xff\r\n"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of a tiny network."""
+    out = tmp_path_factory.mktemp("run")
+    elman.train(Corpus.from_text(TEXT), out=out, hidden_size=5, seq_length=5, max_updates=30, sample_every=0)
+    return out
+
+
+def called(*arguments: Any) -> int:
+    """Run the command line and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("more", [[], ["--adapt"]])
+def test_there_and_back(
+    run: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_bytes(DATA)
+    assert called("compress", "notes.txt", "-m", run, "--json", *more) == 0
+    figures = json.loads(capsys.readouterr().out)
+    size = Path("notes.txt.elm").stat().st_size
+    assert figures == {
+        "bytes": len(DATA), "compressed_bytes": size, "chars": len(DATA), "bits_per_char": 8 * size / len(DATA),
+        "ratio": len(DATA) / size,
+    }  # fmt: skip
+    assert called("decompress", "notes.txt.elm", "--model", run, "--out", "back.txt") == 0
+    assert Path("back.txt").read_bytes() == DATA
+    Path("notes.txt").unlink()
+    assert called("decompress", "notes.txt.elm", "-m", run) == 0
+    assert Path("notes.txt").read_bytes() == DATA
+
+
+class Standard(io.TextIOWrapper):
+    """Standard input or output of bytes."""
+
+    def __init__(self, data: bytes = b"", terminal: bool = False) -> None:
+        self.bytes = io.BytesIO(data)
+        super().__init__(self.bytes)
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    @property
+    def written(self) -> bytes:
+        self.flush()
+        return self.bytes.getvalue()
+
+
+def test_through_pipes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DATA
+    for command in ("compress", "decompress"):
+        out = Standard()
+        monkeypatch.setattr("sys.stdin", Standard(data))
+        monkeypatch.setattr("sys.stdout", out)
+        assert called(command, "-", "-m", run) == 0
+        data = out.written
+    assert data == DATA
+
+
+def test_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert called("compress", empty, "-m", run) == 0
+    assert "none" in capsys.readouterr().out
+    assert called("decompress", f"{empty}.elm", "-m", run, "--out", empty) == 0
+    assert empty.read_bytes() == b""
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    """Run a command that is refused, and return the one line."""
+    assert called(*arguments) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    return line
+
+
+def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, file = tmp_path / "a.txt", tmp_path / "a.txt.elm"
+    text.write_bytes(DATA)
+    file.write_bytes(b"mine")
+    assert "is there already: remove it, or give --out" in refused(capsys, "compress", text, "-m", run)
+    assert file.read_bytes() == b"mine"
+    assert called("compress", text, "-m", run, "--out", file) == 0
+    assert "is there already" in refused(capsys, "decompress", file, "-m", run)
+    assert "ends in .elm" in refused(capsys, "decompress", text, "-m", run)
+
+
+def test_what_cannot_be_done_is_said(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "cannot read" in refused(capsys, "compress", tmp_path / "nothing", "-m", run)
+    assert "cannot read" in refused(capsys, "compress", tmp_path, "-m", run)
+    assert "cannot read" in refused(capsys, "compress", "a\0b", "-m", run, "--out", tmp_path / "x")
+    assert "give --out" in refused(capsys, "compress", "-", "-m", run, "--json")
+    text = tmp_path / "a.elm"
+    text.write_bytes(DATA)
+    assert "no file that elman compress wrote" in refused(capsys, "decompress", text, "-m", run)
+    assert "there is no checkpoint" in refused(capsys, "compress", text, "-m", tmp_path / "none")
+    monkeypatch.setattr("sys.stdout", Standard(terminal=True))
+    assert "a terminal cannot show" in refused(capsys, "compress", text, "-m", run, "--out", "-")
