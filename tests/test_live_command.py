@@ -70,6 +70,11 @@ def test_train_with_a_page_names_its_address_and_prints_the_same(command: Comman
     assert shown["samples.jsonl"] == plain["samples.jsonl"]
 
 
+def test_no_page_is_opened_for_what_cannot_be_trained(command: Command) -> None:
+    assert_refused(command("train", "missing.txt", "--out", "out", "--live"), "missing.txt")
+    assert_refused(command("train", "novel.txt", "--out", "out", "--live", "--dropout", "2"), "--dropout")
+
+
 def test_a_run_is_laid_beside_the_training(command: Command) -> None:
     command("train", "novel.txt", "--out", "first", *SMALL)
     assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0

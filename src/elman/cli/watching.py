@@ -50,11 +50,15 @@ def beside_page(
     """Carry out a training while a page shows it; a display on the terminal is told as well."""
     with needing("serve"):
         from elman.serve.live_page import beside_training, open_browser
-    from elman.experiment.watcher import Watchers
+    from elman.experiment.watcher import Nobody, Watchers
+
+    class Opening(Nobody):
+        def preparing(self) -> None:
+            """Open the page: whatever was given does, and training begins."""
+            print(f"the page of this run: {address}", file=sys.stderr, flush=True)
+            open_browser(address)
 
     with beside_training(name, port, others) as (live, address):
-        print(f"the page of this run: {address}", file=sys.stderr, flush=True)
-        open_browser(address)
-        run = training(Watchers(display, live))
+        run = training(Watchers(Opening(), display, live))
         live.ended(run)
     return run

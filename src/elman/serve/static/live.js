@@ -16,11 +16,11 @@ const at = (id) => document.getElementById(id);
 const controls = at("controls");
 let runs = [];
 let chosen = null; // whose figures, texts and weights are shown
-let range = null; // of the axis below, that a person has zoomed to
 let stale = true; // whether something is not drawn yet
 let [drawnAt, took] = [0, 0];
-let weights = { seen: false, due: 0 };
+const weights = { seen: false, due: 0, drawn: "" };
 let waiting = 0;
+let asking = false;
 
 const view = () => ({
   unit: controls.unit.value,
@@ -40,16 +40,23 @@ async function begin() {
 
 /** Ask, show, and come again; a page that nobody sees does nothing. */
 async function turn() {
+  if (asking) return;
   clearTimeout(waiting);
+  asking = true;
   let pause = OFTEN;
   try {
     if (!document.hidden) await step();
   } catch (error) {
     pause = SELDOM;
-    say(at("warning"), "The server does not answer: what it showed has ended, or it was killed.");
-    if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
+    lost(error);
   }
+  asking = false;
   if (!runs.every((run) => run.over)) waiting = setTimeout(turn, pause);
+}
+
+function lost(error) {
+  say(at("warning"), "The server does not answer: what it showed has ended, or it was killed.");
+  if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
 }
 
 async function step() {
@@ -63,7 +70,7 @@ async function step() {
   }
   stale ||= news.some(Boolean);
   show();
-  if (stale && now - drawnAt >= took / SHARE) await redraw();
+  if (stale && (chosen.over || now - drawnAt >= took / SHARE)) await redraw();
   if (weights.seen && now >= weights.due && !chosen.over) await weigh();
 }
 
@@ -102,18 +109,26 @@ async function redraw() {
 
 async function weigh() {
   const { histograms } = await fetched(`/api/runs/${chosen.number}/histograms`);
-  const took = histograms.length ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
+  const found = JSON.stringify(histograms);
+  const fresh = histograms.length && found !== weights.drawn;
+  const took = fresh ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
+  weights.drawn = found;
   weights.due = performance.now() + Math.max(chosen.live ? WEIGHTS : SELDOM, took / SHARE);
+}
+
+/** Forget what is known in detail; whether the whole is seen now. */
+function whole(seen) {
+  at("whole").hidden = seen;
+  for (const run of runs) run.detail = null;
 }
 
 /** A person has zoomed, or back: what is seen now comes in all detail. */
 async function zoomed(event) {
   const [low, high] = [event["xaxis.range[0]"], event["xaxis.range[1]"]];
   if (low === undefined && !event["xaxis.autorange"]) return;
-  range = low === undefined ? null : [low, high].map(Number);
-  at("whole").hidden = range === null;
+  const range = low === undefined ? null : [low, high].map(Number);
+  whole(range === null);
   for (const run of runs) {
-    run.detail = null;
     if (range && run.thinned && !run.over) {
       const [first, last] = updates(run, range, view());
       await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last)));
@@ -133,6 +148,7 @@ function changed(run, what, value) {
 }
 
 controls.addEventListener("change", () => {
+  whole(true); // another view begins with all of it
   show();
   redraw();
 });
@@ -143,15 +159,15 @@ at("whole").addEventListener("click", () => {
 });
 at("stop").addEventListener("click", async () => {
   at("stop").disabled = at("sample").disabled = true;
-  await wish("stop");
+  await wish("stop").catch(lost);
 });
 at("sample").addEventListener("click", async () => {
   at("sample").disabled = true;
-  await wish("sample");
+  await wish("sample").catch(lost);
 });
 for (const query of [matchMedia("(prefers-color-scheme: dark)"), touched]) {
   query.addEventListener("change", () => {
-    weights.due = 0;
+    Object.assign(weights, { due: 0, drawn: "" });
     redraw();
   });
 }
@@ -160,4 +176,4 @@ new IntersectionObserver((entries) => {
   weights.seen = entries.at(-1).isIntersecting;
 }).observe(at("spread"));
 
-begin();
+begin().catch(lost);
