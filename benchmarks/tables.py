@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "performance.md",
     ROOT / "docs" / "compress.md",
+    ROOT / "docs" / "live.md",
     ROOT / "docs" / "serve.md",
     ROOT / "benchmarks" / "recipes" / "README.md",
 )
@@ -216,6 +218,22 @@ def soaked(soak: Result) -> str:
     )
 
 
+def live() -> str:
+    """What a page that is open costs a training."""
+    result = load("live")
+    rows = []
+    for name, found in result["results"].items():
+        taken = found["processor_seconds_a_second"]
+        seconds = [f"{statistics.median(found[key]):.2f} s" for key in ("seconds", "seconds_with_page")]
+        shares = [f"{100 * share:.1f} %" for share in (found["slower"], *taken.values())]
+        rows.append([f"`{name}`", *seconds, *shares])
+    header = [
+        "preset", "without a page", "with one", "slower", "of a core: in the training's thread", "the server",
+        "the browser",
+    ]  # fmt: skip
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; medians."
+
+
 QUOTED = {
     "whole": {"brotli -11": 39_384, "PPMd, order 5": 33_402, "PPMd, order 6, which has read the training text": 28_247},
     "lines": {"zstd -19, with a dictionary from the training text": 29_753},
@@ -280,6 +298,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "compression_lines": compression_lines,
     "compression_speed": compression_speed,
     "serving": serving,
+    "live": live,
 }
 
 
