@@ -1,5 +1,6 @@
 """What the tests of training share: settings of a tiny network, who stops a run, and when two runs are one."""
 
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class StopsAt(Nobody):
         return self.done >= self.update
 
 
-def rows(metrics: list[Metrics]) -> list[tuple[object, ...]]:
+def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
     """Return rows without what the clock says."""
     return [astuple(row)[:5] for row in metrics]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elman.engine import State, get_engine
+from elman.engine.look import Look, unwatched
 from elman.experiment import train as training
 from elman.experiment.budget import Budget
 from elman.experiment.run import Run
@@ -73,12 +74,12 @@ class Machine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> Array:
+    def advance(self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> Array:
         if state.update or self.calls:  # not the trial before the first update
             self.now += sum(self.pace(state.update + n) for n in range(updates))
         self.ends.append((state.update, rule.end))
         self.calls.append(updates)
-        return self.engine.advance(state, windows, updates, rule)
+        return self.engine.advance(state, windows, updates, rule, look)
 
 
 def run_on(machine: Machine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Run:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import tolerances
 from elman.engine import Engine, State, get_engine
+from elman.engine.look import Look, unwatched
 from elman.engine.protocol import Indices
 from elman.engine.reference import NumpyEngine, NumpyReader
 from elman.experiment.gradcheck import LARGEST_ERROR, GradientCheck, gradcheck
@@ -165,7 +166,9 @@ def test_the_gradient_check_catches_a_wrong_loss(check_of: Callable[[Engine], Gr
 
 
 class CarriesNothing(NumpyEngine):
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         losses = np.empty(updates)
         for n in range(updates):
             losses[n] = super().advance(state, windows, 1, rule)[0]
@@ -174,7 +177,9 @@ class CarriesNothing(NumpyEngine):
 
 
 class NeverResets(NumpyEngine):
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         losses = np.empty(updates)
         for n in range(updates):
             if windows.begins_epoch(state.position):
@@ -189,7 +194,9 @@ class FaultyRule(NumpyEngine):
     def __init__(self, other: Callable[[Rule], Rule]) -> None:
         self.other = other
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         return super().advance(state, windows, updates, self.other(rule))
 
 
@@ -300,7 +307,9 @@ class BetweenCalls(NumpyEngine):
     def __init__(self, spoil: Callable[[State], None]) -> None:
         self.spoil = spoil
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         if state.update > 0:
             self.spoil(state)
         return super().advance(state, windows, updates, rule)
@@ -334,7 +343,9 @@ def test_the_checker_catches_what_is_lost_between_calls(spoil: Callable[[State],
 
 
 class CountsFromTheCall(NumpyEngine):
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         done, state.update = state.update, 0
         losses = super().advance(state, windows, updates, rule)
         state.update += done
@@ -399,7 +410,9 @@ class SumsStreams(NumpyEngine):
     def __init__(self, trains: bool) -> None:
         self.trains = trains
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         B = windows.batch_size
         if self.trains:
             return super().advance(state, windows, updates, replace(rule, learning_rate=B * rule.learning_rate))
@@ -438,7 +451,9 @@ def test_the_checker_catches_two_states_swapped_at_the_end() -> None:
     """Of neighbouring streams and after the last update, where no loss shows it any more."""
 
     class SwapsLast(NumpyEngine):
-        def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+        def advance(
+            self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        ) -> NDArray[np.float64]:
             losses = super().advance(state, windows, updates, rule)
             if state.update == 10:
                 two_streams_swapped(state)
@@ -470,7 +485,9 @@ class LeavesBehind(NumpyEngine):
     def __init__(self, spoil: Callable[[State], None]) -> None:
         self.spoil = spoil
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         losses = super().advance(state, windows, updates, rule)
         self.spoil(state)
         return losses
@@ -504,7 +521,9 @@ def test_the_checker_catches_what_is_not_left_behind(spoil: Callable[[State], No
 class OneByte(NumpyEngine):
     """Reads indices as bytes, whatever they are."""
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         narrow = Windows(windows.indices.astype(np.uint8), windows.seq_length)
         return super().advance(state, narrow, updates, rule)
 

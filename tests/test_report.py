@@ -10,7 +10,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.experiment.gradcheck import REPORTED
 from elman.experiment.record import Sample
-from elman.experiment.run import Run
+from elman.experiment.run import Run, load
 from elman.experiment.train import train
 from elman.report import produce, report
 from elman.text import Corpus
@@ -234,6 +234,28 @@ def test_a_text_of_any_characters_makes_a_report(tmp_path: Path) -> None:
     assert page.open == []
     assert "script" not in page.tags
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8")) == results
+
+
+@pytest.mark.usefixtures("_one_experiment")
+def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
+    corpus = Corpus.from_text(TEXT + "é漢")
+    results = report(corpus, out=tmp_path, epochs=1, long_epochs=1, rare=2, **SMALL)
+    assert results is not None
+    assert (results["config"]["rare"], results["alphabet"][-1]) == (2, "\ufffd")
+    assert not set("é漢") & set(results["alphabet"])
+    assert "\ufffd" in load(tmp_path / "run").alphabet.characters
+    longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
+    assert longer is not None
+    assert longer["long"]["epochs"] == 2
+    with pytest.raises(ElmanError, match="--rare is 2 there and 3 here"):
+        report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
+
+
+def test_a_text_of_too_many_characters_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    corpus = Corpus.from_text("".join(map(chr, range(0x4E00, 0x4E00 + 6000))))
+    with pytest.raises(ElmanError, match="--rare"):
+        report(corpus, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("_one_experiment")

@@ -19,6 +19,7 @@ import naive
 import tolerances
 from conftest import PER_EPOCH, TEXT, T, everything
 from elman.engine import State, get_engine
+from elman.engine.look import Look, unwatched
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.experiment import train as training
 from elman.experiment.checkpoint import load_checkpoint
@@ -517,9 +518,9 @@ def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(engine, name)
 
-        def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> Array:
+        def advance(self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> Array:
             done = state.update
-            losses = engine.advance(state, windows, updates, rule)
+            losses = engine.advance(state, windows, updates, rule, look)
             losses[max(0, first_bad - 1 - done) :] = math.nan
             return losses
 

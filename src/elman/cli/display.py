@@ -124,13 +124,11 @@ def progress_fields(run: Run, updates: int) -> dict[str, Any]:
     epoch = min(state.epoch + 1, config.epochs)
     ends_by_epochs = config.max_seconds is None and config.max_updates is None
     speed = state.update * config.chars_per_update / state.seconds if state.seconds else 0
-    scores = (row.validation_loss for row in reversed(run.metrics) if row.validation_loss is not None)
-    validation = next(scores, None)
     return {
         "description": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
         "updates": f"{state.update:,}/{updates:,}",
         "smooth_loss": f"{state.smooth_loss:.2f}",
-        "validation": "" if validation is None else f"validation loss {validation:.3f}",
+        "validation": "" if run.latest_score is None else f"validation loss {run.latest_score:.3f}",
         "speed": f"{speed:,.0f}",
     }
 

@@ -86,6 +86,10 @@ def report(
     ] = 100,
     resume: Annotated[bool, Parameter(negative="", help="Go on with the report that was begun in --out.")] = False,
     encoding: Encoding = "utf-8",
+    rare: Annotated[
+        int | None,
+        Parameter(converter=whole_number, help="Fold characters that occur fewer times than this into one."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Carry out the whole reference experiment and write its report."""
@@ -94,7 +98,14 @@ def report(
 
     with TrainingDisplay() as display:
         results = report(
-            corpus, out=out, epochs=epochs, long_epochs=long_epochs, resume=resume, watcher=display, encoding=encoding
+            corpus,
+            out=out,
+            epochs=epochs,
+            long_epochs=long_epochs,
+            resume=resume,
+            watcher=display,
+            encoding=encoding,
+            rare=rare,
         )
     if results is None:
         return INTERRUPTED

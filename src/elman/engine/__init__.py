@@ -4,6 +4,7 @@
 the first.
 """
 
+from elman.engine.look import LOOK_EVERY as LOOK_EVERY
 from elman.engine.protocol import ENGINES as ENGINES
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import Reader as Reader

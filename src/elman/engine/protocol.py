@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.look import Look, unwatched
 from elman.engine.state import State
 from elman.errors import ElmanError
 from elman.network.draw import Draw
@@ -29,12 +30,17 @@ class Engine(Protocol):
 
     name: str
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         """Do many updates and return the loss of each, in nats a window, the mean over the streams.
 
         `state` is changed in place: parameters, sums, hidden state, position, update and epoch. The first window
         of an epoch begins at the start of every stream with a hidden state of zero; until then the state stays
         what the last window left. Any division into calls gives the same bits.
+
+        After each update whose number is a multiple of `LOOK_EVERY`, `look` is asked whether to end there, so that
+        there may be fewer losses than were asked for. It may keep nothing of what it is shown.
         """
         ...
 

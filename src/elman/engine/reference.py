@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.look import Look, in_stretches, unwatched
 from elman.engine.protocol import Indices
 from elman.engine.state import State
 from elman.network import model, output
@@ -24,20 +25,25 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
-        losses = np.empty(updates)
-        for n in range(updates):
-            if windows.begins_epoch(state.position):
-                state.position, state.h = 0, np.zeros_like(state.h)
-            x, y = windows.at(state.position)
-            state.update += 1
-            masks = _masks(rule, state, x)
-            losses[n], gradients, _, state.h = model.loss_and_gradients(state.parameters, state.h, x, y, masks)
-            rule.update(state.update, state.parameters, state.M, state.N, state.average, gradients)
-            state.position += windows.seq_length
-            state.epoch = state.update // windows.per_epoch
-        return losses
+
+        def stretch(losses: NDArray[np.float64]) -> Array:
+            for n in range(len(losses)):
+                if windows.begins_epoch(state.position):
+                    state.position, state.h = 0, np.zeros_like(state.h)
+                x, y = windows.at(state.position)
+                state.update += 1
+                masks = _masks(rule, state, x)
+                losses[n], gradients, _, state.h = model.loss_and_gradients(state.parameters, state.h, x, y, masks)
+                rule.update(state.update, state.parameters, state.M, state.N, state.average, gradients)
+                state.position += windows.seq_length
+                state.epoch = state.update // windows.per_epoch
+            return state.h
+
+        return in_stretches(updates, state.update, stretch, look)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""

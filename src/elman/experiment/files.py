@@ -79,11 +79,15 @@ def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Arr
     ElmanError
         If the system refuses; what was there before is untouched.
     """
+    replace_file(path, sealed(json.dumps(description), tensors))
+
+
+def sealed(description: str, tensors: dict[str, Array]) -> bytes:
+    """Return the bytes of a file that holds a description and arrays, with the digest of both."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    text = json.dumps(description)
-    replace_file(path, save(tensors, {"elman": text, "sha256": _digest(text, tensors)}))
+    return save(tensors, {"elman": description, "sha256": _digest(description, tensors)})
 
 
 def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from elman.network.parameters import Architecture, Array
 EDGE = 1e-6
 """A unit is saturated this close to -1 or 1, where tanh passes on two millionths of a gradient; silent, to 0."""
 SHARE = 0.99
-"""Of the units of a layer, in all streams, above which it is saturated or silent as a whole."""
+"""Of the units of a layer, in all streams, above which it is saturated or silent as a whole. Those of a saturated LSTM
+or GRU may be either: a gate that is shut makes a unit silent."""
 LOOKS = 2
 """So often in a row, with different characters read, a layer must be so: once may be the character."""
-LOSSES = 100
-"""Updates whose median loss tells."""
+LOSSES = 90
+"""Updates whose median loss tells: nearly all between two looks."""
 WORSE = 1.5
 """Times the loss of knowing nothing, T ln K, that is no longer a bad beginning."""
 
@@ -38,7 +40,10 @@ class Health:
     def __init__(self, config: Config, architecture: Architecture) -> None:
         self.config, self.architecture = config, architecture
         self.uniform = config.seq_length * math.log(architecture.K)
-        self.runs: dict[tuple[int, str], int] = {}  # looks in a row, by layer and what it is
+        m, parts = architecture.m, architecture.parts
+        # Where in a state the units of each layer stand: its h, and not the memory of an LSTM.
+        self.places = [slice(n * parts * m, (n * parts + 1) * m) for n in range(architecture.layers)]
+        self.stuck = [0] * architecture.layers  # looks in a row at which a layer was saturated or silent
 
     def look(self, h: Array, losses: Sequence[float]) -> str:
         """Return what is wrong, in words, and what to lower; empty if nothing is.
@@ -50,38 +55,46 @@ class Health:
         losses : sequence of float
             Of the latest updates, in nats a window, the last one last.
         """
-        return self.of_state(h) or self.of_losses(losses)
+        ailing = self.of_state(h)
+        # What the state tells is worth the wait for the next update: it says why the losses are high.
+        return ailing or ("" if self.suspects else self.of_losses(losses))
 
     def of_state(self, h: Array) -> str:
         """Look at every layer: a tanh that is saturated or silent passes on no gradient."""
-        m, parts = self.architecture.m, self.architecture.parts
-        for number in range(self.architecture.layers):
-            size = np.abs(h[..., number * parts * m : (number * parts + 1) * m])  # h, and not lstm's memory
-            for what, units in (("saturated", size > 1 - EDGE), ("silent", size < EDGE)):
-                seen = self.runs.get((number, what), 0) + 1
-                self.runs[number, what] = seen if np.count_nonzero(units) > SHARE * size.size else 0
-                if self.runs[number, what] >= LOOKS:
-                    return self.of_layer(number + 1, what)
+        sizes = [np.abs(h[..., place]) for place in self.places]
+        for number, size in enumerate(sizes):
+            at_an_edge = np.count_nonzero(np.abs(size - 0.5) > 0.5 - EDGE)
+            self.stuck[number] = self.stuck[number] + 1 if at_an_edge > SHARE * size.size else 0
+        for number, size in enumerate(sizes):
+            if self.stuck[number] >= LOOKS:
+                return self.of_layer(number + 1, size)
         return ""
 
-    def of_layer(self, number: int, what: str) -> str:
-        """Say what a layer is, and what to change."""
+    @property
+    def suspects(self) -> bool:
+        """Whether another look, after the next update, will tell."""
+        return any(0 < looks < LOOKS for looks in self.stuck)
+
+    def of_layer(self, number: int, size: Array) -> str:
+        """Say what a layer is whose units are of such sizes, and what to change."""
+        dead = np.count_nonzero(size < EDGE) > SHARE * size.size
         layer = f"layer {number}" if self.architecture.layers > 1 else "the hidden layer"
-        if what == "silent":
+        if dead:
             return (
                 f"{layer} is dead: its units stay within {EDGE:g} of 0 and learn next to nothing: raise --init-std"
                 f" (it is {self.config.init_std}) or lower --learning-rate ({self.config.learning_rate})"
             )
+        edges = "-1 or 1" if self.config.cell == "rnn" else "-1, 0 or 1"
         return (
-            f"{layer} is saturated: its units stay within {EDGE:g} of -1 or 1 and learn next to nothing: lower"
+            f"{layer} is saturated: its units stay within {EDGE:g} of {edges} and learn next to nothing: lower"
             f" --init-std (it is {self.config.init_std}) or --learning-rate ({self.config.learning_rate})"
         )
 
     def of_losses(self, losses: Sequence[float]) -> str:
         """Hold the latest losses against T ln K."""
         limit = WORSE * self.uniform
-        # The last one decides first: the others cost more to look at.
-        if len(losses) < LOSSES or losses[-1] <= limit:
+        # A few of them decide first: the others cost more to look at.
+        if len(losses) < LOSSES or max(islice(reversed(losses), 8)) <= limit:
             return ""
         median = float(np.median(list(losses)[-LOSSES:]))
         if median <= limit:

@@ -127,7 +127,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
     if config != saved.config:  # other limits hold even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.kept)
-    run.metrics, run.samples = directory.rewind(*_covered(run))
+    run.begin_with(*directory.rewind(*_covered(run)))
     directory.describe(describe(run))
     return run
 

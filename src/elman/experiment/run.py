@@ -13,6 +13,7 @@ from elman.engine import State, get_engine
 from elman.experiment.checkpoint import Checkpoint, Network, load_kept, load_network
 from elman.experiment.config import Config
 from elman.experiment.record import BEST, CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
+from elman.experiment.rows import Rows
 from elman.network import Draw
 from elman.text import Corpus, Windows
 from elman.use import Model
@@ -39,8 +40,10 @@ class Run:
         Where a text is kept aside, the network that predicted it best when it was last due to be scored.
     kept : Network or None
         That one or, where the run has ended, the last if it is better: the network that is used from then on.
-    metrics : list of Metrics
-    samples : list of Sample
+    metrics : sequence of Metrics
+    samples : sequence of Sample
+    latest_score : float or None
+        Of the text kept aside, when it was last scored; mean nats a character.
     stopped : str
         Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
     advice : str
@@ -53,10 +56,22 @@ class Run:
     directory: RunDirectory | None = None
     best: Network | None = None
     kept: Network | None = None
-    metrics: list[Metrics] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    metrics: Rows[Metrics] = field(init=False)
+    samples: Rows[Sample] = field(init=False)
+    latest_score: float | None = None
     stopped: str = ""
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        self.begin_with([], [])
+
+    def begin_with(self, metrics: list[Metrics], samples: list[Sample]) -> None:
+        """Begin with what was written before; where the run is kept in a directory, that holds all of it."""
+        there = self.directory
+        self.metrics = Rows(metrics, None if there is None else there.metrics)
+        self.samples = Rows(samples, None if there is None else there.samples)
+        scores = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
+        self.latest_score = next(scores, None)
 
     @property
     def interrupted(self) -> bool:

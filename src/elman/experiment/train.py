@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, State, get_engine
+from elman.engine import LOOK_EVERY, Engine, State, get_engine
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.experiment.advice import Outcome, advise
 from elman.experiment.budget import Budget
@@ -33,7 +33,7 @@ from elman.experiment.record import Metrics, RunDirectory, Sample, finite_or_non
 from elman.experiment.run import Run, split
 from elman.experiment.watcher import Nobody, Watcher
 from elman.network import Draw
-from elman.network.parameters import architecture
+from elman.network.parameters import Array, architecture
 from elman.network.rule import Rule
 from elman.text import Corpus, Windows
 from elman.use.score import score
@@ -175,27 +175,34 @@ class _Trainer:
         updates = self.updates_to_next_stop(last)
         began = time.perf_counter()
         self.rule_now = replace(self.rule, end=last)
-        losses = self.engine.advance(state, self.windows, updates, self.rule_now)
+        losses = self.engine.advance(state, self.windows, updates, self.rule_now, self.look)
         took = time.perf_counter() - began
         state.seconds += took
-        self.budget.measured(updates, took)
-        self.tick = max(1, min(round(updates * TICK_SECONDS / took), 4 * self.tick))
+        self.budget.measured(len(losses), took)
+        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / took), 4 * self.tick))
         self.check(losses)
         smooth(state, losses)
-        self.recent.extend(losses.tolist())
-        self.look()
+        if unseen := min(len(losses), state.update % LOOK_EVERY):
+            self.recent.extend(losses[-unseen:].tolist())
+            if self.health.suspects:
+                self.ailing = self.health.look(state.h, self.recent)
+        if self.ailing and not self.warned:
+            self.warned = True
+            self.watcher.warned(f"at update {state.update} {self.ailing}")
         self.record()
         self.watcher.progressed(self.run, self.last())
         # At the end `train` saves, and adds the row that ends the curve, which a run resumed here would not know.
         if self.checkpoint_is_due() and not self.reason_to_stop():
             self.save()
 
-    def look(self) -> None:
-        """See whether the network is alive, and warn once if it is not."""
-        self.ailing = self.health.look(self.state.h, self.recent)
-        if self.ailing and not self.warned:
-            self.warned = True
-            self.watcher.warned(f"at update {self.state.update} {self.ailing}")
+    def look(self, h: Array, losses: NDArray[np.float64]) -> bool:
+        """See, while the engine is at work, whether the network is alive; have it stop where there is more to do."""
+        latest = losses.tolist()
+        self.recent.extend(latest)
+        if not math.isfinite(sum(latest)):
+            return True
+        self.ailing = self.health.look(h, self.recent)
+        return self.health.suspects or (bool(self.ailing) and not self.warned)
 
     def checkpoint_is_due(self) -> bool:
         """Whether enough time has passed, or enough updates, and enough time for what the last one cost."""
@@ -206,7 +213,7 @@ class _Trainer:
     def updates_to_next_stop(self, last: int) -> int:
         """The least number of updates after which something is due."""
         done = self.state.update
-        stops = [self.tick, max(1, last - done)]
+        stops = [1 if self.health.suspects else self.tick, max(1, last - done)]
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
                 stops.append(every - done % every)
@@ -243,6 +250,8 @@ class _Trainer:
         rows.append(row)
         self.new_metrics.append(row)
         self.new_rates.append(float(self.rule_now.rates(state.update - 1, 1)[0]))
+        if validation_loss is not None:
+            self.run.latest_score = validation_loss
 
     def end_curve(self) -> None:
         """End the curve at the last update, and score what was kept aside with the finished network.
@@ -267,10 +276,11 @@ class _Trainer:
         """What there is to say what to do next from."""
         run, config = self.run, self.config
         recent = list(self.recent)[-max(1, run.state.update // 10) :]
-        scores = [(row.update, row.validation_loss) for row in run.metrics] + [(run.state.update, self.end_score)]
+        rows = list(run.metrics)
+        scores = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, self.end_score)]
         validation = [(update, loss) for update, loss in scores if loss is not None and math.isfinite(loss)]
         return Outcome(
-            smooth=[(row.update, row.smooth_loss) for row in run.metrics],
+            smooth=[(row.update, row.smooth_loss) for row in rows],
             validation=validation,
             train_loss=float(np.mean(recent)) / config.seq_length if recent else None,
             dropout=config.dropout,
@@ -315,6 +325,8 @@ class _Trainer:
         if self.run.directory is not None:
             self.run.directory.append(self.new_metrics, self.new_samples, self.new_rates)
             self.run.directory.save(self.run.checkpoint, self.run.kept)
+            self.run.metrics.let_go()
+            self.run.samples.let_go()
         self.run.corpus.release()  # what a long text's pages took would add up
         self.new_metrics, self.new_samples, self.new_rates = [], [], []
         self.saved_at, self.saved_update = time.monotonic(), self.state.update

@@ -25,6 +25,7 @@ from elman.report.kept import Kept, load_kept, save_results
 from elman.report.render import render_html, render_markdown
 from elman.report.words import lexicon
 from elman.text import Corpus, read_corpus
+from elman.text.folding import fold, refuse_unwieldy
 
 
 class ReportWatcher(Watcher, Protocol):
@@ -50,6 +51,7 @@ def report(
     resume: bool = False,
     watcher: ReportWatcher | None = None,
     encoding: str = "utf-8",
+    rare: int | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
     """Carry out the reference experiment on a text and write the report of it.
@@ -73,6 +75,9 @@ def report(
         Told about progress. Where its `stop_asked` says so, what is done is kept, and the report stops.
     encoding : str
         Of the text.
+    rare : int, optional
+        Fold characters that occur fewer times than this into one, and any met later; by default none, and where a run
+        is gone on with, as that does.
     **options
         ``preset`` and the fields of `elman.Config`.
 
@@ -117,9 +122,11 @@ def report(
     ElmanError
         If an option, the text or the folder does not fit; the message says what to do.
     """
-    if not isinstance(corpus, Corpus):
-        corpus = read_corpus(corpus, encoding=encoding)
-    desk = _Desk(corpus, Path(out), epochs, long_epochs, watcher or _Nobody(), options)
+    if rare is None:
+        there = RunDirectory(Path(out) / "run")
+        rare = there.load().config.rare if resume and there.holds_run() else 0
+    corpus = fold(corpus, rare) if isinstance(corpus, Corpus) else read_corpus(corpus, encoding=encoding, rare=rare)
+    desk = _Desk(corpus, Path(out), epochs, long_epochs, watcher or _Nobody(), options | {"rare": rare})
     return desk.make(resume)
 
 
@@ -185,6 +192,7 @@ class _Desk:
         if not self.directory.holds_run():
             options = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset", "paper"), options)
+            refuse_unwieldy(self.corpus, config.hidden_size)
             split(self.corpus, config)  # refuses a text that is too short
             return config
         saved, short = self.directory.load(), self.kept.short

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.look import Look, in_stretches, unwatched
 from elman.engine.numba import draw as draw_kernels
 from elman.engine.numba import many, rnn
 from elman.engine.numba import wide as wide_rnn
@@ -34,10 +35,12 @@ class NumbaEngine:
 
     name = "numba"
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+    def advance(
+        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+    ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         if not (_vanilla(state.parameters) and windows.batch_size == 1 and _is_references(rule)):
-            return many.advance(state, windows, updates, rule)
+            return many.advance(state, windows, updates, rule, look)
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
         wide = is_wide(state.parameters)
@@ -45,16 +48,20 @@ class NumbaEngine:
         room = scratch(weights, state.h, T)
         largest = float(np.finfo(width).max)
         numbers = rnn.Rule(*(width(min(number, largest)) for number in (rule.learning_rate, rule.clip, EPSILON)))
-        losses = np.empty(updates)
-        place = (numbers, windows.indices, state.position, T, m, K, losses)
-        if wide:
-            state.position = wide_rnn.advance(weights, squares, room, strip(weights), *place)
-        else:
-            state.position = rnn.advance(weights, squares, room, *place)
+
+        def stretch(losses: NDArray[np.float64]) -> Array:
+            place = (numbers, windows.indices, state.position, T, m, K, losses)
+            if wide:
+                state.position = wide_rnn.advance(weights, squares, room, strip(weights), *place)
+            else:
+                state.position = rnn.advance(weights, squares, room, *place)
+            return room.h[:m]
+
+        losses = in_stretches(updates, state.update, stretch, look)
         unpack(weights, state.parameters, wide=wide)
         unpack(squares, state.M, wide=wide)
         state.h = room.h[:m].copy()
-        state.update += updates
+        state.update += len(losses)
         state.epoch = state.update // windows.per_epoch
         return losses
 

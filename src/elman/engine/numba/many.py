@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.look import Look, in_stretches, unwatched
 from elman.engine.numba import flat
 from elman.engine.numba.laid_out import Codes, LaidOut
 from elman.engine.numba.layout import unflatten
@@ -27,16 +28,15 @@ def _codes(array: Indices) -> Codes:
     return array.reshape(len(array), -1).astype(np.intp)
 
 
-def advance(state: State, windows: Windows, updates: int, rule: Rule) -> NDArray[np.float64]:
+def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     T, B = windows.seq_length, windows.batch_size
     net = LaidOut(state.parameters, T, B, backward=True)
     updating = Updating(net, state, rule)
     net.put_state(state.h.reshape(B, -1))
-    losses, rates = np.empty(updates), rule.rates(state.update, updates)
 
-    def update(n: int) -> None:
-        """Carry out the n-th update of this call."""
+    def update(losses: NDArray[np.float64], n: int, rate: float) -> None:
+        """Carry out the n-th update of a stretch."""
         if windows.begins_epoch(state.position):
             state.position = 0
             net.put_state(np.zeros((B, net.network.state_size), net.dtype))
@@ -44,13 +44,17 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule) -> NDArray
         number = state.update + 1
         net.window(_codes(x), _codes(y), net.dropping(rule.dropout, number) if rule.dropout else None)
         losses[n] = sum(room.losses.sum() for room in net.rooms) / B
-        updating.update(number, float(rates[n]))
+        updating.update(number, rate)
         state.update, state.position = number, state.position + T
         state.epoch = number // windows.per_epoch
 
+    def stretch(losses: NDArray[np.float64]) -> Array:
+        for n, rate in enumerate(rule.rates(state.update, len(losses)).tolist()):
+            net.crew.timed(partial(update, losses, n, rate))
+        return net.state().reshape(state.h.shape)
+
     with net.crew:
-        for n in range(updates):
-            net.crew.timed(partial(update, n))
+        losses = in_stretches(updates, state.update, stretch, look)
     updating.put_back(state)
     state.h = net.state().reshape(state.h.shape)
     return losses

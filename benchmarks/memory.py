@@ -1,0 +1,134 @@
+"""Whether memory grows: while networks train for half an hour, and while one writes a million characters.
+
+    python benchmarks/memory.py [--minutes 30] [--characters 1000000] [TEXT]
+
+Each training and the writing is a process of its own, whose resident set is read from /proc, so it runs on Linux only.
+Writes ``benchmarks/results/memory.json`` and ``docs/memory.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+ELMAN = (sys.executable, "-m", "elman")
+TRAININGS: dict[str, tuple[object, ...]] = {
+    "paper: rnn, 100 units": ("--preset", "paper", "--epochs", 10**9),
+    "minute: gru, 256 units, 32 streams": ("--preset", "minute"),
+}
+EVERY = 5.0
+"""Seconds between two readings."""
+WARM = 1 / 15
+"""The share at the beginning that the slope leaves out: two minutes of thirty."""
+DRAWS = 1.0
+"""Minutes at the end that it leaves out: the process reads its whole curve and draws it."""
+
+Points = list[tuple[float, float]]
+
+
+def note(points: Points, at: float, process: int) -> None:
+    """Add the resident set of a process, in MB; of one that has just ended there is none."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    for line in lines:
+        if line.startswith("VmRSS:"):
+            points.append((at, round(int(line.split()[1]) * 1024 / 1e6, 2)))
+
+
+def trained(options: tuple[object, ...], seconds: float, text: str, out: Path) -> dict[str, Any]:
+    """Train in a process of its own; return what it took, and its memory by the minute."""
+    limits = ("--max-seconds", seconds, "--out", out, "--json")
+    command = [*ELMAN, "train", text, *map(str, (*options, *limits))]
+    points: Points = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        began = time.monotonic()
+        while process.poll() is None:
+            note(points, (time.monotonic() - began) / 60, process.pid)
+            time.sleep(EVERY)
+        printed = process.stdout.read() if process.stdout else ""
+    return {"updates": json.loads(printed)["updates"], **described(points, "minutes", 60, "mb_per_hour", DRAWS)}
+
+
+def written(run: Path, characters: int) -> dict[str, Any]:
+    """Write text in a process of its own; return its memory by the characters it wrote."""
+    command = [*ELMAN, "sample", str(run), "--length", str(characters), "--random-state", "1"]
+    points: Points = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        read = 0
+        while piece := process.stdout.read(10_000):
+            read += len(piece.decode(errors="ignore"))
+            note(points, read, process.pid)
+    return described(points, "characters", 1e6, "mb_per_million")
+
+
+def described(points: Points, unit: str, per: float, slope: str, end: float = 0.0) -> dict[str, Any]:
+    """Return readings with their slope, by least squares, and their peak."""
+    at, memory = np.array(points).T
+    late = (at >= WARM * at[-1]) & (at <= at[-1] - end)
+    return {
+        slope: round(float(np.polyfit(at[late], memory[late], 1)[0]) * per, 3),
+        "peak_mb": float(memory.max()),
+        "first_mb": float(memory[late][0]),
+        "last_mb": float(memory[late][-1]),
+        unit: at.round(2).tolist(),
+        "mb": memory.tolist(),
+    }
+
+
+def draw(trainings: dict[str, dict[str, Any]], writing: dict[str, Any]) -> None:
+    """Write the figure."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for name, found in trainings.items():
+        left.plot(
+            found["minutes"], found["mb"], label=f"{name} ({found['mb_per_hour']:+.1f} MB an hour)", linewidth=1.2
+        )
+    left.set(xlabel="minutes of training", ylabel="resident memory, MB", ylim=(0, None))
+    left.legend(loc="lower right", fontsize=8)
+    right.plot(np.array(writing["characters"]) / 1e3, writing["mb"], linewidth=1.2, color="tab:green")
+    right.set(xlabel="thousand characters written")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.savefig(HERE.parent / "docs" / "memory.png", dpi=150)
+
+
+def main() -> None:
+    """Measure, print, draw and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--characters", type=int, default=1_000_000)
+    parser.add_argument("text", nargs="?", default="python-docs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+        outs = [Path(folder) / str(n) for n in range(len(TRAININGS))]
+        train = partial(trained, seconds=60 * options.minutes, text=options.text)
+        found = pool.map(lambda pair: train(pair[0], out=pair[1]), zip(TRAININGS.values(), outs, strict=True))
+        trainings = dict(zip(TRAININGS, found, strict=True))
+        writing = written(outs[0], options.characters)
+    for name, result in (*trainings.items(), ("writing", writing)):
+        print(name, {key: value for key, value in result.items() if not isinstance(value, list)})
+    draw(trainings, writing)
+    from speed import machine
+
+    text = json.dumps({"machine": machine(), "training": trainings, "writing": writing})
+    (HERE / "results" / "memory.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
