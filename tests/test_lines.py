@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import elman
 import tolerances
 from elman.cli.app import main
 from elman.engine import get_engine
-from elman.network import initial_parameters
+from elman.network import Draw, initial_parameters
 from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus, read_corpus, read_pieces
 from elman.use import Model
@@ -42,6 +43,21 @@ def drawn(count: int, longest: int = 40, seed: int = 2) -> list[str]:
     generator = np.random.default_rng(seed)
     letters = list(KNOWN.replace("\n", ""))
     return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
+
+
+def beginning(model: Model) -> Any:
+    """Return the state in which a line begins, found one text at a time."""
+    feed, states = model.alphabet.characters.index("\n"), []
+    steps, count = scoring.WRITTEN
+    uniforms = np.random.default_rng(0).random((steps, count))
+    for stream in range(count):
+        h, x = model.h, feed
+        for uniform in uniforms[:, stream]:
+            characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), Draw())
+            _, h = get_engine("numpy").loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
+            x = int(characters[0])
+            states += [h] if x == feed else []
+    return np.mean(states, axis=0)
 
 
 def losses(model: Model, h: Any, text: str) -> tuple[list[float], Any]:
@@ -79,20 +95,23 @@ def test_every_line_costs_what_it_costs_alone(
 ) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
     model, texts = made(engine, cell=cell), drawn(count)
-    wanted = [expected(model, n, text, losses(model, model.h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
+    h = beginning(model)
+    wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
 
 
 @ENGINES
 def test_with_context_the_state_is_carried(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
-    model, texts, h, wanted = made(engine), drawn(30), made().h, []
+    model, texts, wanted = made(engine), drawn(30), []
+    h = beginning(model)
     for n, text in enumerate(texts, 1):
         costs, h = losses(model, h, f"\n{text}\n")
         wanted.append(expected(model, n, text, costs))
     whole = "".join(f"{text}\n" for text in texts)
     assert_lines(scored(model, whole[:100], whole[100:], context=True), wanted)
-    assert sum(line.nats for line in wanted) == pytest.approx(model.score("\n" + whole).nats)
+    at_once = replace(model, h=beginning(model)).score("\n" + whole)
+    assert sum(line.nats for line in wanted) == pytest.approx(at_once.nats)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 10_000])
@@ -166,6 +185,13 @@ def test_a_model_without_a_line_feed_is_not_asked_for_the_end() -> None:
     assert math.isnan(found[1].nats_per_char)
     assert found[1].worst_char == ""
     assert found[2] == Line(3, "漢", 1, stranger_nats(5), 1, stranger_nats(5))
+
+
+def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> None:
+    model = made()
+    model.parameters["c"][KNOWN.index("\n")] = -100
+    (line,) = scored(model, "ab\n")
+    assert_lines([line], [expected(model, 1, "ab", losses(model, model.h, "\nab\n")[0])])
 
 
 def test_an_alphabet_that_folds_knows_no_strangers() -> None:

@@ -1,9 +1,10 @@
 """A text scored a line at a time.
 
 A line is what stands before a line feed, and its end is predicted as well: a line that breaks off is as odd as one that
-goes on. Every line is read from the state that a line feed leaves behind the text that the network was trained on, so
-what it costs depends on no other line, and many are read side by side: the longest with the longest, each a lane of its
-own, and what a lane reads behind the end of its line counts for nothing.
+goes on. Every line is read from the same state, so that what it costs depends on no other, and many are read side by
+side: the longest with the longest, each a lane of its own, and what a lane reads behind the end of its line counts for
+nothing. The state is the mean of those in which lines end that the network itself writes. The state that training
+ended in would be one of them at best, with what went before still in it, or stand in the middle of a line.
 
 Characters that the model does not know cost what `elman.use.strangers` says, line by line. A model that knows no line
 feed begins a line behind the first character of its alphabet, and is not asked for the end.
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, Reader
+from elman.network import Draw
 from elman.network.parameters import Array
 from elman.text import opened
 from elman.use.strangers import KNOWN_NATS, stranger_nats
@@ -26,6 +28,8 @@ from elman.use.strangers import KNOWN_NATS, stranger_nats
 if TYPE_CHECKING:
     from elman.use.model import Model
 
+WRITTEN = (160, 32)
+"""Characters that a network writes to find where lines begin, of each of so many texts."""
 LANES = (1, 8, 64)
 """Lines read side by side: as few of these as there are lines, since a lane without one is read all the same."""
 SLICE = 256
@@ -114,8 +118,7 @@ class _Scorer:
     """Reads blocks of lines with one network."""
 
     def __init__(self, model: Model, context: bool) -> None:
-        self.reader = model.engine.reader(model.parameters)
-        self.h, self.context = model.h[None], context
+        self.reader, self.context = model.engine.reader(model.parameters), context
         alphabet = opened(model.alphabet)
         self.K = len(model.alphabet)
         self.table, self.dtype = alphabet.table(), alphabet.dtype
@@ -124,6 +127,7 @@ class _Scorer:
         self.asks_for_end = "\n" in known
         self.start = known.index("\n") if self.asks_for_end else 0
         self.table.enter("\n", self.start)
+        self.h = _end_of_a_line(self.reader, model.h, self.start)[None] if self.asks_for_end else model.h[None]
 
     def lines(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; the first has this number."""
@@ -187,6 +191,20 @@ class _Scorer:
             yield step, np.where(t < chars, losses[:, : len(begins)], -math.inf)
         if self.context:
             self.h = h
+
+
+def _end_of_a_line(reader: Reader, h: Array, feed: int) -> Array:
+    """Return the mean of the states (D,) before the line feeds that a network writes; h (D,) if it writes none.
+
+    It begins in the state h, behind a line feed, and always writes the same.
+    """
+    count = WRITTEN[1]
+    first, states = np.full(count, feed), np.repeat(h[None], count, axis=0)
+    uniforms = np.random.default_rng(0).random(WRITTEN)
+    text, _ = reader.generate(states, first, uniforms, [Draw()] * count)
+    _, states = reader.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
+    ends = states[text == feed]
+    return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
 
 
 def _begins(lengths: Ints) -> Ints:
