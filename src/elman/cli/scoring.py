@@ -48,7 +48,7 @@ def score(
     if worst is not None and worst < 1:
         raise ElmanError(f"--worst must be 1 or more, and {worst} came: give another")
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
-    write = _json if as_json else _tsv
+    write = _json if as_json else tsv_row
     blocks = scored_lines(load(run), read_pieces(file, encoding=encoding), context=context)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
@@ -64,7 +64,7 @@ def _most_surprising(count: int, blocks: Iterable[list[Line]]) -> list[Line]:
     return heapq.nsmallest(count, lines, key=lambda line: (-line.nats_per_char, line.number))
 
 
-def _tsv(line: Line) -> str:
+def tsv_row(line: Line) -> str:
     """Return one row; tabs, ends of lines and backslashes in it are written \\t, \\n, \\r and \\\\."""
     text = line.text.translate(_ESCAPES)
     if not line.chars:
