@@ -184,7 +184,7 @@ def planted(seed: int) -> tuple[list[str], list[str], dict[int, str]]:
 
 def average_precision(ranking: Iterable[bool]) -> float:
     """Return the mean of the precision at every odd line, the lines going from most to least surprising."""
-    precisions = []
+    precisions: list[float] = []
     for place, is_odd in enumerate(ranking, 1):
         if is_odd:
             precisions.append((len(precisions) + 1) / place)
@@ -213,8 +213,8 @@ class Found:
 
 def surprises(training: list[str], tested: list[str]) -> dict[str, list[float]]:
     """Return how surprising each line is, by every way to score."""
-    options = {"preset": "quick", "max_updates": UPDATES}
-    model = elman.train(Corpus.from_text("\n".join(training) + "\n"), **options).model
+    text = Corpus.from_text("\n".join(training) + "\n")
+    model = elman.train(text, preset="quick", max_updates=UPDATES).model
     lines = list(chain.from_iterable(scored_lines(model, ["\n".join(tested)])))
     ngram = NGram(training, ORDER)
     losses = [ngram.losses(line) for line in tested]
