@@ -104,6 +104,7 @@ class Served:
         return self.model.alphabet.encode("\n" if "\n" in characters else characters[0])
 
     def encoded(self, prompt: Prompt) -> Indices:
+        """Return a prompt as indices; what the model does not know is refused."""
         alphabet = self.model.alphabet
         if isinstance(prompt, str):
             try:
