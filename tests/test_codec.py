@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec_models import ALPHABET, INPUTS, TEXT, K, made
@@ -37,6 +37,7 @@ def test_of_every_cell(cell: str, layers: int, adapt: bool, dtype: type[np.float
     assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_at_all_come_back(data: bytes) -> None:
     model = made()
