@@ -11,7 +11,7 @@ from pathlib import Path
 import constriction
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codec_elsewhere import models, read, write
@@ -107,6 +107,7 @@ def expected(logits: list[float], escape: int = 32, folds: bool = False) -> Floa
 LOGITS = st.lists(st.floats(width=32), min_size=1, max_size=40)
 
 
+@settings(deadline=None)
 @given(LOGITS, st.integers(31, (1 << 20) - 31), st.booleans())
 def test_frequencies_are_whole_and_sum_to_their_whole(logits: list[float], escape: int, folds: bool) -> None:
     weights = expected(logits, escape, folds)[0]
@@ -122,6 +123,7 @@ def test_frequencies_are_those_of_the_softmax() -> None:
     np.testing.assert_allclose(frequencies, p, rtol=FIXED_FUNCTIONS, atol=2.0 ** (2 - kernels.PRECISION))
 
 
+@settings(deadline=None)
 @given(LOGITS, st.data())
 def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st.DataObject) -> None:
     """Its interval, which begins as all of 2^64 - 1, is what the frequencies before and of a symbol make of it."""
@@ -136,6 +138,7 @@ def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st
     assert (lower, size) == (unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60))
 def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
     encoder, bits, coded = Encoder(), 0.0, []
