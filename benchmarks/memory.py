@@ -77,7 +77,7 @@ def described(points: Points, unit: str, per: float, slope: str, end: float = 0.
     at, memory = np.array(points).T
     late = (at >= WARM * at[-1]) & (at <= at[-1] - end)
     return {
-        slope: round(float(np.polyfit(at[late], memory[late], 1)[0]) * per, 3),
+        slope: round(float(np.polyfit(at[late], memory[late], 1)[0]) * per, 2) + 0.0,  # and no -0.0
         "peak_mb": float(memory.max()),
         "first_mb": float(memory[late][0]),
         "last_mb": float(memory[late][-1]),

@@ -2,16 +2,20 @@
 
 import ast
 import importlib.util
+import json
 import re
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from conftest import TEXT
 
@@ -21,7 +25,7 @@ DEPENDENCIES: list[str] = PROJECT["dependencies"]
 EXTRAS: list[str] = [
     requirement
     for extra, requirements in PROJECT["optional-dependencies"].items()
-    if extra not in ("all", "dev", "peers")
+    if extra not in ("all", "dev", "fuzz", "peers")
     for requirement in requirements
 ]
 NOT_IMPORTED = {"scipy"}
@@ -67,7 +71,7 @@ def test_every_import_is_declared_and_every_dependency_imported() -> None:
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    bounded = re.compile(r"\w+>=[\d.]+(,<[\d.]+)?(; .+)?")
+    bounded = re.compile(r"\w+>=[\d.]+(,<[\d.]+)?")
     assert [requirement for requirement in DEPENDENCIES + EXTRAS if not bounded.fullmatch(requirement)] == []
 
 
@@ -102,22 +106,26 @@ def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
     assert top == files | {"src", "tests", "benchmarks", "docs", "examples"}
 
 
+def environment(folder: Path, what: str, at_their_lowest: list[str]) -> Path:
+    """Make an empty environment and install something in it, some requirements at their lower bounds; return elman."""
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{lowest(requirement)}\n" for requirement in at_their_lowest), "utf-8")
+    run(sys.executable, "-m", "venv", "env", where=folder)
+    there = folder / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    run(there / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, what, where=folder)
+    run(there / "python", "-m", "pip", "check", where=folder)
+    return there / "elman"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("versions", ["lowest", "newest"])
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_it_works_in_an_empty_environment(built: dict[str, Path], tmp_path: Path, kind: str, versions: str) -> None:
     if versions == "lowest" and sys.version_info >= (3, 13):
         pytest.skip("the lowest versions have no wheels for this Python: run it with 3.11 or 3.12")
-    constraints = tmp_path / "constraints.txt"
-    lines = [lowest(requirement) for requirement in DEPENDENCIES] if versions == "lowest" else []
-    constraints.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    run(sys.executable, "-m", "venv", "env", where=tmp_path)
-    there = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin")
-    run(there / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, built[kind], where=tmp_path)
-    run(there / "python", "-m", "pip", "check", where=tmp_path)
+    elman = environment(tmp_path, str(built[kind]), DEPENDENCIES if versions == "lowest" else [])
     (tmp_path / "text.txt").write_text(TEXT * 5, "utf-8")
     small = ("--hidden-size", 4, "--seq-length", 5)
-    elman = there / "elman"
     training = (elman, "train", "text.txt", "--out", "run", "--max-updates", 50, *small, "--json")
     assert '"updates": 50' in run(*training, where=tmp_path)
     assert len(run(elman, "sample", "run", "--length", 30, where=tmp_path)) == 31
@@ -126,13 +134,84 @@ def test_it_works_in_an_empty_environment(built: dict[str, Path], tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("versions", ["lowest", "newest"])
+def test_the_extras_work_in_an_empty_environment(built: dict[str, Path], tmp_path: Path, versions: str) -> None:
+    elman = environment(tmp_path, f"{built['wheel']}[all]", EXTRAS if versions == "lowest" else [])
+    (tmp_path / "text.txt").write_text(TEXT * 5, "utf-8")
+    small = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 50)
+    run(elman, "train", "text.txt", "--out", "run", *small, "--log", "tensorboard", where=tmp_path)
+    assert any((tmp_path / "run" / "tensorboard").iterdir())
+    run(elman, "export", "run", "--to", "onnx", "--out", "network.onnx", where=tmp_path)
+    run(elman, "import", "network.onnx", "--out", "imported", where=tmp_path)
+    run(elman, "compress", "text.txt", "-m", "run", "--out", "text.elman", where=tmp_path)
+    run(elman, "decompress", "text.elman", "-m", "run", "--out", "again.txt", where=tmp_path)
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "text.txt").read_bytes()
+    run(elman.parent / "python", "-c", "import elman.serve.app, plotly", where=tmp_path)
+
+
+# --- Weaknesses and licences ---
+
+
+def test_what_is_installed_is_within_the_bounds() -> None:
+    outside = [r for r in requirements() if r.name in installed() and installed()[r.name] not in r.specifier]
+    assert outside == []
+
+
+def test_every_licence_allows_to_hand_on() -> None:
+    """Of the dependencies and of theirs, as far as they are installed: permissive, or of a file as MPL-2.0 is."""
+    said = {name: licence(metadata.metadata(name)) for name in installed()}
+    assert {name: text for name, text in said.items() if not ALLOWED.search(text) or REFUSED.search(text)} == {}
+
+
+ALLOWED = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|MPL-2\.0|Mozilla Public License 2\.0")
+REFUSED = re.compile(r"GPL|GNU|[Pp]roprietary|[Cc]ommercial")
+
+
+def licence(about: metadata.PackageMetadata) -> str:
+    """Return what a package says of its licence: in an expression, in classifiers, or in words."""
+    classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
+    said = [*(about.get_all("License-Expression") or []), " ".join(classifiers), *(about.get_all("License") or [])]
+    return next(filter(None, said), "")
+
+
+def requirements() -> list[Requirement]:
+    return [Requirement(requirement) for requirement in DEPENDENCIES + EXTRAS]
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Return the versions of the dependencies, and of theirs, that are installed here."""
+    found, wanted = dict[str, str](), requirements()
+    for requirement in wanted:
+        try:
+            there = metadata.distribution(requirement.name)
+        except metadata.PackageNotFoundError:
+            continue
+        if requirement.name not in found:
+            found[requirement.name] = there.version
+            theirs = [Requirement(theirs) for theirs in there.requires or []]
+            wanted += [r for r in theirs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.mark.slow
 def test_no_dependency_has_a_known_weakness(tmp_path: Path) -> None:
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("pip-audit is not installed: pip install pip-audit")
-    wanted = tmp_path / "requirements.txt"
-    wanted.write_text("".join(f"{requirement}\n" for requirement in DEPENDENCIES), "utf-8")
-    command = [sys.executable, "-m", "pip_audit", "--progress-spinner", "off", "--requirement", str(wanted)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    if ended.returncode and re.search(r"ConnectionError|ServiceError|Max retries|resolve host", ended.stderr):
-        pytest.skip("pip-audit cannot reach its service from here")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (tmp_path / "wanted.txt").write_text("".join(f"{requirement}\n" for requirement in DEPENDENCIES + EXTRAS), "utf-8")
+    reports = audit(tmp_path) or audit(tmp_path, "--vulnerability-service", "osv")
+    if not reports:
+        pytest.skip("no service that knows of weaknesses can be reached from here: nothing was audited")
+    # A dependency of which a service says nothing at all was not audited.
+    assert [report for report in reports if report.get("vulns", True)] == []
+
+
+def audit(folder: Path, *service: str) -> list[dict[str, Any]]:
+    """Return what a service knows of each dependency; nothing, if it knows of none or cannot be reached."""
+    command = [sys.executable, "-m", "pip_audit", "--progress-spinner", "off", "--format", "json", *service]
+    ended = subprocess.run([*command, "--requirement", "wanted.txt"], cwd=folder, capture_output=True, timeout=600)
+    try:
+        reports: list[dict[str, Any]] = json.loads(ended.stdout)["dependencies"]
+    except ValueError:
+        return []
+    return reports if any("vulns" in report for report in reports) else []
