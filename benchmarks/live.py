@@ -74,7 +74,7 @@ def trained(corpus: Corpus, settings: dict[str, Any], folder: Path, watcher: Wat
 
 @contextmanager
 def looking(address: str) -> Iterator[int]:
-    """Have Chromium show a page; gives the number of its session of processes."""
+    """Have Chromium show a page; gives the number of its group of processes."""
     path = os.environ.get("ELMAN_CHROMIUM") or shutil.which("chromium")
     if path is None:
         sys.exit("no Chromium on PATH: install it, or name it in ELMAN_CHROMIUM")
@@ -83,7 +83,7 @@ def looking(address: str) -> Iterator[int]:
         quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         command = [path, *options, *quiet, f"--user-data-dir={profile}", "--remote-debugging-port=0", address]
         silent = subprocess.DEVNULL
-        browser = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
+        browser = subprocess.Popen(command, stdout=silent, stderr=silent, process_group=0)
         try:
             yield browser.pid
         finally:
@@ -92,20 +92,20 @@ def looking(address: str) -> Iterator[int]:
 
 
 def processor_seconds(stat: Path) -> tuple[int, float]:
-    """Return the session and the seconds of the processor that a process or thread has taken."""
+    """Return the group and the seconds of the processor that a process or thread has taken."""
     fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[3]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return int(fields[2]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def of_session(session: int) -> float:
-    """Return the seconds of the processor that a session's processes have taken."""
+def of_group(group: int) -> float:
+    """Return the seconds of the processor that a group's processes have taken."""
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             which, seconds = processor_seconds(stat)
         except OSError:  # it has just ended
             continue
-        total += seconds * (which == session)
+        total += seconds * (which == group)
     return total
 
 
@@ -117,13 +117,13 @@ def of_server() -> float:
 
 def shown(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Return the times of a training whose page is open."""
-    with beside_training("run", 0, []) as (live, address), looking(address) as session:
+    with beside_training("run", 0, []) as (live, address), looking(address) as group:
         while not live.is_watched:
             time.sleep(0.1)
         time.sleep(LOADING)
-        before = of_session(session), of_server()
+        before = of_group(group), of_server()
         watch = trained(corpus, settings, folder, live)
-        browser, server = of_session(session) - before[0], of_server() - before[1]
+        browser, server = of_group(group) - before[0], of_server() - before[1]
     share = {"trainings_thread": watch.inside, "server": server, "browser": browser}
     return {"seconds": watch.seconds} | {name: taken / watch.seconds for name, taken in share.items()}
 

@@ -11,7 +11,7 @@ export function showRun(run, unit) {
   const smooth = loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
   say(at("name"), run.name);
   say(at("about"), about(run));
-  document.title = status.smooth_loss == null ? run.name : `${smooth} · ${run.name}`;
+  if (document.title !== run.name) document.title = run.name;
   const share = at("share");
   share.hidden = !run.live;
   if (status.updates) share.value = status.update / status.updates;

@@ -6,10 +6,10 @@ import { drawHistograms } from "./live-histograms.js";
 import { Run, fetched, wish } from "./live-run.js";
 import { showTexts } from "./live-texts.js";
 
-const OFTEN = 1000; // milliseconds between two questions about a run in training,
-const SELDOM = 5000; // about one in a directory,
-const WEIGHTS = 3000; // and about the weights of one in training
-const SHARE = 0.0075; // of the time, that drawing the curves may take, and the weights likewise: the training needs the rest
+const SOON = 300; // milliseconds until a wish is asked about,
+const OFTEN = 2000; // between two questions about a run in training,
+const SELDOM = 6000; // about one in a directory, and about the weights
+const SHARE = 0.005; // of the time, that drawing the curves may take, and the weights likewise: the training needs the rest
 const ENDED = ["done", "stopped", "failed"];
 
 const at = (id) => document.getElementById(id);
@@ -91,7 +91,7 @@ async function timed(drawing) {
   await drawing();
   await new Promise((seen) => {
     requestAnimationFrame(() => setTimeout(seen));
-    setTimeout(seen, OFTEN); // where the page is hidden meanwhile
+    setTimeout(seen, SOON); // where the page is hidden meanwhile
   });
   return performance.now() - began;
 }
@@ -113,7 +113,7 @@ async function weigh() {
   const fresh = histograms.length && found !== weights.drawn;
   const took = fresh ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
   weights.drawn = found;
-  weights.due = performance.now() + Math.max(chosen.live ? WEIGHTS : SELDOM, took / SHARE);
+  weights.due = performance.now() + Math.max(SELDOM, took / SHARE);
 }
 
 /** Forget what is known in detail; whether the whole is seen now. */
@@ -157,14 +157,17 @@ at("whole").addEventListener("click", () => {
   Plotly.relayout(at("chart"), { "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true });
   controls.unit.focus();
 });
-at("stop").addEventListener("click", async () => {
-  at("stop").disabled = at("sample").disabled = true;
-  await wish("stop").catch(lost);
-});
-at("sample").addEventListener("click", async () => {
-  at("sample").disabled = true;
-  await wish("sample").catch(lost);
-});
+/** Ask something of the training, and soon after what came of it. */
+async function ask(what, ...buttons) {
+  for (const button of buttons) at(button).disabled = true;
+  await wish(what).catch(lost);
+  setTimeout(() => {
+    for (const run of runs) if (run.live) run.due = 0;
+    turn();
+  }, SOON);
+}
+at("stop").addEventListener("click", () => ask("stop", "stop", "sample"));
+at("sample").addEventListener("click", () => ask("sample", "sample"));
 for (const query of [matchMedia("(prefers-color-scheme: dark)"), touched]) {
   query.addEventListener("change", () => {
     Object.assign(weights, { due: 0, drawn: "" });
