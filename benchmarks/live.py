@@ -2,8 +2,9 @@
 
     python benchmarks/live.py TEXT
 
-The page is open in Chromium on the same cores, all of it in sight, so that everything on it is asked for and drawn; it
-was loaded before the first update. Beside the time that passes, which other programs on the machine disturb, stand the
+The page is open in Chromium on the same cores, all of it in sight, so that everything on it is asked for and drawn. It
+is loaded before the first update, and the first third of a training, in which all is drawn for the first time, is not
+counted. Beside the time that passes, which other programs on the machine disturb, stand the
 processor's seconds that the page takes of every second of training: of the training's own thread, of the server's
 threads, and of all the browser's processes. Linux only, as it reads /proc.
 """
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,42 +33,49 @@ from elman.serve.live_page import beside_training
 from elman.text import Corpus, read_corpus
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "paper": {"preset": "paper", "max_updates": 150_000, "epochs": 1000},
-    "quick": {"preset": "quick", "max_updates": 2_400},
-    "minute": {"preset": "minute", "max_updates": 350},
+    "paper": {"preset": "paper", "max_updates": 240_000, "epochs": 1000},
+    "quick": {"preset": "quick", "max_updates": 3_600},
+    "minute": {"preset": "minute", "max_updates": 510},
 }
-"""About six seconds each; a network with one stream, and two whose streams keep both cores busy."""
+"""About nine seconds each; a network with one stream, and two whose streams keep both cores busy."""
 LOADING = 4.0
 """Seconds for the browser to be done with loading."""
 
 
 class Stopwatch(Nobody):
-    """Times a training from the first stop to the last, and what another watcher takes of it.
+    """Times a training from a third of it to its last stop, and what another watcher takes of that.
 
     Parameters
     ----------
     watched : Watcher
+    taken : callable
+        Gives what others have taken so far, of the processor's time.
     """
 
-    def __init__(self, watched: Watcher) -> None:
-        self.watched, self.began, self.ended, self.inside = watched, 0.0, 0.0, 0.0
+    def __init__(self, watched: Watcher, taken: Callable[[], list[float]]) -> None:
+        self.watched, self.taken = watched, taken
+        self.began = self.ended = self.inside = 0.0
+        self.before: list[float] = []
 
     def progressed(self, run: Run, updates: int) -> None:
         now = time.perf_counter()
-        self.began = self.began or now
+        if not self.began and run.state.update >= updates // 3:
+            self.began, self.before = now, self.taken()
         self.watched.progressed(run, updates)
         self.ended = time.perf_counter()
-        self.inside += self.ended - now
+        self.inside += self.ended - now if self.began else 0.0
 
     @property
     def seconds(self) -> float:
-        """From the first stop to the last."""
+        """What was timed."""
         return self.ended - self.began
 
 
-def trained(corpus: Corpus, settings: dict[str, Any], folder: Path, watcher: Watcher) -> Stopwatch:
+def trained(
+    corpus: Corpus, settings: dict[str, Any], folder: Path, watcher: Watcher, taken: Callable[[], list[float]] = list
+) -> Stopwatch:
     """Train, and return the times."""
-    watch = Stopwatch(watcher)
+    watch = Stopwatch(watcher, taken)
     train(corpus, out=folder / str(time.monotonic_ns()), watcher=watch, **settings)
     return watch
 
@@ -121,9 +129,8 @@ def shown(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, f
         while not live.is_watched:
             time.sleep(0.1)
         time.sleep(LOADING)
-        before = of_group(group), of_server()
-        watch = trained(corpus, settings, folder, live)
-        browser, server = of_group(group) - before[0], of_server() - before[1]
+        watch = trained(corpus, settings, folder, live, lambda: [of_server(), of_group(group)])
+        server, browser = (after - before for after, before in zip(watch.taken(), watch.before, strict=True))
     share = {"trainings_thread": watch.inside, "server": server, "browser": browser}
     return {"seconds": watch.seconds} | {name: taken / watch.seconds for name, taken in share.items()}
 
