@@ -11,17 +11,15 @@ from cyclopts import Parameter
 
 from elman.cli.app import INTERRUPTED, app
 from elman.cli.extras import needing
-from elman.cli.options import whole_number
+from elman.cli.options import port_number, whole_number
 from elman.errors import ElmanError
-
-_LARGEST_PORT = 65_535
 
 
 @app.command
 def serve(
     *runs: Annotated[Path, Parameter(help="Run directories that elman train wrote; their names become the models'.")],
     host: Annotated[str, Parameter(help="Address to listen at; one that others reach needs a key.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(converter=whole_number, help="Port to listen at; 0 takes one that is free.")] = 8000,
+    port: Annotated[int, Parameter(converter=port_number, help="Port to listen at; 0 takes one that is free.")] = 8000,
     api_key: Annotated[
         str | None, Parameter(env_var="ELMAN_API_KEY", help="What clients must show; other users see a command line.")
     ] = None,
@@ -41,7 +39,8 @@ def serve(
         from elman.serve.app import create_app
         from elman.serve.opening import load_models, settings_for
         from elman.serve.running import listen, run
-    _check(port, drain)
+    if not 0 <= drain < math.inf:
+        raise ElmanError(f"--drain must be a number of 0 or more, and {drain} came: give another")
     settings = settings_for(
         host,
         api_key,
@@ -56,13 +55,6 @@ def serve(
     application = create_app(models, settings)
     ended_by = run(application, listening, seconds=drain, started=lambda at: _started(at, [*models]), closing=_closing)
     return INTERRUPTED if ended_by == signal.SIGINT else 0
-
-
-def _check(port: int, drain: float) -> None:
-    if not 0 <= port <= _LARGEST_PORT:
-        raise ElmanError(f"--port must be from 0 to {_LARGEST_PORT}, and {port} came: give another")
-    if not 0 <= drain < math.inf:
-        raise ElmanError(f"--drain must be a number of 0 or more, and {drain} came: give another")
 
 
 def _started(address: str, models: list[str]) -> None:

@@ -31,6 +31,7 @@ class NumpyEngine:
         """See `elman.engine.Engine.advance`."""
 
         def stretch(losses: NDArray[np.float64]) -> Array:
+            """Do as many updates as `losses` is long; return the state h."""
             for n in range(len(losses)):
                 if windows.begins_epoch(state.position):
                     state.position, state.h = 0, np.zeros_like(state.h)

@@ -12,17 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
+from elman.use.likeliest import likeliest
 
 
 class Rows(NamedTuple):
     """One row for each of n characters."""
 
-    own: NDArray[np.float64]
+    own: Array
     """log p of the character (n,); not a number where nothing came before it."""
     best: NDArray[np.intp]
     """The likeliest characters (n, k), the likeliest first."""
-    values: NDArray[np.float64]
+    values: Array
     """log p of those, (n, k)."""
 
     def part(self, first: int, last: int) -> Rows:
@@ -32,13 +34,9 @@ class Rows(NamedTuple):
 
 def rows(o: Array, characters: NDArray[np.integer], k: int) -> Rows:
     """Return the rows of `characters` (n,) that were predicted by the logits o (n, K)."""
-    log_p = o - o.max(axis=1, keepdims=True).astype(np.float64)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    K = log_p.shape[1]
-    best = np.argpartition(-log_p, min(k, K - 1), axis=1)[:, :k]
-    best = np.take_along_axis(best, np.argsort(-np.take_along_axis(log_p, best, 1), axis=1, kind="stable"), 1)
-    own = np.take_along_axis(log_p, characters[:, None].astype(np.intp), 1)[:, 0]
-    return Rows(own, best, np.take_along_axis(log_p, best, 1))
+    log_p = log_softmax(o.astype(np.float64))
+    best, values = likeliest(log_p, k)
+    return Rows(np.take_along_axis(log_p, characters[:, None].astype(np.intp), 1)[:, 0], best, values)
 
 
 def unknown(n: int, k: int) -> Rows:

@@ -19,8 +19,10 @@ from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Architecture, Parameters, architecture
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text.spool import Spool
+from elman.use.likeliest import likeliest
 
 CANDIDATES = 5
 LONGEST = 1_000_000
@@ -113,7 +115,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
         )
     C = min(CANDIDATES, network.K)
     surprise = np.full(N, np.nan, np.float32)
-    likeliest = np.zeros((N, C), indices.dtype)
+    expected = np.zeros((N, C), indices.dtype)
     probabilities = np.zeros((N, C), np.float32)
     reader, h, memory = engine.reader(parameters), h0[None], _is_memory(network)
     length = max(1, NUMBERS // (network.K + network.state_size))
@@ -124,13 +126,14 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
             h = states[-1]
             spool.append(encoded(np.where(memory, np.tanh(states[:, 0]), states[:, 0])))
             after = slice(start + 1, start + 1 + len(x))  # what is expected now is seen at the next character
-            log_p = _log_softmax(o[: len(indices[after]), 0])
-            likeliest[after], probabilities[after] = _likeliest(log_p, C)
+            log_p = log_softmax(o[: len(indices[after]), 0].astype(np.float64))
+            expected[after], log_expected = likeliest(log_p, C)
+            probabilities[after] = np.exp(log_expected)
             surprise[after] = -np.take_along_axis(log_p, indices[after, None].astype(np.intp), 1)[:, 0] / math.log(2)
         codes = spool.array().reshape(N, -1)
     if not np.isfinite(surprise[1:]).all():
         raise ElmanError("this network computes what is not a finite number: train again with a lower learning rate")
-    return Explanation(indices, surprise, likeliest, probabilities, codes, units(network))
+    return Explanation(indices, surprise, expected, probabilities, codes, units(network))
 
 
 def units(network: Architecture) -> tuple[Unit, ...]:
@@ -163,16 +166,3 @@ def activation(codes: Codes | NDArray[np.integer]) -> NDArray[np.float32]:
 def _is_memory(network: Architecture) -> NDArray[np.bool_]:
     """Return which numbers of the state are a memory. That has no bounds, and what h reads of it is its tanh."""
     return np.array([unit.part == "memory" for unit in units(network)])
-
-
-def _log_softmax(o: Array) -> NDArray[np.float64]:
-    shifted = o.astype(np.float64) - o.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
-
-
-def _likeliest(log_p: NDArray[np.float64], C: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the C likeliest characters of every place (n, C), the likeliest first, and their probabilities."""
-    chosen = np.argpartition(-log_p, C - 1, axis=-1)[:, :C]
-    order = np.argsort(-np.take_along_axis(log_p, chosen, -1), axis=-1, kind="stable")
-    chosen = np.take_along_axis(chosen, order, -1)
-    return chosen, np.exp(np.take_along_axis(log_p, chosen, -1))

@@ -50,6 +50,7 @@ class NumbaEngine:
         numbers = rnn.Rule(*(width(min(number, largest)) for number in (rule.learning_rate, rule.clip, EPSILON)))
 
         def stretch(losses: NDArray[np.float64]) -> Array:
+            """Do as many updates as `losses` is long; return the state h."""
             place = (numbers, windows.indices, state.position, T, m, K, losses)
             if wide:
                 state.position = wide_rnn.advance(weights, squares, room, strip(weights), *place)

@@ -49,6 +49,7 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look
         state.epoch = number // windows.per_epoch
 
     def stretch(losses: NDArray[np.float64]) -> Array:
+        """Do as many updates as `losses` is long; return the state h."""
         for n, rate in enumerate(rule.rates(state.update, len(losses)).tolist()):
             net.crew.timed(partial(update, losses, n, rate))
         return net.state().reshape(state.h.shape)
