@@ -41,7 +41,9 @@ ORDERS = (3, 5, 7)
 def texts() -> dict[str, tuple[list[str], list[str]]]:
     """Return of every language the files to learn from and those whose lines are told."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    english = shuffled([*dict.fromkeys(topics[name] for name in sorted(topics))])  # some texts stand under several names
+    english = shuffled(
+        [*dict.fromkeys(topics[name] for name in sorted(topics))]
+    )  # some texts stand under several names
     return {
         "Python": (files(sorted(library.glob("*.py"))), package("matplotlib", "*.py")),
         "stubs": (package("numpy", "*.pyi"), package("matplotlib", "*.pyi")),
