@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("line", "chars", "nats_per_char", "bits_per_char", "worst_column", "worst_char", "worst_nats", "text")
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_ESCAPED = re.compile(r"[\\\t\n\r]")
 
 
 @app.command
@@ -66,12 +68,17 @@ def _most_surprising(count: int, blocks: Iterable[list[Line]]) -> list[Line]:
 
 def tsv_row(line: Line) -> str:
     """Return one row; tabs, ends of lines and backslashes in it are written \\t, \\n, \\r and \\\\."""
-    text = line.text.translate(_ESCAPES)
+    text = _escaped(line.text)
     if not line.chars:
         return f"{line.number}\t0\t\t\t\t\t\t{text}\n"
-    nats, char = line.nats_per_char, line.worst_char.translate(_ESCAPES)
+    nats, char = line.nats_per_char, _escaped(line.worst_char)
     figures = f"{line.number}\t{line.chars}\t{nats:.4f}\t{line.bits_per_char:.4f}"
     return f"{figures}\t{line.worst_column}\t{char}\t{line.worst_nats:.4f}\t{text}\n"
+
+
+def _escaped(text: str) -> str:
+    """Return a text that is one field of one row."""
+    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], text)
 
 
 def _json(line: Line) -> str:

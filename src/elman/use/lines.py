@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WRITTEN = (160, 32)
 """Characters that a network writes to find where lines begin, of each of so many texts."""
-LANES = (1, 8, 64)
+LANES = (1, 8, 64, 192)
 """Lines read side by side: as few of these as there are lines, since a lane without one is read all the same."""
 SLICE = 256
 """Steps whose losses exist at once."""

@@ -13,7 +13,7 @@ _TRIALS = 3
 """Updates timed each way before one is chosen."""
 
 _timings: dict[Hashable, tuple[list[float], list[float]]] = {}
-"""Seconds an update took alone and shared, by what kind of update it was."""
+"""Seconds a step of an update took alone and shared, by what kind of update it was."""
 
 
 class Crew:
@@ -44,8 +44,8 @@ class Crew:
         if self.pool is not None:
             self.pool.shutdown()
 
-    def timed(self, update: Callable[[], None]) -> None:
-        """Carry out one update, alone or shared, and learn from the time it takes."""
+    def timed(self, update: Callable[[], None], size: int = 1) -> None:
+        """Carry out one update, alone or shared, and learn from the time it takes for each of so many equal steps."""
         alone, shared = self.timings
         if self.pool is None or (len(alone) == len(shared) == _TRIALS):
             self.shared = self.pool is not None and min(shared) < min(alone)
@@ -54,7 +54,7 @@ class Crew:
         self.shared = len(shared) <= len(alone)
         began = time.perf_counter()
         update()
-        (shared if self.shared else alone).append(time.perf_counter() - began)
+        (shared if self.shared else alone).append((time.perf_counter() - began) / size)
 
     def do(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Carry out the tasks; return what each returned."""

@@ -25,9 +25,13 @@ RANGES = 4
 _NO_DROPPING = streams.Dropping(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
 
 
-def groups(B: int) -> list[slice]:
-    """Return the groups that B streams are cut into: by B alone, so that no result depends on the number of cores."""
-    count = 1 if B < 8 else 2 if B < 64 else 4
+READ_TOGETHER = 24
+"""Streams of a group where there are many and no gradients, which are a sum over all of a group: whole tiles of rows."""
+
+
+def groups(B: int, backward: bool) -> list[slice]:
+    """Return the groups that B streams are cut into: by no more than that, as no result may depend on the cores."""
+    count = 1 if B < 8 else 2 if B < 64 else 4 if backward else max(4, B // READ_TOGETHER)
     return [slice(first, last) for first, last in pairwise(B * n // count for n in range(count + 1))]
 
 
@@ -49,7 +53,7 @@ class LaidOut:
     def __init__(self, parameters: Parameters, T: int, B: int, *, backward: bool, like: LaidOut | None = None) -> None:
         self.network: Architecture = architecture(parameters)
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
-        self.groups = groups(B)
+        self.groups = groups(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
         self.layout: Layout = make_layout(self.network, self.dtype, min(self.rows))
         self.sizes, self.table = self.layout.sizes, self.layout.table

@@ -14,8 +14,8 @@ from elman.engine.protocol import Indices
 from elman.network.draw import Draw
 from elman.network.parameters import Array, Parameters
 
-_SLICE = 64
-"""Steps of which the logits exist at once."""
+_SLICE = 32
+"""Steps of which the logits exist at once: those of a group of streams stay in the second cache."""
 _KEPT = 4
 """Layouts that are kept, for so many numbers of streams."""
 
@@ -36,7 +36,7 @@ class NumbaReader:
         losses = np.empty(x.shape)
         for net, part in self._parts(len(x), len(h)):
             net.put_state(h)
-            net.crew.timed(partial(net.window, codes[part], targets[part]))
+            net.crew.timed(partial(net.window, codes[part], targets[part]), net.T)
             losses[part], h = net.losses(), net.state()
         return losses, h
 
@@ -64,7 +64,7 @@ class NumbaReader:
         def write() -> None:
             characters[...] = net.generate(x.astype(np.intp), uniforms, limits)
 
-        net.crew.timed(write)
+        net.crew.timed(write, len(uniforms))
         return characters, net.state()
 
     def _parts(self, T: int, B: int) -> Iterator[tuple[LaidOut, slice]]:
