@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import tolerances
 from elman.engine import Engine, State, get_engine
 from elman.engine.look import Look, unwatched
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, Passages
 from elman.engine.reference import NumpyEngine, NumpyReader
 from elman.experiment.gradcheck import LARGEST_ERROR, GradientCheck, gradcheck
 from elman.network import Draw, Dropout, LossAndGradients, Parameters, Rule
@@ -561,7 +561,20 @@ class Forgets(NumpyReader):
         return super().losses(np.zeros_like(h), x, y)
 
 
-@pytest.mark.parametrize(("fault", "blamed"), [(FirstOnly, {"text"}), (Forgets, {"reading"})])
+class ReadsOn(NumpyReader):
+    """Reads every passage from the state in which the one before ends."""
+
+    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
+        found = Passages.none(len(begins))
+        for n in np.flatnonzero(chars):
+            part = text[begins[n] : begins[n] + chars[n] + 1, None]
+            losses, states = super().losses(h[None], part[:-1], part[1:])
+            h = states[0]
+            found.nats[n], found.worst[n], found.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
+        return found
+
+
+@pytest.mark.parametrize(("fault", "blamed"), [(FirstOnly, {"text"}), (Forgets, {"reading"}), (ReadsOn, {"reading"})])
 def test_the_checker_catches_a_reader_that_mixes_streams_up(fault: type[NumpyReader], blamed: set[str]) -> None:
     class Faulty(NumpyEngine):
         def reader(self, parameters: Parameters) -> NumpyReader:

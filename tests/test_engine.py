@@ -627,3 +627,18 @@ def test_a_stream_gives_the_same_bits_whatever_is_read_beside_it(name: str, netw
                 np.testing.assert_allclose(np.moveaxis(found, axis, 0), among, rtol=tolerances.COMPILED)
             else:
                 np.testing.assert_array_equal(np.moveaxis(found, axis, 0), among)
+
+
+@engines
+@networks
+def test_a_passage_costs_the_same_bits_whatever_is_read_beside_it(name: str, network: Network) -> None:
+    state, generator = state_at_hand(**network | {"batch_size": 1}), np.random.default_rng(2)
+    text = generator.integers(0, K, 400).astype(np.uint8)
+    begins, chars = generator.integers(0, 300, 70), generator.integers(0, 99, 70)  # more than are read side by side
+    reader = get_engine(name).reader(state.parameters)
+    whole = reader.passages(state.carried, text, begins, chars)
+    for n in (slice(0, 1), slice(3, 9), slice(5, 70)):
+        found = reader.passages(state.carried, text, begins[n], chars[n])
+        for array, wanted in zip(found, whole, strict=True):
+            np.testing.assert_array_equal(array, wanted[n])
+    assert not any(reader.passages(state.carried, text, begins[:0], chars[:0])[0])

@@ -71,9 +71,8 @@ def tsv_row(line: Line) -> str:
     text = _escaped(line.text)
     if not line.chars:
         return f"{line.number}\t0\t\t\t\t\t\t{text}\n"
-    nats, char = line.nats_per_char, _escaped(line.worst_char)
-    figures = f"{line.number}\t{line.chars}\t{nats:.4f}\t{line.bits_per_char:.4f}"
-    return f"{figures}\t{line.worst_column}\t{char}\t{line.worst_nats:.4f}\t{text}\n"
+    figures = f"{line.number}\t{line.chars}\t{line.nats_per_char:.4f}\t{line.bits_per_char:.4f}"
+    return f"{figures}\t{line.worst_column}\t{_escaped(line.worst_char)}\t{line.worst_nats:.4f}\t{text}\n"
 
 
 def _escaped(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,29 @@ class Engine(Protocol):
         ...
 
 
+class Passages(NamedTuple):
+    """What passages of a text cost, in nats.
+
+    Parameters
+    ----------
+    nats : ndarray of float64, shape (n,)
+        -sum log p of all that each predicts; 0 where that is nothing.
+    worst : ndarray of int, shape (n,)
+        The place, counted from 0, of what costs most; of several the first.
+    worst_nats : ndarray of float64, shape (n,)
+        What that costs.
+    """
+
+    nats: NDArray[np.float64]
+    worst: NDArray[np.intp]
+    worst_nats: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, n: int) -> Passages:
+        """Return room for n passages, of which nothing has been read."""
+        return cls(np.zeros(n), np.zeros(n, np.intp), np.zeros(n))
+
+
 class Reader(Protocol):
     """A network made ready once, to be read by many calls. Not for two threads at a time.
 
@@ -90,6 +113,10 @@ class Reader(Protocol):
 
     def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
         """Read x (T, B) from the states h (B, D): the logits (T, B, K) and all states (T, B, D) that follow."""
+        ...
+
+    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
+        """Read passages of a text (N,), each from the state h (D,): `chars` (n,) characters behind those at `begins`."""
         ...
 
     def generate(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.look import Look, in_stretches, unwatched
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, Passages
 from elman.engine.state import State
 from elman.network import model, output
 from elman.network.draw import Draw
@@ -18,6 +18,9 @@ from elman.network.model import LossAndGradients
 from elman.network.parameters import Array, Parameters, architecture
 from elman.network.rule import Rule
 from elman.text import Windows
+
+_SLICE = 256
+"""Characters of a passage whose logits exist at once."""
 
 
 class NumpyEngine:
@@ -93,6 +96,23 @@ class NumpyReader:
             pairs.append((o[0], h))
         o, states = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
         return o, states
+
+    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
+        """See `elman.engine.Reader.passages`."""
+        found = Passages.none(len(begins))
+        for n in np.flatnonzero(chars):
+            losses = self._of_passage(h, text[begins[n] : begins[n] + chars[n] + 1])
+            found.nats[n], found.worst[n], found.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
+        return found
+
+    def _of_passage(self, h: Array, text: Indices) -> NDArray[np.float64]:
+        """-log p of every character of a text but the first."""
+        states, pieces = h[None], []
+        for first in range(0, len(text) - 1, _SLICE):
+            piece = text[first : first + _SLICE + 1, None]
+            losses, states = self.losses(states, piece[:-1], piece[1:])
+            pieces.append(losses[:, 0])
+        return np.concatenate(pieces)
 
     def generate(
         self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]

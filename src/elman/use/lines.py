@@ -1,9 +1,8 @@
 """A text scored a line at a time.
 
 A line is what stands before a line feed, and its end is predicted as well: a line that breaks off is as odd as one that
-goes on. Every line is read from the same state, so that what it costs depends on no other, and many are read side by
-side: the longest with the longest, each a lane of its own, and what a lane reads behind the end of its line counts for
-nothing. The state is the mean of those in which lines end that the network itself writes. The state that training
+goes on. Every line is read from the same state, so that what it costs depends on no other, and an engine may read many
+side by side. The state is the mean of those in which lines end that the network itself writes. The state that training
 ended in would be one of them at best, with what went before still in it, or stand in the middle of a line.
 
 Characters that the model does not know cost what `elman.use.strangers` says, line by line. A model that knows no line
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, Reader
+from elman.engine.protocol import Indices, Passages, Reader
 from elman.network import Draw
 from elman.network.parameters import Array
 from elman.text import opened
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
 
 WRITTEN = (160, 32)
 """Characters that a network writes to find where lines begin, of each of so many texts."""
-LANES = (1, 8, 64, 192)
-"""Lines read side by side: as few of these as there are lines, since a lane without one is read all the same."""
 SLICE = 256
-"""Steps whose losses exist at once."""
+"""Characters that are given at a time to an engine that reads one line after the other."""
 
 Ints = NDArray[np.intp]
 Floats = NDArray[np.float64]
@@ -158,39 +155,31 @@ class _Scorer:
 
     def _of_network(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
         """Return of lines, given end to end behind one line feed: chars, nats, column of the worst, its nats."""
-        count = len(lengths)
         chars, begins = lengths + self.asks_for_end, _begins(lengths)
-        nats, worst, columns = np.zeros(count), np.full(count, -math.inf), np.zeros(count, np.intp)
-        order = np.arange(count) if self.context else np.argsort(-lengths, kind="stable")
-        lanes = 1 if self.context else next((n for n in LANES if n >= count), LANES[-1])
-        for first in range(0, count, lanes):
-            group = order[first : first + lanes]
-            h = np.repeat(self.h, lanes, axis=0)
-            for step, losses in self._losses(codes, begins[group], chars[group], h):
-                # The sum of a column would add in another order where there is but one.
-                nats[group] += np.cumsum(np.where(losses > -math.inf, losses, 0), axis=0)[-1]
-                at = losses.argmax(axis=0)
-                here = losses[at, np.arange(len(group))]
-                better = here > worst[group]
-                worst[group[better]], columns[group[better]] = here[better], at[better] + step + 1
-        worst[chars == 0] = 0
-        return chars, nats, columns, worst
+        read = self._in_turn if self.context else self._side_by_side
+        nats, worst, worst_nats = read(codes, begins, chars)
+        return chars, nats, worst + (chars > 0), worst_nats
 
-    def _losses(self, codes: Indices, begins: Ints, chars: Ints, h: Array) -> Iterator[tuple[int, Floats]]:
-        """Yield the losses (T, lines) of a slice of several lines, and where in them it begins.
+    def _side_by_side(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
+        """Read every line from the same state."""
+        return self.reader.passages(self.h[0], codes, begins, chars)
 
-        A place behind the end of a line is -infinity.
-        """
-        lanes, steps = len(h), int(chars.max())
-        padded = np.zeros(lanes, np.intp)
-        padded[: len(begins)] = begins
-        for step in range(0, steps, SLICE):
-            t = np.arange(step, min(step + SLICE, steps))[:, None]
-            at = np.minimum(padded + t, len(codes) - 2)
-            losses, h = self.reader.losses(h, codes[at], codes[at + 1])
-            yield step, np.where(t < chars, losses[:, : len(begins)], -math.inf)
-        if self.context:
-            self.h = h
+    def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
+        """Read every line from the state that the one before left."""
+        pieces = []
+        for first in range(0, len(codes) - 1, SLICE):
+            piece = codes[first : first + SLICE + 1, None]
+            losses, self.h = self.reader.losses(self.h, piece[:-1], piece[1:])
+            pieces.append(losses[:, 0])
+        losses = np.concatenate(pieces)
+        if not self.asks_for_end:
+            losses[begins + chars] = 0
+        line = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(losses)))
+        worst_nats = np.maximum.reduceat(losses, begins)
+        places = np.flatnonzero(losses == worst_nats[line])
+        worst = places[np.searchsorted(places, begins)] - begins
+        # Added up in the order in which they are read, as those of a line that is read alone.
+        return Passages(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
 
 
 def _end_of_a_line(reader: Reader, h: Array, feed: int) -> Array:

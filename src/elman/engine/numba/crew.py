@@ -47,14 +47,15 @@ class Crew:
     def timed(self, update: Callable[[], None], size: int = 1) -> None:
         """Carry out one update, alone or shared, and learn from the time it takes for each of so many equal steps."""
         alone, shared = self.timings
-        if self.pool is None or (len(alone) == len(shared) == _TRIALS):
+        learns = self.pool is not None and size > 0 and not len(alone) == len(shared) == _TRIALS
+        if learns:
+            self.shared = len(shared) <= len(alone)
+        elif alone:
             self.shared = self.pool is not None and min(shared) < min(alone)
-            update()
-            return
-        self.shared = len(shared) <= len(alone)
         began = time.perf_counter()
         update()
-        (shared if self.shared else alone).append((time.perf_counter() - began) / size)
+        if learns:
+            (shared if self.shared else alone).append((time.perf_counter() - began) / size)
 
     def do(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Carry out the tasks; return what each returned."""

@@ -9,11 +9,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba import draw, streams
+from elman.engine.numba import draw, passages, streams
 from elman.engine.numba.crew import Crew
 from elman.engine.numba.layout import LSTM, Layout, flatten, make_layout
 from elman.engine.numba.packing import zeros
 from elman.engine.numba.panels import DEPTH
+from elman.engine.protocol import Passages
 from elman.network.dropout import Dropout, key
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
@@ -26,7 +27,7 @@ _NO_DROPPING = streams.Dropping(np.zeros(1, np.uint32), np.uint32(0), 1.0, False
 
 
 READ_TOGETHER = 24
-"""Streams of a group where there are many and no gradients, which are a sum over all of a group: whole tiles of rows."""
+"""Streams of a group where there are many and no gradients, which are sums over a whole group: full tiles of rows."""
 
 
 def groups(B: int, backward: bool) -> list[slice]:
@@ -136,6 +137,21 @@ class LaidOut:
         """The losses of the last window, (T, B)."""
         pairs = zip(self.rooms, self.rows, strict=True)
         return np.concatenate([room.losses[: self.T * R].reshape(self.T, R) for room, R in pairs], axis=1)
+
+    def passages(self, h: Array, text: Codes, order: Codes, begins: Codes, chars: Codes, found: Passages) -> None:
+        """Read the passages of a text that `order` names, the longest first, each from the state h (D,)."""
+        s, R = self.sizes, self.rows[0]
+        start = zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
+        parts = h.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        start[: len(parts), :, : s.m] = parts
+
+        def task(n: int) -> Callable[[], object]:
+            numbers = (self.theta, self.packs, self.table, s, self.rooms[n], start.ravel())
+            window = np.empty((2, self.T * R), np.intp)
+            share = (n, len(self.rooms), self.T, R, *window, _NO_DROPPING)
+            return partial(passages.read, *numbers, text, order, begins, chars, *share, *found)
+
+        self.crew.do([task(n) for n in range(len(self.rooms))])
 
     def read(self, x: Codes) -> tuple[Array, Array]:
         """Read x (T, B): logits (T, B, K) and the states (T, B, D). The next state is to be put."""

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.laid_out import Codes, LaidOut
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, Passages
 from elman.network.draw import Draw
 from elman.network.parameters import Array, Parameters
 
 _SLICE = 32
 """Steps of which the logits exist at once: those of a group of streams stay in the second cache."""
+_SIDE_BY_SIDE = (1, 8, 64, 192)
+"""Passages read side by side, as few of these as there are passages."""
+_AT_ONCE = 2048
+"""Passages between two looks at who does the work, and at whether the user has broken it off."""
 _KEPT = 4
 """Layouts that are kept, for so many numbers of streams."""
 
@@ -36,7 +40,7 @@ class NumbaReader:
         losses = np.empty(x.shape)
         for net, part in self._parts(len(x), len(h)):
             net.put_state(h)
-            net.crew.timed(partial(net.window, codes[part], targets[part]), net.T)
+            net.crew.timed(partial(net.window, codes[part], targets[part]), codes[part].size)
             losses[part], h = net.losses(), net.state()
         return losses, h
 
@@ -51,6 +55,17 @@ class NumbaReader:
         o, states = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
         return o, states
 
+    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
+        """See `elman.engine.Reader.passages`."""
+        n = len(begins)
+        order, codes, found = np.argsort(-chars, kind="stable"), text.astype(np.intp), Passages.none(n)
+        net = self._net(_SLICE, next((B for B in _SIDE_BY_SIDE if n <= B), _SIDE_BY_SIDE[-1]))
+        net.T = _SLICE
+        for first in range(0, n, _AT_ONCE):
+            some = order[first : first + _AT_ONCE]
+            net.crew.timed(partial(net.passages, h, codes, some, begins, chars, found), int(chars[some].sum()))
+        return found
+
     def generate(
         self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
     ) -> tuple[Codes, Array]:
@@ -64,7 +79,7 @@ class NumbaReader:
         def write() -> None:
             characters[...] = net.generate(x.astype(np.intp), uniforms, limits)
 
-        net.crew.timed(write, len(uniforms))
+        net.crew.timed(write, uniforms.size)
         return characters, net.state()
 
     def _parts(self, T: int, B: int) -> Iterator[tuple[LaidOut, slice]]:

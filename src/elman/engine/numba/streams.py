@@ -127,8 +127,8 @@ def input_products(layer, T, R, y, y_start, theta, packs, table, sizes, room):
 
 
 @inlined
-def _softmax_losses(room, targets, rows, K_row):
-    """Turn logits into p - y, row by row, and keep the loss of each."""
+def _softmax_losses(room, targets, rows, K_row, backward):
+    """Keep the loss of every row of logits, and where `backward` is set turn it into p - y."""
     g, one = room.g, room.g.dtype.type(1)
     vectors = K_row * g.itemsize // BYTES
     for row in range(rows):
@@ -136,8 +136,9 @@ def _softmax_losses(room, targets, rows, K_row):
         target = start + targets[row]
         logit = g[target]
         total, largest = exponentials(g, start, vectors, one)
-        scale(g, start, vectors, one / total)
-        g[target] -= one
+        if backward:
+            scale(g, start, vectors, one / total)
+            g[target] -= one
         room.losses[row] = np.log(np.float64(total)) + (np.float64(largest) - np.float64(logit))
 
 
@@ -258,7 +259,7 @@ def window(theta, packs, table, sizes, room, codes, targets, T, R, dropping, dro
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
     y, stride, first = _read(theta, packs, table, sizes, room, codes, T, R, dropping, dropped)
     top = (sizes.layers - 1) * stride + first
-    _softmax_losses(room, targets, rows, K_row)
+    _softmax_losses(room, targets, rows, K_row, backward)
     if backward:
         outer_sum(
             room.gradient, sizes.V, m_row, room.g, 0, K_row, y, top, m_row, room.panels, room.zeros, K_row, rows, m_row
