@@ -33,6 +33,8 @@ kept_update stopped advice` |
 (`name measure best`: `layer number part rises score chance`) |
 | `report` | what `results.json` holds |
 
+`eval` and `explain` add `unknown_chars` where a text has characters that the network does not know.
+
 `seconds` are those spent in updates; compilation, samples and files come on top. `smooth_loss` is in nats a window of
 T characters, the mean over the streams, `validation_loss` in nats a character. `validation_loss` is that of the
 network that is kept, the best, and `kept_update` the update that made it. `stopped` is `epochs`, `max_updates`,

@@ -92,6 +92,17 @@ def test_a_character_outside_a_given_alphabet_is_refused() -> None:
         read_corpus("text", alphabet=Alphabet("ab"))
 
 
+def test_an_alphabet_is_extended_by_what_it_does_not_have() -> None:
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    Path("text").write_text("béaéb" + many, encoding="utf-8")
+    corpus = read_corpus("text", alphabet=Alphabet("ab"), extend=True)
+    assert corpus.alphabet == Alphabet("abé" + many)
+    assert corpus.text == "béaéb" + many
+    np.testing.assert_array_equal(corpus.indices, [1, 2, 0, 2, 1, *range(3, 303)])
+    folding = Alphabet("ab�", folds=True)
+    assert read_corpus("text", alphabet=folding, extend=True).alphabet is folding
+
+
 def test_a_builtin_is_utf8_whatever_the_encoding() -> None:
     corpus = read_corpus("python-docs", encoding="latin-1")
     data = builtin_bytes("python-docs")

@@ -18,13 +18,15 @@ from elman.errors import ElmanError
 from elman.experiment.train import train
 from elman.network import Parameters, architecture, initial_parameters, model
 from elman.network.parameters import Array
-from elman.text import Corpus
+from elman.text import Corpus, opened
 from elman.use import explain as explaining
 from elman.use.explain import Unit, activation, encoded, explain, units
 from elman.use.nameable import NAMEABLE
 from elman.use.score import score
+from elman.use.strangers import KNOWN_NATS, stranger_nats
 from elman.use.tracking import MOVES, STRETCHES, TOLD, Tracked, chosen, track
-from tolerances import COMPILED, DEVIATIONS
+from tolerances import COMPILED, DEVIATIONS, ROUNDINGS, SINGLE
+from untrained import untrained
 
 K, M, N = 7, 4, 90
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
@@ -74,6 +76,98 @@ def test_its_surprise_is_that_of_the_score(cell: str, layers: int) -> None:
     found = explain(engine, parameters, h0, indices)
     assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=1e-6)  # kept in float32
     assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=1e-6)
+
+
+# --- Characters that the model does not know ---
+
+KEPT = ROUNDINGS * float(np.finfo(np.float32).eps)
+"""What is kept in float32 is rounded, at most, to so much of itself."""
+
+
+def with_strangers(indices: Any, before: list[int]) -> Any:
+    """Return a text with a character that is not known before each of these of its places, where N is its end."""
+    return np.insert(indices, before, K + 1 + np.arange(len(before)))
+
+
+STRANGE = pytest.mark.parametrize(
+    "before",
+    [[0], [N], [0, 0, 0, N, N], [1, 40], [*[0] * 30, 2, *[50] * 40, N - 1]],
+    ids=["first", "last", "both ends", "within", "whole slices"],
+)
+
+
+@STRANGE
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_strangers_cost_what_the_score_says(
+    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
+) -> None:
+    monkeypatch.setattr(explaining, "NUMBERS", 8 * (K + M))  # slices of 5 to 8 characters
+    parameters, h0, indices = made(cell)
+    strange = with_strangers(indices, before)
+    found, expected = (
+        explain(get_engine(engine), parameters, h0, strange),
+        score(get_engine(engine), parameters, h0, strange),
+    )
+    assert (found.chars, N - 1 + len(before)) == (expected.chars, expected.chars)
+    assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=KEPT)
+    unknown = strange >= K
+    np.testing.assert_allclose(found.surprise[unknown] * math.log(2), stranger_nats(K), rtol=KEPT)
+
+
+@STRANGE
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_strangers_are_passed_over(monkeypatch: pytest.MonkeyPatch, cell: str, before: list[int]) -> None:
+    parameters, h0, indices = made(cell)
+    plain = explain(get_engine("numpy"), parameters, h0, indices)
+    monkeypatch.setattr(explaining, "NUMBERS", 8 * (K + M))
+    strange = with_strangers(indices, before)
+    found, known = explain(get_engine("numpy"), parameters, h0, strange), strange < K
+    np.testing.assert_array_equal(found.codes[known], plain.codes)
+    np.testing.assert_array_equal(found.likeliest[known][1:], plain.likeliest[1:])
+    less = math.exp(-KNOWN_NATS)
+    np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=KEPT)
+    np.testing.assert_allclose(found.surprise[known], plain.surprise + KNOWN_NATS / math.log(2), rtol=KEPT)
+    for n in np.flatnonzero(~known):
+        held = (
+            found.codes[n - 1] if n else explain(get_engine("numpy"), parameters, h0, strange[~known][[0, 0]]).codes[0]
+        )
+        np.testing.assert_array_equal(found.codes[n], held)
+        if known[n:].any():  # expected in its place was what comes next
+            after = n + int(np.argmax(known[n:]))
+            np.testing.assert_array_equal(found.likeliest[n], found.likeliest[after])
+            np.testing.assert_array_equal(found.probabilities[n], found.probabilities[after])
+
+
+def test_behind_the_last_that_is_known_something_is_expected() -> None:
+    parameters, h0, indices = made("gru")
+    found = explain(get_engine("numpy"), parameters, h0, np.append(indices, [K, K]).astype(np.uint8))
+    o, _ = model.logits(parameters, h0, indices)
+    p = np.exp(o[-1]) / np.exp(o[-1]).sum()
+    for n in (N, N + 1):
+        np.testing.assert_array_equal(found.likeliest[n], np.argsort(-p)[:5])
+        np.testing.assert_allclose(found.probabilities[n], np.sort(p)[::-1][:5] * math.exp(-KNOWN_NATS), rtol=KEPT)
+
+
+@CELLS
+def test_of_nothing_but_strangers_nothing_is_read(cell: str, layers: int) -> None:
+    parameters, h0, _ = made(cell, layers)
+    found = explain(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
+    assert found.chars == 4
+    assert found.nats_per_char == pytest.approx(stranger_nats(K), rel=KEPT)
+    assert not found.probabilities.any()
+    memory = [unit.part == "memory" for unit in units(architecture(parameters))]
+    np.testing.assert_array_equal(found.codes, np.tile(encoded(np.where(memory, np.tanh(h0), h0)), (4, 1)))
+
+
+def test_from_python_a_text_is_encoded_with_its_strangers() -> None:
+    network = untrained("ab")
+    indices = opened(network.alphabet).encode("é" + "ab" * 20 + "漢")
+    found = explain(network.engine, network.parameters, network.h, indices)
+    assert found.nats_per_char == pytest.approx(network.score("é" + "ab" * 20 + "漢").nats_per_char, rel=SINGLE)
+
+
+# --- What is kept ---
 
 
 def test_an_alphabet_of_three_has_three_likeliest() -> None:
@@ -306,11 +400,46 @@ def test_the_command_prints_figures_for_a_person(command: Any, run: Path, file: 
     assert f"the page: {tmp_path / 'page.html'}" in out
 
 
-def test_a_stranger_is_refused(command: Any, run: Path, tmp_path: Path) -> None:
-    (tmp_path / "strange.txt").write_text("one 漢", encoding="utf-8")
-    code, out, err = command("explain", run, tmp_path / "strange.txt", "--out", tmp_path / "page.html")
-    assert (code, out) == (2, "")
-    assert "'漢' (U+6F22) is not among the model's" in err
+@pytest.mark.parametrize("text", ["one 漢 two", "漢é one", "one two漢", "漢字", "漢o", "o漢"])
+def test_strangers_count_as_by_eval(command: Any, run: Path, tmp_path: Path, text: str) -> None:
+    strange = tmp_path / "strange.txt"
+    strange.write_text(text, encoding="utf-8")
+    code, out, err = command("explain", run, strange, "--out", tmp_path / "page.html", "--json")
+    assert (code, err) == (0, "")
+    figures, (_, out, _) = json.loads(out), command("eval", run, strange, "--json")
+    expected = json.loads(out)
+    assert figures["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
+    assert [figures[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
+
+
+def test_a_text_without_strangers_counts_none(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+    _, out, _ = command("explain", run, file, "--out", tmp_path / "page.html", "--json")
+    assert "unknown_chars" not in json.loads(out)
+
+
+def test_a_model_that_folds_knows_every_character(command: Any, tmp_path: Path) -> None:
+    folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
+    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "rare": 2}
+    train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
+    text.write_text("ab漢cé", encoding="utf-8")
+    code, out, _ = command("explain", folder, text, "--out", page, "--json")
+    figures, (_, out_of_eval, _) = json.loads(out), command("eval", folder, text, "--json")
+    assert (code, figures["chars"], "unknown_chars" in figures) == (0, 4, False)
+    assert figures["nats_per_char"] == pytest.approx(json.loads(out_of_eval)["nats_per_char"], rel=SINGLE)
+    assert "<div>ab�c�</div>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "error: 'text.txt' holds no text: give one of at least two characters\n"),
+        ("漢", "error: a text of 1 characters holds nothing to predict: give one of at least two\n"),
+    ],
+)
+def test_a_file_too_short_is_refused(command: Any, run: Path, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    code, out, err = command("explain", run, tmp_path / "text.txt", "--out", tmp_path / "page.html")
+    assert (code, out, err) == (2, "", says)
     assert not (tmp_path / "page.html").exists()
 
 

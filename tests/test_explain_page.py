@@ -26,6 +26,8 @@ from elman.report.explaining import Explained, letter, network_in_words, render_
 from elman.text import Alphabet, Corpus
 from elman.use import Model
 from elman.use.explain import Unit, activation
+from elman.use.strangers import stranger_nats
+from untrained import untrained
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -43,7 +45,12 @@ def explained(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> Exp
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
     parameters = initial_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
     model = Model(alphabet, parameters, np.zeros(architecture(parameters).state_size), get_engine("numpy"))
-    return Explained.of(model, Corpus("<b>name</b>", alphabet, alphabet.encode(text), "", "utf-8"))
+    return Explained.of(model, encoded_in(alphabet, text))
+
+
+def encoded_in(alphabet: Alphabet, text: str) -> Corpus:
+    """Return a text in an alphabet."""
+    return Corpus("<b>name</b>", alphabet, alphabet.encode(text), "", "utf-8")
 
 
 class Elements(HTMLParser):
@@ -91,6 +98,15 @@ def nasty() -> Explained:
     return explained(NASTY * 3)
 
 
+STRANGE = "漢ab\u202ea😀"
+
+
+@pytest.fixture(scope="module")
+def strange() -> Explained:
+    """A text of which the network knows a and b alone."""
+    return Explained.of(untrained("ab"), encoded_in(Alphabet("ab漢\u202e😀"), STRANGE))
+
+
 @pytest.fixture(scope="module")
 def plain() -> Explained:
     """A text of many lines."""
@@ -135,7 +151,7 @@ def test_its_arrays_are_those_of_the_explanation(nasty: Explained) -> None:
     facts = json.loads(found.scripts["facts"])
     np.testing.assert_array_equal(unpacked(found, "indices", "u1"), explanation.indices)
     bits = unpacked(found, "surprise", "<u2")
-    assert bits[0] == explaining.UNKNOWN
+    assert bits[0] == explaining.UNPREDICTED
     np.testing.assert_allclose(bits[1:] / 1024, explanation.surprise[1:], atol=0.5 / 1024 + 1e-6)
     np.testing.assert_array_equal(unpacked(found, "likeliest", "u1").reshape(5, N).T, explanation.likeliest)
     p = unpacked(found, "probabilities", "<u2").reshape(5, N).T / 65535
@@ -169,6 +185,21 @@ def test_an_alphabet_above_a_byte_fits() -> None:
     found = Elements(render_page(explained(text, "rnn", 1)))
     assert json.loads(found.scripts["facts"])["bytes"] == 2
     np.testing.assert_array_equal(unpacked(found, "indices", "<u2"), np.tile(np.arange(300), 2))
+
+
+def test_strangers_stand_in_the_page_by_their_names(strange: Explained) -> None:
+    page = render_page(strange)
+    found = Elements(page)
+    facts = json.loads(found.scripts["facts"])
+    assert found.text == "漢ab�a😀|"
+    assert (facts["known"], len(facts["letters"])) == (2, 5)
+    assert facts["letters"][3] == ["�", "right-to-left override, U+202E"]
+    bits = unpacked(found, "surprise", "<u2")
+    assert [n for n in range(6) if bits[n] == explaining.UNPREDICTED] == [1]
+    np.testing.assert_array_equal(bits[[0, 3, 5]], round(stranger_nats(2) / np.log(2) * 1024))
+    says = "It does not know 3 of the characters and passed over them; such a character counts 36.09 bits."
+    assert says in " ".join(page.split())
+    assert "does not know" not in render_page(explained("abab"))[: page.index("<aside>")]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +355,27 @@ def test_pointing_at_a_character_tells_what_was_expected(browser: "Browser", fil
     assert f"{plain.explanation.surprise[n]:.2f} bits" in opened.page.locator("#character b").inner_text()
     rows = [row.replace("\n", "") for row in opened.page.locator("#expected li").all_inner_texts()]
     assert rows == expected_rows(plain, n)
+    opened.close()
+
+
+def test_a_stranger_is_told_from_what_was_unlikely(browser: "Browser", file: Path, strange: Explained) -> None:
+    opened = Opened(browser, file, strange)
+    page = opened.page
+    page.focus("#text")
+    found = []
+    for key in ("ArrowDown", *["ArrowRight"] * 5):
+        page.keyboard.press(key)
+        rows = [row.replace("\n", "") for row in page.locator("#expected li").all_inner_texts()]
+        found.append((page.locator("#character b").inner_text(), rows))
+    does_not = "The network does not know it, 36.09 bits"
+    assert found[0] == (does_not, [])  # nothing was read before it
+    assert found[1] == ("Nothing that the network knows comes before it", [])
+    assert found[3] == (does_not, expected_rows(strange, 4))  # what was expected before it is so still behind it
+    assert found[5][0] == does_not
+    assert [row[0] for row in found[5][1]] == [strange.alphabet.characters[n] for n in strange.explanation.likeliest[5]]
+    assert page.locator("#said").inner_text().startswith(f"grinning face, U+1F600, {does_not}. Expected: ")
+    most = page.evaluate("getComputedStyle(document.querySelector('#scale i:last-child')).backgroundColor")
+    assert page.evaluate("getComputedStyle(document.querySelector('#character output')).backgroundColor") == most
     opened.close()
 
 

@@ -31,7 +31,10 @@ def explain(
     encoding: Encoding = "utf-8",
     as_json: Json = False,
 ) -> int:
-    """Write a page on which every character of a text is coloured by its surprise, or by what a hidden unit did."""
+    """Write a page on which every character of a text is coloured by its surprise, or by what a hidden unit did.
+
+    A character that the network does not know costs what docs/score.md says.
+    """
     from elman.cli.display import show_figures
     from elman.experiment.files import replace_file
     from elman.experiment.run import load
@@ -41,7 +44,8 @@ def explain(
     if units is not None and units < 1:
         raise ElmanError(f"--units must be 1 or more, and {units} came: give another, or leave it out")
     model = load(run)
-    explained = Explained.of(model, read_corpus(corpus, encoding=encoding, alphabet=model.alphabet))
+    text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
+    explained = Explained.of(model, text)
     page = render_page(explained, units).encode()
     replace_file(out, page)
     figures = explained.figures() | {"units_in_page": len(explained.columns(units)), "bytes": len(page)}

@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from elman.report.wording import counted
 from elman.text import Alphabet, Corpus
 from elman.use import Model
 from elman.use.explain import Explanation, Unit, activation, explain
+from elman.use.strangers import stranger_nats
 from elman.use.tracking import STRETCHES, Tracked, Tracker, chosen, track
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ BUDGET = 8_000_000
 """Activations in a page where it is not said how many units it shall hold: N times the units."""
 BIT = 1024
 """Steps of a bit in which the page has the surprise."""
-UNKNOWN = 0xFFFF
-"""Stands for the surprise of the first character."""
+UNPREDICTED = 0xFFFF
+"""Stands for the surprise of the first character that the model knows."""
 _STAND_IN = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\u200c\u200d"
 _SIGNS = {" ": ("␣", "space"), "\n": ("↵", "line feed"), "\t": ("⇥", "tab"), "\r": ("␍", "carriage return")}
@@ -53,6 +55,7 @@ class Explained:
         Of the text.
     network : Architecture
     alphabet : Alphabet
+        The model's, and behind it the characters of the text that the model does not know.
     explanation : Explanation
     tracked : list of Tracked
     """
@@ -65,7 +68,13 @@ class Explained:
 
     @classmethod
     def of(cls, model: Model, corpus: Corpus) -> Explained:
-        """Read a text, encoded in the model's alphabet, and hold the units against what can be named.
+        """Read a text, and hold the units against what can be named.
+
+        Parameters
+        ----------
+        model : Model
+        corpus : Corpus
+            Encoded in the model's alphabet, or in one that goes on behind it; see `elman.text.read_corpus`.
 
         Raises
         ------
@@ -74,7 +83,12 @@ class Explained:
         """
         explanation = explain(model.engine, model.parameters, model.h, corpus.indices)
         tracked = track(explanation.codes, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), model.alphabet, explanation, tracked)
+        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, tracked)
+
+    @property
+    def unknown(self) -> int:
+        """How many characters of the text the model does not know."""
+        return int(np.sum(self.explanation.indices >= self.network.K))
 
     def columns(self, count: int | None = None) -> list[int]:
         """Return the units that a page holds: `count` of them, or as many as the budget allows; all, if it does."""
@@ -83,10 +97,12 @@ class Explained:
 
     def figures(self) -> dict[str, Any]:
         """Return what ``elman explain --json`` prints of the text and the units."""
+        unknown = {"unknown_chars": self.unknown} if self.unknown else {}
         return {
-            "chars": len(self.explanation.indices) - 1,
+            "chars": self.explanation.chars,
             "nats_per_char": self.explanation.nats_per_char,
             "bits_per_char": self.explanation.bits_per_char,
+            **unknown,
             "units": len(self.explanation.units),
             "things": [
                 {
@@ -120,6 +136,8 @@ def render_page(explained: Explained, units: int | None = None) -> str:
             chars=counted(len(explained.explanation.indices), "character"),
             network=network_in_words(explained.network),
             explanation=explained.explanation,
+            unknown=explained.unknown,
+            unknown_bits=stranger_nats(explained.network.K) / math.log(2),
             rows=rows(explained.alphabet.decode(explained.explanation.indices)),
             tracked=explained.tracked,
             stretches=STRETCHES,
@@ -192,6 +210,7 @@ def facts(explained: Explained, columns: Sequence[int]) -> dict[str, Any]:
         "chars": len(explanation.indices),
         "candidates": explanation.likeliest.shape[1],
         "bytes": explanation.indices.dtype.itemsize,
+        "known": network.K,
         "letters": [letter(character) for character in explained.alphabet.characters],
         "units": [
             {"name": unit_name(explanation.units[column], network), "reach": round(most, 4)}
@@ -224,11 +243,10 @@ def blocks(explained: Explained, columns: Sequence[int]) -> dict[str, NDArray[An
     """Return the page's arrays by the names of their elements; those of several rows (C, N), row by row."""
     explanation = explained.explanation
     index = explanation.indices.dtype.newbyteorder("<")
-    surprise = np.rint(np.nan_to_num(explanation.surprise) * BIT).clip(0, UNKNOWN - 1)
-    surprise[0] = UNKNOWN
+    steps = np.rint(explanation.surprise * BIT).clip(0, UNPREDICTED - 1)
     return {
         "indices": explanation.indices.astype(index),
-        "surprise": surprise.astype("<u2"),
+        "surprise": np.nan_to_num(steps, nan=UNPREDICTED).astype("<u2"),
         "likeliest": explanation.likeliest.T.astype(index),
         "probabilities": np.rint(explanation.probabilities.T * 0xFFFF).astype("<u2"),
         **{

@@ -88,15 +88,19 @@ class Corpus:
 
 
 def gathered(
-    pieces: Iterable[str], name: str, alphabet: Alphabet | None = None
+    pieces: Iterable[str], name: str, alphabet: Alphabet | None = None, extend: bool = False
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
-    """Return the alphabet of a text that comes in pieces, unless it is given, and its indices."""
-    found = _Found()
-    table = Table(found.meet) if alphabet is None else alphabet.table()
-    with Spool(np.dtype(np.uint8) if alphabet is None else alphabet.dtype) as spool:
+    """Return the alphabet of a text that comes in pieces, unless it is given, and its indices.
+
+    To `extend` one that is given is to take up what it does not have, behind its own; one that folds has everything.
+    """
+    fixed = None if extend and alphabet and not alphabet.folds else alphabet
+    found = _Found(alphabet.characters if alphabet else "")
+    table = fixed.table() if fixed else found.table()
+    with Spool(found.dtype) as spool:
         for piece in pieces:
             for chunk in table.encode(piece):
-                if alphabet is None and found.dtype != spool.dtype:
+                if found.dtype != spool.dtype:
                     spool.widen(found.dtype)
                 spool.append(chunk)
         indices = spool.array()
@@ -107,19 +111,28 @@ def gathered(
             f"{name!r} holds a single distinct character, {found.characters!r}, so there is nothing"
             " to learn: give a text of at least two"
         )
-    return alphabet or Alphabet(found.characters), indices
+    return fixed or Alphabet(found.characters), indices
 
 
 class _Found:
-    """The characters of a text, in order of first appearance, while it is read."""
+    """Characters that are there before, and those of a text in order of first appearance, while it is read."""
 
-    def __init__(self) -> None:
-        self.characters = ""
-        self.dtype: np.dtype[np.unsignedinteger] = np.dtype(np.uint8)
+    def __init__(self, characters: str) -> None:
+        self.characters = characters
+
+    @property
+    def dtype(self) -> np.dtype[np.unsignedinteger]:
+        """The smallest unsigned type for their indices."""
+        return np.min_scalar_type(max(0, len(self.characters) - 1))
+
+    def table(self) -> Table:
+        """Return what encodes text piece by piece, and takes up the characters that it meets."""
+        table = Table(self.meet)
+        table.enter(self.characters, np.arange(len(self.characters)))
+        return table
 
     def meet(self, strangers: str) -> NDArray[np.intp]:
         """Add characters, and return their indices."""
         first = len(self.characters)
         self.characters += strangers
-        self.dtype = np.min_scalar_type(len(self.characters) - 1)
         return np.arange(first, len(self.characters))

@@ -20,7 +20,12 @@ from elman.text.folding import fold
 
 
 def read_corpus(
-    source: str | os.PathLike[str], *, encoding: str = "utf-8", alphabet: Alphabet | None = None, rare: int = 0
+    source: str | os.PathLike[str],
+    *,
+    encoding: str = "utf-8",
+    alphabet: Alphabet | None = None,
+    extend: bool = False,
+    rare: int = 0,
 ) -> Corpus:
     """Read a text from a file, from standard input, or from a built-in corpus.
 
@@ -34,19 +39,22 @@ def read_corpus(
         The encoding of the file or of standard input; the built-in corpora are UTF-8.
     alphabet : Alphabet, optional
         The alphabet to encode the text in, that of a trained model; without it the text's own.
+    extend : bool
+        With `alphabet`: take up characters that are not in there behind its own, in order of first appearance, unless
+        it folds them.
     rare : int
         Without `alphabet`: fold the characters that occur fewer times than this into one; 0 folds none.
 
     Raises
     ------
     ElmanError
-        If the source cannot be read or decoded; if it is empty; without `alphabet`, if it has a
-        single distinct character; with `alphabet`, if it has a character that is not in there and is not folded.
+        If the source cannot be read or decoded; if it is empty; without `alphabet`, if it has a single distinct
+        character; with `alphabet`, if it has a character that is not in there and is neither taken up nor folded.
     """
     encoding = "utf-8" if _is_builtin(source) else encoding
     with _opened(source) as (name, stream):
         reading = Reading(stream, encoding, name)
-        known, indices = gathered(reading, name, alphabet)
+        known, indices = gathered(reading, name, alphabet, extend)
     corpus = Corpus(name, known, indices, reading.sha256, encoding)
     return corpus if alphabet is not None else fold(corpus, rare)
 

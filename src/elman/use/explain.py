@@ -5,6 +5,8 @@ D  numbers in the state         C  likeliest characters that are kept of each pl
 
 The text is read in one stream from its first character to its last, in slices whose logits and states exist at once.
 What is kept of a slice is small: two numbers of a kind for each likeliest character, and one byte for each unit.
+
+Characters that the model does not know are not read, and cost what `elman.use.strangers` says.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine
+from elman.engine import Engine, Reader
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Architecture, Parameters, architecture
@@ -23,6 +25,7 @@ from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text.spool import Spool
 from elman.use.likeliest import likeliest
+from elman.use.strangers import KNOWN_NATS, stranger_nats
 
 CANDIDATES = 5
 LONGEST = 1_000_000
@@ -59,15 +62,17 @@ class Explanation:
     Parameters
     ----------
     indices : ndarray of unsigned int, shape (N,)
+        K or more is a character that is not known.
     surprise : ndarray of float32, shape (N,)
-        -log2 of the probability that the character had before it was read, in bits. Nothing comes before the first,
-        whose surprise is not a number.
+        -log2 of the probability that the character had before it was read, in bits. Nothing comes before the first
+        that is known, whose surprise is not a number.
     likeliest : ndarray of unsigned int, shape (N, C)
         What was expected in place of each character, the likeliest first.
     probabilities : ndarray of float32, shape (N, C)
-        Of those. Those of the first place are 0.
+        Of those. They are 0 as long as nothing was read.
     codes : ndarray of uint8, shape (N, D)
-        The activation of every unit after the character was read; `activation` tells what a code stands for.
+        The activation of every unit after the character was read, or was passed over as it is not known; `activation`
+        tells what a code stands for.
     units : tuple of Unit
         Which they are, D of them.
     """
@@ -80,9 +85,14 @@ class Explanation:
     units: tuple[Unit, ...]
 
     @property
+    def chars(self) -> int:
+        """Characters predicted: all but the first that is known."""
+        return int(np.sum(~np.isnan(self.surprise)))
+
+    @property
     def bits_per_char(self) -> float:
-        """Mean surprise from the second character on."""
-        return float(np.mean(self.surprise[1:], dtype=np.float64))
+        """Mean surprise of the characters predicted."""
+        return float(np.nanmean(self.surprise, dtype=np.float64))
 
     @property
     def nats_per_char(self) -> float:
@@ -100,6 +110,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     h0 : ndarray, shape (D,)
         The state to begin with.
     indices : ndarray of unsigned int, shape (N,)
+        K or more is a character that is not known; see `elman.text.opened`.
 
     Raises
     ------
@@ -113,27 +124,48 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
         raise ElmanError(
             f"a text of at most {LONGEST:,} characters can be explained, and {N:,} came: give a part of it"
         )
-    C = min(CANDIDATES, network.K)
-    surprise = np.full(N, np.nan, np.float32)
-    expected = np.zeros((N, C), indices.dtype)
-    probabilities = np.zeros((N, C), np.float32)
-    reader, h, memory = engine.reader(parameters), h0[None], _is_memory(network)
-    length = max(1, NUMBERS // (network.K + network.state_size))
+    K, C = network.K, min(CANDIDATES, network.K)
+    surprise = np.empty(N, np.float32)
+    expected = np.empty((N, C), indices.dtype)
+    probabilities = np.empty((N, C), np.float32)
+    reader, memory, known_nats = engine.reader(parameters), _is_memory(network), _known_nats(indices, K)
+    log_p, states = np.full((1, K), np.nan), h0[None]  # before anything was read
+    length = max(1, NUMBERS // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
         for start in range(0, N, length):
-            x = indices[start : start + length]
-            o, states = reader.logits(h, x[:, None])
-            h = states[-1]
-            spool.append(encoded(np.where(memory, np.tanh(states[:, 0]), states[:, 0])))
-            after = slice(start + 1, start + 1 + len(x))  # what is expected now is seen at the next character
-            log_p = log_softmax(o[: len(indices[after]), 0].astype(np.float64))
-            expected[after], log_expected = likeliest(log_p, C)
-            probabilities[after] = np.exp(log_expected)
-            surprise[after] = -np.take_along_axis(log_p, indices[after, None].astype(np.intp), 1)[:, 0] / math.log(2)
+            here = slice(start, start + length)
+            x = indices[here]
+            known = x < K
+            after = np.cumsum(known)  # how many of the slice were read when a place was passed
+            before: NDArray[np.intp] = after - known
+            log_p, states = _read(reader, log_p[-1:], states[-1:], x[known], known_nats)
+            best, log_best = likeliest(log_p, C)
+            expected[here], probabilities[here] = best[before], np.nan_to_num(np.exp(log_best))[before]
+            nats = np.where(known, -log_p[before, np.where(known, x, 0)], stranger_nats(K))
+            surprise[here] = nats / math.log(2)
+            spool.append(encoded(np.where(memory, np.tanh(states), states))[after])
         codes = spool.array().reshape(N, -1)
-    if not np.isfinite(surprise[1:]).all():
-        raise ElmanError("this network computes what is not a finite number: train again with a lower learning rate")
     return Explanation(indices, surprise, expected, probabilities, codes, units(network))
+
+
+def _known_nats(indices: Indices, K: int) -> float:
+    """Return what a character of this text costs that is known, besides what it costs the network."""
+    return KNOWN_NATS if (indices >= K).any() else 0.0
+
+
+def _read(reader: Reader, log_p: Array, h: Array, x: Indices, known_nats: float) -> tuple[Array, Array]:
+    """Read x (n,) in the state h (1, D), in which log_p (1, K) is expected.
+
+    Returns what is expected, (n + 1, K), and the states, (n + 1, D), behind none of the characters, the first of them,
+    and so on.
+    """
+    if not len(x):
+        return log_p, h
+    o, states = reader.logits(h, x[:, None])
+    if not np.isfinite(o).all():
+        raise ElmanError("this network computes what is not a finite number: train again with a lower learning rate")
+    log_p_read = log_softmax(o[:, 0].astype(np.float64)) - known_nats
+    return np.concatenate([log_p, log_p_read]), np.concatenate([h, states[:, 0]])
 
 
 def units(network: Architecture) -> tuple[Unit, ...]:

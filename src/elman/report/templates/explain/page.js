@@ -1,7 +1,7 @@
 
 "use strict";
 (() => {
-  const BIT = 1024, UNKNOWN = 0xffff, MIDDLE = 127, SURPRISE_LEVELS = 32, UNIT_LEVELS = 20, LONG = 400;
+  const BIT = 1024, UNPREDICTED = 0xffff, MIDDLE = 127, SURPRISE_LEVELS = 32, UNIT_LEVELS = 20, LONG = 400;
   const element = (id) => document.getElementById(id);
   const facts = JSON.parse(element("facts").textContent);
   const text = element("text"), canvas = text.querySelector("canvas"), cursor = element("cursor");
@@ -16,7 +16,7 @@
     return new Response(stream).arrayBuffer();
   }
   const INDEX = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[facts.bytes];
-  let indices, surprise, likeliest, probabilities;
+  let indices, surprise, likeliest, probabilities, start; // start: the first character that was read, or behind the last
 
   // ---- Where characters are ----
 
@@ -118,7 +118,7 @@
     return {
       unit: null, plain: 0, colours: ramp("--surprise", SURPRISE_LEVELS), ticks: ["0", "2", "4", "6", "8 or more bits"],
       says: "0 bits: foreseen for certain. 1 bit: an even chance. 8 bits: one in 256.",
-      level: (n) => surprise[n] === UNKNOWN ? 0 : Math.min(SURPRISE_LEVELS, (surprise[n] + BIT / 8) >> 8),
+      level: (n) => surprise[n] === UNPREDICTED ? 0 : Math.min(SURPRISE_LEVELS, (surprise[n] + BIT / 8) >> 8),
     };
   }
   function byUnit(unit, codes) {
@@ -223,30 +223,37 @@
     found.textContent = content;
     return found;
   };
+  /** What was likeliest; nothing, as long as nothing was read. */
   function expectedAt(n) {
     const found = [];
+    if (n <= start) return found;
     for (let c = 0; c < facts.candidates; c++) {
       found.push({ index: likeliest[c * facts.chars + n], p: probabilities[c * facts.chars + n] / 0xffff });
     }
     return found;
   }
+  const known = (n) => indices[n] < facts.known;
+  /** How likely a character was, in words. */
+  function judged(n, p) {
+    if (n === start) return n === 0 ? "Nothing comes before it" : "Nothing that the network knows comes before it";
+    return `${known(n) ? `${percent(p)} likely` : "The network does not know it"}, ${(surprise[n] / BIT).toFixed(2)} bits`;
+  }
   /** Show what is known of a place. */
   function tell(n) {
     place = n;
-    const [sign, name] = facts.letters[indices[n]], first = surprise[n] === UNKNOWN;
-    const bits = surprise[n] / BIT, expected = first ? [] : expectedAt(n);
-    const came = expected.find((e) => e.index === indices[n]) ?? { index: indices[n], p: 2 ** -bits };
+    const [sign, name] = facts.letters[indices[n]], expected = expectedAt(n);
+    const came = expected.find((e) => e.index === indices[n]) ?? { index: indices[n], p: 2 ** (-surprise[n] / BIT) };
     element("hint").hidden = true;
     element("known").hidden = false;
     element("character").querySelector("bdi").textContent = sign;
-    element("character").querySelector("b").textContent =
-      first ? "Nothing comes before it" : `${percent(came.p)} likely, ${bits.toFixed(2)} bits`;
+    element("character").querySelector("b").textContent = judged(n, came.p);
     element("character").querySelector("small").textContent = `${name}; character ${(n + 1).toLocaleString("en")}`;
     const output = element("character").querySelector("output");
     output.hidden = view.unit === null;
     if (view.unit !== null) output.textContent = signed(activation(view.codes[n]));
     output.style.background = view.colours[view.level(n)];
-    const rows = first || expected.includes(came) ? expected : [...expected, came];
+    const listed = n <= start || expected.includes(came) || !known(n);
+    const rows = listed ? expected : [...expected, came];
     element("expected").replaceChildren(...rows.map((e) => {
       const row = made("li", e === came ? "came" : "", ""), bar = made("i", "bar", ""), value = made("data", "", percent(e.p));
       value.value = e.p;
@@ -265,7 +272,7 @@
   /** Say it, where it was not seen. */
   function say(n) {
     const name = (index) => { const [sign, long] = facts.letters[index]; return /^\w$/.test(sign) ? sign : long; };
-    const likely = surprise[n] === UNKNOWN ? [] : expectedAt(n).map((e) => `${name(e.index)} ${percent(e.p)}`);
+    const likely = expectedAt(n).map((e) => `${name(e.index)} ${percent(e.p)}`);
     const unit = view.unit === null ? "" : `, activation ${signed(activation(view.codes[n]))}`;
     element("said").textContent =
       `${name(indices[n])}, ${element("character").querySelector("b").textContent}${unit}. Expected: ${likely.join(", ")}`;
@@ -420,6 +427,7 @@
   async function begin() {
     const [a, b, c, d] = await Promise.all(["indices", "surprise", "likeliest", "probabilities"].map(bytes));
     indices = new INDEX(a); surprise = new Uint16Array(b); likeliest = new INDEX(c); probabilities = new Uint16Array(d);
+    start = surprise.includes(UNPREDICTED) ? surprise.indexOf(UNPREDICTED) : facts.chars;
     if (matchMedia("(max-width: 58rem)").matches) element("units").open = false;
     cutRows();
     forgetBoxes();
