@@ -1,11 +1,16 @@
 """What the tests of serving share: a small model, an application in a thread of its own, a client."""
 
+import json
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import ASGIApp
 
 from conftest import TEXT, T
@@ -49,3 +54,40 @@ def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> An
 def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:
     """Return the texts of an answer."""
     return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
+
+
+def figure(client: httpx.Client, name: str, **labels: str) -> float:
+    """Return a figure that Prometheus is told, summed over the labels that are not given."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = (sample for family in families for sample in family.samples if sample.name == name)
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def until(client: httpx.Client, name: str, value: float) -> None:
+    """Wait until a figure is what it should be."""
+    for _ in range(4000):
+        if figure(client, name, model=NAME) == value:
+            return
+        time.sleep(0.005)
+    pytest.fail(f"{name} is still not {value}")
+
+
+class Slow:
+    """A client that asks for a stream and reads the answer when it is told to."""
+
+    def __init__(self, client: httpx.Client, path: str = "/v1/completions", **arguments: Any) -> None:
+        body = json.dumps({"model": NAME} | arguments).encode()
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", client.base_url.port))
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.received = self.socket.recv(100)
+
+    def read(self) -> bytes:
+        """Return all that came, until the connection ends."""
+        parts = [self.received]
+        while part := self.socket.recv(1 << 20):
+            parts.append(part)
+        self.socket.close()
+        return b"".join(parts)

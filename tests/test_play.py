@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,9 +16,9 @@ from conftest import TEXT
 from elman.network import Draw
 from elman.serve.assets import STATIC
 from elman.serve.play import PLAY_PATHS
-from elman.serve.play_watching import PART, Watched, reading, writing
+from elman.serve.play_watching import PART, Readers, Watched, reading, writing
 from elman.use.explain import activation
-from served import NAME, serving, tiny
+from served import NAME, Slow, complete, figure, serving, tiny, until
 from untrained import untrained
 
 PROMPT = "the rain"
@@ -143,7 +144,7 @@ def test_another_character_leads_elsewhere_by_the_same_dice(client: httpx.Client
     changed, _ = play(client, max_tokens=100, written=before[:here] + "x")
     assert changed[0]["character"] == "x"
     assert given(changed[0])["likeliest"] == given(whole[len(PROMPT) + here])["likeliest"]
-    generator, watched = np.random.default_rng(3), Watched(tiny(), [])
+    generator, watched = np.random.default_rng(3), Watched(Readers(tiny()), [])
     generator.random(here + 1)
     watched.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
     assert text(changed[1:]) == tiny().alphabet.decode(watched.write(generator.random(100), Draw()).characters)
@@ -151,9 +152,9 @@ def test_another_character_leads_elsewhere_by_the_same_dice(client: httpx.Client
 
 def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
     prompt = tiny().alphabet.encode(TEXT * 5)
-    cut = [*reading(Watched(tiny(), [0]), prompt)]
+    cut = [*reading(Watched(Readers(tiny()), [0]), prompt)]
     assert len(cut) == -(-len(prompt) // PART)
-    watched = Watched(tiny(), [0])
+    watched = Watched(Readers(tiny()), [0])
     single = [watched.read(prompt[i : i + 1]) for i in range(len(prompt))]
     for name in ("characters", "codes"):
         one, other = (np.concatenate([getattr(part, name) for part in parts]) for parts in (cut, single))
@@ -162,10 +163,22 @@ def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
     np.testing.assert_array_equal(one, other)
 
 
+def test_texts_take_readers_in_turns() -> None:
+    readers = Readers(tiny())
+    with readers.one() as first, readers.one() as second:
+        assert first is not second
+    with readers.one() as again:
+        assert again in (first, second)
+    for watched in [Watched(readers, []) for _ in range(5)]:
+        watched.read(tiny().alphabet.encode(PROMPT))
+    with readers.one() as third, readers.one() as fourth:
+        assert {third, fourth} == {first, second}
+
+
 def test_what_is_known_is_read_without_being_told() -> None:
     alphabet, generator = tiny().alphabet, np.random.default_rng(0)
     prompt, before = alphabet.encode(TEXT * 5), alphabet.encode(TEXT * 4)
-    parts = [*writing(Watched(tiny(), []), prompt, before, 20, Draw(), generator)]
+    parts = [*writing(Watched(Readers(tiny()), []), prompt, before, 20, Draw(), generator)]
     assert [part is None for part in parts] == [True, True, True, True, False, False, False]
     assert [len(part.characters) for part in parts if part] == [1, 16, 4]
 
@@ -195,7 +208,7 @@ def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
     prompt = model.alphabet.encode("abcabcab")
     o, states = model.engine.reader(model.parameters).logits(model.h[None], prompt[:, None])
     assert o.shape == (8, 1, 3)
-    (part,) = reading(Watched(model, range(16)), prompt)
+    (part,) = reading(Watched(Readers(model), range(16)), prompt)
     memory = np.arange(16) // 4 % 2 == 1
     np.testing.assert_allclose(activation(part.codes), np.where(memory, np.tanh(states[:, 0]), states[:, 0]), atol=0.01)
 
@@ -232,13 +245,25 @@ def test_an_alphabet_smaller_than_the_list() -> None:
         assert places[0]["bits"] == 0
 
 
-def test_a_network_whose_numbers_fail_is_told_in_the_last_line() -> None:
+def test_a_network_whose_numbers_fail_at_once_has_a_status() -> None:
     model = untrained("abc")
     model.parameters["c"][:] = np.nan
     with serving(model) as client:
-        lines = client.post("/api/play", json={"model": NAME, "prompt": "a", "max_tokens": 5}).text.splitlines()
-    assert len(lines) == 1
-    assert json.loads(lines[0])["error"]["code"] == "not_finite"
+        answer = client.post("/api/play", json={"model": NAME, "prompt": "a", "max_tokens": 5})
+    assert refusal(answer) == (500, "not_finite", None)
+
+
+def test_a_network_whose_numbers_fail_underway_is_told_in_the_last_line() -> None:
+    parameters = {name: np.zeros_like(array) for name, array in tiny().parameters.items()}
+    parameters["V"] += 1e308
+    parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
+    model = replace(tiny(), parameters=parameters, h=np.zeros(M))
+    with serving(model) as client:
+        answer = client.post("/api/read", json={"model": NAME, "text": "t" * PART + "r"})
+    first, last = map(json.loads, answer.text.splitlines())
+    assert answer.status_code == 200
+    assert len(first["characters"]) == PART
+    assert last["error"]["code"] == "not_finite"
 
 
 # --- What is refused ---
@@ -253,12 +278,14 @@ def test_a_network_whose_numbers_fail_is_told_in_the_last_line() -> None:
         ({"units": [M]}, "units"),
         ({"units": [-1]}, "units"),
         ({"units": "all"}, "units"),
+        ({"units": ""}, "units"),
+        ({"units": False}, "units"),
         ({"units": [0] * 257}, "units"),
         ({"temperature": 3}, "temperature"),
         ({"max_tokens": 1001}, "max_tokens"),
         ({"max_tokens": 900, "written": "a" * 700}, "max_tokens"),
         ({"prompt": "é"}, "prompt"),
-        ({"written": "é"}, "prompt"),
+        ({"written": "é"}, "written"),
         ({"model": None}, "model"),
     ],
 )
@@ -273,7 +300,7 @@ def test_writing_refuses(client: httpx.Client, body: dict[str, Any], param: str)
         ({}, "text"),
         ({"text": ""}, "text"),
         ({"text": "a" * 1001}, "text"),
-        ({"text": "aé"}, "prompt"),
+        ({"text": "aé"}, "text"),
         ({"text": "a", "seed": 1}, "seed"),
         ({"text": "a", "units": [True]}, "units"),
     ],
@@ -305,6 +332,51 @@ def test_a_client_that_leaves_frees_its_place() -> None:
             assert next(answer.iter_lines())
         tries = (client.post("/api/play", json={"model": NAME, "max_tokens": 1}).status_code for _ in range(1000))
         assert 200 in tries
+
+
+@pytest.mark.parametrize("path", ["/api/play", "/api/read"])
+def test_a_client_that_takes_nothing_frees_its_place(path: str) -> None:
+    with serving(streams=1, queue=0, max_tokens=10**5, max_characters=10**6, stall_seconds=0.2) as client:
+        body = {"prompt": "a", "max_tokens": 10**5} if path == "/api/play" else {"text": (TEXT * 2000)[: 10**5]}
+        slow = Slow(client, path, **body)
+        until(client, "elman_clients_left_total", 1)
+        assert len(play(client)[0]) == len(PROMPT) + 40
+        assert b'"end"' not in slow.read()
+
+
+# --- What Prometheus is told ---
+
+
+def test_what_is_written_and_read_is_counted_as_that_of_completions_is() -> None:
+    with serving() as client:
+        complete(client, PROMPT, max_tokens=30)
+        play(client, max_tokens=100)
+        play(client, max_tokens=50, written="storm")
+        post(client, "/api/read", text=PROMPT * 2)
+        client.post("/api/read", json={"model": NAME, "text": ""})
+        expected = {"/v1/completions": (8, 30, 1, 0), "/api/play": (8 + 8 + 5, 150, 2, 0), "/api/read": (16, 0, 1, 1)}
+        for endpoint, (read, written, answered, refused) in expected.items():
+            about = {"model": NAME, "endpoint": endpoint}
+            assert figure(client, "elman_prompt_characters_total", **about) == read
+            assert figure(client, "elman_written_characters_total", **about) == written
+            assert figure(client, "elman_first_character_seconds_count", **about) == answered
+            assert figure(client, "elman_completion_seconds_count", **about) == answered
+            assert figure(client, "elman_requests_in_progress", **about) == 0
+            assert figure(client, "elman_clients_left_total", **about) == 0
+            assert figure(client, "elman_http_requests_total", endpoint=endpoint, status="200") == answered
+            assert figure(client, "elman_http_requests_total", endpoint=endpoint, status="400") == refused
+        assert figure(client, "elman_written_characters_total", model=NAME) == 180
+
+
+def test_what_was_written_for_a_client_that_left_is_counted() -> None:
+    with serving(max_tokens=10**6, max_characters=10**6) as client:
+        with client.stream("POST", "/api/play", json={"model": NAME, "max_tokens": 10**6}) as answer:
+            lines = answer.iter_lines()  # it closes the answer when it is forgotten
+            assert next(lines)
+            assert figure(client, "elman_requests_in_progress", endpoint="/api/play") == 1
+        until(client, "elman_clients_left_total", 1)
+        assert figure(client, "elman_requests_in_progress") == 0
+        assert 0 < figure(client, "elman_written_characters_total", endpoint="/api/play") < 10**6
 
 
 # --- Who is let in ---

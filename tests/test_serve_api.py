@@ -12,9 +12,11 @@ import naive
 import tolerances
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
-from served import NAME, complete, listening, serving, texts, tiny
+from served import NAME, complete, figure, listening, serving, texts, tiny
 
 PROMPT = "the rain"
+ENDPOINTS = {"/v1/models": 1, "/v1/models/{name}": 2, "/api/models": 2, "/": 1}
+"""Times that each is asked below."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,8 @@ def test_an_answer(client: httpx.Client) -> None:
 
 def test_sixteen_characters_where_nothing_is_said(client: httpx.Client) -> None:
     assert [len(text) for text in texts(client)] == [16]
+    with serving(max_tokens=5) as small:
+        assert [len(text) for text in texts(small)] == [5]
 
 
 @pytest.mark.parametrize("prompt", ["", None])
@@ -372,6 +376,7 @@ def test_a_fault_of_the_server_is_told_without_details(caplog: pytest.LogCapture
     with listening(app) as client:
         app.state.served[NAME].model = "nothing"
         answer = client.get("/tokenizer_info")
+        assert figure(client, "elman_http_requests_total", endpoint="/tokenizer_info", status="500") == 1
     assert refused(answer) == (500, "internal_error", None)
     assert answer.json()["error"]["message"] == "the server has failed: see its log"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -418,7 +423,7 @@ def test_the_indices_of_characters(client: httpx.Client) -> None:
         ("/tokenize", {"prompt": "a", "model": "sunny"}, (404, "model_not_found", "model")),
         ("/tokenize", {"prompt": "a", "add_special_tokens": 1}, (400, "invalid_value", "add_special_tokens")),
         ("/detokenize", {"tokens": "a"}, (400, "invalid_value", "tokens")),
-        ("/detokenize", {"tokens": [99]}, (400, "unknown_character", "prompt")),
+        ("/detokenize", {"tokens": [99]}, (400, "unknown_character", "tokens")),
     ],
     ids=str,
 )
@@ -439,14 +444,26 @@ def test_the_figures_for_prometheus() -> None:
         complete(client, PROMPT, n=2, max_tokens=30)
         client.post("/v1/completions", json={})
         client.get("/nowhere")
-        answer = client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
-    found = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
-    assert found['elman_http_requests_total{endpoint="completions",status="200"}'] == "1.0"
-    assert found['elman_http_requests_total{endpoint="completions",status="400"}'] == "1.0"
-    assert found['elman_http_requests_total{endpoint="none",status="404"}'] == "1.0"
-    assert found['elman_prompt_characters_total{model="stormy"}'] == "8.0"
-    assert found['elman_written_characters_total{model="stormy"}'] == "60.0"
-    assert found['elman_first_character_seconds_count{model="stormy"}'] == "1.0"
-    assert found['elman_texts_running{model="stormy"}'] == found['elman_texts_waiting{model="stormy"}'] == "0.0"
-    assert float(found["process_resident_memory_bytes"]) > 0
+        answers = {"name": "elman_http_requests_total", "endpoint": "/v1/completions"}
+        assert [figure(client, **answers, status=status) for status in ("200", "400")] == [1, 1]
+        assert figure(client, "elman_http_requests_total", endpoint="none", status="404") == 1
+        for name, expected in {
+            "elman_prompt_characters_total": 8,
+            "elman_written_characters_total": 60,
+            "elman_first_character_seconds_count": 1,
+            "elman_completion_seconds_count": 1,
+            "elman_requests_in_progress": 0,
+        }.items():
+            assert figure(client, name, model=NAME, endpoint="/v1/completions") == figure(client, name) == expected
+        assert figure(client, "elman_texts_running", model=NAME) == figure(client, "elman_texts_waiting") == 0
+        assert figure(client, "process_resident_memory_bytes") > 0
+        assert client.get("/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_an_endpoint_is_counted_under_its_path() -> None:
+    with serving() as client:
+        for path in ("/v1/models", f"/v1/models/{NAME}", "/v1/models/sunny", "/api/models", "/"):
+            client.get(path)
+        client.delete("/api/models")
+        counted = {path: figure(client, "elman_http_requests_total", endpoint=path) for path in ENDPOINTS}
+    assert counted == ENDPOINTS

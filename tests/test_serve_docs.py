@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from elman.serve.app import create_app
 from elman.serve.asking import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOPS
@@ -36,6 +38,16 @@ def test_an_example(address: str, language: str, code: str) -> None:
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout) > 200
     assert '"error"' not in ended.stdout
+
+
+def test_all_that_is_served_and_told_is_named(address: str) -> None:
+    document = httpx.get(f"{address}/openapi.json").json()
+    assert not [path for path in document["paths"] if f" {path.replace('{name}', 'NAME')}`" not in PAGE]
+    families = [*text_string_to_metric_families(httpx.get(f"{address}/metrics").text)]
+    names = [one.name + ("_total" if one.type == "counter" else "") for one in families]
+    own = [name for name in names if name.startswith("elman_") and not name.endswith("_created")]
+    assert len(own) == 9
+    assert not [name for name in own if f"`{name}`" not in PAGE]
 
 
 def test_the_examples_are_found() -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,13 @@ import pytest
 from conftest import TEXT, T
 from elman.cli import main
 from elman.experiment.train import train
+from elman.serve.app import create_app
 from elman.serve.opening import load_models, unique
+from elman.serve.settings import Settings
 from elman.text import Corpus
-from served import NAME, complete, serving, tiny
+from served import NAME, Slow, complete, figure, listening, serving, tiny, until
 
-LONG = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
+LONG: dict[str, Any] = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
 """More than fits between a server and a client that does not read: 10 MB."""
 ROOM = ("--max-tokens", "30000")
 
@@ -61,42 +64,6 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.wait(20), process.stdout.read()
 
 
-class Slow:
-    """A client that asks for a stream and reads the answer when it is told to."""
-
-    def __init__(self, client: httpx.Client, **arguments: Any) -> None:
-        body = json.dumps({"model": NAME} | arguments).encode()
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.connect(("127.0.0.1", client.base_url.port))
-        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        self.received = self.socket.recv(100)
-
-    def read(self) -> bytes:
-        """Return all that came, until the connection ends."""
-        parts = [self.received]
-        while part := self.socket.recv(1 << 20):
-            parts.append(part)
-        self.socket.close()
-        return b"".join(parts)
-
-
-def metric(client: httpx.Client, name: str) -> float:
-    """Return a figure that Prometheus is told."""
-    found = re.search(rf'^{name}{{model="{NAME}"}} (\S+)$', client.get("/metrics").text, re.M)
-    return float(found[1]) if found else 0.0
-
-
-def until(client: httpx.Client, name: str, value: float) -> None:
-    """Wait until a figure is what it should be."""
-    for _ in range(4000):
-        if metric(client, name) == value:
-            return
-        time.sleep(0.005)
-    pytest.fail(f"{name} is still not {value}")
-
-
 # --- How it ends ---
 
 
@@ -128,8 +95,9 @@ def test_it_does_not_wait_for_ever(run: Path) -> None:
     with server(run, *ROOM, "--drain", "0.2") as (process, client):
         slow = Slow(client, **LONG)
         process.terminate()
-        code, _ = ended(process)
+        code, printed = ended(process)
         assert code == 0
+        assert "Traceback" not in printed
         assert b"[DONE]" not in slow.read()
 
 
@@ -140,7 +108,9 @@ def test_ctrl_c_twice_ends_it_at_once(run: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("ending; 1 requests")
         process.send_signal(signal.SIGINT)
-        assert ended(process)[0] == 130
+        code, printed = ended(process)
+        assert code == 130
+        assert "Traceback" not in printed
         assert b"[DONE]" not in slow.read()
 
 
@@ -189,7 +159,7 @@ def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
             leaving.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             until(client, "elman_texts_running", 1)
         until(client, "elman_texts_running", 0)
-        assert metric(client, "elman_clients_left_total") == 1
+        assert figure(client, "elman_clients_left_total", endpoint="/v1/completions") == 1
         assert complete(client)
 
 
@@ -314,6 +284,17 @@ def test_models_are_called_as_their_directories(run: Path, monkeypatch: pytest.M
     monkeypatch.chdir(run)
     checkpoint = run / "checkpoint.safetensors"
     assert [*load_models([Path(), checkpoint, run])] == [NAME, f"{NAME}-2", f"{NAME}-3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files are text")
+def test_a_name_that_is_no_text_is_written_out(run: Path) -> None:
+    bytes_alone = Path(os.fsdecode(os.fsencode(run.parent / "nov") + b"\x80el"))
+    shutil.copytree(run, bytes_alone)
+    (name,) = load_models([bytes_alone])
+    assert name == r"nov\udc80el"
+    with listening(create_app({name: tiny()}, Settings())) as client:
+        assert figure(client, "elman_texts_running", model=name) == 0
+        assert client.get(f"/v1/models/{name}").json()["id"] == name
 
 
 def test_names_are_unique() -> None:

@@ -116,7 +116,7 @@ class Reader(Protocol):
         ...
 
     def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
-        """Read passages of a text (N,), each from the state h (D,): `chars` (n,) characters behind those at `begins`."""
+        """Read passages of a text (N,), each from the state h (D,): `chars` (n,) characters behind that at `begins`."""
         ...
 
     def generate(

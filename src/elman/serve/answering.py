@@ -46,10 +46,18 @@ class Answer:
     """Characters of all texts, those of the prompts apart."""
     _offsets: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def read(self) -> int:
+        """Characters of all prompts; one counts once, however many texts follow it."""
+        return sum(self.prompts)
+
     def usage(self) -> dict[str, int]:
-        """Return the counts, in characters; a prompt counts once, however many texts follow it."""
-        read = sum(self.prompts)
-        return {"prompt_tokens": read, "completion_tokens": self.written, "total_tokens": read + self.written}
+        """Return the counts, in characters."""
+        return {
+            "prompt_tokens": self.read,
+            "completion_tokens": self.written,
+            "total_tokens": self.read + self.written,
+        }
 
     def whole(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         """Return the answer that holds all texts."""

@@ -33,7 +33,7 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
     """Return the application that serves models under their names; `state.served` holds them for other routes."""
     served = {name: Served(name, model, settings) for name, model in models.items()}
     metrics, tokens, about = Metrics(served), Tokens(served, settings), Models(served)
-    page = as_json(document({name: len(model.alphabet) for name, model in models.items()}, settings))
+    page = as_json(document(models, settings))
 
     async def openapi(_: Request) -> Response:
         return page
@@ -44,21 +44,22 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
         for model in served.values():
             await run_in_threadpool(model.sampler.close)
 
+    routes = [
+        Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
+        Route("/v1/models", about.models),
+        Route("/v1/models/{name}", about.model),
+        Route("/tokenizer_info", tokens.tokenizer_info),
+        Route("/tokenize", tokens.tokenize, methods=["POST"]),
+        Route("/detokenize", tokens.detokenize, methods=["POST"]),
+        Route("/health", about.health),
+        Route("/metrics", metrics.metrics),
+        Route("/openapi.json", openapi),
+        *play_routes(served, settings, metrics),
+    ]
     app = Starlette(
-        routes=[
-            Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
-            Route("/v1/models", about.models),
-            Route("/v1/models/{name}", about.model),
-            Route("/tokenizer_info", tokens.tokenizer_info),
-            Route("/tokenize", tokens.tokenize, methods=["POST"]),
-            Route("/detokenize", tokens.detokenize, methods=["POST"]),
-            Route("/health", about.health),
-            Route("/metrics", metrics.metrics),
-            Route("/openapi.json", openapi),
-            *play_routes(served, settings),
-        ],
+        routes=routes,
         middleware=[
-            Middleware(Counted, metrics=metrics),
+            Middleware(Counted, metrics=metrics, paths={route.endpoint: route.path for route in routes}),
             Middleware(Guard, settings=settings, is_public=OPEN_PATHS.__contains__),
         ],
         exception_handlers={Refusal: _refused, HTTPException: _not_there, ClientDisconnect: _gone, Exception: _broken},
@@ -87,5 +88,6 @@ def _gone(_: Request, __: Exception) -> Response:
 
 
 def _broken(_: Request, __: Exception) -> Response:
-    """Answer when the fault is the server's, whose log tells it."""
-    return Refusal(500, "the server has failed: see its log", "internal_error", headers=HEADERS).response()
+    """Answer when the fault is the server's, whose log tells it. Uvicorn closes the connection, which is to be said."""
+    headers = HEADERS | {"connection": "close"}
+    return Refusal(500, "the server has failed: see its log", "internal_error", headers=headers).response()

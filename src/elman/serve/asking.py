@@ -10,7 +10,9 @@ from elman.network import Draw
 from elman.serve.refusal import Refusal
 from elman.serve.settings import Settings
 
-MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
+MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_TEMPERATURE = 128, 16, 5, 16, 200, 2
+LENGTH = 16
+"""Characters that are written where nothing is said."""
 SEED = 2**63
 LEAST_TOP_P = 1e-300
 """Stands for a top_p of 0, which leaves the likeliest character alone."""
@@ -79,9 +81,9 @@ def _whole(default: int | None, least: int, most: int | None = None) -> Check:
     """A whole number; JSON knows 3.0 as one too."""
 
     def check(name: str, value: Any, settings: Settings) -> int | None:
-        if value is None:
-            return default
         largest = settings.max_tokens if name == "max_tokens" else most
+        if value is None:
+            return default if default is None or largest is None else min(default, largest)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or value < least or (largest or value) < value:
@@ -171,7 +173,7 @@ def _usage(name: str, value: Any, _: Settings) -> bool:
 ARGUMENTS: dict[str, Check] = {
     "model": _string,
     "prompt": _prompts,
-    "max_tokens": _whole(16, 0),
+    "max_tokens": _whole(LENGTH, 0),
     "n": _whole(1, 1, MAX_N),
     "stream": _flag,
     "stream_options": _usage,
@@ -179,7 +181,7 @@ ARGUMENTS: dict[str, Check] = {
     "logprobs": _whole(None, 0, MAX_LOGPROBS),
     "stop": _stops,
     "seed": _whole(None, -SEED, SEED - 1),
-    "temperature": _number(1.0, 0, 2),
+    "temperature": _number(1.0, 0, MAX_TEMPERATURE),
     "top_p": _number(1.0, 0, 1),
     "top_k": _whole(0, 0),
     "min_p": _number(0.0, 0, 1),

@@ -51,6 +51,10 @@ class Doors:
         self.inside += 1
         try:
             await self.app(scope, receive, send)
+        except asyncio.CancelledError:
+            if self.closed_by is None:
+                raise
+            # Time is up for whoever is still inside: that is no fault, of which the server would log the traceback.
         finally:
             self.inside -= 1
             if not self.inside:

@@ -161,4 +161,5 @@ def _not_there(request: Request, error: Exception) -> Response:
 
 
 def _broken(_: Request, __: Exception) -> Response:
-    return Refusal(500, "the server has failed: see its terminal", "internal_error", headers=HEADERS).response()
+    headers = HEADERS | {"connection": "close"}  # uvicorn closes it
+    return Refusal(500, "the server has failed: see its terminal", "internal_error", headers=headers).response()

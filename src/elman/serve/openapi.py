@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import elman
-from elman.serve.asking import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOP, MAX_STOPS, SEED
+from elman.network import architecture
+from elman.serve.asking import (
+    LENGTH,
+    MAX_LOGPROBS,
+    MAX_N,
+    MAX_PROMPTS,
+    MAX_STOP,
+    MAX_STOPS,
+    MAX_TEMPERATURE,
+    SEED,
+)
+from elman.serve.completions import EVENTS
+from elman.serve.openapi_parts import (
+    ALWAYS,
+    COUNT,
+    FLAG,
+    OF_BODY,
+    OF_QUEUE,
+    OPEN,
+    PROBABILITY,
+    TEXT,
+    Schema,
+    a_list,
+    an_object,
+    body,
+    operation,
+    or_null,
+    ref,
+    refusals,
+    whole,
+)
+from elman.serve.openapi_play import play_answered, play_asked, play_paths
 from elman.serve.settings import Settings
-
-Schema = dict[str, Any]
-
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_ERRORS = {
-    400: "An argument is unknown, missing or out of its range, or a character is not among the model's.",
-    401: "The API key is missing or wrong.",
-    403: "The request comes under a name that is not served, or from a page of another site.",
-    404: "There is no such model.",
-    408: "The body takes too long.",
-    413: "The body is too long.",
-    415: "The body is not called JSON.",
-    429: "Too many requests wait already.",
-    500: "The server has failed.",
-    503: "The server is ending.",
-}
-_ALWAYS = (401, 403, 503)
-_WITH_BODY = (400, *_ALWAYS, 404, 408, 413, 415, 429, 500)
+from elman.use import Model
 
 
-def document(models: dict[str, int], settings: Settings) -> Schema:
-    """Return the document of a server that serves models, each by its name and the size of its alphabet."""
+def document(models: dict[str, Model], settings: Settings) -> Schema:
+    """Return the document of a server that serves models under their names."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -37,10 +48,10 @@ def document(models: dict[str, int], settings: Settings) -> Schema:
             "version": elman.__version__,
             "description": "Character models behind the OpenAI completions protocol. A token is a character.",
         },
-        "paths": _paths(),
+        "paths": _paths() | play_paths(),
         "components": {
-            "schemas": _schemas(models, settings),
-            "responses": {f"Error{status}": _error(says) for status, says in _ERRORS.items()},
+            "schemas": _asked(models, settings) | _answered() | play_answered(),
+            "responses": refusals(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}] if settings.api_key else [],
@@ -48,173 +59,118 @@ def document(models: dict[str, int], settings: Settings) -> Schema:
 
 
 def _paths() -> Schema:
-    name = {"name": "name", "in": "path", "required": True, "schema": _ref("ModelName")}
-    model = {"name": "model", "in": "query", "schema": _ref("ModelName")}
-    says = "Server-sent events: completions that hold what a text has grown by; then [DONE]."
-    stream = {"text/event-stream": {"schema": {"description": says}}}
+    name = {"name": "name", "in": "path", "required": True, "schema": ref("ModelName")}
+    model = {"name": "model", "in": "query", "schema": ref("ModelName")}
+    completed = body(ref("Completion")) | body(ref("CompletionEvent"), EVENTS)
+    info = operation("Tell how a model cuts text.", body(ref("TokenizerInfo")), (400, 404, *ALWAYS))
+    about = operation("Describe a model.", body(ref("Model")), (404, *ALWAYS))
+    healthy = operation("Tell whether the server is well.", body(ref("Health")), OPEN)
+    indices = operation("Give the indices of characters.", body(ref("Tokens")), OF_BODY, "TokenizeRequest")
+    text = operation("Give the characters of indices.", body(ref("Detokenized")), OF_BODY, "DetokenizeRequest")
     return {
-        "/v1/completions": {"post": _post("Complete prompts.", "CompletionRequest", "Completion", stream)},
-        "/v1/models": {"get": _get("List the models.", "ModelList")},
-        "/v1/models/{name}": {"get": _get("Describe a model.", "Model", 404) | {"parameters": [name]}},
-        "/tokenizer_info": {
-            "get": _get("Tell how a model cuts text.", "TokenizerInfo", 400, 404) | {"parameters": [model]}
-        },
-        "/tokenize": {"post": _post("Give the indices of characters.", "TokenizeRequest", "Tokens")},
-        "/detokenize": {"post": _post("Give the characters of indices.", "DetokenizeRequest", "Detokenized")},
-        "/health": {"get": _get("Tell whether the server is well.", "Health") | {"security": []}},
-        "/metrics": {
-            "get": {
-                "summary": "Give figures to Prometheus.",
-                "responses": {"200": _content("Figures.", {"text/plain": {"schema": _TEXT}})} | _refusals(*_ALWAYS),
-            }
-        },
-        "/openapi.json": {"get": _get("Give this document.", "Anything")},
+        "/v1/completions": {"post": operation("Complete prompts.", completed, OF_QUEUE, "CompletionRequest")},
+        "/v1/models": {"get": operation("List the models.", body(ref("ModelList")), ALWAYS)},
+        "/v1/models/{name}": {"get": about | {"parameters": [name]}},
+        "/tokenizer_info": {"get": info | {"parameters": [model]}},
+        "/tokenize": {"post": indices},
+        "/detokenize": {"post": text},
+        "/health": {"get": healthy | {"security": []}},
+        "/metrics": {"get": operation("Give figures to Prometheus.", body(TEXT, "text/plain"), ALWAYS)},
+        "/openapi.json": {"get": operation("Give this document.", body({"type": "object"}), ALWAYS)},
     }
 
 
-def _get(summary: str, answer: str, *errors: int) -> Schema:
-    return {"summary": summary, "responses": {"200": _json(summary, answer)} | _refusals(*_ALWAYS, *errors)}
-
-
-def _post(summary: str, asked: str, answer: str, others: Schema | None = None) -> Schema:
-    answered = _content(summary, {"application/json": {"schema": _ref(answer)}} | (others or {}))
-    return {
-        "summary": summary,
-        "requestBody": {"required": True} | {"content": {"application/json": {"schema": _ref(asked)}}},
-        "responses": {"200": answered} | _refusals(*_WITH_BODY),
-    }
-
-
-def _content(says: str, content: Schema) -> Schema:
-    return {"description": says, "content": content}
-
-
-def _json(says: str, schema: str) -> Schema:
-    return _content(says, {"application/json": {"schema": _ref(schema)}})
-
-
-def _error(says: str) -> Schema:
-    return _json(says, "Error")
-
-
-def _refusals(*statuses: int) -> Schema:
-    return {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
-
-
-def _ref(schema: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{schema}"}
-
-
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """An object that has no other properties than these."""
-    properties = required | (optional or {})
-    return {"type": "object", "required": [*required], "properties": properties, "additionalProperties": False}
-
-
-def _or_null(schema: Schema, says: str = "") -> Schema:
-    described = {"description": says} if says else {}
-    return {"anyOf": [schema, {"type": "null"}]} | described
-
-
-def _list(schema: Schema, **limits: int) -> Schema:
-    return {"type": "array", "items": schema} | limits
-
-
-def _whole(least: int, most: int | None = None) -> Schema:
-    return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
-
-
-def _number(least: float, most: float) -> Schema:
-    return {"type": "number", "minimum": least, "maximum": most}
-
-
-def _schemas(models: dict[str, int], settings: Settings) -> dict[str, Schema]:
-    return _asked(models, settings) | _answered()
-
-
-def _asked(models: dict[str, int], settings: Settings) -> dict[str, Schema]:
+def _asked(models: dict[str, Model], settings: Settings) -> dict[str, Schema]:
     """The bodies of requests."""
-    index = _whole(0, max(models.values()) - 1)
-    indices = _list(index, minItems=1)
-    prompt = {"anyOf": [_TEXT, indices, _list({"anyOf": [_TEXT, indices]}, minItems=1, maxItems=MAX_PROMPTS)]}
+    index = whole(0, max(len(model.alphabet) for model in models.values()) - 1)
+    arguments = _arguments(index, settings)
+    model = {"model": or_null(ref("ModelName"))}
+    return {
+        "ModelName": {"type": "string", "enum": [*models]},
+        "CompletionRequest": an_object({"model": ref("ModelName")}, arguments),
+        "TokenizeRequest": an_object({"prompt": TEXT}, model | {"add_special_tokens": or_null(FLAG)}),
+        "DetokenizeRequest": an_object({"tokens": a_list(index)}, model),
+    } | play_asked(arguments, (architecture(one.parameters) for one in models.values()), settings)
+
+
+def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
+    """The arguments of completions, but for the model."""
+    indices = a_list(index, minItems=1)
+    prompt = {"anyOf": [TEXT, indices, a_list({"anyOf": [TEXT, indices]}, minItems=1, maxItems=MAX_PROMPTS)]}
+    begin = (
+        "Text, the indices of its characters, or several of either;"
+        f" {settings.max_characters} characters at most with all that is to be written."
+    )
     stop = {"type": "string", "minLength": 1, "maxLength": MAX_STOP}
-    flag = _or_null({"type": "boolean"})
-    usage = _object({}, {"include_usage": flag})
-    optional = {
-        "prompt": _or_null(prompt, "Text, the indices of its characters, or several of either."),
-        "max_tokens": _or_null(_whole(0, settings.max_tokens), "Characters to write, at most; 16 if left out."),
-        "n": _or_null(_whole(1, MAX_N), "Texts for each prompt."),
-        "stream": flag,
-        "stream_options": _or_null(usage),
-        "echo": _or_null({"type": "boolean"}, "Give the prompt back before what follows it."),
-        "logprobs": _or_null(_whole(0, MAX_LOGPROBS), "How many of the likeliest characters to list at every place."),
-        "stop": _or_null({"anyOf": [stop, _list(stop, maxItems=MAX_STOPS)]}, "End before one of these."),
-        "seed": _or_null(_whole(-SEED, SEED - 1), "The same one gives the same text again."),
-        "temperature": _or_null(_number(0, 2), "0 always takes the likeliest character."),
-        "top_p": _or_null(_number(0, 1), "Draw among the likeliest that reach this probability."),
-        "top_k": _or_null(_COUNT, "Draw among the k likeliest; 0 among all. Not in OpenAI's protocol."),
-        "min_p": _or_null(_number(0, 1), "Draw among those so likely beside the likeliest. Not in OpenAI's protocol."),
-        "user": _or_null(_TEXT),
+    length = f"Characters to write, at most; {min(LENGTH, settings.max_tokens)} if left out."
+    temperature = {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE}
+    return {
+        "prompt": or_null(prompt, begin),
+        "max_tokens": or_null(whole(0, settings.max_tokens), length),
+        "n": or_null(whole(1, MAX_N), "Texts for each prompt."),
+        "stream": or_null(FLAG),
+        "stream_options": or_null(an_object({}, {"include_usage": or_null(FLAG)})),
+        "echo": or_null(FLAG, "Give the prompt back before what follows it."),
+        "logprobs": or_null(whole(0, MAX_LOGPROBS), "How many of the likeliest characters to list at every place."),
+        "stop": or_null({"anyOf": [stop, a_list(stop, maxItems=MAX_STOPS)]}, "End before one of these."),
+        "seed": or_null(whole(-SEED, SEED - 1), "The same one gives the same text again."),
+        "temperature": or_null(temperature, "0 always takes the likeliest character."),
+        "top_p": or_null(PROBABILITY, "Draw among the likeliest that reach this probability."),
+        "top_k": or_null(COUNT, "Draw among the k likeliest; 0 among all. Not in OpenAI's protocol."),
+        "min_p": or_null(PROBABILITY, "Draw among those so likely beside the likeliest. Not in OpenAI's protocol."),
+        "user": or_null(TEXT),
         "best_of": {"enum": [1, None], "description": "Not supported otherwise."},
         "presence_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
         "frequency_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
-        "logit_bias": _or_null({"type": "object", "maxProperties": 0}, "Not supported otherwise."),
+        "logit_bias": or_null({"type": "object", "maxProperties": 0}, "Not supported otherwise."),
         "suffix": {"type": "null", "description": "Not supported."},
-    }
-    model = {"model": _or_null(_ref("ModelName"))}
-    return {
-        "ModelName": {"type": "string", "enum": [*models]},
-        "CompletionRequest": _object({"model": _ref("ModelName")}, optional),
-        "TokenizeRequest": _object({"prompt": _TEXT}, model | {"add_special_tokens": flag}),
-        "DetokenizeRequest": _object({"tokens": _list(index)}, model),
     }
 
 
 def _answered() -> dict[str, Schema]:
     """The bodies of answers."""
-    listed = _or_null({"type": "object", "additionalProperties": {"type": "number"}})
-    logprobs = _object(
-        {
-            "tokens": _list(_TEXT),
-            "token_logprobs": _list(_or_null({"type": "number"})),
-            "top_logprobs": _list(listed),
-            "text_offset": _list(_COUNT),
-        }
-    )
-    choice = _object(
-        {
-            "index": _COUNT,
-            "text": _TEXT,
-            "logprobs": _or_null(logprobs),
-            "finish_reason": {"enum": ["stop", "length"]},
-        }
-    )
-    usage = _object({"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT})
-    about = {"id": _TEXT, "created": _COUNT}
-    return {
-        "Completion": _object(
-            about | {"object": {"const": "text_completion"}, "model": _TEXT, "choices": _list(choice), "usage": usage}
-        ),
-        "Model": _object(about | {"object": {"const": "model"}, "owned_by": _TEXT}),
-        "ModelList": _object({"object": {"const": "list"}, "data": _list(_ref("Model"))}),
-        "TokenizerInfo": _object(
-            {
-                "tokenizer_class": _TEXT,
-                "vocab_size": _COUNT,
-                "bos_token": _TEXT,
-                "eos_token": {"type": "null"},
-                "pad_token": {"type": "null"},
-            }
-        ),
-        "Tokens": _object({"tokens": _list(_COUNT), "count": _COUNT, "max_model_len": _COUNT}),
-        "Detokenized": _object({"prompt": _TEXT}),
-        "Health": _object({"status": {"const": "ok"}}),
-        "Anything": {"type": "object"},
-        "Error": _object(
-            {
-                "error": _object(
-                    {"message": _TEXT, "type": _TEXT, "param": _or_null(_TEXT), "code": _or_null(_TEXT)},
-                )
-            }
-        ),
+    of_model: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "model"}, "owned_by": TEXT}
+    of_tokenizer: dict[str, Schema] = {"tokenizer_class": TEXT, "vocab_size": COUNT, "bos_token": TEXT}
+    nothing: dict[str, Schema] = {"eos_token": {"type": "null"}, "pad_token": {"type": "null"}}
+    error: dict[str, Schema] = {"message": TEXT, "type": TEXT, "param": or_null(TEXT), "code": or_null(TEXT)}
+    return _completed() | {
+        "Model": an_object(of_model),
+        "ModelList": an_object({"object": {"const": "list"}, "data": a_list(ref("Model"))}),
+        "TokenizerInfo": an_object(of_tokenizer | nothing),
+        "Tokens": an_object({"tokens": a_list(COUNT), "count": COUNT, "max_model_len": COUNT}),
+        "Detokenized": an_object({"prompt": TEXT}),
+        "Health": an_object({"status": {"const": "ok"}}),
+        "Error": an_object({"error": an_object(error)}),
     }
+
+
+def _completed() -> dict[str, Schema]:
+    """What completions answer, whole and as a stream."""
+    number = {"type": "number"}
+    listed = or_null({"type": "object", "additionalProperties": number})
+    logprobs = an_object(
+        {
+            "tokens": a_list(TEXT),
+            "token_logprobs": a_list(or_null(number)),
+            "top_logprobs": a_list(listed),
+            "text_offset": a_list(COUNT),
+        }
+    )
+    grown: dict[str, Schema] = {"index": COUNT, "text": TEXT, "logprobs": or_null(logprobs)}
+    finish: Schema = {"enum": ["stop", "length"]}
+    usage = an_object({"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT})
+    about: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "text_completion"}, "model": TEXT}
+    whole_choices = a_list(an_object(grown | {"finish_reason": finish}))
+    choices = a_list(an_object(grown | {"finish_reason": or_null(finish)}))
+    return {
+        "Completion": an_object(about | {"choices": whole_choices, "usage": usage}),
+        "CompletionPart": an_object(about | {"choices": choices}, {"usage": or_null(usage)}),
+        "CompletionEvent": _event({"anyOf": [ref("CompletionPart"), ref("Error")]}),
+    }
+
+
+def _event(content: Schema) -> Schema:
+    """Describe one of the server-sent events; OpenAPI 3.1 has no word for all of them."""
+    says = "The answer is events of this, what the texts have grown by; then [DONE], or an error if writing fails."
+    data = {"anyOf": [{"const": "[DONE]"}, {"contentMediaType": "application/json", "contentSchema": content}]}
+    return {"description": says, "type": "object", "required": ["data"], "properties": {"data": TEXT | data}}

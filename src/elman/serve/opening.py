@@ -29,7 +29,9 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
 
 def _name(run: Path) -> str:
     whole = run.resolve()
-    return whole.name if whole.is_dir() else whole.parent.name
+    name = whole.name if whole.is_dir() else whole.parent.name
+    # A name of bytes that are no text comes with halves of surrogate pairs, which no client can send.
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def unique(names: Iterable[str]) -> list[str]:

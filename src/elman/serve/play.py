@@ -5,9 +5,10 @@ What goes on is streamed as lines of JSON, a part of the text in each; `docs/pla
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -23,13 +24,17 @@ from elman.errors import ElmanError
 from elman.network import architecture
 from elman.serve.assets import STATIC, asset_routes
 from elman.serve.body import read_json
+from elman.serve.job import Left
+from elman.serve.metrics import Metrics, Tally
 from elman.serve.play_asking import MAX_UNITS, check_units, to_read, wanted
-from elman.serve.play_watching import Seen, Watched, reading, writing
+from elman.serve.play_watching import Readers, Seen, Watched, reading, writing
 from elman.serve.refusal import Refusal, as_json, dumped
 from elman.serve.served import Served, find
 from elman.serve.settings import Settings
+from elman.serve.streaming import stream, when_left, while_taken
 from elman.use.explain import units
 
+LINES = "application/x-ndjson"
 THREADS = 2
 """Parts of texts that are read or written at a time; the texts of other requests take turns."""
 
@@ -41,9 +46,9 @@ PLAY_PATHS = frozenset({"/", *(f"{STATIC}/{name}" for name in _STATIC)})
 """Shown without a key: the page, which asks for it."""
 
 
-def play_routes(served: dict[str, Served], settings: Settings) -> list[Route]:
+def play_routes(served: dict[str, Served], settings: Settings, metrics: Metrics) -> list[Route]:
     """Return the routes of the playground: its page at ``/``, and ``/api``."""
-    play = Play(served, settings)
+    play = Play(served, {name: Readers(one.model) for name, one in served.items()}, settings, metrics)
     return [
         *asset_routes({"/": "play.html"}, _STATIC),
         Route("/api/models", play.models),
@@ -57,7 +62,9 @@ class Play:
     """What the endpoints share."""
 
     served: dict[str, Served]
+    readers: dict[str, Readers]
     settings: Settings
+    metrics: Metrics
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     async def models(self, _: Request) -> Response:
@@ -70,19 +77,24 @@ class Play:
         }
         return as_json({"models": [_about(served) for served in self.served.values()], "limits": limits})
 
-    async def respond(self, served: Served, lines: Iterator[bytes], scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(
+        self, served: Served, lines: Iterator[bytes], tally: Tally, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Send lines as they are made, off the event loop, while holding a place in the queue."""
-        with ExitStack() as place:
-            place.enter_context(served.place())
-            headers, kind = {"cache-control": "no-store"}, "application/x-ndjson"
-            response = StreamingResponse(self._in_turn(_guarded(lines), place), headers=headers, media_type=kind)
-            await response(scope, receive, send)
+        gone = asyncio.Event()
+        with served.place(), self.metrics.watch(served.name, scope, tally) as watch, when_left(receive, gone.set):
+            try:
+                async with aclosing(watch.seen(self._in_turn(lines, gone))) as parts:
+                    await stream(parts, LINES, while_taken(send, self.settings.stall_seconds), _line_of)
+            except Left:
+                watch.left()
 
-    async def _in_turn(self, lines: Iterator[bytes], place: ExitStack) -> AsyncGenerator[bytes]:
-        while (line := await run_sync(next, lines, None, limiter=self.limiter)) is not None:
+    async def _in_turn(self, lines: Iterator[bytes], gone: asyncio.Event) -> AsyncGenerator[bytes]:
+        while (line := await run_sync(_next, lines, limiter=self.limiter)) is not None:
+            if gone.is_set():
+                raise Left
             if line:
                 yield line
-        place.close()  # before the client sees the end: it may ask again at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +108,22 @@ class Writing:
         asks = wanted(await read_json(Request(scope, receive), self.play.settings), self.play.settings)
         served = find(self.play.served, asks.asked.model)
         check_units(asks.units, served)
-        (prompt,), before = served.prompts(asks.asked), served.encoded(asks.written)
-        seed = asks.asked.seed
+        (prompt,), before = served.prompts(asks.asked), served.encoded(asks.written, "written")
+        tally, seed = Tally(len(prompt) + len(before)), asks.asked.seed
         generator = np.random.default_rng(None if seed is None else seed % 2**64)
 
         def lines() -> Iterator[bytes]:
-            watched = Watched(served.model, asks.units)
+            watched = Watched(self.play.readers[served.name], asks.units)
             start = prompt if len(prompt) else served.first()
             seen = writing(watched, start, before, asks.asked.max_tokens, asks.asked.draw, generator)
             hidden = 0 if len(prompt) or len(before) else 1  # the character that is read in the place of a prompt
             for number, part in enumerate(seen):
+                if part is not None and part.chances is not None:  # it was drawn
+                    tally.written += len(part.characters)
                 yield b"" if part is None or number < hidden else _told(part, served)
             yield _line({"end": {"written": asks.asked.max_tokens}})
 
-        await self.play.respond(served, lines(), scope, receive, send)
+        await self.play.respond(served, lines(), tally, scope, receive, send)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,26 +137,32 @@ class Reading:
         model, text, watch = to_read(await read_json(Request(scope, receive), self.play.settings), self.play.settings)
         served = find(self.play.served, model)
         check_units(watch, served)
-        characters = served.encoded(text)
+        characters = served.encoded(text, "text")
 
         def lines() -> Iterator[bytes]:
             nats = 0.0
-            for part in reading(Watched(served.model, watch), characters):
+            for part in reading(Watched(self.play.readers[model], watch), characters):
                 nats -= float(np.nansum(part.known.own))
                 yield _told(part, served)
             predicted = len(characters) - 1
             bits = nats / predicted / np.log(2) if predicted else None
             yield _line({"end": {"read": len(characters), "bits_per_char": bits}})
 
-        await self.play.respond(served, lines(), scope, receive, send)
+        await self.play.respond(served, lines(), Tally(len(characters)), scope, receive, send)
 
 
-def _guarded(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass lines on; where the network's numbers fail it is said in a last one, as the answer has begun."""
+def _next(lines: Iterator[bytes]) -> bytes | None:
+    """Return the next line, or None behind the last.
+
+    Raises
+    ------
+    Refusal
+        500 if the network's numbers fail.
+    """
     try:
-        yield from lines
+        return next(lines, None)
     except ElmanError as error:
-        yield _line(Refusal(500, str(error), "not_finite").body())
+        raise Refusal(500, str(error), "not_finite") from None
 
 
 def _told(seen: Seen, served: Served) -> bytes:
@@ -173,6 +193,10 @@ def _place(seen: Seen, i: int, characters: str) -> dict[str, Any]:
 def _short(probability: float) -> float:
     """Four digits, which is more than is shown."""
     return float(f"{probability:.4g}")
+
+
+def _line_of(refusal: Refusal) -> bytes:
+    return _line(refusal.body())
 
 
 def _line(content: dict[str, Any]) -> bytes:

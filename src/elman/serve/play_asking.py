@@ -13,7 +13,8 @@ from elman.serve.settings import Settings
 
 MAX_UNITS = 256
 """Units that are watched at a time."""
-_DRAWING = ("model", "prompt", "max_tokens", "temperature", "top_k", "top_p", "min_p", "seed")
+DRAWING = ("model", "prompt", "max_tokens", "temperature", "top_k", "top_p", "min_p", "seed")
+"""What is asked for as it is of completions."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ def wanted(body: dict[str, Any], settings: Settings) -> Wanted:
     Refusal
         400, naming the argument that is unknown, missing or out of its range.
     """
-    _check_names(body, (*_DRAWING, "written", "units"))
+    _check_names(body, (*DRAWING, "written", "units"))
     prompt = _string(body, "prompt", "")
-    completion = asked({name: body[name] for name in _DRAWING if name in body} | {"prompt": prompt}, settings)
+    completion = asked({name: body[name] for name in DRAWING if name in body} | {"prompt": prompt}, settings)
     found = Wanted(completion, _string(body, "written", ""), _units(body))
     characters = len(prompt) + len(found.written) + completion.max_tokens
     if characters > settings.max_characters:
@@ -102,7 +103,8 @@ def _string(body: dict[str, Any], name: str, default: str | None = None) -> str:
 
 
 def _units(body: dict[str, Any]) -> tuple[int, ...]:
-    value = body.get("units") or []
+    value = body.get("units")
+    value = [] if value is None else value
     if not isinstance(value, list) or len(value) > MAX_UNITS or (value and not are_indices(value)):
         message = f"units must be a list of up to {MAX_UNITS} whole numbers of 0 or more: give another"
         raise Refusal(400, message, "invalid_value", "units")

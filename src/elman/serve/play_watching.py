@@ -7,11 +7,13 @@ k  likeliest characters that are told of each place    u  units that are watched
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine import Reader
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Draw, architecture
@@ -49,19 +51,46 @@ class Seen:
     codes: Codes
 
 
+class Readers:
+    """Readers of one model that texts take in turns.
+
+    Each lays the network out anew, so that there are as many as threads are at work at a time, and not one a text.
+
+    Parameters
+    ----------
+    model : Model
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self._idle = list[Reader]()
+
+    @contextmanager
+    def one(self) -> Iterator[Reader]:
+        """Lend a reader to a thread."""
+        try:
+            reader = self._idle.pop()
+        except IndexError:
+            reader = self.model.engine.reader(self.model.parameters)
+        try:
+            yield reader
+        finally:
+            self._idle.append(reader)
+
+
 class Watched:
     """One text that a model reads and writes. Not for two threads at a time.
 
     Parameters
     ----------
-    model : Model
+    readers : Readers
+        Of the model.
     watch : sequence of int
         Numbers of the state, each in [0, D), that are told of.
     """
 
-    def __init__(self, model: Model, watch: Sequence[int]) -> None:
-        self.model = model
-        self._reader = model.engine.reader(model.parameters)
+    def __init__(self, readers: Readers, watch: Sequence[int]) -> None:
+        self.readers, model = readers, readers.model
         self._watch = np.array(watch, np.intp)
         every = units(architecture(model.parameters))
         self._memory = np.array([every[number].part == "memory" for number in watch], bool)
@@ -75,13 +104,14 @@ class Watched:
         if not len(self._x):
             known = joined([unknown(1, known.best.shape[1]), known])
         if len(states) > 1:
-            self._h = states[-2:-1]
+            self._h = states[-2:-1].copy()  # the others are not kept while the text waits for its turn
         self._x = characters[-1:].astype(np.intp)
         return Seen(characters, known, None, self._codes(states[-len(characters) :]))
 
     def write(self, uniforms: NDArray[np.float64], draw: Draw) -> Seen:
         """Draw a character for each number of `uniforms` (n,)."""
-        found, after = self._reader.generate(self._h, self._x, uniforms[:, None], [draw])
+        with self.readers.one() as reader:
+            found, after = reader.generate(self._h, self._x, uniforms[:, None], [draw])
         characters = found[:, 0]
         o, states = self._look(characters)
         known = rows(o[:-1], characters, LIKELIEST)
@@ -90,8 +120,9 @@ class Watched:
 
     def _look(self, characters: NDArray[np.integer]) -> tuple[Array, Array]:
         """Return the logits and states after the character that is still to be read, if any, and after each of n."""
-        x = np.concatenate([self._x, characters]).astype(self.model.alphabet.dtype)
-        o, states = self._reader.logits(self._h, x[:, None])
+        x = np.concatenate([self._x, characters]).astype(self.readers.model.alphabet.dtype)
+        with self.readers.one() as reader:
+            o, states = reader.logits(self._h, x[:, None])
         if not np.isfinite(o).all():
             raise ElmanError(
                 "this network computes what is not a finite number: train again with a lower learning rate"

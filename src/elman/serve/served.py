@@ -103,17 +103,17 @@ class Served:
         characters = self.model.alphabet.characters
         return self.model.alphabet.encode("\n" if "\n" in characters else characters[0])
 
-    def encoded(self, prompt: Prompt) -> Indices:
-        """Return a prompt as indices; what the model does not know is refused."""
+    def encoded(self, prompt: Prompt, param: str = "prompt") -> Indices:
+        """Return what the argument `param` holds as indices; what the model does not know is refused."""
         alphabet = self.model.alphabet
         if isinstance(prompt, str):
             try:
                 return alphabet.encode(prompt)
             except ElmanError as error:
-                raise Refusal(400, str(error), "unknown_character", "prompt") from None
+                raise Refusal(400, str(error), "unknown_character", param) from None
         if beyond := [index for index in prompt if index >= len(alphabet)]:
             message = f"the model knows {len(alphabet)} characters, and {beyond[0]} is not the index of one: give less"
-            raise Refusal(400, message, "unknown_character", "prompt")
+            raise Refusal(400, message, "unknown_character", param)
         return np.array(prompt, alphabet.dtype)
 
 

@@ -51,7 +51,8 @@ class Tokens:
         if not isinstance(tokens, list) or (tokens and not are_indices(tokens)):
             raise Refusal(400, "tokens must be a list of indices of characters: give one", "invalid_value", "tokens")
         served = self._which(body.get("model"))
-        return as_json({"prompt": served.model.alphabet.decode(served.encoded([int(token) for token in tokens]))})
+        characters = served.encoded([int(token) for token in tokens], "tokens")
+        return as_json({"prompt": served.model.alphabet.decode(characters)})
 
     async def _read(self, request: Request, *arguments: str) -> dict[str, Any]:
         body = await read_json(request, self.settings)
