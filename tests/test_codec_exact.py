@@ -20,7 +20,7 @@ from elman.network import loss_and_gradients
 from elman.use.codec import kernels, parts
 from elman.use.codec.coder import Decoder, Encoder
 from elman.use.codec.learning import Seen, gradients
-from elman.use.codec.network import Floats, network_of, state_of
+from elman.use.codec.network import Floats, network_of, rounded
 from elman.use.codec.network import read as read_characters
 from tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
 
@@ -165,7 +165,7 @@ def test_the_gradients_are_those_of_the_mathematics(cell: str, layers: int) -> N
     model = made(cell, layers, dtype=np.float64)
     network = network_of(model.parameters)
     x = np.random.default_rng(3).integers(0, K, 9)
-    state, seen = state_of(network, model.h), []
+    state, seen = rounded(model.h).reshape(network.P, 1, network.m), []
     for before, after in pairwise(x):
         step = read_characters(network, state, np.array([before], np.int64))
         seen.append(Seen(step, expected(list(step.logits[0]), 0), int(after)))

@@ -15,11 +15,12 @@ from elman.errors import ElmanError
 from elman.use.codec import container, parts
 from elman.use.codec.coder import Coder, Decoder, Encoder
 from elman.use.codec.container import Mode
-from elman.use.codec.network import Ints, Network, Step, network_of, read, state_of
+from elman.use.codec.network import Ints, Network, Step, network_of, read
 from elman.use.codec.reading import Reading
 from elman.use.codec.tokens import Tokens, from_tokens, to_tokens
 
 if TYPE_CHECKING:
+    from elman.text import Alphabet
     from elman.use.model import Model
 
 _A = TypeVar("_A")
@@ -82,10 +83,10 @@ def tokens_of(file: bytes) -> int:
 
 
 def fingerprint(model: Model) -> bytes:
-    """Return the SHA-256 of all that the codec takes from a model: the alphabet, the state and the weights, rounded."""
+    """Return the SHA-256 of all that the codec takes from a model: the alphabet and the weights, rounded."""
     alphabet = model.alphabet
     digest = hashlib.sha256(f"{alphabet.folds}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
-    for name, array in sorted((model.parameters | {"h": model.h}).items()):
+    for name, array in sorted(model.parameters.items()):
         digest.update(f"{name} {array.shape}\0".encode())
         with np.errstate(over="ignore"):
             digest.update(np.ascontiguousarray(array, "<f4").data)
@@ -131,20 +132,21 @@ def _decoder(model: Model, mode: Mode) -> Callable[[tuple[bytes, int]], Tokens]:
 def _readings(model: Model, mode: Mode) -> Callable[[int], Reading]:
     """Return what gives the reading of a part in R streams: a new one, or one that goes on from part to part."""
     network = network_of(model.parameters)
-    start = _start(network, model)
+    start = _start(network, model.alphabet)
     if mode == Mode.FIXED:
         return lambda R: Reading(network, model.alphabet, start, R)
     one = Reading(network, model.alphabet, start, 1, learns=True)
     return lambda R: one
 
 
-def _start(network: Network, model: Model) -> Step:
-    """Read what comes before every stream: two line feeds, as a text begins like a paragraph.
+def _start(network: Network, alphabet: Alphabet) -> Step:
+    """Read what comes before every stream: a line feed, or the first character of an alphabet that has none.
 
-    Where the alphabet has none they are two of its first character.
+    It is read in a state of zero. The state that training ended in still has in it where that was, in the middle of
+    a line most often, and small files would pay for that.
     """
-    x = np.array([max(model.alphabet.characters.find("\n"), 0)], np.int64)
-    return read(network, read(network, state_of(network, model.h), x).after, x)
+    x = np.array([max(alphabet.characters.find("\n"), 0)], np.int64)
+    return read(network, np.zeros((network.P, 1, network.m), np.float32), x)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # weights may be of any size, and what comes of it is defined

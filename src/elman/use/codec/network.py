@@ -79,11 +79,6 @@ def network_of(parameters: Parameters) -> Network:
     return shape.like(np.concatenate([array.reshape(-1) for array in arrays.values()]))
 
 
-def state_of(network: Network, h: NDArray[np.floating]) -> Floats:
-    """Return the state h (D,) of a model as that of one stream, (P, 1, m)."""
-    return rounded(h).reshape(network.P, 1, network.m)
-
-
 def rounded(array: NDArray[np.floating]) -> Floats:
     """Return a copy in float32."""
     with np.errstate(over="ignore"):  # a weight of float64 too large for float32 is infinite there
