@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -154,15 +155,14 @@ class _Scorer:
         return chars + strangers, nats, columns, worst
 
     def _of_network(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """Return of lines, given end to end behind one line feed: chars, nats, column of the worst, its nats."""
+        """Return of lines, given end to end behind one line feed: chars, nats, column of the worst, its nats.
+
+        All are read from the same state, or each from the one that the line before left.
+        """
         chars, begins = lengths + self.asks_for_end, _begins(lengths)
-        read = self._in_turn if self.context else self._side_by_side
+        read = self._in_turn if self.context else partial(self.reader.passages, self.h[0])
         nats, worst, worst_nats = read(codes, begins, chars)
         return chars, nats, worst + (chars > 0), worst_nats
-
-    def _side_by_side(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
-        """Read every line from the same state."""
-        return self.reader.passages(self.h[0], codes, begins, chars)
 
     def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
         """Read every line from the state that the one before left."""
