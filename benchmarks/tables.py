@@ -231,7 +231,8 @@ def live() -> str:
         "preset", "without a page", "with one", "slower", "of a core: in the training's thread", "the server",
         "the browser",
     ]  # fmt: skip
-    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; medians."
+    says = 'medians, and "slower" is that of the pairs, as each training has one of its own beside it'
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; {says}."
 
 
 QUOTED = {

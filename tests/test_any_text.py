@@ -86,6 +86,13 @@ def test_any_bytes_are_read_or_refused_as_they_are_whole(encoding: str, data: by
         assert in_pieces(data, encoding, size) == expected
 
 
+def test_what_stands_before_a_bad_byte_is_given() -> None:
+    pieces: list[str] = []
+    with pytest.raises(ElmanError, match=r"^byte 0xff at offset 8 "):
+        pieces.extend(Reading(BytesIO("one\nä \n".encode() + b"\xff two\n"), "utf-8", "x"))
+    assert pieces == ["one\nä \n"]
+
+
 def test_the_offset_counts_the_byte_order_mark() -> None:
     with pytest.raises(ElmanError, match=r"^byte 0xff at offset 4 of 'x' is not utf-8-sig"):
         in_pieces(b"\xef\xbb\xbfa\xff", "utf-8-sig", 100)

@@ -105,6 +105,7 @@ def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.C
     assert called("compress", text, "-m", run, "--out", file) == 0
     assert "is there already" in refused(capsys, "decompress", file, "-m", run)
     assert "ends in .elm" in refused(capsys, "decompress", text, "-m", run)
+    assert "ends in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
 
 
 def test_what_cannot_be_done_is_said(

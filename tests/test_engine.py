@@ -575,6 +575,17 @@ def test_the_state_returned_is_that_before_the_last_character_is_read(
 
 @engines
 @both_widths
+def test_a_temperature_without_end_draws_evenly(name: str, dtype: Dtype) -> None:
+    uniforms = (np.arange(700) + 0.5) / 700
+    for cell in ("rnn", "gru"):
+        state = State.initial(K, M, 0.5, 400, dtype, cell=cell)
+        draw = Draw(temperature=1e300)
+        characters, _ = get_engine(name).generate(state.parameters, state.carried, 2, uniforms, draw)
+        np.testing.assert_allclose(np.bincount(characters, minlength=K), 700 / K, atol=1)
+
+
+@engines
+@both_widths
 @pytest.mark.parametrize("temperature", [1e-300, 5e-324])
 def test_a_temperature_of_nearly_zero_takes_the_likeliest(name: str, dtype: Dtype, temperature: float) -> None:
     engine, state, uniforms = get_engine(name), state_at_hand(dtype), np.random.default_rng(1).random(50)

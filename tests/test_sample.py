@@ -229,9 +229,10 @@ def test_a_beam_ends_before_its_stop(model: Model) -> None:
     assert "".join(model.beam(3, 40, stop=whole[20:22])) == whole.partition(whole[20:22])[0]
 
 
-def test_a_beam_of_no_width(model: Model) -> None:
-    with pytest.raises(ElmanError, match=r"^--beam must be 1 or more, and 0 came: give another$"):
-        model.beam(0)
+@pytest.mark.parametrize("width", [0, 1001])
+def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
+    with pytest.raises(ElmanError, match=rf"^--beam must be from 1 to 1,000, and {width} came: give another$"):
+        model.beam(width)
 
 
 # --- Options out of range ---

@@ -351,7 +351,9 @@ def test_an_interrupted_run_is_saved_and_goes_on_to_the_bit(
 
 
 def test_a_run_says_whether_it_was_interrupted(corpus: Corpus) -> None:
-    assert train(corpus, **EXACT, max_updates=20, watcher=StopsAt(1)).interrupted
+    run = train(corpus, **EXACT, max_updates=20, watcher=StopsAt(1))
+    assert run.interrupted
+    assert run.metrics[-1].update == run.state.update
     assert not train(corpus, **EXACT, max_updates=20).interrupted
 
 

@@ -87,7 +87,7 @@ def decompress(
     from elman.experiment.run import load
     from elman.use.codec import decompress
 
-    if out is None and file != "-" and not file.endswith(SUFFIX):
+    if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
         raise ElmanError(f"the name of a compressed file ends in {SUFFIX}, and {file!r} came: give --out")
     path = _destination(file, out, file.removesuffix(SUFFIX))
     _write(path, decompress(load(model), _read(file)))

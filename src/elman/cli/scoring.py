@@ -33,7 +33,10 @@ def score(
     *,
     worst: Annotated[
         int | None,
-        Parameter(converter=whole_number, help="Only so many lines, those that surprise most, at the end of the text."),
+        Parameter(
+            converter=whole_number,
+            help="Only so many lines, those of the highest mean nats a character, at the end of the text.",
+        ),
     ] = None,
     context: Annotated[
         bool, Parameter(negative="", help="Read every line as the next of one text, and not on its own; slower.")

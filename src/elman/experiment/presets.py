@@ -39,6 +39,8 @@ _GRU: dict[str, Any] = {
     # A one-hot input is a single row of U, which would drown in the recurrent product if it were small.
     "init_std": 1.0,
     "epochs": _UNLIMITED,
+    # They make some thousand updates in all, each of many characters.
+    "metrics_every": 20,
 }
 """What the presets share whose limit is time."""
 

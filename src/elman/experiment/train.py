@@ -144,8 +144,9 @@ class _Trainer:
                 self.run.stopped = self.reason_to_stop() or "interrupted"
                 break
         self.run.stopped = self.run.stopped or self.reason_to_stop()
-        if not self.run.interrupted:
-            self.end_curve()
+        self.end_curve()
+        if self.kept_aside is not None and not self.run.interrupted:
+            self.score_the_end()
         self.save()
         self.run.advice = self.advice()
         if self.run.directory is not None and self.run.metrics:
@@ -254,17 +255,19 @@ class _Trainer:
             self.run.latest_score = validation_loss
 
     def end_curve(self) -> None:
-        """End the curve at the last update, and score what was kept aside with the finished network.
-
-        What that finds is kept for use, but is no part of the run: a longer one would not have asked here.
-        """
+        """End the curve at the last update. A run that goes on takes that row away."""
         rows = self.run.metrics
         if self.recent and (not rows or rows[-1].update < self.state.update):
             self.add_row(None)
-        if self.kept_aside is not None:
-            self.check_weights()
-            self.end_score = self.last_score()
-            self.run.kept = self.better_of_now_and(self.run.best, self.end_score)
+
+    def score_the_end(self) -> None:
+        """Score what was kept aside with the finished network.
+
+        What that finds is kept for use, but is no part of the run: a longer one would not have asked here.
+        """
+        self.check_weights()
+        self.end_score = self.last_score()
+        self.run.kept = self.better_of_now_and(self.run.best, self.end_score)
 
     def advice(self) -> str:
         """What to do next; for a network that is not well, what is wrong with it."""

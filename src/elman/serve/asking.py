@@ -69,6 +69,8 @@ def asked(body: dict[str, Any], settings: Settings) -> Asked:
 
 
 def _refused(name: str, needed: str, value: object) -> Refusal:
+    if value is None:
+        return Refusal(400, f"{name} is missing: it must be {needed}", "invalid_value", name)
     came = repr(value)
     came = came if len(came) <= 60 else f"{came[:60]}…"
     return Refusal(400, f"{name} must be {needed}, and {came} came: give another", "invalid_value", name)
@@ -128,7 +130,7 @@ def _nothing(*harmless: object) -> Check:
 
     def check(name: str, value: Any, _: Settings) -> None:
         if value is not None and (isinstance(value, bool) or value not in harmless):
-            raise _refused(name, "left out, as it is not supported", value)
+            raise Refusal(400, f"{name} is not supported: leave it out", "invalid_value", name)
 
     return check
 

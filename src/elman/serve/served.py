@@ -112,7 +112,8 @@ class Served:
             except ElmanError as error:
                 raise Refusal(400, str(error), "unknown_character", param) from None
         if beyond := [index for index in prompt if index >= len(alphabet)]:
-            message = f"the model knows {len(alphabet)} characters, and {beyond[0]} is not the index of one: give less"
+            message = f"the model knows {len(alphabet)} characters, and {beyond[0]} is not the index of one"
+            message += f": give indices from 0 to {len(alphabet) - 1}"
             raise Refusal(400, message, "unknown_character", param)
         return np.array(prompt, alphabet.dtype)
 

@@ -103,9 +103,11 @@ class Reading:
             text = decoder.decode(piece, final)
         except UnicodeDecodeError as error:
             # What the decoder had held back stands before the piece.
-            at = offset + len(piece) - len(error.object) + error.start
+            at = len(piece) - len(error.object) + error.start
+            if at > 0:  # whoever reads line by line gets the lines before
+                yield from self._decoded(decoder, piece[:at], offset)
             raise ElmanError(
-                f"byte 0x{error.object[error.start]:02x} at offset {at} of {self.name!r} is not"
+                f"byte 0x{error.object[error.start]:02x} at offset {offset + at} of {self.name!r} is not"
                 f" {self.encoding}: {self._remedy()}"
             ) from None
         if text and not self._begun:

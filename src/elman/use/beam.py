@@ -17,6 +17,9 @@ from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text import Alphabet
 
+WIDEST = 1_000
+"""Beginnings kept at most: with a large alphabet, what they are lengthened by takes a gigabyte."""
+
 
 def searched(reader: Reader, alphabet: Alphabet, h: Array, x: int, length: int, width: int) -> Iterator[str]:
     """Yield the likeliest text of `length` characters found, a piece as soon as it is certain.

@@ -14,7 +14,7 @@ from elman.network import Draw, Parameters
 from elman.network.parameters import Array
 from elman.text import Alphabet, opened
 from elman.use.adapt import score_adapting
-from elman.use.beam import searched
+from elman.use.beam import WIDEST, searched
 from elman.use.sample import side_by_side, until, written
 from elman.use.score import Score, score
 
@@ -138,7 +138,10 @@ class Model:
         ElmanError
             If a number is out of its range, or `prime` has a character that the model does not know.
         """
-        _check(("--beam", width, width >= 1, "1 or more"), ("--length", length, length >= 0, "0 or more"))
+        _check(
+            ("--beam", width, 1 <= width <= WIDEST, f"from 1 to {WIDEST:,}"),
+            ("--length", length, length >= 0, "0 or more"),
+        )
         h, x = self._behind(prime)
         pieces = searched(self.engine.reader(self.parameters), self.alphabet, h, x, length, width)
         return until(stop, pieces) if stop else pieces

@@ -28,8 +28,11 @@ def _restrict(row, total, top_k, top_p, min_p):
 
 @inlined
 def _scale(temperature, number):
-    """What logits are multiplied by. At a temperature of 0 it leaves the likeliest character alone."""
-    return number(min(1 / temperature, 1e30)) if temperature > 0 else number(1e30)
+    """What logits are multiplied by. At a temperature of 0 it leaves the likeliest character alone.
+
+    It is a number of float32 that is not 0, which would make a NaN of the -infinity of padded characters.
+    """
+    return number(min(max(1 / temperature, 1e-30), 1e30)) if temperature > 0 else number(1e30)
 
 
 @inlined

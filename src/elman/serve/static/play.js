@@ -32,7 +32,7 @@ function look() {
 function showPlace() {
   looking = false;
   const text = texts[tab], i = looked(text), place = text.places[i] ?? null, held = text.selected !== null;
-  seen = place;
+  seen = work.going ? null : place; // more may come before the next frame, and the last of all is shown then
   show(place, i, { given: text.given, held, choose: (character) => choose(text, i, character) });
   units.show(place, text.places, i);
   if (held && document.activeElement === text.box) byId("said").textContent = aloud(place);

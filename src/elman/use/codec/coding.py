@@ -37,7 +37,7 @@ def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
         Any. What is not UTF-8 or not of the model's alphabet is kept, at some cost.
     adapt : bool
         Whether the network goes on learning from what it has coded: fewer bytes for a text of some length, one
-        stream instead of several, and some five times the work.
+        stream instead of several, and some ten to fifteen times the time.
 
     Raises
     ------

@@ -1,0 +1,24 @@
+"""Whether work is shared out is found out once, whoever asks at the same time."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from elman.engine.numba import crew
+from elman.engine.numba.crew import Crew
+
+
+def test_crews_of_one_kind_come_to_rest_though_two_find_out_at_once() -> None:
+    def work(_: int) -> None:
+        with Crew("of this test", 4) as own:
+            for _ in range(50):
+                own.timed(lambda: None)
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(work, range(2)))
+    # One more each, as both may have looked before either wrote.
+    assert all(len(timings) <= crew._TRIALS + 1 for timings in crew._timings.pop("of this test"))
+
+
+def test_nothing_is_learned_from_no_work() -> None:
+    with Crew("of this test", 4) as own:
+        own.timed(lambda: None, 0)
+    assert crew._timings.pop("of this test") == ([], [])
