@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from elman.experiment.run import Run
 from elman.experiment.train import train
 from elman.experiment.watcher import Nobody, Watchers
 from elman.serve import live as live_module
-from elman.serve import live_app, view
+from elman.serve import live_app, live_page, view
 from elman.serve.live import LiveRun
 from elman.serve.live_app import create_live_app
+from elman.serve.live_farewell import MOST as MOST_HELD
 from elman.serve.live_page import beside_training, open_browser
 from elman.serve.live_progress import SAMPLES as MOST_SAMPLES
 from elman.serve.live_progress import Known, Shown
@@ -373,6 +375,12 @@ def test_only_a_run_in_training_takes_wishes(directory: Path, name: str) -> None
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
 
 
+def test_the_end_of_a_training_can_be_waited_for_where_there_is_one(directory: Path) -> None:
+    with listening(create_live_app([KeptRun(directory)])) as client:
+        answer = client.get("/api/end")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
+
+
 def test_wishes_come_from_the_page_alone(corpus: Corpus) -> None:
     live = LiveRun("novel")
     with listening(create_live_app([live], live)) as client:
@@ -408,36 +416,76 @@ def test_without_plotly_it_says_what_to_install(directory: Path, monkeypatch: py
 
 
 class Visitor(threading.Thread):
-    """A page that asks where a run stands until it has ended."""
+    """A page that asks for nothing until it is told of the end, and then takes its time."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, seconds: float = 0.0) -> None:
         super().__init__()
-        self.address, self.asked, self.heard = address, threading.Event(), dict[str, Any]()
+        self.address, self.seconds = address, seconds
+        self.waits, self.heard = threading.Event(), dict[str, Any]()
+        self.start()
+        self.waits.wait()
 
     def run(self) -> None:
-        while self.heard.get("status", {}).get("stage") not in live_module.ENDED:
-            self.heard = httpx.get(f"{self.address}/api/runs/0").json()
-            self.asked.set()
+        with httpx.stream("GET", f"{self.address}/api/end", timeout=None) as answer:
+            for line in answer.iter_lines():
+                self.waits.set()
+                if line == "data: over":
+                    time.sleep(self.seconds)
+                    self.heard = httpx.get(f"{self.address}/api/runs/0").json()
+                    break
 
 
-def test_the_page_lasts_until_an_open_one_has_heard_of_the_end(corpus: Corpus) -> None:
+def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus) -> None:
     with beside_training("novel", 0, []) as (live, address):
-        visitor = Visitor(address)
-        visitor.start()
+        visitors = [Visitor(address, seconds) for seconds in (0.0, 1.0)]
+        assert live.is_watched
         run = train(corpus, **OPTIONS, watcher=live)
-        visitor.asked.wait()
         live.ended(run)
-    visitor.join()
-    assert visitor.heard["status"]["stage"] == "done"
-    assert visitor.heard["rows"]["update"][-1] == run.state.update
+    for visitor in visitors:
+        visitor.join()
+        assert visitor.heard["status"]["stage"] == "done"
+        assert visitor.heard["rows"]["update"][-1] == run.state.update
+
+
+def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_page, "LAST_SECONDS", 0.5)
+    with beside_training("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == ":"
+        live.ended(train(corpus, **OPTIONS, watcher=live))
+        live.close(0.5)
+        assert [*lines] == ["", "data: over", ""]
+    assert not live.is_watched
+
+
+def test_a_page_that_is_closed_is_not_waited_for() -> None:
+    with beside_training("novel", 0, []) as (live, address):
+        with httpx.stream("GET", f"{address}/api/end") as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ":"
+            assert live.is_watched
+        deadline = time.monotonic() + 30
+        while live.is_watched:
+            assert time.monotonic() < deadline
+
+
+def test_of_many_pages_the_latest_are_held_as_browsers_make_few_connections() -> None:
+    with beside_training("novel", 0, []) as (live, address):
+        with httpx.stream("GET", f"{address}/api/end") as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ":"
+            others = [Visitor(address) for _ in range(MOST_HELD)]
+            assert [*lines] == [""]
+        live.ended(None, "of a test")
+    for other in others:
+        other.join()
+        assert other.heard["status"]["stage"] == "failed"
 
 
 def test_an_error_is_told_to_an_open_page() -> None:
     def fails() -> None:
         with beside_training("novel", 0, []) as (_, address):
             visitors.append(Visitor(address))
-            visitors[0].start()
-            visitors[0].asked.wait()
             raise ElmanError("an error of a test")
 
     visitors: list[Visitor] = []

@@ -15,6 +15,7 @@ import pytest
 from conftest import TEXT
 from elman.experiment.record import METRICS
 from elman.experiment.train import train
+from elman.serve.live import LiveRun
 from elman.serve.live_app import create_live_app
 from elman.serve.running import in_background, listen
 from elman.serve.view import KeptRun
@@ -120,6 +121,17 @@ def axis(page: "Page", name: str) -> dict[str, Any]:
     return found
 
 
+def zoom(page: "Page") -> None:
+    """Drag over a part of the chart."""
+    chart = page.locator("#chart .nsewdrag").first.bounding_box()
+    assert chart is not None
+    left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
+    page.mouse.move(left, middle)
+    page.mouse.down()
+    page.mouse.move(left + 40, middle, steps=5)
+    page.mouse.up()
+
+
 def until(page: "Page", condition: str, n: object = None) -> None:
     """Wait until an expression in n is true; it goes as a function, as the policy forbids to evaluate text."""
     page.wait_for_function(f"(n) => {condition}", arg=n)
@@ -180,6 +192,73 @@ def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: P
         assert training.ended() == 130
 
 
+def hide(page: "Page", hidden: bool) -> None:
+    """Have a page believe that another covers it, or that none does any more."""
+    page.evaluate("(is) => Object.defineProperty(document, 'hidden', { configurable: true, get: () => is })", hidden)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+    training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
+    with (
+        shown(browser, training.address) as page,
+        shown(browser, training.address) as other,
+        shown(browser, training.address) as hidden,
+    ):
+        for each in (page, other, hidden):
+            until(each, "chart.data?.[0]?.x.length > 2")
+        hide(hidden, True)
+        drawn = points(hidden)
+        page.get_by_role("button", name="Stop and save").click()
+        for each in (other, hidden):
+            each.get_by_text("Stopped and saved.").wait_for()
+            assert each.get_by_role("button", name="Stop and save").is_disabled()
+        assert training.ended() == 130
+        assert points(hidden) == drawn  # it waits until it is seen
+        hide(hidden, False)
+        until(hidden, "chart.data[0].x.at(-1) > n", drawn[-1])
+        reached = points(page)[-1]
+        for each in (other, hidden):
+            assert points(each)[-1] == reached
+            # The weights were fetched while the server was there.
+            each.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+            until(each, "histograms.data?.length === 6")
+            assert each.get_by_role("alert").inner_text() == ""
+
+
+def test_before_the_first_points_no_axes_are_shown(browser: "Browser") -> None:
+    live = LiveRun("novel")
+    with (
+        in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
+        shown(browser, address) as page,
+    ):
+        page.get_by_text("The curve begins with the first points.").wait_for()
+        page.get_by_text("Preparing the kernels").wait_for()
+        assert [small.strip() for small in page.locator("#figures small").all_inner_texts()] == [""] * 4
+        box = page.locator("#plot").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 100, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 150, steps=5)
+        page.mouse.up()
+        assert page.get_by_role("button", name="Zoom out").is_hidden()
+        live.close(0.0)
+
+
+def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None:
+    live = LiveRun("novel")
+    with (
+        in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
+        shown(browser, address) as page,
+    ):
+        train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, watcher=live)
+        until(page, "chart.data?.length === 1")
+        zoom(page)
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "whole.hidden")
+        live.close(0.0)
+
+
 def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
     with shown(browser, training.address, spoken=("Failed to load resource",)) as page:
@@ -187,6 +266,10 @@ def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_pa
         training.process.kill()
         training.ended()
         page.get_by_role("alert").filter(has_text="does not answer").wait_for()
+        assert "elman view" in page.get_by_role("alert").inner_text()
+        assert page.get_by_role("button", name="Stop and save").is_disabled()
+        assert page.get_by_role("button", name="Take a sample").is_disabled()
+        assert page.locator("#figures div", has_text="Time left").locator(".value").inner_text() == "–"
         assert len(points(page)) > 2
 
 
@@ -262,14 +345,10 @@ def test_who_zooms_in_sees_every_point(browser: "Browser", runs: list[Path], tmp
         metrics.writelines(f"{1000 * n},9,{40 + n % 7},50,,{n},1000\n" for n in range(1, 20_001))
     with viewed(browser, [long]) as page:
         assert 1000 < len(points(page)) <= 2000
-        chart = page.locator("#chart .nsewdrag").first.bounding_box()
-        assert chart is not None
-        left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
-        page.mouse.move(left, middle)
-        page.mouse.down()
-        page.mouse.move(left + 40, middle, steps=5)
-        page.mouse.up()
+        top = page.locator("#chart").bounding_box()
+        zoom(page)
         page.get_by_role("button", name="Zoom out").wait_for()
+        assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
         low, high = axis(page, "xaxis")["range"]
         seen = [update for update in points(page) if low <= update <= high]
         assert seen == [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]

@@ -17,6 +17,7 @@ from elman.experiment.about import describe
 from elman.experiment.record import Sample, finite_or_none
 from elman.experiment.run import Run
 from elman.network.parameters import Array
+from elman.serve.live_farewell import Farewell
 from elman.serve.live_histogram import histograms
 from elman.serve.live_progress import Progress, Written
 
@@ -30,8 +31,6 @@ HISTOGRAM_SHARE = 0.003
 """Of the time, that looking at the weights may take."""
 SHOWN_SECONDS = 10.0
 """After which a page that has not asked again shows no weights."""
-OPEN_SECONDS = 10.0
-"""After which a page that has not asked again is closed."""
 ENDED = ("done", "stopped", "failed")
 STATES = 20_000
 """Numbers of hidden states that are kept for their histogram, of the latest moments."""
@@ -59,7 +58,7 @@ class LiveRun:
         self._states: deque[Array] = deque()
         self._histograms: list[dict[str, Any]] = []
         self._histograms_asked, self._histograms_due = -SHOWN_SECONDS, 0.0
-        self._asked_at, self._told = -OPEN_SECONDS, threading.Event()  # by a page; the end, to one
+        self.farewell = Farewell()
 
     # What the training calls.
 
@@ -116,9 +115,6 @@ class LiveRun:
 
     def status(self) -> dict[str, Any]:
         """Return where the run stands."""
-        self._asked_at = time.monotonic()
-        if self._stage in ENDED:
-            self._told.set()
         status = {
             "stage": "stopping" if self.stop.is_set() and self._stage == "running" else self._stage,
             "ending": self._ending,
@@ -135,12 +131,11 @@ class LiveRun:
     @property
     def is_watched(self) -> bool:
         """Whether a page is open."""
-        return time.monotonic() - self._asked_at < OPEN_SECONDS
+        return self.farewell.is_awaited
 
-    def wait_until_told(self, seconds: float) -> None:
-        """Wait until a page that is open knows that the training is over, at most so long."""
-        if self.is_watched:
-            self._told.wait(seconds)
+    def close(self, seconds: float) -> None:
+        """Wait until every page that is open has all there is to tell, if training is over, at most so long."""
+        self.farewell.say(seconds if self._stage in ENDED else 0.0)
 
     # How.
 

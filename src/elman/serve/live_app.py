@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from elman.errors import ElmanError
@@ -54,6 +54,7 @@ def create_live_app(runs: Sequence[Shown], live: LiveRun | None = None) -> Starl
             Route("/api/runs/{number}", board.one),
             Route("/api/runs/{number}/between", board.between),
             Route("/api/runs/{number}/histograms", board.histograms),
+            Route("/api/end", board.end),
             Route("/api/stop", board.wish("stop", settings), methods=["POST"]),
             Route("/api/sample", board.wish("sample_asked", settings), methods=["POST"]),
         ],
@@ -99,19 +100,25 @@ class Board:
         """``GET /api/runs/N/histograms``: of the weights and of the hidden states."""
         return _fresh({"histograms": self._run(request).histograms()})
 
+    async def end(self, _: Request) -> Response:
+        """``GET /api/end``: an event at the end of the training, and the server stays until who asked leaves."""
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(self._training().farewell.hold(), media_type="text/event-stream", headers=headers)
+
     def wish(self, name: str, settings: Settings) -> Callable[[Request], Any]:
         """Return what answers ``POST /api/stop`` or ``/api/sample``: the training hears of it at its next step."""
 
         async def wish(request: Request) -> Response:
             await read_json(request, settings)  # which no form of another site can send
-            if self.live is None:
-                raise Refusal(
-                    409, "no run is in training here: its own page, by elman train --live, can do so", "not_live"
-                )
-            getattr(self.live, name).set()
+            getattr(self._training(), name).set()
             return _fresh({"asked": True})
 
         return wish
+
+    def _training(self) -> LiveRun:
+        if self.live is None:
+            raise Refusal(409, "no run is in training here: its own page, by elman train --live, can do so", "not_live")
+        return self.live
 
     def _run(self, request: Request) -> Shown:
         number = request.path_params["number"]

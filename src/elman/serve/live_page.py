@@ -18,7 +18,7 @@ from elman.serve.view import KeptRun
 
 HOST = "127.0.0.1"
 LAST_SECONDS = 5.0
-"""That the server waits, once training is over, for an open page to hear of it."""
+"""That the server waits, once training is over, for the open pages to fetch what they lack."""
 
 
 @contextmanager
@@ -46,9 +46,9 @@ def beside_training(name: str, port: int, others: Sequence[Path]) -> Iterator[tu
             yield live, address
         except ElmanError as error:
             live.ended(None, str(error))
-            live.wait_until_told(LAST_SECONDS)
             raise
-        live.wait_until_told(LAST_SECONDS)
+        finally:
+            live.close(LAST_SECONDS)
 
 
 def open_browser(address: str) -> None:

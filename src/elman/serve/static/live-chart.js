@@ -28,11 +28,12 @@ export function scale(run, unit, perWindow) {
 const along = (run, points, across) =>
   across === "seconds" ? points.seconds : across === "update" ? points.update : points.update.map((n) => n * run.characters);
 
-/** Draw; what a person has zoomed to stays until `view` changes. */
-export function draw(div, runs, view) {
+/** Draw, if there is anything to draw; what a person has zoomed to stays until `view` changes. Whether there is. */
+export async function draw(div, runs, view) {
   const traces = runs.filter((run) => run.shown).flatMap((run) => lines(run, view));
-  const options = { displayModeBar: false, responsive: true, doubleClick: "reset+autosize" };
-  return Plotly.react(div, traces, layout(view, runs.some((run) => run.live)), options);
+  const options = { displayModeBar: false, responsive: true, doubleClick: "reset+autosize", showTips: false };
+  if (traces.length || div.data) await Plotly.react(div, traces, layout(view), options);
+  return traces.length > 0;
 }
 
 function lines(run, view) {
@@ -79,7 +80,7 @@ function layout(view) {
   return {
     font: { family: token("--sans"), size: 12, color: soft },
     paper_bgcolor: "transparent", plot_bgcolor: "transparent",
-    margin: { l: 46, r: 10, t: 22, b: 42 },
+    margin: { l: 46, r: 10, t: 28, b: 42 },
     hovermode: "x unified",
     hoverlabel: { bgcolor: card, bordercolor: rule, font: { color: ink, family: token("--sans") } },
     dragmode: touched.matches ? false : "zoom",

@@ -18,7 +18,7 @@ export function showRun(run, unit) {
   else share.removeAttribute("value");
   tiles(at("figures"), figures(run, unit, smooth));
   say(at("said"), said(run));
-  say(at("warning"), status.warning ?? "");
+  say(at("warning"), run.lost ? lost(run) : status.warning ?? "");
 }
 
 function about({ settings, about: known }) {
@@ -33,16 +33,17 @@ function figures(run, unit, smooth) {
   const best = status.best && loss(status.best[1] * scale(run, unit, false), unit);
   const minimum = status.minimum?.[1] != null && loss(status.minimum[1] * scale(run, unit, true), unit);
   const latest = run.scores.value.at(-1);
+  const begun = status.update != null; // before that there are dashes, and nothing to say of them
   const made = [
-    ["Updates", counted(status.update), status.updates ? `of ${counted(status.updates)}, ${passes(run)}` : passes(run)],
+    ["Updates", counted(status.update), begun ? (status.updates ? `of ${counted(status.updates)}, ` : "") + passes(run) : ""],
     ["Smooth loss", smooth, minimum ? `least ${minimum} at ${counted(status.minimum[0])}` : ""],
   ];
   if (best) {
     const value = loss(latest * scale(run, unit, false), unit);
     made.push(["Validation loss", value, `best ${best} at ${counted(status.best[0])}`]);
   }
-  made.push(["Characters a second", counted(status.chars_per_second), run.live ? "of late" : "in all"]);
-  if (run.live) made.push(["Time left", run.over ? "none" : duration(status.seconds_left), `${duration(status.seconds)} of updates so far`]);
+  made.push(["Characters a second", counted(status.chars_per_second), status.chars_per_second == null ? "" : run.live ? "of late" : "in all"]);
+  if (run.live) made.push(["Time left", run.over ? "none" : duration(run.lost ? null : status.seconds_left), begun ? `${duration(status.seconds)} of updates so far` : ""]);
   else made.push(["Time", duration(status.seconds), status.written ? `written ${ago(status.written)}` : ""]);
   return made;
 }
@@ -58,6 +59,12 @@ function said(run) {
     done: `The training is over. ${ending}`,
     failed: `The training has ended with an error: ${ending}`,
   }[stage] ?? "";
+}
+
+/** What may have happened to the server, and what to do. */
+function lost({ live, name }) {
+  if (!live) return "The server does not answer: elman view has ended, or this computer was asleep. What has come until then stays here; elman view shows the rest.";
+  return `The server does not answer: the training has ended or was killed, or this computer was asleep. What has come until then stays here; elman view with the directory of ${name} shows what was saved.`;
 }
 
 /** Put a text where it is not yet: what is put there again is laid out again, and read aloud again. */

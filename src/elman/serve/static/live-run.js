@@ -7,6 +7,7 @@ const empty = () => ({ update: [], seconds: [], value: [], count: 0 });
 export class Run {
   constructor(number, { name, live }) {
     Object.assign(this, { number, name, live, shown: true, about: null, status: {}, detail: null, due: 0 });
+    Object.assign(this, { histograms: [], over: false, lost: false });
     this.forget("");
   }
 
@@ -47,6 +48,11 @@ export class Run {
     this.texts.push(...news.samples.new);
     this.textCount = news.samples.count;
     return news.rows.update.length > 0 || news.scores.update.length > 0 || news.samples.new.length > 0;
+  }
+
+  /** Ask for the weights and the hidden states. */
+  async weigh() {
+    this.histograms = (await fetched(`/api/runs/${this.number}/histograms`)).histograms;
   }
 
   /** Ask for the curves from one update to another in all detail. */

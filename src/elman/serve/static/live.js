@@ -10,6 +10,7 @@ const SOON = 300; // milliseconds until a wish is asked about,
 const OFTEN = 2000; // between two questions about a run in training,
 const SELDOM = 6000; // about one in a directory, and about the weights
 const SHARE = 0.005; // of the time, that drawing the curves may take, and the weights likewise: the training needs the rest
+const LATEST = 5000; // until the curves are drawn in any case, so that they go with the figures above them
 const ENDED = ["done", "stopped", "failed"];
 
 const at = (id) => document.getElementById(id);
@@ -17,6 +18,9 @@ const controls = at("controls");
 let runs = [];
 let chosen = null; // whose figures, texts and weights are shown
 let stale = true; // whether something is not drawn yet
+let zooms = 0; // that a person has gone back from
+let ending = null; // the request that is answered at the end of the training
+let told = false; // whether there is a reason to ask though the page is hidden
 let [drawnAt, took] = [0, 0];
 const weights = { seen: false, due: 0, drawn: "" };
 let waiting = 0;
@@ -28,6 +32,7 @@ const view = () => ({
   part: Number(controls.part.value),
   logy: controls.logy.checked,
   logx: controls.logx.checked,
+  zooms,
 });
 
 async function begin() {
@@ -35,43 +40,77 @@ async function begin() {
   chosen = runs[0];
   at("wishes").hidden = !chosen.live;
   at("runs").hidden = runs.length < 2;
+  listen();
+  told = true; // what there is, also in a page that was opened behind another
+  await redraw(); // that there is nothing yet
   await turn();
 }
 
-/** Ask, show, and come again; a page that nobody sees does nothing. */
+/** Hold a request that tells a hidden page of the end, or that the server is gone. */
+function listen() {
+  if (!runs.some((run) => run.live) || (ending && ending.readyState !== EventSource.CLOSED)) return;
+  ending = new EventSource("/api/end");
+  ending.onmessage = () => {
+    told = true;
+    for (const run of runs) run.due = 0;
+    turn();
+  };
+  ending.onerror = () => {
+    ending.close(); // it is asked again by a page that is seen, once the server has answered
+    ending.onmessage();
+  };
+}
+
+/** Ask, show, and come again; a page that nobody sees asks at the end alone. */
 async function turn() {
   if (asking) return;
   clearTimeout(waiting);
   asking = true;
   let pause = OFTEN;
   try {
-    if (!document.hidden) await step();
+    if (!document.hidden || told) await step();
   } catch (error) {
     pause = SELDOM;
-    lost(error);
+    await lost(error);
   }
   asking = false;
-  if (!runs.every((run) => run.over)) waiting = setTimeout(turn, pause);
+  if (!runs.every((run) => run.over)) waiting = setTimeout(turn, told ? 0 : pause);
 }
 
-function lost(error) {
-  say(at("warning"), "The server does not answer: what it showed has ended, or it was killed.");
+const ended = () => runs.some((run) => run.live && ENDED.includes(run.status.stage));
+
+/** Nothing comes any more: say so, unless that is as it should be, and show what came. */
+async function lost(error) {
   if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
+  if (!chosen) return say(at("warning"), "The server does not answer: it has ended.");
+  for (const run of runs) run[ended() ? "over" : "lost"] = true;
+  show();
+  if (stale && !document.hidden) await redraw();
 }
 
 async function step() {
+  told = false;
   const now = performance.now();
   const due = runs.filter((run) => run.due <= now && !run.over);
   const news = await Promise.all(due.map((run) => run.ask()));
-  for (const run of due) {
-    run.due = now + (run.live ? OFTEN : SELDOM) - 100;
-    // With a run in training its server ends.
-    if (run.live && ENDED.includes(run.status.stage)) for (const each of runs) each.over = true;
-  }
+  for (const run of due) Object.assign(run, { due: now + (run.live ? OFTEN : SELDOM) - 100, lost: false });
   stale ||= news.some(Boolean);
+  if (ended()) {
+    if (!chosen.over) await last();
+  } else if (!document.hidden) listen();
   show();
-  if (stale && (chosen.over || now - drawnAt >= took / SHARE)) await redraw();
-  if (weights.seen && now >= weights.due && !chosen.over) await weigh();
+  if (document.hidden) return;
+  if (stale && (chosen.over || now - drawnAt >= Math.min(took / SHARE, LATEST))) await redraw();
+  if (weights.seen && now >= weights.due) await weigh();
+}
+
+/** The training is over, and its server with it as soon as this page lets go: fetch all that may be looked at later. */
+async function last() {
+  await Promise.all(runs.map((run) => Promise.all([run.live || run.ask(), run.weigh()])));
+  for (const run of runs) run.over = true;
+  weights.due = 0;
+  stale = true;
+  ending?.close();
 }
 
 function show() {
@@ -81,8 +120,8 @@ function show() {
   showTexts(at("texts"), chosen, unit);
   at("key-validation").hidden = !runs.some((run) => run.shown && run.scores.count);
   showSettings(at("settings"), chosen);
-  at("stop").disabled = chosen.over || chosen.status.stage === "stopping";
-  at("sample").disabled = chosen.over || chosen.status.sampling || chosen.status.stage === "stopping";
+  at("stop").disabled = chosen.over || chosen.lost || chosen.status.stage === "stopping";
+  at("sample").disabled = at("stop").disabled || chosen.status.sampling;
 }
 
 /** Milliseconds that drawing takes, until it is seen. */
@@ -99,16 +138,21 @@ async function timed(drawing) {
 async function redraw() {
   stale = false;
   const chart = at("chart");
-  took = await timed(() => draw(chart, runs, view()));
+  took = await timed(async () => {
+    const drawn = await draw(chart, runs, view());
+    at("plot").classList.toggle("empty", !drawn);
+    say(at("none"), drawn ? "" : runs.some((run) => run.shown) ? "The curve begins with the first points." : "No run is chosen.");
+  });
   drawnAt = performance.now();
-  if (!chart.listening) {
+  if (chart.data && !chart.listening) {
     chart.listening = true;
     chart.on("plotly_relayout", zoomed);
   }
 }
 
 async function weigh() {
-  const { histograms } = await fetched(`/api/runs/${chosen.number}/histograms`);
+  if (!chosen.over) await chosen.weigh();
+  const { histograms } = chosen;
   const found = JSON.stringify(histograms);
   const fresh = histograms.length && found !== weights.drawn;
   const took = fresh ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
@@ -129,7 +173,7 @@ async function zoomed(event) {
   const range = low === undefined ? null : [low, high].map(Number);
   whole(range === null);
   for (const run of runs) {
-    if (range && run.thinned && !run.over) {
+    if (range && run.thinned && !run.over && !run.lost) {
       const [first, last] = updates(run, range, view());
       await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last)));
     }
@@ -154,7 +198,9 @@ controls.addEventListener("change", () => {
 });
 controls.addEventListener("submit", (event) => event.preventDefault());
 at("whole").addEventListener("click", () => {
-  Plotly.relayout(at("chart"), { "xaxis.autorange": true, "yaxis.autorange": true, "yaxis2.autorange": true });
+  whole(true);
+  zooms += 1;
+  redraw();
   controls.unit.focus();
 });
 /** Ask something of the training, and soon after what came of it. */
@@ -172,11 +218,13 @@ for (const query of [matchMedia("(prefers-color-scheme: dark)"), touched]) {
   query.addEventListener("change", () => {
     Object.assign(weights, { due: 0, drawn: "" });
     redraw();
+    turn();
   });
 }
 document.addEventListener("visibilitychange", () => document.hidden || turn());
 new IntersectionObserver((entries) => {
   weights.seen = entries.at(-1).isIntersecting;
+  if (weights.seen && chosen?.over) turn(); // which comes by itself no more
 }).observe(at("spread"));
 
 begin().catch(lost);
