@@ -10,8 +10,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 
-TICK = 0.1
-"""Seconds between two looks at whether there is something to tell, or somebody left."""
+TICK = 0.5
+"""Seconds between two looks at whether there is something to tell, or somebody left; each wakes the training up."""
 MOST = 4
 """Requests that are held at once. A browser makes six connections to a server, for all its pages together."""
 
