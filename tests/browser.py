@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+PATIENCE = 60
+"""Seconds that anything on a page may take, on a machine that does other work."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -23,6 +25,7 @@ def chromium() -> Iterator[Browser]:
     if path is None:
         pytest.skip("no Chromium on PATH: install it, or name it in ELMAN_CHROMIUM")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=1000 * PATIENCE)
         browser = playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])
         try:
             yield browser
@@ -49,7 +52,7 @@ def opened(
     """
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | how)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(1000 * PATIENCE)
     complaints, hosts = list[str](), set[str]()
     page.on(
         "console", lambda message: complaints.append(message.text) if message.type in ("warning", "error") else None

@@ -24,13 +24,11 @@ from runs import EXACT
 
 pytest.importorskip("playwright")
 
-from browser import chromium, fits, opened
+from browser import PATIENCE, chromium, fits, opened
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SECONDS = 60
-"""What anything here may take."""
 FOR_EVER = [
     "--hidden-size",
     "4",
@@ -62,18 +60,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @contextmanager
-def shown(browser: "Browser", address: str, **how: Any) -> Iterator["Page"]:
-    """Open a page with patience."""
-    with opened(browser, address, **how) as page:
-        page.set_default_timeout(1000 * SECONDS)
-        yield page
-
-
-@contextmanager
 def viewed(browser: "Browser", runs: list[Path], **how: Any) -> Iterator["Page"]:
     """Open the page of run directories, and wait until it is drawn."""
     app = create_live_app([KeptRun(run) for run in runs])
-    with in_background(app, listen("127.0.0.1", 0)) as address, shown(browser, address, **how) as page:
+    with in_background(app, listen("127.0.0.1", 0)) as address, opened(browser, address, **how) as page:
         until(page, "chart.data?.length > 0")
         yield page
 
@@ -94,7 +84,7 @@ class Training:
     def ended(self) -> int:
         """Wait for its end and return its exit code."""
         assert self.process.stderr is not None
-        self.process.communicate(timeout=SECONDS)
+        self.process.communicate(timeout=PATIENCE)
         return self.process.returncode
 
 
@@ -143,7 +133,7 @@ def until(page: "Page", condition: str, n: object = None) -> None:
 def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     training = Training(novel, "--out", out, *FOR_EVER)
-    with shown(browser, training.address) as page:
+    with opened(browser, training.address) as page:
         page.get_by_role("heading", name="run", exact=True).wait_for()
         until(page, "chart.data?.length")
         before = len(points(page))
@@ -166,7 +156,7 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
         reached = points(page)[-1]
 
     again = Training(novel, "--out", out, "--resume")
-    with shown(browser, again.address) as page:
+    with opened(browser, again.address) as page:
         until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
         assert points(page)[0] <= 20
         assert page.get_by_text("before the first update").count() == 1
@@ -178,7 +168,7 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
 
 def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with shown(browser, training.address) as page:
+    with opened(browser, training.address) as page:
         until(page, "chart.data?.[0]?.x.length > 5")
         seen = points(page)
         page.reload()
@@ -201,9 +191,9 @@ def hide(page: "Page", hidden: bool) -> None:
 def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
     with (
-        shown(browser, training.address) as page,
-        shown(browser, training.address) as other,
-        shown(browser, training.address) as hidden,
+        opened(browser, training.address) as page,
+        opened(browser, training.address) as other,
+        opened(browser, training.address) as hidden,
     ):
         for each in (page, other, hidden):
             until(each, "chart.data?.[0]?.x.length > 2")
@@ -226,11 +216,11 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
             assert each.get_by_role("alert").inner_text() == ""
 
 
-def test_before_the_first_points_no_axes_are_shown(browser: "Browser") -> None:
+def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
     live = LiveRun("novel")
     with (
         in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        shown(browser, address) as page,
+        opened(browser, address) as page,
     ):
         page.get_by_text("The curve begins with the first points.").wait_for()
         page.get_by_text("Preparing the kernels").wait_for()
@@ -249,7 +239,7 @@ def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None
     live = LiveRun("novel")
     with (
         in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        shown(browser, address) as page,
+        opened(browser, address) as page,
     ):
         train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, watcher=live)
         until(page, "chart.data?.length === 1")
@@ -261,7 +251,7 @@ def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None
 
 def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with shown(browser, training.address, spoken=("Failed to load resource",)) as page:
+    with opened(browser, training.address, spoken=("Failed to load resource",)) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         training.process.kill()
         training.ended()
@@ -350,12 +340,12 @@ def test_who_zooms_in_sees_every_point(browser: "Browser", runs: list[Path], tmp
         page.get_by_role("button", name="Zoom out").wait_for()
         assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
         low, high = axis(page, "xaxis")["range"]
-        seen = [update for update in points(page) if low <= update <= high]
-        assert seen == [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
+        every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
+        inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
+        until(page, f"{inside}.length === n.count", {"low": low, "high": high, "count": len(every)})
+        assert [update for update in points(page) if low <= update <= high] == every
         page.get_by_role("button", name="Zoom out").click()
-        until(page, "whole.hidden")
-        assert len(points(page)) <= 2000
-        assert axis(page, "xaxis")["range"][1] >= 20_000_000
+        until(page, "whole.hidden && chart.data[0].x.length <= 2000 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
 
 
 # --- The look ---

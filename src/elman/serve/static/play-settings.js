@@ -11,14 +11,17 @@ const NAMES = {
   "random-state": "Random state",
 };
 
-/** Keep the slider and the number beside it one. */
-export function begin(limits) {
+/** Keep the slider and the number beside it one. A person may change settings before the server has told its limits. */
+export function begin() {
   const slider = byId("temperature-slider"), number = byId("temperature");
   slider.addEventListener("input", () => { number.value = slider.value; });
   number.addEventListener("input", () => { slider.value = number.value; });
-  byId("length").max = limits.length;
-  byId("length").value = Math.min(byId("length").value, limits.length);
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("pace").value = "0";
+}
+
+export function limit({ length }) {
+  byId("length").max = length;
+  byId("length").value = Math.min(byId("length").value, length);
 }
 
 /** Return the settings, named as the server names them; a random state of its own each time, if that is wanted. */

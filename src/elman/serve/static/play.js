@@ -5,7 +5,7 @@ import { models, receive, Trouble } from "./play-api.js";
 import { counted, sign } from "./play-character.js";
 import { legend } from "./play-colour.js";
 import { reveal } from "./play-reveal.js";
-import { begin as beginSettings, settings } from "./play-settings.js";
+import { begin as beginSettings, limit, settings } from "./play-settings.js";
 import { Text } from "./play-text.js";
 import { Units } from "./play-units.js";
 import { say, tell, Work } from "./play-work.js";
@@ -262,7 +262,7 @@ function copy() {
 
 function keyed(event) {
   if (byId("key-dialog").open) return;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId(tab === "write" ? "writing" : "reading").requestSubmit();
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId(tab).click();
   else if (event.key === "Escape" && work.going) work.stop();
   else if (event.key === "Escape") texts[tab].select(null);
   else if (event.key === "Backspace" && event.target === byId("written")) back();
@@ -290,17 +290,19 @@ function listen() {
   document.addEventListener("keydown", keyed);
 }
 
+/** What needs no model works at once; the rest is disabled until the server has told of its models. */
 async function begin() {
+  beginSettings();
+  listen();
   try {
     const found = await models();
     limits = found.limits;
-    beginSettings(limits);
+    limit(limits);
     for (const one of found.models) served.set(one.id, { ...one, known: new Set(one.characters) });
     byId("model").replaceChildren(...[...served.keys()].map((id) => new Option(id, id)));
     byId("models").hidden = served.size < 2;
     take(found.models[0].id);
-    listen();
-    for (const id of ["write", "read"]) byId(id).disabled = false;
+    for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
   } catch (error) {
     tell("write", error);
   }
