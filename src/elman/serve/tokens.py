@@ -1,7 +1,8 @@
 """The characters of a model by their indices: the endpoints through which evaluation harnesses cut text themselves.
 
 They are those that vLLM has, which lm-eval looks for: ``GET /tokenizer_info``, ``POST /tokenize`` and
-``POST /detokenize``. Where several models are served, the request names one.
+``POST /detokenize``. Where several models are served, the request names one. A long text is gone through off the event
+loop, on which others' texts are to go out meanwhile.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,8 +43,13 @@ class Tokens:
             raise Refusal(400, message, "invalid_value", "add_special_tokens")
         if not isinstance(body.get("prompt"), str):
             raise Refusal(400, "prompt must be a string: give one", "invalid_value", "prompt")
-        found = self._which(body.get("model")).encoded(body["prompt"]).tolist()
-        return as_json({"tokens": found, "count": len(found), "max_model_len": self.settings.max_characters})
+        served = self._which(body.get("model"))
+
+        def answer() -> Response:
+            found = served.encoded(body["prompt"]).tolist()
+            return as_json({"tokens": found, "count": len(found), "max_model_len": self.settings.max_characters})
+
+        return await run_in_threadpool(answer)
 
     async def detokenize(self, request: Request) -> Response:
         """``POST /detokenize``: the characters of indices."""
@@ -51,8 +58,12 @@ class Tokens:
         if not isinstance(tokens, list) or (tokens and not are_indices(tokens)):
             raise Refusal(400, "tokens must be a list of indices of characters: give one", "invalid_value", "tokens")
         served = self._which(body.get("model"))
-        characters = served.encoded([int(token) for token in tokens], "tokens")
-        return as_json({"prompt": served.model.alphabet.decode(characters)})
+
+        def answer() -> Response:
+            characters = served.encoded([int(token) for token in tokens], "tokens")
+            return as_json({"prompt": served.model.alphabet.decode(characters)})
+
+        return await run_in_threadpool(answer)
 
     async def _read(self, request: Request, *arguments: str) -> dict[str, Any]:
         body = await read_json(request, self.settings)
