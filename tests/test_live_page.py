@@ -326,26 +326,60 @@ def last_known() -> Any:
     return Known()
 
 
-def test_who_zooms_in_sees_every_point(browser: "Browser", runs: list[Path], tmp_path: Path) -> None:
+@pytest.fixture
+def thousands(runs: list[Path], tmp_path: Path) -> Path:
+    """A run of more rows than a page is given at once."""
     long = tmp_path / "thousands"
     long.mkdir()
     for file in runs[0].iterdir():
         (long / file.name).write_bytes(file.read_bytes())
     with (long / METRICS).open("a", encoding="utf-8") as metrics:
         metrics.writelines(f"{1000 * n},9,{40 + n % 7},50,,{n},1000\n" for n in range(1, 20_001))
-    with viewed(browser, [long]) as page:
+    return long
+
+
+def seen_whole(page: "Page") -> None:
+    """Wait until every point there is stands between the ends of the axis below."""
+    low, high = axis(page, "xaxis")["range"]
+    every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
+    inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
+    until(page, f"{inside}.length === n.count", {"low": low, "high": high, "count": len(every)})
+    assert [update for update in points(page) if low <= update <= high] == every
+
+
+def test_who_zooms_in_sees_every_point(browser: "Browser", thousands: Path) -> None:
+    with viewed(browser, [thousands]) as page:
         assert 1000 < len(points(page)) <= 2000
         top = page.locator("#chart").bounding_box()
         zoom(page)
         page.get_by_role("button", name="Zoom out").wait_for()
         assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
-        low, high = axis(page, "xaxis")["range"]
-        every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
-        inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
-        until(page, f"{inside}.length === n.count", {"low": low, "high": high, "count": len(every)})
-        assert [update for update in points(page) if low <= update <= high] == every
+        seen_whole(page)
         page.get_by_role("button", name="Zoom out").click()
         until(page, "whole.hidden && chart.data[0].x.length <= 2000 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
+
+
+def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Browser", thousands: Path) -> None:
+    held: list[Any] = []
+    with viewed(browser, [thousands]) as page:
+        page.route("**/between?*", lambda route: route.continue_() if held else held.append(route))
+        before = axis(page, "xaxis")["range"]
+        zoom(page)
+        until(page, "chart._fullLayout.xaxis.range[0] > n", before[0])
+        zoom(page)
+        seen_whole(page)
+        seen = points(page)
+        with page.expect_response("**/between?*"):
+            held[0].continue_()
+        page.wait_for_timeout(500)  # what it would do, it has done
+        assert points(page) == seen
+
+
+def test_a_server_that_ends_before_a_zoom_is_said(browser: "Browser", thousands: Path) -> None:
+    with viewed(browser, [thousands], spoken=("Failed to load resource",)) as page:
+        page.route("**/between?*", lambda route: route.abort())
+        zoom(page)
+        page.get_by_role("alert").filter(has_text="does not answer").wait_for()
 
 
 # --- The look ---

@@ -6,7 +6,7 @@ const empty = () => ({ update: [], seconds: [], value: [], count: 0 });
 
 export class Run {
   constructor(number, { name, live }) {
-    Object.assign(this, { number, name, live, shown: true, about: null, status: {}, detail: null, due: 0 });
+    Object.assign(this, { number, name, live, shown: true, about: null, status: {}, due: 0 });
     Object.assign(this, { histograms: [], over: false, lost: false });
     this.forget("");
   }
@@ -16,7 +16,12 @@ export class Run {
     for (const curve of CURVES) this[curve] = empty();
     this.texts = [];
     this.textCount = 0;
-    this.detail = null;
+    this.overlook();
+  }
+
+  /** Forget what is known in all detail, and heed no more what is on its way. */
+  overlook() {
+    this.detail = this.looking = null;
   }
 
   get settings() {
@@ -57,8 +62,9 @@ export class Run {
 
   /** Ask for the curves from one update to another in all detail. */
   async look(first, last) {
+    const mine = (this.looking = {});
     const found = await fetched(`/api/runs/${this.number}/between?${new URLSearchParams({ first, last })}`);
-    this.detail = found.session === this.session ? found : null;
+    if (this.looking === mine && found.session === this.session) this.detail = found;
   }
 
   /** The points of a curve: those in detail in the place of the thinned ones, where there are any. */

@@ -163,7 +163,7 @@ async function weigh() {
 /** Forget what is known in detail; whether the whole is seen now. */
 function whole(seen) {
   at("whole").hidden = seen;
-  for (const run of runs) run.detail = null;
+  for (const run of runs) run.overlook();
 }
 
 /** A person has zoomed, or back: what is seen now comes in all detail. */
@@ -175,7 +175,7 @@ async function zoomed(event) {
   for (const run of runs) {
     if (range && run.thinned && !run.over && !run.lost) {
       const [first, last] = updates(run, range, view());
-      await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last)));
+      await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last))).catch(lost);
     }
   }
   await redraw();
