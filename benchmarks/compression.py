@@ -5,8 +5,8 @@
 The last tenth of TEXT is compressed; RUN was trained on the rest, cut off beforehand
 (``elman train REST --preset strong --validation 0 --out RUN``). Beside it stand what the model expects it to take, the
 compressors that Python has, and the first thousand lines each as a file of its own. ``--speed`` measures the speed of
-other runs, the best of three rounds, on all of TEXT. Every text that is compressed is decompressed and compared. Results
-go to ``benchmarks/results/compression.json``.
+other runs, the best of three rounds, on all of TEXT. Every text that is compressed is decompressed and compared.
+Results go to ``benchmarks/results/compression.json``.
 """
 
 from __future__ import annotations
