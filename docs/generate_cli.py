@@ -21,14 +21,16 @@ CONTRACT = """
   user's cache; `ELMAN_CACHE` names another place).
 - Exit codes: 0 done, 1 a gradient check failed, 2 bad input (one line `error: …` on standard error, nothing lost),
   130 interrupted (a run in training is saved first).
-- `--json` prints one JSON object on standard output and nothing else there.
+- `--json` prints one JSON object on standard output and nothing else there; `score` one for each line.
 
 | command | keys |
 |---|---|
 | `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss \
 kept_update stopped advice` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
-| `eval` | `chars nats_per_char bits_per_char perplexity` |
+| `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt` |
+| `score` | `line chars nats_per_char bits_per_char worst_column worst_char worst_nats text` of each line |
+| `compress` | `bytes compressed_bytes chars bits_per_char ratio` |
 | `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` \
 (`name measure best`: `layer number part rises score chance`) |
 | `report` | what `results.json` holds |

@@ -186,8 +186,8 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("", "--out requires an argument"),
-        ("--out", "--out requires an argument"),
+        ("", "--out is needed, and nothing came: give one (The run directory to write)"),
+        ("--out", "--out is needed"),
         ("--out out --foo 3", "Unknown option: --foo"),
         ("--out out --epoch 3", "Did you mean --epochs?"),
         ("--out out more.txt", "more.txt"),
@@ -252,7 +252,7 @@ def test_a_run_that_cannot_go_on_so(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("sample", "RUN requires an argument"),
+        ("sample", "RUN is needed"),
         ("sample none", "there is no checkpoint 'none': give a run directory that elman train wrote"),
         ("sample novel.txt", "'novel.txt' cannot be used, it is no whole safetensors file"),
         ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
@@ -264,7 +264,7 @@ def test_a_run_that_cannot_go_on_so(
         ("sample run --top-p 0", "--top-p must be above 0 and at most 1, and 0.0 came"),
         ("sample run --random-state -1", "--random-state must be 0 or more, and -1 came"),
         ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
-        ("eval run", "CORPUS requires an argument"),
+        ("eval run", "CORPUS is needed"),
         ("eval none novel.txt", "there is no checkpoint 'none'"),
         ("eval run novl.txt", "did you mean 'novel.txt'"),
         ("eval run empty.txt", "'empty.txt' holds no text"),
@@ -621,6 +621,18 @@ def test_a_full_disk_behind_standard_output(run: Path) -> None:
 def test_standard_output_that_is_closed(run: Path) -> None:
     shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} --length 9 >&-"
     ended = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3", "score run novel.txt"]
+)
+def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:
+    nobody, written = os.pipe()
+    os.close(nobody)
+    command = [sys.executable, "-m", "elman", *arguments.split()]
+    with os.fdopen(written, "wb") as out:
+        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 

@@ -108,6 +108,21 @@ def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.C
     assert "ends in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
 
 
+def test_neither_what_is_read_nor_the_network_is_replaced(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, file, checkpoint = tmp_path / "a.txt", tmp_path / "a.txt.elm", run / "checkpoint.safetensors"
+    text.write_bytes(DATA)
+    assert called("compress", text, "-m", run) == 0
+    before = file.read_bytes(), checkpoint.read_bytes()
+    for command, read in (("compress", text), ("decompress", file)):
+        for model in (run, checkpoint):
+            for out in (read, checkpoint):
+                said = refused(capsys, command, read, "-m", model, "--out", out)
+                assert "is read, and --out would replace it: give another --out" in said
+    assert (text.read_bytes(), (file.read_bytes(), checkpoint.read_bytes())) == (DATA, before)
+
+
 def test_what_cannot_be_done_is_said(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from elman.engine.numba import crew
 from elman.engine.numba.crew import Crew
+from elman.engine.numba.laid_out import LaidOut
+from elman.network import initial_parameters
 
 
 def test_crews_of_one_kind_come_to_rest_though_two_find_out_at_once() -> None:
@@ -16,6 +20,13 @@ def test_crews_of_one_kind_come_to_rest_though_two_find_out_at_once() -> None:
         list(both.map(work, range(2)))
     # One more each, as both may have looked before either wrote.
     assert all(len(timings) <= crew._TRIALS + 1 for timings in crew._timings.pop("of this test"))
+
+
+def test_one_text_is_read_without_threads() -> None:
+    parameters = initial_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
+    assert (
+        LaidOut(parameters, 3, 1, backward=False).crew.pool is None
+    )  # a signal might reach one of theirs, and be lost
 
 
 def test_nothing_is_learned_from_no_work() -> None:

@@ -619,6 +619,14 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
             "export run --to npz --out a.onnx",
             "--out must end in .npz for --to npz, and 'a.onnx' came: give another name",
         ),
+        (
+            "export run --to torch --out run/checkpoint.safetensors",
+            "'run/checkpoint.safetensors' is read, and --out would replace it: give another --out",
+        ),
+        (
+            "export kept/best.safetensors --to torch --out kept/best.safetensors",
+            "'kept/best.safetensors' is read, and --out would replace it: give another --out",
+        ),
         ("export nowhere --to npz", "there is no checkpoint 'nowhere': give a run directory that elman train wrote"),
         ("export run --to npz --out no/a.npz", "cannot write 'no/a.npz' (No such file or directory): make room"),
         (

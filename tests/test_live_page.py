@@ -111,14 +111,14 @@ def axis(page: "Page", name: str) -> dict[str, Any]:
     return found
 
 
-def zoom(page: "Page") -> None:
+def zoom(page: "Page", right: float = 40, down: float = 0) -> None:
     """Drag over a part of the chart."""
     chart = page.locator("#chart .nsewdrag").first.bounding_box()
     assert chart is not None
     left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
     page.mouse.move(left, middle)
     page.mouse.down()
-    page.mouse.move(left + 40, middle, steps=5)
+    page.mouse.move(left + right, middle + down, steps=5)
     page.mouse.up()
 
 
@@ -357,6 +357,14 @@ def test_who_zooms_in_sees_every_point(browser: "Browser", thousands: Path) -> N
         seen_whole(page)
         page.get_by_role("button", name="Zoom out").click()
         until(page, "whole.hidden && chart.data[0].x.length <= 2000 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
+
+
+def test_who_zooms_up_and_down_alone_comes_back(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        before = axis(page, "yaxis")["range"]
+        zoom(page, 0, 60)
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "whole.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
 
 
 def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Browser", thousands: Path) -> None:

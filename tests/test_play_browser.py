@@ -114,8 +114,9 @@ def test_the_slider_is_the_temperature(page: Page) -> None:
 def test_other_dice_each_time_unless_they_are_kept(page: Page) -> None:
     first, state = write(page), page.input_value("#random-state")
     assert write(page) != first
-    page.uncheck("#another")
-    assert write(page, random_state=state) == first
+    assert write(page, random_state=state) == first  # typing one keeps it
+    expect(page.locator("#another")).not_to_be_checked()
+    assert write(page) == first
 
 
 def test_it_goes_on_and_back(page: Page) -> None:
@@ -491,6 +492,38 @@ def test_the_key_is_asked_for(browser: Browser) -> None:
         write(page)
         page.reload()
         write(page)
+
+
+def test_what_would_be_too_long_is_said_before_it_is_asked(browser: Browser) -> None:
+    settings = Settings(max_tokens=50, max_characters=120)
+    with listening(create_app({NAME: tiny()}, settings)) as client, opened(browser, str(client.base_url)) as page:
+        write(page, length="50")
+        page.click("#go-on")
+        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 100)
+        whole = written(page)
+        page.click("#go-on")
+        expect(page.locator("#write-status")).to_have_text(
+            "A text may have 120 characters, those to be written among them, and this one would have 158 characters:"
+            " ask for fewer."
+        )
+        assert text(page, "#written") == whole
+        page.fill("#length", "12")
+        page.click("#go-on")
+        expect(page.locator("#written > span")).to_have_count(120)
+
+
+def test_another_model_while_one_writes(page: Page) -> None:
+    page.select_option("#pace", "12")
+    page.fill("#length", "2000")
+    page.click("#write")
+    expect(page.locator("#written > span").nth(3)).to_be_visible()
+    page.select_option("#model", "<b>deep")
+    expect(page.locator("#written > span")).to_have_count(0)
+    expect(page.locator("#write")).to_be_visible()
+    page.wait_for_timeout(500)  # what was being written would have come
+    assert page.inner_text("#write-status") == text(page, "#written") == ""
+    page.select_option("#pace", "0")
+    assert set(write(page, "ab")) <= set("ab\n")
 
 
 def test_several_models(page: Page) -> None:

@@ -195,9 +195,17 @@ def test_several_texts_of_no_length(model: Model) -> None:
     assert model.samples(2, 0) == ["", ""]
 
 
-def test_fewer_than_one_text(model: Model) -> None:
-    with pytest.raises(ElmanError, match=r"^--count must be 1 or more, and 0 came: give another$"):
-        model.samples(0)
+@pytest.mark.parametrize("count", [0, 10_001])
+def test_too_few_or_too_many_texts(model: Model, count: int) -> None:
+    with pytest.raises(ElmanError, match=rf"^--count must be from 1 to 10,000, and {count} came: give another$"):
+        model.samples(count, 1)
+
+
+def test_more_characters_than_memory_may_hold(model: Model) -> None:
+    with pytest.raises(
+        ElmanError, match=r"^--count texts .* 100,000,000 characters in all, and 100,000,002 were asked"
+    ):
+        model.samples(2, 50_000_001)
 
 
 def test_a_beam_of_one_takes_the_likeliest_character(model: Model) -> None:

@@ -137,6 +137,7 @@ def test_arguments_that_ask_for_nothing(client: httpx.Client) -> None:
     nothing = {"best_of": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": None}
     expected = texts(client, seed=1)
     assert texts(client, seed=1, user="somebody", stop=None, max_tokens=16.0, **nothing) == expected
+    assert texts(client, seed=1, suffix="") == expected
 
 
 # --- Streams ---
@@ -248,7 +249,7 @@ def refused(answer: httpx.Response) -> tuple[int, str, str | None]:
         ({"user": 1}, "user must be a string, and 1 came: give another"),
         ({"best_of": 2}, "best_of is not supported: leave it out"),
         ({"best_of": True}, "best_of is not supported: leave it out"),
-        ({"suffix": ""}, "suffix is not supported: leave it out"),
+        ({"suffix": "x"}, "suffix is not supported: leave it out"),
         ({"seed": 2**63}, f"seed must be a whole number from -{2**63} to {2**63 - 1}, and {2**63} came: give another"),
     ],
     ids=str,

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from cyclopts import App, CycloptsError, Group, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnusedCliTokensError
 
 from elman import __version__
 from elman.errors import ElmanError
@@ -44,6 +44,8 @@ def _run(arguments: list[str]) -> int:
         return _refused(
             f"nothing is known to do with {' '.join(error.unused_tokens or [])!r}: leave it out, or see --help"
         )
+    except MissingArgumentError as error:
+        return _refused(_needed(error))
     except (ElmanError, CycloptsError) as error:
         return _refused(str(error))
     except KeyboardInterrupt:
@@ -54,6 +56,14 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:  # every file has an error of its own; what is left is standard output
         _close_stdout()
         return _refused(f"cannot write to standard output ({error.strerror}): make room, or write elsewhere")
+
+
+def _needed(error: MissingArgumentError) -> str:
+    """Say which argument is missing, and what it is."""
+    if error.argument is None:
+        return str(error)
+    what = (error.argument.parameter.help or "").partition(".")[0]
+    return f"{error.argument.name} is needed, and nothing came: give one ({what})"
 
 
 def _close_stdout() -> None:

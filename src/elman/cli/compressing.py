@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.app import app
-from elman.cli.arguments import Json
+from elman.cli.arguments import Json, refuse_to_replace
 from elman.errors import ElmanError
 
 SUFFIX = ".elm"
@@ -47,7 +47,7 @@ def compress(
     from elman.experiment.run import load
     from elman.use.codec import compress, tokens_of
 
-    path = _destination(file, out, file + SUFFIX)
+    path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("standard output takes the compressed file or its figures, and both were asked: give --out")
     data = _read(file)
@@ -89,20 +89,22 @@ def decompress(
 
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
         raise ElmanError(f"the name of a compressed file ends in {SUFFIX}, and {file!r} came: give --out")
-    path = _destination(file, out, file.removesuffix(SUFFIX))
+    path = _destination(file, out, file.removesuffix(SUFFIX), model)
     _write(path, decompress(load(model), _read(file)))
     return 0
 
 
-def _destination(file: str, out: str | None, default: str) -> Path | None:
-    """Return where to write, or None for standard output."""
+def _destination(file: str, out: str | None, default: str, model: Path) -> Path | None:
+    """Return where to write, or None for standard output; neither the file that is read is replaced nor the network."""
     if out == "-" or (out is None and file == "-"):
         if sys.stdout.isatty():
             raise ElmanError("a terminal cannot show a file of any bytes: give --out")
         return None
     if out is None and Path(default).exists():
         raise ElmanError(f"{default!r} is there already: remove it, or give --out, which replaces")
-    return Path(out or default)
+    path = Path(out or default)
+    refuse_to_replace(path, Path(file), model)
+    return path
 
 
 def _read(file: str) -> bytes:

@@ -20,8 +20,16 @@ from elman.experiment.gradcheck import GradientCheck
 from elman.experiment.record import Sample
 from elman.experiment.run import Run
 
-_OUT = Console(soft_wrap=True, highlight=False)
 
+class _Terminal(Console):
+    """Standard output. That nobody reads it any more is for the command line to handle, as it is for every command."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass it on; Rich itself would end the process, with the exit code of a check that failed."""
+        raise BrokenPipeError
+
+
+_OUT = _Terminal(soft_wrap=True, highlight=False)
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 

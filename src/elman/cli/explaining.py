@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.app import app
-from elman.cli.arguments import Corpus, Encoding, Json, Run
+from elman.cli.arguments import Corpus, Encoding, Json, Run, refuse_to_replace
 from elman.cli.options import whole_number
 from elman.errors import ElmanError
 
@@ -43,6 +43,7 @@ def explain(
 
     if units is not None and units < 1:
         raise ElmanError(f"--units must be 1 or more, and {units} came: give another, or leave it out")
+    refuse_to_replace(out, run, Path(corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
     explained = Explained.of(model, text)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from elman.cli.app import app
-from elman.cli.arguments import Run
+from elman.cli.arguments import Run, refuse_to_replace
 from elman.errors import ElmanError
 
 
@@ -22,7 +22,11 @@ def export(
         Parameter(help="ONNX with its RNN, GRU or LSTM; a state dict of PyTorch in safetensors; or NumPy's arrays."),
     ],
     out: Annotated[
-        Path | None, Parameter(help="The file to write; network.onnx, network.safetensors or network.npz by default.")
+        Path | None,
+        Parameter(
+            help="The file to write, replaced if it is there;"
+            " network.onnx, network.safetensors or network.npz by default."
+        ),
     ] = None,
 ) -> int:
     """Write a trained network in a format that other programs read."""
@@ -32,6 +36,7 @@ def export(
     path = Path("network" + SUFFIXES[to]) if out is None else out
     if path.suffix != SUFFIXES[to]:
         raise ElmanError(f"--out must end in {SUFFIXES[to]} for --to {to}, and {path.name!r} came: give another name")
+    refuse_to_replace(path, run)
     export(load(run), path)
     print(path)
     return 0

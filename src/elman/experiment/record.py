@@ -89,6 +89,8 @@ CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = "metrics.csv", "samples.jsonl"
 _COLUMNS = tuple(column.name for column in fields(Metrics))
 _RUN = "run.json"
+FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, _RUN)
+"""What cannot be made again without the training; the names under which it stands in a run directory."""
 _HEADER_LINE = ",".join(_COLUMNS) + "\n"
 _T = TypeVar("_T")
 

@@ -192,6 +192,6 @@ ARGUMENTS: dict[str, Check] = {
     "presence_penalty": _nothing(0),
     "frequency_penalty": _nothing(0),
     "logit_bias": _nothing({}),
-    "suffix": _nothing(),
+    "suffix": _nothing(""),
 }
 """Every argument of the protocol, and those that Elman adds (top_k, min_p); one that is null is left out."""

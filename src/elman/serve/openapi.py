@@ -123,7 +123,7 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
         "presence_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
         "frequency_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
         "logit_bias": or_null({"type": "object", "maxProperties": 0}, "Not supported otherwise."),
-        "suffix": {"type": "null", "description": "Not supported."},
+        "suffix": {"enum": ["", None], "description": "Not supported otherwise."},
     }
 
 

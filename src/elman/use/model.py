@@ -18,6 +18,9 @@ from elman.use.beam import WIDEST, searched
 from elman.use.sample import side_by_side, until, written
 from elman.use.score import Score, score
 
+MOST_TEXTS, MOST_CHARACTERS = 10_000, 100_000_000
+"""Texts that are drawn side by side, and their characters in all: they are kept until the last is whole."""
+
 
 class Options(TypedDict, total=False):
     """How a text is drawn; see `Model.stream`."""
@@ -118,9 +121,14 @@ class Model:
         Raises
         ------
         ElmanError
-            As `stream`, or if `count` is less than 1.
+            As `stream`, or if `count` is less than 1, or so large that memory might not hold the texts.
         """
-        _check(("--count", count, count >= 1, "1 or more"))
+        _check(("--count", count, 1 <= count <= MOST_TEXTS, f"from 1 to {MOST_TEXTS:,}"))
+        if count * length > MOST_CHARACTERS:
+            raise ElmanError(
+                f"--count texts of --length characters may have {MOST_CHARACTERS:,} characters in all, and"
+                f" {count * length:,} were asked for: ask for less, or for one text, which is written as it is drawn"
+            )
         stop, seed = options.get("stop", ""), options.get("random_state")
         draw = _draw(length, **options)
         h, x = self._behind(options.get("prime", ""))

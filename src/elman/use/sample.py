@@ -51,8 +51,8 @@ def side_by_side(
         uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
         characters, states = reader.generate(states, last, uniforms, [draw] * B)
         last = characters[-1]
-        pieces.append(characters)
-    written = np.concatenate(pieces) if pieces else np.empty((0, B), np.intp)
+        pieces.append(characters.astype(alphabet.dtype))
+    written = np.concatenate(pieces) if pieces else np.empty((0, B), alphabet.dtype)
     return [alphabet.decode(column) for column in written.T]
 
 

@@ -64,7 +64,9 @@ class LaidOut:
         count = len(self.rows) if backward else 0
         self.gradients = zeros(count * self.layout.theta, self.dtype).reshape(count, self.layout.theta)
         self.rooms = [self._room(n) for n in range(len(self.rows))]
-        self.crew = Crew((self.sizes, T, B, backward, self.dtype), max(len(self.rows), RANGES))
+        # Weights that are read alone are packed once: no threads are worth while for that.
+        tasks = max(len(self.rows), RANGES) if backward else len(self.rows)
+        self.crew = Crew((self.sizes, T, B, backward, self.dtype), tasks)
         if not fits:
             self.pack()
 

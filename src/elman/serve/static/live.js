@@ -169,7 +169,11 @@ function whole(seen) {
 /** A person has zoomed, or back: what is seen now comes in all detail. */
 async function zoomed(event) {
   const [low, high] = [event["xaxis.range[0]"], event["xaxis.range[1]"]];
-  if (low === undefined && !event["xaxis.autorange"]) return;
+  if (low === undefined && !event["xaxis.autorange"]) {
+    // Up and down alone: there is a way back from that too, but nothing more to be seen.
+    if (Object.keys(event).some((name) => name.includes(".range["))) at("whole").hidden = false;
+    return;
+  }
   const range = low === undefined ? null : [low, high].map(Number);
   whole(range === null);
   for (const run of runs) {

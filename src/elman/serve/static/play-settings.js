@@ -16,6 +16,7 @@ export function begin() {
   const slider = byId("temperature-slider"), number = byId("temperature");
   slider.addEventListener("input", () => { number.value = slider.value; });
   number.addEventListener("input", () => { slider.value = number.value; });
+  byId("random-state").addEventListener("input", () => { byId("another").checked = false; });
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("pace").value = "0";
 }
 

@@ -33,6 +33,12 @@ export class Work {
   }
 
   stop() { this.now?.abort(); }
+
+  /** Stop, and say nothing of it. */
+  drop() {
+    this.stop();
+    this.now = null;
+  }
 }
 
 /** Say something under a tab, and perhaps a button behind it. */

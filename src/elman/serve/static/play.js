@@ -102,6 +102,10 @@ function rewatch() {
 /** Write behind a prompt, and behind places that are there already; the text before is kept, to go back to. */
 function write(drawing, prompt, start = []) {
   const text = texts.write, given = start.length ? text.given : [...prompt].length;
+  const characters = Math.max(given, start.length) + drawing.max_tokens;
+  if (characters > limits.request) {
+    throw new Trouble(`A text may have ${counted(limits.request)}, those to be written among them, and this one would have ${counted(characters)}: ask for fewer.`);
+  }
   if (text.places.length) before.push({ places: text.places, given: text.given, prompt: byId("prompt").value });
   if (before.length > MOST_BACK) before.shift();
   text.begin(start, given);
@@ -235,7 +239,7 @@ function open(which) {
 }
 
 function take(id) {
-  work.stop();
+  work.drop();
   model = served.get(id);
   before.length = 0;
   byId("model").value = id;
