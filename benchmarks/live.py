@@ -126,7 +126,7 @@ def of_server() -> float:
 def shown(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Return the times of a training whose page is open."""
     with beside_training("run", 0, []) as (live, address), looking(address) as group:
-        while not live.is_watched:
+        while not live.farewell.is_awaited:
             time.sleep(0.1)
         time.sleep(LOADING)
         watch = trained(corpus, settings, folder, live, lambda: [of_server(), of_group(group)])

@@ -106,3 +106,11 @@ def test_a_repeated_character_is_refused() -> None:
 def test_an_empty_alphabet_is_refused() -> None:
     with pytest.raises(ElmanError, match="needs at least one character"):
         Alphabet.from_text("")
+
+
+@pytest.mark.parametrize(
+    ("characters", "folds", "beginning"),
+    [("ab\n", False, "\n"), ("ab", False, "a"), ("ab\n", True, "a"), ("\n", True, "\n")],
+)
+def test_what_is_read_where_nothing_came_before(characters: str, folds: bool, beginning: str) -> None:
+    assert Alphabet(characters, folds=folds).beginning == beginning

@@ -636,6 +636,16 @@ def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, a
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+def test_a_file_that_the_system_refuses_is_not_taken_for_standard_output(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("elman.experiment.run.load", refused)
+    assert_refused(command("sample", "run"), "cannot use 'run' (Permission denied): give another")
+
+
 def test_control_characters_do_not_reach_a_terminal() -> None:
     from elman.cli.display import visible
 

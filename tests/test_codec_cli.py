@@ -117,7 +117,7 @@ def test_neither_what_is_read_nor_the_network_is_replaced(
     before = file.read_bytes(), checkpoint.read_bytes()
     for command, read in (("compress", text), ("decompress", file)):
         for model in (run, checkpoint):
-            for out in (read, checkpoint):
+            for out in (read, checkpoint, run / "run.json"):
                 said = refused(capsys, command, read, "-m", model, "--out", out)
                 assert "is read, and --out would replace it: give another --out" in said
     assert (text.read_bytes(), (file.read_bytes(), checkpoint.read_bytes())) == (DATA, before)
@@ -130,6 +130,13 @@ def test_what_cannot_be_done_is_said(
     assert "cannot read" in refused(capsys, "compress", tmp_path, "-m", run)
     assert "cannot read" in refused(capsys, "compress", "a\0b", "-m", run, "--out", tmp_path / "x")
     assert "give --out" in refused(capsys, "compress", "-", "-m", run, "--json")
+    long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be
+    long.write_bytes(DATA)
+    assert f"cannot write {str(long) + '.elm'!r}" in refused(capsys, "compress", long, "-m", run)
+    with monkeypatch.context() as closed:
+        closed.setattr("sys.stdin", None)
+        assert "standard input is closed" in refused(capsys, "compress", "-", "-m", run)
+        assert "standard input is closed" in refused(capsys, "decompress", "-", "-m", run)
     text = tmp_path / "a.elm"
     text.write_bytes(DATA)
     assert "no file that elman compress wrote" in refused(capsys, "decompress", text, "-m", run)

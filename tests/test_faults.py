@@ -174,7 +174,8 @@ def test_a_disk_that_fills_at_any_moment(
 
 def without_privilege() -> None:
     """Let permissions hold for the administrator as well."""
-    ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
 
 
 @pytest.fixture
@@ -202,6 +203,29 @@ def test_a_run_that_may_not_be_written_can_be_read(text: Path, locked_away: Path
     assert (locked_away / CHECKPOINT).read_bytes() == before
     locked_away.chmod(0o755)
     assert_goes_on(text, locked_away)
+
+
+@pytest.mark.parametrize("command", ["sample", "export --to npz", "train --resume"])
+def test_a_run_in_a_folder_that_may_not_be_entered(text: Path, locked_away: Path, command: str) -> None:
+    before = begin(text, locked_away)
+    locked_away.chmod(0)
+    name, *options = command.split()
+    arguments = [text, "--out", locked_away] if name == "train" else [locked_away]
+    line = refused(elman(name, *arguments, *options, before=without_privilege))
+    assert str(locked_away) in line
+    assert "standard output" not in line
+    locked_away.chmod(0o755)
+    assert (locked_away / CHECKPOINT).read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("name", ["metrics.csv", "samples.jsonl"])
+def test_a_run_whose_rows_are_no_file(text: Path, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    begin(text, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    make(tmp_path / "run" / name)
+    line = refused(elman("train", text, "--out", tmp_path / "run", "--resume"))
+    assert f"/run/{name}' cannot be read as {name}" in line
 
 
 def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:

@@ -17,6 +17,7 @@ import elman
 import tolerances
 from elman.cli.app import main
 from elman.engine import get_engine
+from elman.errors import ElmanError
 from elman.network import Draw, initial_parameters
 from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus, read_corpus, read_pieces
@@ -24,6 +25,7 @@ from elman.use import Model
 from elman.use import lines as scoring
 from elman.use.lines import Line, scored_lines
 from elman.use.strangers import KNOWN_NATS, stranger_nats
+from untrained import astray
 
 KNOWN = "ab c\nd"
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -198,6 +200,13 @@ def test_an_alphabet_that_folds_knows_no_strangers() -> None:
     model = made(alphabet=Alphabet("ab\n\ufffd", folds=True))
     (line,) = scored(model, "a漢b\n")
     assert line == scored(model, "a\ufffdb\n")[0]._replace(text="a漢b")
+
+
+@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_a_network_that_computes_no_numbers_is_said(context: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
+        list(scored_lines(astray(), ["ab\nba\n"], context=context))
 
 
 def test_a_line_feed_that_is_folded_is_none() -> None:

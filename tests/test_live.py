@@ -14,6 +14,7 @@ import pytest
 
 from conftest import TEXT
 from elman.errors import ElmanError
+from elman.experiment.files import replace_file
 from elman.experiment.record import METRICS, SAMPLES, RunDirectory
 from elman.experiment.run import Run
 from elman.experiment.train import train
@@ -270,6 +271,21 @@ def test_spoilt_lines_are_said(directory: Path) -> None:
     with (directory / METRICS).open("a", encoding="utf-8") as file:
         file.write("1000,nine\n")
     assert "fields" in kept.status()["warning"]
+    with (directory / METRICS).open("a", encoding="utf-8") as file:
+        file.write("1100,9,12.5,13.5,,7.0,20\n")
+    assert "fields" in kept.status()["warning"]  # as long as it is there, as what follows is not shown
+    good = (directory / METRICS).read_text("utf-8").replace("1000,nine\n", "")
+    replace_file(directory / METRICS, good.encode())
+    assert (kept.status()["warning"], kept.status()["update"]) == ("", 1100)
+
+
+def test_a_spoilt_beginning_is_read_once_it_is_mended(directory: Path) -> None:
+    kept, metrics = KeptRun(directory), (directory / METRICS).read_text("utf-8")
+    (directory / METRICS).write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
+    assert "fields" in kept.status()["warning"]
+    (directory / METRICS).write_text(metrics, encoding="utf-8")
+    assert kept.status()["warning"] == ""
+    assert [*losses(kept)] == [row.update for row in RunDirectory(directory).metrics()]
 
 
 def test_a_run_before_its_first_row_is_shown(corpus: Corpus, tmp_path: Path) -> None:
@@ -357,10 +373,10 @@ def test_of_very_many_texts_the_last_are_told(corpus: Corpus) -> None:
         (f"/api/runs/0?rows={2**70}", 400, "invalid_number"),
         ("/api/runs/0/between", 400, "invalid_number"),
         ("/api/runs/0/between?first=1&last=1e3", 400, "invalid_number"),
-        ("/static/../live.py", 404, "not_there"),
-        ("/static/%2e%2e/live.py", 404, "not_there"),
-        ("/static/", 404, "not_there"),
-        ("/api/stop", 405, "not_there"),
+        ("/static/../live.py", 404, "not_found"),
+        ("/static/%2e%2e/live.py", 404, "not_found"),
+        ("/static/", 404, "not_found"),
+        ("/api/stop", 405, "method_not_allowed"),
     ],
 )
 def test_what_is_not_there_is_refused(client: httpx.Client, path: str, status: int, code: str) -> None:
@@ -419,11 +435,11 @@ class Visitor(threading.Thread):
     """A page that asks for nothing until it is told of the end, and then takes its time."""
 
     def __init__(self, address: str, seconds: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.address, self.seconds = address, seconds
         self.waits, self.heard = threading.Event(), dict[str, Any]()
         self.start()
-        self.waits.wait()
+        assert self.waits.wait(60)
 
     def run(self) -> None:
         with httpx.stream("GET", f"{self.address}/api/end", timeout=None) as answer:
@@ -438,11 +454,11 @@ class Visitor(threading.Thread):
 def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus) -> None:
     with beside_training("novel", 0, []) as (live, address):
         visitors = [Visitor(address, seconds) for seconds in (0.0, 1.0)]
-        assert live.is_watched
+        assert live.farewell.is_awaited
         run = train(corpus, **OPTIONS, watcher=live)
         live.ended(run)
     for visitor in visitors:
-        visitor.join()
+        visitor.join(60)
         assert visitor.heard["status"]["stage"] == "done"
         assert visitor.heard["rows"]["update"][-1] == run.state.update
 
@@ -455,7 +471,18 @@ def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.
         live.ended(train(corpus, **OPTIONS, watcher=live))
         live.close(0.5)
         assert [*lines] == ["", "data: over", ""]
-    assert not live.is_watched
+    assert not live.farewell.is_awaited
+
+
+def test_who_interrupts_the_farewell_loses_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with beside_training("novel", 0, []) as (live, _):
+        monkeypatch.setattr(live, "close", interrupted)
+        run = train(corpus, **OPTIONS, watcher=live)
+        live.ended(run)
+    assert run.results()["updates"] == run.state.update
 
 
 def test_a_page_that_is_closed_is_not_waited_for() -> None:
@@ -463,9 +490,9 @@ def test_a_page_that_is_closed_is_not_waited_for() -> None:
         with httpx.stream("GET", f"{address}/api/end") as answer:
             lines = answer.iter_lines()
             assert next(lines) == ":"
-            assert live.is_watched
+            assert live.farewell.is_awaited
         deadline = time.monotonic() + 30
-        while live.is_watched:
+        while live.farewell.is_awaited:
             assert time.monotonic() < deadline
 
 
@@ -529,7 +556,7 @@ def test_a_browser_is_opened_where_there_is_a_display(
         monkeypatch.setenv(name, value)
     open_browser("http://127.0.0.1:1")
     if opens:
-        done.wait()
+        assert done.wait(60)
     assert opened == ["http://127.0.0.1:1"] * opens
 
 

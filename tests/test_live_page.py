@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,7 +150,10 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
         page.get_by_text("Stopped and saved.").wait_for()
         assert page.get_by_role("button", name="Take a sample").is_disabled()
         assert training.ended() == 130
-        time.sleep(1.5)  # the server is gone, and the page does not mind
+        asked = list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.wait_for_timeout(5000)  # over twice as long as lies between two questions
+        assert not asked  # the server is gone, and the page does not mind
         until(page, "chart.data[0].x.length > 2")
         reached = points(page)[-1]
 
@@ -214,6 +216,28 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
             each.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
             until(each, "histograms.data?.length === 6")
             assert each.get_by_role("alert").inner_text() == ""
+
+
+def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+    held: list[Any] = []
+    training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
+    with opened(browser, training.address) as page, opened(browser, training.address) as other:
+        for each in (page, other):
+            until(each, "chart.data?.[0]?.x.length > 2")
+        hide(other, True)
+        other.wait_for_timeout(200)
+        other.route("**/api/runs/0?*", lambda route: route.continue_() if held else held.append(route))
+        hide(other, False)
+        while not held:
+            other.wait_for_timeout(20)  # it asks
+        hide(other, True)
+        page.get_by_role("button", name="Stop and save").click()
+        page.get_by_text("Stopped and saved.").wait_for()
+        other.wait_for_timeout(1000)  # in which it is told
+        held[0].continue_()
+        other.get_by_text("Stopped and saved.").wait_for()
+        assert training.ended() == 130
+        assert other.get_by_role("alert").inner_text() == ""
 
 
 def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:

@@ -512,6 +512,19 @@ def test_what_would_be_too_long_is_said_before_it_is_asked(browser: Browser) -> 
         expect(page.locator("#written > span")).to_have_count(120)
 
 
+def test_who_stops_within_the_prompt_cannot_go_on_from_nothing(page: Page) -> None:
+    page.select_option("#pace", "12")
+    page.fill("#prompt", TEXT[:60])
+    page.click("#write")
+    expect(page.locator("#written > span").nth(3)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#write-status")).to_contain_text("Stopped at 0 characters")
+    expect(page.locator("#go-on")).to_be_disabled()
+    page.select_option("#pace", "0")
+    assert write(page, TEXT[:60]).startswith(TEXT[:60])
+    expect(page.locator("#go-on")).to_be_enabled()
+
+
 def test_another_model_while_one_writes(page: Page) -> None:
     page.select_option("#pace", "12")
     page.fill("#length", "2000")

@@ -63,19 +63,19 @@ def test_rows_and_texts_come_back_to_the_bit(rows: list[Metrics], samples: list[
         path = Path(folder)
         (path / "metrics.csv").write_text(",".join(Metrics.__annotations__) + "\n", encoding="utf-8")
         directory = RunDirectory(path)
-        directory.append(rows, samples)
+        directory.append(rows, [0.1] * len(rows), samples)
         assert directory.metrics() == rows
         assert directory.samples() == samples
 
 
 def test_rows_are_added_below(directory: RunDirectory) -> None:
     for row in ROWS:
-        directory.append([row], [])
+        directory.append([row], [0.1], [])
     assert directory.metrics() == ROWS
 
 
 def test_a_text_is_one_line_whatever_it_holds(directory: RunDirectory) -> None:
-    directory.append([], [Sample(0, None, "a\nb\r\x85\u2028\x1c\ud800")])
+    directory.append([], [], [Sample(0, None, "a\nb\r\x85\u2028\x1c\ud800")])
     data = (directory.path / "samples.jsonl").read_bytes()
     assert data.count(b"\n") == 1
     assert data.isascii()

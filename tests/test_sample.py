@@ -21,7 +21,7 @@ from elman.experiment.train import train
 from elman.text import Alphabet, Corpus
 from elman.use import Model, Score
 from elman.use import sample as sampling
-from elman.use.sample import until
+from elman.use.stops import until
 
 
 @pytest.fixture(scope="module", params=["numba", "numpy"])

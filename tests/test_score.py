@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elman.engine import get_engine
+from elman.errors import ElmanError
 from elman.network import Parameters, initial_parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
@@ -16,6 +17,7 @@ from elman.use import score as scoring
 from elman.use import strangers
 from elman.use.score import Score, score
 from elman.use.strangers import KNOWN_NATS, stranger_nats, without_strangers
+from untrained import astray
 
 K, M, N = 5, 6, 3_000
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -152,3 +154,10 @@ def test_an_opened_alphabet_refuses_nothing(alphabet: Alphabet, read: list[int])
 def test_an_alphabet_that_folds_is_open() -> None:
     alphabet = Alphabet("ab\ufffd", folds=True)
     assert opened(alphabet) is alphabet
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_a_network_that_computes_no_numbers_is_said(adapt: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
+        astray().score("abab\n" * 20, adapt=adapt)

@@ -91,7 +91,8 @@ def test_the_name_in_a_host(host: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://evil.example", "null", "", "http://localhost:1", "https://localhost", "file://", "http://127.0.0.1", "chrome-extension://a"],
+    ["http://evil.example", "null", "", "http://localhost:1", "https://localhost", "file://", "http://127.0.0.1", "http://[",
+     "chrome-extension://a"],
 )  # fmt: skip
 def test_a_page_of_another_site(client: httpx.Client, origin: str) -> None:
     headers = {"origin": origin, "host": "localhost:8000"}
@@ -230,8 +231,16 @@ def test_the_names_of_other_addresses() -> None:
     everywhere = settings_for("0.0.0.0", KEY, ["Elman.Example"], **LIMITS)
     assert everywhere.any_address
     assert {"localhost", "elman.example"} <= set(everywhere.hosts)
+    names = settings_for("127.0.0.1", None, ["Box.local:8000", "box.", "::1", "[::2]:80"], **LIMITS)
+    assert names.hosts[-4:] == ("box.local", "box", "::1", "::2")
     one = settings_for("192.168.0.1", KEY, [], **LIMITS)
     assert (one.hosts, one.any_address) == (("192.168.0.1",), False)
+
+
+@pytest.mark.parametrize("name", ["", "http://box", "box/path", "me@box", "box:http"])
+def test_a_name_that_no_request_has(name: str) -> None:
+    with pytest.raises(ElmanError, match=r"^--allow-host must be a name or an address, and "):
+        settings_for("127.0.0.1", None, [name], **LIMITS)
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nfeed", " "])

@@ -8,6 +8,14 @@ from elman.text import Alphabet
 from elman.use import Model
 
 
+def astray() -> Model:
+    """Return a network with numbers that are finite, and too large to compute with."""
+    model = untrained("ab\n")
+    model.parameters["V"][:] = 3e38
+    model.parameters["b"][:] = 9
+    return model
+
+
 def untrained(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4) -> Model:
     """Return a network in float32 whose alphabet is `characters`."""
     parameters = initial_parameters(len(characters), m, 1.0, np.random.RandomState(1), np.float32, cell, layers)

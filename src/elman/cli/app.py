@@ -53,8 +53,10 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:  # as in `elman sample RUN | head`
         _close_stdout()
         return 0
-    except OSError as error:  # every file has an error of its own; what is left is standard output
-        _close_stdout()
+    except OSError as error:
+        if error.filename is not None:
+            return _refused(f"cannot use {str(error.filename)!r} ({error.strerror}): give another, or see to it")
+        _close_stdout()  # every file has a name; what is left is standard output
         return _refused(f"cannot write to standard output ({error.strerror}): make room, or write elsewhere")
 
 

@@ -22,7 +22,8 @@ def refuse_to_replace(out: Path, *read: Path) -> None:
     from elman.experiment.record import FILES
 
     for path in read:
-        for file in (path, *(path / name for name in FILES)):
+        run = path.parent if path.name in FILES else path
+        for file in (path, *(run / name for name in FILES)):
             if _same(out, file):
                 raise ElmanError(f"{str(out)!r} is read, and --out would replace it: give another --out")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -100,7 +101,7 @@ def _destination(file: str, out: str | None, default: str, model: Path) -> Path 
         if sys.stdout.isatty():
             raise ElmanError("a terminal cannot show a file of any bytes: give --out")
         return None
-    if out is None and Path(default).exists():
+    if out is None and os.path.exists(default):  # noqa: PTH110 (as of a name too long for the system, it says no)
         raise ElmanError(f"{default!r} is there already: remove it, or give --out, which replaces")
     path = Path(out or default)
     refuse_to_replace(path, Path(file), model)
@@ -108,8 +109,10 @@ def _destination(file: str, out: str | None, default: str, model: Path) -> Path 
 
 
 def _read(file: str) -> bytes:
+    from elman.text import standard_input
+
     try:
-        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return standard_input().read() if file == "-" else Path(file).read_bytes()
     except (OSError, ValueError) as error:  # the second for a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
         raise ElmanError(f"cannot read {file!r} ({reason}): give a file that can be read, or -") from error

@@ -10,9 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.app import INTERRUPTED, app
-from elman.cli.extras import needing
 from elman.cli.options import port_number, whole_number
-from elman.errors import ElmanError
+from elman.errors import ElmanError, needing
 
 
 @app.command

@@ -62,10 +62,11 @@ def train(
     def training(watcher: Watcher) -> Run:
         return train(corpus, out=out, preset=preset, resume=resume, log=log or [], watcher=watcher, **given(options))
 
-    with TrainingDisplay() as display:
-        if live:
-            run = beside_page(training, display, out.resolve().name, live_port, live_with or [])
-        else:
+    display = TrainingDisplay()
+    if live:
+        run = beside_page(training, display, out.resolve().name, live_port, live_with or [])
+    else:
+        with display:
             run = training(display)
     if as_json:
         print(json.dumps(run.results()))

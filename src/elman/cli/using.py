@@ -98,6 +98,7 @@ def evaluate(
     from elman.experiment.run import load
     from elman.text import opened, read_corpus
     from elman.use.adapt import score_adapting
+    from elman.use.finite import check_finite
     from elman.use.score import score
 
     model = load(run)
@@ -105,6 +106,7 @@ def evaluate(
     network = (model.engine, model.parameters, model.h)
     static = score(*network, text.indices)
     found = score_adapting(*network, text.indices) if adapt else static
+    check_finite([static.nats, found.nats])
     figures: dict[str, Any] = {
         "chars": found.chars,
         "nats_per_char": found.nats_per_char,

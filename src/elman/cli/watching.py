@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.app import INTERRUPTED, app
-from elman.cli.extras import needing
 from elman.cli.options import port_number
-from elman.errors import ElmanError
+from elman.errors import ElmanError, needing
 
 if TYPE_CHECKING:
+    from elman.cli.display import TrainingDisplay
     from elman.experiment.run import Run
     from elman.experiment.watcher import Watcher
 
@@ -45,9 +45,9 @@ def view(
 
 
 def beside_page(
-    training: Callable[[Watcher], Run], display: Watcher, name: str, port: int, others: Sequence[Path]
+    training: Callable[[Watcher], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
 ) -> Run:
-    """Carry out a training while a page shows it; a display on the terminal is told as well."""
+    """Carry out a training while a page shows it; a display on the terminal, which is entered here, is told as well."""
     with needing("serve"):
         from elman.serve.live_page import beside_training, open_browser
     from elman.experiment.watcher import Nobody, Watchers
@@ -59,6 +59,7 @@ def beside_page(
             open_browser(address)
 
     with beside_training(name, port, others) as (live, address):
-        run = training(Watchers(Opening(), display, live))
+        with display:  # which lets go before the pages fetch the last: there is nothing more to stop and save
+            run = training(Watchers(Opening(), display, live))
         live.ended(run)
     return run

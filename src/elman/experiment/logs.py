@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, needing
 from elman.experiment.files import replace_file
 from elman.experiment.record import Log, Metrics, Sample
 from elman.experiment.strict import figure, regular, strict_json
@@ -80,15 +80,10 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
+        with needing("tensorboard"):
             from tensorboardX import summary
             from tensorboardX.proto.event_pb2 import Event
             from tensorboardX.record_writer import masked_crc32c
-        except ModuleNotFoundError as error:
-            raise ElmanError(
-                f"--log tensorboard needs the library {error.name}, and it is not installed: "
-                "pip install 'elman[tensorboard]'"
-            ) from None
         self.path = folder / TENSORBOARD / EVENTS
         self._summary, self._event, self._checksum = summary, Event, masked_crc32c
 

@@ -113,7 +113,7 @@ class RunDirectory:
 
     def holds_run(self) -> bool:
         """Whether there is a run in it."""
-        # Unlike Path.exists, this takes a name too long for the system as one that is not there.
+        # Unlike Path.exists, this takes what the system refuses to look at as what is not there.
         return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
 
     def create(self, description: dict[str, Any], checkpoint: Checkpoint) -> None:
@@ -157,7 +157,7 @@ class RunDirectory:
         text = json.dumps(description, indent=2) + "\n"
         replace_file(self.path / _RUN, text.encode())
 
-    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample], rates: Sequence[float] = ()) -> None:
+    def append(self, metrics: Sequence[Metrics], rates: Sequence[float], samples: Sequence[Sample]) -> None:
         """Add rows to ``metrics.csv`` and lines to ``samples.jsonl``; to the logs the rows' learning rates as well."""
 
         def write() -> None:
@@ -207,7 +207,7 @@ class RunDirectory:
 
     def was_begun(self) -> bool:
         """Whether a run was begun in it of which nothing but its beginning is known."""
-        return (self.path / _RUN).is_file()
+        return os.path.isfile(self.path / _RUN)  # noqa: PTH113 (as in `holds_run`)
 
     def is_blank(self) -> bool:
         """Whether it is there and nothing is in it, or only what a process left that was killed at the very first."""
@@ -235,16 +235,20 @@ class RunDirectory:
 
     def _drop_torn_line(self, name: str) -> None:
         """A run that was killed may have left half a line, which no checkpoint covers."""
-        path = self.path / name
-        if path.exists():
-            data = path.read_bytes()
-            replace_file(path, data[: data.rfind(b"\n") + 1])
+        data = self._of_file(name, Path.read_bytes)
+        replace_file(self.path / name, data[: data.rfind(b"\n") + 1])
 
     def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
+        def parsed(path: Path) -> _T:
+            with path.open(encoding="utf-8") as lines:
+                return parse(lines)
+
+        return self._of_file(name, parsed)
+
+    def _of_file(self, name: str, read: Callable[[Path], _T]) -> _T:
         path = self.path / name
         try:
-            with regular(path).open(encoding="utf-8") as lines:
-                return parse(lines)
+            return read(regular(path))
         except FileNotFoundError:
             raise ElmanError(f"there is no {name} in {str(self.path)!r}: give a run directory of elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:

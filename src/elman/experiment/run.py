@@ -165,10 +165,10 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         If there is no checkpoint, or it is truncated or altered.
     """
     path = Path(path)
-    # Unlike the methods of Path, these take a name too long for the system as one that is not there.
+    # Unlike the methods of Path, these take what the system refuses to look at as what is not there.
     if not os.path.isdir(path):  # noqa: PTH112
         saved = load_network(path)
-    elif (path / BEST).exists() and not (path / CHECKPOINT).exists():
+    elif os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
         saved = load_network(path / BEST)
     else:
         saved = load_kept(path / CHECKPOINT)

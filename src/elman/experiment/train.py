@@ -326,7 +326,7 @@ class _Trainer:
         began = time.monotonic()
         self.check_weights()
         if self.run.directory is not None:
-            self.run.directory.append(self.new_metrics, self.new_samples, self.new_rates)
+            self.run.directory.append(self.new_metrics, self.new_rates, self.new_samples)
             self.run.directory.save(self.run.checkpoint, self.run.kept)
             self.run.metrics.let_go()
             self.run.samples.let_go()

@@ -7,19 +7,19 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from elman.serve.completions import Completions
-from elman.serve.guard import HEADERS, Guard
+from elman.serve.guard import Guard
+from elman.serve.handlers import HANDLERS
 from elman.serve.metrics import Counted, Metrics
 from elman.serve.models import Models
 from elman.serve.openapi import document
 from elman.serve.play import PLAY_PATHS, play_routes
-from elman.serve.refusal import Refusal, as_json
+from elman.serve.refusal import as_json
 from elman.serve.served import Served
 from elman.serve.settings import Settings
 from elman.serve.tokens import Tokens
@@ -62,32 +62,9 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
             Middleware(Counted, metrics=metrics, paths={route.endpoint: route.path for route in routes}),
             Middleware(Guard, settings=settings, is_public=OPEN_PATHS.__contains__),
         ],
-        exception_handlers={Refusal: _refused, HTTPException: _not_there, ClientDisconnect: _gone, Exception: _broken},
+        exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     app.state.served = served
     return app
-
-
-def _refused(_: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
-    return refusal.response()
-
-
-def _not_there(request: Request, error: Exception) -> Response:
-    """Say what Starlette finds in the shape of the protocol."""
-    assert isinstance(error, HTTPException)
-    message, code = f"{request.method} {request.url.path}: {error.detail}", error.detail.lower().replace(" ", "_")
-    return Refusal(error.status_code, message, code, headers=error.headers).response()
-
-
-def _gone(_: Request, __: Exception) -> Response:
-    """Answer a client that left while it sent; nobody reads it."""
-    return Refusal(400, "the body did not come whole", "client_left").response()
-
-
-def _broken(_: Request, __: Exception) -> Response:
-    """Answer when the fault is the server's, whose log tells it. Uvicorn closes the connection, which is to be said."""
-    headers = HEADERS | {"connection": "close"}
-    return Refusal(500, "the server has failed: see its log", "internal_error", headers=headers).response()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +45,7 @@ def asked(body: dict[str, Any], settings: Settings) -> Asked:
     Refusal
         400, naming the argument that is unknown, missing or out of its range.
     """
-    if unknown := sorted(set(body) - set(ARGUMENTS)):
-        message = f"{unknown[0]!r} is not an argument of completions: leave it out, or correct its name"
-        raise Refusal(400, message, "unknown_parameter", unknown[0])
+    check_names(body, ARGUMENTS)
     found = {name: check(name, body.get(name), settings) for name, check in ARGUMENTS.items()}
     top_p = max(found["top_p"], LEAST_TOP_P)
     wanted = Asked(
@@ -66,6 +64,25 @@ def asked(body: dict[str, Any], settings: Settings) -> Asked:
         )
         raise Refusal(400, message, "request_too_large", "max_tokens")
     return wanted
+
+
+def check_names(body: dict[str, Any], known: Collection[str]) -> None:
+    """Refuse an argument that is not known."""
+    if unknown := sorted(set(body) - set(known)):
+        message = f"{unknown[0]!r} is not an argument here: leave it out, or correct its name"
+        raise Refusal(400, message, "unknown_parameter", unknown[0])
+
+
+def string(name: str, value: Any) -> str:
+    """Return an argument that is a string; another is refused."""
+    if not isinstance(value, str):
+        raise _refused(name, "a string", value)
+    return value
+
+
+def random_state(seed: int | None, index: int = 0) -> int | None:
+    """Return what the generator of one of several texts begins with, never below 0, or None where none was given."""
+    return None if seed is None else seed % (2 * SEED) + index
 
 
 def _refused(name: str, needed: str, value: object) -> Refusal:
@@ -114,15 +131,13 @@ def _flag(name: str, value: Any, _: Settings) -> bool:
 
 
 def _string(name: str, value: Any, _: Settings) -> str:
-    if not isinstance(value, str):
-        raise _refused(name, "a string", value)
-    return value
+    return string(name, value)
 
 
-def _label(name: str, value: Any, settings: Settings) -> None:
+def _label(name: str, value: Any, _: Settings) -> None:
     """Say nothing of what only the sender has a use for."""
     if value is not None:
-        _string(name, value, settings)
+        string(name, value)
 
 
 def _nothing(*harmless: object) -> Check:

@@ -93,8 +93,7 @@ def _is_at_home(headers: Headers, scope: Scope) -> bool:
     """Whether a request comes from no page, from one of this server, or only opens one."""
     origin = headers.get("origin")
     if origin is not None:
-        found = urlsplit(origin)
-        return found.scheme in ("http", "https") and found.netloc.lower() == headers["host"].lower()
+        return origin.lower() in (f"{scheme}://{headers['host'].lower()}" for scheme in ("http", "https"))
     site = headers.get("sec-fetch-site", "none")
     opens = scope["method"] in ("GET", "HEAD") and headers.get("sec-fetch-mode") == "navigate"
     return site in ("none", "same-origin") or opens

@@ -128,11 +128,6 @@ class LiveRun:
         self._histograms_asked = time.monotonic()
         return self._histograms
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether a page is open."""
-        return self.farewell.is_awaited
-
     def close(self, seconds: float) -> None:
         """Wait until every page that is open has all there is to tell, if training is over, at most so long."""
         self.farewell.say(seconds if self._stage in ENDED else 0.0)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -18,7 +17,8 @@ from elman.errors import ElmanError
 from elman.experiment.strict import count
 from elman.serve.assets import STATIC, asset_routes
 from elman.serve.body import read_json
-from elman.serve.guard import HEADERS, Guard
+from elman.serve.guard import Guard
+from elman.serve.handlers import HANDLERS
 from elman.serve.live import LiveRun
 from elman.serve.live_progress import Known, Shown
 from elman.serve.refusal import Refusal, as_json
@@ -59,7 +59,7 @@ def create_live_app(runs: Sequence[Shown], live: LiveRun | None = None) -> Starl
             Route("/api/sample", board.wish("sample_asked", settings), methods=["POST"]),
         ],
         middleware=[Middleware(Guard, settings=settings, is_public=lambda _: True)],
-        exception_handlers={Refusal: _refused, HTTPException: _not_there, Exception: _broken},
+        exception_handlers=HANDLERS,
     )
     app.router.redirect_slashes = False
     return app
@@ -155,18 +155,3 @@ def _file(path: Path) -> Callable[[Request], Any]:
         return FileResponse(path, media_type="text/javascript", headers={"cache-control": "max-age=3600"})
 
     return send
-
-
-def _refused(_: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
-    return refusal.response()
-
-
-def _not_there(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return Refusal(error.status_code, f"{request.method} {request.url.path}: {error.detail}", "not_there").response()
-
-
-def _broken(_: Request, __: Exception) -> Response:
-    headers = HEADERS | {"connection": "close"}  # uvicorn closes it
-    return Refusal(500, "the server has failed: see its terminal", "internal_error", headers=headers).response()

@@ -52,6 +52,8 @@ class Farewell:
     def say(self, seconds: float) -> None:
         """Tell the end, wait at most so long until nobody holds a request any more, and let go of who still does."""
         self._over, last = True, time.monotonic() + seconds
-        while self.is_awaited and time.monotonic() < last:
-            time.sleep(TICK)
-        self._closed = True
+        try:
+            while self.is_awaited and time.monotonic() < last:
+                time.sleep(TICK)
+        finally:
+            self._closed = True

@@ -7,7 +7,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from elman.errors import ElmanError
@@ -48,7 +48,8 @@ def beside_training(name: str, port: int, others: Sequence[Path]) -> Iterator[tu
             live.ended(None, str(error))
             raise
         finally:
-            live.close(LAST_SECONDS)
+            with suppress(KeyboardInterrupt):  # of whom the pages take too long
+                live.close(LAST_SECONDS)
 
 
 def open_browser(address: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elman.errors import ElmanError
 from elman.experiment.run import load
-from elman.serve.guard import as_address
+from elman.serve.guard import as_address, host_name
 from elman.serve.running import is_loopback
 from elman.serve.settings import LOOPBACK_NAMES, Settings
 from elman.use import Model
@@ -76,7 +76,7 @@ def settings_for(
             raise ElmanError(f"{name} must be {least} or more, and {value} came: give another")
     names, any_address = _names(host)
     return Settings(
-        hosts=(*names, *(name.lower() for name in allow_host)),
+        hosts=(*names, *map(_allowed, allow_host)),
         any_address=any_address,
         api_key=api_key,
         max_tokens=max_tokens,
@@ -84,6 +84,14 @@ def settings_for(
         streams=streams,
         queue=queue,
     )
+
+
+def _allowed(name: str) -> str:
+    """Return the name that is allowed, as it is found in a request; a port behind it is of no account."""
+    found = name.lower() if as_address(name) else host_name(name)
+    if found is None:
+        raise ElmanError(f"--allow-host must be a name or an address, and {name!r} came: give one as in http://NAME/")
+    return found
 
 
 def _names(host: str) -> tuple[tuple[str, ...], bool]:

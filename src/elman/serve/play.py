@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from elman.errors import ElmanError
 from elman.network import architecture
+from elman.serve.asking import random_state
 from elman.serve.assets import STATIC, asset_routes
 from elman.serve.body import read_json
 from elman.serve.job import Left
@@ -109,8 +110,7 @@ class Writing:
         served = find(self.play.served, asks.asked.model)
         check_units(asks.units, served)
         (prompt,), before = served.prompts(asks.asked), served.encoded(asks.written, "written")
-        tally, seed = Tally(len(prompt) + len(before)), asks.asked.seed
-        generator = np.random.default_rng(None if seed is None else seed % 2**64)
+        tally, generator = Tally(len(prompt) + len(before)), np.random.default_rng(random_state(asks.asked.seed))
 
         def lines() -> Iterator[bytes]:
             watched = Watched(self.play.readers[served.name], asks.units)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elman.network import architecture
-from elman.serve.asking import Asked, are_indices, asked
+from elman.serve.asking import Asked, are_indices, asked, check_names, string
 from elman.serve.refusal import Refusal
 from elman.serve.served import Served
 from elman.serve.settings import Settings
@@ -44,11 +44,11 @@ def wanted(body: dict[str, Any], settings: Settings) -> Wanted:
     Refusal
         400, naming the argument that is unknown, missing or out of its range.
     """
-    _check_names(body, (*DRAWING, "written", "units"))
-    prompt = _string(body, "prompt", "")
+    check_names(body, (*DRAWING, "written", "units"))
+    prompt, written = (_string_or_none(body, name) or "" for name in ("prompt", "written"))
     completion = asked({name: body[name] for name in DRAWING if name in body} | {"prompt": prompt}, settings)
-    found = Wanted(completion, _string(body, "written", ""), _units(body))
-    characters = len(prompt) + len(found.written) + completion.max_tokens
+    found = Wanted(completion, written, _units(body))
+    characters = len(prompt) + len(written) + completion.max_tokens
     if characters > settings.max_characters:
         message = (
             f"a text may have {settings.max_characters} characters at most, those to be written among them, and this"
@@ -66,8 +66,8 @@ def to_read(body: dict[str, Any], settings: Settings) -> tuple[str, str, tuple[i
     Refusal
         400, naming the argument that is unknown, missing or out of its range.
     """
-    _check_names(body, ("model", "text", "units"))
-    model, text = _string(body, "model"), _string(body, "text")
+    check_names(body, ("model", "text", "units"))
+    model, text = (string(name, body.get(name)) for name in ("model", "text"))
     if not 0 < len(text) <= settings.max_tokens:
         message = f"text must have 1 to {settings.max_tokens} characters, and {len(text)} came: give another"
         raise Refusal(400, message, "invalid_value", "text")
@@ -88,18 +88,9 @@ def check_units(units: tuple[int, ...], served: Served) -> None:
         raise Refusal(400, message, "invalid_value", "units")
 
 
-def _check_names(body: dict[str, Any], known: tuple[str, ...]) -> None:
-    if unknown := sorted(set(body) - set(known)):
-        message = f"{unknown[0]!r} is not an argument here: leave it out, or correct its name"
-        raise Refusal(400, message, "unknown_parameter", unknown[0])
-
-
-def _string(body: dict[str, Any], name: str, default: str | None = None) -> str:
+def _string_or_none(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
-    value = default if value is None else value
-    if not isinstance(value, str):
-        raise Refusal(400, f"{name} must be a string: give one", "invalid_value", name)
-    return value
+    return None if value is None else string(name, value)
 
 
 def _units(body: dict[str, Any]) -> tuple[int, ...]:

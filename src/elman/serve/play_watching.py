@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from elman.engine import Reader
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
 from elman.network import Draw, architecture
 from elman.network.parameters import Array
 from elman.serve.likely import Rows, joined, rows, unknown
 from elman.use import Model
-from elman.use.explain import Codes, encoded, units
+from elman.use.explain import Codes, codes_of, is_memory, looked_at
 
 LIKELIEST = 5
 """k, alternatives that are told of each place."""
@@ -92,8 +91,7 @@ class Watched:
     def __init__(self, readers: Readers, watch: Sequence[int]) -> None:
         self.readers, model = readers, readers.model
         self._watch = np.array(watch, np.intp)
-        every = units(architecture(model.parameters))
-        self._memory = np.array([every[number].part == "memory" for number in watch], bool)
+        self._memory = is_memory(architecture(model.parameters))[self._watch]
         # All but the last character is read: drawing begins with that.
         self._h, self._x = model.h[None], np.empty(0, np.intp)
 
@@ -122,16 +120,10 @@ class Watched:
         """Return the logits and states after the character that is still to be read, if any, and after each of n."""
         x = np.concatenate([self._x, characters]).astype(self.readers.model.alphabet.dtype)
         with self.readers.one() as reader:
-            o, states = reader.logits(self._h, x[:, None])
-        if not np.isfinite(o).all():
-            raise ElmanError(
-                "this network computes what is not a finite number: train again with a lower learning rate"
-            )
-        return o[:, 0], states[:, 0]
+            return looked_at(reader, self._h, x)
 
     def _codes(self, states: Array) -> Codes:
-        chosen = states[:, self._watch]
-        return encoded(np.where(self._memory, np.tanh(chosen), chosen))
+        return codes_of(states[:, self._watch], self._memory)
 
 
 def _chances(draw: Draw, o: Array, characters: NDArray[np.integer], known: Rows) -> NDArray[np.float64]:

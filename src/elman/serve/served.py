@@ -10,14 +10,14 @@ import numpy as np
 
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
-from elman.serve.asking import SEED, Asked, Prompt
+from elman.serve.asking import Asked, Prompt, random_state
 from elman.serve.batching import Sampler
 from elman.serve.job import Job
 from elman.serve.refusal import Refusal
 from elman.serve.settings import Settings
-from elman.serve.stops import Stops
 from elman.serve.texts import Text
 from elman.use import Model
+from elman.use.stops import Stops
 
 
 @dataclass(eq=False)
@@ -83,7 +83,6 @@ class Served:
         return Job(texts, self.sampler.wake)
 
     def _text(self, wanted: Asked, index: int, number: int, prompt: Indices) -> Text:
-        seed = None if wanted.seed is None else wanted.seed % (2 * SEED) + index
         given = wanted.prompts[number]
         return Text(
             index=index,
@@ -93,15 +92,14 @@ class Served:
             h=self.model.h,
             to_write=wanted.max_tokens,
             draw=wanted.draw,
-            generator=np.random.default_rng(seed),
+            generator=np.random.default_rng(random_state(wanted.seed, index)),
             stops=Stops(wanted.stops),
             listed=wanted.logprobs,
         )
 
     def first(self) -> Indices:
-        """What is read where there is no prompt: a line feed, where there is one, so that a text begins a line."""
-        characters = self.model.alphabet.characters
-        return self.model.alphabet.encode("\n" if "\n" in characters else characters[0])
+        """What is read where there is no prompt."""
+        return self.model.alphabet.encode(self.model.alphabet.beginning)
 
     def encoded(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return what the argument `param` holds as indices; what the model does not know is refused."""

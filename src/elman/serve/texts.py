@@ -14,8 +14,8 @@ from elman.engine.protocol import Indices
 from elman.network import Draw
 from elman.network.parameters import Array
 from elman.serve.likely import Rows, joined, rows, unknown
-from elman.serve.stops import Stops
 from elman.text import Alphabet
+from elman.use.stops import Stops
 
 
 @dataclass(frozen=True)

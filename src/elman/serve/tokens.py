@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from elman.serve.asking import are_indices
+from elman.serve.asking import are_indices, check_names, string
 from elman.serve.body import read_json
 from elman.serve.refusal import Refusal, as_json
 from elman.serve.served import Served, find
@@ -41,12 +41,10 @@ class Tokens:
         if not isinstance(body.get("add_special_tokens"), bool | None):
             message = "add_special_tokens must be true or false (there are none): give one of them, or leave it out"
             raise Refusal(400, message, "invalid_value", "add_special_tokens")
-        if not isinstance(body.get("prompt"), str):
-            raise Refusal(400, "prompt must be a string: give one", "invalid_value", "prompt")
-        served = self._which(body.get("model"))
+        prompt, served = string("prompt", body.get("prompt")), self._which(body.get("model"))
 
         def answer() -> Response:
-            found = served.encoded(body["prompt"]).tolist()
+            found = served.encoded(prompt).tolist()
             return as_json({"tokens": found, "count": len(found), "max_model_len": self.settings.max_characters})
 
         return await run_in_threadpool(answer)
@@ -67,9 +65,7 @@ class Tokens:
 
     async def _read(self, request: Request, *arguments: str) -> dict[str, Any]:
         body = await read_json(request, self.settings)
-        if unknown := sorted(set(body) - {"model", *arguments}):
-            message = f"{unknown[0]!r} is not an argument here: leave it out, or correct its name"
-            raise Refusal(400, message, "unknown_parameter", unknown[0])
+        check_names(body, {"model", *arguments})
         return body
 
     def _which(self, name: Any) -> Served:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from elman.errors import ElmanError
 from elman.experiment.record import CHECKPOINT, METRICS, SAMPLES, Metrics, RunDirectory, parse_metrics, parse_samples
@@ -18,6 +19,7 @@ LOOK_SECONDS = 0.5
 """Between two looks at the files, at least."""
 _SPOILT = (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error)
 """What reading may raise where files are spoilt, or just being replaced."""
+_T = TypeVar("_T")
 
 
 class Tail:
@@ -37,15 +39,19 @@ class Tail:
         which, size = self._status()
         return which != self._which or size < self._read
 
-    def lines(self) -> list[str]:
-        """Return the lines that were added since; half a line is left for later."""
+    def read(self, parse: Callable[[list[str]], list[_T]]) -> list[_T]:
+        """Return what the lines say that were added since; half a line is left for later.
+
+        Lines of which one says nothing that can be understood are left as well, and so is what follows them.
+        """
         with regular(self.path).open("rb") as file:
             file.seek(self._read)
             whole = file.read().rpartition(b"\n")[0]
         if not whole:
             return []
+        found = parse(whole.decode("utf-8").split("\n"))
         self._read += len(whole) + 1
-        return whole.decode("utf-8").split("\n")
+        return found
 
     def _status(self) -> tuple[tuple[int, int], int]:
         status = regular(self.path).stat()
@@ -68,13 +74,18 @@ class _Files:
 
     def read(self) -> None:
         """Read what was added."""
-        lines = self.metrics.lines()
-        if lines and not self.columns:
-            self.columns, lines = next(csv.reader(lines[:1])), lines[1:]
-        rows = parse_metrics(csv.DictReader(lines, self.columns))
+        rows = self.metrics.read(self._rows)
         self.progress.add(rows)
-        self.progress.samples.extend(map(Written, parse_samples(self.samples.lines())))
         self.last = rows[-1] if rows else self.last
+        self.progress.samples.extend(map(Written, self.samples.read(parse_samples)))
+
+    def _rows(self, lines: list[str]) -> list[Metrics]:
+        if self.columns:
+            return parse_metrics(csv.DictReader(lines, self.columns))
+        found = csv.DictReader(lines)
+        rows = parse_metrics(found)
+        self.columns = [*(found.fieldnames or ())]  # once all is understood: else the header will come again
+        return rows
 
 
 class KeptRun:

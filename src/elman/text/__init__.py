@@ -7,4 +7,5 @@ from elman.text.folding import opened as opened
 from elman.text.folding import refuse_unwieldy as refuse_unwieldy
 from elman.text.reading import read_corpus as read_corpus
 from elman.text.reading import read_pieces as read_pieces
+from elman.text.reading import standard_input as standard_input
 from elman.text.windows import Windows as Windows

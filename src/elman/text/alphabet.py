@@ -59,6 +59,14 @@ class Alphabet:
         """The smallest unsigned type that holds K - 1: uint8, uint16 or uint32."""
         return np.min_scalar_type(len(self) - 1)
 
+    @property
+    def beginning(self) -> str:
+        """What is read where nothing came before: a line feed, so that a text begins a line, or the first character.
+
+        A line feed that stands for other characters is none.
+        """
+        return "\n" if "\n" in self.characters[: len(self) - self.folds] else self.characters[0]
+
     @classmethod
     def from_text(cls, text: str) -> Alphabet:
         """Return the alphabet of `text`, ordered by first appearance.

@@ -92,15 +92,26 @@ class _AsItComes:
 def _opened(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
     """Open a source; yield its name and its bytes."""
     if source == "-":
-        if sys.stdin is None:
-            raise ElmanError("standard input is closed: give a file, or a built-in name")
-        yield "-", sys.stdin.buffer
+        yield "-", standard_input()
     elif _is_builtin(source):
         yield str(source), BytesIO(builtin_bytes(str(source)))
     else:
         path = Path(source)
         with _open(path) as stream:
             yield path.name, stream
+
+
+def standard_input() -> IO[bytes]:
+    """Return the bytes of standard input.
+
+    Raises
+    ------
+    ElmanError
+        If whoever started the process closed it.
+    """
+    if sys.stdin is None:
+        raise ElmanError("standard input is closed: give a file")
+    return sys.stdin.buffer
 
 
 def _is_builtin(source: str | os.PathLike[str]) -> bool:

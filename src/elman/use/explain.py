@@ -24,6 +24,7 @@ from elman.network import Architecture, Parameters, architecture
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text.spool import Spool
+from elman.use.finite import check_finite
 from elman.use.likeliest import likeliest
 from elman.use.strangers import KNOWN_NATS, stranger_nats
 
@@ -128,7 +129,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     surprise = np.empty(N, np.float32)
     expected = np.empty((N, C), indices.dtype)
     probabilities = np.empty((N, C), np.float32)
-    reader, memory, known_nats = engine.reader(parameters), _is_memory(network), _known_nats(indices, K)
+    reader, memory, known_nats = engine.reader(parameters), is_memory(network), _known_nats(indices, K)
     log_p, states = np.full((1, K), np.nan), h0[None]  # before anything was read
     length = max(1, NUMBERS // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
@@ -143,7 +144,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
             expected[here], probabilities[here] = best[before], np.nan_to_num(np.exp(log_best))[before]
             nats = np.where(known, -log_p[before, np.where(known, x, 0)], stranger_nats(K))
             surprise[here] = nats / math.log(2)
-            spool.append(encoded(np.where(memory, np.tanh(states), states))[after])
+            spool.append(codes_of(states, memory)[after])
         codes = spool.array().reshape(N, -1)
     return Explanation(indices, surprise, expected, probabilities, codes, units(network))
 
@@ -161,11 +162,22 @@ def _read(reader: Reader, log_p: Array, h: Array, x: Indices, known_nats: float)
     """
     if not len(x):
         return log_p, h
+    o, states = looked_at(reader, h, x)
+    log_p_read = log_softmax(o.astype(np.float64)) - known_nats
+    return np.concatenate([log_p, log_p_read]), np.concatenate([h, states])
+
+
+def looked_at(reader: Reader, h: Array, x: Indices) -> tuple[Array, Array]:
+    """Read x (n,) in the state h (1, D); return the logits (n, K) and the states (n, D) behind each character.
+
+    Raises
+    ------
+    ElmanError
+        If they are not finite.
+    """
     o, states = reader.logits(h, x[:, None])
-    if not np.isfinite(o).all():
-        raise ElmanError("this network computes what is not a finite number: train again with a lower learning rate")
-    log_p_read = log_softmax(o[:, 0].astype(np.float64)) - known_nats
-    return np.concatenate([log_p, log_p_read]), np.concatenate([h, states[:, 0]])
+    check_finite(o)
+    return o[:, 0], states[:, 0]
 
 
 def units(network: Architecture) -> tuple[Unit, ...]:
@@ -195,6 +207,11 @@ def activation(codes: Codes | NDArray[np.integer]) -> NDArray[np.float32]:
     return np.asarray(distances * np.abs(distances))
 
 
-def _is_memory(network: Architecture) -> NDArray[np.bool_]:
-    """Return which numbers of the state are a memory. That has no bounds, and what h reads of it is its tanh."""
+def codes_of(states: Array, memory: NDArray[np.bool_]) -> Codes:
+    """Return the codes of numbers of states (n, u). A memory has no bounds, and what h reads of it is its tanh."""
+    return encoded(np.where(memory, np.tanh(states), states))
+
+
+def is_memory(network: Architecture) -> NDArray[np.bool_]:
+    """Return which numbers of the state are a memory, (D,)."""
     return np.array([unit.part == "memory" for unit in units(network)])

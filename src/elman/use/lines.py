@@ -23,6 +23,7 @@ from elman.engine.protocol import Indices, Passages, Reader
 from elman.network import Draw
 from elman.network.parameters import Array
 from elman.text import opened
+from elman.use.finite import check_finite
 from elman.use.strangers import KNOWN_NATS, stranger_nats
 
 if TYPE_CHECKING:
@@ -120,10 +121,8 @@ class _Scorer:
         alphabet = opened(model.alphabet)
         self.K = len(model.alphabet)
         self.table, self.dtype = alphabet.table(), alphabet.dtype
-        characters = model.alphabet.characters
-        known = characters[: self.K - model.alphabet.folds]
-        self.asks_for_end = "\n" in known
-        self.start = known.index("\n") if self.asks_for_end else 0
+        self.asks_for_end = model.alphabet.beginning == "\n"
+        self.start = model.alphabet.characters.index(model.alphabet.beginning)
         self.table.enter("\n", self.start)
         self.h = _end_of_a_line(self.reader, model.h, self.start)[None] if self.asks_for_end else model.h[None]
 
@@ -162,6 +161,7 @@ class _Scorer:
         chars, begins = lengths + self.asks_for_end, _begins(lengths)
         read = self._in_turn if self.context else partial(self.reader.passages, self.h[0])
         nats, worst, worst_nats = read(codes, begins, chars)
+        check_finite(nats)
         return chars, nats, worst + (chars > 0), worst_nats
 
     def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
@@ -172,6 +172,7 @@ class _Scorer:
             losses, self.h = self.reader.losses(self.h, piece[:-1], piece[1:])
             pieces.append(losses[:, 0])
         losses = np.concatenate(pieces)
+        check_finite(losses)
         if not self.asks_for_end:
             losses[begins + chars] = 0
         line = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(losses)))

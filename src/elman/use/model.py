@@ -15,8 +15,10 @@ from elman.network.parameters import Array
 from elman.text import Alphabet, opened
 from elman.use.adapt import score_adapting
 from elman.use.beam import WIDEST, searched
-from elman.use.sample import side_by_side, until, written
+from elman.use.finite import check_finite
+from elman.use.sample import side_by_side, written
 from elman.use.score import Score, score
+from elman.use.stops import until
 
 MOST_TEXTS, MOST_CHARACTERS = 10_000, 100_000_000
 """Texts that are drawn side by side, and their characters in all: they are kept until the last is whole."""
@@ -156,8 +158,7 @@ class Model:
 
     def _behind(self, prime: str) -> tuple[Array, int]:
         """Read all of `prime` but its last character: the state (D,) then, and that character."""
-        prime = prime or ("\n" if "\n" in self.alphabet.characters else self.alphabet.characters[0])
-        read, h = self.alphabet.encode(prime), self.h
+        read, h = self.alphabet.encode(prime or self.alphabet.beginning), self.h
         if len(read) > 1:
             _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
         return h, int(read[-1])
@@ -175,10 +176,12 @@ class Model:
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters.
+            If the text has fewer than two characters, or the network computes what is not a finite number.
         """
         scored = score_adapting if adapt else score
-        return scored(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
+        found = scored(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
+        check_finite(found.nats)
+        return found
 
 
 def _draw(

@@ -63,24 +63,3 @@ def _chunks(length: int) -> Iterator[int]:
         yield min(n, length)
         length -= n
         n = min(2 * n, _LARGEST)
-
-
-def until(stop: str, pieces: Iterator[str]) -> Iterator[str]:
-    """Pass text on until `stop` begins, which is left out. What may be its beginning is held back."""
-    held = ""
-    for piece in pieces:
-        held += piece
-        before, found, _ = held.partition(stop)
-        if found:
-            yield before
-            return
-        kept = _overlap(held, stop)
-        yield held[: len(held) - kept]
-        held = held[len(held) - kept :]
-    yield held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with."""
-    longest = min(len(text), len(stop) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -88,10 +88,10 @@ def import_(
         holds a run or a network already.
     """
     path, known = Path(path), None if alphabet is None else Alphabet(alphabet)
-    read = _format(path).read
+    read, chosen = _format(path).read, get_engine(engine)
     try:
         regular(path).open("rb").close()  # says better than the libraries why it cannot be read
-        model = read(path, known, get_engine(engine))
+        model = read(path, known, chosen)
     except OSError as error:
         raise ElmanError(f"cannot read {str(path)!r} ({error.strerror}): give a file to import") from error
     except (*_WRONG, ValueError) as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman import __version__
 from elman.engine import Engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, needing
 from elman.experiment.exchange.arrays import architecture_of, check_arrays, second_bias
 from elman.experiment.exchange.described import (
     ABOUT,
@@ -89,12 +89,8 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
 
 
 def _library() -> Any:
-    try:
+    with needing("export"):
         import onnx
-    except ImportError:
-        raise ElmanError(
-            "for ONNX the library onnx is needed, and it is not there: pip install 'elman[export]'"
-        ) from None
     return onnx
 
 

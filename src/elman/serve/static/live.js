@@ -92,8 +92,9 @@ async function step() {
   told = false;
   const now = performance.now();
   const due = runs.filter((run) => run.due <= now && !run.over);
+  for (const run of due) run.due = now + (run.live ? OFTEN : SELDOM) - 100; // unless the end is told meanwhile
   const news = await Promise.all(due.map((run) => run.ask()));
-  for (const run of due) Object.assign(run, { due: now + (run.live ? OFTEN : SELDOM) - 100, lost: false });
+  for (const run of due) run.lost = false;
   stale ||= news.some(Boolean);
   if (ended()) {
     if (!chosen.over) await last();

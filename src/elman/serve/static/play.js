@@ -52,7 +52,8 @@ function busy() {
   byId("write").hidden = going;
   if (activeElement === byId(going ? "write" : "stop")) byId(going ? "stop" : "write").focus();
   byId("written").setAttribute("aria-busy", going);
-  byId("go-on").disabled = work.going || !texts.write.places.length;
+  // Who stopped while the prompt was shown has nothing yet to go on from.
+  byId("go-on").disabled = work.going || texts.write.places.length <= texts.write.given;
   byId("back").disabled = work.going || !before.length;
   byId("block").disabled = work.going;
   look();

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elman.errors import ElmanError
+from elman.errors import needing
 from elman.use.codec.container import altered
 from elman.use.codec.kernels import PRECISION
 from elman.use.codec.network import Floats, Ints
@@ -33,12 +33,8 @@ class Coder(Protocol):
 
 
 def _library() -> Any:
-    try:
+    with needing("compress"):
         import constriction
-    except ImportError:
-        raise ElmanError(
-            "compressing needs the library constriction, which is not installed: pip install 'elman[compress]'"
-        ) from None
     return constriction.stream
 
 

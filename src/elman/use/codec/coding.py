@@ -140,12 +140,12 @@ def _readings(model: Model, mode: Mode) -> Callable[[int], Reading]:
 
 
 def _start(network: Network, alphabet: Alphabet) -> Step:
-    """Read what comes before every stream: a line feed, or the first character of an alphabet that has none.
+    """Read what comes before every stream, the alphabet's beginning.
 
     It is read in a state of zero. The state that training ended in still has in it where that was, in the middle of
     a line most often, and small files would pay for that.
     """
-    x = np.array([max(alphabet.characters.find("\n"), 0)], np.int64)
+    x = alphabet.encode(alphabet.beginning).astype(np.int64)
     return read(network, np.zeros((network.P, 1, network.m), np.float32), x)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 
 class Stops:
     """Passes text on until one of the stops is complete. What may be the beginning of one is held back.
@@ -22,6 +24,17 @@ class Stops:
         kept = 0 if last else max((_overlap(self.held, stop) for stop in self.stops), default=0)
         passed, self.held = self.held[: len(self.held) - kept], self.held[len(self.held) - kept :]
         return passed, False
+
+
+def until(stop: str, pieces: Iterator[str]) -> Iterator[str]:
+    """Pass text on until `stop` begins, which is left out. What may be its beginning is held back."""
+    stops = Stops((stop,))
+    for piece in pieces:
+        passed, ended = stops.take(piece, last=False)
+        yield passed
+        if ended:
+            return
+    yield stops.held
 
 
 def _overlap(text: str, stop: str) -> int:
