@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import Command, Ended, exit_code
 from elman.engine import State
 from elman.network.parameters import Array
 from elman.text import Corpus
@@ -19,6 +20,16 @@ PER_EPOCH = 15
 def corpus() -> Corpus:
     """The text, ready to train on."""
     return Corpus.from_text(TEXT)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command in this process."""
+
+    def run(*arguments: object) -> Ended:
+        return Ended(exit_code(*arguments), *capsys.readouterr())
+
+    return run
 
 
 def everything(state: State) -> dict[str, Any]:

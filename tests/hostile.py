@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from conftest import TEXT, T
+from elman.errors import ElmanError
 from elman.experiment.files import read_tensors, save_tensors
 from elman.experiment.train import train
 from elman.text import Corpus
@@ -149,3 +151,26 @@ def spoilt(value: Any, chance: random.Random) -> Any:
     else:
         value[key] = spoilt(value[key], chance)
     return value
+
+
+def refusal(read: Callable[[], object]) -> str:
+    """Read something; return the one line it is refused with, or nothing."""
+    try:
+        read()
+    except ElmanError as error:
+        message = str(error)
+        assert message.isprintable()
+        assert len(message) < 600
+        return message
+    return ""
+
+
+def peak(read: Callable[[], object]) -> int:
+    """Return the most memory that reading something took, in bytes."""
+    read()  # once before, so that what is imported and cached does not count
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from elman.engine import get_engine
-from elman.errors import ElmanError
 from elman.experiment.checkpoint import load_checkpoint
 from elman.experiment.exchange import export, import_
 from elman.experiment.files import read_tensors, sealed
@@ -25,7 +24,7 @@ from elman.text.corpus import gathered
 from elman.text.decoding import Reading
 from elman.text.folding import fold
 from elman.use import Model
-from hostile import good_files, spoilt
+from hostile import good_files, refusal, spoilt
 
 LONGEST = 4096
 """Numbers in an array that a file is made of, at most: larger ones find nothing more."""
@@ -62,15 +61,8 @@ def feed(target: Target, data: bytes, folder: Path) -> str:
     """Have a target read what is made of these bytes; return the one line it is refused with, or nothing."""
     path = folder / target.file
     path.write_bytes(target.made(data))
-    try:
-        with np.errstate(all="ignore"):
-            target.read(path)
-    except ElmanError as error:
-        message = str(error)
-        assert message.isprintable()
-        assert len(message) < 600
-        return message
-    return ""
+    with np.errstate(all="ignore"):
+        return refusal(lambda: target.read(path))
 
 
 # --- Files of weights ---

@@ -13,43 +13,19 @@ from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 import elman
+from commands import Command, Ended, assert_refused
 from conftest import TEXT, T, everything
-from elman.cli import main
 from elman.experiment.config import Config, flag
 from elman.experiment.record import RunDirectory
 from elman.experiment.train import train
 from elman.text import Corpus
 
 SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy"]
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command in this process."""
-
-    def run(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as raised:
-            main([str(argument) for argument in arguments])
-        assert isinstance(raised.value.code, int)
-        return Ended(raised.value.code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -153,16 +129,6 @@ finally:
 
 
 # --- Bad input: exit code 2 and one line ---
-
-
-def assert_refused(ended: Ended, *words: str) -> None:
-    """The command ended with one line, on standard error, which has these words."""
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("error: ")
-    assert ended.err.endswith("\n")
-    assert ended.err.count("\n") == 1
-    for word in words:
-        assert word in ended.err
 
 
 @pytest.mark.parametrize(

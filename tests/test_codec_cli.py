@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import elman
+from commands import exit_code
 from conftest import TEXT
-from elman.cli.app import main
 from elman.text import Corpus
 
 DATA = (TEXT * 5).encode() + b"\xff\r\n"
@@ -23,30 +23,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def called(*arguments: Any) -> int:
-    """Run the command line and return its exit code."""
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
 @pytest.mark.parametrize("more", [[], ["--adapt"]])
 def test_there_and_back(
     run: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("notes.txt").write_bytes(DATA)
-    assert called("compress", "notes.txt", "-m", run, "--json", *more) == 0
+    assert exit_code("compress", "notes.txt", "-m", run, "--json", *more) == 0
     figures = json.loads(capsys.readouterr().out)
     size = Path("notes.txt.elm").stat().st_size
     assert figures == {
         "bytes": len(DATA), "compressed_bytes": size, "chars": len(DATA), "bits_per_char": 8 * size / len(DATA),
         "ratio": len(DATA) / size,
     }  # fmt: skip
-    assert called("decompress", "notes.txt.elm", "--model", run, "--out", "back.txt") == 0
+    assert exit_code("decompress", "notes.txt.elm", "--model", run, "--out", "back.txt") == 0
     assert Path("back.txt").read_bytes() == DATA
     Path("notes.txt").unlink()
-    assert called("decompress", "notes.txt.elm", "-m", run) == 0
+    assert exit_code("decompress", "notes.txt.elm", "-m", run) == 0
     assert Path("notes.txt").read_bytes() == DATA
 
 
@@ -73,7 +66,7 @@ def test_through_pipes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         out = Standard()
         monkeypatch.setattr("sys.stdin", Standard(data))
         monkeypatch.setattr("sys.stdout", out)
-        assert called(command, "-", "-m", run) == 0
+        assert exit_code(command, "-", "-m", run) == 0
         data = out.written
     assert data == DATA
 
@@ -81,15 +74,15 @@ def test_through_pipes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    assert called("compress", empty, "-m", run) == 0
+    assert exit_code("compress", empty, "-m", run) == 0
     assert "none" in capsys.readouterr().out
-    assert called("decompress", f"{empty}.elm", "-m", run, "--out", empty) == 0
+    assert exit_code("decompress", f"{empty}.elm", "-m", run, "--out", empty) == 0
     assert empty.read_bytes() == b""
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     """Run a command that is refused, and return the one line."""
-    assert called(*arguments) == 2
+    assert exit_code(*arguments) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: ")
     assert line.count("\n") == 1
@@ -102,7 +95,7 @@ def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.C
     file.write_bytes(b"mine")
     assert "is there already: remove it, or give --out" in refused(capsys, "compress", text, "-m", run)
     assert file.read_bytes() == b"mine"
-    assert called("compress", text, "-m", run, "--out", file) == 0
+    assert exit_code("compress", text, "-m", run, "--out", file) == 0
     assert "is there already" in refused(capsys, "decompress", file, "-m", run)
     assert "ends in .elm" in refused(capsys, "decompress", text, "-m", run)
     assert "ends in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
@@ -113,7 +106,7 @@ def test_neither_what_is_read_nor_the_network_is_replaced(
 ) -> None:
     text, file, checkpoint = tmp_path / "a.txt", tmp_path / "a.txt.elm", run / "checkpoint.safetensors"
     text.write_bytes(DATA)
-    assert called("compress", text, "-m", run) == 0
+    assert exit_code("compress", text, "-m", run) == 0
     before = file.read_bytes(), checkpoint.read_bytes()
     for command, read in (("compress", text), ("decompress", file)):
         for model in (run, checkpoint):

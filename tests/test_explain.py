@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from elman.cli import main
+from commands import Command
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.experiment.train import train
@@ -359,19 +358,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs a command in this process."""
-
-    def ended(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as raised:
-            main([str(argument) for argument in arguments])
-        assert isinstance(raised.value.code, int)
-        return (raised.value.code, *capsys.readouterr())
-
-    return ended
-
-
-@pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A text to explain."""
     path = tmp_path / "text.txt"
@@ -379,7 +365,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_prints_figures_as_json(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+def test_the_command_prints_figures_as_json(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     code, out, err = command("explain", run, file, "--out", page, "--units", "4", "--json")
     assert (code, err) == (0, "")
@@ -393,7 +379,7 @@ def test_the_command_prints_figures_as_json(command: Any, run: Path, file: Path,
     assert list(space["best"][0]) == ["layer", "number", "part", "rises", "score", "chance"]
 
 
-def test_the_command_prints_figures_for_a_person(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+def test_the_command_prints_figures_for_a_person(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     code, out, _ = command("explain", run, file, "--out", tmp_path / "page.html")
     assert code == 0
     assert "units in page  6" in out
@@ -401,7 +387,7 @@ def test_the_command_prints_figures_for_a_person(command: Any, run: Path, file: 
 
 
 @pytest.mark.parametrize("text", ["one 漢 two", "漢é one", "one two漢", "漢字", "漢o", "o漢"])
-def test_strangers_count_as_by_eval(command: Any, run: Path, tmp_path: Path, text: str) -> None:
+def test_strangers_count_as_by_eval(command: Command, run: Path, tmp_path: Path, text: str) -> None:
     strange = tmp_path / "strange.txt"
     strange.write_text(text, encoding="utf-8")
     code, out, err = command("explain", run, strange, "--out", tmp_path / "page.html", "--json")
@@ -412,12 +398,12 @@ def test_strangers_count_as_by_eval(command: Any, run: Path, tmp_path: Path, tex
     assert [figures[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
 
 
-def test_a_text_without_strangers_counts_none(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+def test_a_text_without_strangers_counts_none(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     _, out, _ = command("explain", run, file, "--out", tmp_path / "page.html", "--json")
     assert "unknown_chars" not in json.loads(out)
 
 
-def test_a_model_that_folds_knows_every_character(command: Any, tmp_path: Path) -> None:
+def test_a_model_that_folds_knows_every_character(command: Command, tmp_path: Path) -> None:
     folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
     settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "rare": 2}
     train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
@@ -436,20 +422,20 @@ def test_a_model_that_folds_knows_every_character(command: Any, tmp_path: Path) 
         ("漢", "error: a text of 1 characters holds nothing to predict: give one of at least two\n"),
     ],
 )
-def test_a_file_too_short_is_refused(command: Any, run: Path, tmp_path: Path, text: str, says: str) -> None:
+def test_a_file_too_short_is_refused(command: Command, run: Path, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     code, out, err = command("explain", run, tmp_path / "text.txt", "--out", tmp_path / "page.html")
     assert (code, out, err) == (2, "", says)
     assert not (tmp_path / "page.html").exists()
 
 
-def test_too_few_units_are_refused(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+def test_too_few_units_are_refused(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     code, _, err = command("explain", run, file, "--out", tmp_path / "page.html", "--units", "0")
     assert (code, err) == (2, "error: --units must be 1 or more, and 0 came: give another, or leave it out\n")
 
 
 @pytest.mark.parametrize("out", ["text", "run/checkpoint.safetensors", "run/metrics.csv", "run/run.json"])
-def test_what_is_read_is_not_replaced(command: Any, run: Path, file: Path, out: str) -> None:
+def test_what_is_read_is_not_replaced(command: Command, run: Path, file: Path, out: str) -> None:
     path = file if out == "text" else run / Path(out).name
     before = path.read_bytes()
     code, _, err = command("explain", run, file, "--out", path)
@@ -457,7 +443,7 @@ def test_what_is_read_is_not_replaced(command: Any, run: Path, file: Path, out: 
     assert path.read_bytes() == before
 
 
-def test_a_page_that_cannot_be_written_is_said(command: Any, run: Path, file: Path, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_said(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     code, _, err = command("explain", run, file, "--out", tmp_path / "nowhere" / "page.html")
     assert code == 2
     assert "cannot write" in err

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import tolerances
+from commands import exit_code
 from conftest import TEXT, T
-from elman.cli import main
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.experiment.exchange import SUFFIXES, export, import_, torch
@@ -589,32 +589,24 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def command(*arguments: object) -> int:
-    """Run a command in this process; return how it ends."""
-    with pytest.raises(SystemExit) as raised:
-        main([str(argument) for argument in arguments])
-    assert isinstance(raised.value.code, int)
-    return raised.value.code
-
-
 @pytest.mark.parametrize("to", SUFFIXES)
 def test_a_network_that_went_and_came_scores_and_writes_the_same(
     trained: Path, capsys: pytest.CaptureFixture[str], to: str
 ) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
-    assert command("export", trained, "--to", to) == 0
+    assert exit_code("export", trained, "--to", to) == 0
     file = f"network{SUFFIXES[to]}"
     assert capsys.readouterr().out == f"{file}\n"
-    assert command("import", file, "--out", "again/deep") == 0
+    assert exit_code("import", file, "--out", "again/deep") == 0
     assert capsys.readouterr().out == "again/deep\n"
     for folder in (trained, "again/deep"):
-        assert command("eval", folder, "text", "--json") == 0
-        assert command("sample", folder, "--length", 60, "--random-state", 1) == 0
+        assert exit_code("eval", folder, "text", "--json") == 0
+        assert exit_code("sample", folder, "--length", 60, "--random-state", 1) == 0
     before, after = (load(folder, engine="numpy") for folder in (trained, "again/deep"))
     assert_same_network(after, before)
     assert after.score(TEXT) == before.score(TEXT)
-    assert command("export", "again/deep", "--to", to, "--out", f"other{SUFFIXES[to]}") == 0
+    assert exit_code("export", "again/deep", "--to", to, "--out", f"other{SUFFIXES[to]}") == 0
     assert Path(f"other{SUFFIXES[to]}").read_bytes() == Path(file).read_bytes()
 
 
@@ -662,7 +654,7 @@ def test_what_a_command_refuses(trained: Path, capsys: pytest.CaptureFixture[str
     Path("folder.npz").mkdir()
     Path("short.npz").write_bytes(b"PK")
     Path("bytes").write_bytes(b"\xff")
-    assert command(*line.split()) == 2
+    assert exit_code(*line.split()) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {message}")
     assert said.count("\n") == 1
@@ -675,7 +667,7 @@ def test_an_alphabet_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     arrays, _ = theirs("lstm", 1)
     save(arrays, Path("theirs.safetensors"))
     Path("characters").write_bytes("é\r\nabc\t".encode())
-    assert command("import", "theirs.safetensors", "--out", "run", "--alphabet", "characters") == 0
+    assert exit_code("import", "theirs.safetensors", "--out", "run", "--alphabet", "characters") == 0
     assert load("run").alphabet.characters == "é\r\nabc\t"
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import random
-import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from elman.experiment.record import CHECKPOINT, RunDirectory
 from elman.experiment.run import load
 from elman.experiment.train import train
 from elman.text import Corpus
-from hostile import FILES, RECIPES, good_files, spoil
+from hostile import FILES, RECIPES, good_files, peak, refusal, spoil
 
 MULTIPLE, CONSTANT = 40, 2_000_000
 """The most memory, of a file's size and in bytes besides, that reading it takes."""
@@ -38,14 +38,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcome(path: Path) -> str:
     """Read a file as its name says; return the one line it is refused with, or nothing."""
-    try:
-        read(path)
-    except ElmanError as error:
-        message = str(error)
-        assert message.isprintable()
-        assert len(message) < 600
-        return message
-    return ""
+    return refusal(lambda: read(path))
 
 
 def read(path: Path) -> None:
@@ -283,22 +276,11 @@ BOMBS: dict[str, tuple[str, bytes]] = {
 def test_reading_takes_a_small_multiple_of_the_file(run: Path, name: str) -> None:
     file, data = BOMBS[name]
     (run / file).write_bytes(data)
-    assert peak(run / file) < MULTIPLE * len(data) + CONSTANT
+    assert peak(partial(outcome, run / file)) < MULTIPLE * len(data) + CONSTANT
 
 
 @pytest.mark.parametrize("setting", ["hidden_size", "layers", "batch_size", "seq_length", "sample_length"])
 def test_what_a_checkpoint_claims_is_not_allocated(run: Path, setting: str) -> None:
     path = run / CHECKPOINT
     says(path, (f"config.{setting}", 10**9))
-    assert peak(path) < MULTIPLE * path.stat().st_size + CONSTANT
-
-
-def peak(path: Path) -> int:
-    """Return the most memory that reading a file took, in bytes."""
-    outcome(path)  # once before, so that what is imported and cached does not count
-    tracemalloc.start()
-    try:
-        outcome(path)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    assert peak(partial(outcome, path)) < MULTIPLE * path.stat().st_size + CONSTANT

@@ -4,7 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 
 import elman
 import tolerances
-from elman.cli.app import main
+from commands import Command
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.network import Draw, initial_parameters
@@ -226,17 +226,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[object, str, str]]:
-    def call(*arguments: object) -> tuple[object, str, str]:
-        with pytest.raises(SystemExit) as end:
-            main([str(argument) for argument in arguments])
-        return end.value.code, *capsys.readouterr()
-
-    return call
-
-
-def test_a_table_separated_by_tabs(run: Path, command: Any) -> None:
+def test_a_table_separated_by_tabs(run: Path, command: Command) -> None:
     code, out, err = command("score", run, run.parent / "log")
     assert (code, err) == (0, "")
     rows = [line.split("\t") for line in out.splitlines()]
@@ -258,7 +248,7 @@ def test_a_table_separated_by_tabs(run: Path, command: Any) -> None:
     assert rows[3][7] == "\\\\all"
 
 
-def test_lines_of_json(run: Path, command: Any) -> None:
+def test_lines_of_json(run: Path, command: Command) -> None:
     code, out, err = command("score", run, run.parent / "log", "--json")
     assert (code, err) == (0, "")
     line = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))[1]
@@ -274,7 +264,7 @@ def test_lines_of_json(run: Path, command: Any) -> None:
     }
 
 
-def test_the_lines_that_surprise_most(run: Path, command: Any) -> None:
+def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
     _, out, _ = command("score", run, run.parent / "log", "--worst", 3)
     numbers = [int(line.split("\t")[0]) for line in out.splitlines()[1:]]
     assert set(numbers[:2]) == {2, 3}
@@ -283,7 +273,7 @@ def test_the_lines_that_surprise_most(run: Path, command: Any) -> None:
     assert every[numbers[0] - 1].nats_per_char >= every[numbers[1] - 1].nats_per_char
 
 
-def test_a_line_in_its_context_costs_something_else(run: Path, command: Any) -> None:
+def test_a_line_in_its_context_costs_something_else(run: Path, command: Command) -> None:
     alone, together = (command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--context"]))
     with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), context=True)
     assert [json.loads(row)["nats_per_char"] for row in together.splitlines()] == [
@@ -293,7 +283,7 @@ def test_a_line_in_its_context_costs_something_else(run: Path, command: Any) -> 
     assert alone.splitlines()[3] != together.splitlines()[3]
 
 
-def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, command: Any) -> None:
+def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, command: Command) -> None:
     elman.train(Corpus.from_text("abcd" * 9), out=tmp_path / "run", hidden_size=3, seq_length=5, epochs=1)
     (tmp_path / "log").write_text("\n", encoding="utf-8")
     _, out, _ = command("score", tmp_path / "run", tmp_path / "log", "--json")
@@ -320,7 +310,7 @@ def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, comm
     ],
 )
 def test_bad_input_is_one_line(
-    run: Path, command: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(run.parent)
     Path("latin").write_bytes(b"caf\xe9\n")

@@ -6,15 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
 
+from commands import Command, assert_refused
 from conftest import TEXT, T
-from elman.cli import main
 from elman.experiment.record import RunDirectory
 from elman.experiment.train import train
 from elman.text import Corpus
@@ -24,39 +22,13 @@ SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--m
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs a command in this process, in a folder with a novel in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
     (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
-
-    def run(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as raised:
-            main([str(argument) for argument in arguments])
-        assert isinstance(raised.value.code, int)
-        return Ended(raised.value.code, *capsys.readouterr())
-
-    return run
-
-
-def assert_refused(ended: Ended, *words: str) -> None:
-    """A command ended with 2 and one line that says all of this."""
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-    assert ended.err.startswith("error: ")
-    for word in words:
-        assert word in ended.err
+    return command
 
 
 def test_train_with_a_page_names_its_address_and_prints_the_same(command: Command) -> None:
