@@ -235,3 +235,12 @@ def test_a_gradient_check_of_what_there_is_not(corpus: Corpus, option: dict[str,
     name = next(iter(option))
     with pytest.raises(ElmanError, match=f"^--{name.replace('_', '-')} must be "):
         elman.gradcheck(corpus, **option)
+
+
+def test_what_comes_back_says_what_it_is_in_a_line(tmp_path: Path) -> None:
+    run = elman.train(elman.Corpus.from_text(TEXT, "novel"), out=tmp_path, cell="gru", hidden_size=3, max_updates=20)
+    model = "<Model: 1 x gru 3, 26 characters, float32, numba>"
+    assert repr(elman.load(tmp_path)) == model
+    assert repr(run) == f"<Run on 'novel': 20 updates, {model}>"
+    run = elman.train(elman.Corpus.from_text(TEXT * 9), hidden_size=3, max_updates=20, validation=0.2)
+    assert f"validation loss {run.validation_loss:.3f}, <Model" in repr(run)

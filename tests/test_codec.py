@@ -12,7 +12,7 @@ from codec_models import ALPHABET, INPUTS, TEXT, K, made
 from elman.errors import ElmanError
 from elman.text import Alphabet
 from elman.use.adapt import Adaptation, score_adapting
-from elman.use.codec import compress, decompress, fingerprint, learning, parts, tokens_of
+from elman.use.codec import compress, decompress, fingerprint, learning, parts
 from elman.use.codec.container import Mode
 from elman.use.codec.tokens import from_tokens, to_tokens
 from elman.use.score import score
@@ -189,11 +189,6 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "constriction", None)
     with pytest.raises(ElmanError, match=r"pip install 'elman\[compress\]'"):
         compress(made(), b"a")
-
-
-def test_how_many_tokens_a_file_holds() -> None:
-    assert tokens_of(compress(made(), "abcé".encode() * 20)) == 80
-    assert tokens_of(compress(made(), INPUTS["noise"])) == len(INPUTS["noise"])
 
 
 def test_the_alphabet_need_not_have_a_line_feed(tmp_path: Path) -> None:

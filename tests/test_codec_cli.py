@@ -43,6 +43,16 @@ def test_there_and_back(
     assert Path("notes.txt").read_bytes() == DATA
 
 
+def test_characters_are_counted_as_eval_counts_them(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text").write_bytes("a café,\n".encode() * 9 + b"\xff\xc3")
+    assert exit_code("compress", tmp_path / "text", "-m", run, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["bytes"], figures["chars"]) == (9 * 9 + 2, 8 * 9 + 2)
+    assert figures["bits_per_char"] == 8 * figures["compressed_bytes"] / figures["chars"]
+
+
 class Standard(io.TextIOWrapper):
     """Standard input or output of bytes."""
 

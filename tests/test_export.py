@@ -634,7 +634,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
         ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory): give a file to import"),
         ("import folder.npz --out new", "cannot read 'folder.npz' (Is a directory): give a file to import"),
         ("import short.npz --out new", "'short.npz' cannot be imported: it is no whole file of numpy.savez"),
-        ("import network.npz --out run", "'run' holds a run already: go on by --resume, or choose another --out"),
+        ("import network.npz --out run", "'run' holds a run already: choose another --out"),
         ("import network.npz --out kept", "'kept' holds a network already: choose another --out"),
         ("import network.npz --out text", "cannot write in 'text' (File exists)"),
         ("train text --out kept", "'kept' holds a network already: choose another --out"),

@@ -168,6 +168,22 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
         assert again.ended() == 130
 
 
+def test_wishes_stand_where_the_run_in_training_is_looked_at(
+    browser: "Browser", novel: Path, runs: list[Path], tmp_path: Path
+) -> None:
+    training = Training(novel, "--out", tmp_path / "run", *FOR_EVER, "--live-with", runs[0])
+    with opened(browser, training.address) as page:
+        until(page, "chart.data?.[0]?.x.length > 2")
+        page.get_by_role("radio", name="Look at short").check()
+        page.get_by_role("heading", name="short", exact=True).wait_for()
+        assert page.get_by_role("button", name="Stop and save").is_hidden()
+        page.get_by_role("radio", name="Look at run").check()
+        page.get_by_role("button", name="Stop and save").click()
+        page.get_by_role("radio", name="Look at short").check()
+        page.get_by_role("status").filter(has_text="run: Stopped and saved.").wait_for()
+        assert training.ended() == 130
+
+
 def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
     with opened(browser, training.address) as page:

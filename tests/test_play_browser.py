@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 from browser import chromium, fits, opened
 from conftest import TEXT
 from elman.serve.app import create_app
+from elman.serve.running import in_background, listen
 from elman.serve.settings import Settings
+from elman.use import Model
 from served import NAME, listening, serving, tiny
 from untrained import untrained
 
@@ -473,6 +476,38 @@ def test_a_server_that_is_gone_or_full_is_said(browser: Browser, address: str) -
         expect(page.locator("#write-status")).to_have_text("The server does not answer. Is it still running?")
         page.unroute("**/api/play")
         write(page)
+
+
+def test_a_server_that_is_started_again_with_others_is_noticed(browser: Browser) -> None:
+    said = "The server was started again with other networks. This is {} as it is now."
+    first = listen("127.0.0.1", 0)
+    port = first.getsockname()[1]
+
+    def serve(**models: Model) -> str:
+        server.close()
+        listening = first if first.fileno() >= 0 else listen("127.0.0.1", port)
+        return server.enter_context(in_background(create_app(models, Settings()), listening))
+
+    with (
+        ExitStack() as server,
+        opened(browser, serve(stormy=tiny(), gone=tiny()), spoken=("Failed to load resource",)) as page,
+    ):
+        write(page)
+        server.close()
+        for _ in range(2):
+            with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/play")):
+                page.click("#write")
+            expect(page.locator("#write-status")).to_have_text("The server does not answer. Is it still running?")
+        serve(stormy=untrained("the rain!"))
+        page.click("#write")
+        expect(page.locator("#write-status")).to_have_text(said.format("stormy"))
+        expect(page.locator("#about")).to_have_text(re.compile("4 hidden units, which knows 9 characters"))
+        expect(page.locator("#models")).to_be_hidden()
+        assert set(write(page)) <= set("the rain!")
+        serve(other=untrained("the rain."))  # what is refused shows it
+        page.click("#write")
+        expect(page.locator("#write-status")).to_have_text(said.format("other"))
+        assert set(write(page)) <= set("the rain.")
 
 
 def test_the_key_is_asked_for(browser: Browser) -> None:

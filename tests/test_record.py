@@ -74,6 +74,15 @@ def test_rows_are_added_below(directory: RunDirectory) -> None:
     assert directory.metrics() == ROWS
 
 
+def test_half_a_line_at_the_end_is_no_row(directory: RunDirectory) -> None:
+    directory.append([*ROWS], [0.1] * len(ROWS), [Sample(0, None, "ab")])
+    for name, half in (("metrics.csv", "5100,17,1"), ("samples.jsonl", '{"update": 3')):
+        with (directory.path / name).open("a", encoding="utf-8") as file:
+            file.write(half)
+    assert directory.metrics() == [*ROWS]
+    assert directory.samples() == [Sample(0, None, "ab")]
+
+
 def test_a_text_is_one_line_whatever_it_holds(directory: RunDirectory) -> None:
     directory.append([], [], [Sample(0, None, "a\nb\r\x85\u2028\x1c\ud800")])
     data = (directory.path / "samples.jsonl").read_bytes()

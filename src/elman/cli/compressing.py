@@ -46,7 +46,7 @@ def compress(
     """Compress any file without loss by a network that expects texts like it."""
     from elman.cli.display import show_figures
     from elman.experiment.run import load
-    from elman.use.codec import compress, tokens_of
+    from elman.use.codec import compress
 
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
@@ -54,7 +54,7 @@ def compress(
     data = _read(file)
     compressed = compress(load(model), data, adapt=adapt)
     _write(path, compressed)
-    chars = tokens_of(compressed)
+    chars = len(data.decode("utf-8", "surrogateescape"))  # a byte that is no UTF-8 counts as one
     figures = {
         "bytes": len(data),
         "compressed_bytes": len(compressed),

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from io import StringIO
@@ -124,18 +124,18 @@ class RunDirectory:
         ElmanError
             If the directory holds a run already, or cannot be written.
         """
-        self._refuse_another()
+        self._refuse_another(": go on by --resume, or choose another --out")
         self.writer.take()
-        self._refuse_another()  # that began since
+        self._refuse_another(": go on by --resume, or choose another --out")  # that began since
         self.describe(description)  # first: from here on, what is killed can be begun again from what is there
         replace_file(self.path / METRICS, _HEADER_LINE.encode())
         replace_file(self.path / SAMPLES, b"")
         self._rewind_logs([], [])
         self.save(checkpoint)  # last: only what has a checkpoint is a run
 
-    def _refuse_another(self) -> None:
+    def _refuse_another(self, what_to_do: str) -> None:
         if self.holds_run():
-            raise ElmanError(f"{str(self.path)!r} holds a run already: go on by --resume, or choose another --out")
+            raise ElmanError(f"{str(self.path)!r} holds a run already{what_to_do}")
         if os.path.exists(self.path / BEST):  # noqa: PTH110 (as above)
             raise ElmanError(f"{str(self.path)!r} holds a network already: choose another --out")
 
@@ -147,9 +147,9 @@ class RunDirectory:
         ElmanError
             If the directory holds a run or a network already, or cannot be written.
         """
-        self._refuse_another()
+        self._refuse_another(": choose another --out")
         self.writer.take()
-        self._refuse_another()
+        self._refuse_another(": choose another --out")
         save_imported(self.path / BEST, imported)
 
     def describe(self, description: dict[str, Any]) -> None:
@@ -190,11 +190,11 @@ class RunDirectory:
 
     def metrics(self) -> list[Metrics]:
         """Return the rows of ``metrics.csv``."""
-        return self._read(METRICS, lambda lines: parse_metrics(csv.DictReader(lines)))
+        return self._read(METRICS, lambda lines: parse_metrics(csv.DictReader(_whole(lines))))
 
     def samples(self) -> list[Sample]:
         """Return the lines of ``samples.jsonl``."""
-        return self._read(SAMPLES, parse_samples)
+        return self._read(SAMPLES, lambda lines: parse_samples(_whole(lines)))
 
     def beginning(self) -> Beginning:
         """Return what ``run.json`` says that a run begins from."""
@@ -261,6 +261,11 @@ class RunDirectory:
             write()
         except OSError as error:
             raise cannot_write(self.path, error) from error
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines but for half a one at the end, which a run that was killed may have left."""
+    return (line for line in lines if line.endswith("\n"))
 
 
 def _metrics_lines(metrics: Iterable[Metrics]) -> str:

@@ -23,7 +23,7 @@ FINAL_LENGTH = 1000
 """Characters that the finished network of the reference experiment writes."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Run:
     """A network in training or trained, with its curve and its texts.
 
@@ -64,6 +64,11 @@ class Run:
 
     def __post_init__(self) -> None:
         self.begin_with([], [])
+
+    def __repr__(self) -> str:
+        """Say in a line how far it is, and not all that it holds."""
+        loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
+        return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
 
     def begin_with(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Begin with what was written before; where the run is kept in a directory, that holds all of it."""

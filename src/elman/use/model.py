@@ -11,7 +11,7 @@ import numpy as np
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.network import Draw, Parameters
-from elman.network.parameters import Array
+from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, opened
 from elman.use.adapt import score_adapting
 from elman.use.beam import WIDEST, searched
@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
     random_state: int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """What a checkpoint gives back.
 
@@ -57,6 +57,14 @@ class Model:
     parameters: Parameters
     h: Array
     engine: Engine
+
+    def __repr__(self) -> str:
+        """Say what it is in a line, and not all its weights."""
+        network = architecture(self.parameters)
+        return (
+            f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
+            f" {self.h.dtype}, {self.engine.name}>"
+        )
 
     def stream(
         self,

@@ -5,8 +5,8 @@ import { ago, counted, duration, element, loss } from "./live-format.js";
 
 const at = (id) => document.getElementById(id);
 
-/** Say which run is looked at, and where it stands. */
-export function showRun(run, unit) {
+/** Say which run is looked at, and where it stands; of the one in training, which may be another, how it ends. */
+export function showRun(run, unit, training) {
   const { status } = run;
   const smooth = loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
   say(at("name"), run.name);
@@ -17,7 +17,7 @@ export function showRun(run, unit) {
   if (status.updates) share.value = status.update / status.updates;
   else share.removeAttribute("value");
   tiles(at("figures"), figures(run, unit, smooth));
-  say(at("said"), said(run));
+  say(at("said"), said(run) || (training && said(training) ? `${training.name}: ${said(training)}` : ""));
   say(at("warning"), run.lost ? lost(run) : status.warning ?? "");
 }
 

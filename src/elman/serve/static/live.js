@@ -38,7 +38,6 @@ const view = () => ({
 async function begin() {
   runs = (await fetched("/api/runs")).runs.map((run, number) => new Run(number, run));
   chosen = runs[0];
-  at("wishes").hidden = !chosen.live;
   at("runs").hidden = runs.length < 2;
   listen();
   told = true; // what there is, also in a page that was opened behind another
@@ -116,11 +115,12 @@ async function last() {
 
 function show() {
   const { unit } = view();
-  showRun(chosen, unit);
+  showRun(chosen, unit, runs.find((run) => run.live));
   showTable(at("runs").tBodies[0], runs, unit, changed);
   showTexts(at("texts"), chosen, unit);
   at("key-validation").hidden = !runs.some((run) => run.shown && run.scores.count);
   showSettings(at("settings"), chosen);
+  at("wishes").hidden = !chosen.live; // what they ask is asked of the run in training
   at("stop").disabled = chosen.over || chosen.lost || chosen.status.stage === "stopping";
   at("sample").disabled = at("stop").disabled || chosen.status.sampling;
 }

@@ -4,8 +4,13 @@ const NO_ANSWER = "The server does not answer. Is it still running?";
 const BROKEN_OFF = "The answer broke off. Is the server still running?";
 const KEPT = "elman-api-key";
 
-/** Something that a person is to be told, in words. */
-export class Trouble extends Error {}
+/** Something that a person is to be told, in words; `refused` is the status of an answer, `lost` whether none came. */
+export class Trouble extends Error {
+  constructor(words, { refused = 0, lost = false } = {}) {
+    super(words);
+    Object.assign(this, { refused, lost });
+  }
+}
 
 /** Return what is served, and the limits. */
 export async function models() {
@@ -20,7 +25,7 @@ export async function receive(path, body, signal, take) {
     const codes = Uint8Array.from(atob(units), (byte) => byte.charCodeAt(0)), size = body.units.length;
     take(characters.map((place, i) => ({ ...place, codes: codes.subarray(i * size, (i + 1) * size) })));
   }
-  throw new Trouble(BROKEN_OFF);
+  throw new Trouble(BROKEN_OFF, { lost: true });
 }
 
 /** Yield the objects that come, a line each. */
@@ -48,14 +53,14 @@ async function ask(path, options) {
     const headers = { ...options.headers, ...(key && { authorization: `Bearer ${key}` }) };
     const answer = await fetch(path, { ...options, headers }).catch((error) => { throw worded(error, NO_ANSWER); });
     if (answer.ok) return answer;
-    if (answer.status !== 401) throw new Trouble(await reason(answer));
+    if (answer.status !== 401) throw new Trouble(await reason(answer), { refused: answer.status });
     await askForKey(tried);
   }
 }
 
 /** What was stopped on purpose is no trouble. */
 function worded(error, words) {
-  return error.name === "AbortError" ? error : new Trouble(words);
+  return error.name === "AbortError" ? error : new Trouble(words, { lost: true });
 }
 
 async function reason(answer) {

@@ -5,10 +5,9 @@ import { Trouble } from "./play-api.js";
 const byId = (id) => document.getElementById(id);
 
 export class Work {
-  /** `changed` is called when something begins or ends. */
-  constructor(changed) {
-    this.changed = changed;
-    this.now = null;
+  /** `changed` is called when something begins or ends, `failed` when it comes to nothing. */
+  constructor(changed, failed) {
+    Object.assign(this, { changed, failed, now: null });
   }
 
   get going() { return this.now !== null; }
@@ -23,7 +22,9 @@ export class Work {
       const result = await job(mine.signal);
       if (isLast()) say(where, result);
     } catch (error) {
-      if (isLast()) tell(where, error);
+      if (!isLast()) return;
+      tell(where, error);
+      this.failed(where, error);
     } finally {
       if (isLast()) {
         this.now = null;

@@ -14,10 +14,11 @@ const MOST_BACK = 50, MOST_NAMED = 6;
 const byId = (id) => document.getElementById(id);
 const served = new Map(), before = []; // models by their names; texts to go back to
 let model = null, limits = null, tab = "write";
+let doubtful = false; // whether the server may have been started again since it was heard of
 
 const texts = { write: new Text(byId("written"), look, chooseNth), read: new Text(byId("readout"), look, chooseNth) };
 const units = new Units(unitChosen, () => { forgetUnits(); rewatch(); });
-const work = new Work(busy);
+const work = new Work(busy, failed);
 
 // ---- What is looked at ----
 
@@ -132,7 +133,8 @@ function summary(text, stopped, seed) {
 }
 
 /** Do something that may be refused, and say why. */
-function trying(where, does) {
+async function trying(where, does) {
+  if (doubtful && await othersServed(where)) return;
   try {
     does();
   } catch (error) {
@@ -239,6 +241,36 @@ function open(which) {
   rewatch();
 }
 
+/** What the server does not know may be of another server, in whose place it was started. */
+function failed(where, { lost, refused }) {
+  doubtful ||= lost;
+  if (refused === 400 || refused === 404) othersServed(where);
+}
+
+/** Ask once more what is served; where the model at hand is not, or is another, say so and take one that is. */
+async function othersServed(where) {
+  const found = await models().catch(() => null);
+  if (found === null) return false; // that it does not answer will be said by what is tried
+  doubtful = false;
+  const { id, told } = model;
+  serve(found);
+  byId("model").value = id;
+  if (served.get(id)?.told === told) return false;
+  take(served.has(id) ? id : found.models[0].id);
+  say(where, `The server was started again with other networks. This is ${model.id} as it is now.`, true);
+  return true;
+}
+
+/** Offer the models that are served. */
+function serve(found) {
+  limits = found.limits;
+  limit(limits);
+  served.clear();
+  for (const one of found.models) served.set(one.id, { ...one, known: new Set(one.characters), told: JSON.stringify(one) });
+  byId("model").replaceChildren(...[...served.keys()].map((id) => new Option(id, id)));
+  byId("models").hidden = served.size < 2;
+}
+
 function take(id) {
   work.drop();
   model = served.get(id);
@@ -301,11 +333,7 @@ async function begin() {
   listen();
   try {
     const found = await models();
-    limits = found.limits;
-    limit(limits);
-    for (const one of found.models) served.set(one.id, { ...one, known: new Set(one.characters) });
-    byId("model").replaceChildren(...[...served.keys()].map((id) => new Option(id, id)));
-    byId("models").hidden = served.size < 2;
+    serve(found);
     take(found.models[0].id);
     for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
   } catch (error) {

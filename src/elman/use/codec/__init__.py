@@ -3,4 +3,3 @@
 from elman.use.codec.coding import compress as compress
 from elman.use.codec.coding import decompress as decompress
 from elman.use.codec.coding import fingerprint as fingerprint
-from elman.use.codec.coding import tokens_of as tokens_of

@@ -77,11 +77,6 @@ def decompress(model: Model, file: bytes) -> bytes:
     return data
 
 
-def tokens_of(file: bytes) -> int:
-    """Return how many characters, and bytes between them, a compressed file holds; of a stored one, its bytes."""
-    return container.read_header(file)[0].N
-
-
 def fingerprint(model: Model) -> bytes:
     """Return the SHA-256 of all that the codec takes from a model: the alphabet and the weights, rounded."""
     alphabet = model.alphabet
