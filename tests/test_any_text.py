@@ -86,6 +86,17 @@ def test_any_bytes_are_read_or_refused_as_they_are_whole(encoding: str, data: by
         assert in_pieces(data, encoding, size) == expected
 
 
+@pytest.mark.parametrize("encoding", ["euc_kr", "gb18030", "big5", "shift_jis", "utf-8"])
+def test_a_character_in_two_pieces_before_a_bad_byte_is_given(encoding: str) -> None:
+    good = b"abc" + "漢".encode(encoding) + b"\0"
+    pieces: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "PIECE", 4)
+        with pytest.raises(ElmanError, match=rf"^byte 0xff at offset {len(good)} "):
+            pieces.extend(Reading(BytesIO(good + b"\xff\0"), encoding, "x"))
+    assert "".join(pieces) == good.decode(encoding)
+
+
 def test_what_stands_before_a_bad_byte_is_given() -> None:
     pieces: list[str] = []
     with pytest.raises(ElmanError, match=r"^byte 0xff at offset 8 "):

@@ -99,12 +99,14 @@ class Reading:
         self, decoder: codecs.IncrementalDecoder, piece: bytes, offset: int, final: bool = False
     ) -> Iterator[str]:
         """Yield the text that `piece`, which stands at `offset`, completes."""
+        before = decoder.getstate()
         try:
             text = decoder.decode(piece, final)
         except UnicodeDecodeError as error:
             # What the decoder had held back stands before the piece.
             at = len(piece) - len(error.object) + error.start
             if at > 0:  # whoever reads line by line gets the lines before
+                decoder.setstate(before)  # those of Chinese, Japanese and Korean forget it where they fail
                 yield from self._decoded(decoder, piece[:at], offset)
             raise ElmanError(
                 f"byte 0x{error.object[error.start]:02x} at offset {offset + at} of {self.name!r} is not"
