@@ -124,18 +124,22 @@ class RunDirectory:
         ElmanError
             If the directory holds a run already, or cannot be written.
         """
-        self._refuse_another(": go on by --resume, or choose another --out")
-        self.writer.take()
-        self._refuse_another(": go on by --resume, or choose another --out")  # that began since
+        self._take_anew("go on by --resume, or choose another --out")
         self.describe(description)  # first: from here on, what is killed can be begun again from what is there
         replace_file(self.path / METRICS, _HEADER_LINE.encode())
         replace_file(self.path / SAMPLES, b"")
         self._rewind_logs([], [])
         self.save(checkpoint)  # last: only what has a checkpoint is a run
 
-    def _refuse_another(self, what_to_do: str) -> None:
+    def _take_anew(self, instead: str) -> None:
+        """Become the writer where there is no run yet, and none that began meanwhile; or say what to do instead."""
+        self._refuse_another(instead)
+        self.writer.take()
+        self._refuse_another(instead)
+
+    def _refuse_another(self, instead: str) -> None:
         if self.holds_run():
-            raise ElmanError(f"{str(self.path)!r} holds a run already{what_to_do}")
+            raise ElmanError(f"{str(self.path)!r} holds a run already: {instead}")
         if os.path.exists(self.path / BEST):  # noqa: PTH110 (as above)
             raise ElmanError(f"{str(self.path)!r} holds a network already: choose another --out")
 
@@ -147,9 +151,7 @@ class RunDirectory:
         ElmanError
             If the directory holds a run or a network already, or cannot be written.
         """
-        self._refuse_another(": choose another --out")
-        self.writer.take()
-        self._refuse_another(": choose another --out")
+        self._take_anew("choose another --out")
         save_imported(self.path / BEST, imported)
 
     def describe(self, description: dict[str, Any]) -> None:
