@@ -22,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from elman.experiment.run import load
+from elman.compression import compress, decompress
+from elman.inference import Model
 from elman.network.parameters import architecture
-from elman.use import Model
-from elman.use.codec import compress, decompress
+from elman.runs.run import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"

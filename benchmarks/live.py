@@ -26,11 +26,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from elman.experiment.run import Run
-from elman.experiment.train import train
-from elman.experiment.watcher import Nobody, Watcher
-from elman.serve.live_page import beside_training
+from elman.runs.run import Run
+from elman.serve.live.server import beside_training
 from elman.text import Corpus, read_corpus
+from elman.training.callbacks import Nobody, Watcher
+from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "paper": {"preset": "paper", "max_updates": 240_000, "epochs": 1000},

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from elman.engine import State, get_engine
-from elman.engine.numba import packing, rnn, tile, vector
-from elman.engine.numba.options import kernel
-from elman.engine.numba.simd import BYTES
+from elman.engine.numba.fused import packing, rnn
+from elman.engine.numba.jit import kernel
+from elman.engine.numba.linalg import tile, vector
+from elman.engine.numba.linalg.simd import BYTES
 from elman.network import Rule
 from elman.text import Windows
 from elman_update import multiply_adds, product_rate

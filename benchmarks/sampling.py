@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from elman.engine import State, get_engine
+from elman.inference import Model
 from elman.network import Draw
 from elman.text import Alphabet
-from elman.use import Model
 
 K, LENGTH, REPEATS = 76, 200_000, 7
 

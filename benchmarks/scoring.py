@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 import elman
-from elman.cli.scoring import tsv_row
+from elman.cli.commands.score import tsv_row
 from elman.engine import State, get_engine
+from elman.inference import Model
+from elman.inference.score_lines import scored_lines
 from elman.text import Alphabet, read_corpus
-from elman.use import Model
-from elman.use.lines import scored_lines
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "scoring.json"

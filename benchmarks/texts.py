@@ -17,7 +17,7 @@ _TRAIN = """
 import json, resource, sys, time
 began = time.perf_counter()
 import elman
-from elman.experiment.watcher import Nobody
+from elman.training.callbacks import Nobody
 class Starts(Nobody):
     at = 0.0
     def progressed(self, run, updates):

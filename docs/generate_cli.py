@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from elman.cli import app
-from elman.experiment.config import flag
-from elman.experiment.presets import PRESETS, Preset
+from elman.config import flag
+from elman.presets import PRESETS, Preset
 
 PAGE = Path(__file__).parent / "cli.md"
 

@@ -24,8 +24,8 @@ from pydoc_data.topics import topics
 from ngram import NGram
 
 import elman
+from elman.inference.score_lines import scored_lines
 from elman.text import Corpus
-from elman.use.lines import scored_lines
 
 SEED, TOLD, LEAST = 5, 1_000, 20
 """TOLD is in lines of each language, LEAST in characters of a line."""

@@ -19,8 +19,8 @@ from itertools import chain
 from ngram import NGram
 
 import elman
+from elman.inference.score_lines import scored_lines
 from elman.text import Corpus
-from elman.use.lines import scored_lines
 
 SEEDS = (7, 8, 9)
 TRAINING, TESTED, PLANTED = 9_000, 10_000, 100

@@ -1,19 +1,10 @@
-"""What several tests begin with: a short text, and everything that a state is made of."""
+"""Fixtures that tests of several packages use."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from commands import Command, Ended, exit_code
-from elman.engine import State
-from elman.network.parameters import Array
 from elman.text import Corpus
-
-TEXT = "It was a dark and stormy night;\nthe rain fell in torrents, except, at times.\n"
-T = 5
-PER_EPOCH = 15
-"""floor((77 - 1) / 5); one character is left over."""
+from support.cli import Command, Ended, exit_code
+from support.state import TEXT
 
 
 @pytest.fixture
@@ -30,25 +21,3 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ended(exit_code(*arguments), *capsys.readouterr())
 
     return run
-
-
-def everything(state: State) -> dict[str, Any]:
-    """Return all that a state is, to the bit, in values that compare; the time that it took is left out."""
-    initial = state.initial_generator.get_state(legacy=False)
-    key = initial["state"]["key"]
-    assert isinstance(key, np.ndarray)
-    return {
-        **{
-            kind: {name: _bits(array) for name, array in getattr(state, kind).items()}
-            for kind in ("parameters", "M", "N", "average")
-        },
-        "h": _bits(state.h),
-        "initial_generator": repr(initial | {"state": initial["state"] | {"key": key.tolist()}}),
-        "sample_generator": repr(state.sample_generator.bit_generator.state),
-        "counters": (state.position, state.update, state.epoch, state.minimum_at),
-        "figures": repr((state.smooth_loss, state.minimum_smooth_loss)),  # nan is not equal to itself
-    }
-
-
-def _bits(array: Array) -> tuple[str, tuple[int, ...], bytes]:
-    return str(array.dtype), array.shape, array.tobytes()

@@ -16,13 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parent / "robustness" / "corpus"
 
 
 def search(name: str, minutes: float, folder: Path) -> bool:
     """Search for so long, and keep what is new; return whether the loader withstood everything."""
     found, least, crashes = folder / "found", folder / "least", Path("crashes") / name
-    from targets import TARGETS
+    from support.fuzz_targets import TARGETS
 
     for path in (crashes, found, least):
         path.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def work(name: str, options: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["elman"]):
-        from targets import TARGETS, feed
+        from support.fuzz_targets import TARGETS, feed
 
     target, folder = TARGETS[name], Path(tempfile.mkdtemp())
 
@@ -74,7 +74,7 @@ def main() -> None:
     """Search for each target in turn."""
     if len(sys.argv) > 1 and sys.argv[1].startswith("--child="):
         work(sys.argv[1].removeprefix("--child="), sys.argv[2:])
-    from targets import TARGETS
+    from support.fuzz_targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], default=[])

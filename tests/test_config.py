@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from elman.config import ADJUSTABLE, LIMITS, Config, flag, make_config
 from elman.errors import ElmanError
-from elman.experiment.config import ADJUSTABLE, LIMITS, Config, flag, make_config
-from elman.experiment.presets import PRESETS
+from elman.presets import PRESETS
 
 SETTINGS = [field.name for field in fields(Config)]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import elman
+from elman.config import Config, make_config
 from elman.engine import get_engine
-from elman.experiment.config import Config, make_config
-from elman.experiment.opening import first_state, rule_of
+from elman.runs.lifecycle import first_state, rule_of
 from elman.text import Corpus, Windows, read_corpus
 
 BASE: dict[str, Any] = {

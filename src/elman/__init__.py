@@ -11,31 +11,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from elman.errors import ElmanError as ElmanError
-    from elman.experiment.config import Config as Config
-    from elman.experiment.exchange import export as export
-    from elman.experiment.exchange import import_ as import_
-    from elman.experiment.gradcheck import gradcheck as gradcheck
-    from elman.experiment.run import Run as Run
-    from elman.experiment.run import load as load
-    from elman.experiment.train import train as train
-    from elman.text import Corpus as Corpus
-    from elman.use import Model as Model
+from elman._version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from elman.config import Config as Config
+    from elman.errors import ElmanError as ElmanError
+    from elman.inference import Model as Model
+    from elman.interop import export as export
+    from elman.interop import import_ as import_
+    from elman.runs.run import Run as Run
+    from elman.runs.run import load as load
+    from elman.text import Corpus as Corpus
+    from elman.training.gradcheck import gradcheck as gradcheck
+    from elman.training.train import train as train
+
 
 _HOMES = {
-    "Config": "elman.experiment.config",
+    "Config": "elman.config",
     "Corpus": "elman.text",
     "ElmanError": "elman.errors",
-    "Model": "elman.use",
-    "Run": "elman.experiment.run",
-    "export": "elman.experiment.exchange",
-    "gradcheck": "elman.experiment.gradcheck",
-    "import_": "elman.experiment.exchange",
-    "load": "elman.experiment.run",
-    "train": "elman.experiment.train",
+    "Model": "elman.inference",
+    "Run": "elman.runs.run",
+    "export": "elman.interop",
+    "gradcheck": "elman.training.gradcheck",
+    "import_": "elman.interop",
+    "load": "elman.runs.run",
+    "train": "elman.training.train",
 }
 
 __all__ = sorted(_HOMES)

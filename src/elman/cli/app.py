@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnusedCliTokensError
 
-from elman import __version__
+from elman._version import __version__
 from elman.errors import ElmanError
 
 BAD_INPUT, NOT_PASSED, INTERRUPTED = 2, 1, 130

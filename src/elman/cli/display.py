@@ -16,9 +16,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from elman.experiment.gradcheck import GradientCheck
-from elman.experiment.record import Sample
-from elman.experiment.run import Run
+from elman.runs.records import Sample
+from elman.runs.run import Run
+from elman.training.gradcheck import GradientCheck
 
 
 class _Terminal(Console):

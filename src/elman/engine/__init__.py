@@ -4,9 +4,9 @@
 the first.
 """
 
-from elman.engine.look import LOOK_EVERY as LOOK_EVERY
-from elman.engine.protocol import ENGINES as ENGINES
+from elman.engine.callbacks import LOOK_EVERY as LOOK_EVERY
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import Reader as Reader
-from elman.engine.protocol import get_engine as get_engine
+from elman.engine.registry import ENGINES as ENGINES
+from elman.engine.registry import get_engine as get_engine
 from elman.engine.state import State as State

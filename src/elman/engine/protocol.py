@@ -8,18 +8,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.look import Look, unwatched
+from elman.engine.callbacks import Look, unwatched
 from elman.engine.state import State
-from elman.errors import ElmanError
-from elman.network.draw import Draw
 from elman.network.model import LossAndGradients
+from elman.network.optimizer import Rule
 from elman.network.parameters import Array, Parameters
-from elman.network.rule import Rule
+from elman.network.sampling import Draw
 from elman.text import Windows
 
 Indices = NDArray[np.unsignedinteger[Any]]
-
-ENGINES = ("numba", "numpy")
 
 
 class Engine(Protocol):
@@ -128,22 +125,3 @@ class Reader(Protocol):
         says; and the states before the last of them are read.
         """
         ...
-
-
-def get_engine(name: str) -> Engine:
-    """Return the engine called `name`, one of `ENGINES`; its imports happen here.
-
-    Raises
-    ------
-    ElmanError
-        If there is no such engine.
-    """
-    if name == "numba":
-        from elman.engine.numba import NumbaEngine
-
-        return NumbaEngine()
-    if name == "numpy":
-        from elman.engine.reference import NumpyEngine
-
-        return NumpyEngine()
-    raise ElmanError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")

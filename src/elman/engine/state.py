@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from elman.network.optimizer import Rule
 from elman.network.parameters import Array, Parameters, architecture, initial_parameters
-from elman.network.rule import Rule
 
 
 @dataclass

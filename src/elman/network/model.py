@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network import gru, lstm, output, rnn
-from elman.network.inputs import Input
+from elman.network import output
+from elman.network.cells import gru, lstm, rnn
+from elman.network.ops import Input
 from elman.network.parameters import Array, Parameters, architecture, layer, suffix
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.inputs import outer, total
+from elman.network.ops import outer, total
 from elman.network.parameters import Array, Parameters
 
 

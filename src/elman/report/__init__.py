@@ -1,4 +1,4 @@
 """The report: the reference experiment on a person's own text, laid out to be read."""
 
-from elman.report.produce import ReportWatcher as ReportWatcher
-from elman.report.produce import report as report
+from elman.report.pipeline import ReportWatcher as ReportWatcher
+from elman.report.pipeline import report as report

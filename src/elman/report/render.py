@@ -8,14 +8,14 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from elman.experiment.config import Config
-from elman.experiment.gradcheck import REPORTED
-from elman.report import prose
-from elman.report.discussion import discussion
-from elman.report.figures import Drawing
+from elman.config import Config
+from elman.report.narrative import summary
+from elman.report.narrative.discussion import discussion
+from elman.report.narrative.formatting import SUPERSCRIPTS, counted, nats, percent, scientific
+from elman.report.narrative.lexicon import Lexicon, marked
+from elman.report.plots import Drawing
 from elman.report.results import Results
-from elman.report.wording import SUPERSCRIPTS, counted, nats, percent, scientific
-from elman.report.words import Lexicon, marked
+from elman.training.gradcheck import REPORTED
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,15 +52,15 @@ def _view(results: Results) -> dict[str, Any]:
     return {
         "results": results,
         "reported": REPORTED,
-        "summary": prose.summary(results),
-        "gradients": prose.gradients(results.checks),
-        "smooth_loss": prose.smooth_loss(results),
-        "during": prose.during(results),
-        "after": prose.after(results),
+        "summary": summary.summary(results),
+        "gradients": summary.gradients(results.checks),
+        "smooth_loss": summary.smooth_loss(results),
+        "during": summary.during(results),
+        "after": summary.after(results),
         "discussion": discussion(results),
-        "text_facts": prose.text_facts(results),
-        "time_facts": prose.time_facts(results),
-        "machine_facts": prose.machine_facts(results),
+        "text_facts": summary.text_facts(results),
+        "time_facts": summary.time_facts(results),
+        "machine_facts": summary.machine_facts(results),
         "settings": settings(results.config),
     }
 

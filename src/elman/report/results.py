@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from elman.experiment.config import Config
-from elman.experiment.gradcheck import LARGEST_ERROR, REPORTED, GradientCheck
-from elman.experiment.record import Metrics, Sample, finite_or_none
-from elman.report import reference
-from elman.report.curve import CurveFacts, Part
-from elman.report.words import Name, WordCount
+from elman.config import Config
+from elman.report import published_results
+from elman.report.curve_stats import CurveFacts, Part
+from elman.report.narrative.lexicon import Name, WordCount
+from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.training.gradcheck import LARGEST_ERROR, REPORTED, GradientCheck
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def reference_dict() -> dict[str, Any]:
     """Return what the reference reported."""
     keys = ("points", "hidden_size", "seq_length", "relative_error")
     return {
-        "chars": reference.CHARS,
-        "alphabet_size": reference.ALPHABET_SIZE,
-        "seq_length": reference.SEQ_LENGTH,
+        "chars": published_results.CHARS,
+        "alphabet_size": published_results.ALPHABET_SIZE,
+        "seq_length": published_results.SEQ_LENGTH,
         "gradient_check": [dict(zip(keys, experiment, strict=True)) for experiment in REPORTED],
-        "short": {"epochs": reference.SHORT_EPOCHS, "minimum_smooth_loss": reference.SHORT_LOSS},
-        "long": {"epochs": reference.LONG_EPOCHS, "smooth_loss": reference.LONG_LOSS},
-        "last_name_at": reference.VILLAIN_AT,
+        "short": {"epochs": published_results.SHORT_EPOCHS, "minimum_smooth_loss": published_results.SHORT_LOSS},
+        "long": {"epochs": published_results.LONG_EPOCHS, "smooth_loss": published_results.LONG_LOSS},
+        "last_name_at": published_results.VILLAIN_AT,
     }

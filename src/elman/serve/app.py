@@ -12,18 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from elman.serve.completions import Completions
-from elman.serve.guard import Guard
-from elman.serve.handlers import HANDLERS
-from elman.serve.metrics import Counted, Metrics
-from elman.serve.models import Models
-from elman.serve.openapi import document
-from elman.serve.play import PLAY_PATHS, play_routes
-from elman.serve.refusal import as_json
-from elman.serve.served import Served
+from elman.inference import Model
+from elman.serve.api.completions import Completions
+from elman.serve.api.metrics import Counted, Metrics
+from elman.serve.api.models import Models
+from elman.serve.api.tokenizer import Tokens
+from elman.serve.generation.served_model import Served
+from elman.serve.http.access import Guard
+from elman.serve.http.errors import as_json
+from elman.serve.http.exception_handlers import HANDLERS
+from elman.serve.openapi.document import document
+from elman.serve.playground.endpoints import PLAY_PATHS, play_routes
 from elman.serve.settings import Settings
-from elman.serve.tokens import Tokens
-from elman.use import Model
 
 OPEN_PATHS = frozenset({"/health"}) | PLAY_PATHS
 """Shown without a key."""

@@ -2,10 +2,10 @@
 
 from elman.text.alphabet import Alphabet as Alphabet
 from elman.text.corpus import Corpus as Corpus
-from elman.text.folding import fold as fold
-from elman.text.folding import opened as opened
-from elman.text.folding import refuse_unwieldy as refuse_unwieldy
-from elman.text.reading import read_corpus as read_corpus
-from elman.text.reading import read_pieces as read_pieces
-from elman.text.reading import standard_input as standard_input
+from elman.text.loading import read_corpus as read_corpus
+from elman.text.loading import read_pieces as read_pieces
+from elman.text.loading import standard_input as standard_input
+from elman.text.unknown import fold as fold
+from elman.text.unknown import opened as opened
+from elman.text.unknown import refuse_unwieldy as refuse_unwieldy
 from elman.text.windows import Windows as Windows

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
-from elman.text.table import Table, as_text, code_points
+from elman.text.code_points import Table, as_text, code_points
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
+from elman.text.code_points import Table
 from elman.text.spool import Spool, let_go
-from elman.text.table import Table
 
 _PIECE = 1 << 20
 """Characters of a text in memory, or indices, that are looked at at a time."""

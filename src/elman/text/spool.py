@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError
-from elman.places import cache_folder
+from elman.paths import cache_folder
 
 LARGE = 64 << 20
 """Bytes of indices that are kept in memory at most."""

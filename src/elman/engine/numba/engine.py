@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.look import Look, in_stretches, unwatched
-from elman.engine.numba import draw as draw_kernels
-from elman.engine.numba import many, rnn
-from elman.engine.numba import wide as wide_rnn
-from elman.engine.numba.packing import is_wide, pack_squares, pack_weights, scratch, strip, unpack, zeros
-from elman.engine.numba.reader import NumbaReader
+from elman.engine.callbacks import Look, in_stretches, unwatched
+from elman.engine.numba import sampling as draw_kernels
+from elman.engine.numba.batched import engine
+from elman.engine.numba.fused import large_alphabet as wide_rnn
+from elman.engine.numba.fused import rnn
+from elman.engine.numba.fused.packing import is_wide, pack_squares, pack_weights, scratch, strip, unpack, zeros
+from elman.engine.numba.session import NumbaReader
 from elman.engine.protocol import Indices
 from elman.engine.state import State
-from elman.network.draw import Draw
 from elman.network.model import LossAndGradients
+from elman.network.optimizer import EPSILON, Rule
 from elman.network.parameters import Array, Parameters, architecture
-from elman.network.rule import EPSILON, Rule
+from elman.network.sampling import Draw
 from elman.text import Windows
 
 _LOSS_WINDOW = 128
@@ -40,7 +41,7 @@ class NumbaEngine:
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         if not (_vanilla(state.parameters) and windows.batch_size == 1 and _is_references(rule)):
-            return many.advance(state, windows, updates, rule, look)
+            return engine.advance(state, windows, updates, rule, look)
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
         wide = is_wide(state.parameters)
@@ -69,7 +70,7 @@ class NumbaEngine:
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
         if x.ndim > 1 or not _vanilla(parameters):
-            return many.loss(parameters, h0, x, y)
+            return engine.loss(parameters, h0, x, y)
         T, m = min(_LOSS_WINDOW, max(len(x), 1)), len(h0)
         weights = pack_weights(parameters)
         room = scratch(weights, h0, T)
@@ -79,7 +80,7 @@ class NumbaEngine:
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
         if x.ndim > 1 or not _vanilla(parameters):
-            return many.loss_and_gradients(parameters, h0, x, y)
+            return engine.loss_and_gradients(parameters, h0, x, y)
         T, (m, K) = len(x), parameters["U"].shape
         weights = pack_weights(parameters)
         room = scratch(weights, h0, T)
@@ -100,7 +101,7 @@ class NumbaEngine:
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.Engine.generate`."""
         if not _vanilla(parameters):
-            return many.generate(parameters, h, x, uniforms, draw)
+            return engine.generate(parameters, h, x, uniforms, draw)
         m, K = parameters["U"].shape
         weights = pack_weights(parameters)
         room = scratch(weights, h, 1)

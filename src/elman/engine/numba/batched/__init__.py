@@ -1,0 +1,1 @@
+"""Any cell, number of layers and batch size: kernels over packed matrices."""

@@ -1,0 +1,1 @@
+"""The compiled cells: what is computed per element, one module per cell."""

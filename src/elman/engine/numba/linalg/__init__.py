@@ -1,0 +1,1 @@
+"""Linear algebra for the kernels: vectors of the processor, register tiles, packed panels, elementwise functions."""

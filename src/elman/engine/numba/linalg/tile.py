@@ -1,0 +1,213 @@
+"""The register-tiled product that every compiled kernel is built from.
+
+Every product of a recurrent network has one form,
+
+    C[r, :] = D[r, :] + sum_k A[r, k] B[k, :]        r < rows, k < depth,
+
+with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the whole
+sum is what brings small products to the rate of a large ``sgemm``; Numba cannot say so, and so the loop nest
+is written in vector operations (`elman.engine.numba.linalg.simd`). A single row may be sent through the cell's
+activation, or back through it, before it leaves the registers.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.core import cgutils, types
+
+from elman.engine.numba.jit import inlined, intrinsic
+from elman.engine.numba.linalg.simd import BYTES, Simd, called_function
+
+MAX_ROWS = 6
+ACCUMULATORS = 12
+"""Vectors of C held at once. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
+
+MAX_VECTORS = 13
+"""Vectors of a single row: a matrix-vector product needs no register for B."""
+
+
+def _no_epilogue(simd: Simd, total: Any, e: Any) -> Any:
+    return total
+
+
+def _squashed(simd: Simd, total: Any, e: Any) -> Any:
+    """tanh of the sum and a bias."""
+    return simd.tanh(simd.add(total, e))
+
+
+def _through_tanh(simd: Simd, total: Any, h: Any) -> Any:
+    """(1 - h^2) times the sum."""
+    return simd.sub(total, simd.mul(simd.mul(h, h), total))
+
+
+def _emit_tile(
+    builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, epilogue: Callable[[Simd, Any, Any], Any]
+) -> None:
+    """Emit the product for one tile of rows x vectors, its sums in registers."""
+    c, c_row, d, d_row, e, a, a_row, a_step, b, b_step, depth = operands
+    simd = Simd(builder, c.type.pointee)
+    tile = [(r, q) for r in range(rows) for q in range(vectors)]
+    # Stack slots that are only loaded and stored become registers (LLVM's mem2reg).
+    sums = {rq: cgutils.alloca_once(builder, simd.type) for rq in tile}
+    a_now, b_now = (cgutils.alloca_once_value(builder, start) for start in (a, b))
+    for r, q in tile:
+        builder.store(simd.load(simd.place(d, d_row, r, q)), sums[r, q])
+    with cgutils.for_range(builder, depth):
+        a_k, b_k = builder.load(a_now), builder.load(b_now)
+        b_vectors = [simd.load(simd.place(b_k, b_step, 0, q)) for q in range(vectors)]
+        for r in range(rows):
+            offset = builder.mul(a_row, a_row.type(r))
+            a_rk = simd.broadcast(builder.load(builder.gep(a_k, [offset])))
+            for q in range(vectors):
+                builder.store(simd.muladd(a_rk, b_vectors[q], builder.load(sums[r, q])), sums[r, q])
+        builder.store(builder.gep(a_k, [a_step]), a_now)
+        builder.store(builder.gep(b_k, [b_step]), b_now)
+    for r, q in tile:
+        extra = simd.load(simd.place(e, c_row, r, q)) if epilogue is not _no_epilogue else None
+        simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.place(c, c_row, r, q))
+
+
+def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], most_rows: int) -> Any:
+    """The LLVM function that chooses, while running, the loop for these rows and vectors."""
+    parameters = [pointer, i, pointer, i, pointer, pointer, i, i, pointer, i, i, i, i]
+    function, builder = called_function(module, f"elman{epilogue.__name__}_{pointer.pointee}", parameters)
+    if builder is None:
+        return function
+    *operands, rows, vectors = function.args
+    end = function.append_basic_block("end")
+    choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
+    for r in range(1, most_rows + 1):
+        for q in range(1, (MAX_VECTORS if r == 1 else ACCUMULATORS // r) + 1):
+            block = function.append_basic_block(f"tile.{r}x{q}")
+            choice.add_case(i(r * 16 + q), block)
+            builder.position_at_end(block)
+            _emit_tile(builder, tuple(operands), r, q, epilogue)
+            builder.branch(end)
+    builder.position_at_end(end)
+    builder.ret_void()
+    return function
+
+
+def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
+    """The address of an element of a flat array."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
+
+
+def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
+    """The intrinsic that calls the tile function with this epilogue."""
+
+    @intrinsic
+    def tile(
+        typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any, e: Any, e_start: Any,
+        a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
+        depth: Any, rows: Any, vectors: Any,
+    ) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+        i = types.intp
+        signature = types.void(c, i, i, d, i, i, e, i, a, i, i, i, b, i, i, i, i, i)
+
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            def pointer(position: int) -> Any:
+                array, start = values[position], values[position + 1]
+                return element_pointer(context, builder, signature.args[position], array, start)
+
+            c, d, e, a, b = (pointer(position) for position in (0, 3, 6, 8, 12))
+            function = _tile_function(builder.module, c.type, values[1].type, epilogue, most_rows)
+            c_row, d_row, a_row, a_step = values[2], values[5], values[10], values[11]
+            builder.call(function, [c, c_row, d, d_row, e, a, a_row, a_step, b, *values[14:]])
+            return context.get_dummy_value()
+
+        return signature, emit
+
+    return tile
+
+
+tile = _make_tile(_no_epilogue, MAX_ROWS)
+_squashed_row = _make_tile(_squashed, 1)
+_row_through_tanh = _make_tile(_through_tanh, 1)
+
+
+@inlined
+def even(n, most):
+    """The size of the fewest parts of n that are no larger than `most`; the last may be smaller."""
+    if n <= most:
+        return n
+    parts = (n + most - 1) // most
+    return (n + parts - 1) // parts
+
+
+@inlined
+def strip_width(vectors):
+    """Vectors in a strip of a padded row; see `elman.engine.numba.fused.packing`."""
+    return even(vectors, MAX_VECTORS)
+
+
+@inlined
+def multiply(
+    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
+    rows, depth, vectors,
+):  # fmt: skip
+    """C = D + A B, where D may be C.
+
+    Parameters
+    ----------
+    c, d, a, b : ndarray, shape (n,)
+        Flat storage. Row r of C begins at ``c_start + r * c_row``, and of D likewise: ``d_row = 0`` adds one row,
+        a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``. Strip s of
+        row k of B is at ``b_start + s * b_strip + k * b_step``.
+    rows, depth : int
+        Rows of A and C; length of the sum.
+    vectors : int
+        Columns of B and C in vectors of `BYTES`: whole strips, or less than one.
+    """
+    lanes = BYTES // c.itemsize
+    width = strip_width(vectors)
+    tile_rows = even(rows, MAX_ROWS)
+    tile_vectors = even(width, MAX_VECTORS if tile_rows == 1 else ACCUMULATORS // tile_rows)
+    strip = 0
+    while strip < vectors:  # a range with a step would divide to know its length
+        q = 0
+        while q < width:
+            column = (strip + q) * lanes
+            r = 0
+            while r < rows:
+                tile(
+                    c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row, c, 0,
+                    a, a_start + r * a_row, a_row, a_step, b, b_start + q * lanes, b_step,
+                    depth, min(tile_rows, rows - r), min(tile_vectors, width - q),
+                )  # fmt: skip
+                r += tile_rows
+            q += tile_vectors
+        strip += width
+        b_start += b_strip
+
+
+@inlined
+def squashed_row(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, backwards):
+    """C = tanh(D + bias + A B), a row of m padded to m_row, with B an m x m matrix in strips.
+
+    Summed from the last k to the first where `backwards` is set: alternating, a row begins with what the one
+    before it ended with, which is still in the first cache.
+    """
+    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if backwards else (0, 1)
+    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+    while 0 <= strip < m_row:
+        _squashed_row(
+            c, c_start + strip, 0, d, d_start + strip, 0, bias, strip, a, a_start + first, 0, step,
+            b, strip * m_row + first * width, step * width, m, 1, width * c.itemsize // BYTES,
+        )  # fmt: skip
+        strip += next_strip
+
+
+@inlined
+def row_through_tanh(c, c_start, h, h_start, a, a_start, b, m, m_row, backwards, depth):
+    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; otherwise as `squashed_row`."""
+    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if backwards else (0, 1)
+    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+    while 0 <= strip < m_row:
+        _row_through_tanh(
+            c, c_start + strip, 0, c, c_start + strip, 0, h, h_start + strip, a, a_start + first, 0, step,
+            b, strip * m_row + first * width, step * width, depth, 1, width * c.itemsize // BYTES,
+        )  # fmt: skip
+        strip += next_strip

@@ -1,0 +1,27 @@
+"""The engines by name. An engine is imported when it is first used."""
+
+from __future__ import annotations
+
+from elman.engine.protocol import Engine
+from elman.errors import ElmanError
+
+ENGINES = ("numba", "numpy")
+
+
+def get_engine(name: str) -> Engine:
+    """Return the engine called `name`, one of `ENGINES`; its imports happen here.
+
+    Raises
+    ------
+    ElmanError
+        If there is no such engine.
+    """
+    if name == "numba":
+        from elman.engine.numba import NumbaEngine
+
+        return NumbaEngine()
+    if name == "numpy":
+        from elman.engine.numpy_engine import NumpyEngine
+
+        return NumpyEngine()
+    raise ElmanError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")

@@ -1,0 +1,1 @@
+"""What hidden units respond to: activations, features of the text, probing."""

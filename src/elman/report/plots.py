@@ -1,0 +1,131 @@
+"""The figures of the smooth loss: as files, and as SVG that takes the colours of the page it stands in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from elman.report.curve_stats import Part
+from elman.report.narrative.formatting import counted, nats
+from elman.report.results import Results
+from elman.runs.records import Metrics
+from elman.training.plots import save_figure, smooth_loss_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# What refers to the outside, and a rule for strokes that would hold for the whole page.
+_OUTSIDE = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
+_ROOT = re.compile(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>")
+# Names of groups, which nothing refers to and two figures on one page would share.
+_UNUSED_IDS = re.compile(r'\sid="[a-z]+[\w.]*_\d+"')
+_FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure for the page: its ``<svg>`` element, and what stands below it."""
+
+    svg: str
+    caption: str
+
+
+def loss_figure(rows: Sequence[Metrics], part: Part) -> Figure:
+    """Draw rows of a curve, and a dot at the minimum of the part they belong to."""
+    at, least = part.minimum_at, part.minimum_smooth_loss
+    lowest = replace(rows[-1], update=at, smooth_loss=least)  # between two rows, and lower than both
+    figure = smooth_loss_figure([("smooth loss", sorted([*rows, lowest], key=lambda row: row.update))])
+    axes = figure.axes[0]
+    axes.plot([at], [least], "o", color=axes.lines[0].get_color(), markersize=4.5, clip_on=False)
+    axes.annotate(
+        nats(least),
+        (at, least),
+        xytext=(0, -5),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        annotation_clip=False,
+    )
+    axes.locator_params("x", nbins=6)  # few enough for the letters that a phone needs
+    axes.margins(y=0.1)
+    return figure
+
+
+def save_figures(figure: Figure, folder: Path) -> None:
+    """Write the figure as ``smooth_loss.png`` and ``smooth_loss.svg``."""
+    for suffix in ("png", "svg"):
+        save_figure(figure, folder / f"smooth_loss.{suffix}")
+
+
+def longer_figure(rows: Sequence[Metrics], part: Part, per_epoch: int) -> Figure:
+    """Draw a long curve from its second epoch on, pale, and over it the mean of each epoch.
+
+    The fall of the first epoch would hide what comes later, and a hundred rises and falls would hide each other.
+    """
+    figure = loss_figure([row for row in rows if row.update > per_epoch], part)
+    curve = figure.axes[0].lines[0]
+    curve.set(alpha=0.4, linewidth=0.7)
+    means = epoch_means(rows, per_epoch)
+    figure.axes[0].plot([(n + 0.5) * per_epoch for n in means], list(means.values()), color=curve.get_color())
+    return figure
+
+
+def epoch_means(rows: Sequence[Metrics], per_epoch: int) -> dict[int, float]:
+    """Return the mean smooth loss of the rows of every epoch after the first, by the number of epochs before it."""
+    epochs: dict[int, list[float]] = {}
+    for row in rows:
+        epochs.setdefault((row.update - 1) // per_epoch, []).append(row.smooth_loss)
+    return {n: fmean(losses) for n, losses in epochs.items() if n > 0}
+
+
+def drawings(figure: Figure, results: Results) -> list[Drawing]:
+    """Return the figure of the first training, and that of the whole run where it went on, for the page."""
+    updates = counted(results.short.updates, "update")
+    said = f"Smooth loss, S ← 0.999 S + 0.001 L, of the first {updates}. The dot is the minimum."
+    drawn = [Drawing(inline_svg(figure, "short"), said)]
+    if results.long is not None:
+        longer = longer_figure(results.curve, results.long, results.facts.per_epoch)
+        updates = counted(results.long.updates, "update")
+        said = f"The same run from its second epoch on to {updates}, and the mean of each epoch."
+        drawn.append(Drawing(inline_svg(longer, "long"), said))
+    return drawn
+
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """Return a figure as an ``<svg>`` element for an HTML page.
+
+    Parameters
+    ----------
+    figure : Figure
+        Resized, so that its letters can be read on a phone.
+    name : str
+        Keeps its identities apart from those of the page's other figures.
+    """
+    import matplotlib
+
+    figure.set_size_inches(6.2, 3.6)
+    image = BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(image, format="svg", transparent=True)
+    return themed(image.getvalue().decode(), figure.axes[0].lines[0].get_color())
+
+
+def themed(svg: str, accent: object) -> str:
+    """Return an SVG file of Matplotlib's as an element that refers to nothing outside and has the page's colours.
+
+    Parameters
+    ----------
+    svg : str
+        The file.
+    accent : colour
+        What becomes the page's ``--accent``; black becomes the colour of its text.
+    """
+    element = _UNUSED_IDS.sub("", _OUTSIDE.sub("", svg[svg.index("<svg") :]))
+    element = _ROOT.sub(r'<svg role="img" aria-label="Smooth loss against the update" \1>', element, count=1)
+    element = element.replace("#000000", "currentColor").replace(str(accent), "var(--accent)")
+    return _FONT.sub("", element)

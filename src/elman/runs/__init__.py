@@ -1,0 +1,1 @@
+"""Runs on disk: directory, records, checkpoint, lock, loggers, resume."""

@@ -1,0 +1,54 @@
+"""What is said about a run: its settings, its text, and what it was made with and on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from elman._version import __version__
+from elman.runs.run import Run
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Return what ``run.json`` says: settings, alphabet, text, versions, machine."""
+    corpus = run.corpus
+    return {
+        "config": run.config.as_dict(),
+        "alphabet": corpus.alphabet.characters,
+        "corpus": {
+            "name": corpus.name,
+            "chars": len(corpus.indices),
+            "alphabet_size": len(corpus.alphabet),
+            "sha256": corpus.sha256,
+        },
+        "versions": versions(),
+        "machine": machine(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Elman, Python and what the numbers depend on."""
+    from importlib.metadata import version
+
+    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
+    return {"elman": __version__, "python": platform.python_version()} | libraries
+
+
+def machine() -> dict[str, Any]:
+    """Return what the machine calls itself."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

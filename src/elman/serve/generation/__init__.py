@@ -1,0 +1,1 @@
+"""Continuous batching: sequences, jobs and the thread that generates them."""

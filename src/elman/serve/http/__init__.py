@@ -1,0 +1,1 @@
+"""HTTP: server, access control, errors, request bodies, streaming, static files."""

@@ -1,0 +1,1 @@
+"""The dashboard: runs in training and runs on disk, in the browser."""

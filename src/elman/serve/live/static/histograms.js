@@ -1,0 +1,61 @@
+// How the numbers of every array are spread: one small outline each, in one figure.
+
+import { narrow } from "./chart.js";
+
+const MEANING = {
+  U: "input to hidden", W: "hidden to hidden", V: "hidden to output", b: "hidden bias", c: "output bias", d: "reset bias",
+  h: "hidden state", s: "memory",
+};
+const ROW = 145; // pixels
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** U2 as what it is: input to hidden, layer 2. */
+function title(name) {
+  const layer = name.slice(1);
+  return `${name}  ${MEANING[name[0]] ?? ""}${layer ? `, layer ${layer}` : ""}`;
+}
+
+/** Draw the histograms of a run. */
+export function drawHistograms(div, histograms) {
+  const most = Math.max(2, Math.min(6, Math.floor(div.clientWidth / 190)));
+  const rows = Math.ceil(histograms.length / most);
+  const columns = Math.ceil(histograms.length / rows);
+  const [soft, rule, ink] = ["--soft", "--rule", "--ink"].map(token);
+  const figure = {
+    font: { family: token("--sans"), size: 11, color: soft },
+    paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+    margin: { l: 8, r: 8, t: 20, b: 4 },
+    height: rows * ROW, showlegend: false, hovermode: false, dragmode: false, annotations: [],
+  };
+  const traces = histograms.map((histogram, i) => {
+    const [column, row] = [i % columns, Math.floor(i / columns)];
+    const suffix = i ? i + 1 : "";
+    const height = ROW / (rows * ROW - 24);
+    const top = 1 - row * height;
+    const domain = [column / columns, (column + 0.88) / columns];
+    const state = "hs".includes(histogram.name[0]);
+    const axis = { fixedrange: true, showgrid: false, zeroline: false, anchor: `y${suffix}` };
+    figure[`xaxis${suffix}`] = { ...axis, domain, nticks: 4, linecolor: rule, tickfont: { color: soft }, range: [histogram.low, histogram.high] };
+    figure[`yaxis${suffix}`] = {
+      fixedrange: true, showgrid: false, zeroline: false, showticklabels: false, rangemode: "tozero",
+      anchor: `x${suffix}`, domain: [Math.max(0, top - height * 0.62), top],
+    };
+    figure.annotations.push({
+      text: title(histogram.name), x: domain[0], y: top, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
+      showarrow: false, font: { color: ink, size: narrow.matches ? 11 : 12 },
+    });
+    return outline(histogram, suffix, token(state ? "--series-2" : "--series-1"));
+  });
+  return Plotly.react(div, traces, figure, { displayModeBar: false, responsive: true, staticPlot: true });
+}
+
+function outline({ low, high, counts }, suffix, colour) {
+  const width = (high - low) / counts.length;
+  return {
+    type: "scatter", mode: "lines", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+    x: [low, ...counts.map((_, i) => low + (i + 0.5) * width), high],
+    y: [0, ...counts, 0],
+    line: { shape: "hvh", color: colour, width: 1 },
+    fill: "tozeroy", fillcolor: `color-mix(in srgb, ${colour} 25%, transparent)`,
+  };
+}

@@ -1,0 +1,1 @@
+"""Files: atomic replacement, tensors with a digest, validation of untrusted content."""

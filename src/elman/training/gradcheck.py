@@ -1,0 +1,203 @@
+"""The gradient check of the reference experiment: every weight moved by a little, two whole forward passes each."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from elman.config import Config, make_config
+from elman.engine import Engine, get_engine
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError
+from elman.network import Parameters, initial_parameters
+from elman.network.parameters import Array, architecture
+from elman.testing import relative_error
+from elman.text import Corpus, Windows, read_corpus
+
+STEP = 1e-4
+LARGEST_ERROR = 1e-7
+"""The check has passed where every array's relative error is at most this."""
+
+_ORDER = ("V", "U", "W", "b", "c", "h0")
+"""Of the vanilla network's errors, as the reference reported them."""
+
+REPORTED = (
+    (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
+    (5, 100, 5, {"V": 6.00e-10, "U": 1.63e-9, "W": 2.51e-10, "b": 1.80e-9, "c": 4.28e-10}),
+    (100, 100, 100, {"V": 7.50e-10, "U": 1.71e-9, "W": 1.29e-10, "b": 2.16e-9, "c": 6.54e-10}),
+)
+"""The three experiments of the reference, (characters, m, T), and the errors it reported."""
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """One experiment.
+
+    Parameters
+    ----------
+    points, hidden_size, seq_length : int
+        Characters of the text that are read, m, T.
+    relative_error : dict of str to float
+        sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
+        network, and of the state h0.
+    """
+
+    points: int
+    hidden_size: int
+    seq_length: int
+    relative_error: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is at most `LARGEST_ERROR`. An error that is not a number is too large."""
+        return all(error <= LARGEST_ERROR for error in self.relative_error.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `elman gradcheck --json` prints of it."""
+        return {
+            "points": self.points,
+            "hidden_size": self.hidden_size,
+            "seq_length": self.seq_length,
+            "relative_error": self.relative_error,
+        }
+
+
+def gradcheck(
+    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    *,
+    hidden_size: int | None = None,
+    seq_length: int | None = None,
+    points: int | None = None,
+    cell: str = "rnn",
+    layers: int = 1,
+    engine: str = "numba",
+    random_state: int = 400,
+    encoding: str = "utf-8",
+) -> list[GradientCheck]:
+    """Check the gradients of an engine against central differences, in float64.
+
+    The hidden state carried in is not zero: at zero, the commonest fault (leaving h_0 out of dW) cannot be seen.
+
+    Parameters
+    ----------
+    corpus : str, path or Corpus
+        Where the characters come from.
+    hidden_size, seq_length, points : int, optional
+        m (100), T (25) and the number of characters (T) of one experiment; where none is given, the reference's three.
+        The characters are cut into floor(points / T) windows, whose losses are added.
+    cell, layers
+        Of the network, as in `elman.Config`.
+    engine : str
+        Whose gradients.
+    random_state : int
+        Of the weights and the state.
+
+    Returns
+    -------
+    list of GradientCheck
+
+    Raises
+    ------
+    ElmanError
+        If a number is below 1, `points` below T, or the text too short.
+    """
+    options = {"cell": cell, "layers": layers, "engine": engine, "random_state": random_state}
+    config = make_config(options=options)
+    if not isinstance(corpus, Corpus):
+        corpus = read_corpus(corpus, encoding=encoding)
+    experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
+    if not (hidden_size is None and seq_length is None and points is None):
+        m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length
+        experiments = [(T if points is None else points, m, T)]
+    experiments = list(experiments)
+    for p, m, T in experiments:
+        _refuse_what_does_not_fit(corpus, p, m, T)
+    return [_check(corpus, p, T, replace(config, hidden_size=m)) for p, m, T in experiments]
+
+
+def _refuse_what_does_not_fit(corpus: Corpus, points: int, m: int, T: int) -> None:
+    if m < 1 or T < 1 or points < T:
+        raise ElmanError(
+            f"a gradient check needs --hidden-size and --seq-length of 1 or more and --points of at least T, and "
+            f"m = {m}, T = {T}, points = {points} came: give others"
+        )
+    if len(corpus.indices) <= points:
+        raise ElmanError(
+            f"{corpus.name!r} has {len(corpus.indices)} characters, and {points} points need {points + 1}: "
+            "lower --points and --seq-length, or use a longer text"
+        )
+
+
+def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck:
+    windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
+    parameters, h0 = _start(len(corpus.alphabet), config)
+    analytic = _analytic(engine, parameters, h0, windows)
+    numeric = central_differences(engine, parameters | {"h0": h0}, windows)
+    names = sorted(numeric, key=_ORDER.index) if set(numeric) == set(_ORDER) else list(numeric)
+    errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
+    return GradientCheck(points, config.hidden_size, T, errors)
+
+
+def _start(K: int, config: Config) -> tuple[Parameters, Array]:
+    generator, m = np.random.RandomState(config.random_state), config.hidden_size
+    parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers)
+    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
+
+
+def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
+    return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
+
+
+def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Parameters:
+    results = [engine.loss_and_gradients(parameters, h0, x, y) for x, y in _windows(windows)]
+    summed = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
+    return summed | {"h0": np.sum([r.dh0 for r in results], axis=0)}
+
+
+def central_differences(engine: Engine, arrays: Parameters, windows: Windows) -> Parameters:
+    """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array.
+
+    Parameters
+    ----------
+    engine : Engine
+        Whose loss.
+    arrays : Parameters
+        The parameters, and under ``h0`` the state that every window begins with.
+    windows : Windows
+        All of them are read; their losses are added.
+    """
+    numeric = {name: np.empty_like(array) for name, array in arrays.items()}
+    places = [(name, index) for name, array in arrays.items() for index in range(array.size)]
+    workers = os.cpu_count() or 1
+    stopped = threading.Event()
+
+    def differences(places: list[tuple[str, int]]) -> None:
+        own = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
+        h0 = own.pop("h0")
+        moved = own | {"h0": h0}
+
+        def loss() -> float:
+            return float(sum(engine.loss(own, h0, x, y)[0] for x, y in _windows(windows)))
+
+        for name, index in places:
+            if stopped.is_set():
+                return
+            flat, value = moved[name].reshape(-1), arrays[name].flat[index]
+            flat[index] = value + STEP
+            above = loss()
+            flat[index] = value - STEP
+            numeric[name].flat[index] = (above - loss()) / (2 * STEP)
+            flat[index] = value
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            list(pool.map(differences, (places[n::workers] for n in range(workers))))
+        finally:
+            stopped.set()  # an interrupt waits for the threads, and they for nothing
+    return numeric

@@ -1,0 +1,633 @@
+"""The command line: what it prints, where, and how it ends. Mostly in this process; a few by `python -m elman`."""
+
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import astuple, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import elman
+from elman.config import Config, flag
+from elman.runs.records import RunDirectory
+from elman.text import Corpus
+from elman.training.train import train
+from support.cli import Command, Ended, assert_refused
+from support.state import TEXT, T, everything
+
+SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a novel, texts that do not do, and damaged checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, data in {
+        "novel.txt": TEXT.encode(),
+        "other.txt": TEXT[::-1].encode(),
+        "empty.txt": b"",
+        "short.txt": b"abcde",
+        "single.txt": b"\n" * 100,
+        "latin.txt": b"caf\xe9 " * 20,
+        "foreign.txt": "漢字".encode(),
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, trained: dict[str, bytes]) -> Path:
+    """A run directory, in the current folder, called `run`."""
+    return write(folder / "run", trained)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a short run on the novel."""
+    out = tmp_path_factory.mktemp("trained")
+    train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=out)
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def write(directory: Path, files: dict[str, bytes]) -> Path:
+    directory.mkdir()
+    for name, data in files.items():
+        (directory / name).write_bytes(data)
+    return directory
+
+
+def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    """Begin `python -m elman` in a process of its own."""
+    command = [sys.executable, "-m", "elman", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+# --- Help ---
+
+CONTRACT = {
+    "train": "--out --preset --cell --hidden-size --layers --seq-length --batch-size --optimizer --learning-rate --clip"
+    " --clip-by --beta1 --beta2 --weight-decay --schedule --warmup --averaging --dropout --dropout-kind --init"
+    " --patience --validate-every --init-std --epochs --max-updates --max-seconds --validation --random-state"
+    " --engine --dtype --sample-every --sample-length --metrics-every --resume --encoding --json",
+    "gradcheck": "--hidden-size --seq-length --points --cell --layers --json",
+    "sample": "--length --prime --temperature --top-k --top-p --stop --random-state",
+    "eval": "--json",
+    "plot": "--out",
+}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_help_names_every_option(folder: Path, command: Command, name: str) -> None:
+    code, out, err = command(name, "--help")
+    assert (code, err) == (0, "")
+    assert set(CONTRACT[name].split()) <= set(out.split())
+
+
+def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, command: Command) -> None:
+    words = " ".join(command("train", "--help").out.split())
+    for field in fields(Config):
+        default = "none" if field.default is None else field.default
+        assert f" {flag(field.name)} " in words
+        assert f"{field.metadata['help']} " in words
+        assert f"[default: {default}]" in words
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(folder: Path, command: Command, arguments: list[str]) -> None:
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert {"train", "report", "gradcheck", "sample", "eval", "plot"} <= set(out.split())
+
+
+def test_the_version(command: Command) -> None:
+    assert command("--version") == (0, f"{elman.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_help_is_light(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from elman.cli import main
+try:
+    main({arguments})
+finally:
+    print(sorted({{"numpy", "numba", "scipy", "matplotlib"}} & set(sys.modules)), file=sys.stderr)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == "[]\n"
+
+
+# --- Bad input: exit code 2 and one line ---
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"),
+    [
+        ("novl.txt", "there is no file 'novl.txt': did you mean 'novel.txt'"),
+        ("shakespear", "did you mean 'shakespeare'"),
+        (".", "is a directory: give one of the files in it"),
+        ("empty.txt", "'empty.txt' holds no text: give one of at least two characters"),
+        ("short.txt", "a text of N = 5 characters is too short for windows of T = 25, which need N >= T + 1 = 26"),
+        ("single.txt", r"'single.txt' holds a single distinct character, '\n'"),
+        ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not utf-8: name the text's own encoding"),
+        ("latin.txt", "such as --encoding latin-1"),
+    ],
+)
+def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, words: str) -> None:
+    assert_refused(command("train", corpus, "--out", "out"), words)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", "--out is needed, and nothing came: give one (The run directory to write)"),
+        ("--out", "--out is needed"),
+        ("--out out --foo 3", "Unknown option: --foo"),
+        ("--out out --epoch 3", "Did you mean --epochs?"),
+        ("--out out more.txt", "more.txt"),
+        (
+            "--out out --preset papers",
+            "there is no preset 'papers': choose one of paper, steady, quick, minute, strong",
+        ),
+        ("--out out --hidden-size 0", "--hidden-size must be 1 or more, and 0 came"),
+        ("--out out --hidden-size many", '--hidden-size: unable to convert "many" into int'),
+        ("--out out --max-updates 1 --hidden-size 2.5", "--hidden-size"),
+        ("--out out --hidden-size 10000000000000", "--hidden-size"),
+        ("--out out --learning-rate 0", "--learning-rate must be above 0, and 0.0 came"),
+        ("--out out --learning-rate nan", "--learning-rate must be above 0, and nan came"),
+        ("--out out --validation 1", "--validation must be below 1, and 1.0 came"),
+        ("--out out --validation 0.01", "a text of N = 1 characters is too short"),
+        ("--out out --metrics-every 5000", "--metrics-every must be at most 1000, and 5000 came"),
+        ("--out out --random-state -1", "--random-state must be 0 or more, and -1 came"),
+        ("--out out --max-updates 0", "--max-updates must be 1 or more, and 0 came"),
+        ("--out out --cell grue", 'Did you mean "gru"?'),
+        ("--out out --patience 3", "--patience needs a text kept aside, and --patience 3 came with none: "),
+        ("--out out --dropout 1", "--dropout must be below 1, and 1.0 came: give a share such as 0.4"),
+        (
+            "--out out --batch-size 50",
+            "too short for B = 50 streams in windows of T = 5, which need",
+        ),
+        ("--out out --engine nump", 'Did you mean "numpy"?'),
+        ("--out out --dtype float16", '"float32", "float64"'),
+        ("--out out --encoding utf-9", "'utf-9' is not a text encoding that Python knows"),
+        ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),
+        ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory)"),
+        ("--out " + "long" * 100, "File name too long"),
+        ("--resume --out out", "there is no checkpoint 'out/checkpoint.safetensors'"),
+        ("--learning-rate 1e38 --out out", "is not finite; the last good checkpoint is kept: lower --learning-rate"),
+        ("--learning-rate 1e38 --out out --engine numpy", "is not finite; the last good checkpoint is kept"),
+    ],
+)
+def test_options_of_train_that_do_not_do(folder: Path, command: Command, options: str, words: str) -> None:
+    assert_refused(command("train", "novel.txt", "--seq-length", T, *options.split()), words)
+
+
+def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:
+    assert_refused(command("train", "novel.txt", "--out", run), "holds a run already: go on by --resume")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
+
+
+@pytest.mark.parametrize(
+    ("corpus", "options", "words"),
+    [
+        ("novel.txt", "--hidden-size 4", "--hidden-size is 3 there and 4 here: leave these out"),
+        ("novel.txt", "--dtype float64", "--dtype is float32 there and float64 here: leave these out"),
+        ("novel.txt", "--epochs 0", "--epochs must be 1 or more, and 0 came"),
+        ("other.txt", "", "was trained on another text"),
+    ],
+)
+def test_a_run_that_cannot_go_on_so(
+    run: Path, command: Command, trained: dict[str, bytes], corpus: str, options: str, words: str
+) -> None:
+    assert_refused(command("train", corpus, "--out", run, "--resume", *options.split()), words)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("sample", "RUN is needed"),
+        ("sample none", "there is no checkpoint 'none': give a run directory that elman train wrote"),
+        ("sample novel.txt", "'novel.txt' cannot be used, it is no whole safetensors file"),
+        ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
+        ("sample " + "long" * 100, "File name too long"),
+        ("sample run --prime Q", "'Q' (U+0051) is not among the model's 26 characters"),
+        ("sample run --length -1", "--length must be 0 or more, and -1 came"),
+        ("sample run --temperature -1", "--temperature must be a number of 0 or more, and -1.0 came"),
+        ("sample run --top-k -1", "--top-k must be 0 (no limit) or more, and -1 came"),
+        ("sample run --top-p 0", "--top-p must be above 0 and at most 1, and 0.0 came"),
+        ("sample run --random-state -1", "--random-state must be 0 or more, and -1 came"),
+        ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
+        ("eval run", "CORPUS is needed"),
+        ("eval none novel.txt", "there is no checkpoint 'none'"),
+        ("eval run novl.txt", "did you mean 'novel.txt'"),
+        ("eval run empty.txt", "'empty.txt' holds no text"),
+        ("eval run latin.txt", "byte 0xe9 at offset 3"),
+        ("plot", "elman plot needs at least one run directory: name those to draw"),
+        ("plot none", "there is no metrics.csv in 'none': give a run directory of elman train"),
+        ("plot run --out curve.pdf", "--out must end in .png or .svg, and 'curve.pdf' came"),
+        ("plot run --out curve", "--out must end in .png or .svg, and 'curve' came"),
+        ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
+        ("gradcheck novl.txt", "did you mean 'novel.txt'"),
+        ("gradcheck novel.txt --points 100 --hidden-size 2", "'novel.txt' has 77 characters, and 100 points need 101"),
+        ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length of 1 or more"),
+        ("gradcheck novel.txt --seq-length 9 --points 8", "T = 9, points = 8 came"),
+        ("gradcheck novel.txt --cell grue", "--cell must be rnn or gru or lstm, and grue came"),
+        ("gradcheck novel.txt --layers 0", "--layers must be 1 or more, and 0 came"),
+        ("train --foo 3 novel.txt --out out", "Unknown option: --foo"),
+        ("trian novel.txt", 'Unknown command "trian"'),
+        ("--foo", 'Unknown command "--foo"'),
+    ],
+)  # fmt: skip
+def test_arguments_that_do_not_do(run: Path, command: Command, arguments: str, words: str) -> None:
+    assert_refused(command(*arguments.split()), words)
+    assert not list(Path.cwd().glob("curve*"))
+
+
+@pytest.mark.parametrize("argument", ["tr\nain", "--pri\nme", "r\nun"])
+def test_an_error_is_one_line_whatever_was_typed(folder: Path, command: Command, argument: str) -> None:
+    assert_refused(command("sample", argument) if argument != "tr\nain" else command(argument))
+
+
+@pytest.mark.parametrize("name", ["sample", "eval"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: data[: len(data) // 2], "it is no whole safetensors file"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "its contents do not have the SHA-256 it states"),
+        (lambda data: b"", "it is no whole safetensors file"),
+    ],
+    ids=["truncated", "altered", "empty"],
+)
+def test_a_damaged_checkpoint(
+    run: Path, command: Command, name: str, damage: Callable[[bytes], bytes], words: str
+) -> None:
+    checkpoint = run / "checkpoint.safetensors"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
+    assert_refused(command(*arguments), "cannot be used", words, "restore a copy of it, or train again")
+
+
+def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert_refused(command("train", "-", "--out", "out"), "standard input")
+
+
+# --- Train ---
+
+
+def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    results = json.loads(out)
+    assert list(results) == [
+        "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
+        "validation_loss", "kept_update", "stopped", "advice",
+    ]  # fmt: skip
+    assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
+    assert "longer" in results["advice"]
+    assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
+    state = RunDirectory(Path("out")).load().state
+    assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
+
+
+def test_train_scores_what_is_kept_aside(folder: Path, command: Command) -> None:
+    ended = command("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 1, "--validation", "0.25", "--json")
+    assert json.loads(ended.out)["validation_loss"] > 0
+
+
+def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Command) -> None:
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
+    assert (code, err) == (0, "")
+    assert "minimum smooth loss" in out
+    assert out.endswith("more text: elman sample out\n")
+    assert "\nThere are too few updates to tell anything: train longer.\n" in out
+
+
+def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
+    options = ["--validation", "0.25", "--validate-every", 1, "--patience", 2, "--learning-rate", 5, "--epochs", 100]
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
+    assert (code, err) == (0, "")
+    assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
+    assert Path("out/best.safetensors").exists()
+    assert command("sample", "out/best.safetensors").code == command("sample", "out").code == 0
+    assert_refused(command("train", "novel.txt", "--out", "out2", *SMALL, "--patience", 2), "--patience needs a text")
+
+
+@pytest.mark.parametrize("preset", ["paper", "steady", "quick", "minute", "strong"])
+def test_every_preset_trains(folder: Path, command: Command, preset: str) -> None:
+    Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
+    small = ["--hidden-size", 3, "--engine", "numpy", "--max-updates", 2, "--sample-length", 9, "--sample-every", 1]
+    code, _, err = command("train", "long.txt", "--out", "out", "--preset", preset, *small)
+    assert (code, err) == (0, "")
+    assert RunDirectory(Path("out")).load().state.update == 2
+
+
+def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -> None:
+    settings: dict[str, Any] = {
+        "hidden_size": 4, "seq_length": 6, "learning_rate": 0.2, "clip": 3.0, "init_std": 0.3, "epochs": 2,
+        "max_updates": 9, "max_seconds": 50.0, "validation": 0.2, "random_state": 7, "engine": "numpy",
+        "dtype": "float64", "sample_every": 4, "sample_length": 9, "metrics_every": 3, "encoding": "latin-1",
+        "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "schedule": "cosine",
+        "warmup": 2, "final_rate": 0.1,
+        "clip_by": "norm", "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.01, "averaging": 0.9, "dropout": 0.3,
+        "dropout_kind": "plain", "init": "orthogonal", "validate_every": 2, "patience": 4,
+    }  # fmt: skip
+    options = [word for name, value in settings.items() for word in (flag(name), value)]
+    assert command("train", "novel.txt", "--out", "out", "--preset", "paper", *options).code == 0
+    assert RunDirectory(Path("out")).load().config == Config(**settings)
+
+
+def test_the_encoding_of_the_text(folder: Path, command: Command) -> None:
+    assert command("train", "latin.txt", "--encoding", "latin-1", "--out", "out", *SMALL, "--epochs", 1).code == 0
+    assert RunDirectory(Path("out")).load().alphabet.characters == "café "
+
+
+def test_train_goes_on(folder: Path, command: Command) -> None:
+    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
+    ended = command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", 30, "--json")
+    assert json.loads(ended.out)["updates"] == 30
+
+
+@pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
+def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
+    options = {"train": SMALL, "eval": [], "gradcheck": ["--seq-length", "5", "--hidden-size", "2"]}
+    code, _, err = command(*arguments.split(), *options[arguments.split()[0]])
+    assert (code, err) == (0, "")
+
+
+def test_the_handler_of_interrupts_is_put_back(folder: Path, command: Command) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 5)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, command: Command) -> None:
+    process = elman_process("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 10**9)
+    try:
+        wait_for(Path("out/checkpoint.safetensors"))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert out.decode().endswith("go on with: elman train … --out out --resume\n")
+    assert err.decode() == "stopping: the run is being saved (Ctrl-C again to stop at once)\n"
+    end = RunDirectory(Path("out")).load().state.update + 50
+    assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0
+    expected = train("novel.txt", hidden_size=3, seq_length=T, engine="numpy", epochs=10**9, max_updates=end)
+    directory = RunDirectory(Path("out"))
+    assert everything(directory.load().state) == everything(expected.state)
+    assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
+
+
+def wait_for(path: Path) -> None:
+    """Return when a file exists; give up after a minute."""
+    for _ in range(6000):
+        if path.exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"there is still no {path}")
+
+
+def test_an_interrupt_elsewhere_ends_without_noise(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("elman.runs.run.load", interrupted)
+    assert command("sample", run) == (130, "", "")
+
+
+# --- Sample, eval, plot, gradcheck ---
+
+
+def test_sample_writes_the_prime_and_what_follows(run: Path, command: Command) -> None:
+    expected = elman.load(run).sample(50, prime="the ", random_state=1)
+    ended = command("sample", run, "--length", 50, "--prime", "the ", "--random-state", 1)
+    assert ended == (0, f"the {expected}\n", "")
+
+
+def test_the_options_of_sample_reach_the_model(run: Path, command: Command) -> None:
+    options: dict[str, Any] = {"temperature": 0.7, "top_k": 9, "top_p": 0.9, "stop": "a", "random_state": 3}
+    words = [word for name, value in options.items() for word in (flag(name), value)]
+    assert command("sample", run, *words).out == elman.load(run).sample(**options) + "\n"
+
+
+def test_sample_counts_several_texts(run: Path, command: Command) -> None:
+    texts = elman.load(run).samples(2, 30, prime="the ", min_p=0.1, random_state=3)
+    words = ("--length", 30, "--prime", "the ", "--min-p", 0.1, "--random-state", 3, "--count", 2)
+    expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
+    assert command("sample", run, *words) == (0, expected, "")
+
+
+def test_sample_searches_with_a_beam(run: Path, command: Command) -> None:
+    expected = "the " + "".join(elman.load(run).beam(3, 30, prime="the ")) + "\n"
+    assert command("sample", run, "--length", 30, "--prime", "the ", "--beam", 3) == (0, expected, "")
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--count", "--random-state"])
+def test_a_beam_draws_nothing(run: Path, command: Command, option: str) -> None:
+    expected = f"error: --beam searches and does not draw, and {option} came beside it: leave one out\n"
+    assert command("sample", run, "--beam", 3, option, 2) == (2, "", expected)
+
+
+@pytest.mark.parametrize("options", [[], ["--top-k", "99999999999999999999"], ["--length", "0"]], ids=str)
+def test_sample_ends_well(run: Path, command: Command, options: list[str]) -> None:
+    code, _, err = command("sample", run, *options)
+    assert (code, err) == (0, "")
+
+
+def test_sample_shows_text_as_it_is_drawn(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    class Terminal(io.StringIO):
+        def flush(self) -> None:
+            shown.append(len(self.getvalue()))
+
+    monkeypatch.setattr("sys.stdout", Terminal())
+    command("sample", run, "--length", 600)
+    assert {64, 192, 448, 600} <= set(shown)
+
+
+def test_a_checkpoint_in_place_of_its_directory(run: Path, command: Command) -> None:
+    by_file, by_folder = (
+        command("sample", path, "--random-state", 1) for path in (run / "checkpoint.safetensors", run)
+    )
+    assert by_file == by_folder
+
+
+def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
+    process = elman_process("sample", run, "--length", 10**7)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
+    train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
+    process = elman_process("sample", "run", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
+
+
+def test_eval_prints_one_line_of_json(run: Path, command: Command) -> None:
+    code, out, err = command("eval", run, "novel.txt", "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    score = elman.load(run).score(TEXT)
+    assert list(json.loads(out).items()) == [
+        ("chars", len(TEXT) - 1),
+        ("nats_per_char", score.nats_per_char),
+        ("bits_per_char", score.bits_per_char),
+        ("perplexity", score.perplexity),
+    ]
+
+
+def test_eval_prints_figures(run: Path, command: Command) -> None:
+    code, out, err = command("eval", run, "novel.txt")
+    assert (code, err) == (0, "")
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
+        "chars", "nats per char", "bits per char", "perplexity",
+    ]  # fmt: skip
+
+
+def test_plot_draws_several_runs(run: Path, command: Command) -> None:
+    assert command("plot", run, run, "--out", "curves.svg") == (0, "curves.svg\n", "")
+    assert Path("curves.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_plot_draws_a_png_by_default(run: Path, command: Command) -> None:
+    assert command("plot", run) == (0, "smooth_loss.png\n", "")
+    assert Path("smooth_loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy"]
+
+
+def test_gradcheck_prints_one_line_of_json(folder: Path, command: Command) -> None:
+    code, out, err = command(*CHECK, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    found = json.loads(out)
+    assert list(found) == ["experiments", "passed"]
+    (experiment,) = found["experiments"]
+    assert list(experiment) == ["points", "hidden_size", "seq_length", "relative_error"]
+    assert [experiment[name] for name in ("points", "hidden_size", "seq_length")] == [10, 4, 5]
+    assert list(experiment["relative_error"]) == ["V", "U", "W", "b", "c", "h0"]
+    assert found["passed"] is True
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_gradcheck_of_every_cell(folder: Path, command: Command, cell: str, layers: int) -> None:
+    code, out, err = command(*CHECK, "--cell", cell, "--layers", layers, "--json")
+    assert (code, err) == (0, "")
+    (experiment,) = json.loads(out)["experiments"]
+    assert len(experiment["relative_error"]) == {"gru": 4, "lstm": 3}[cell] * layers + 3
+    shown = command(*CHECK, "--cell", cell, "--layers", layers).out
+    assert set(experiment["relative_error"]) <= set(shown.split())
+    assert "…" not in shown
+
+
+def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:
+    code, out, err = command(*CHECK)
+    assert (code, err) == (0, "")
+    assert {"V", "U", "W", "b", "c", "h0", "passed", "yes"} <= set(out.split())
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_gradcheck_that_fails_ends_with_1(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    monkeypatch.setattr("elman.training.gradcheck.LARGEST_ERROR", 0.0)
+    code, out, err = command(*CHECK, *options)
+    assert (code, err) == (1, "")
+    assert ("false" if options else "NO") in out
+
+
+# --- In a process of its own ---
+
+
+def test_python_m_elman(folder: Path) -> None:
+    process = elman_process("train", "none.txt", "--out", "out")
+    out, err = process.communicate()
+    assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
+
+
+# --- What a stranger tried ---
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output(run: Path) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "elman", "sample", str(run)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith("error: cannot write to standard output")
+
+
+def test_standard_output_that_is_closed(run: Path) -> None:
+    shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} --length 9 >&-"
+    ended = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3", "score run novel.txt"]
+)
+def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:
+    nobody, written = os.pipe()
+    os.close(nobody)
+    command = [sys.executable, "-m", "elman", *arguments.split()]
+    with os.fdopen(written, "wb") as out:
+        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_file_that_the_system_refuses_is_not_taken_for_standard_output(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("elman.runs.run.load", refused)
+    assert_refused(command("sample", "run"), "cannot use 'run' (Permission denied): give another")
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    from elman.cli.display import visible
+
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
+
+
+def test_progress_says_how_far_a_run_is(corpus: Corpus) -> None:
+    from elman.cli.display import progress_fields
+
+    options: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "validation": 0.25}
+    run = train(corpus, **options, batch_size=2, validate_every=5, max_updates=7)
+    said = progress_fields(run, 10)
+    assert (said["description"], said["updates"]) == ("epoch 2", "7/10")
+    assert said["smooth_loss"] == f"{run.state.smooth_loss:.2f}"
+    assert said["validation"] == f"validation loss {run.metrics[0].validation_loss:.3f}"
+    assert said["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f}"
+    whole = train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=1)
+    assert progress_fields(whole, 15)["description"] == "epoch 1/1"
+    assert progress_fields(whole, 15)["validation"] == ""

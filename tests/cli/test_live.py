@@ -1,0 +1,111 @@
+"""The commands that show runs in a browser, and the logs by their option: what they print, and how they end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from elman.runs.records import RunDirectory
+from elman.text import Corpus
+from elman.training.train import train
+from support.cli import Command, assert_refused
+from support.state import TEXT, T
+from support.training import EXACT, contents
+
+SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20"]
+ADDRESS = r"http://127\.0\.0\.1:\d+"
+
+
+@pytest.fixture
+def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs a command in this process, in a folder with a novel in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
+    (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
+    return command
+
+
+def test_train_with_a_page_names_its_address_and_prints_the_same(command: Command) -> None:
+    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--json")
+    assert code == 0
+    assert re.fullmatch(f"the page of this run: {ADDRESS}\n", err)
+    assert json.loads(out)["updates"] == 20
+    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == ""
+    shown, plain = contents(Path("out")), contents(Path("plain"))
+    assert shown.keys() == plain.keys()
+    assert shown["samples.jsonl"] == plain["samples.jsonl"]
+
+
+def test_no_page_is_opened_for_what_cannot_be_trained(command: Command) -> None:
+    assert_refused(command("train", "missing.txt", "--out", "out", "--live"), "missing.txt")
+    assert_refused(command("train", "novel.txt", "--out", "out", "--live", "--dropout", "2"), "--dropout")
+
+
+def test_a_run_is_laid_beside_the_training(command: Command) -> None:
+    command("train", "novel.txt", "--out", "first", *SMALL)
+    assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0
+    refused = command("train", "novel.txt", "--out", "other", *SMALL, "--live", "--live-with", "nowhere")
+    assert_refused(refused, "there is no metrics.csv in 'nowhere'")
+    assert not Path("other").exists()
+
+
+@pytest.mark.parametrize("option", [["--live-port", "8123"], ["--live-with", "first"]])
+def test_options_of_the_page_need_the_page(command: Command, option: list[str]) -> None:
+    assert_refused(command("train", "novel.txt", "--out", "out", *option), "give --live as well")
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_there_is_not(command: Command, port: int) -> None:
+    words = ("must be from 0 to 65535", f"{port} came")
+    assert_refused(
+        command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
+    )
+    assert_refused(command("view", "out", f"--port={port}"), "--port", *words)
+
+
+def test_view_needs_runs(command: Command) -> None:
+    assert_refused(command("view"), "needs at least one run directory")
+    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
+
+
+def test_without_its_libraries_the_page_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    words = ("the library uvicorn", "pip install 'elman[serve]'")
+    assert_refused(command("view", "out"), *words)
+    assert_refused(command("train", "novel.txt", "--out", "out", "--live"), *words)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    out = tmp_path / "novel"
+    train(Corpus.from_text(TEXT), **EXACT, epochs=2, out=out)
+    command = [sys.executable, "-m", "elman", "view", str(out)]
+    environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        found = re.search(ADDRESS, told)
+        assert found, told
+        assert httpx.get(f"{found[0]}/api/runs").json() == {"runs": [{"name": "novel", "live": False}]}
+        process.send_signal(number)
+        assert process.wait(timeout=30) == code
+        assert process.stdout.read() == ""
+    assert (out / "checkpoint.safetensors").exists()
+
+
+def test_logs_by_their_option(command: Command) -> None:
+    logs = ["--log", "jsonl", "--log", "tensorboard"]
+    assert command("train", "novel.txt", "--out", "out", *SMALL, *logs).code == 0
+    lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
+    assert Path("out/tensorboard").is_dir()
+    assert_refused(command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl or tensorboard")

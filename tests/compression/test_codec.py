@@ -1,0 +1,196 @@
+"""What is compressed comes back, costs what the network expects of it, and every mismatch is said."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.compression import adaptive, blocks, compress, decompress, fingerprint
+from elman.compression.container import Mode
+from elman.compression.tokens import from_tokens, to_tokens
+from elman.errors import ElmanError
+from elman.inference.dynamic_evaluation import Adaptation, score_adapting
+from elman.inference.score import score
+from elman.text import Alphabet
+from support.codec_models import ALPHABET, INPUTS, TEXT, K, made
+from support.tolerances import CODED_BITS, CODED_SHARE
+
+CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
+WAYS = pytest.mark.parametrize("adapt", [False, True])
+
+
+@WAYS
+@pytest.mark.parametrize("name", INPUTS)
+def test_any_bytes_come_back(name: str, adapt: bool) -> None:
+    model = made()
+    assert decompress(model, compress(model, INPUTS[name], adapt=adapt)) == INPUTS[name]
+
+
+@WAYS
+@CELLS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_of_every_cell(cell: str, layers: int, adapt: bool, dtype: type[np.floating]) -> None:
+    model = made(cell, layers, dtype=dtype)
+    assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=100) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_any_bytes_at_all_come_back(data: bytes) -> None:
+    model = made()
+    assert decompress(model, compress(model, data)) == data
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 129, 200])
+def test_of_many_parts_and_streams(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "PART", 64)
+    monkeypatch.setattr(blocks, "STREAM", 9)
+    data, model = INPUTS["long"].decode()[:n].encode(), made()
+    for adapt in (False, True):
+        assert decompress(model, compress(model, data, adapt=adapt)) == data
+
+
+def test_a_text_is_cut_without_loss() -> None:
+    for n in (0, 1, 15, 16, 17, 100):
+        tokens = np.arange(n, dtype=np.int32)
+        for R in (1, 3, 7):
+            np.testing.assert_array_equal(blocks.end_to_end(blocks.side_by_side(tokens, R), n), tokens)
+
+
+def test_as_many_streams_as_the_text_is_long_for() -> None:
+    assert [*blocks.sizes(0)] == [0]
+    assert [*blocks.sizes(blocks.PART)] == [blocks.PART]
+    assert [*blocks.sizes(blocks.PART + 1)] == [blocks.PART // 2 + 1, blocks.PART // 2]
+    assert [blocks.streams(n, Mode.FIXED) for n in (0, 4095, 8191, 8192, blocks.PART)] == [1, 1, 1, 2, 16]
+    assert blocks.streams(blocks.PART, Mode.LEARNING) == 1
+
+
+def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:
+    tokens = to_tokens("aﬀé".encode() + b"\xff", ALPHABET)
+    expected = [K + byte for byte in "ﬀ".encode()]
+    assert tokens.tolist() == [1, *expected, ALPHABET.characters.index("é"), K + 0xFF]
+    assert from_tokens(tokens, ALPHABET) == "aﬀé".encode() + b"\xff"
+
+
+def test_an_alphabet_with_lone_surrogates_has_none_of_broken_text() -> None:
+    alphabet = Alphabet("a\udcff\ud800")
+    data = b"a\xff\xed\xa0\x80"
+    assert to_tokens(data, alphabet).tolist() == [0, *(3 + byte for byte in data[1:])]
+
+
+@WAYS
+def test_where_an_alphabet_folds_its_last_character_is_read_for_others(adapt: bool) -> None:
+    folding = Alphabet(ALPHABET.characters + "\ufffd", folds=True)
+    model = made(alphabet=folding)
+    for name, data in INPUTS.items():
+        assert decompress(model, compress(model, data, adapt=adapt)) == data, name
+    text = "\ufffd a \ufffd".encode()
+    assert decompress(model, compress(model, text, adapt=adapt)) == text
+
+
+def _known() -> str:
+    return "".join(character for character in TEXT * 8 if character in ALPHABET.characters)
+
+
+@CELLS
+def test_a_text_costs_its_surprise(cell: str, layers: int) -> None:
+    model, text = made(cell, layers), _known()
+    indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
+    bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
+    assert 8 * len(compress(model, text.encode())) <= bits * (1 + CODED_SHARE) + CODED_BITS
+
+
+@CELLS
+def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first steps are as long for a gradient that is nothing but rounding: shorter ones let it matter less.
+    monkeypatch.setattr(adaptive, "RATE", 0.03)
+    model, text = made(cell, layers), _known()
+    indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
+    rule = Adaptation(adaptive.WINDOW, adaptive.RATE, adaptive.DECAY, 32_000.0)
+    bits = score_adapting(model.engine, model.parameters, h, indices, rule).nats / math.log(2)
+    found = 8 * len(compress(model, text.encode(), adapt=True))
+    assert bits * (1 - CODED_SHARE) <= found <= bits * (1 + CODED_SHARE) + CODED_BITS
+    assert found < 8 * len(compress(model, text.encode()))
+
+
+def test_strange_bytes_cost_little_more_than_themselves() -> None:
+    model = made()
+    carriage_returns = len(compress(model, b"a line\r\n" * 1000)) - len(compress(model, b"a line\n" * 1000))
+    assert carriage_returns < 1000
+    assert len(compress(model, INPUTS["noise"])) <= len(INPUTS["noise"]) + 12
+
+
+def test_a_small_file_has_a_small_header() -> None:
+    model = made()
+    assert len(compress(model, b"")) == 6
+    assert len(compress(model, b"\n")) <= 8
+
+
+def test_nothing_is_changed_by_learning() -> None:
+    model = made()
+    before = fingerprint(model)
+    compress(model, INPUTS["long"], adapt=True)
+    assert fingerprint(model) == before
+
+
+def test_a_fingerprint_is_of_all_that_matters() -> None:
+    model = made()
+    others = [
+        made(seed=1), made("lstm"), made(layers=2), made(alphabet=Alphabet(ALPHABET.characters[::-1])),
+        made(alphabet=Alphabet(ALPHABET.characters, folds=True)),
+    ]  # fmt: skip
+    assert len({fingerprint(one) for one in [model, *others]}) == len(others) + 1
+    assert fingerprint(made()) == fingerprint(model)
+
+
+@pytest.mark.parametrize("size", [10, 300])
+def test_another_model_is_refused(size: int) -> None:
+    file = compress(made(), INPUTS["long"][:size])
+    with pytest.raises(ElmanError, match=r"model with the fingerprint .* give the run that compressed it"):
+        decompress(made(seed=1), file)
+
+
+def test_what_is_no_compressed_file_is_refused() -> None:
+    with pytest.raises(ElmanError, match="this has none: get it again"):
+        decompress(made(), b"")
+    with pytest.raises(ElmanError, match="no file that elman compress wrote"):
+        decompress(made(), b"PK\x03\x04")
+
+
+@pytest.mark.parametrize("first", [0b1110_1000, 0b1110_1100, 0b1110_0111])
+def test_a_newer_format_is_said(first: int) -> None:
+    file = compress(made(), b"abc")
+    with pytest.raises(ElmanError, match="of a newer Elman"):
+        decompress(made(), bytes([first]) + file[1:])
+
+
+@WAYS
+@pytest.mark.parametrize("name", ["one byte", "text", "noise", "long"])
+def test_a_file_cut_short_or_longer_is_said(name: str, adapt: bool) -> None:
+    model = made()
+    file = compress(model, INPUTS[name], adapt=adapt)
+    for wrong in (file[:1], file[:3], file[:6], file[:-1], file + b"\0", file + file):
+        with pytest.raises(ElmanError, match=r"is truncated or altered, as .*: get it again"):
+            decompress(model, wrong)
+
+
+def test_an_altered_text_is_said() -> None:
+    model = made()
+    stored = bytearray(compress(model, INPUTS["noise"]))
+    stored[-1] ^= 1
+    with pytest.raises(ElmanError, match="altered, as its text has another checksum"):
+        decompress(model, bytes(stored))
+
+
+def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "constriction", None)
+    with pytest.raises(ElmanError, match=r"pip install 'elman\[compress\]'"):
+        compress(made(), b"a")
+
+
+def test_the_alphabet_need_not_have_a_line_feed(tmp_path: Path) -> None:
+    model = made(alphabet=Alphabet("ab"))
+    assert decompress(model, compress(model, b"abba" * 30)) == b"abba" * 30

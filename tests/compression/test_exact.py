@@ -1,0 +1,185 @@
+"""The codec's arithmetic is the same to the bit however it is carried out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import constriction
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.compression import blocks, exact_kernels
+from elman.compression.adaptive import Seen, gradients
+from elman.compression.exact_network import Floats, network_of, rounded
+from elman.compression.exact_network import read as read_characters
+from elman.compression.range_coder import Decoder, Encoder
+from elman.network import loss_and_gradients
+from support.codec_models import K, made
+from support.codec_subprocess import models, read, write
+from support.state import ROOT
+from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
+
+CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
+
+
+def elsewhere(*arguments: object, **environment: str) -> str:
+    """Run `codec_subprocess.py` in a process of its own."""
+    command = [sys.executable, str(ROOT / "tests" / "support" / "codec_subprocess.py"), *map(str, arguments)]
+    done = subprocess.run(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """A folder of files that this process compressed."""
+    before = blocks.PART, blocks.STREAM
+    folder = tmp_path / "here"
+    folder.mkdir()
+    write(folder)
+    yield folder
+    blocks.PART, blocks.STREAM = before
+
+
+ELSEWHERE = [
+    pytest.param({"NUMBA_DISABLE_JIT": "1"}, id="the interpreter alone"),
+    pytest.param({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, id="the oldest instructions"),
+    pytest.param(
+        {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}, id="one number at a time", marks=pytest.mark.slow
+    ),
+    pytest.param({"NUMBA_OPT": "1"}, id="little optimised", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("environment", ELSEWHERE)
+def test_what_is_compressed_here_is_read_elsewhere_and_the_other_way_round(
+    here: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are kept under the same name
+        environment = environment | {"ELMAN_CACHE": str(tmp_path / "cache")}
+    elsewhere(here, there, **environment)
+    for name, _, data, _ in models():
+        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
+        assert (there / f"{name}.text").read_bytes() == data, name
+    read(there, there)  # files from there, here
+    for name, _, data, _ in models():
+        assert (there / f"{name}.text").read_bytes() == data, name
+
+
+def test_no_product_is_fused_with_a_sum_and_many_are_taken_at_a_time(tmp_path: Path) -> None:
+    found = json.loads(elsewhere("--assembly", tmp_path, ELMAN_CACHE=str(tmp_path)))
+    assert found["fused"] == 0
+    assert found["packed"] > 10
+
+
+def test_exp_tanh_and_sigmoid_are_those() -> None:
+    x = np.linspace(-21.5, 21.5, 20_001, dtype=np.float32)
+    wide = x.astype(np.float64)
+    assert max(abs(exact_kernels.exp(one) / np.exp(float(one)) - 1) for one in x[::7]) < FIXED_FUNCTIONS
+    for vector, right in ((exact_kernels.tanhs, np.tanh(wide)), (exact_kernels.sigmoids, 1 / (1 + np.exp(-wide)))):
+        y = np.empty_like(x)
+        vector(x, y)
+        np.testing.assert_allclose(y, right, rtol=0, atol=FIXED_FUNCTIONS)
+
+
+def test_exp_is_a_number_whatever_comes() -> None:
+    for x in (np.inf, -np.inf, np.nan, 3e38, -3e38, 1e-45, -0.0):
+        assert np.isfinite(exact_kernels.exp(np.float32(x)))
+    assert exact_kernels.exp(np.float32(0)) == 1
+    assert exact_kernels.sigmoid(np.float32(30)) == 1
+    assert [exact_kernels.tanh(np.float32(x)) for x in (-30, 0, 30)] == [-1, 0, 1]
+
+
+def expected(logits: list[float], escape: int = 32, folds: bool = False) -> Floats:
+    o = np.array([logits], np.float32)
+    weights = np.empty((1, len(logits) + 1), np.float32)
+    exact_kernels.expect(o, np.array([[escape, 0]], np.int64), np.zeros(1, np.int64), folds, weights)
+    return weights
+
+
+LOGITS = st.lists(st.floats(width=32), min_size=1, max_size=40)
+
+
+@settings(deadline=None)
+@given(LOGITS, st.integers(31, (1 << 20) - 31), st.booleans())
+def test_frequencies_are_whole_and_sum_to_their_whole(logits: list[float], escape: int, folds: bool) -> None:
+    weights = expected(logits, escape, folds)[0]
+    assert (weights >= 0).all()
+    assert (weights == np.floor(weights)).all()
+    assert int(weights.astype(np.int64).sum()) + len(weights) == 1 << exact_kernels.PRECISION
+
+
+def test_frequencies_are_those_of_the_softmax() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, 60)
+    p = np.exp(logits) / np.exp(logits).sum()
+    frequencies = (expected(list(logits), 0)[0, :-1] + 1) / (1 << exact_kernels.PRECISION)
+    np.testing.assert_allclose(frequencies, p, rtol=FIXED_FUNCTIONS, atol=2.0 ** (2 - exact_kernels.PRECISION))
+
+
+@settings(deadline=None)
+@given(LOGITS, st.data())
+def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st.DataObject) -> None:
+    """Its interval, which begins as all of 2^64 - 1, is what the frequencies before and of a symbol make of it."""
+    weights = expected(logits)
+    frequencies = weights[0].astype(np.int64) + 1
+    symbol = data.draw(st.integers(0, len(logits)))
+    coder = constriction.stream.queue.RangeEncoder()
+    family = constriction.stream.model.Categorical(perfect=False)
+    coder.encode(np.array([symbol], np.int32), family, weights)
+    unit = ((1 << 64) - 1) >> exact_kernels.PRECISION
+    _, (lower, size) = coder.pos()
+    assert (lower, size) == (unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60))
+def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
+    encoder, bits, coded = Encoder(), 0.0, []
+    for seed, sharpness, likeliest in steps:
+        generator = np.random.default_rng(seed)
+        n = int(generator.integers(2, 70))
+        weights = np.empty((1, n), np.float32)
+        counts = (2.0**20 * generator.random(n) ** sharpness).astype(np.int64) + 1
+        exact_kernels.share(counts, np.int64((1 << exact_kernels.PRECISION) - n), weights[0])
+        symbol = np.array([weights.argmax() if likeliest else generator.integers(n)])
+        bits += exact_kernels.PRECISION - float(np.log2(weights[0, symbol[0]] + 1))
+        encoder.code(weights, symbol)
+        coded.append((weights, symbol))
+    payload = encoder.finish()
+    assert 8 * len(payload) < bits + 9
+    decoder = Decoder(payload)
+    for weights, symbol in coded:
+        assert decoder.code(weights, symbol * 0) == symbol
+    decoder.finish()
+
+
+@CELLS
+def test_the_gradients_are_those_of_the_mathematics(cell: str, layers: int) -> None:
+    model = made(cell, layers, dtype=np.float64)
+    network = network_of(model.parameters)
+    x = np.random.default_rng(3).integers(0, K, 9)
+    state, seen = rounded(model.h).reshape(network.P, 1, network.m), []
+    for before, after in pairwise(x):
+        step = read_characters(network, state, np.array([before], np.int64))
+        seen.append(Seen(step, expected(list(step.logits[0]), 0), int(after)))
+        state = step.after
+    found = gradients(network, seen).arrays
+    right = loss_and_gradients(model.parameters, model.h, x[:-1].astype(np.uint8), x[1:].astype(np.uint8))
+    np.testing.assert_allclose(state.reshape(-1), right.h, atol=FIXED_FUNCTIONS)
+    for name, gradient in right.gradients.items():
+        error = np.abs(found[name] - gradient.T).max() / np.abs(gradient).max()
+        assert error < FIXED_GRADIENTS, name

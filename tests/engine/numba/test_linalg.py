@@ -1,0 +1,376 @@
+"""The parts that the compiled engine is built from, each against NumPy, in both widths.
+
+Every kernel is called through a wrapper compiled here, as the engine's own kernels call it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from elman.engine.numba.fused import rnn
+from elman.engine.numba.jit import kernel
+from elman.engine.numba.linalg import simd, tile, vector
+from elman.network import Parameters, Rule, output
+from elman.network.optimizer import EPSILON
+from support import tolerances as tolerances
+
+Dtype = type[np.floating]
+Values = NDArray[np.floating]
+
+both_widths = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+GUARD = 77.0
+
+
+def units(dtype: Dtype, n: float) -> float:
+    """Return n machine epsilons."""
+    return n * float(np.finfo(dtype).eps)
+
+
+def vector_function(name: str) -> Any:
+    """Return a kernel that fills `out` with a function of x, both of whole vectors."""
+
+    @intrinsic
+    def apply(typingctx: Any, out: Any, o: Any, x: Any, i: Any, vectors: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            rows = vector.Rows(context, builder, signature, values, 2)
+            with cgutils.for_range(builder, values[-1]) as loop:
+                to, of = rows.places(loop.index)
+                rows.simd.store(getattr(rows.simd, name)(rows.simd.load(of)), to)
+            return context.get_dummy_value()
+
+        return types.void(out, types.intp, x, types.intp, types.intp), emit
+
+    call: Any = apply
+
+    @njit  # not cached, as the cache would take the two functions for one
+    def every(x: Any, out: Any, vectors: Any) -> None:
+        call(out, 0, x, 0, vectors)
+
+    return every
+
+
+@kernel
+def multiply(
+    c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
+    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any, b_strip: Any,
+    rows: Any, depth: Any, vectors: Any,
+) -> None:  # fmt: skip
+    tile.multiply(
+        c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
+        rows, depth, vectors,
+    )  # fmt: skip
+
+
+@kernel
+def adagrad_rows(
+    theta: Any, M: Any, gradient: Any, start: Any, vectors: Any, columns: Any, c: Any, column_row: Any,
+    rate: Any, clip: Any, epsilon: Any,
+) -> None:  # fmt: skip
+    vector.adagrad_rows(
+        theta, start, M, start, gradient, start, vectors, columns, c, column_row, rate, clip, epsilon
+    )  # fmt: skip
+
+
+@kernel
+def adagrad(theta: Any, M: Any, gradient: Any, rate: Any, clip: Any, epsilon: Any) -> None:
+    vectors = len(theta) * theta.itemsize // simd.BYTES
+    vector.adagrad(theta, 0, M, 0, gradient, 0, vectors, rate, clip, epsilon)
+
+
+@kernel
+def softmax_loss(g: Any, y: Any, K_row: Any) -> Any:
+    return rnn.softmax_loss(g, y, K_row)
+
+
+# --- exp, tanh and the sigmoid ---
+
+FUNCTIONS: dict[str, tuple[Any, Any, float]] = {
+    "exp": (vector_function("exp"), np.exp, tolerances.EXP_ULP),
+    "tanh": (vector_function("tanh"), np.tanh, tolerances.TANH_ULP),
+    "sigmoid": (vector_function("sigmoid"), lambda x: 1 / (1 + np.exp(-x)), tolerances.SIGMOID_ULP),
+}
+EXP_LIMIT: dict[Dtype, float] = {np.float32: 87.0, np.float64: 708.0}
+"""Where 2^n, in e^x = 2^n e^r, is near the last normal number. Beyond, exp stands still; below, it is 0."""
+TANH_LIMIT: dict[Dtype, float] = {np.float32: 11.5, np.float64: 26.0}
+"""Where tanh is 1 to the last bit, and e^{2x} need not grow any more."""
+
+all_functions = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+def computed(name: str, x: Values) -> Values:
+    lanes = simd.BYTES // x.itemsize
+    padded = np.concatenate([x, np.zeros(-len(x) % lanes, x.dtype)])
+    out = np.empty_like(padded)
+    FUNCTIONS[name][0](padded, out, len(padded) // lanes)
+    return out[: len(x)]
+
+
+def arguments(name: str, dtype: Dtype) -> Values:
+    """Return numbers of every size, of both signs, and such as leave the largest r of either sign."""
+    limit = (TANH_LIMIT if name == "tanh" else EXP_LIMIT)[dtype]
+    generator = np.random.default_rng(1)
+    smallest = math.log2(np.finfo(dtype).tiny)
+    sizes = 2.0 ** generator.uniform(smallest, math.log2(limit), 200_000)
+    period = math.log(2) / 2 if name == "tanh" else math.log(2)
+    halfway = (np.arange(math.floor(limit / period)) + 0.5) * period
+    around = np.outer(halfway, 1 + generator.normal(size=200) * 1e-6).ravel()
+    x = np.concatenate([generator.uniform(0, limit, 500_000), sizes, around[around < limit], [0.0, limit]])
+    return np.concatenate([x, -x]).astype(dtype)
+
+
+@both_widths
+@all_functions
+def test_fast_functions_are_within_their_ulp(name: str, dtype: Dtype) -> None:
+    wide = np.float64 if dtype is np.float32 else np.longdouble
+    if np.finfo(wide).nmant <= np.finfo(dtype).nmant:
+        pytest.skip("this machine has no number wider than a double")
+    _, function, limit = FUNCTIONS[name]
+    x = arguments(name, dtype)
+    right = function(x.astype(wide))
+    errors = np.abs(computed(name, x) - right) / np.spacing(np.abs(right).astype(dtype))
+    assert errors.max() <= limit
+
+
+@both_widths
+@all_functions
+def test_nan_stays_nan(name: str, dtype: Dtype) -> None:
+    """In every lane of a vector, and in the rest that fills none."""
+    for place in range(19):
+        x = np.zeros(19, dtype)
+        x[place] = np.nan
+        np.testing.assert_array_equal(np.isnan(computed(name, x)), np.isnan(x))
+
+
+@both_widths
+def test_exp_and_tanh_of_zero(dtype: Dtype) -> None:
+    zeros = np.array([0.0, -0.0], dtype)
+    np.testing.assert_array_equal(computed("exp", zeros), [1, 1])
+    np.testing.assert_array_equal(computed("tanh", zeros), [0, 0])
+
+
+@both_widths
+def test_exp_stands_still_above_its_limit_and_is_zero_below(dtype: Dtype) -> None:
+    limit = EXP_LIMIT[dtype]
+    beyond = np.array([limit * 1.01, limit * 1e6, np.inf], dtype)
+    np.testing.assert_array_equal(computed("exp", beyond), computed("exp", np.full(3, limit, dtype)))
+    np.testing.assert_array_equal(computed("exp", -beyond), np.zeros(3))
+    assert 0 < computed("exp", np.array([-limit], dtype))[0] < 2 * np.finfo(dtype).tiny
+
+
+@both_widths
+def test_tanh_saturates_at_one(dtype: Dtype) -> None:
+    limit = TANH_LIMIT[dtype]
+    beyond = np.array([limit, limit * 1.01, limit * 1e6, np.finfo(dtype).max, np.inf], dtype)
+    np.testing.assert_array_equal(computed("tanh", beyond), np.ones(5))
+    np.testing.assert_array_equal(computed("tanh", -beyond), -np.ones(5))
+
+
+@both_widths
+def test_tanh_is_never_beyond_one_and_never_falls(dtype: Dtype) -> None:
+    x = np.linspace(-2 * TANH_LIMIT[dtype], 2 * TANH_LIMIT[dtype], 100_001).astype(dtype)
+    h = computed("tanh", x)
+    assert np.abs(h).max() == 1
+    fall = np.maximum(0, -np.diff(h))
+    assert (fall <= 2 * tolerances.TANH_ULP * np.spacing(np.abs(h[1:]))).all()
+
+
+@both_widths
+def test_tanh_is_odd(dtype: Dtype) -> None:
+    x = arguments("tanh", dtype)
+    h, mirrored = computed("tanh", x), -computed("tanh", -x)
+    assert (np.abs(h - mirrored) <= 2 * tolerances.TANH_ULP * np.spacing(np.abs(h))).all()
+
+
+# --- The product ---
+# Small whole numbers: every sum is exact in either width, in any order.
+
+ROWS = [*range(1, 15), 31]
+VECTORS = [n for n in range(1, 40) if n % -(-n // tile.MAX_VECTORS) == 0]
+"""Whole strips, as rows are padded to."""
+DEPTHS = (0, 1, 7, 30)
+
+
+def whole_numbers(generator: np.random.Generator, size: int, dtype: Dtype) -> Values:
+    return generator.integers(-9, 10, size).astype(dtype)
+
+
+def place(view: Values) -> tuple[Values, int, int, int]:
+    """Return the flat storage of a matrix, where it begins there, and its two strides."""
+    storage = view.base
+    assert storage is not None
+    row, column = (stride // view.itemsize for stride in view.strides)
+    return storage, (view.ctypes.data - storage.ctypes.data) // view.itemsize, row, column
+
+
+def matrix(storage: Values, rows: int, columns: int, row: int) -> Values:
+    """Return a matrix inside `storage`, whose rows are `row` apart and not where vectors begin."""
+    return storage[3 : 3 + rows * row].reshape(rows, row)[:, :columns]
+
+
+@both_widths
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("added", ["bias", "matrix", "itself"])
+@pytest.mark.parametrize("strided", [False, True])
+def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, strided: bool) -> None:
+    """Exact, and nothing but C is written."""
+    generator = np.random.default_rng(1)
+    lanes = simd.BYTES // np.dtype(dtype).itemsize
+    numbers = whole_numbers(generator, 40_000, dtype)
+    for rows, vectors, depth in itertools.product(ROWS, VECTORS, DEPTHS):
+        columns = vectors * lanes
+        c_storage = np.full(rows * (columns + 5) + 60, GUARD, dtype)
+        C = matrix(c_storage, rows, columns, columns + 5)
+        A = matrix(numbers, depth, rows, rows + 2).T if strided else matrix(numbers, rows, depth, depth + 2)
+        B = matrix(numbers[1000:], depth, columns, columns + 1)
+        D = matrix(numbers[500:], rows, columns, columns + 1)
+        if backwards:
+            A, B = A[:, ::-1], B[::-1]
+        if added == "itself":
+            C[:] = D
+            D = C
+        d_row = 0 if added == "bias" else place(D)[2]
+        right = c_storage.copy()
+        matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
+        strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B stand whole here
+        multiply(*place(C)[:3], *place(D)[:2], d_row, *place(A), *place(B)[:3], strip, rows, depth, vectors)
+        assert np.array_equal(c_storage, right), (rows, vectors, depth)
+
+
+# --- AdaGrad ---
+
+
+@both_widths
+def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
+    """With gradients of every size, some beyond the limit, and sums of which some are zero."""
+    generator = np.random.default_rng(1)
+    n = 4000
+    theta = generator.normal(size=n).astype(dtype)
+    M = (10 ** generator.uniform(-12, 4, n) * generator.integers(0, 2, n)).astype(dtype)
+    gradient = (generator.normal(size=n) * 10 ** generator.uniform(-8, 3, n)).astype(dtype)
+    before = theta.astype(np.float64)
+    parameters: Parameters = {"b": before.copy()}
+    squares: Parameters = {"b": M.astype(np.float64)}
+    rate, clip, epsilon = dtype(0.1), dtype(5), dtype(EPSILON)
+    Rule(float(rate), float(clip)).update(1, parameters, squares, {}, {}, {"b": gradient.astype(np.float64)})
+    adagrad(theta, M, gradient, rate, clip, epsilon)
+    np.testing.assert_allclose(M, squares["b"], rtol=units(dtype, tolerances.ROUNDINGS))
+    scale = np.abs(before) + np.abs(parameters["b"] - before)
+    assert (np.abs(theta - parameters["b"]) <= units(dtype, tolerances.ADAGRAD_STEP) * scale).all()
+
+
+@both_widths
+def test_an_update_by_hand(dtype: Dtype) -> None:
+    theta, M = np.ones(8, dtype), np.array([25, 25, 16, 0, 0, 9, 9, 0], dtype)
+    gradient = np.array([12, -12, -3, 0, 1e-4, 4, 0, -1e-4], dtype)
+    adagrad(theta, M, gradient, dtype(0.1), dtype(5), dtype(EPSILON))
+    # 12 is clipped to 5 where it steps, and not where it is summed: 13^2 = 5^2 + 12^2.
+    squares = np.array([169, 169, 25, 0, 1e-8, 25, 9, 1e-8])
+    clipped = np.array([5, -5, -3, 0, 1e-4, 4, 0, -1e-4])
+    few = units(dtype, tolerances.ROUNDINGS)
+    np.testing.assert_allclose(M, squares, rtol=few)
+    np.testing.assert_allclose(theta, 1 - 0.1 * clipped / np.sqrt(squares + 1e-8), rtol=few)
+
+
+@both_widths
+@pytest.mark.parametrize("vectors", [1, 2, 5, 13])
+def test_an_update_of_rows_is_the_same_and_leaves_its_transpose(dtype: Dtype, vectors: int) -> None:
+    generator = np.random.default_rng(vectors)
+    lanes = simd.BYTES // np.dtype(dtype).itemsize
+    columns, start, column_row = vectors * lanes, 3, lanes + 5
+    theta, M, gradient = (generator.normal(size=start + lanes * columns).astype(dtype) ** 2 for _ in range(3))
+    expected, sums = theta[start:].copy(), M[start:].copy()
+    rule = (dtype(0.1), dtype(0.5), dtype(EPSILON))
+    adagrad(expected, sums, gradient[start:].copy(), *rule)
+    transposed = np.full(columns * column_row + 4, GUARD, dtype)
+    adagrad_rows(theta, M, gradient, start, vectors, transposed, 2, column_row, *rule)
+    np.testing.assert_array_equal(theta[start:], expected)
+    np.testing.assert_array_equal(M[start:], sums)
+    found = transposed[2 : 2 + columns * column_row].reshape(columns, column_row)
+    np.testing.assert_array_equal(found[:, :lanes], expected.reshape(lanes, columns).T)
+    np.testing.assert_array_equal(found[:, lanes:], GUARD)
+
+
+@both_widths
+def test_a_gradient_of_zero_changes_nothing(dtype: Dtype) -> None:
+    theta = np.random.default_rng(1).normal(size=16).astype(dtype)
+    M, before = np.arange(16).astype(dtype), theta.copy()
+    adagrad(theta, M, np.zeros(16, dtype), dtype(0.1), dtype(5), dtype(EPSILON))
+    np.testing.assert_array_equal(theta, before)
+    np.testing.assert_array_equal(M, np.arange(16))
+
+
+@both_widths
+def test_a_gradient_that_is_not_a_number_is_not_clipped_away(dtype: Dtype) -> None:
+    theta, gradient = np.ones(8, dtype), np.zeros(8, dtype)
+    gradient[3] = np.nan
+    adagrad(theta, np.zeros(8, dtype), gradient, dtype(0.1), dtype(5), dtype(EPSILON))
+    np.testing.assert_array_equal(np.isnan(theta), np.isnan(gradient))
+
+
+# --- Softmax and its loss ---
+
+
+def softmax_of(o: Values, y: NDArray[np.unsignedinteger]) -> tuple[float, Values]:
+    """Return L and p - y of logits o (T, K), whose rows stand padded with -infinity, which becomes 0."""
+    T, K = o.shape
+    lanes = simd.BYTES // o.itemsize
+    K_row = -(-K // lanes) * lanes + lanes
+    g = np.full((T, K_row), -np.inf, o.dtype)
+    g[:, :K] = o
+    loss = softmax_loss(g.reshape(-1), y, K_row)
+    if math.isfinite(loss):
+        np.testing.assert_array_equal(g[:, K:], 0)
+    return loss, g[:, :K]
+
+
+@both_widths
+@pytest.mark.parametrize("T", [1, 31, 32, 33, 64, 100])
+@pytest.mark.parametrize("K", [2, 7, 80, 5000])
+def test_softmax_and_loss_are_those_of_the_reference(dtype: Dtype, K: int, T: int) -> None:
+    generator = np.random.default_rng(K + T)
+    o = generator.normal(size=(T, K)).astype(dtype)
+    y = generator.integers(0, K, T).astype(np.uint16)
+    loss, g = softmax_of(o, y)
+    p = output.softmax(o.astype(np.float64))
+    p[np.arange(T), y] -= 1
+    unit = units(dtype, tolerances.SOFTMAX)
+    assert loss == pytest.approx(output.loss(o.astype(np.float64), y), abs=unit * T * math.log(K))
+    np.testing.assert_allclose(g, p, rtol=0, atol=unit)
+
+
+@both_widths
+def test_the_largest_sums_do_not_overflow(dtype: Dtype) -> None:
+    """Every step's sum is K; the product of 32 of them is e^272, and of 100 it would be beyond a double."""
+    loss, g = softmax_of(np.zeros((100, 5000), dtype), np.zeros(100, np.uint16))
+    assert loss == pytest.approx(100 * math.log(5000), rel=units(np.float64, tolerances.ROUNDINGS))
+    np.testing.assert_allclose(g[:, 1:], 1 / 5000, rtol=units(dtype, tolerances.ROUNDINGS))
+
+
+@both_widths
+def test_logits_of_a_thousand(dtype: Dtype) -> None:
+    o = np.array([[1000, -1000, 1000, 0], [-1000, -1000, -1000, -1000], [1000, -1000, 0, -1000]], dtype)
+    loss, g = softmax_of(o, np.array([0, 3, 1], np.uint8))
+    assert loss == pytest.approx(math.log(2) + math.log(4) + 2000, rel=units(dtype, tolerances.ROUNDINGS))
+    right = np.array([[-0.5, 0, 0.5, 0], [0.25, 0.25, 0.25, -0.75], [1, -1, 0, 0]])
+    np.testing.assert_allclose(g, right, rtol=0, atol=tolerances.ROUNDINGS * float(np.finfo(dtype).tiny))
+
+
+@both_widths
+@pytest.mark.parametrize("stranger", [np.nan, np.inf])
+@pytest.mark.parametrize("K", [2, 8, 19])
+def test_a_logit_that_is_no_number_makes_the_loss_nan(dtype: Dtype, K: int, stranger: float) -> None:
+    """Wherever it stands, on the character to predict or beside it, at the first step or after the 32nd."""
+    for k, t in itertools.product(range(K), (0, 33)):
+        o = np.random.default_rng(k).normal(size=(35, K)).astype(dtype)
+        o[t, k] = stranger
+        loss, _ = softmax_of(o, np.ones(35, np.uint8))
+        assert math.isnan(loss)

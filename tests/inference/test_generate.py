@@ -1,0 +1,319 @@
+"""What a trained network does: it writes text, and it tells how well it predicts one."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.engine import get_engine
+from elman.errors import ElmanError
+from elman.inference import Model, Score
+from elman.inference import generate as sampling
+from elman.inference.stop_sequences import until
+from elman.text import Alphabet, Corpus
+from elman.training.train import train
+from support import reference_impl
+from support import tolerances as tolerances
+from support.state import TEXT, T
+
+
+@pytest.fixture(scope="module", params=["numba", "numpy"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """A network that has learned a little, in float64, on either engine."""
+    options: dict[str, Any] = {"hidden_size": 6, "seq_length": T, "dtype": "float64", "engine": "numpy"}
+    trained = train(Corpus.from_text(TEXT), **options, epochs=20).model
+    return replace(trained, engine=get_engine(request.param))
+
+
+def probabilities(model: Model, read: str) -> reference_impl.Array:
+    """Return the naive code's p of the character that follows `read`."""
+    return reference_impl.forward(model.parameters, model.h, model.alphabet.encode(read))[1][-1]
+
+
+# --- Writing ---
+
+
+def test_the_same_random_state_gives_the_same_text(model: Model) -> None:
+    assert model.sample(100, random_state=1) == model.sample(100, random_state=1)
+
+
+def test_another_random_state_gives_another_text(model: Model) -> None:
+    assert model.sample(100, random_state=1) != model.sample(100, random_state=2)
+
+
+def test_without_a_random_state_every_text_is_another(model: Model) -> None:
+    assert model.sample(100) != model.sample(100)
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 600])
+def test_a_text_has_the_length_asked_for(model: Model, length: int) -> None:
+    assert len(model.sample(length, random_state=1)) == length
+
+
+def test_a_shorter_text_is_the_beginning_of_a_longer_one(model: Model) -> None:
+    assert model.sample(600, random_state=1)[:300] == model.sample(300, random_state=1)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_a_text_does_not_depend_on_how_it_is_cut(model: Model, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    expected = model.sample(300, prime="the ", random_state=1)
+    monkeypatch.setattr(sampling, "_FIRST", chunk)
+    monkeypatch.setattr(sampling, "_LARGEST", chunk)
+    pieces = list(model.stream(300, prime="the ", random_state=1))
+    assert "".join(pieces) == expected
+    assert max(map(len, pieces)) == min(chunk, 300)
+
+
+def test_both_engines_write_the_same_text(model: Model) -> None:
+    texts = [replace(model, engine=get_engine(name)).sample(300, random_state=1) for name in ("numba", "numpy")]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("prime", ["t", "the rain", "I", TEXT * 4], ids=len)
+def test_the_first_character_is_drawn_from_what_follows_the_whole_prime(model: Model, prime: str) -> None:
+    running = np.cumsum(probabilities(model, prime))
+    uniforms = [np.random.default_rng(n).random() for n in range(30)]
+    expected = [model.alphabet.characters[np.searchsorted(running, uniform)] for uniform in uniforms]
+    assert [model.sample(1, prime=prime, random_state=n) for n in range(30)] == expected
+
+
+def test_the_text_depends_on_the_prime(model: Model) -> None:
+    assert len({model.sample(50, prime=prime, random_state=1) for prime in ("t", "n", "at", "it")}) == 4
+
+
+def test_without_a_prime_the_network_begins_a_line(model: Model) -> None:
+    assert model.sample(50, random_state=1) == model.sample(50, prime="\n", random_state=1)
+
+
+def test_without_a_line_feed_it_begins_with_the_first_of_its_characters() -> None:
+    model = train(Corpus.from_text("abcabcabc"), hidden_size=2, seq_length=3, epochs=1, engine="numpy").model
+    assert model.sample(50, random_state=1) == model.sample(50, prime="a", random_state=1)
+
+
+def test_a_text_goes_on_where_its_own_beginning_is_the_prime(model: Model) -> None:
+    whole = model.sample(40, prime="the ", temperature=0)
+    assert model.sample(30, prime="the " + whole[:10], temperature=0) == whole[10:]
+
+
+def test_top_k_leaves_the_k_likeliest(model: Model) -> None:
+    likeliest = np.argsort(-probabilities(model, "t"))[:3]
+    drawn = {model.sample(1, prime="t", top_k=3, random_state=n) for n in range(100)}
+    assert drawn == {model.alphabet.characters[index] for index in likeliest}
+
+
+def test_top_p_leaves_the_likeliest_that_reach_it(model: Model) -> None:
+    p = probabilities(model, "t")
+    order = np.argsort(-p)
+    kept = order[: 1 + int(np.argmax(np.cumsum(p[order]) >= 0.5))]
+    drawn = {model.sample(1, prime="t", top_p=0.5, random_state=n) for n in range(100)}
+    assert drawn == {model.alphabet.characters[index] for index in kept}
+
+
+def test_a_low_temperature_takes_the_likeliest(model: Model) -> None:
+    assert model.sample(30, temperature=1e-9, random_state=1) == model.sample(30, temperature=0)
+
+
+def test_writing_does_not_change_the_network(model: Model) -> None:
+    before = model.h.copy()
+    model.sample(50, prime="the ")
+    np.testing.assert_array_equal(model.h, before)
+
+
+# --- Where the text ends ---
+
+
+@settings(deadline=None)
+@given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=5), st.lists(st.integers(0, 30), max_size=6))
+def test_a_text_ends_before_the_stop_however_it_is_cut(text: str, stop: str, cuts: list[int]) -> None:
+    ends = [0, *sorted(cuts), len(text)]
+    pieces = (text[begin:end] for begin, end in pairwise(ends))
+    assert "".join(until(stop, pieces)) == text.partition(stop)[0]
+
+
+@settings(deadline=None)
+@given(st.text("ab", max_size=30), st.text("ab", min_size=1, max_size=5))
+def test_no_more_is_held_back_than_may_begin_the_stop(text: str, stop: str) -> None:
+    given: list[str] = []
+
+    def pieces() -> Iterator[str]:
+        for character in text:
+            given.append(character)
+            yield character
+
+    passed = ""
+    for piece in until(stop, pieces()):
+        passed += piece
+        held = "".join(given)[len(passed) :]
+        assert len(held) < len(stop) or held == stop
+
+
+def test_what_follows_the_stop_is_not_drawn() -> None:
+    def pieces() -> Iterator[str]:
+        yield "ab."
+        raise AssertionError("the stop was there already")
+
+    assert list(until(".", pieces())) == ["ab"]
+
+
+def test_a_sample_ends_before_its_stop(model: Model) -> None:
+    whole = model.sample(600, random_state=1)
+    stop = whole[254:258]  # across two calls of the engine
+    assert model.sample(600, stop=stop, random_state=1) == whole.partition(stop)[0]
+
+
+def test_a_stop_that_never_comes(model: Model) -> None:
+    assert model.sample(300, stop="ttttttttt", random_state=1) == model.sample(300, random_state=1)
+
+
+# --- Several texts, and the likeliest one ---
+
+
+@pytest.mark.parametrize("options", [{}, {"prime": "the ", "temperature": 0.7, "top_k": 9, "min_p": 0.1}], ids=str)
+def test_texts_drawn_side_by_side_are_those_drawn_alone(model: Model, options: Any) -> None:
+    texts = model.samples(3, 150, random_state=5, **options)
+    assert texts == [model.sample(150, random_state=5 + n, **options) for n in range(3)]
+    assert texts[:1] == model.samples(1, 150, random_state=5, **options)
+
+
+def test_several_texts_each_end_before_the_stop(model: Model) -> None:
+    whole = model.samples(4, 100, random_state=1)
+    assert model.samples(4, 100, stop="e", random_state=1) == [text.partition("e")[0] for text in whole]
+
+
+def test_without_a_random_state_all_texts_differ(model: Model) -> None:
+    assert len(set(model.samples(5, 100))) == 5
+
+
+def test_several_texts_of_no_length(model: Model) -> None:
+    assert model.samples(2, 0) == ["", ""]
+
+
+@pytest.mark.parametrize("count", [0, 10_001])
+def test_too_few_or_too_many_texts(model: Model, count: int) -> None:
+    with pytest.raises(ElmanError, match=rf"^--count must be from 1 to 10,000, and {count} came: give another$"):
+        model.samples(count, 1)
+
+
+def test_more_characters_than_memory_may_hold(model: Model) -> None:
+    with pytest.raises(
+        ElmanError, match=r"^--count texts .* 100,000,000 characters in all, and 100,000,002 were asked"
+    ):
+        model.samples(2, 50_000_001)
+
+
+def test_a_beam_of_one_takes_the_likeliest_character(model: Model) -> None:
+    pieces = list(model.beam(1, 80, prime="the "))
+    assert "".join(pieces) == model.sample(80, prime="the ", temperature=0)
+    assert all(len(piece) == 1 for piece in pieces[:-1])  # each is certain at once
+
+
+def log_probability(model: Model, text: str) -> float:
+    """Return the log-probability of a text behind "t", by the naive code."""
+    read = model.alphabet.encode("t" + text)
+    return -float(reference_impl.loss(model.parameters, model.h, read[:-1], read[1:]))
+
+
+def test_a_beam_that_holds_everything_finds_the_likeliest_text(model: Model) -> None:
+    characters = model.alphabet.characters
+    texts = ["".join(text) for text in product(characters, repeat=2)]
+    likeliest = max(texts, key=lambda text: log_probability(model, text))
+    assert "".join(model.beam(len(texts), 2, prime="t")) == likeliest
+
+
+def test_a_wider_beam_finds_a_text_that_is_no_less_likely(model: Model) -> None:
+    found = [log_probability(model, "".join(model.beam(width, 12, prime="t"))) for width in (1, 30)]
+    assert found[1] >= found[0]
+
+
+def test_a_beam_ends_before_its_stop(model: Model) -> None:
+    whole = "".join(model.beam(3, 40))
+    assert "".join(model.beam(3, 40, stop=whole[20:22])) == whole.partition(whole[20:22])[0]
+
+
+@pytest.mark.parametrize("width", [0, 1001])
+def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
+    with pytest.raises(ElmanError, match=rf"^--beam must be from 1 to 1,000, and {width} came: give another$"):
+        model.beam(width)
+
+
+# --- Options out of range ---
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"length": -1}, "--length must be 0 or more, and -1 came: give another"),
+        ({"temperature": -0.1}, "--temperature must be a number of 0 or more, and -0.1 came: give another"),
+        ({"temperature": math.nan}, "--temperature must be a number of 0 or more, and nan came: give another"),
+        ({"temperature": math.inf}, "--temperature must be a number of 0 or more, and inf came: give another"),
+        ({"top_k": -1}, "--top-k must be 0 (no limit) or more, and -1 came: give another"),
+        ({"top_p": 0.0}, "--top-p must be above 0 and at most 1, and 0.0 came: give another"),
+        ({"top_p": 1.1}, "--top-p must be above 0 and at most 1, and 1.1 came: give another"),
+        ({"top_p": math.nan}, "--top-p must be above 0 and at most 1, and nan came: give another"),
+        ({"min_p": -0.1}, "--min-p must be 0 (no limit) to 1, and -0.1 came: give another"),
+        ({"min_p": 1.1}, "--min-p must be 0 (no limit) to 1, and 1.1 came: give another"),
+        ({"random_state": -1}, "--random-state must be 0 or more, and -1 came: give another"),
+    ],
+    ids=str,
+)
+def test_an_option_out_of_range(model: Model, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        model.stream(**options)  # at once, before anything is drawn
+
+
+@pytest.mark.parametrize("top_k", [1000, 10**30])
+def test_more_than_all_characters_are_all(model: Model, top_k: int) -> None:
+    assert model.sample(50, top_k=top_k, random_state=1) == model.sample(50, random_state=1)
+
+
+def test_a_prime_of_another_alphabet(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^'Q' \(U\+0051\) is not among the model's 26 characters: "):
+        model.sample(10, prime="the Quick")
+
+
+# --- Scoring ---
+
+
+@pytest.mark.parametrize("text", ["it", "the rain", TEXT, TEXT * 5], ids=len)
+def test_a_score_is_the_surprise_of_every_character_after_the_first(model: Model, text: str) -> None:
+    read = model.alphabet.encode(text)
+    expected = reference_impl.loss(model.parameters, model.h, read[:-1], read[1:])
+    score = model.score(text)
+    assert score.chars == len(text) - 1
+    assert score.nats == pytest.approx(expected, rel=tolerances.COMPILED)
+
+
+def test_the_figures_of_a_score() -> None:
+    score = Score(chars=4, nats=8.0)
+    assert score.nats_per_char == 2
+    assert score.bits_per_char == 2 / math.log(2)
+    assert score.perplexity == math.exp(2) == pytest.approx(2**score.bits_per_char)
+
+
+def test_a_network_that_knows_nothing_hesitates_among_all(model: Model) -> None:
+    nothing = {name: np.zeros_like(array) for name, array in model.parameters.items()}
+    score = replace(model, parameters=nothing).score(TEXT)
+    assert score.perplexity == pytest.approx(26)
+    assert score.bits_per_char == pytest.approx(math.log2(26))
+
+
+def test_a_surprise_beyond_all_numbers() -> None:
+    assert Score(chars=1, nats=1e6).perplexity == math.inf
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), ("t", 1)])
+def test_a_text_that_holds_nothing_to_predict(model: Model, text: str, count: int) -> None:
+    expected = f"a text of {count} characters holds nothing to predict: give one of at least two"
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        model.score(text)
+
+
+def test_the_alphabet_of_a_model_is_its_texts(model: Model) -> None:
+    assert model.alphabet == Alphabet.from_text(TEXT)

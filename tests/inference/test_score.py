@@ -1,0 +1,163 @@
+"""A long text read in segments side by side costs what it costs read in one piece."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine import get_engine
+from elman.errors import ElmanError
+from elman.inference import score as scoring
+from elman.inference import strangers
+from elman.inference.score import Score, score
+from elman.inference.strangers import KNOWN_NATS, stranger_nats, without_strangers
+from elman.network import Parameters, initial_parameters
+from elman.network.output import softmax
+from elman.network.parameters import Array, architecture
+from elman.text import Alphabet, opened
+from support.random_model import astray
+
+K, M, N = 5, 6, 3_000
+ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
+
+
+@pytest.fixture(autouse=True)
+def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tiny networks and texts of these tests be read in segments."""
+    for name, value in {"LONG": 500, "LARGE": 0, "SEGMENTS": 7, "WARM_UP": 60, "SLICE": 32}.items():
+        monkeypatch.setattr(scoring, name, value)
+
+
+def made(cell: str, std: float = 0.5, layers: int = 1) -> tuple[Parameters, Array]:
+    """Return a network and a state."""
+    generator = np.random.RandomState(1)
+    parameters = initial_parameters(K, M, std, generator, np.float64, cell, layers)
+    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
+
+
+def text(n: int = N) -> Any:
+    return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
+
+
+class Counting:
+    """An engine that notes the shapes of what it reads."""
+
+    def __init__(self, name: str = "numpy") -> None:
+        self.engine = get_engine(name)
+        self.read: list[tuple[int, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def loss(self, parameters: Parameters, h0: Array, x: Any, y: Any) -> Any:
+        self.read.append(x.shape)
+        return self.engine.loss(parameters, h0, x, y)
+
+    def reader(self, parameters: Parameters) -> Any:
+        return CountingReader(self.engine.reader(parameters), self.read)
+
+
+@dataclass
+class CountingReader:
+    """A reader that notes them likewise."""
+
+    reader: Any
+    read: list[tuple[int, ...]]
+
+    def losses(self, h: Array, x: Any, y: Any) -> Any:
+        self.read.append(x.shape)
+        return self.reader.losses(h, x, y)
+
+
+@ENGINES
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("n", [N, N - 3, N + 1])
+def test_segments_give_what_the_whole_gives(engine: str, cell: str, layers: int, n: int) -> None:
+    (parameters, h0), indices, counting = made(cell, 0.3, layers), text(n), Counting(engine)
+    expected, _ = get_engine("numpy").loss(parameters, h0, indices[:-1], indices[1:])
+    found = score(counting, parameters, h0, indices)
+    assert found.chars == n - 1
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    assert max(shape[0] for shape in counting.read) <= scoring.SLICE  # never in one piece
+
+
+def test_too_short_a_warm_up_is_seen_and_made_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "WARM_UP", 1)
+    (parameters, h0), indices, counting = made("lstm", 0.3), text(), Counting()
+    found = score(counting, parameters, h0, indices)
+    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    streams = [shape for shape in counting.read if shape[1:] == (7,)]
+    assert sum(shape[0] for shape in streams) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
+
+
+def test_a_network_that_never_forgets_is_read_in_one_piece() -> None:
+    (parameters, h0), indices, counting = made("lstm"), text(), Counting()
+    parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the memory is a sum
+    found = score(counting, parameters, h0, indices)
+    expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
+    assert found.nats == expected
+    assert counting.read[-2] == (N - 1,)
+
+
+@pytest.mark.parametrize(("name", "value"), [("LONG", 5_000), ("LARGE", 40)])
+def test_what_is_short_or_small_is_read_in_one_piece(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
+    monkeypatch.setattr(scoring, name, value)
+    (parameters, h0), counting = made("rnn"), Counting()
+    score(counting, parameters, h0, text())
+    assert counting.read == [(N - 1,)]
+
+
+# Characters that the model does not know: K and more
+
+
+@ENGINES
+def test_strangers_are_skipped_and_cost_what_is_said(engine: str) -> None:
+    (parameters, h0), indices = made("gru"), text(40)
+    expected = score(get_engine(engine), parameters, h0, indices)
+    found = score(get_engine(engine), parameters, h0, np.insert(indices, [0, 9, 9, 40], [K, K, K + 3, K]))
+    assert (found.chars, found.unknown) == (expected.chars + 4, 4)
+    extra = 4 * (16 * math.log(2) + math.log(0x110000 - K))
+    assert found.nats == pytest.approx(expected.nats + extra - 39 * math.log1p(-(2.0**-16)))
+
+
+def test_a_text_of_strangers_alone_is_scored() -> None:
+    parameters, h0 = made("rnn")
+    found = score(get_engine("numpy"), parameters, h0, np.full(3, K, np.uint8))
+    assert found == Score(3, 3 * stranger_nats(K), 3)
+
+
+def test_the_probabilities_of_all_characters_sum_to_one() -> None:
+    parameters, h0 = made("rnn")
+    o, _ = get_engine("numpy").reader(parameters).logits(h0[None], np.array([[2]], np.uint8))
+    known = softmax(o[0, 0]) * math.exp(-KNOWN_NATS)
+    assert known.sum() + (0x110000 - K) * math.exp(-stranger_nats(K)) == pytest.approx(1)
+
+
+def test_a_long_text_is_searched_for_strangers_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    indices = text(100)
+    assert without_strangers(indices, K) is indices
+    monkeypatch.setattr(strangers, "_PIECE", 7)
+    with_some = np.insert(indices, [3, 50, 50, 100], K)
+    np.testing.assert_array_equal(without_strangers(with_some, K), indices)
+    np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
+
+
+@pytest.mark.parametrize(("alphabet", "read"), [(Alphabet("ab"), [0, 2, 1, 2]), (Alphabet("ab\ufffd"), [0, 3, 1, 2])])
+def test_an_opened_alphabet_refuses_nothing(alphabet: Alphabet, read: list[int]) -> None:
+    assert opened(alphabet).encode("a漢b\ufffd").tolist() == read
+
+
+def test_an_alphabet_that_folds_is_open() -> None:
+    alphabet = Alphabet("ab\ufffd", folds=True)
+    assert opened(alphabet) is alphabet
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_a_network_that_computes_no_numbers_is_said(adapt: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
+        astray().score("abab\n" * 20, adapt=adapt)

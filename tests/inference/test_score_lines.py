@@ -1,0 +1,341 @@
+"""Lines scored side by side cost what each costs alone."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.engine import get_engine
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.inference import score_lines as scoring
+from elman.inference.score_lines import Line, scored_lines
+from elman.inference.strangers import KNOWN_NATS, stranger_nats
+from elman.network import Draw, initial_parameters
+from elman.network.parameters import architecture
+from elman.text import Alphabet, Corpus, read_corpus, read_pieces
+from support import tolerances as tolerances
+from support.cli import Command
+from support.random_model import astray
+
+KNOWN = "ab c\nd"
+ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
+
+
+def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "gru") -> Model:
+    """Return a model that was never trained: it has preferences all the same."""
+    generator = np.random.RandomState(1)
+    known = alphabet or Alphabet(KNOWN)
+    parameters = initial_parameters(len(known), 6, 0.7, generator, np.float64, cell)
+    h = np.tanh(generator.randn(architecture(parameters).state_size))
+    return Model(known, parameters, h, get_engine(engine))
+
+
+def drawn(count: int, longest: int = 40, seed: int = 2) -> list[str]:
+    """Return lines of all lengths, empty ones among them."""
+    generator = np.random.default_rng(seed)
+    letters = list(KNOWN.replace("\n", ""))
+    return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
+
+
+def beginning(model: Model) -> Any:
+    """Return the state in which a line begins, found one text at a time."""
+    feed, states = model.alphabet.characters.index("\n"), []
+    steps, count = scoring.WRITTEN
+    uniforms = np.random.default_rng(0).random((steps, count))
+    for stream in range(count):
+        h, x = model.h, feed
+        for uniform in uniforms[:, stream]:
+            characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), Draw())
+            _, h = get_engine("numpy").loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
+            x = int(characters[0])
+            states += [h] if x == feed else []
+    return np.mean(states, axis=0)
+
+
+def losses(model: Model, h: Any, text: str) -> tuple[list[float], Any]:
+    """Return -log p of every character of a text but its first, one at a time, and the state."""
+    codes, found = model.alphabet.encode(text), []
+    for t in range(len(codes) - 1):
+        loss, h = get_engine("numpy").loss(model.parameters, h, codes[t : t + 1], codes[t + 1 : t + 2])
+        found.append(loss)
+    return found, h
+
+
+def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
+    """Return a line from what each of its characters costs."""
+    worst = int(np.argmax(costs))
+    return Line(number, text, len(costs), sum(costs), worst + 1, costs[worst])
+
+
+def assert_lines(found: list[Line], wanted: list[Line]) -> None:
+    """Two lists of lines are one but for the rounding of the engines."""
+    assert [(*line[:3], line.worst_column) for line in found] == [(*line[:3], line.worst_column) for line in wanted]
+    for name in ("nats", "worst_nats"):
+        a, b = ([getattr(line, name) for line in lines] for lines in (found, wanted))
+        assert a == pytest.approx(b, rel=tolerances.COMPILED)
+
+
+def scored(model: Model, *pieces: str, context: bool = False) -> list[Line]:
+    return list(chain.from_iterable(scored_lines(model, pieces, context=context)))
+
+
+@ENGINES
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("count", [1, 3, 150])
+def test_every_line_costs_what_it_costs_alone(
+    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int
+) -> None:
+    monkeypatch.setattr(scoring, "SLICE", 16)
+    model, texts = made(engine, cell=cell), drawn(count)
+    h = beginning(model)
+    wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
+    assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
+
+
+@ENGINES
+def test_with_context_the_state_is_carried(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    monkeypatch.setattr(scoring, "SLICE", 16)
+    model, texts, wanted = made(engine), drawn(30), []
+    h = beginning(model)
+    for n, text in enumerate(texts, 1):
+        costs, h = losses(model, h, f"\n{text}\n")
+        wanted.append(expected(model, n, text, costs))
+    whole = "".join(f"{text}\n" for text in texts)
+    assert_lines(scored(model, whole[:100], whole[100:], context=True), wanted)
+    at_once = replace(model, h=beginning(model)).score("\n" + whole)
+    assert sum(line.nats for line in wanted) == pytest.approx(at_once.nats)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 10_000])
+def test_pieces_of_any_size_give_the_same(size: int) -> None:
+    model, whole = made("numba"), "\n".join(drawn(20)) + "\na"
+    pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
+    assert scored(model, *pieces) == scored(model, whole) == scored(model, whole + "\n")
+
+
+def test_a_line_does_not_depend_on_its_neighbours() -> None:
+    model, texts = made("numba"), drawn(70)
+    alone = [scored(model, text + "\n")[0] for text in texts]
+    for n, line in enumerate(scored(model, "\n".join(texts) + "\n"), 1):
+        assert line == alone[n - 1]._replace(number=n)
+
+
+def test_a_line_is_given_as_soon_as_its_line_feed_has_come() -> None:
+    asked: list[str] = []
+
+    def pieces() -> Iterator[str]:
+        for piece in ("a", "b\nc", "d", "\n\n", "a"):
+            asked.append(piece)
+            yield piece
+
+    found = scored_lines(made(), pieces())
+    assert ([line.text for line in next(found)], asked) == (["ab"], ["a", "b\nc"])
+    assert ([line.text for line in next(found)], len(asked)) == (["cd", ""], 4)
+    assert [[(line.number, line.text) for line in lines] for lines in found] == [[(4, "a")]]
+
+
+def test_no_text_has_no_lines() -> None:
+    assert scored(made()) == scored(made(), "") == []
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    model = made(alphabet=Alphabet(KNOWN + "\r\v\u2028"))
+    assert [line.text for line in scored(model, "a\r\nb\vc\u2028d\n")] == ["a\r", "b\vc\u2028d"]
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_strangers_are_not_read_and_cost_what_is_said(context: bool) -> None:
+    model = made()
+    texts = ["ab", "a漢b 漢", "漢", "", "c"]
+    plain = scored(model, "\n".join(text.replace("漢", "") for text in texts), context=context)
+    found = scored(model, "\n".join(texts), context=context)
+    cost = stranger_nats(len(KNOWN))
+    for n, count in ((0, 0), (1, 2), (2, 1), (3, 0), (4, 0)):
+        assert found[n].chars == plain[n].chars + count
+        extra = count * cost + plain[n].chars * KNOWN_NATS if count else 0
+        assert found[n].nats == pytest.approx(plain[n].nats + extra, rel=1e-12)
+    assert [(line.worst_column, line.worst_char, line.worst_nats) for line in found[1:3]] == [
+        (2, "漢", cost),
+        (1, "漢", cost),
+    ]
+
+
+def test_a_known_character_may_cost_more_than_a_stranger() -> None:
+    model = made()
+    model.parameters["c"][KNOWN.index("c")] = -100
+    line = scored(model, "漢a漢c漢\n")[0]
+    assert (line.worst_column, line.worst_char) == (4, "c")
+    assert line.worst_nats > 90
+
+
+def test_a_model_without_a_line_feed_is_not_asked_for_the_end() -> None:
+    model = made(alphabet=Alphabet("abcd "))
+    found = scored(model, "bad\n\n漢\n")
+    wanted = losses(model, model.h, "abad")[0]
+    assert_lines(found[:1], [expected(model, 1, "bad", wanted)])
+    assert found[1] == Line(2, "", 0, 0.0, 0, 0.0)
+    assert math.isnan(found[1].nats_per_char)
+    assert found[1].worst_char == ""
+    assert found[2] == Line(3, "漢", 1, stranger_nats(5), 1, stranger_nats(5))
+
+
+def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> None:
+    model = made()
+    model.parameters["c"][KNOWN.index("\n")] = -100
+    (line,) = scored(model, "ab\n")
+    assert_lines([line], [expected(model, 1, "ab", losses(model, model.h, "\nab\n")[0])])
+
+
+def test_an_alphabet_that_folds_knows_no_strangers() -> None:
+    model = made(alphabet=Alphabet("ab\n\ufffd", folds=True))
+    (line,) = scored(model, "a漢b\n")
+    assert line == scored(model, "a\ufffdb\n")[0]._replace(text="a漢b")
+
+
+@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
+def test_a_network_that_computes_no_numbers_is_said(context: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
+        list(scored_lines(astray(), ["ab\nba\n"], context=context))
+
+
+def test_a_line_feed_that_is_folded_is_none() -> None:
+    assert scored(made(alphabet=Alphabet("ab\n", folds=True)), "ab\n")[0].chars == 2
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that has seen one line a hundred times."""
+    folder = tmp_path_factory.mktemp("lines")
+    text = Corpus.from_text("all is well\n" * 100)
+    elman.train(text, out=folder / "run", preset="quick", hidden_size=8, batch_size=2, seq_length=24, max_updates=150)
+    (folder / "log").write_text("all is well\nall is w\tll\n\\all\n" + "all is well\n" * 9, encoding="utf-8")
+    return folder / "run"
+
+
+def test_a_table_separated_by_tabs(run: Path, command: Command) -> None:
+    code, out, err = command("score", run, run.parent / "log")
+    assert (code, err) == (0, "")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert rows[0] == [
+        "line",
+        "chars",
+        "nats_per_char",
+        "bits_per_char",
+        "worst_column",
+        "worst_char",
+        "worst_nats",
+        "text",
+    ]
+    lines = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))
+    assert len(lines) == len(rows) - 1 == 12
+    line = lines[1]
+    figures = [f"{line.nats_per_char:.4f}", f"{line.bits_per_char:.4f}"]
+    assert rows[2] == ["2", "12", *figures, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
+    assert rows[3][7] == "\\\\all"
+
+
+def test_lines_of_json(run: Path, command: Command) -> None:
+    code, out, err = command("score", run, run.parent / "log", "--json")
+    assert (code, err) == (0, "")
+    line = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))[1]
+    assert json.loads(out.splitlines()[1]) == {
+        "line": 2,
+        "chars": 12,
+        "nats_per_char": line.nats_per_char,
+        "bits_per_char": line.bits_per_char,
+        "worst_column": 9,
+        "worst_char": "\t",
+        "worst_nats": line.worst_nats,
+        "text": "all is w\tll",
+    }
+
+
+def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
+    _, out, _ = command("score", run, run.parent / "log", "--worst", 3)
+    numbers = [int(line.split("\t")[0]) for line in out.splitlines()[1:]]
+    assert set(numbers[:2]) == {2, 3}
+    assert numbers[2:] == [1]  # of ten that are the same, the first
+    every = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))
+    assert every[numbers[0] - 1].nats_per_char >= every[numbers[1] - 1].nats_per_char
+
+
+def test_a_line_in_its_context_costs_something_else(run: Path, command: Command) -> None:
+    alone, together = (command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--context"]))
+    with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), context=True)
+    assert [json.loads(row)["nats_per_char"] for row in together.splitlines()] == [
+        line.nats_per_char for line in with_state
+    ]
+    assert alone.splitlines()[0] == together.splitlines()[0]
+    assert alone.splitlines()[3] != together.splitlines()[3]
+
+
+def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, command: Command) -> None:
+    elman.train(Corpus.from_text("abcd" * 9), out=tmp_path / "run", hidden_size=3, seq_length=5, epochs=1)
+    (tmp_path / "log").write_text("\n", encoding="utf-8")
+    _, out, _ = command("score", tmp_path / "run", tmp_path / "log", "--json")
+    row = json.loads(out)
+    assert (row["line"], row["chars"], row["text"]) == (1, 0, "")
+    assert {row[name] for name in ("nats_per_char", "bits_per_char", "worst_column", "worst_char", "worst_nats")} == {
+        None
+    }
+    _, out, _ = command("score", tmp_path / "run", tmp_path / "log")
+    assert out.splitlines()[1] == "1\t0\t\t\t\t\t\t"
+    _, out, _ = command("score", tmp_path / "run", tmp_path / "log", "--worst", 1)
+    assert len(out.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none", "log"], "there is no checkpoint 'none'"),
+        (["run", "lgo"], "did you mean"),
+        (["run", "log", "--worst", "0"], "--worst must be 1 or more, and 0 came: give another"),
+        (["run", "log", "--worst", "2.5"], 'unable to convert "2.5" into int'),
+        (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not utf-8"),
+        (["run", "log", "--encoding", "none"], "'none' is not a text encoding that Python knows"),
+    ],
+)
+def test_bad_input_is_one_line(
+    run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(run.parent)
+    Path("latin").write_bytes(b"caf\xe9\n")
+    code, _, err = command("score", *arguments)
+    assert code == 2
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "elman", "score", str(run), "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin as given, process.stdout as out:
+        for n, text in enumerate(("all is well", "alles klar"), 1):
+            given.write(f"{text}\n".encode())
+            given.flush()
+            row = json.loads(out.readline())  # while the pipe is open
+            assert (row["line"], row["text"]) == (n, text)
+    assert process.wait() == 0
+
+
+def test_pieces_of_a_builtin_text_are_utf_8() -> None:
+    pieces = "".join(read_pieces("python-docs", encoding="utf-16"))
+    assert pieces == read_corpus("python-docs").text

@@ -1,0 +1,171 @@
+"""Every cell, in one layer and in several, for one stream and for three, with dropout and without.
+
+Every dimension has a size of its own, T, K, m, B = 5, 7, 4, 3. No parameter and no state carried in is zero, and a
+character is read twice.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from elman.network import Dropout, architecture, loss_and_gradients, model, output
+from elman.network.parameters import Array, Parameters, shapes
+from support import reference_impl
+from support import tolerances as tolerances
+from support.tolerances import largest_relative_error
+
+T, K, M, B = 5, 7, 4, 3
+TEXTS = np.array([[3, 1, 3, 6, 0, 4], [5, 5, 2, 0, 2, 1], [0, 6, 4, 4, 4, 3]], np.uint8)
+
+Stream = tuple[Array, NDArray[np.unsignedinteger], NDArray[np.unsignedinteger], list[Array] | None]
+
+CELLS = ["rnn", "gru", "lstm"]
+DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational": Dropout(0.4, True, 1)}
+
+every_network = pytest.mark.parametrize("layers", [1, 2, 3])
+every_cell = pytest.mark.parametrize("cell", CELLS)
+every_number_of_streams = pytest.mark.parametrize("streams", [None, B])
+every_dropout = pytest.mark.parametrize("dropout", DROPOUTS.values(), ids=DROPOUTS.keys())
+
+
+class Example(NamedTuple):
+    cell: str
+    layers: int
+    parameters: Parameters
+    h0: Array
+    x: NDArray[np.unsignedinteger]
+    y: NDArray[np.unsignedinteger]
+    masks: list[Array] | None
+
+    def streams(self) -> Iterator[Stream]:
+        """Give h0, x, y and masks of each stream, as the naive code takes them."""
+        if self.x.ndim == 1:
+            yield self.h0, self.x, self.y, of_all_steps(self.masks)
+            return
+        for b in range(self.x.shape[1]):
+            masks = None if self.masks is None else [mask[:, b] for mask in self.masks]
+            yield self.h0[b], self.x[:, b], self.y[:, b], of_all_steps(masks)
+
+    def naive_loss(self) -> float:
+        results = [
+            reference_impl.deep_loss(self.cell, self.layers, self.parameters, h0, x, y, masks)
+            for h0, x, y, masks in self.streams()
+        ]
+        return float(np.mean([loss for loss, _ in results]))
+
+
+def of_all_steps(masks: list[Array] | None) -> list[Array] | None:
+    return None if masks is None else [np.broadcast_to(mask, (T, M)) for mask in masks]
+
+
+def example(cell: str, layers: int, streams: int | None = None, dropout: Dropout | None = None) -> Example:
+    generator = np.random.default_rng(1)
+    parameters: Parameters = {
+        name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()
+    }
+    text = TEXTS[0] if streams is None else TEXTS[:streams].T
+    D = architecture(parameters).state_size
+    h0 = np.tanh(generator.normal(size=D if streams is None else (streams, D)))
+    masks = None if dropout is None else dropout.masks(1, layers, T, streams, M, np.float64)
+    return Example(cell, layers, parameters, h0, text[:-1], text[1:], masks)
+
+
+@every_dropout
+@every_number_of_streams
+@every_network
+@every_cell
+def test_every_gradient_is_that_of_central_differences(
+    cell: str, layers: int, streams: int | None, dropout: Dropout | None
+) -> None:
+    given = example(cell, layers, streams, dropout)
+    result = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
+    assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
+    assert list(result.gradients) == list(shapes(K, M, cell, layers))
+    analytic = result.gradients | {"h0": result.dh0}
+    for name, array in (given.parameters | {"h0": given.h0}).items():
+        numeric = reference_impl.central_differences(given.naive_loss, array, tolerances.CENTRAL_STEP)
+        assert np.count_nonzero(numeric), name
+        np.testing.assert_allclose(
+            analytic[name], numeric, tolerances.CENTRAL, tolerances.CENTRAL_ABSOLUTE, err_msg=name
+        )
+
+
+@every_number_of_streams
+@every_network
+@every_cell
+def test_the_loss_and_the_last_state_of_every_stream_are_those_of_the_naive_code(
+    cell: str, layers: int, streams: int | None
+) -> None:
+    given = example(cell, layers, streams)
+    losses, h = model.loss(given.parameters, given.h0, given.x, given.y)
+    expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.streams()]
+    assert isinstance(losses, float) if streams is None else losses.shape == (B,)
+    assert largest_relative_error(np.atleast_1d(losses), [loss for loss, _ in expected]) <= tolerances.NAIVE
+    assert largest_relative_error(h.reshape(-1, h.shape[-1]), [last for _, last in expected]) <= tolerances.NAIVE
+    np.testing.assert_array_equal(h, loss_and_gradients(given.parameters, given.h0, given.x, given.y).h)
+
+
+@every_network
+@every_cell
+def test_streams_give_the_mean_of_what_each_gives_alone(cell: str, layers: int) -> None:
+    given = example(cell, layers, B, Dropout(0.4, False, 1))
+    together = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
+    alone = [loss_and_gradients(given.parameters, h0, x, y, masks) for h0, x, y, masks in given.streams()]
+    assert together.loss == pytest.approx(np.mean([one.loss for one in alone]), rel=tolerances.NAIVE)
+    assert largest_relative_error(together.h, [one.h for one in alone]) <= tolerances.NAIVE
+    assert largest_relative_error(together.dh0, [one.dh0 / B for one in alone]) <= tolerances.NAIVE
+    for name, gradient in together.gradients.items():
+        mean = np.mean([one.gradients[name] for one in alone], axis=0)
+        assert largest_relative_error(gradient, mean) <= tolerances.NAIVE, name
+
+
+@every_number_of_streams
+@every_cell
+def test_a_window_in_two_parts_is_the_whole(cell: str, streams: int | None) -> None:
+    _, _, parameters, h0, x, y, _ = example(cell, 2, streams)
+    whole, last = model.loss(parameters, h0, x, y)
+    first, h = model.loss(parameters, h0, x[:2], y[:2])
+    second, end = model.loss(parameters, h, x[2:], y[2:])
+    assert largest_relative_error(first + second, whole) <= tolerances.NAIVE
+    assert largest_relative_error(end, last) <= tolerances.NAIVE
+
+
+@every_cell
+def test_logits_are_those_of_the_loss(cell: str) -> None:
+    _, _, parameters, h0, x, y, _ = example(cell, 2, B)
+    o, h = model.logits(parameters, h0, x)
+    losses, last = model.loss(parameters, h0, x, y)
+    assert o.shape == (T, B, K)
+    np.testing.assert_array_equal(output.loss(o, y), losses)
+    np.testing.assert_array_equal(h, last)
+
+
+@every_cell
+def test_single_precision_stays_single(cell: str) -> None:
+    _, _, parameters, h0, x, y, _ = example(cell, 2, B)
+    single = {name: array.astype(np.float32) for name, array in parameters.items()}
+    masks = Dropout(0.4, True, 1).masks(1, 2, T, B, M, np.float32)
+    result = loss_and_gradients(single, h0.astype(np.float32), x, y, masks)
+    assert {array.dtype for array in [*result.gradients.values(), result.dh0, result.h]} == {np.dtype(np.float32)}
+
+
+@every_cell
+def test_nothing_overflows_where_the_gates_saturate(cell: str) -> None:
+    _, _, parameters, h0, x, y, _ = example(cell, 2)
+    large = {name: (array * 1e4).astype(np.float32) for name, array in parameters.items()}
+    result = loss_and_gradients(large, h0.astype(np.float32), x, y)
+    assert all(np.isfinite(array).all() for array in [*result.gradients.values(), result.dh0, result.h])
+
+
+@every_cell
+def test_what_is_given_is_left_as_it_was(cell: str) -> None:
+    given = example(cell, 2, B, Dropout(0.4, False, 1))
+    assert given.masks is not None
+    arrays = [*given.parameters.values(), given.h0, *given.masks]
+    before = [array.copy() for array in arrays]
+    loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
+    for array, old in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(array, old)

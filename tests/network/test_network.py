@@ -1,0 +1,346 @@
+"""The reference network: gradients, updates, output layer, draws, and the document that derives them.
+
+Every dimension has a size of its own, T, K, m = 5, 7, 4, so that a swapped axis fails. The state
+carried in is not zero. The window has one character twice and lacks two.
+"""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.engine import State
+from elman.engine.numpy_engine import NumpyEngine
+from elman.network import Draw, Rule, initial_parameters, loss_and_gradients, model, output
+from elman.network.parameters import Array, Parameters
+from elman.text import Windows
+from support import reference_impl
+from support import tolerances as tolerances
+from support.state import ROOT
+from support.tolerances import largest_relative_error, reports_measure
+
+T, K, M = 5, 7, 4
+CHARACTERS = np.array([3, 1, 3, 6, 0, 4], np.uint8)
+X, Y = CHARACTERS[:-1], CHARACTERS[1:]
+
+
+def example(std: float = 0.5) -> tuple[Parameters, Array]:
+    """Return parameters, none of them zero, and a state to carry in."""
+    generator = np.random.default_rng(1)
+    parameters = reference_impl.initial_parameters(K, M, std, seed=400)
+    parameters["b"], parameters["c"] = generator.normal(size=M), generator.normal(size=K)
+    return parameters, np.tanh(generator.normal(size=M))
+
+
+def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict[str, tuple[Array, Array]]:
+    """Return the reference's gradient and that of differences, of every array and of h_0."""
+    result = loss_and_gradients(parameters, h0, X, Y)
+    analytic = result.gradients | {"h0": result.dh0}
+    return {
+        name: (
+            analytic[name],
+            reference_impl.central_differences(lambda: reference_impl.loss(parameters, h0, X, Y), array, step),
+        )
+        for name, array in (parameters | {"h0": h0}).items()
+    }
+
+
+# --- Gradients ---
+
+
+@pytest.mark.parametrize("std", [0.1, 0.5, 1.0])
+def test_every_gradient_is_that_of_central_differences(std: float) -> None:
+    pairs = analytic_and_numeric(*example(std), tolerances.CENTRAL_STEP)
+    assert sorted(pairs) == sorted(["U", "W", "V", "b", "c", "h0"])
+    for name, (analytic, numeric) in pairs.items():
+        np.testing.assert_allclose(analytic, numeric, tolerances.CENTRAL, err_msg=name)
+
+
+def test_the_reports_measure_at_the_reports_step() -> None:
+    for analytic, numeric in analytic_and_numeric(*example(0.1), tolerances.REPORT_STEP).values():
+        assert reports_measure(analytic, numeric) <= tolerances.REPORT
+
+
+def test_the_error_of_a_difference_falls_with_the_square_of_its_step() -> None:
+    coarse, fine = (analytic_and_numeric(*example(), step) for step in (1e-2, 1e-3))
+    for name in coarse:
+        ratio = reports_measure(*coarse[name]) / reports_measure(*fine[name])
+        assert ratio == pytest.approx(100, rel=tolerances.TRUNCATION_ORDER)
+
+
+@pytest.mark.parametrize("carried", [False, True])
+def test_only_a_state_carried_in_shows_that_dW_forgot_it(carried: bool) -> None:
+    parameters, h0 = example()
+    h0 *= carried
+    da_first = np.linalg.solve(parameters["W"].T, loss_and_gradients(parameters, h0, X, Y).dh0)
+    right, numeric = analytic_and_numeric(parameters, h0, tolerances.CENTRAL_STEP)["W"]
+    wrong = right - np.outer(da_first, h0)
+    assert largest_relative_error(right, numeric) <= tolerances.CENTRAL
+    assert (largest_relative_error(wrong, numeric) > 1e-3) == carried
+
+
+def test_one_window_is_that_of_the_naive_code() -> None:
+    parameters, h0 = example()
+    expected = reference_impl.window(parameters, h0, X, Y)
+    result = loss_and_gradients(parameters, h0, X, Y)
+    assert result.loss == pytest.approx(expected.loss, rel=tolerances.NAIVE)
+    assert model.loss(parameters, h0, X, Y)[0] == result.loss
+    assert largest_relative_error(result.h, expected.h) <= tolerances.NAIVE
+    assert largest_relative_error(result.dh0, expected.dh0) <= tolerances.NAIVE
+    for name, gradient in result.gradients.items():
+        assert largest_relative_error(gradient, expected.gradients[name]) <= tolerances.NAIVE, name
+
+
+# --- Updates ---
+
+WINDOWS = Windows(np.random.default_rng(2).integers(0, K, 6 * T + 4).astype(np.uint8), T)
+"""Six windows in an epoch, and three characters left over."""
+
+
+def first_state(dtype: type[np.floating] = np.float64) -> State:
+    return State.initial(K, M, 0.5, 400, dtype)
+
+
+@pytest.mark.parametrize("clip", [5.0, 0.1])
+@pytest.mark.parametrize("updates", [1, 5, 6, 7, 10])
+def test_a_trajectory_is_that_of_the_naive_code(updates: int, clip: float) -> None:
+    expected = reference_impl.trajectory(WINDOWS.indices, K, M, T, 0.1, clip, 0.5, 400, updates)
+    state = first_state()
+    losses = NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, clip))
+    assert_same_run(state, losses, expected)
+
+
+def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_state_at_hand() -> None:
+    state, h0 = first_state(), example()[1]
+    state.update, state.position, state.h = 2, 2 * T, h0
+    losses = NumpyEngine().advance(state, WINDOWS, 4, Rule(0.1, 5.0))
+    rest = WINDOWS.indices[2 * T :]
+    assert_same_run(state, losses, reference_impl.trajectory(rest, K, M, T, 0.1, 5.0, 0.5, 400, 4, h0))
+
+
+def assert_same_run(state: State, losses: Array, expected: reference_impl.Trajectory) -> None:
+    np.testing.assert_allclose(losses, expected.losses, tolerances.NAIVE)
+    np.testing.assert_allclose(state.h, expected.h, tolerances.NAIVE)
+    for name in expected.parameters:
+        theta, squares = state.parameters[name], state.M[name]
+        assert largest_relative_error(theta, expected.parameters[name]) <= tolerances.NAIVE, name
+        assert largest_relative_error(squares, expected.M[name]) <= tolerances.NAIVE, name
+
+
+@pytest.mark.parametrize(("updates", "epoch", "position"), [(5, 0, 5 * T), (6, 1, 6 * T), (7, 1, T), (12, 2, 6 * T)])
+def test_an_epoch_ends_with_the_last_whole_window(updates: int, epoch: int, position: int) -> None:
+    state = first_state()
+    NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, 5.0))
+    assert (state.update, state.epoch, state.position) == (updates, epoch, position)
+
+
+@pytest.mark.parametrize("calls", [[1] * 10, [6, 4], [3, 7], [0, 10]])
+def test_a_trajectory_in_parts_is_the_whole_to_the_bit(calls: list[int]) -> None:
+    whole, parts = first_state(), first_state()
+    engine, rule = NumpyEngine(), Rule(0.1, 5.0)
+    expected = engine.advance(whole, WINDOWS, 10, rule)
+    losses = [engine.advance(parts, WINDOWS, updates, rule) for updates in calls]
+    np.testing.assert_array_equal(np.concatenate(losses), expected)
+    np.testing.assert_array_equal(parts.h, whole.h)
+    for name in whole.parameters:
+        np.testing.assert_array_equal(parts.parameters[name], whole.parameters[name])
+        np.testing.assert_array_equal(parts.M[name], whole.M[name])
+
+
+def test_single_precision_stays_single() -> None:
+    state = first_state(np.float32)
+    NumpyEngine().advance(state, WINDOWS, 7, Rule(0.1, 5.0))
+    arrays = [*state.parameters.values(), *state.M.values(), state.h]
+    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+
+
+def test_adagrad_by_hand() -> None:
+    parameters: Parameters = {"b": np.ones(4)}
+    squares: Parameters = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
+    gradients: Parameters = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
+    Rule(learning_rate=0.1, clip=5.0).update(1, parameters, squares, {}, {}, gradients)
+    # 12 is clipped to 5 where it steps, and not where it is summed: 13^2 = 5^2 + 12^2.
+    # At 1e-4 the root holds 1e-8 twice: with epsilon outside it the step would be 0.09999.
+    steps = [-0.1 * 5 / 13, -0.1 / math.sqrt(2), 0.1 * 4 / 5, 0]
+    np.testing.assert_allclose(parameters["b"], 1 + np.array(steps), rtol=1e-9)
+    np.testing.assert_allclose(squares["b"], [169, 1e-8, 25, 0], tolerances.NAIVE)
+    np.testing.assert_array_equal(gradients["b"], [12, 1e-4, -4, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> None:
+    generator = np.random.RandomState(400)
+    U = generator.randn(M, K) * 0.1
+    W = generator.randn(M, M) * 0.1
+    V = generator.randn(K, M) * 0.1
+    expected = {"U": U, "W": W, "V": V, "b": np.zeros(M), "c": np.zeros(K)}
+    state = State.initial(K, M, 0.1, 400, dtype)
+    assert state.initial_generator.randn() == generator.randn()
+    drawn = initial_parameters(K, M, 0.1, np.random.RandomState(400), dtype)
+    for parameters in (state.parameters, drawn):
+        assert list(parameters) == list(expected)
+        for name, array in parameters.items():
+            assert array.dtype == dtype
+            np.testing.assert_array_equal(array, expected[name].astype(dtype))
+
+
+@pytest.mark.parametrize("random_state", [400, 1, 2])
+def test_the_first_loss_is_that_of_guessing(random_state: int) -> None:
+    state = State.initial(80, 100, 0.1, random_state, np.float64)
+    text = np.random.default_rng(random_state).integers(0, 80, 26).astype(np.uint8)
+    loss = NumpyEngine().advance(state, Windows(text, 25), 1, Rule(0.1, 5.0))[0]
+    assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
+
+
+# --- Output layer ---
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_stable_at_large_logits(dtype: type[np.floating]) -> None:
+    o = np.array([[1000, -1000, 1000, 0], [-1000, -1000, -1000, -1000]], dtype)
+    np.testing.assert_array_equal(output.softmax(o), [[0.5, 0, 0.5, 0], [0.25] * 4])
+
+
+def test_the_loss_is_finite_where_p_underflows() -> None:
+    o = np.array([[0.0, 2000.0, -2000.0], [0.0, 0.0, 0.0]])
+    assert output.softmax(o)[0, 2] == 0
+    expected = 4000 + math.log(3)
+    assert output.loss(o, np.array([2, 1], np.uint8)) == pytest.approx(expected, rel=1e-15)
+
+
+def test_gradients_are_finite_where_p_underflows() -> None:
+    parameters, h0 = example()
+    parameters["V"] *= 1e4
+    result = loss_and_gradients(parameters, h0, X, Y)
+    assert math.isfinite(result.loss)
+    assert all(np.isfinite(gradient).all() for gradient in result.gradients.values())
+    assert np.isfinite(result.dh0).all()
+
+
+# --- Draw ---
+
+# A grid, so that two logits are either equal or clearly apart.
+logits = st.lists(st.integers(-40, 40).map(lambda n: n / 4), min_size=1, max_size=9).map(np.array)
+draws = st.builds(
+    Draw,
+    temperature=st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]),
+    top_k=st.integers(0, 12),
+    top_p=st.floats(0, 1),
+)
+uniforms = st.floats(0, 1, exclude_max=True) | st.just(math.nextafter(1, 0))
+
+
+def argmax(o: Array) -> Array:
+    p = np.zeros(len(o))
+    p[o.argmax()] = 1
+    return p
+
+
+@given(logits)
+def test_temperature_zero_and_the_first_of_top_k_are_the_argmax(o: Array) -> None:
+    np.testing.assert_array_equal(Draw(temperature=0).probabilities(o), argmax(o))
+    np.testing.assert_array_equal(Draw(top_k=1).probabilities(o), argmax(o))
+    np.testing.assert_array_equal(Draw(top_p=0).probabilities(o), argmax(o))
+
+
+@given(st.lists(st.integers(-40, 40), min_size=1, max_size=9, unique=True))
+def test_temperature_towards_zero_tends_to_the_argmax(quarters: list[int]) -> None:
+    o = np.array(quarters) / 4
+    likeliest = [Draw(t).probabilities(o)[o.argmax()] for t in (2, 1, 0.5, 0.1)]
+    np.testing.assert_array_less(-tolerances.PROBABILITY, np.diff(likeliest))
+    cold = Draw(temperature=0.01).probabilities(o)
+    np.testing.assert_allclose(cold, argmax(o), rtol=0, atol=tolerances.COLD)
+
+
+@given(logits, st.integers(1, 12))
+def test_top_k_keeps_the_k_likeliest(o: Array, top_k: int) -> None:
+    p = Draw(top_k=top_k).probabilities(o)
+    kept = p > 0
+    assert kept.sum() == min(top_k, len(o))
+    assert o[~kept].max(initial=-np.inf) <= o[kept].min()
+    whole = output.softmax(o)
+    np.testing.assert_allclose(p[kept], whole[kept] / whole[kept].sum(), tolerances.PROBABILITY)
+
+
+@given(logits, st.floats(0.01, 1), st.sampled_from([0.1, 1.0, 3.0]))
+def test_top_p_keeps_the_smallest_set_that_reaches_it(o: Array, top_p: float, temperature: float) -> None:
+    whole = output.softmax(o / temperature)
+    p = Draw(temperature, top_p=top_p).probabilities(o)
+    kept = p > 0
+    assert o[~kept].max(initial=-np.inf) <= o[kept].min()
+    assert whole[kept].sum() >= top_p - tolerances.PROBABILITY
+    assert whole[kept].sum() - whole[kept].min() < top_p + tolerances.PROBABILITY
+    np.testing.assert_allclose(p[kept], whole[kept] / whole[kept].sum(), tolerances.PROBABILITY)
+
+
+def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
+    o = np.log([0.25, 0.5, 0.125, 0.125])
+    for top_p, kept in [(0.5, [1]), (0.51, [0, 1]), (0.75, [0, 1]), (0.875, [0, 1, 2])]:
+        assert np.flatnonzero(Draw(top_p=top_p).probabilities(o)).tolist() == kept
+
+
+@given(logits, draws)
+def test_probabilities_sum_to_one(o: Array, draw: Draw) -> None:
+    before = o.copy()
+    p = draw.probabilities(o)
+    assert p.min() >= 0
+    assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
+    np.testing.assert_array_equal(o, before)
+
+
+@settings(max_examples=300)
+@given(logits, draws, uniforms)
+def test_an_index_inverts_the_distribution_function(o: Array, draw: Draw, uniform: float) -> None:
+    p = draw.probabilities(o)
+    index = draw.index(o, uniform)
+    assert p[index] > 0
+    assert p[:index].sum() <= uniform + tolerances.PROBABILITY
+    assert p[: index + 1].sum() > uniform - tolerances.PROBABILITY
+
+
+def test_the_borders_between_characters() -> None:
+    o = np.zeros(4)
+    below_half = math.nextafter(0.5, 0)
+    for uniform, index in [(0, 0), (0.25, 1), (below_half, 1), (0.5, 2), (math.nextafter(1, 0), 3)]:
+        assert Draw().index(o, uniform) == index
+    # Two of four are forbidden, at the beginning and in the middle.
+    o = np.array([-1.0, 0.0, -1.0, 0.0])
+    for uniform, index in [(0, 1), (below_half, 1), (0.5, 3), (math.nextafter(1, 0), 3)]:
+        assert Draw(top_k=2).index(o, uniform) == index
+
+
+# --- The documents ---
+
+DOCUMENT = (ROOT / "docs/bptt.md").read_text("utf-8")
+CELLS_DOCUMENT = (ROOT / "docs/cells.md").read_text("utf-8")
+QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT + CELLS_DOCUMENT, re.M | re.S)
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("block", QUOTED)
+def test_the_documents_quote_the_source(block: str) -> None:
+    """Its lines follow one another in one file, however they are indented and wrapped there."""
+    sources = (path.read_text("utf-8") for path in (ROOT / "src/elman").rglob("*.py"))
+    assert any("".join(block.split()) in "".join(source.split()) for source in sources)
+
+
+def test_the_documents_table_of_steps_is_measured() -> None:
+    rows = re.findall(r"^\| (1e-\d) \| ([\de.-]+) \|$", DOCUMENT, re.M)
+    assert len(rows) == 6
+    for step, error in rows:
+        measured = reports_measure(*analytic_and_numeric(*example(), float(step))["U"])
+        assert max(measured / float(error), float(error) / measured) < tolerances.SAME_ORDER
+
+
+@pytest.mark.parametrize("module", ["cells/rnn", "output", "cells/gru", "cells/lstm", "dropout"])
+def test_the_documents_quote_every_numbered_line(module: str) -> None:
+    source = (ROOT / f"src/elman/network/{module}.py").read_text("utf-8")
+    numbered = {line for line in lines_of(source) if re.search(r"  # \(\d+\)", line)}
+    assert numbered
+    assert numbered <= {line for block in QUOTED for line in lines_of(block)}

@@ -1,0 +1,80 @@
+"""Which arrays a network has, what they tell of it, and how they begin."""
+
+import numpy as np
+import pytest
+
+from elman.network import Architecture, architecture, initial_parameters
+from elman.network.parameters import NAMES, layer, shapes
+from support.tolerances import DEVIATIONS, ORTHOGONAL
+
+K, M = 7, 4
+
+
+def test_the_names_and_shapes() -> None:
+    assert shapes(K, M) == {"U": (4, 7), "W": (4, 4), "V": (7, 4), "b": (4,), "c": (7,)}
+    assert tuple(shapes(K, M)) == NAMES
+    assert list(shapes(K, M, "gru", 2)) == ["U", "W", "b", "d", "U2", "W2", "b2", "d2", "V", "c"]
+    assert list(shapes(K, M, "lstm", 3)) == ["U", "W", "b", "U2", "W2", "b2", "U3", "W3", "b3", "V", "c"]
+    assert list(shapes(K, M, "rnn", 2)) == ["U", "W", "b", "U2", "W2", "b2", "V", "c"]
+    assert shapes(K, M, "gru", 2) == {
+        "U": (12, 7),
+        "W": (12, 4),
+        "b": (12,),
+        "d": (4,),
+        "U2": (12, 4),
+        "W2": (12, 4),
+        "b2": (12,),
+        "d2": (4,),
+        "V": (7, 4),
+        "c": (7,),
+    }
+
+
+@pytest.mark.parametrize("m", [1, M])
+@pytest.mark.parametrize("layers", [1, 2, 11])
+@pytest.mark.parametrize(("cell", "gates", "parts"), [("rnn", 1, 1), ("gru", 3, 1), ("lstm", 4, 2)])
+def test_parameters_tell_their_architecture(cell: str, gates: int, parts: int, layers: int, m: int) -> None:
+    parameters = initial_parameters(K, m, 0.1, np.random.RandomState(1), np.float32, cell, layers)
+    found = architecture(parameters)
+    assert found == Architecture(cell, layers, K, m)
+    assert (found.gates, found.parts, found.state_size) == (gates, parts, layers * parts * m)
+    assert {name: array.shape for name, array in parameters.items()} == shapes(K, m, cell, layers)
+
+
+def test_the_arrays_of_one_layer_have_plain_names() -> None:
+    parameters = initial_parameters(K, M, 0.1, np.random.RandomState(1), np.float64, "gru", 2)
+    for number, ending in ((1, ""), (2, "2")):
+        assert list(layer(parameters, number)) == ["U", "W", "b", "d"]
+        assert all(array is parameters[name + ending] for name, array in layer(parameters, number).items())
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_weights_are_drawn_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(cell: str) -> None:
+    parameters = initial_parameters(K, M, 0.1, np.random.RandomState(400), np.float64, cell, 2)
+    generator = np.random.RandomState(400)
+    for name in ("U", "W", "U2", "W2", "V"):
+        np.testing.assert_array_equal(parameters[name], generator.randn(*parameters[name].shape) * 0.1)
+    forget = np.repeat([0, 1, 0, 0], M)
+    for name in {"b", "b2", "c", "d", "d2"} & set(parameters):
+        np.testing.assert_array_equal(parameters[name], forget if cell == "lstm" and name != "c" else 0)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_orthogonal_weights(cell: str) -> None:
+    K, m = 30, 50
+    parameters = initial_parameters(K, m, 0.3, np.random.RandomState(400), np.float64, cell, 2, orthogonal=True)
+    for name in ("W", "W2"):
+        for block in parameters[name].reshape(-1, m, m):
+            np.testing.assert_allclose(block.T @ block, np.eye(m), rtol=0, atol=ORTHOGONAL)
+    for name, std in {"U": 0.3, "U2": m**-0.5, "V": m**-0.5}.items():
+        size = parameters[name].size
+        assert abs(parameters[name].std() / std - 1) <= DEVIATIONS / np.sqrt(2 * size)
+    np.testing.assert_array_equal(parameters["U"], np.random.RandomState(400).randn(*parameters["U"].shape) * 0.3)
+
+
+def test_orthogonal_matrices_have_no_preferred_sign() -> None:
+    """Without the correction of QR's signs the diagonal would be negative more often than not."""
+    generator = np.random.RandomState(1)
+    W = np.array([initial_parameters(1, 2, 1, generator, np.float64, "rnn", 1, True)["W"] for _ in range(2000)])
+    assert np.abs(W.mean(axis=0)).max() <= DEVIATIONS / np.sqrt(2 * 2000)  # the variance of a component is 1/m
+    assert abs((np.linalg.det(W) > 0).mean() - 0.5) <= DEVIATIONS * 0.5 / np.sqrt(2000)

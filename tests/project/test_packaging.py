@@ -1,0 +1,216 @@
+"""What is handed on: the dependencies that are declared, and the sdist and the wheel in empty environments."""
+
+import ast
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from support.state import ROOT, TEXT
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DEPENDENCIES: list[str] = PROJECT["dependencies"]
+EXTRAS: list[str] = [
+    requirement
+    for extra, requirements in PROJECT["optional-dependencies"].items()
+    if extra not in ("all", "dev", "fuzz", "peers")
+    for requirement in requirements
+]
+NOT_IMPORTED = {"scipy"}
+"""Numba takes its products of matrices from there, when it compiles."""
+SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg"}
+"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, and the pages."""
+
+
+def name_of(requirement: str) -> str:
+    """Return the project that a requirement names."""
+    return re.split(r"[<>=!~\[; ]", requirement)[0].lower()
+
+
+def lowest(requirement: str) -> str:
+    """Return the constraint that takes a requirement at its lower bound."""
+    name, bound = requirement.split(">=")
+    return f"{name}=={bound.split(',')[0]}"
+
+
+def run(*command: object, where: Path) -> str:
+    """Run a command that must end well; return what it prints."""
+    ended = subprocess.run([*map(str, command)], cwd=where, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def imported(source: Path) -> set[str]:
+    """Return the names of the packages that a file imports, wherever in it."""
+    names = set[str]()
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_import_is_declared_and_every_dependency_imported() -> None:
+    found = set[str]().union(*(imported(source) for source in (ROOT / "src").rglob("*.py")))
+    found = {name.lower() for name in found - sys.stdlib_module_names - {"elman"}}
+    declared, optional = ({name_of(requirement) for requirement in some} for some in (DEPENDENCIES, EXTRAS))
+    assert found - optional == declared - NOT_IMPORTED
+
+
+def test_every_dependency_has_a_lower_bound() -> None:
+    bounded = re.compile(r"\w+>=[\d.]+(,<[\d.]+)?")
+    assert [requirement for requirement in DEPENDENCIES + EXTRAS if not bounded.fullmatch(requirement)] == []
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The sdist, and the wheel that is built from it."""
+    if importlib.util.find_spec("build") is None:
+        pytest.skip("build is not installed: pip install -e '.[dev]'")
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT, where=out)
+    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    return {"wheel": wheel, "sdist": sdist}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_only_the_package(built: dict[str, Path]) -> None:
+    names = {Path(name) for name in zipfile.ZipFile(built["wheel"]).namelist()}
+    package = {path for path in names if path.parts[0] == "elman"}
+    source = {path.relative_to(ROOT / "src") for path in (ROOT / "src" / "elman").rglob("*") if path.is_file()}
+    assert package == {path for path in source if "__pycache__" not in path.parts}
+    # By name too: a stray file in the source would be in both.
+    assert {path.suffix for path in package} <= SUFFIXES
+    about = {"/".join(path.parts[1:]) for path in names - package}
+    assert about == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+
+
+@pytest.mark.slow
+def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
+    with tarfile.open(built["sdist"]) as archive:
+        top = {Path(member.name).parts[1] for member in archive.getmembers()}
+    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert top == files | {"src", "tests", "benchmarks", "docs", "examples"}
+
+
+def environment(folder: Path, what: str, at_their_lowest: list[str]) -> Path:
+    """Make an empty environment and install something in it, some requirements at their lower bounds; return elman."""
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{lowest(requirement)}\n" for requirement in at_their_lowest), "utf-8")
+    run(sys.executable, "-m", "venv", "env", where=folder)
+    there = folder / "env" / ("Scripts" if sys.platform == "win32" else "bin")
+    run(there / "python", "-m", "pip", "install", "--quiet", "--constraint", constraints, what, where=folder)
+    run(there / "python", "-m", "pip", "check", where=folder)
+    return there / "elman"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("versions", ["lowest", "newest"])
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_it_works_in_an_empty_environment(built: dict[str, Path], tmp_path: Path, kind: str, versions: str) -> None:
+    if versions == "lowest" and sys.version_info >= (3, 13):
+        pytest.skip("the lowest versions have no wheels for this Python: run it with 3.11 or 3.12")
+    elman = environment(tmp_path, str(built[kind]), DEPENDENCIES if versions == "lowest" else [])
+    (tmp_path / "text.txt").write_text(TEXT * 5, "utf-8")
+    small = ("--hidden-size", 4, "--seq-length", 5)
+    training = (elman, "train", "text.txt", "--out", "run", "--max-updates", 50, *small, "--json")
+    assert '"updates": 50' in run(*training, where=tmp_path)
+    assert len(run(elman, "sample", "run", "--length", 30, where=tmp_path)) == 31
+    assert '"nats_per_char"' in run(elman, "eval", "run", "text.txt", "--json", where=tmp_path)
+    assert '"passed": true' in run(elman, "gradcheck", "text.txt", *small, "--points", 10, "--json", where=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("versions", ["lowest", "newest"])
+def test_the_extras_work_in_an_empty_environment(built: dict[str, Path], tmp_path: Path, versions: str) -> None:
+    elman = environment(tmp_path, f"{built['wheel']}[all]", EXTRAS if versions == "lowest" else [])
+    (tmp_path / "text.txt").write_text(TEXT * 5, "utf-8")
+    small = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 50)
+    run(elman, "train", "text.txt", "--out", "run", *small, "--log", "tensorboard", where=tmp_path)
+    assert any((tmp_path / "run" / "tensorboard").iterdir())
+    run(elman, "export", "run", "--to", "onnx", "--out", "network.onnx", where=tmp_path)
+    run(elman, "import", "network.onnx", "--out", "imported", where=tmp_path)
+    run(elman, "compress", "text.txt", "-m", "run", "--out", "text.elman", where=tmp_path)
+    run(elman, "decompress", "text.elman", "-m", "run", "--out", "again.txt", where=tmp_path)
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "text.txt").read_bytes()
+    run(elman.parent / "python", "-c", "import elman.serve.app, plotly", where=tmp_path)
+
+
+# --- Weaknesses and licences ---
+
+
+def test_what_is_installed_is_within_the_bounds() -> None:
+    outside = [r for r in requirements() if r.name in installed() and installed()[r.name] not in r.specifier]
+    assert outside == []
+
+
+def test_every_licence_allows_to_hand_on() -> None:
+    """Of the dependencies and of theirs, as far as they are installed: permissive, or of a file as MPL-2.0 is."""
+    said = {name: licence(metadata.metadata(name)) for name in installed()}
+    assert {name: text for name, text in said.items() if not ALLOWED.search(text) or REFUSED.search(text)} == {}
+
+
+ALLOWED = re.compile(r"MIT|BSD|Apache|PSF|Python Software Foundation|ISC|MPL-2\.0|Mozilla Public License 2\.0")
+REFUSED = re.compile(r"GPL|GNU|[Pp]roprietary|[Cc]ommercial")
+
+
+def licence(about: metadata.PackageMetadata) -> str:
+    """Return what a package says of its licence: in an expression, in classifiers, or in words."""
+    classifiers = [c for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
+    said = [*(about.get_all("License-Expression") or []), " ".join(classifiers), *(about.get_all("License") or [])]
+    return next(filter(None, said), "")
+
+
+def requirements() -> list[Requirement]:
+    return [Requirement(requirement) for requirement in DEPENDENCIES + EXTRAS]
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Return the versions of the dependencies, and of theirs, that are installed here."""
+    found, wanted = dict[str, str](), requirements()
+    for requirement in wanted:
+        try:
+            there = metadata.distribution(requirement.name)
+        except metadata.PackageNotFoundError:
+            continue
+        if requirement.name not in found:
+            found[requirement.name] = there.version
+            theirs = [Requirement(theirs) for theirs in there.requires or []]
+            wanted += [r for r in theirs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+@pytest.mark.slow
+def test_no_dependency_has_a_known_weakness(tmp_path: Path) -> None:
+    if importlib.util.find_spec("pip_audit") is None:
+        pytest.skip("pip-audit is not installed: pip install pip-audit")
+    (tmp_path / "wanted.txt").write_text("".join(f"{requirement}\n" for requirement in DEPENDENCIES + EXTRAS), "utf-8")
+    reports = audit(tmp_path) or audit(tmp_path, "--vulnerability-service", "osv")
+    if not reports:
+        pytest.skip("no service that knows of weaknesses can be reached from here: nothing was audited")
+    # A dependency of which a service says nothing at all was not audited.
+    assert [report for report in reports if report.get("vulns", True)] == []
+
+
+def audit(folder: Path, *service: str) -> list[dict[str, Any]]:
+    """Return what a service knows of each dependency; nothing, if it knows of none or cannot be reached."""
+    command = [sys.executable, "-m", "pip_audit", "--progress-spinner", "off", "--format", "json", *service]
+    ended = subprocess.run([*command, "--requirement", "wanted.txt"], cwd=folder, capture_output=True, timeout=600)
+    try:
+        reports: list[dict[str, Any]] = json.loads(ended.stdout)["dependencies"]
+    except ValueError:
+        return []
+    return reports if any("vulns" in report for report in reports) else []

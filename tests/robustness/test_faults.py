@@ -1,0 +1,333 @@
+"""Disks that are full, directories that may not be written or are gone: one clear line, and the last good checkpoint.
+
+The faults are real: limits of the system on a process, its permissions, and a small file system where one can be
+mounted.
+"""
+
+import ctypes
+import math
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.errors import ElmanError
+from elman.runs.records import CHECKPOINT, RunDirectory
+from elman.runs.run import Run, load
+from elman.storage.atomic import replace_file
+from elman.text import Corpus
+from elman.training import train as training
+from elman.training.callbacks import Nobody
+from elman.training.train import train
+from support.state import TEXT, everything
+from support.training import EXACT, assert_same
+
+OPTIONS = EXACT | {"validation": 0.2, "validate_every": 5}
+Prepare = Callable[[], None]
+
+
+def elman(*arguments: object, before: Prepare | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, which calls `before` first."""
+    command = [sys.executable, "-m", "elman", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, check=False)
+
+
+def refused(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line of a command that ended with exit code 2."""
+    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
+    *progress, line = ended.stderr.splitlines()
+    assert line.startswith("error: "), ended.stderr
+    assert "Traceback" not in "".join(progress)
+    return line
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """The file that is trained on."""
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+def begin(text: Path, out: Path) -> bytes:
+    """Train for 9 updates; return the checkpoint."""
+    train(text, **OPTIONS, max_updates=9, out=out)
+    return (out / CHECKPOINT).read_bytes()
+
+
+def assert_goes_on(text: Path, out: Path) -> None:
+    """The run ends as one that met no fault, and leaves nothing half-written."""
+    assert_same(train(text, resume=True, max_updates=20, out=out), train(text, **OPTIONS, max_updates=20))
+    assert not list(out.glob("*.part"))
+
+
+def save_after_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a checkpoint written as often as there can be one, whatever it costs."""
+    monkeypatch.setattr(training, "TICK_SECONDS", 1e-9)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+
+
+# --- No room ---
+
+
+def no_file_larger_than(size: int) -> Prepare:
+    """Return what lets the system refuse longer files to this process, as a full disk would."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.5, 0.99])
+def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None:
+    """A smaller limit is met at the lock, the rows or the description, a larger one at the checkpoint."""
+    out = tmp_path / "run"
+    before = begin(text, out)
+    limit = no_file_larger_than(int(share * len(before)))
+    line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20, before=limit))
+    assert "(File too large): make room or choose another --out" in line
+    assert (out / CHECKPOINT).read_bytes() == before
+    assert load(out).sample(5, random_state=1)
+    assert_goes_on(text, out)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on a disk; return what takes it."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            while True:
+                try:
+                    file.write(b"\0" * size)
+                except OSError:
+                    break
+    return path
+
+
+def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
+    filler = fill(small_disk)
+    line = refused(elman("train", text, "--out", small_disk / "run", "--max-updates", 9))
+    assert "(No space left on device): make room or choose another --out" in line
+    filler.unlink()
+    assert elman("train", text, "--out", small_disk / "run", "--max-updates", 9, "--resume").returncode == 0
+
+
+def test_a_disk_that_is_full_when_a_run_goes_on(text: Path, small_disk: Path) -> None:
+    out = small_disk / "run"
+    before = begin(text, out)
+    filler = fill(small_disk)
+    line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20))
+    assert "(No space left on device): make room or choose another --out" in line
+    assert (out / CHECKPOINT).read_bytes() == before
+    assert load(out).sample(5, random_state=1)
+    filler.unlink()
+    assert_goes_on(text, out)
+
+
+def test_a_disk_that_fills_at_any_moment(
+    corpus: Corpus, small_disk: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_after_every_update(monkeypatch)
+
+    class Fills(Nobody):
+        """Takes all room once so many updates are done."""
+
+        def __init__(self, update: int) -> None:
+            self.update = update
+
+        def progressed(self, run: Run, updates: int) -> None:
+            if run.state.update == self.update:
+                fill(small_disk)
+
+    for update in range(1, 20, 3):
+        out = small_disk / str(update)
+        with pytest.raises(ElmanError, match=r"\(No space left on device\): make room or choose another --out"):
+            train(text, **OPTIONS, max_updates=20, out=out, watcher=Fills(update))
+        assert RunDirectory(out).load().state.update == update - 1
+        assert load(out).sample(5, random_state=1)
+        (small_disk / "filler").unlink()
+        assert_goes_on(text, out)
+        shutil.rmtree(out)
+
+
+# --- No permission ---
+
+
+def without_privilege() -> None:
+    """Let permissions hold for the administrator as well."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
+
+
+@pytest.fixture
+def locked_away(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing may be made once its mode says so."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    yield folder
+    folder.chmod(0o755)
+
+
+def test_a_run_in_a_folder_that_may_not_be_written(text: Path, locked_away: Path) -> None:
+    locked_away.chmod(0o555)
+    line = refused(elman("train", text, "--out", locked_away / "run", before=without_privilege))
+    assert line.endswith("/folder/run' (Permission denied): make room or choose another --out")
+
+
+def test_a_run_that_may_not_be_written_can_be_read(text: Path, locked_away: Path) -> None:
+    before = begin(text, locked_away)
+    (locked_away / ".lock").unlink()
+    locked_away.chmod(0o555)
+    line = refused(elman("train", text, "--out", locked_away, "--resume", before=without_privilege))
+    assert line.endswith("/folder' (Permission denied): make room or choose another --out")
+    assert elman("sample", locked_away, "--length", 5, before=without_privilege).returncode == 0
+    assert (locked_away / CHECKPOINT).read_bytes() == before
+    locked_away.chmod(0o755)
+    assert_goes_on(text, locked_away)
+
+
+@pytest.mark.parametrize("command", ["sample", "export --to npz", "train --resume"])
+def test_a_run_in_a_folder_that_may_not_be_entered(text: Path, locked_away: Path, command: str) -> None:
+    before = begin(text, locked_away)
+    locked_away.chmod(0)
+    name, *options = command.split()
+    arguments = [text, "--out", locked_away] if name == "train" else [locked_away]
+    line = refused(elman(name, *arguments, *options, before=without_privilege))
+    assert str(locked_away) in line
+    assert "standard output" not in line
+    locked_away.chmod(0o755)
+    assert (locked_away / CHECKPOINT).read_bytes() == before
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("name", ["metrics.csv", "samples.jsonl"])
+def test_a_run_whose_rows_are_no_file(text: Path, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    begin(text, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    make(tmp_path / "run" / name)
+    line = refused(elman("train", text, "--out", tmp_path / "run", "--resume"))
+    assert f"/run/{name}' cannot be read as {name}" in line
+
+
+def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
+    before = begin(text, small_disk / "run")
+    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    if subprocess.run(remount, capture_output=True).returncode:
+        pytest.skip("no file system can be made read-only here")
+    line = refused(elman("train", text, "--out", small_disk / "run", "--resume", "--max-updates", 20))
+    assert "(Read-only file system): make room or choose another --out" in line
+    assert load(small_disk / "run").sample(5, random_state=1)
+    assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
+
+
+# --- No directory ---
+
+
+class Does(Nobody):
+    """Does something once, after the fifth update."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self.deed = deed
+        self.done = False
+
+    def progressed(self, run: Run, updates: int) -> None:
+        if run.state.update >= 5 and not self.done:
+            self.done = True
+            self.deed()
+
+
+GONE = r"run' is no longer the directory that this run writes to, it was deleted or moved: put it back and go on by"
+
+
+def test_a_directory_that_vanishes(text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(ElmanError, match=GONE):
+        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(lambda: shutil.rmtree(out)))
+    assert not out.exists()
+
+
+def test_a_directory_that_is_moved(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_after_every_update(monkeypatch)
+    out, moved = tmp_path / "run", tmp_path / "moved"
+    with pytest.raises(ElmanError, match=GONE):
+        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(lambda: out.rename(moved)))
+    assert RunDirectory(moved).load().state.update == 4
+    assert_goes_on(text, moved)
+
+
+def test_a_directory_in_whose_place_another_run_stands(corpus: Corpus, text: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    other: list[Run] = []
+
+    def replace() -> None:
+        shutil.rmtree(out)
+        other.append(train(corpus, **EXACT, max_updates=3, out=out))
+
+    with pytest.raises(ElmanError, match=GONE):
+        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(replace))
+    directory = RunDirectory(out)
+    assert everything(directory.load().state) == everything(other[0].state)
+    assert directory.metrics() == other[0].metrics
+
+
+# --- What safety costs ---
+
+
+@pytest.mark.parametrize(
+    ("since", "updates", "took", "due"),
+    [
+        (31.0, 10, 0.3, True),
+        (29.0, 10, 0.0, False),
+        (29.0, 100_000, 0.2, True),
+        (10.0, 100_000, 0.2, False),
+        (60.0, 200_000, 1.0, False),
+        (101.0, 1, 1.0, True),
+    ],
+)
+def test_checkpoints_take_a_hundredth_of_the_time_at_most(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
+) -> None:
+    """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
+    trainer: Any = training._Trainer(train(corpus, **EXACT, max_updates=1), Nobody())
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    trainer.saved_at, trainer.save_seconds = now - since, took
+    trainer.saved_update = trainer.state.update - updates
+    assert trainer.checkpoint_is_due() == due
+
+
+def test_a_rename_is_synced_with_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        calls.append("directory" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
+        sync(handle)
+
+    def replace(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    replace_file(tmp_path / "file", b"data")
+    assert calls == ["file", "rename", "directory"]

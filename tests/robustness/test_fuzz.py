@@ -1,0 +1,20 @@
+"""What the fuzzer kept: every loader reads it, or refuses it in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from fuzz import CORPUS
+from support.fuzz_targets import TARGETS, feed
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_the_fuzzer_kept_is_read_or_refused(name: str, tmp_path: Path) -> None:
+    if name == "onnx":
+        pytest.importorskip("onnx")
+    refused = [bool(feed(TARGETS[name], kept.read_bytes(), tmp_path)) for kept in sorted((CORPUS / name).iterdir())]
+    assert 0 < sum(refused) < len(refused)
+
+
+def test_the_corpus_is_small() -> None:
+    assert sum(kept.stat().st_size for kept in CORPUS.rglob("*") if kept.is_file()) < 1_000_000

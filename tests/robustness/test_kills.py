@@ -1,0 +1,261 @@
+"""Training that is killed at any moment and taken up again ends in the files of a run that was never stopped.
+
+A real `elman train` process is killed by SIGKILL, some moments after it has begun to write, and started again by
+``--resume``; so until it ends. Then what it leaves is compared: the checkpoint to the bit, the rows without what the
+clock says, the texts byte by byte.
+"""
+
+import csv
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.errors import ElmanError
+from elman.runs.checkpoint import load_checkpoint
+from elman.runs.lock import LOCK
+from elman.runs.records import CHECKPOINT
+from elman.runs.run import load
+from elman.storage.atomic import replace_file
+from elman.storage.tensors import read_tensors
+from elman.text import Corpus
+from elman.training import train as training
+from elman.training.train import train
+from support.state import ROOT, TEXT
+from support.training import EXACT
+
+RECIPES = {
+    "rnn": "--max-updates 4000 --engine numba --hidden-size 8 --metrics-every 17 --sample-every 500",
+    "gru": "--max-updates 1200 --engine numba --cell gru --hidden-size 6 --optimizer adam --learning-rate 0.005 "
+    "--dropout 0.2 --averaging 0.9 --validation 0.1 --validate-every 150 --patience 100 --metrics-every 40 "
+    "--sample-every 300",
+    "lstm": "--max-updates 600 --engine numba --cell lstm --layers 2 --hidden-size 5 --batch-size 8 "
+    "--optimizer rmsprop --learning-rate 0.002 --metrics-every 30 --sample-every 111",
+    "numpy": "--max-updates 1500 --engine numpy --dtype float64 --hidden-size 4 --optimizer sgd "
+    "--learning-rate 0.01 --schedule cosine --warmup 50 --validation 0.2 --metrics-every 33 --sample-every 250",
+}
+"""Between them every cell and engine, several optimisers, and all that a checkpoint may have to hold."""
+
+AT_WORK, STARTING = 0.4, 0.9
+"""Seconds in which a process is killed: from its first checkpoint on, or from its first touch of the directory on."""
+
+
+def command(folder: Path, out: str, recipe: str) -> list[str]:
+    """Return the command that trains so; as `elman`, but for how often it saves."""
+    often, text = ROOT / "tests" / "support" / "frequent_checkpoints.py", folder / "text.txt"
+    options = [
+        "--out",
+        str(folder / out),
+        "--epochs",
+        "1000",
+        "--seq-length",
+        "5",
+        "--sample-length",
+        "20",
+        *recipe.split(),
+    ]
+    return [sys.executable, str(often), "train", str(text), *options]
+
+
+def killed(arguments: list[str], out: Path, moments: random.Random) -> bool:
+    """Start a process, kill it some moments after it began to write, and say whether it was still at work."""
+    sign, seconds = (CHECKPOINT, AT_WORK) if moments.random() < 0.7 else (LOCK, STARTING)
+    delay = moments.uniform(0, seconds)
+    (out / LOCK).unlink(missing_ok=True)  # what the dead left would look like a beginning
+    before = number(out / sign)
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while number(out / sign) == before and process.poll() is None:
+            time.sleep(0.002)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait()
+        assert process.stderr is not None
+        assert process.returncode in (0, -9), process.stderr.read().decode()
+    return process.returncode != 0
+
+
+def number(path: Path) -> int:
+    """Return which file stands there: another one has another number."""
+    return path.stat().st_ino if path.exists() else 0
+
+
+def left(out: Path) -> dict[str, Any]:
+    """Return all that a run leaves, without what the clock says."""
+    with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row[:5] for row in csv.reader(file)]
+    files: dict[str, Any] = {}
+    for path in out.glob("*.safetensors"):
+        text, tensors = read_tensors(path)
+        description = json.loads(text)
+        description.get("figures", {}).pop("seconds", None)
+        files[path.name] = description, {name: (str(a.dtype), a.tobytes()) for name, a in tensors.items()}
+    return files | {
+        "metrics.csv": rows,
+        "samples.jsonl": (out / "samples.jsonl").read_bytes(),
+        "run.json": (out / "run.json").read_bytes(),
+        "names": {path.name for path in out.iterdir()},
+    }
+
+
+def survive(folder: Path, name: str, kills: int, seed: int = 0) -> None:
+    """Kill runs of a recipe so often, and hold each that comes to its end to the one that was never stopped."""
+    (folder / "text.txt").write_text(TEXT * 9, encoding="utf-8")
+    subprocess.run(command(folder, "whole", RECIPES[name]), check=True, capture_output=True)
+    whole, moments = left(folder / "whole"), random.Random(f"{name} {seed}")
+    for life in count():
+        out = folder / f"life{life}"
+        out.mkdir()
+        resume: list[str] = []
+        while kills and killed([*command(folder, out.name, RECIPES[name]), *resume], out, moments):
+            kills -= 1
+            resume = ["--resume"]
+            if (out / CHECKPOINT).exists():  # at every moment it can be used
+                load_checkpoint(out / CHECKPOINT)
+                load(out)
+        if not kills:
+            subprocess.run([*command(folder, out.name, RECIPES[name]), *resume], check=True, capture_output=True)
+        assert left(out) == whole
+        if not kills:
+            return
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path, name: str) -> None:
+    survive(tmp_path, name, 5)
+
+
+class Killed(BaseException):
+    """Ends a training as a signal would, where a test asks for it."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("recipe", [{}, {"validation": 0.2, "validate_every": 4}], ids=["last", "best"])
+def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], when: str
+) -> None:
+    """Whatever reaches the disk does so by a sync: here a run ends before or after every single one."""
+    monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
+    monkeypatch.setattr(training, "save_figure", lambda figure, path: replace_file(path, b""))  # drawing takes longest
+    options = EXACT | recipe
+    train(corpus, **options, max_updates=12, out=tmp_path / "whole")
+    whole, sync = left(tmp_path / "whole"), os.fsync
+    for last in count(1):
+        out, calls = tmp_path / str(last), count(1)
+        out.mkdir()
+
+        def fsync(handle: int, last: int = last, calls: Iterator[int] = calls) -> None:
+            number = next(calls)
+            if number == last and when == "before":
+                raise Killed
+            sync(handle)
+            if number == last:
+                raise Killed
+
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", fsync)
+                train(corpus, **options, max_updates=12, out=out)
+            break
+        except Killed:
+            run = train(corpus, **options, resume=True, max_updates=12, out=out)
+        assert run.state.update == 12
+        assert left(out) == whole, last
+    assert last > 25
+
+
+def test_other_limits_hold_though_the_run_is_killed_before_it_saves(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "prepare", raise_killed)
+        with pytest.raises(Killed):
+            train(corpus, resume=True, max_updates=20, out=tmp_path / "run")
+    train(corpus, resume=True, out=tmp_path / "run")
+    train(corpus, **EXACT, max_updates=20, out=tmp_path / "whole")
+    assert left(tmp_path / "run") == left(tmp_path / "whole")
+
+
+def raise_killed(*arguments: object) -> None:
+    raise Killed
+
+
+# --- Before the first checkpoint ---
+
+
+@pytest.fixture
+def begun(corpus: Corpus, tmp_path: Path) -> Path:
+    """The directory of a run that was killed before its first checkpoint."""
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
+    (tmp_path / "run" / CHECKPOINT).unlink()
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("lost", [(), ("metrics.csv",), ("metrics.csv", "samples.jsonl")], ids=len)
+def test_a_run_without_a_checkpoint_goes_on_from_its_start(
+    corpus: Corpus, begun: Path, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    for name in lost:
+        (begun / name).unlink()
+    train(corpus, resume=True, out=begun)
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
+    assert left(begun) == left(tmp_path / "whole")
+
+
+def test_a_run_without_a_checkpoint_has_its_own_settings_and_text(corpus: Corpus, begun: Path) -> None:
+    with pytest.raises(ElmanError, match="--hidden-size is 4 there and 5 here: leave these out"):
+        train(corpus, resume=True, hidden_size=5, out=begun)
+    with pytest.raises(ElmanError, match="was trained on another text"):
+        train(Corpus.from_text(TEXT[::-1]), resume=True, out=begun)
+
+
+def test_an_empty_directory_goes_on_from_the_start(corpus: Corpus, tmp_path: Path) -> None:
+    for name in ("run", "whole"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / ".run.json.abcdefgh.part").touch()
+    train(corpus, **EXACT, max_updates=9, resume=True, out=tmp_path / "run")
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "whole")
+    assert left(tmp_path / "run") == left(tmp_path / "whole")
+
+
+def test_a_directory_of_other_things_is_no_run(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "novel.txt").touch()
+    with pytest.raises(ElmanError, match="there is no checkpoint"):
+        train(corpus, **EXACT, resume=True, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["novel.txt"]
+
+
+# --- What is used belongs to the checkpoint ---
+
+
+def test_a_stale_copy_of_the_best_network_is_not_used(corpus: Corpus, tmp_path: Path) -> None:
+    options = EXACT | {"validation": 0.2, "validate_every": 3}
+    train(corpus, **options, max_updates=3, out=tmp_path)
+    stale = (tmp_path / "best.safetensors").read_bytes()
+    train(corpus, resume=True, max_updates=12, out=tmp_path)
+    expected = load(tmp_path).sample(50, random_state=1)
+    assert (tmp_path / "best.safetensors").read_bytes() != stale
+    (tmp_path / "best.safetensors").write_bytes(stale)  # as a kill between the two leaves it
+    assert load(tmp_path).sample(50, random_state=1) == expected
+    (tmp_path / CHECKPOINT).unlink()  # the copy alone is a network as well
+    assert load(tmp_path).sample(50, random_state=1) == load(tmp_path / "best.safetensors").sample(50, random_state=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_that_is_killed_often_ends_as_one_that_was_not(tmp_path: Path, name: str, seed: int) -> None:
+    survive(tmp_path, name, 25, seed)

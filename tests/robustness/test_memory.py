@@ -1,0 +1,51 @@
+"""Memory does not grow with the updates that are done, nor with the characters that are written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TRACED = 200_000
+"""Bytes that Python may hold more at the end than in the middle: a few rows more or less, and what is being printed."""
+RESIDENT = 8_000_000
+"""Bytes that the process may: the allocator keeps pages as it likes, and does not give them back. A copy of the weights
+a call would be 300 times as much."""
+
+PROGRAM = """
+import gc, json, sys, tracemalloc
+from pathlib import Path
+import elman
+from elman.runs import history
+from elman.training import train
+from elman.training.callbacks import Nobody
+
+history.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
+
+def held():
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+    return tracemalloc.get_traced_memory()[0], 4096 * pages
+
+class Notes(Nobody):
+    at = {}
+    def progressed(self, run, updates):
+        if run.state.update in (20_000, 40_000):
+            self.at[run.state.update] = held()
+
+tracemalloc.start()
+options = dict(metrics_every=20, sample_every=500, max_updates=40_000)
+run = elman.train("python-docs", **options, out=sys.argv[1], watcher=Notes())
+points, written = [], 0
+for piece in run.model.stream(300_000, random_state=1):
+    written += len(piece)
+    if written >= 100_000 * (len(points) + 1):
+        points.append(held())
+print(json.dumps([[Notes.at[20_000], Notes.at[40_000]], [points[0], points[2]]]))
+"""
+
+
+def test_memory_does_not_grow(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "run"], stdout=subprocess.PIPE, check=True)
+    for what, (before, after) in zip(("training", "writing"), json.loads(done.stdout), strict=True):
+        assert after[0] < before[0] + TRACED, what
+        assert after[1] < before[1] + RESIDENT, what

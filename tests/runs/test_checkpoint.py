@@ -1,0 +1,357 @@
+"""The checkpoint: a run comes back to the bit, and no other file passes for one."""
+
+import ast
+import json
+import os
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+import elman
+from elman.config import Config
+from elman.engine import State
+from elman.errors import ElmanError
+from elman.runs.checkpoint import (
+    Checkpoint,
+    Network,
+    load_checkpoint,
+    load_network,
+    save_checkpoint,
+    save_network,
+)
+from elman.storage.atomic import replace_file
+from elman.storage.tensors import read_tensors, save_tensors
+from elman.text import Corpus
+from elman.training.train import train
+from support.state import T, everything
+from support.training import network
+
+
+@pytest.fixture
+def checkpoint(corpus: Corpus) -> Checkpoint:
+    """A network in the middle of an epoch, its sums and its state not zero."""
+    return trained(corpus, "float32")
+
+
+def trained(corpus: Corpus, dtype: str) -> Checkpoint:
+    return train(corpus, hidden_size=3, seq_length=T, engine="numpy", dtype=dtype, max_updates=20).checkpoint
+
+
+def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
+    assert (found.config, found.alphabet) == (expected.config, expected.alphabet)
+    assert found.corpus_sha256 == expected.corpus_sha256
+    assert found.state.seconds == expected.state.seconds
+    assert everything(found.state) == everything(expected.state)
+
+
+# --- There and back ---
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_checkpoint_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, dtype: str) -> None:
+    expected = trained(corpus, dtype)
+    save_checkpoint(tmp_path / "c", expected)
+    assert_same(load_checkpoint(tmp_path / "c"), expected)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"cell": "gru", "layers": 2, "optimizer": "adam", "averaging": 0.9},
+        {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
+        {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
+        {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "averaging": 0.9, "validation": 0.25},
+    ],
+    ids=str,
+)
+def test_a_run_of_any_kind_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    options = recipe | {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01}
+    run = train(corpus, **options, max_updates=20)
+    assert (run.best is None) == ("validation" not in recipe)
+    save_checkpoint(tmp_path / "c", run.checkpoint)
+    found = load_checkpoint(tmp_path / "c")
+    assert_same(found, run.checkpoint)
+    assert network(found.best) == network(run.best)
+    kept = load_network(tmp_path / "c")
+    assert network(kept.network) == network(Network.of(run.state))
+    assert (kept.config, kept.alphabet) == (run.config, corpus.alphabet)
+
+
+def test_a_file_of_format_1_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "new", checkpoint)
+    text, tensors = read_tensors(tmp_path / "new")
+    description = json.loads(text)
+    settings = [
+        "cell",
+        "hidden_size",
+        "layers",
+        "seq_length",
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "clip",
+        "init_std",
+        "epochs",
+        "max_updates",
+        "max_seconds",
+        "validation",
+        "random_state",
+        "engine",
+        "dtype",
+        "sample_every",
+        "sample_length",
+        "metrics_every",
+        "encoding",
+    ]
+    description["config"] = {name: description["config"][name] for name in settings}
+    del description["best"]
+    save_tensors(tmp_path / "old", description | {"format": 1}, tensors)
+    assert_same(load_checkpoint(tmp_path / "old"), checkpoint)
+    assert network(load_network(tmp_path / "old").network) == network(Network.of(checkpoint.state))
+
+
+def test_a_network_comes_back_to_the_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    expected = Network.of(checkpoint.state, 1.25)
+    save_network(tmp_path / "n", checkpoint, expected)
+    found = load_network(tmp_path / "n")
+    assert network(found.network) == network(expected)
+    assert (found.config, found.alphabet) == (checkpoint.config, checkpoint.alphabet)
+
+
+def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    other = replace(checkpoint, config=replace(checkpoint.config, cell="gru"))
+    save_network(tmp_path / "n", other, Network.of(checkpoint.state, 1.25))
+    with pytest.raises(ElmanError, match=r"\(arrays of other shapes than the configuration's\)"):
+        load_network(tmp_path / "n")
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "adam"}, {"averaging": 0.9}, {"cell": "lstm"}, {"layers": 2}, {"batch_size": 2}], ids=str
+)
+def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
+    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
+    assert "(arrays of other shapes than the configuration's)" in refusal(tmp_path / "c")
+
+
+def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
+    state = State.initial(len(corpus.alphabet), 3, 0.1, 1, np.float32)
+    expected = Checkpoint(Config(hidden_size=3), corpus.alphabet, corpus.sha256, state)
+    save_checkpoint(tmp_path / "c", expected)
+    found = load_checkpoint(tmp_path / "c")
+    assert np.isnan([found.state.smooth_loss, found.state.minimum_smooth_loss]).all()
+    assert_same(found, expected)
+
+
+def test_generators_come_back_with_the_half_they_hold(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    state = checkpoint.state
+    state.initial_generator.randn()  # the second number of a pair is kept for the next call
+    state.sample_generator.integers(5, dtype=np.uint32)  # so is the second half of a 64-bit number
+    save_checkpoint(tmp_path / "c", checkpoint)
+    found = load_checkpoint(tmp_path / "c").state
+    assert found.initial_generator.randn() == state.initial_generator.randn()
+    for dtype in (np.uint32, np.uint64):
+        expected = state.sample_generator.integers(2**31, size=3, dtype=dtype)
+        np.testing.assert_array_equal(found.sample_generator.integers(2**31, size=3, dtype=dtype), expected)
+
+
+@pytest.mark.parametrize("characters", ["\"\\\n\t\0\x1f'{}", "åäö漢字🐈", "\u2028\x85\ufeff", "a\ud800"], ids=ascii)
+def test_any_alphabet_comes_back(tmp_path: Path, characters: str) -> None:
+    expected = trained(Corpus.from_text(characters * 8), "float32")
+    save_checkpoint(tmp_path / "c", expected)
+    assert_same(load_checkpoint(tmp_path / "c"), expected)
+
+
+def test_what_is_loaded_can_be_trained_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", checkpoint)
+    state = load_checkpoint(tmp_path / "c").state
+    assert all(array.flags.writeable for array in (*state.parameters.values(), *state.M.values(), state.h))
+
+
+# --- Files that are no checkpoint ---
+
+
+def refusal(path: Path) -> str:
+    """Return the one line that says why a file is refused."""
+    with pytest.raises(ElmanError) as raised:
+        load_checkpoint(path)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert repr(str(path)) in message
+    return message
+
+
+@pytest.fixture
+def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
+    """The bytes of a good file."""
+    save_checkpoint(tmp_path / "good", checkpoint)
+    return (tmp_path / "good").read_bytes()
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    expected = f"there is no checkpoint '{tmp_path / 'c'}': give a run directory that elman train wrote"
+    assert refusal(tmp_path / "c") == expected
+
+
+def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
+    for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
+        (tmp_path / "c").write_bytes(data[:length])
+        assert "it is no whole safetensors file: restore a copy of it, or train again" in refusal(tmp_path / "c"), (
+            length
+        )
+
+
+def test_a_file_with_bytes_too_many(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(data + b"\0")
+    assert "cannot be used" in refusal(tmp_path / "c")
+
+
+def test_one_altered_byte_anywhere(data: bytes, tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    every_part = [*range(40), *generator.integers(len(data), size=400).tolist(), len(data) - 1]
+    for position in every_part:
+        altered = bytearray(data)
+        altered[position] ^= 1 << int(generator.integers(8))
+        (tmp_path / "c").write_bytes(altered)
+        assert "cannot be used" in refusal(tmp_path / "c"), position
+
+
+def test_an_altered_weight_is_noticed_by_its_digest(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "c").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert "its contents do not have the SHA-256 it states" in refusal(tmp_path / "c")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"It was a dark night.\n" * 50], ids=["empty", "zeros", "text"])
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(content)
+    assert "it is no whole safetensors file" in refusal(tmp_path / "c")
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_a_file_of_another_program(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    (tmp_path / "c").write_bytes(save({"weight": np.zeros((2, 3), np.float32)}, metadata))
+    assert "it does not say that Elman wrote it" in refusal(tmp_path / "c")
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
+def test_a_file_with_numbers_that_numpy_has_not(tmp_path: Path, dtype: str) -> None:
+    size = 2 if dtype == "BF16" else 1
+    header = json.dumps({"weight": {"dtype": dtype, "shape": [1], "data_offsets": [0, size]}}).encode()
+    (tmp_path / "c").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+    assert "cannot be used" in refusal(tmp_path / "c")
+
+
+def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    assert "(Is a directory): give a run directory" in refusal(tmp_path / "c")
+
+
+def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("elman.runs.checkpoint.FORMAT", 3)
+        save_checkpoint(tmp_path / "c", checkpoint)
+    assert "(format 3, and this Elman reads 1 and 2)" in refusal(tmp_path / "c")
+
+
+def test_arrays_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, hidden_size=4)))
+    assert "(arrays of other shapes than the configuration's)" in refusal(tmp_path / "c")
+
+
+def test_arrays_of_another_width(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, dtype="float64")))
+    assert "is not made of finite float64" in refusal(tmp_path / "c")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
+    checkpoint.state.parameters["W"][1, 2] = value
+    save_checkpoint(tmp_path / "c", checkpoint)
+    assert "(W is not made of finite float32)" in refusal(tmp_path / "c")
+
+
+def test_the_package_neither_pickles_nor_evaluates() -> None:
+    forbidden = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "eval", "exec", "allow_pickle"}
+    for source in Path(elman.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            assert not names(node) & forbidden, f"{source}, line {getattr(node, 'lineno', 0)}"
+
+
+def names(node: ast.AST) -> set[str]:
+    """Return what a node imports, calls or passes by name."""
+    match node:
+        case ast.Import():
+            return {alias.name.partition(".")[0] for alias in node.names}
+        case ast.ImportFrom():
+            return {(node.module or "").partition(".")[0], *(alias.name for alias in node.names)}
+        case ast.Call(func=ast.Name(id=name)):
+            return {name}
+        case ast.keyword(arg=str(name)):
+            return {name}
+    return set()
+
+
+# --- Writing ---
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        replace_file(tmp_path / "c", b"data")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "c").stat().st_mode & 0o777 == mode
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    for data in (b"a longer text", b"short"):
+        replace_file(tmp_path / "c", data)
+        assert (tmp_path / "c").read_bytes() == data
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Let the system refuse longer files, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c", checkpoint)
+    before = (tmp_path / "c").read_bytes()
+    with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
+        save_checkpoint(tmp_path / "c", checkpoint)
+    expected = "(File too large): make room or choose another --out; what was there before is untouched"
+    assert str(raised.value) == f"cannot write '{tmp_path / 'c'}' {expected}"
+    assert (tmp_path / "c").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize(("folder", "reason"), [("file", "Not a directory"), ("none", "No such file or directory")])
+def test_a_folder_that_is_none(tmp_path: Path, folder: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / folder / "c"
+    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {str(path)!r} ({reason})')}"):
+        replace_file(path, b"data")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    with pytest.raises(ElmanError, match=r"^cannot write "):
+        replace_file(tmp_path / "c", b"data")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]

@@ -1,0 +1,177 @@
+"""One writer to a directory: the second is refused, the dead are in nobody's way, and who reads needs no leave."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.errors import ElmanError
+from elman.report import report
+from elman.runs.lock import Writer
+from elman.runs.records import RunDirectory
+from elman.runs.run import Run, load
+from elman.text import Corpus
+from elman.training.callbacks import Nobody
+from elman.training.train import train
+from support.state import TEXT
+from support.training import EXACT, assert_same
+
+BUSY = (
+    "{!r} is for one writer at a time, and another process is writing to it: wait until that has ended, or choose "
+    "another --out"
+)
+LONG = Corpus.from_text(TEXT * 20)
+"""Long enough for a report."""
+
+
+@contextmanager
+def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that writes to a directory, until it is killed."""
+    lines = (
+        "import pathlib",
+        "from elman.runs.lock import Writer",
+        f"writer = Writer(pathlib.Path({str(folder)!r}))",
+        "writer.take()",
+        "print(flush=True)",
+        "input()",
+    )
+    command = [sys.executable, "-c", "\n".join(lines)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def run(corpus: Corpus, tmp_path: Path) -> Path:
+    """The directory of a run."""
+    train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_training_is_refused_and_changes_nothing(corpus: Corpus, run: Path, resume: bool) -> None:
+    before = contents(run)
+    options: dict[str, Any] = {"resume": True} if resume else EXACT
+    with writer_elsewhere(run), pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(str(run)))}$"):
+        train(corpus, out=run, **options)
+    assert contents(run) == before
+
+
+def test_a_second_training_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
+    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is for one writer at a time"):
+        train(corpus, **EXACT, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_the_command_says_so_and_ends_with_2(run: Path) -> None:
+    with writer_elsewhere(run):
+        command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {BUSY.format(str(run))}\n")
+
+
+def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:
+    class Second(Nobody):
+        """Begins a second training while the first is at work."""
+
+        refused = 0
+
+        def progressed(self, run: Run, updates: int) -> None:
+            with pytest.raises(ElmanError, match="is for one writer at a time"):
+                train(corpus, out=tmp_path, resume=True)
+            self.refused += 1
+
+    second = Second()
+    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, watcher=second)
+    assert second.refused
+    assert_same(run, train(corpus, **EXACT, max_updates=20))
+
+
+def test_a_training_may_be_asked_for_in_another_thread(corpus: Corpus, tmp_path: Path) -> None:
+    def go_on() -> None:
+        train(corpus, out=tmp_path, resume=True, max_updates=20)
+
+    train(corpus, **EXACT, max_updates=9, out=tmp_path)
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    thread.join()
+    assert RunDirectory(tmp_path).load().state.update == 20
+
+
+def test_a_report_is_one_writer_to_its_folder(tmp_path: Path) -> None:
+    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is for one writer at a time"):
+        report(LONG, out=tmp_path, epochs=1, long_epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_report_is_refused_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.report.pipeline.REPORTED", ())
+    monkeypatch.setattr("elman.report.pipeline._Desk.open", lambda desk, resume: desk.settings())
+    with writer_elsewhere(tmp_path / "run"), pytest.raises(ElmanError, match=r"run' is for one writer at a time"):
+        report(LONG, out=tmp_path, epochs=1, long_epochs=1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_the_lock_of_a_dead_process_is_in_nobodys_way(corpus: Corpus, run: Path, how: signal.Signals) -> None:
+    with writer_elsewhere(run) as process:
+        (run / ".checkpoint.safetensors.abcdefgh.part").write_bytes(b"half")
+        os.kill(process.pid, how)
+        process.wait()
+        assert (run / ".lock").exists()
+        assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
+    assert not list(run.glob("*.part"))
+
+
+def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path) -> None:
+    with pytest.raises(ElmanError, match="holds a run already"):
+        train(corpus, **EXACT, out=run)
+    with pytest.raises(ElmanError, match="--hidden-size is 4 there and 5 here"):
+        train(corpus, out=run, resume=True, hidden_size=5)
+    assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
+
+
+def test_who_reads_needs_no_lock(run: Path) -> None:
+    with writer_elsewhere(run):
+        assert load(run).sample(5, random_state=1)
+        assert [row.update for row in RunDirectory(run).metrics()] == [7, 9]
+
+
+def test_the_lock_is_taken_once(tmp_path: Path) -> None:
+    with Writer(tmp_path) as writer:
+        writer.take()
+        writer.take()
+        with pytest.raises(ElmanError, match="is for one writer at a time"):
+            Writer(tmp_path).take()
+    with Writer(tmp_path) as writer:
+        writer.take()
+
+
+@pytest.mark.parametrize("options", [{"hidden_size": 0}, {"seq_length": 1000}])
+def test_what_is_refused_leaves_no_lock(corpus: Corpus, tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(ElmanError):
+        train(corpus, out=tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_leads_elsewhere_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): make room or choose another --out$"):
+        train(corpus, **EXACT, out=tmp_path / "run")

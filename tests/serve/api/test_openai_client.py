@@ -1,0 +1,95 @@
+"""A client that was written for another server: the `openai` package, over a real connection."""
+
+import asyncio
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from support.server import NAME, serving, tiny
+
+PROMPT = "the rain"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[openai.OpenAI]:
+    """The package's client, which is told where to call and with which key, and nothing else."""
+    with (
+        serving(api_key="sesame") as http,
+        openai.OpenAI(base_url=f"{http.base_url}/v1", api_key="sesame", max_retries=0) as client,
+    ):
+        yield client
+
+
+def test_a_completion(client: openai.OpenAI) -> None:
+    found = client.completions.create(model=NAME, prompt=PROMPT, max_tokens=40, seed=3, temperature=0.8)
+    assert [choice.text for choice in found.choices] == tiny().samples(
+        1, 40, prime=PROMPT, random_state=3, temperature=0.8
+    )
+    assert found.choices[0].finish_reason == "length"
+    assert found.usage is not None
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.total_tokens) == (8, 40, 48)
+
+
+def test_a_stream(client: openai.OpenAI) -> None:
+    texts, usage = ["", ""], None
+    for event in client.completions.create(
+        model=NAME, prompt=PROMPT, n=2, max_tokens=600, seed=3, stream=True, stream_options={"include_usage": True}
+    ):
+        for choice in event.choices:
+            texts[choice.index] += choice.text
+        usage = event.usage or usage
+    assert texts == tiny().samples(2, 600, prime=PROMPT, random_state=3)
+    assert usage is not None
+    assert usage.completion_tokens == 1200
+
+
+def test_a_stream_that_is_left(client: openai.OpenAI) -> None:
+    with client.completions.create(model=NAME, prompt=PROMPT, max_tokens=10_000, stream=True) as stream:
+        next(iter(stream))
+    assert client.completions.create(model=NAME, prompt=PROMPT).choices[0].text
+
+
+def test_a_score(client: openai.OpenAI) -> None:
+    found = client.completions.create(model=NAME, prompt=PROMPT, max_tokens=0, echo=True, logprobs=2)
+    logprobs = found.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.tokens == list(PROMPT)
+    assert logprobs.text_offset == list(range(8))
+    assert logprobs.token_logprobs is not None
+    assert -sum(logprobs.token_logprobs[1:]) == pytest.approx(tiny().score(PROMPT).nats)
+
+
+def test_arguments_that_only_elman_knows(client: openai.OpenAI) -> None:
+    found = client.completions.create(
+        model=NAME, prompt=PROMPT, max_tokens=50, seed=1, stop=[";", "\n"], extra_body={"top_k": 3, "min_p": 0.1}
+    )
+    (expected,) = tiny().samples(1, 50, prime=PROMPT, random_state=1, top_k=3, min_p=0.1)
+    assert found.choices[0].text == min((expected.partition(stop)[0] for stop in ";\n"), key=len)
+
+
+def test_the_models(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [NAME]
+    assert client.models.retrieve(NAME).owned_by == "elman"
+
+
+def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="there is no model 'sunny'") as not_found:
+        client.completions.create(model="sunny", prompt=PROMPT)
+    assert (not_found.value.code, not_found.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.BadRequestError, match=r"'Q' \(U\+0051\) is not among the model's 26 characters"):
+        client.completions.create(model=NAME, prompt="Quick")
+    with pytest.raises(openai.AuthenticationError, match="the API key is missing or wrong"):
+        client.with_options(api_key="wrong").models.list()
+
+
+async def several(address: str) -> list[str]:
+    """Return the texts of many calls."""
+    async with openai.AsyncOpenAI(base_url=address, api_key="sesame", max_retries=0) as client:
+        calls = (client.completions.create(model=NAME, prompt=PROMPT, seed=n) for n in range(20))
+        return [found.choices[0].text for found in await asyncio.gather(*calls)]
+
+
+def test_many_calls_at_once(client: openai.OpenAI) -> None:
+    expected = [tiny().samples(1, 16, prime=PROMPT, random_state=n)[0] for n in range(20)]
+    assert asyncio.run(several(str(client.base_url))) == expected

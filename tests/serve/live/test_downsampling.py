@@ -1,0 +1,133 @@
+"""Curves as a page gets them: piece by piece the same as whole, never too many points, and no extreme lost."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.network import initial_parameters
+from elman.serve.live import downsampling
+from elman.serve.live.downsampling import Curve
+from elman.serve.live.histograms import BINS, histograms
+
+CHARACTERS = 10
+FEW = 8
+"""Stretches, in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have curves thinned early."""
+    monkeypatch.setattr(downsampling, "STRETCHES", FEW)
+    monkeypatch.setattr(downsampling, "SPEEDS", FEW)
+
+
+class Page:
+    """What a page does with what it is told."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, float, float]] = []
+        self.known = 0
+
+    def hear(self, told: dict[str, Any]) -> None:
+        """Put the new points in the place of those from `since` on."""
+        self.points = [point for point in self.points if point[0] < told["since"]]
+        self.points += zip(told["update"], told["seconds"], told["value"], strict=True)
+        self.known = told["count"]
+
+
+def curve(values: list[float], updates: list[int] | None = None) -> Curve:
+    made = Curve()
+    for i, value in enumerate(values):
+        update = 3 * i + 1 if updates is None else updates[i]
+        made.add(update, update / 4, value)
+    return made
+
+
+VALUES = st.lists(st.integers(0, 9).map(float), max_size=6 * FEW)
+
+
+@settings(max_examples=300, deadline=None)
+@given(VALUES, st.lists(st.integers(1, 9), max_size=20))
+def test_piece_by_piece_a_curve_is_as_whole(values: list[float], pieces: list[int]) -> None:
+    growing, losses, speeds = Curve(), Page(), Page()
+    borders = [0, *np.minimum(np.cumsum([*pieces, len(values)]), len(values)).tolist()]
+    for start, end in pairwise(borders):
+        for i in range(start, end):
+            growing.add(3 * i + 1, (3 * i + 1) / 4, values[i])
+        losses.hear(growing.since(losses.known))
+        speeds.hear(growing.speeds_since(speeds.known, CHARACTERS))
+    at_once, speeds_at_once = Page(), Page()
+    at_once.hear(curve(values).since(0))
+    speeds_at_once.hear(curve(values).speeds_since(0, CHARACTERS))
+    assert losses.points == at_once.points
+    assert speeds.points == speeds_at_once.points
+    assert len(losses.points) <= 2 * FEW
+
+
+@given(VALUES.filter(bool))
+def test_no_extreme_is_lost_and_nothing_invented(values: list[float]) -> None:
+    told = curve(values).since(0)
+    assert (min(told["value"]), max(told["value"])) == (min(values), max(values))
+    assert [values[(update - 1) // 3] for update in told["update"]] == told["value"]
+    assert told["update"] == sorted(set(told["update"]))
+
+
+@given(VALUES.filter(bool), st.integers(0, 200), st.integers(0, 200))
+def test_a_part_in_detail_holds_its_updates_and_one_at_either_side(values: list[float], a: int, b: int) -> None:
+    first, last = sorted((a, b))
+    updates = [3 * i + 1 for i in range(len(values))]
+    inside = [update for update in updates if first <= update <= last]
+    told = curve(values).between(first, last)["update"]
+    assert len(told) <= 2 * FEW
+    assert set(told) <= set(updates)
+    if len(inside) + 2 <= FEW:  # not thinned
+        before, behind = [u for u in updates if u < first][-1:], [u for u in updates if u > last][:1]
+        assert told == before + inside + behind
+
+
+def test_the_speed_is_that_of_all_updates_between_two_points() -> None:
+    made = Curve()
+    for update, seconds in ((10, 1.0), (20, 2.0), (60, 4.0), (60, 9.0), (61, 4.0)):
+        made.add(update, seconds, 1.0)
+    told = made.speeds_since(0, CHARACTERS)
+    # The second point at 60 is none; in the last stretch the clock stood still.
+    assert (told["update"], told["value"]) == ([20, 60], [100.0, 200.0])
+
+
+def test_a_page_that_knows_more_than_there_is_gets_all() -> None:
+    told = curve([1.0, 2.0]).since(50)
+    assert (told["since"], told["update"]) == (1, [1, 4])
+
+
+def test_what_is_no_number_has_no_place_in_a_curve() -> None:
+    assert curve([1.0, np.nan, np.inf, 2.0]).since(0)["value"] == [1.0, 2.0]
+    assert curve([np.nan]).least() is None
+    assert curve([3.0, 1.0, 2.0]).least() == (4, 1.0)
+    assert Curve().since(0) == {"since": 0, "count": 0, "update": [], "seconds": [], "value": []}
+
+
+def test_histograms_of_every_array_and_every_part_of_the_state() -> None:
+    m, K = 3, 5
+    parameters = initial_parameters(K, m, 0.5, np.random.RandomState(0), np.float32, "lstm", 2)
+    parameters["c"][:] = 0
+    states = np.arange(2 * 7 * 4 * m, dtype=np.float32).reshape(2, 7, 4 * m)
+    found = {each["name"]: each for each in histograms(parameters, states)}
+    assert [*found] == [*parameters, "h", "s", "h2", "s2"]
+    for name, array in parameters.items():
+        assert sum(found[name]["counts"]) == array.size
+        assert len(found[name]["counts"]) == BINS
+    assert (found["W"]["low"], found["W"]["high"]) == (parameters["W"].min(), parameters["W"].max())
+    assert (found["c"]["low"], found["c"]["high"]) == (-0.5, 0.5)
+    part = states[..., m : 2 * m]
+    assert (found["s"]["low"], found["s"]["high"], sum(found["s"]["counts"])) == (part.min(), part.max(), part.size)
+
+
+def test_numbers_that_are_not_finite_are_in_no_histogram() -> None:
+    parameters = initial_parameters(5, 3, 0.5, np.random.RandomState(0), np.float64)
+    parameters["b"][0] = np.nan
+    found = {each["name"]: each for each in histograms(parameters, np.full((1, 3), np.inf))}
+    assert (sum(found["b"]["counts"]), sum(found["h"]["counts"])) == (2, 0)

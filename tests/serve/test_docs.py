@@ -1,0 +1,67 @@
+"""The page on serving: its examples run, and what it says of limits is so."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from elman.serve.api.completion_request import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOPS
+from elman.serve.app import create_app
+from elman.serve.settings import Settings
+from support.server import listening, tiny
+from support.state import ROOT
+
+PAGE = (ROOT / "docs" / "serve.md").read_text("utf-8")
+EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The address of a server of a model called novel."""
+    with listening(create_app({"novel": tiny()}, Settings())) as client:
+        yield str(client.base_url)
+
+
+@pytest.mark.parametrize(("language", "code"), EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example(address: str, language: str, code: str) -> None:
+    if language == "sh" and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    assert "http://127.0.0.1:8000" in code
+    command = ["sh", "-ec"] if language == "sh" else [sys.executable, "-c"]
+    code = code.replace("http://127.0.0.1:8000", address)
+    ended = subprocess.run([*command, code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout) > 200
+    assert '"error"' not in ended.stdout
+
+
+def test_all_that_is_served_and_told_is_named(address: str) -> None:
+    document = httpx.get(f"{address}/openapi.json").json()
+    assert not [path for path in document["paths"] if f" {path.replace('{name}', 'NAME')}`" not in PAGE]
+    families = [*text_string_to_metric_families(httpx.get(f"{address}/metrics").text)]
+    names = [one.name + ("_total" if one.type == "counter" else "") for one in families]
+    own = [name for name in names if name.startswith("elman_") and not name.endswith("_created")]
+    assert len(own) == 9
+    assert not [name for name in own if f"`{name}`" not in PAGE]
+
+
+def test_the_examples_are_found() -> None:
+    assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python"]
+
+
+def test_what_it_says_of_limits() -> None:
+    limits = Settings()
+    for said in (
+        f"a list of up to {MAX_PROMPTS} of either",
+        f"texts for each prompt, up to {MAX_N}",
+        f"a string, or up to {MAX_STOPS}, before",
+        f"at every place, 0 to {MAX_LOGPROBS};",
+        f"a body that takes over {limits.body_seconds:g} seconds, is over {limits.max_body >> 20} MiB",
+        f"after {limits.stall_seconds:g} seconds it counts as gone",
+    ):
+        assert said in PAGE

@@ -1,0 +1,11 @@
+"""The command `elman` with checkpoints after every few updates, so that a short run can be killed among many."""
+
+import sys
+
+from elman.cli import main
+from elman.training import train as training
+
+training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,93 @@
+"""What the tests of serving share: a small model, an application in a thread of its own, a client."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import ASGIApp
+
+from elman.inference import Model
+from elman.serve.app import create_app
+from elman.serve.http.server import in_background, listen
+from elman.serve.settings import Settings
+from elman.text import Corpus
+from elman.training.train import train
+from support.state import TEXT, T
+
+NAME = "stormy"
+
+
+@cache
+def tiny() -> Model:
+    """Return a network that has learned a little, in float64; 26 characters."""
+    return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=20, dtype="float64").model
+
+
+@contextmanager
+def listening(app: ASGIApp) -> Iterator[httpx.Client]:
+    """Serve an application at a free port of this machine; gives a client of it."""
+    with in_background(app, listen("127.0.0.1", 0)) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+@contextmanager
+def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Client]:
+    """Serve a model, by default the small one."""
+    with listening(create_app({NAME: model or tiny()}, Settings(**settings))) as client:
+        yield client
+
+
+def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> Any:
+    """Return what an answer to a request for completions holds."""
+    answer = client.post("/v1/completions", json={"model": NAME, "prompt": prompt} | arguments)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:
+    """Return the texts of an answer."""
+    return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
+
+
+def figure(client: httpx.Client, name: str, **labels: str) -> float:
+    """Return a figure that Prometheus is told, summed over the labels that are not given."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = (sample for family in families for sample in family.samples if sample.name == name)
+    return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def until(client: httpx.Client, name: str, value: float) -> None:
+    """Wait until a figure is what it should be."""
+    for _ in range(4000):
+        if figure(client, name, model=NAME) == value:
+            return
+        time.sleep(0.005)
+    pytest.fail(f"{name} is still not {value}")
+
+
+class Slow:
+    """A client that asks for a stream and reads the answer when it is told to."""
+
+    def __init__(self, client: httpx.Client, path: str = "/v1/completions", **arguments: Any) -> None:
+        body = json.dumps({"model": NAME} | arguments).encode()
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", client.base_url.port))
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.received = self.socket.recv(100)
+
+    def read(self) -> bytes:
+        """Return all that came, until the connection ends."""
+        parts = [self.received]
+        while part := self.socket.recv(1 << 20):
+            parts.append(part)
+        self.socket.close()
+        return b"".join(parts)

@@ -1,0 +1,183 @@
+"""Networks that are dead or blown up are noticed in words; ordinary runs say nothing."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.cli.display import TrainingDisplay
+from elman.config import Config
+from elman.errors import NonFiniteLossError
+from elman.network.parameters import Architecture
+from elman.runs.run import Run
+from elman.text import Corpus
+from elman.training import train as training
+from elman.training.callbacks import Nobody
+from elman.training.health import LOSSES, Health
+from elman.training.train import train
+from support.state import TEXT
+
+SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
+CORPUS = Corpus.from_text(TEXT * 20)
+
+
+class Listens(Nobody):
+    """Keeps what it is warned of, and how many updates were done then."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warned(self, warning: str) -> None:
+        self.said.append(warning)
+
+
+def trained(**options: Any) -> tuple[Run, list[str]]:
+    """Train; return the run and the warnings."""
+    watcher = Listens()
+    return train(CORPUS, **SMALL | options, watcher=watcher), watcher.said
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_a_saturated_network_is_noticed_within_100_updates(engine: str, cell: str) -> None:
+    run, said = trained(engine=engine, cell=cell, init_std=1e4, max_updates=100)
+    (warning,) = said
+    assert "the hidden layer is saturated" in warning
+    assert warning.endswith("lower --init-std (it is 10000.0) or --learning-rate (0.1)")
+    assert run.advice.startswith("The hidden layer is saturated")
+
+
+def test_a_saturated_layer_above_another_is_named() -> None:
+    _, (warning,) = trained(layers=2, init_std=1e4, max_updates=100)
+    assert "layer 1 is saturated" in warning
+
+
+def test_a_dead_network_is_noticed_within_100_updates() -> None:
+    _, (warning,) = trained(init_std=0.0, max_updates=100)
+    assert "the hidden layer is dead" in warning
+    assert "raise --init-std (it is 0.0)" in warning
+
+
+def test_a_loss_that_blew_up_is_noticed_within_100_updates() -> None:
+    _, (warning,) = trained(optimizer="sgd", learning_rate=30.0, beta1=0.0, max_updates=100, metrics_every=100)
+    assert "times that of a network that knows nothing" in warning or "is saturated" in warning
+
+
+def test_losses_are_held_against_knowing_nothing() -> None:
+    health = Health(Config(seq_length=10), Architecture("rnn", 1, 20, 4))
+    bad, good = 1.6 * health.uniform, 1.4 * health.uniform
+    assert "1.6 times that of a network that knows nothing" in health.of_losses([bad] * LOSSES)
+    assert health.of_losses([bad] * (LOSSES - 1)) == ""
+    assert health.of_losses([good] * LOSSES) == ""
+    assert health.of_losses([good] * 60 + [bad] * 40) == ""
+
+
+def test_one_look_at_a_state_is_not_enough() -> None:
+    health = Health(Config(), Architecture("lstm", 1, 20, 4))
+    state = np.array([1.0, -1, 0, 1, 50, 60, 70, 80])
+    other = np.array([0.5, -1, 0, 1, 50, 60, 70, 80])
+    assert [bool(health.of_state(h)) for h in (state, other, state, state)] == [False, False, False, True]
+
+
+# --- In the middle of a run, where a call of the engine does a thousand updates ---
+
+
+class Spoils(Listens):
+    """Multiplies all weights, momenta and the state, once, after a long call; notes after which update."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor, self.before, self.at = np.float32(factor), 0, 0
+
+    def progressed(self, run: Run, updates: int) -> None:
+        self.run = run
+        if run.state.update - self.before == 1000 and not self.at:
+            self.at = run.state.update
+            for array in (*run.state.parameters.values(), *run.state.N.values(), run.state.h):
+                array *= self.factor
+        self.before = run.state.update
+
+
+LONG = SMALL | {"max_updates": 6000, "epochs": 100}
+PATHS: tuple[dict[str, Any], ...] = (
+    {},
+    {"engine": "numpy", "max_updates": 4000},
+    {"cell": "lstm"},
+    {"layers": 2, "batch_size": 3},
+    {"optimizer": "sgd", "learning_rate": 1e-3},
+)
+
+
+@pytest.mark.parametrize("options", PATHS, ids=str)
+@pytest.mark.parametrize(("factor", "what"), [(0.0, "is dead"), (1e6, "is saturated|times that of a network")])
+def test_what_happens_later_is_noticed_within_100_updates(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, what: str
+) -> None:
+    monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
+    watcher = Spoils(factor)
+    train(CORPUS, **LONG | options, watcher=watcher)
+    (warning,) = watcher.said
+    assert re.search(what, warning)
+    assert watcher.at < int(warning.split()[2]) <= watcher.at + 100
+
+
+@pytest.mark.parametrize("options", PATHS, ids=str)
+def test_a_run_whose_weights_overflow_later_ends_within_100_updates(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
+    watcher = Spoils(3e38)
+    with pytest.raises(NonFiniteLossError, match="is not finite") as caught:
+        train(CORPUS, **LONG | options, watcher=watcher)
+    found = re.search(r"of update (\d+) is not finite", str(caught.value))
+    assert found
+    assert watcher.at < int(found[1]) <= watcher.run.state.update <= watcher.at + 100
+
+
+DIVERGING: tuple[dict[str, Any], ...] = (
+    {"learning_rate": 100.0},
+    {"learning_rate": 1e38},
+    {"optimizer": "sgd", "learning_rate": 3.0},
+    {"optimizer": "sgd", "learning_rate": 10.0, "clip": 1e30},
+    {"optimizer": "adam", "learning_rate": 50.0},
+    {"init_std": 100.0},
+    {"init_std": 3e38},
+)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("options", DIVERGING, ids=str)
+def test_a_run_that_diverges_is_noticed_within_100_updates(cell: str, options: dict[str, Any]) -> None:
+    watcher = Listens()
+    try:
+        train(CORPUS, **SMALL | {"cell": cell, "max_updates": 100} | options, watcher=watcher)
+    except NonFiniteLossError as error:
+        watcher.warned(str(error))
+    assert len(watcher.said) == 1
+
+
+def test_a_warning_comes_at_the_same_update_however_quick_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+    for seconds in (1e-9, 1e9):
+        monkeypatch.setattr(training, "TICK_SECONDS", seconds)
+        said.append(trained(init_std=100.0, max_updates=300)[1])
+    assert said[0] == said[1] != []
+
+
+@pytest.mark.parametrize("options", [{}, {"optimizer": "adam", "learning_rate": 0.01}, {"cell": "lstm"}], ids=str)
+def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
+    assert trained(**options, max_updates=2000)[1] == []
+
+
+def test_the_paper_preset_is_not_warned_of() -> None:
+    watcher = Listens()
+    train(CORPUS, max_updates=2000, sample_every=0, watcher=watcher)
+    assert watcher.said == []
+
+
+def test_a_warning_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    TrainingDisplay().warned("[it] is not well " * 20)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("warning: [it] is not well")

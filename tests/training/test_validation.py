@@ -1,0 +1,191 @@
+"""The text kept aside: what is scored and when, which network is kept, and when a run has had enough."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.engine.protocol import Engine, Indices
+from elman.errors import ElmanError
+from elman.inference.score import Score
+from elman.network import Parameters
+from elman.network.parameters import Array
+from elman.runs.checkpoint import load_checkpoint, load_network
+from elman.runs.run import Run, load
+from elman.text import Corpus
+from elman.training import train as training
+from elman.training.train import train
+from support import reference_impl
+from support import tolerances as tolerances
+from support.state import PER_EPOCH, TEXT, T, everything
+from support.training import EXACT, StopsAt, assert_kept, assert_same, network
+
+SHARE = 20 / len(TEXT)
+PER_SHORTER_EPOCH = (len(TEXT) - 20 - 1) // T
+OPTIONS: dict[str, Any] = EXACT | {"validation": SHARE, "validate_every": 3, "epochs": 100}
+
+
+def scored(run: Run) -> dict[int, float]:
+    """Return the scores in the rows of a run, by the update."""
+    return {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the text kept aside is said to cost, one score after the other; the last for ever."""
+    left: list[float] = []
+
+    def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
+        return Score(1, left.pop(0) if len(left) > 1 else left[0])
+
+    monkeypatch.setattr(training, "score", score)
+    return left
+
+
+# --- What is scored ---
+
+
+def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
+    texts = (TEXT[:-20] + tail for tail in ("the rain and a storm", "rrrr nnnn tttt eeee "))
+    one, other = (train(Corpus.from_text(text), **EXACT, validation=SHARE, epochs=2) for text in texts)
+    assert everything(one.state) == everything(other.state)
+    assert one.validation_loss != other.validation_loss
+
+
+@pytest.mark.parametrize("option", [{}, {"averaging": 0.9}], ids=str)
+def test_the_share_kept_aside_is_the_texts_last(corpus: Corpus, option: dict[str, Any]) -> None:
+    run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH)
+    kept = corpus.indices[-20:]
+    expected = reference_impl.loss(run.state.evaluated, run.state.h, kept[:-1], kept[1:]) / 19
+    assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
+    assert run.results()["validation_loss"] == run.validation_loss
+
+
+def test_of_streams_the_last_carries_on(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, batch_size=2, validation=SHARE, max_updates=1)
+    kept = corpus.indices[-20:]
+    expected = reference_impl.loss(run.state.parameters, run.state.h[1], kept[:-1], kept[1:]) / 19
+    assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
+
+
+def test_what_is_kept_aside_is_scored_at_the_end_of_every_epoch(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, validation=SHARE, max_updates=2 * PER_SHORTER_EPOCH + 1)
+    assert list(scored(run)) == [PER_SHORTER_EPOCH, 2 * PER_SHORTER_EPOCH]
+    assert [row.update for row in run.metrics] == [7, PER_SHORTER_EPOCH, 14, 21, 22, 23]
+
+
+def test_what_is_kept_aside_is_scored_after_every_so_many_updates(corpus: Corpus) -> None:
+    run = train(corpus, **OPTIONS, max_updates=10)
+    assert list(scored(run)) == [3, 6, 9]
+    assert [row.update for row in run.metrics] == [3, 6, 7, 9, 10]
+
+
+def test_scoring_does_not_change_the_run(corpus: Corpus) -> None:
+    one, other = (train(corpus, **OPTIONS | {"validate_every": every}, max_updates=50) for every in (1, 7))
+    assert everything(one.state) == everything(other.state)
+
+
+# --- Which network is kept ---
+
+
+def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
+    scores += [3.0, 2.0, 2.0]
+    at_the_best = train(corpus, **OPTIONS, max_updates=6)
+    scores[:] = [3.0, 2.0, 2.5, 2.4]
+    run = train(corpus, **OPTIONS, max_updates=10, out=tmp_path)
+    assert run.kept is not None
+    assert (run.kept.update, run.validation_loss) == (6, 2.0)
+    assert (run.results()["validation_loss"], run.results()["kept_update"]) == (2.0, 6)
+    for found in (run.model, load(tmp_path), load(tmp_path / "best.safetensors")):
+        assert found.sample(50, random_state=1) == at_the_best.model.sample(50, random_state=1)
+    assert load(tmp_path / "checkpoint.safetensors").sample(50, random_state=1) != run.model.sample(50, random_state=1)
+
+
+def test_the_finished_network_is_kept_where_it_is_the_best(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
+    scores += [3.0, 2.9, 2.8, 2.7]
+    run = train(corpus, **OPTIONS, max_updates=10, out=tmp_path)
+    assert run.kept is not None
+    assert (run.kept.update, run.validation_loss) == (10, 2.7)
+    assert network(load_network(tmp_path / "best.safetensors").network) == network(run.kept)
+    assert load(tmp_path / "checkpoint.safetensors").score(TEXT) == load(tmp_path).score(TEXT)
+
+
+def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
+    corpus: Corpus, tmp_path: Path, scores: list[float]
+) -> None:
+    scores += [3.0, 1.0]  # the second is asked for at the end, update 4
+    train(corpus, **OPTIONS, max_updates=4, out=tmp_path)
+    assert load_network(tmp_path / "best.safetensors").network.update == 4
+    scores[:] = [2.0, 2.5]
+    run = train(corpus, out=tmp_path, resume=True, max_updates=8)
+    assert run.kept is not None
+    assert (run.kept.update, run.validation_loss) == (6, 2.0)
+    assert_kept(tmp_path, run)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_is_never_the_best(corpus: Corpus, scores: list[float], bad: float) -> None:
+    scores += [bad, 3.0, bad]
+    run = train(corpus, **OPTIONS, max_updates=9)
+    assert (run.validation_loss, run.results()["kept_update"]) == (3.0, 6)
+    scores[:] = [bad]
+    assert train(corpus, **OPTIONS, max_updates=9).validation_loss is None
+
+
+def test_without_a_text_kept_aside_the_last_network_is_used(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(corpus, **EXACT, max_updates=9, out=tmp_path)
+    assert (run.kept, run.validation_loss, run.results()["kept_update"]) == (None, None, 9)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_a_network_is_no_run_to_go_on_with(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **OPTIONS, max_updates=9, out=tmp_path)
+    path = tmp_path / "best.safetensors"
+    expected = f"{str(path)!r} holds a network and no run to go on with: give the run's checkpoint"
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        load_checkpoint(path)
+
+
+# --- Patience ---
+
+
+def test_a_run_stops_when_its_patience_is_over(corpus: Corpus, scores: list[float]) -> None:
+    scores += [3.0, 2.0, 2.5, 2.0, 1.0]  # as good as the best is no better
+    run = train(corpus, **OPTIONS, patience=2)
+    assert (run.state.update, run.stopped, run.interrupted) == (12, "patience", False)
+    assert (run.validation_loss, run.results()["stopped"]) == (2.0, "patience")
+
+
+def test_patience_counts_from_the_beginning_where_no_score_is_finite(corpus: Corpus, scores: list[float]) -> None:
+    scores += [float("nan")]
+    assert train(corpus, **OPTIONS, patience=2).state.update == 6
+
+
+@pytest.mark.parametrize("update", [1, 3, 8])
+def test_patience_outlasts_an_interrupt(corpus: Corpus, tmp_path: Path, update: int) -> None:
+    options = OPTIONS | {"patience": 3, "learning_rate": 1.0}  # too large a step, so that the scores soon rise
+    expected = train(corpus, **options)
+    assert expected.stopped == "patience"
+    train(corpus, **options, out=tmp_path, watcher=StopsAt(update))
+    assert_same(train(corpus, out=tmp_path, resume=True), expected)
+    assert_kept(tmp_path, expected)
+
+
+def test_a_run_out_of_patience_goes_on_only_with_more(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
+    scores += [2.0]
+    stopped = train(corpus, **OPTIONS, patience=2, out=tmp_path)
+    assert (stopped.state.update, stopped.stopped) == (9, "patience")
+    assert train(corpus, out=tmp_path, resume=True, max_updates=20).state.update == 9
+    assert train(corpus, out=tmp_path, resume=True, patience=3, max_updates=20).state.update == 12
+    assert train(corpus, out=tmp_path, resume=True, patience=0, max_updates=20).stopped == "max_updates"
+
+
+# --- Why a run ended ---
+
+
+def test_a_run_says_why_it_ended(corpus: Corpus) -> None:
+    assert train(corpus, **EXACT, epochs=1).stopped == "epochs"
+    assert train(corpus, **EXACT, max_updates=3).stopped == "max_updates"
+    assert train(corpus, **EXACT, epochs=1, max_updates=PER_EPOCH + 1).stopped == "epochs"
+    assert train(corpus, **EXACT, watcher=StopsAt(1)).stopped == "interrupted"
