@@ -72,11 +72,11 @@ def curve() -> str:
         floor = elman["microseconds"] / elman["floor_microseconds"]
         numbers = [str(sizes[name]) for name in ("m", "T", "K")]
         rows.append([*numbers, f"{elman['microseconds']:,.1f}", f"{floor:.2f}", over])
-    return table(["m", "T", "K", "µs an update", "× floor", "JAX × Elman"], rows)
+    return table(["m", "T", "K", "µs per update", "× floor", "JAX × Elman"], rows)
 
 
 def parts() -> str:
-    """Where the time of an update goes."""
+    """Time per part of an update."""
     result = load("parts")
     rows = []
     for part in result["parts"]:
@@ -91,7 +91,7 @@ def parts() -> str:
     share = f"{100 * floor / result['whole_microseconds']:.0f} %"
     rows.append(
         [
-            "the whole, within many",
+            "complete update, among many",
             f"{sum(p['multiply_adds'] for p in result['parts']):,}",
             "",
             whole,
@@ -99,12 +99,12 @@ def parts() -> str:
             share,
         ]
     )
-    header = ["part", "multiply-adds", "kB gone through", "µs", "µs at the product's rate", "share of it"]
+    header = ["part", "multiply-adds", "kB read and written", "µs", "µs at the product's rate", "% of it"]
     return table(header, rows)
 
 
 def experience() -> str:
-    """What a person waits for."""
+    """Startup and end-to-end times."""
     figures = load("experience")["figures"]
     losses = list(figures["minimum_smooth_losses"].values())
     ten = figures["ten_epochs"]
@@ -122,8 +122,8 @@ def experience() -> str:
         ["peak memory of training on it", f"{figures['peak_megabytes']:.0f} MB"],
         ["`elman sample`, 1,000 characters, start-up included", f"{figures['sample_1000']:.2f} s"],
         ["gradient check on 100 characters, m = T = 100, start-up included", f"{figures['gradcheck_third']:.1f} s"],
-        ["minimum smooth loss after ten epochs, random state 400", f"{losses[0]:.2f}"],
-        ["the same over five random states", f"{min(losses):.2f} to {max(losses):.2f}"],
+        ["minimum smooth loss after ten epochs, seed 400", f"{losses[0]:.2f}"],
+        ["the same over five seeds", f"{min(losses):.2f} to {max(losses):.2f}"],
     ]
     return table(["", ""], rows)
 
@@ -147,7 +147,15 @@ def throughput_table(name: str) -> str:
         beside = [f"{theirs:,}", f"{point['times_torch']:.2f}"] if theirs else ["", ""]
         share = f"{100 * point['share_of_sgemm']:.0f} %"
         rows.append([point["cell"], str(point["m"]), str(point["B"]), f"{point['chars_per_second']:,}", share, *beside])
-    header = ["cell", "m", "streams", "Elman, characters/s", "of sgemm's rate", "PyTorch, characters/s", "× PyTorch"]
+    header = [
+        "cell",
+        "hidden size",
+        "batch size",
+        "Elman, characters/s",
+        "% of peak sgemm",
+        "PyTorch, characters/s",
+        "× PyTorch",
+    ]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}, T = {result['results'][0]['T']}."
 
 
@@ -176,7 +184,7 @@ def steady() -> str:
          f"{max(losses) - min(losses):.2f}"]
         for (text, preset), losses in found.items()
     ]  # fmt: skip
-    return table(["text", "preset", "five random states", "mean", "spread"], rows)
+    return table(["text", "preset", "five seeds", "mean", "spread"], rows)
 
 
 def sampling() -> str:
@@ -249,7 +257,7 @@ def compression() -> str:
     sizes |= {
         "`elman compress`": found["fixed"]["bytes"],
         "`elman compress --adapt`": found["adapting"]["bytes"],
-        "what the network expects it to take, without learning": found["cross_entropy_bytes"],
+        "cross-entropy of the static model": found["cross_entropy_bytes"],
     }
     return sized(sizes, found["original"])
 
@@ -268,7 +276,7 @@ def sized(sizes: dict[str, int], original: int) -> str:
         [name, f"{size:,}", f"{8 * size / original:.3f}", f"{original / size:.2f}"]
         for name, size in sorted({"the original": original, **sizes}.items(), key=lambda item: item[1])
     ]
-    return table(["", "bytes", "bits a character", "ratio"], rows)
+    return table(["", "bytes", "bits per character", "ratio"], rows)
 
 
 def compression_speed() -> str:
@@ -281,7 +289,7 @@ def compression_speed() -> str:
         [name, way, *(f"{one[which] / 1000:,.1f}" for which in ("compress_per_second", "decompress_per_second"))]
         for name, way, one in ways
     ]
-    header = ["network, layers x cell units", "", "compress, kB/s", "decompress, kB/s"]
+    header = ["model, layers × cell units", "", "compress, kB/s", "decompress, kB/s"]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; the last two rows on the last tenth alone."
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from elman.report.curve_stats import curve_facts
-from elman.report.narrative.lexicon import Name, WordCount, count_words, first_written, lexicon, marked
+from elman.report.curve_stats import curve_stats
+from elman.report.lexicon import Name, WordCount, classify_words, count_words, first_written, lexicon
 from elman.runs.records import Metrics, Sample
 
 PLAY = """ROMEO:
@@ -81,10 +81,10 @@ def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
 
 def test_a_marked_sample_is_the_sample() -> None:
     text = "\nROMEO:\nxx night, 12 night"
-    pieces = marked(text, lexicon(PLAY))
+    pieces = classify_words(text, lexicon(PLAY))
     assert "".join(piece for _, piece in pieces) == text
     assert pieces[1:4] == [("name", "ROMEO"), ("between", ":\n"), ("invented", "xx")]
-    assert marked("", lexicon(PLAY)) == []
+    assert classify_words("", lexicon(PLAY)) == []
 
 
 def rows(*points: tuple[int, float]) -> list[Metrics]:
@@ -96,7 +96,7 @@ def test_a_curve_is_compared_at_equal_places_in_the_text() -> None:
     wave = [
         (n, 60 - n / 10 + (n % 10)) for n in range(1, 31)
     ]  # rises within each epoch of 10, falls from one to the next
-    facts = curve_facts(rows((1, 100.0), *wave[1:]), 10, 99.0)
+    facts = curve_stats(rows((1, 100.0), *wave[1:]), 10, 99.0)
     assert (facts.start, facts.uniform, facts.end) == (100.0, 99.0, 57.0)
     assert (facts.lower, facts.compared) == (19, 19)
     assert facts.epoch_minima == pytest.approx((59.0, 58.0, 57.0))
@@ -106,13 +106,13 @@ def test_a_curve_is_compared_at_equal_places_in_the_text() -> None:
 
 
 def test_a_fall_is_shared_out_and_a_rise_is_none() -> None:
-    assert curve_facts(rows((1, 100.0), (10, 60.0), (100, 50.0)), 1000, 99.0).first_tenth == pytest.approx(0.8)
-    risen = curve_facts(rows((1, 100.0), (100, 110.0)), 1000, 99.0)
+    assert curve_stats(rows((1, 100.0), (10, 60.0), (100, 50.0)), 1000, 99.0).first_tenth == pytest.approx(0.8)
+    risen = curve_stats(rows((1, 100.0), (100, 110.0)), 1000, 99.0)
     assert not risen.fell
     assert risen.first_tenth == 0
 
 
 def test_a_curve_of_one_update() -> None:
-    facts = curve_facts(rows((1, 100.0)), 10, 99.0)
+    facts = curve_stats(rows((1, 100.0)), 10, 99.0)
     assert (facts.compared, facts.epoch_minima, facts.wave) == (0, [], None)
     assert math.isfinite(facts.first_tenth)

@@ -46,7 +46,7 @@ class Stopper:
         self.updates, self.checks = updates, checks
         self.seen: list[str] = []
 
-    def checking(self, points: int, hidden_size: int, seq_length: int) -> None:
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Count."""
         self.checks -= 1
         self.seen.append(f"{points} {hidden_size} {seq_length}")
@@ -279,7 +279,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_p
         ({"seq_length": 0}, "--seq-length must be 1 or more"),
         ({"hiden_size": 3}, "did you mean hidden_size"),
         ({"seq_length": 10_000}, "too short for windows"),
-        ({"resume": True}, "there is no report in"),
+        ({"resume": True}, "no report in"),
     ]
     for options, message in refused:
         with pytest.raises(ElmanError, match=message):
@@ -294,7 +294,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_p
 
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^a report shows text from training: give --sample-every of 1 or more$"):
+    with pytest.raises(
+        ElmanError, match=r"^a report shows samples from training: --sample-every must be at least 1 \(got 0\)$"
+    ):
         report(corpus, out=tmp_path, **SMALL | {"sample_every": 0})
 
 
@@ -304,7 +306,7 @@ def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -
         report(corpus, out=tmp_path / "file", **SMALL)
     out = tmp_path / "report"
     report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)
-    with pytest.raises(ElmanError, match="already holds a report: go on with it by --resume"):
+    with pytest.raises(ElmanError, match="already contains a report: use --resume"):
         report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)
     with pytest.raises(ElmanError, match="trained on another text"):
         report(Corpus.from_text(TEXT + "!"), out=out, epochs=1, long_epochs=2, resume=True)
@@ -316,5 +318,5 @@ def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_report_goes_on_with_the_epochs_it_began_with(corpus: Corpus, tmp_path: Path) -> None:
     report(corpus, out=tmp_path, epochs=2, long_epochs=3, **SMALL)
-    with pytest.raises(ElmanError, match=r"at epoch 3, and how it was after 1 is not known: give --epochs 2$"):
+    with pytest.raises(ElmanError, match=r"is already at epoch 3; use --epochs 2$"):
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True)

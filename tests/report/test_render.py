@@ -7,13 +7,12 @@ from html.parser import HTMLParser
 import pytest
 
 from elman.config import Config
-from elman.report.collect import find
-from elman.report.curve_stats import Part
-from elman.report.narrative.lexicon import Lexicon, lexicon
-from elman.report.plots import themed
-from elman.report.progress import Kept
-from elman.report.render import cell, code, fenced, raised, render_html, render_markdown, settings, shown
-from elman.report.results import Results
+from elman.report.curve_stats import PhaseSummary
+from elman.report.lexicon import Lexicon, lexicon
+from elman.report.plots import apply_theme
+from elman.report.progress import ReportProgress
+from elman.report.render import cell, code, fenced, render_html, render_markdown, settings, superscripts, visible
+from elman.report.results import Results, collect_results
 from elman.runs.records import Sample
 from elman.text import Corpus
 from elman.training.gradcheck import GradientCheck
@@ -34,8 +33,8 @@ def known() -> Lexicon:
 def results(known: Lexicon) -> Results:
     """A report's results, of a run of one epoch, whose samples try to break out."""
     run = train(Corpus.from_text(TEXT, "a|`<b>\n"), epochs=1, hidden_size=4, seq_length=5, metrics_every=5)
-    kept = Kept(checks=(CHECK,), short=Part.of(run, 1))
-    found = find(known, run, kept, None)
+    kept = ReportProgress(checks=(CHECK,), short=PhaseSummary.of(run, 1))
+    found = collect_results(known, run, kept, None)
     return replace(found, samples=[Sample(0, None, NASTY)], final=Sample(run.state.update, 1.5, NASTY))
 
 
@@ -75,7 +74,9 @@ def test_a_sample_cannot_leave_its_place_in_the_page(results: Results, known: Le
     page = render_html(results, known, [])
     texts = Texts(page)
     assert "script" not in texts.tags
-    assert [text.removeprefix("\n") for text in texts.pres] == [shown(NASTY)] * 2  # a browser drops the first line feed
+    assert [text.removeprefix("\n") for text in texts.pres] == [
+        visible(NASTY)
+    ] * 2  # a browser drops the first line feed
     assert '<span class="name">Anna</span>' in page
     assert "{{ 7 * 7 }}" in page
     page.encode()
@@ -83,10 +84,10 @@ def test_a_sample_cannot_leave_its_place_in_the_page(results: Results, known: Le
 
 def test_a_sample_cannot_leave_its_place_in_the_markdown(results: Results) -> None:
     text = render_markdown(results)
-    assert text.count(f"\n`````text\n{shown(NASTY)}\n`````\n") == 2
+    assert text.count(f"\n`````text\n{visible(NASTY)}\n`````\n") == 2
     outside = without_samples(text)
     assert "script" not in outside
-    assert outside.startswith("# What a network learned from ``a|`<b>``\n")
+    assert outside.startswith("# Character RNN trained on ``a|`<b>``\n")
     text.encode()
 
 
@@ -102,7 +103,7 @@ def test_no_line_of_the_markdown_is_blank_twice(results: Results) -> None:
 
 
 def test_characters_without_a_shape_are_shown() -> None:
-    assert shown("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800é\n") == "a\tb\nc␍d␀␛␡\\u0085\\u202e\\ud800é\n"
+    assert visible("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800é\n") == "a\tb\nc␍d␀␛␡\\u0085\\u202e\\ud800é\n"
 
 
 @pytest.mark.parametrize(
@@ -122,13 +123,13 @@ def test_a_cell_holds_the_sign_that_parts_cells() -> None:
 
 
 def test_exponents_are_raised_and_the_rest_escaped() -> None:
-    assert raised("<1.69×10⁻⁹") == "&lt;1.69×10<sup>−9</sup>"
+    assert superscripts("<1.69×10⁻⁹") == "&lt;1.69×10<sup>−9</sup>"
 
 
 def test_every_setting_is_listed() -> None:
-    listed = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
-    assert listed.keys() == Config().as_dict().keys()
-    assert (listed["max_updates"], listed["sample_every"], listed["learning_rate"]) == ("none", "10,000", "0.1")
+    values = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
+    assert values.keys() == Config().as_dict().keys()
+    assert (values["max_updates"], values["sample_every"], values["learning_rate"]) == ("none", "10,000", "0.1")
 
 
 def test_a_figure_takes_the_colours_of_the_page() -> None:
@@ -141,7 +142,7 @@ def test_a_figure_takes_the_colours_of_the_page() -> None:
         "<text style=\"font: 10px 'Sans', serif; text-anchor: end\">1</text>"
         "<text style=\"font-size: 10px; font-family: 'Sans'; text-anchor: end\">2</text></svg>"
     )
-    assert themed(svg, "#1f5fa8") == (
+    assert apply_theme(svg, "#1f5fa8") == (
         '<svg role="img" aria-label="Smooth loss against the update" viewBox="0 0 9 9">'
         '<g><path id="m0a1b2c" style="stroke: currentColor"/>'
         '<use xlink:href="#m0a1b2c" style="stroke: var(--accent)"/></g>'

@@ -122,7 +122,7 @@ def test_a_report_is_one_writer_to_its_folder(tmp_path: Path) -> None:
 
 def test_a_report_is_refused_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.report.pipeline.REPORTED", ())
-    monkeypatch.setattr("elman.report.pipeline._Desk.open", lambda desk, resume: desk.settings())
+    monkeypatch.setattr("elman.report.pipeline._ReportBuilder.open", lambda desk, resume: desk.settings())
     with writer_elsewhere(tmp_path / "run"), pytest.raises(ElmanError, match=r"run' is for one writer at a time"):
         report(LONG, out=tmp_path, epochs=1, long_epochs=1)
 

@@ -90,7 +90,7 @@ class TrainingDisplay:
         """Say what the wait is for."""
         self._show("preparing the kernels: the first time they are compiled, which takes some seconds …")
 
-    def checking(self, points: int, hidden_size: int, seq_length: int) -> None:
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Say which gradient check is under way."""
         self._show(f"checking gradients: {points} characters, m = {hidden_size}, T = {seq_length} …")
 

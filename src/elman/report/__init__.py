@@ -1,4 +1,4 @@
-"""The report: the reference experiment on a person's own text, laid out to be read."""
+"""The report of the reference experiment, carried out on any text."""
 
-from elman.report.pipeline import ReportWatcher as ReportWatcher
+from elman.report.pipeline import ReportCallback as ReportCallback
 from elman.report.pipeline import report as report

@@ -1,6 +1,6 @@
-"""What a curve of the smooth loss shows: how fast it falls, and whether it goes on falling.
+"""Statistics of a smooth-loss curve: how fast it falls, and whether it keeps falling.
 
-S  smooth loss, nats a window
+S  smooth loss, nats per window
 T  characters in one window, K  size of the alphabet
 """
 
@@ -23,8 +23,8 @@ from elman.text import Corpus
 
 
 @dataclass(frozen=True)
-class Part:
-    """Where a run stood at the end of one of the report's two trainings; see `elman.runs.run.Run.results`."""
+class PhaseSummary:
+    """Outcome of one of the two training phases of the report; see `elman.runs.run.Run.results`."""
 
     epochs_asked: int
     updates: int
@@ -37,37 +37,37 @@ class Part:
     validation_loss: float | None
 
     @classmethod
-    def of(cls, run: Run, epochs_asked: int) -> Part:
-        """Return where a run stands."""
+    def of(cls, run: Run, epochs_asked: int) -> PhaseSummary:
+        """Return the outcome of a run so far."""
         results = run.results()
         return cls(epochs_asked, **{field.name: results[field.name] for field in fields(cls)[1:]})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures by name."""
+        """Return the fields by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class CurveFacts:
-    """What the discussion of a curve rests on.
+class CurveStats:
+    """Statistics that the discussion of a curve uses.
 
     Parameters
     ----------
     per_epoch : int
         Updates in one epoch.
     start, uniform : float
-        S_0, the loss of the first window; T ln K, what equal chances for every character would cost.
+        S_0, the loss of the first window; T ln K, the loss of the uniform distribution.
     end : float
         S after the last update.
     first_tenth : float
-        Share of the fall from start to end that was done after the first tenth of the updates; 0 where S did not fall.
+        Fraction of the decrease from start to end after the first tenth of the updates; 0 where S did not decrease.
     epoch_minima : list of float
-        The least S of the rows of each whole epoch that has any.
+        Minimum S of the rows of each complete epoch that has rows.
     lower, compared : int
-        Rows that an epoch came before, and how many of them lie below the curve one epoch earlier, at the
-        same place in the text.
+        Rows from the second epoch on (`compared`), and how many of them are below the curve one epoch earlier, at
+        the same position in the text.
     wave : float or None
-        Largest minus least S within the last whole epoch after the first; None without one of three rows.
+        Maximum minus minimum S within the last complete epoch after the first; None if it has fewer than three rows.
     """
 
     per_epoch: int
@@ -82,27 +82,27 @@ class CurveFacts:
 
     @property
     def fell(self) -> bool:
-        """Whether S ended below where it began."""
+        """Whether S ended lower than it began."""
         return self.end < self.start
 
     @property
     def minima_lower(self) -> int:
-        """Epochs whose minimum lies below that of the epoch before."""
+        """Number of epochs whose minimum is below that of the previous epoch."""
         return sum(later < earlier for earlier, later in zip(self.epoch_minima, self.epoch_minima[1:], strict=False))
 
 
 def first_loss(corpus: Corpus, config: Config) -> float:
-    """Return S_0, the loss of the first window under the initial weights, which no row of metrics holds."""
+    """Return S_0, the loss of the first window under the initial weights, which no row of metrics contains."""
     state = first_state(len(corpus.alphabet), config)
     x, y = split(corpus, config)[0].at(0)
     return float(np.mean(get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]))
 
 
-def curve_of(part: Part, metrics: Sequence[Metrics], start: float) -> list[Metrics]:
-    """Return the rows of a training, with its first update before them and its last after them.
+def curve_of(part: PhaseSummary, metrics: Sequence[Metrics], start: float) -> list[Metrics]:
+    """Return the rows of a phase, preceded by its first update and followed by its last.
 
-    A run that goes on keeps no row of the update it went on from, so the last is made from the part's own figures;
-    what they do not hold is not a number.
+    A resumed run has no row of the update that it resumed from, so the last row is made from the summary of the phase;
+    fields that the summary lacks are NaN.
     """
     between = [row for row in metrics if 1 < row.update < part.updates]
     first = Metrics(1, 0, start, start, None, 0.0, math.nan)
@@ -110,8 +110,8 @@ def curve_of(part: Part, metrics: Sequence[Metrics], start: float) -> list[Metri
     return [first, *between, *([last] if part.updates > 1 else [])]
 
 
-def curve_facts(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> CurveFacts:
-    """Read off a curve what there is to say about it.
+def curve_stats(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> CurveStats:
+    """Compute the statistics of a curve.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def curve_facts(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> Curv
     lower, compared = _against_an_epoch_before(updates, S, per_epoch)
     epochs = _whole_epochs(updates, S, per_epoch)
     last = epochs[-1] if len(epochs) > 1 and len(epochs[-1]) >= 3 else None
-    return CurveFacts(
+    return CurveStats(
         per_epoch=per_epoch,
         start=float(S[0]),
         uniform=uniform,
@@ -146,7 +146,7 @@ def _done_after(updates: NDArray[np.int64], S: NDArray[np.float64], update: floa
 
 
 def _against_an_epoch_before(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> tuple[int, int]:
-    # Before the first row lies the steep beginning, which a straight line from update 1 would misrepresent.
+    # The curve is steep before the first row: interpolation from update 1 would misrepresent it.
     later = updates - per_epoch >= updates[min(1, len(updates) - 1)]
     earlier = np.interp(updates[later] - per_epoch, updates, S)
     return int((S[later] < earlier).sum()), int(later.sum())

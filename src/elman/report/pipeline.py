@@ -1,4 +1,4 @@
-"""The whole reference experiment on one text, from the gradient check to the page."""
+"""The complete reference experiment on one text: gradient check, training, longer training, report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 from elman.config import Config, make_config
 from elman.errors import ElmanError
-from elman.report.collect import find
-from elman.report.curve_stats import Part
+from elman.report.curve_stats import PhaseSummary
+from elman.report.lexicon import lexicon
 from elman.report.narrative.discussion import discussion
-from elman.report.narrative.lexicon import lexicon
 from elman.report.plots import drawings, loss_figure, save_figures
-from elman.report.progress import Kept, load_kept, save_results
+from elman.report.progress import ReportProgress, load_progress, save_results
 from elman.report.render import render_html, render_markdown
+from elman.report.results import collect_results
 from elman.runs.lock import Writer
 from elman.runs.records import RunDirectory
 from elman.runs.run import Run, split
@@ -28,17 +28,17 @@ from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
 
-class ReportWatcher(Watcher, Protocol):
-    """Who looks on while a report is made: told about the gradient check, and then about training."""
+class ReportCallback(Watcher, Protocol):
+    """Callback of a report: its gradient check and its training."""
 
-    def checking(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """An experiment of the gradient check begins."""
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
+        """Called before each experiment of the gradient check."""
 
 
-class _Nobody(Nobody):
-    """The watcher that does not look."""
+class _NullReportCallback(Nobody):
+    """The callback that does nothing."""
 
-    def checking(self, points: int, hidden_size: int, seq_length: int) -> None:
+    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Do nothing."""
 
 
@@ -49,63 +49,63 @@ def report(
     epochs: int = 10,
     long_epochs: int = 100,
     resume: bool = False,
-    watcher: ReportWatcher | None = None,
+    watcher: ReportCallback | None = None,
     encoding: str = "utf-8",
     rare: int | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
-    """Carry out the reference experiment on a text and write the report of it.
+    """Carry out the reference experiment on a text and write a report.
 
-    `out` then holds ``report.html`` (one file), ``report.md``, ``smooth_loss.png``, ``smooth_loss.svg``,
+    `out` then contains ``report.html`` (one file), ``report.md``, ``smooth_loss.png``, ``smooth_loss.svg``,
     ``results.json`` and the run directory ``run/``.
 
     Parameters
     ----------
     corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name, or a text read already.
+        A file, ``-`` for standard input, a built-in name, or a corpus.
     out : path
-        The folder to write.
+        Directory of the report.
     epochs : int
-        Length of the training whose curve is drawn.
+        Length of the first training phase, whose curve is plotted.
     long_epochs : int
-        Length to which the same run then goes on; not above `epochs`, it does not.
+        Total length of the second phase, which continues the same run; skipped if not above `epochs`.
     resume : bool
-        Go on with the report in `out`, where it was stopped.
-    watcher : ReportWatcher, optional
-        Told about progress. Where its `stop_asked` says so, what is done is kept, and the report stops.
+        Resume the report in `out`.
+    watcher : ReportCallback, optional
+        Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
     encoding : str
-        Of the text.
+        Encoding of the text.
     rare : int, optional
-        Fold characters that occur fewer times than this into one, and any met later; by default none, and where a run
-        is gone on with, as that does.
+        Replace characters that occur fewer times than this, and characters met later, by one unknown symbol. Default:
+        none, or on resume the value of the run.
     **options
         ``preset`` and the fields of `elman.Config`.
 
     Returns
     -------
     dict or None
-        None where a stop was asked; else what ``results.json`` holds, every number in it finite or null:
+        None if stopped by the callback; otherwise the content of ``results.json``, every number finite or null:
 
         ``finished``
-            True. A report that stopped has False here, and besides only ``gradient_check``, ``short`` and ``times``,
+            True. A stopped report has False here, and otherwise only ``gradient_check``, ``short`` and ``times``,
             as far as they are known.
         ``config``, ``alphabet``, ``corpus``, ``versions``, ``machine``
             As in ``run.json``.
         ``gradient_check``
-            ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the largest error that passes.
+            ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum error that passes.
         ``short``, ``long``
-            Results as of ``elman train --json`` after the first training and after the longer one (or null), with
+            Results as of ``elman train --json`` after the first phase and after the second (or null), with
             ``epochs_asked``.
         ``curve``
-            ``update`` and ``smooth_loss`` of the whole run, lists of equal length.
+            ``update`` and ``smooth_loss`` of the complete run, lists of equal length.
         ``facts``
             Of ``short`` and ``long``: ``per_epoch``, ``start`` (loss of the first window), ``uniform`` (T ln K),
-            ``end``, ``first_tenth`` (its share of the fall), ``epoch_minima``, ``lower`` of ``compared`` (rows below
-            the curve one epoch earlier), ``wave`` (rise and fall within the last epoch).
+            ``end``, ``first_tenth`` (its fraction of the decrease), ``epoch_minima``, ``lower`` of ``compared`` (rows
+            below the curve one epoch earlier), ``wave`` (maximum minus minimum within the last epoch).
         ``samples``, ``final``
             ``update``, ``smooth_loss``, ``text``.
         ``names``
-            ``name``, ``count`` in the text, ``first_update`` that wrote it (or null), ``context``.
+            ``name``, ``count`` in the text, ``first_update`` of a sample that contains it (or null), ``context``.
         ``words``
             ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
         ``texts``
@@ -113,25 +113,27 @@ def report(
         ``times``
             ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_an_update``.
         ``reference``
-            What the reference reported.
+            The published results.
         ``discussion``
             ``title`` and ``text`` of each paragraph.
 
     Raises
     ------
     ElmanError
-        If an option, the text or the folder does not fit; the message says what to do.
+        If an option, the text or the directory is not usable.
     """
     if rare is None:
         there = RunDirectory(Path(out) / "run")
         rare = there.load().config.rare if resume and there.holds_run() else 0
     corpus = fold(corpus, rare) if isinstance(corpus, Corpus) else read_corpus(corpus, encoding=encoding, rare=rare)
-    desk = _Desk(corpus, Path(out), epochs, long_epochs, watcher or _Nobody(), options | {"rare": rare})
+    desk = _ReportBuilder(
+        corpus, Path(out), epochs, long_epochs, watcher or _NullReportCallback(), options | {"rare": rare}
+    )
     return desk.make(resume)
 
 
-class _Desk:
-    """One call of `report`: what it works with, and what is known so far."""
+class _ReportBuilder:
+    """State of one call of `report`."""
 
     def __init__(
         self,
@@ -139,86 +141,84 @@ class _Desk:
         out: Path,
         epochs: int,
         long_epochs: int,
-        watcher: ReportWatcher,
+        watcher: ReportCallback,
         options: dict[str, Any],
     ) -> None:
         self.corpus, self.out, self.watcher = corpus, out, watcher
         self.epochs, self.long_epochs = epochs, long_epochs
         self.options = options | {"encoding": corpus.encoding}
         self.writer, self.directory = Writer(out), RunDirectory(out / "run")
-        self.kept = Kept()
+        self.progress = ReportProgress()
         self.began = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
-        """Do what is not done yet; return the results, or None where a stop was asked."""
+        """Carry out the remaining steps; return the results, or None if stopped."""
         with self.writer:
-            return self.make_alone(resume)
+            return self.make_locked(resume)
 
-    def make_alone(self, resume: bool) -> dict[str, Any] | None:
-        """Do so as the one writer to the folder."""
+    def make_locked(self, resume: bool) -> dict[str, Any] | None:
+        """Do the same while holding the lock of the directory."""
         config = self.open(resume)
         self.writer.take()
         run = self.train(self.epochs) if self.check_gradients(config) else None
         if run is not None and run.state.update <= self.last_short(run.config):
-            self.keep(short=Part.of(run, self.epochs))
+            self.save_progress(short=PhaseSummary.of(run, self.epochs))
         if run is not None and self.long_epochs > self.epochs:
             run = self.train(self.long_epochs)
-        self.keep()
+        self.save_progress()
         return None if run is None else self.write(run)
 
     def open(self, resume: bool) -> Config:
-        """Find what is there, refuse at once what cannot be done, and return the settings."""
+        """Load the progress, reject unusable arguments early, and return the settings."""
         if resume:
-            self.kept = load_kept(self.out)
+            self.progress = load_progress(self.out)
         elif self.directory.holds_run():
-            raise ElmanError(
-                f"{str(self.out)!r} already holds a report: go on with it by --resume, or choose another --out"
-            )
+            raise ElmanError(f"{str(self.out)!r} already contains a report: use --resume, or choose another --out")
         config = self.settings()
         if self.long_epochs < 1:
-            raise ElmanError(f"--long-epochs must be 1 or more, and {self.long_epochs} came: give another")
+            raise ElmanError(f"--long-epochs must be at least 1 (got {self.long_epochs})")
         if not config.sample_every:
-            raise ElmanError("a report shows text from training: give --sample-every of 1 or more")
+            raise ElmanError("a report shows samples from training: --sample-every must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
-                f"a report checks gradients on {longest} characters and the next, and {self.corpus.name!r} has "
-                f"{len(self.corpus.indices)} in all: use a longer text"
+                f"the gradient check of a report needs more than {longest} characters (got {len(self.corpus.indices)} in "
+                f"{self.corpus.name!r}): use a longer text"
             )
         return config
 
     def settings(self) -> Config:
-        """Return the settings of the run that is there, or of the one that will be."""
+        """Return the settings of the existing run, or of a new one."""
         if not self.directory.holds_run():
             options = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset", "paper"), options)
             refuse_unwieldy(self.corpus, config.hidden_size)
-            split(self.corpus, config)  # refuses a text that is too short
+            split(self.corpus, config)  # raises if the text is too short
             return config
-        saved, short = self.directory.load(), self.kept.short
+        saved, short = self.directory.load(), self.progress.short
         beyond = saved.state.update > self.last_short(saved.config)
         if beyond and (short is None or short.epochs_asked != self.epochs):
             raise ElmanError(
-                f"the run in {str(self.out)!r} is at epoch {saved.state.epoch}, and how it was after {self.epochs} "
-                f"is not known: give --epochs {short.epochs_asked if short else saved.state.epoch + 1}"
+                f"cannot report {self.epochs} epochs: the run in {str(self.out)!r} is already at epoch {saved.state.epoch}; use "
+                f"--epochs {short.epochs_asked if short else saved.state.epoch + 1}"
             )
         return saved.config
 
     def last_short(self, config: Config) -> int:
-        """The update that ends the first training, if no limit does."""
+        """Return the last update of the first phase, if no limit ends it earlier."""
         return self.epochs * split(self.corpus, config)[0].per_epoch
 
-    def keep(self, **news: Any) -> None:
-        """Write down what became known, so that the report can go on from here."""
+    def save_progress(self, **changes: Any) -> None:
+        """Save progress, from which the report can be resumed."""
         now = time.perf_counter()
-        self.kept = replace(self.kept, **news, seconds=self.kept.seconds + now - self.began)
+        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.began)
         self.began = now
-        save_results(self.out, self.kept.as_dict())
+        save_results(self.out, self.progress.as_dict())
 
     def check_gradients(self, config: Config) -> bool:
-        """Do the experiments that are not done yet; return False where a stop was asked."""
-        for points, m, T, _ in REPORTED[len(self.kept.checks) :]:
-            self.watcher.checking(points, m, T)
+        """Carry out the remaining experiments; return False if stopped."""
+        for points, m, T, _ in REPORTED[len(self.progress.checks) :]:
+            self.watcher.on_gradient_check(points, m, T)
             began = time.perf_counter()
             found = gradcheck(
                 self.corpus,
@@ -228,14 +228,14 @@ class _Desk:
                 engine=config.engine,
                 random_state=config.random_state,
             )
-            took = self.kept.check_seconds + time.perf_counter() - began
-            self.keep(checks=(*self.kept.checks, *found), check_seconds=took)
+            took = self.progress.check_seconds + time.perf_counter() - began
+            self.save_progress(checks=(*self.progress.checks, *found), check_seconds=took)
             if self.watcher.stop_asked():
                 return False
         return True
 
     def train(self, epochs: int) -> Run | None:
-        """Train up to a number of epochs, from where the run stands; return None where a stop was asked."""
+        """Train up to a number of epochs, resuming the run; return None if stopped."""
         run = train(
             self.corpus,
             out=self.directory.path,
@@ -247,16 +247,16 @@ class _Desk:
         return None if run.interrupted else run
 
     def write(self, run: Run) -> dict[str, Any]:
-        """Write the report of a finished run; return its results."""
-        short, known = self.kept.short, lexicon(self.corpus.text)
+        """Write the report of a finished run and return its results."""
+        short, words = self.progress.short, lexicon(self.corpus.text)
         assert short is not None
-        long = Part.of(run, self.long_epochs) if run.state.update > short.updates else None
-        results = find(known, run, self.kept, long)
+        long = PhaseSummary.of(run, self.long_epochs) if run.state.update > short.updates else None
+        results = collect_results(words, run, self.progress, long)
         figure = loss_figure(results.short_curve, results.short)
         save_figures(figure, self.out)
-        page = render_html(results, known, drawings(figure, results))
+        page = render_html(results, words, drawings(figure, results))
         replace_file(self.out / "report.html", page.encode())
         replace_file(self.out / "report.md", render_markdown(results).encode())
-        said = results.as_dict() | {"discussion": [asdict(paragraph) for paragraph in discussion(results)]}
-        save_results(self.out, said)
-        return said
+        content = results.as_dict() | {"discussion": [asdict(paragraph) for paragraph in discussion(results)]}
+        save_results(self.out, content)
+        return content

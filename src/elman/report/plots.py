@@ -1,4 +1,4 @@
-"""The figures of the smooth loss: as files, and as SVG that takes the colours of the page it stands in."""
+"""Plots of the smooth loss: as files, and as inline SVG in the colors of the page."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from elman.report.curve_stats import Part
-from elman.report.narrative.formatting import counted, nats
+from elman.report.curve_stats import PhaseSummary
+from elman.report.narrative.formatting import nats, pluralize
 from elman.report.results import Results
 from elman.runs.records import Metrics
 from elman.training.plots import save_figure, smooth_loss_figure
@@ -19,24 +19,24 @@ from elman.training.plots import save_figure, smooth_loss_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What refers to the outside, and a rule for strokes that would hold for the whole page.
+# External references, and a style rule for strokes that would apply to the complete page.
 _OUTSIDE = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _ROOT = re.compile(r"<svg[^>]*?(viewBox=\"[^\"]*\")[^>]*>")
-# Names of groups, which nothing refers to and two figures on one page would share.
+# IDs of groups: nothing refers to them, and two figures on one page would share them.
 _UNUSED_IDS = re.compile(r'\sid="[a-z]+[\w.]*_\d+"')
 _FONT = re.compile(r"font(?:-size|-family)?: [^;\"]*; ?")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure for the page: its ``<svg>`` element, and what stands below it."""
+    """A figure of the page: its ``<svg>`` element and its caption."""
 
     svg: str
     caption: str
 
 
-def loss_figure(rows: Sequence[Metrics], part: Part) -> Figure:
-    """Draw rows of a curve, and a dot at the minimum of the part they belong to."""
+def loss_figure(rows: Sequence[Metrics], part: PhaseSummary) -> Figure:
+    """Plot the rows of a curve, and a dot at the minimum of their phase."""
     at, least = part.minimum_at, part.minimum_smooth_loss
     lowest = replace(rows[-1], update=at, smooth_loss=least)  # between two rows, and lower than both
     figure = smooth_loss_figure([("smooth loss", sorted([*rows, lowest], key=lambda row: row.update))])
@@ -51,7 +51,7 @@ def loss_figure(rows: Sequence[Metrics], part: Part) -> Figure:
         va="top",
         annotation_clip=False,
     )
-    axes.locator_params("x", nbins=6)  # few enough for the letters that a phone needs
+    axes.locator_params("x", nbins=6)  # few enough for the font size that a phone needs
     axes.margins(y=0.1)
     return figure
 
@@ -62,10 +62,10 @@ def save_figures(figure: Figure, folder: Path) -> None:
         save_figure(figure, folder / f"smooth_loss.{suffix}")
 
 
-def longer_figure(rows: Sequence[Metrics], part: Part, per_epoch: int) -> Figure:
-    """Draw a long curve from its second epoch on, pale, and over it the mean of each epoch.
+def long_run_figure(rows: Sequence[Metrics], part: PhaseSummary, per_epoch: int) -> Figure:
+    """Plot a long curve from its second epoch on in a light color, and over it the mean of each epoch.
 
-    The fall of the first epoch would hide what comes later, and a hundred rises and falls would hide each other.
+    The decrease in the first epoch would hide all later ones, and a hundred oscillations would overlap.
     """
     figure = loss_figure([row for row in rows if row.update > per_epoch], part)
     curve = figure.axes[0].lines[0]
@@ -84,14 +84,14 @@ def epoch_means(rows: Sequence[Metrics], per_epoch: int) -> dict[int, float]:
 
 
 def drawings(figure: Figure, results: Results) -> list[Drawing]:
-    """Return the figure of the first training, and that of the whole run where it went on, for the page."""
-    updates = counted(results.short.updates, "update")
-    said = f"Smooth loss, S ← 0.999 S + 0.001 L, of the first {updates}. The dot is the minimum."
+    """Return the plot of the first phase, and that of the complete run where there was a second phase."""
+    updates = pluralize(results.short.updates, "update")
+    said = f"Smooth loss, S ← 0.999 S + 0.001 L, over the first {updates}, in nats per window. The dot is the minimum."
     drawn = [Drawing(inline_svg(figure, "short"), said)]
     if results.long is not None:
-        longer = longer_figure(results.curve, results.long, results.facts.per_epoch)
-        updates = counted(results.long.updates, "update")
-        said = f"The same run from its second epoch on to {updates}, and the mean of each epoch."
+        longer = long_run_figure(results.curve, results.long, results.facts.per_epoch)
+        updates = pluralize(results.long.updates, "update")
+        said = f"The same run from its second epoch to {updates}, and the mean of each epoch."
         drawn.append(Drawing(inline_svg(longer, "long"), said))
     return drawn
 
@@ -102,9 +102,9 @@ def inline_svg(figure: Figure, name: str) -> str:
     Parameters
     ----------
     figure : Figure
-        Resized, so that its letters can be read on a phone.
+        Resized, so that its text is legible on a phone.
     name : str
-        Keeps its identities apart from those of the page's other figures.
+        Salt of its element IDs, which must differ from those of other figures on the page.
     """
     import matplotlib
 
@@ -112,18 +112,18 @@ def inline_svg(figure: Figure, name: str) -> str:
     image = BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(image, format="svg", transparent=True)
-    return themed(image.getvalue().decode(), figure.axes[0].lines[0].get_color())
+    return apply_theme(image.getvalue().decode(), figure.axes[0].lines[0].get_color())
 
 
-def themed(svg: str, accent: object) -> str:
-    """Return an SVG file of Matplotlib's as an element that refers to nothing outside and has the page's colours.
+def apply_theme(svg: str, accent: object) -> str:
+    """Return an SVG file of Matplotlib as an element without external references, in the colors of the page.
 
     Parameters
     ----------
     svg : str
         The file.
-    accent : colour
-        What becomes the page's ``--accent``; black becomes the colour of its text.
+    accent : color
+        Replaced by ``--accent`` of the page; black is replaced by the text color.
     """
     element = _UNUSED_IDS.sub("", _OUTSIDE.sub("", svg[svg.index("<svg") :]))
     element = _ROOT.sub(r'<svg role="img" aria-label="Smooth loss against the update" \1>', element, count=1)

@@ -1,45 +1,45 @@
-"""What a stopped report keeps in ``results.json``, apart from its run directory, so that it can go on."""
+"""Progress of an unfinished report in ``results.json``, from which it is resumed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError
-from elman.report.curve_stats import Part
-from elman.report.results import check_dict, checks_from
+from elman.report.curve_stats import PhaseSummary
+from elman.runs.records import finite_or_none
 from elman.storage.atomic import replace_file
-from elman.training.gradcheck import GradientCheck
+from elman.training.gradcheck import LARGEST_ERROR, GradientCheck
 
 RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What is known before the report is whole.
+class ReportProgress:
+    """Progress of an unfinished report.
 
     Parameters
     ----------
     checks : tuple of GradientCheck
-        The experiments of the gradient check that were done.
+        Completed experiments of the gradient check.
     check_seconds : float
-        What they took.
+        Their duration.
     short : Part or None
-        The end of the first training, whose exact minimum the run forgets as it goes on.
+        Outcome of the first training phase; the run directory does not keep its exact minimum.
     seconds : float
-        What all sittings so far took.
+        Duration of all calls so far.
     """
 
     checks: tuple[GradientCheck, ...] = ()
     check_seconds: float = 0.0
-    short: Part | None = None
+    short: PhaseSummary | None = None
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``results.json`` says meanwhile."""
+        """Return the content of ``results.json`` of an unfinished report."""
         return {
             "finished": False,
             "gradient_check": check_dict(self.checks),
@@ -48,25 +48,25 @@ class Kept:
         }
 
 
-def load_kept(out: Path) -> Kept:
-    """Return what the results in a folder say that a report can go on with.
+def load_progress(out: Path) -> ReportProgress:
+    """Load the progress of an unfinished report.
 
     Raises
     ------
     ElmanError
-        If there are none, or they cannot be read.
+        If there is no ``results.json``, or it cannot be read.
     """
     path = out / RESULTS
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return Kept(
+        return ReportProgress(
             checks=checks_from(saved["gradient_check"]),
             check_seconds=float(saved["times"]["gradient_check_seconds"]),
-            short=None if saved["short"] is None else Part(**saved["short"]),
+            short=None if saved["short"] is None else PhaseSummary(**saved["short"]),
             seconds=float(saved["times"]["whole_seconds"]),
         )
     except FileNotFoundError:
-        raise ElmanError(f"there is no report in {str(out)!r} to go on with: leave out --resume") from None
+        raise ElmanError(f"no report in {str(out)!r} to resume: remove --resume") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElmanError(
             f"{str(path)!r} cannot be read as the results of a report ({error}): restore it or choose another --out"
@@ -74,7 +74,7 @@ def load_kept(out: Path) -> Kept:
 
 
 def save_results(out: Path, results: Mapping[str, Any]) -> None:
-    """Write ``results.json``, making its folder where there is none.
+    """Write ``results.json``, creating its folder if necessary.
 
     Raises
     ------
@@ -86,3 +86,26 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
     except OSError as error:
         raise ElmanError(f"cannot make the folder {str(out)!r} ({error.strerror}): choose another --out") from error
     replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+
+
+def check_dict(checks: Sequence[GradientCheck]) -> dict[str, Any]:
+    """Return the gradient check for JSON; a NaN error is null."""
+    experiments = [check.as_dict() for check in checks]
+    for experiment in experiments:
+        errors = experiment["relative_error"]
+        experiment["relative_error"] = {name: finite_or_none(error) for name, error in errors.items()}
+    return {"experiments": experiments, "passed": all(check.passed for check in checks), "limit": LARGEST_ERROR}
+
+
+def checks_from(saved: Mapping[str, Any]) -> tuple[GradientCheck, ...]:
+    """Return the gradient check that `check_dict` converted."""
+    nan = float("nan")
+    return tuple(
+        GradientCheck(
+            experiment["points"],
+            experiment["hidden_size"],
+            experiment["seq_length"],
+            {name: nan if error is None else error for name, error in experiment["relative_error"].items()},
+        )
+        for experiment in saved["experiments"]
+    )

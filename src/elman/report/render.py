@@ -1,4 +1,4 @@
-"""The report as a page and as Markdown: what the templates are given, and how text is made harmless in them."""
+"""The report as HTML and as Markdown: the context of the templates, and the escaping of text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from elman.config import Config
+from elman.report.lexicon import Lexicon, classify_words
 from elman.report.narrative import summary
 from elman.report.narrative.discussion import discussion
-from elman.report.narrative.formatting import SUPERSCRIPTS, counted, nats, percent, scientific
-from elman.report.narrative.lexicon import Lexicon, marked
+from elman.report.narrative.formatting import SUPERSCRIPTS, nats, percent, pluralize, scientific
 from elman.report.plots import Drawing
 from elman.report.results import Results
 from elman.training.gradcheck import REPORTED
@@ -33,18 +33,18 @@ def render_html(results: Results, known: Lexicon, drawn: Sequence[Drawing]) -> s
     ----------
     results : Results
     known : Lexicon
-        Words and names of the text, which are marked in the samples.
+        Words and names of the text, which are highlighted in the samples.
     drawn : sequence of Drawing
     """
 
     def pieces(text: str) -> Sequence[tuple[str, str]]:
-        return marked(shown(text), known)
+        return classify_words(visible(text), known)
 
     return _environment().get_template("report.html").render(_view(results), drawings=drawn, pieces=pieces)
 
 
 def render_markdown(results: Results) -> str:
-    """Return the report as Markdown that shows ``smooth_loss.png`` beside it."""
+    """Return the report as Markdown, which refers to ``smooth_loss.png`` in the same directory."""
     return _environment().get_template("report.md").render(_view(results))
 
 
@@ -75,10 +75,10 @@ def _value(value: Any) -> str:
     return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def shown(text: str) -> str:
-    """Return a text with a picture or an escape in place of every character that has no shape or moves others.
+def visible(text: str) -> str:
+    """Return a text with a control picture or an escape in place of every control character.
 
-    A carriage return before a line feed is left out, since the line feed alone ends the line here.
+    CR LF becomes LF.
     """
     return _CONTROLS.sub(lambda match: _picture(ord(match[0])), text.replace("\r\n", "\n"))
 
@@ -89,7 +89,7 @@ def _picture(code: int) -> str:
     return "\u2421" if code == 0x7F else f"\\u{code:04x}"
 
 
-def raised(text: str) -> Markup:
+def superscripts(text: str) -> Markup:
     """Return a text as HTML, its exponents as ``<sup>``: few fonts draw all Unicode's superscripts alike."""
     from markupsafe import Markup, escape
 
@@ -101,21 +101,21 @@ def raised(text: str) -> Markup:
 
 def fenced(text: str) -> str:
     """Return a text as a fenced Markdown block whose fence is longer than any run of backticks in it."""
-    text = shown(text)
+    text = visible(text)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 
 
 def code(text: str) -> str:
     """Return a text as a Markdown code span in one line."""
-    text = " ".join(shown(text).split())
+    text = " ".join(visible(text).split())
     ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{ticks}{pad}{text}{pad}{ticks}" if text else ""
 
 
 def cell(text: str) -> str:
-    """Return Markdown that a cell of a table can hold."""
+    """Escape Markdown for a table cell."""
     return text.replace("|", "\\|")
 
 
@@ -134,13 +134,13 @@ def _environment() -> Environment:
     environment.filters |= {
         "cell": cell,
         "code": code,
-        "counted": counted,
+        "pluralize": pluralize,
         "fenced": fenced,
         "nats": nats,
         "percent": percent,
-        "raised": raised,
+        "superscripts": superscripts,
         "scientific": scientific,
-        "shown": shown,
+        "visible": visible,
         "thousands": lambda value: f"{value:,}",
     }
     return environment

@@ -1,22 +1,30 @@
-"""Everything a report says, as one value."""
+"""The results of a report as one value, and how they are collected from a finished run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from elman.config import Config
 from elman.report import published_results
-from elman.report.curve_stats import CurveFacts, Part
-from elman.report.narrative.lexicon import Name, WordCount
-from elman.runs.records import Metrics, Sample, finite_or_none
-from elman.training.gradcheck import LARGEST_ERROR, REPORTED, GradientCheck
+from elman.report.curve_stats import CurveStats, PhaseSummary, curve_of, curve_stats, first_loss
+from elman.report.lexicon import Lexicon, Name, WordCount, count_words, first_written
+from elman.report.progress import ReportProgress, check_dict
+from elman.runs.metadata import describe
+from elman.runs.records import Metrics, Sample
+from elman.runs.run import Run, split
+from elman.training.gradcheck import REPORTED, GradientCheck
+
+NAMES = 12
+"""Number of most frequent names that are looked for in the samples."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds: of the gradient check, in updates, and of the whole report over all its sittings."""
+    """Seconds of the gradient check, of training, and of the complete report over all calls."""
 
     gradient_check_seconds: float
     training_seconds: float
@@ -26,7 +34,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Results:
-    """What the report found.
+    """Results of a report.
 
     Parameters
     ----------
@@ -36,34 +44,34 @@ class Results:
     checks : sequence of GradientCheck
     short : Part
     long : Part or None
-        None where the run did not go on.
+        None where there was no second phase.
     short_curve, curve : sequence of Metrics
-        From the first update to the last of the short part, and of the whole run.
-    facts : CurveFacts
-        Of the short part.
-    long_facts : CurveFacts or None
-        Of the whole run.
+        From the first update to the last, of the first phase and of the complete run.
+    facts : CurveStats
+        Of the first phase.
+    long_facts : CurveStats or None
+        Of the complete run.
     samples : sequence of Sample
-        The first ones, as many as the reference printed.
+        The first ones, as many as were published of the reference experiment.
     final : Sample
-        What the finished network wrote.
+        Text from the final model.
     names : sequence of Name
     words : sequence of WordCount
         Of each of `samples`, then of `final`.
     texts : int
-        Samples in which the names were looked for, the final one among them.
+        Number of samples in which the names were looked for, including the final one.
     times : Times
     """
 
     about: Mapping[str, Any]
     config: Config
     checks: Sequence[GradientCheck]
-    short: Part
-    long: Part | None
+    short: PhaseSummary
+    long: PhaseSummary | None
     short_curve: Sequence[Metrics]
     curve: Sequence[Metrics]
-    facts: CurveFacts
-    long_facts: CurveFacts | None
+    facts: CurveStats
+    long_facts: CurveStats | None
     samples: Sequence[Sample]
     final: Sample
     names: Sequence[Name]
@@ -72,8 +80,8 @@ class Results:
     times: Times
 
     @property
-    def last(self) -> Part:
-        """Where the run stood at its end."""
+    def last(self) -> PhaseSummary:
+        """Outcome of the last phase."""
         return self.long or self.short
 
     @property
@@ -82,7 +90,7 @@ class Results:
         return int(self.about["corpus"]["alphabet_size"])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``results.json`` says, the discussion apart; `elman.report.report` lists the keys."""
+        """Return the content of ``results.json`` without the discussion; `elman.report.report` lists the keys."""
         return {
             "finished": True,
             **self.about,
@@ -107,31 +115,8 @@ class Results:
         }
 
 
-def check_dict(checks: Sequence[GradientCheck]) -> dict[str, Any]:
-    """Return the gradient check as JSON holds it; an error that is not a number is null."""
-    experiments = [check.as_dict() for check in checks]
-    for experiment in experiments:
-        errors = experiment["relative_error"]
-        experiment["relative_error"] = {name: finite_or_none(error) for name, error in errors.items()}
-    return {"experiments": experiments, "passed": all(check.passed for check in checks), "limit": LARGEST_ERROR}
-
-
-def checks_from(saved: Mapping[str, Any]) -> tuple[GradientCheck, ...]:
-    """Return the gradient check that `check_dict` made JSON of."""
-    nan = float("nan")
-    return tuple(
-        GradientCheck(
-            experiment["points"],
-            experiment["hidden_size"],
-            experiment["seq_length"],
-            {name: nan if error is None else error for name, error in experiment["relative_error"].items()},
-        )
-        for experiment in saved["experiments"]
-    )
-
-
 def reference_dict() -> dict[str, Any]:
-    """Return what the reference reported."""
+    """Return the published results of the reference experiment."""
     keys = ("points", "hidden_size", "seq_length", "relative_error")
     return {
         "chars": published_results.CHARS,
@@ -142,3 +127,48 @@ def reference_dict() -> dict[str, Any]:
         "long": {"epochs": published_results.LONG_EPOCHS, "smooth_loss": published_results.LONG_LOSS},
         "last_name_at": published_results.VILLAIN_AT,
     }
+
+
+def collect_results(known: Lexicon, run: Run, kept: ReportProgress, long: PhaseSummary | None) -> Results:
+    """Return the results of a run.
+
+    Parameters
+    ----------
+    known : Lexicon
+        Words and names of the training text.
+    run : Run
+        A finished run.
+    kept : Kept
+        Gradient check, first phase and times.
+    long : Part or None
+        Outcome of the second phase, if there was one.
+    """
+    corpus = run.corpus
+    assert kept.short is not None
+    start, per_epoch = first_loss(corpus, run.config), split(corpus, run.config)[0].per_epoch
+    uniform = run.config.seq_length * math.log(len(corpus.alphabet))
+    short_curve, curve = (curve_of(part, run.metrics, start) for part in (kept.short, long or kept.short))
+    final = Sample(run.state.update, run.state.smooth_loss, run.final_text())
+    samples = run.samples[: published_results.SAMPLES]
+    return Results(
+        about=describe(run),
+        config=run.config,
+        checks=kept.checks,
+        short=kept.short,
+        long=long,
+        short_curve=short_curve,
+        curve=curve,
+        facts=curve_stats(short_curve, per_epoch, uniform),
+        long_facts=curve_stats(curve, per_epoch, uniform) if long else None,
+        samples=samples,
+        final=final,
+        names=first_written(dict(islice(known.names.items(), NAMES)), [*run.samples, final]),
+        words=[count_words(sample, known.words) for sample in (*samples, final)],
+        texts=len(run.samples) + 1,
+        times=_times(run, kept),
+    )
+
+
+def _times(run: Run, kept: ReportProgress) -> Times:
+    seconds = run.state.seconds
+    return Times(kept.check_seconds, seconds, kept.seconds, 1e6 * seconds / run.state.update)

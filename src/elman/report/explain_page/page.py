@@ -26,8 +26,8 @@ from elman.inference.strangers import stranger_nats
 from elman.interpret.activations import Explanation, Unit, activation, explain
 from elman.interpret.probing import STRETCHES, Tracked, Tracker, chosen, track
 from elman.network import Architecture, architecture
-from elman.report.narrative.formatting import counted
-from elman.report.render import shown
+from elman.report.narrative.formatting import pluralize
+from elman.report.render import visible
 from elman.text import Alphabet, Corpus
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def render_page(explained: Explained, units: int | None = None) -> str:
         _environment()
         .get_template("page.html")
         .render(
-            name=shown(explained.name),
-            chars=counted(len(explained.explanation.indices), "character"),
+            name=visible(explained.name),
+            chars=pluralize(len(explained.explanation.indices), "character"),
             network=network_in_words(explained.network),
             explanation=explained.explanation,
             unknown=explained.unknown,
@@ -192,7 +192,7 @@ def network_in_words(network: Architecture) -> str:
     """Return which network it is."""
     cell = {"rnn": "a vanilla recurrent network", "gru": "a GRU", "lstm": "an LSTM"}[network.cell]
     layers = "" if network.layers == 1 else f"{network.layers} layers of "
-    return f"{cell} of {layers}{counted(network.m, 'unit')}"
+    return f"{cell} of {layers}{pluralize(network.m, 'unit')}"
 
 
 def unit_name(unit: Unit, network: Architecture) -> str:

@@ -1,6 +1,6 @@
-"""The discussion: what a run's numbers say, in sentences that follow from them.
+"""The discussion section: sentences that follow from the results.
 
-Every function takes numbers and returns a paragraph, also where they say the opposite of what the reference found.
+Every function takes numbers and returns a paragraph, also where they contradict the published results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from elman.report.results import Results
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of the discussion and what it is about."""
+    """A paragraph of the discussion and its heading."""
 
     title: str
     text: str
@@ -26,22 +26,22 @@ def discussion(results: Results) -> list[Paragraph]:
     start, *during, final = results.words
     repeated = results.facts if results.facts.compared else results.long_facts or results.facts
     return [
-        Paragraph("The start", curve.start(results.facts, T, K)),
-        Paragraph("Fast at first, then slow", curve.speed(results.facts, results.short.updates)),
-        Paragraph("Downward throughout", curve.downward(repeated)),
-        Paragraph("Longer training", curve.longer(results.short, results.long)),
-        Paragraph("Beside the reference", curve.beside(results.short, T, K, chars)),
+        Paragraph("Initial loss", curve.compare_with_uniform(results.facts, T, K)),
+        Paragraph("Speed of the decrease", curve.describe_speed(results.facts, results.short.updates)),
+        Paragraph("Trend from epoch to epoch", curve.describe_trend(repeated)),
+        Paragraph("Longer training", curve.describe_long_run(results.short, results.long)),
+        Paragraph("Comparison with the published result", curve.compare_with_published(results.short, T, K, chars)),
         Paragraph("Names", language.names(results.names, results.last.updates, results.texts)),
         Paragraph("Words", language.words(start, during, final)),
-        Paragraph("How far one run reaches", reach(results.config)),
+        Paragraph("What one run shows", reach(results.config)),
     ]
 
 
 def reach(config: Config) -> str:
-    """Say what may be concluded from one run, and what may not."""
+    """State what can and what cannot be concluded from one run."""
     return (
-        f"All this is one run, with random state {config.random_state}, in {config.dtype}. Training is chaotic: "
-        "float32 and float64, or two engines that add in another order, agree for the first handful of updates and "
-        "then part. The same settings on the same machine give the same run; anything else is to be compared over "
-        "several random states, not number by number."
+        f"All results are from one run, with seed {config.random_state}, in {config.dtype}. Training is chaotic: "
+        "float32 and float64, or two engines that sum in a different order, agree for the first few updates and "
+        "then diverge. The same settings on the same machine reproduce the run; everything else should be compared "
+        "over several seeds, not number by number."
     )

@@ -1,4 +1,4 @@
-"""Numbers as a person would write them in an English sentence.
+"""Numbers in English sentences.
 
 A no-break space keeps a number and its unit on one line.
 """
@@ -15,23 +15,23 @@ _RAISED = str.maketrans("-0123456789", SUPERSCRIPTS)
 _IRREGULAR = {"is": "are", "was": "were", "has": "have"}
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return ``1 update`` or ``1,000 updates``."""
     return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
 
 
-def agreeing(count: int, verb: str) -> str:
-    """Return ``is``, ``was`` or ``has`` in the number of what was counted."""
+def agree(count: int, verb: str) -> str:
+    """Return ``is``, ``was`` or ``has`` in singular or plural, to agree with `count`."""
     return verb if count == 1 else _IRREGULAR[verb]
 
 
-def listed(items: Sequence[str]) -> str:
+def join_and(items: Sequence[str]) -> str:
     """Return ``A``, ``A and B`` or ``A, B and C``."""
     return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
 
 
 def percent(share: float) -> str:
-    """Return a share in whole per cent, never rounded to none or to all of it."""
+    """Return a fraction as an integer percentage; values between 0 and 1 are not rounded to 0 % or 100 %."""
     if 0 < share < 0.01:
         return "less than 1\u00a0%"
     if 0.99 < share < 1:
@@ -40,7 +40,7 @@ def percent(share: float) -> str:
 
 
 def nats(loss: float) -> str:
-    """Return a loss to two places."""
+    """Return a loss with two decimal places."""
     return f"{loss:.2f}"
 
 

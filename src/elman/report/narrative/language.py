@@ -1,16 +1,16 @@
-"""Sentences about what the network writes: the names and the words of its text."""
+"""Sentences about the samples: which names and words of the training text they contain."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from elman.report import published_results as published
-from elman.report.narrative.formatting import counted, listed, percent
-from elman.report.narrative.lexicon import Name, WordCount
+from elman.report.lexicon import Name, WordCount
+from elman.report.narrative.formatting import join_and, percent, pluralize
 
 
 def names(found: Sequence[Name], updates: int, texts: int) -> str:
-    """Say which names of the text the network has learned to spell, and when each was first written.
+    """State which names of the text appear in samples, and when each first did.
 
     Parameters
     ----------
@@ -18,20 +18,20 @@ def names(found: Sequence[Name], updates: int, texts: int) -> str:
     updates : int
         Length of the run.
     texts : int
-        Samples in which they were looked for.
+        Number of samples in which they were looked for.
     """
     if not found:
         return (
-            "The text seems to have no names: no word of four letters or more is repeated in it with a capital, hardly "
-            "ever without one, and not only where a line or a sentence begins."
+            "No names were found in the text: no word of four letters or more is repeated with a capital letter, hardly "
+            "ever without one, and not only at the beginning of a line or a sentence."
         )
     known = sorted((name for name in found if name.first_update is not None), key=_first)
     missing = [name.name for name in found if name.first_update is None]
     said = [_known(known, missing), _beside(known, updates)]
     if missing:
         said.append(
-            f"They were looked for in {counted(texts, 'text')} that the network wrote, so it may know a name that "
-            "chance has not drawn."
+            f"They were looked for in {pluralize(texts, 'sample')}, so the model may have learned names that were not "
+            "sampled."
         )
     return " ".join(said)
 
@@ -44,13 +44,13 @@ def _known(known: Sequence[Name], missing: Sequence[str]) -> str:
     found = len(known) + len(missing)
     of = f"the text's {found} most frequent names" if found > 1 else "the one name of the text"
     if not known:
-        return f"The network has not yet written {'any of ' if found > 1 else ''}{of}: {listed(missing)}."
+        return f"No sample contains {'any of ' if found > 1 else ''}{of}: {join_and(missing)}."
     if found == 1:
-        return f"The network has learned to spell {of}: {_when(known[0])}."
-    said = f"The network has learned to spell {len(known) if missing else 'all'} of {of}: {_when(known[0])}"
+        return f"The model has learned to spell {of}: {_when(known[0])}."
+    said = f"The model has learned to spell {len(known) if missing else 'all'} of {of}: {_when(known[0])}"
     if len(known) > 1:
-        said += f", was the first to be written, and {_when(known[-1])}, the last"
-    return f"{said}. Not yet written: {listed(missing)}." if missing else f"{said}."
+        said += f", appeared first, and {_when(known[-1])}, last"
+    return f"{said}. Not in any sample: {join_and(missing)}." if missing else f"{said}."
 
 
 def _when(name: Name) -> str:
@@ -59,17 +59,17 @@ def _when(name: Name) -> str:
 
 def _beside(known: Sequence[Name], updates: int) -> str:
     at = published.VILLAIN_AT
-    theirs = f"The reference was proud of four names, and most of its villain's, first seen at update {at:,}"
+    theirs = f"The course report lists four names, and that of its novel's villain, first seen at update {at:,}"
     before = sum(_first(name) < at for name in known)
     if updates < at:
-        return f"{theirs}; this run ends before, at {updates:,}."
+        return f"{theirs}; this run ends earlier, at {updates:,}."
     if len(known) < 2:
         return f"{theirs}."
-    return f"{theirs}; here {'all' if before == len(known) else before} of them came before that update."
+    return f"{theirs}; here {'all' if before == len(known) else before} of them appeared before that update."
 
 
 def words(start: WordCount, during: Sequence[WordCount], final: WordCount) -> str:
-    """Say what share of the written words are words of the text, at the end and on the way there.
+    """State which fraction of the sampled words are words of the text, at the end and during training.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ def words(start: WordCount, during: Sequence[WordCount], final: WordCount) -> st
     during : sequence of WordCount
         Of the samples after it.
     final : WordCount
-        Of the finished network's text.
+        Of the final sample.
     """
     if not final.written:
-        return "The final text has no whole word."
+        return "The final sample has no complete word."
     said = [_final(final)]
     if start.written:
         share = f"{start.known:,} of {start.written:,} ({percent(start.share)})"
@@ -92,9 +92,9 @@ def words(start: WordCount, during: Sequence[WordCount], final: WordCount) -> st
 def _final(final: WordCount) -> str:
     if final.written == 1:
         known = "a word" if final.known else "no word"
-        return f"The one whole word of the final text is {known} of the text it learned from."
+        return f"The one complete word of the final sample is {known} of the training text."
     known = f"{final.known:,} ({percent(final.share)}) {'is a word' if final.known == 1 else 'are words'}"
-    return f"Of the {counted(final.written, 'word')} in the final text, {known} of the text it learned from."
+    return f"Of the {pluralize(final.written, 'word')} in the final sample, {known} of the training text."
 
 
 def _on_the_way(during: Sequence[WordCount]) -> list[str]:
@@ -102,10 +102,10 @@ def _on_the_way(during: Sequence[WordCount]) -> list[str]:
     if not told:
         return []
     at = [f"{percent(count.share)} at update\u00a0{count.update:,}" for count in dict.fromkeys((told[0], told[-1]))]
-    return [f"In between it was {listed(at)}."]
+    return [f"In between it was {join_and(at)}."]
 
 
 def _no_gain(start: WordCount, final: WordCount) -> list[str]:
     if start.written and final.share <= start.share:
-        return ["So the network writes no more words than chance did."]
+        return ["So the model writes no more words than the untrained network did by chance."]
     return []

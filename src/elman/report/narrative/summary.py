@@ -1,4 +1,4 @@
-"""The sentences that stand before the discussion: what the run was, and what each part of the report shows."""
+"""The sentences of the sections before the discussion: the run, and the results of each section."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import math
 from collections.abc import Sequence
 
 from elman.report import published_results as published
-from elman.report.narrative.curve import span
-from elman.report.narrative.formatting import agreeing, counted, duration, listed, nats, percent, scientific
+from elman.report.narrative.curve import format_length
+from elman.report.narrative.formatting import agree, duration, join_and, nats, percent, pluralize, scientific
 from elman.report.results import Results
 from elman.training.gradcheck import LARGEST_ERROR, GradientCheck
 
 
 def summary(results: Results) -> str:
-    """Return the report in a few sentences."""
+    """Return a summary of the report in a few sentences."""
     last, final, T = results.last, results.words[-1], results.config.seq_length
     found, known = len(results.names), sum(name.first_update is not None for name in results.names)
     said = [
-        f"A network of {counted(results.config.hidden_size, 'hidden unit')} read the text for {span(last)}, in "
-        f"{duration(last.seconds)} of training.",
-        f"Its smooth loss began at {nats(results.facts.start)} nats for {counted(T, 'character')} and came down to "
-        f"{nats(last.minimum_smooth_loss)} at best.",
+        f"A vanilla RNN with {pluralize(results.config.hidden_size, 'hidden unit')} was trained on the text for {format_length(last)}, in "
+        f"{duration(last.seconds)}.",
+        f"Its smooth loss fell from {nats(results.facts.start)} to a minimum of {nats(last.minimum_smooth_loss)} nats per "
+        f"window of {pluralize(T, 'character')}: from {results.facts.start / T:.3f} to {last.minimum_smooth_loss / T:.3f} "
+        "nats per character.",
     ]
     if final.written:
-        said.append(f"Of the words it writes now, {percent(final.share)} are words of the text.")
+        said.append(f"Of the words in its final sample, {percent(final.share)} are words of the text.")
     if found:
         said.append(_names_written(known, found))
     return " ".join(said)
@@ -31,27 +32,27 @@ def summary(results: Results) -> str:
 
 def _names_written(known: int, found: int) -> str:
     if found == 1:
-        return f"It has {'written' if known else 'not yet written'} the one name of the text."
+        return f"Its samples {'contain' if known else 'do not contain'} the one name of the text."
     if not known:
-        return f"It has not yet written any of the text's {found} most frequent names."
-    return f"It has written {'all' if known == found else known} of the text's {found} most frequent names."
+        return f"Its samples contain none of the text's {found} most frequent names."
+    return f"Its samples contain {'all' if known == found else known} of the text's {found} most frequent names."
 
 
 def gradients(checks: Sequence[GradientCheck]) -> str:
-    """Say what the gradient check found."""
+    """State the result of the gradient check."""
     errors = [(error, name, n) for n, check in enumerate(checks, 1) for name, error in check.relative_error.items()]
     failed = [f"{_symbol(name)} in experiment {n}" for error, name, n in errors if not error <= LARGEST_ERROR]
     limit = scientific(LARGEST_ERROR).removeprefix("1.00×")
     if failed:
         noun = "error" if len(failed) == 1 else "errors"
         return (
-            f"The check has failed: the {noun} of {listed(failed)} {agreeing(len(failed), 'is')} above {limit}. "
-            "What follows was computed with wrong gradients."
+            f"The check has failed: the {noun} of {join_and(failed)} {agree(len(failed), 'is')} above {limit}. "
+            "All further results were computed with wrong gradients."
         )
     worst, name, n = max(errors)
     return (
         f"All {len(errors)} errors are below {limit}; the largest, {scientific(worst)}, is that of {_symbol(name)} in "
-        f"experiment {n}. So the gradients that the network learns by are the derivatives of its loss."
+        f"experiment {n}. So the gradients are the derivatives of the loss."
     )
 
 
@@ -60,23 +61,25 @@ def _symbol(name: str) -> str:
 
 
 def smooth_loss(results: Results) -> str:
-    """Name the minima of the curve, the reference's beside the first."""
+    """State the minima of the curve, and the published one."""
     T, short, long = results.config.seq_length, results.short, results.long
     their_start = published.SEQ_LENGTH * math.log(published.ALPHABET_SIZE)
     said = [
-        f"The minimum in {span(short)} is {nats(short.minimum_smooth_loss)} nats for {counted(T, 'character')}, at "
+        f"The minimum in {format_length(short)} is {nats(short.minimum_smooth_loss)} nats per window of {pluralize(T, 'character')}, at "
         f"update {short.minimum_at:,}.",
-        f"The reference reports {published.SHORT_LOSS} for {published.SHORT_EPOCHS} epochs, on another text: with "
-        f"{published.ALPHABET_SIZE} characters in its alphabet and {published.SEQ_LENGTH} in a window, guessing cost "
-        f"it {nats(their_start)} nats, and here it costs {nats(results.facts.uniform)}.",
+        f"The course report gives {published.SHORT_LOSS} for {published.SHORT_EPOCHS} epochs on another text, with "
+        f"{published.ALPHABET_SIZE} distinct characters and windows of {published.SEQ_LENGTH}: a uniform distribution has a "
+        f"loss of {nats(their_start)} nats there, and of {nats(results.facts.uniform)} here.",
     ]
     if long:
-        said.append(f"In {span(long)} the minimum is {nats(long.minimum_smooth_loss)}, at update {long.minimum_at:,}.")
+        said.append(
+            f"In {format_length(long)} the minimum is {nats(long.minimum_smooth_loss)}, at update {long.minimum_at:,}."
+        )
     return " ".join(filter(None, [*said, stopped(results)]))
 
 
 def stopped(results: Results) -> str:
-    """Say where a limit ended the run before its last epoch; nothing where none did."""
+    """State where a limit ended the run before its last epoch; empty where none did."""
     last = results.last
     asked = last.epochs_asked * results.facts.per_epoch
     if last.updates >= asked:
@@ -85,13 +88,13 @@ def stopped(results: Results) -> str:
 
 
 def during(results: Results) -> str:
-    """Say when the samples were written, and why there are not more of them."""
+    """State when the samples were generated, and why there are not more of them."""
     every, length, shown = results.config.sample_every, results.config.sample_length, len(results.samples)
     if not every:
-        return f"The network writes {counted(length, 'character')} before the first update, and no more were asked for."
+        return f"One sample of {pluralize(length, 'character')} was generated before the first update; no others were requested."
     said = (
-        f"Before the first update and after every {every:,} the network writes {counted(length, 'character')}, going "
-        "on from the state and the first character of the window at hand."
+        f"Before the first update and after every {every:,}, a sample of {pluralize(length, 'character')} is generated, "
+        "starting from the hidden state and the first character of the current window."
     )
     if shown < published.SAMPLES:
         return f"{said} The run ends at update {results.last.updates:,}, before the next would be due."
@@ -99,18 +102,18 @@ def during(results: Results) -> str:
 
 
 def after(results: Results) -> str:
-    """Put the finished network's smooth loss beside the reference's."""
+    """Compare the smooth loss of the final model with the published one."""
     last, length = results.last, len(results.final.text)
     return (
-        f"The network after {span(last)} writes {counted(length, 'character')}. Its smooth loss is "
-        f"{nats(last.smooth_loss)} nats for {counted(results.config.seq_length, 'character')} and was "
-        f"{nats(last.minimum_smooth_loss)} at its least; the reference's, after {published.LONG_EPOCHS} epochs of its "
-        f"own text, was {published.LONG_LOSS}."
+        f"A sample of {pluralize(length, 'character')} from the model after {format_length(last)}. Its smooth loss is "
+        f"{nats(last.smooth_loss)} nats per window of {pluralize(results.config.seq_length, 'character')}, its minimum "
+        f"{nats(last.minimum_smooth_loss)}; the published smooth loss after {published.LONG_EPOCHS} epochs, on another text, "
+        f"is {published.LONG_LOSS}."
     )
 
 
 def text_facts(results: Results) -> list[tuple[str, str]]:
-    """Return name and value of what tells one text from another."""
+    """Return name and value of the properties of the text."""
     corpus = results.about["corpus"]
     return [
         ("Name", str(corpus["name"])),
@@ -121,18 +124,18 @@ def text_facts(results: Results) -> list[tuple[str, str]]:
 
 
 def time_facts(results: Results) -> list[tuple[str, str]]:
-    """Return name and value of the times taken."""
+    """Return name and value of the times."""
     times = results.times
     return [
         ("Gradient check", duration(times.gradient_check_seconds)),
-        ("Training", f"{duration(times.training_seconds)} for {counted(results.last.updates, 'update')}"),
+        ("Training", f"{duration(times.training_seconds)} for {pluralize(results.last.updates, 'update')}"),
         ("One update", f"{times.microseconds_an_update:,.1f}\u00a0µs"),
-        ("Report as a whole", duration(times.whole_seconds)),
+        ("Complete report", duration(times.whole_seconds)),
     ]
 
 
 def machine_facts(results: Results) -> list[tuple[str, str]]:
-    """Return name and value of what the numbers and the times depend on."""
+    """Return name and value of machine and versions, which results and times depend on."""
     machine = results.about["machine"]
     facts = [(name.capitalize(), str(value)) for name, value in machine.items() if value not in ("", None)]
     return facts + [(name, str(value)) for name, value in results.about["versions"].items()]

@@ -1,16 +1,16 @@
-"""The words and the names of a text, and what a network has learned of them.
+"""Words and names of a text, and which of them samples contain.
 
-A word is a maximal run of letters. Words are compared whatever their case, and counted from two letters on: nearly
-every letter stands alone somewhere in a text, so that letters thrown about at random would count as words.
+A word is a maximal run of letters. Words are compared case-insensitively and counted from two letters on: nearly every
+single letter occurs alone somewhere in a text, so that random letters would count as words.
 
-A name, as far as this file can tell, is a word
+A name is, by this heuristic, a word
 
-- of at least `SHORTEST` letters that stands in the text at least `RAREST` times,
-- at most one time in twenty without a capital,
-- and at least every other time capitalised where no sentence and no line begins, or wholly in capitals, as plays write
+- of at least `MIN_NAME_LENGTH` letters that occurs at least `MIN_NAME_COUNT` times,
+- without a capital in at most one of twenty occurrences,
+- and in at least half of them capitalized where no sentence and no line begins, or entirely in capitals, as plays write
   their speakers.
 
-That finds the speakers of a play and the people and places of a novel; in documentation it finds identifiers, and in
+This finds the speakers of a play and the people and places of a novel; in documentation it finds identifiers, and in
 German, which gives every noun a capital, common nouns as well. A text mostly without lower case has none.
 """
 
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from elman.runs.records import Sample
 
-SHORTEST, RAREST = 4, 3
+MIN_NAME_LENGTH, MIN_NAME_COUNT = 4, 3
 _WORD = re.compile(r"[^\W\d_]+")
 # A word that begins a line or follows the end of a sentence: its capital says nothing.
 _OPENING = re.compile(r"(?:^|[.!?…:;][\"”’')\]]*\s)[^\w\n]*([^\W\d_]+)", re.MULTILINE)
@@ -32,14 +32,14 @@ _BEFORE, _AFTER = 24, 32  # characters shown around a name
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What a text is made of.
+    """Words and names of a text.
 
     Parameters
     ----------
     words : frozenset of str
         Every word, case folded.
     names : dict of str to tuple of (str, int)
-        The names, the most frequent first: case folded, in their commonest spelling, and how often they occur.
+        The names, most frequent first: case-folded name to its most common spelling and count.
     """
 
     words: frozenset[str]
@@ -48,18 +48,18 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class Name:
-    """A name of the text, and where the network first wrote it.
+    """A name of the text, and the first sample that contains it.
 
     Parameters
     ----------
     name : str
-        As the text mostly spells it.
+        Most common spelling in the text.
     count : int
-        How often the text has it.
+        Occurrences in the text.
     first_update : int or None
-        Updates done when it was first written; None where it was not.
+        Update of the first sample that contains it; None if no sample does.
     context : str
-        What the network wrote around it.
+        Its surroundings in that sample.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Name:
 
 @dataclass(frozen=True)
 class WordCount:
-    """How many words of two letters or more a sample holds, and how many of them are words of the text."""
+    """Number of words of two letters or more in a sample, and how many of them are words of the text."""
 
     update: int
     written: int
@@ -78,7 +78,7 @@ class WordCount:
 
     @property
     def share(self) -> float:
-        """Words of the text among those written; 0 where none was written."""
+        """Fraction of the words that are words of the text; 0 if there are none."""
         return self.known / self.written if self.written else 0.0
 
 
@@ -102,7 +102,9 @@ def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[s
     def is_name(word: str) -> bool:
         count = in_all[word]
         mostly_capital = 20 * capital[word] >= 19 * count
-        return len(word) >= SHORTEST and count >= RAREST and mostly_capital and 2 * telling[word] >= count
+        return (
+            len(word) >= MIN_NAME_LENGTH and count >= MIN_NAME_COUNT and mostly_capital and 2 * telling[word] >= count
+        )
 
     commonest: dict[str, str] = {}
     for spelling, _ in spellings.most_common():
@@ -110,22 +112,22 @@ def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[s
     return {word: (commonest[word], count) for word, count in in_all.most_common() if is_name(word)}
 
 
-def whole_words(text: str) -> list[re.Match[str]]:
-    """Return the words of a sample but for those that touch its ends, where a word may be cut."""
+def complete_words(text: str) -> list[re.Match[str]]:
+    """Return the words of a sample except those at its ends, which may be truncated."""
     return [match for match in _WORD.finditer(text) if match.start() > 0 and match.end() < len(text)]
 
 
 def count_words(sample: Sample, words: frozenset[str]) -> WordCount:
     """Count the words of a sample that have two letters or more, and those of them that are in `words`."""
-    written = [match[0].casefold() for match in whole_words(sample.text) if len(match[0]) > 1]
+    written = [match[0].casefold() for match in complete_words(sample.text) if len(match[0]) > 1]
     return WordCount(sample.update, len(written), sum(word in words for word in written))
 
 
 def first_written(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[Name]:
-    """Return for each name the first of the samples, in their order, that has it as a whole word with its capital."""
+    """Return for each name the first sample that contains it as a complete, capitalized word."""
     seen: dict[str, tuple[int, str]] = {}
     for sample in samples:
-        for match in whole_words(sample.text):
+        for match in complete_words(sample.text):
             if _is_written(match[0], names):
                 seen.setdefault(match[0].casefold(), (sample.update, _context(match)))
     return [Name(name, count, *seen.get(word, (None, ""))) for word, (name, count) in names.items()]
@@ -136,7 +138,7 @@ def _is_written(word: str, names: Mapping[str, tuple[str, int]]) -> bool:
 
 
 def _context(match: re.Match[str]) -> str:
-    """Return what stands around a word, in one line; words that the cut may have halved are left out."""
+    """Return the surroundings of a word in one line, without words truncated at the borders."""
     text, start, end = match.string, max(0, match.start() - _BEFORE), match.end() + _AFTER
     before, after = text[start : match.start()], text[match.end() : end]
     if start > 0:
@@ -146,20 +148,20 @@ def _context(match: re.Match[str]) -> str:
     return " ".join((before + match[0] + after).split())
 
 
-def marked(text: str, known: Lexicon) -> Sequence[tuple[str, str]]:
-    """Cut a sample into pieces that together are the sample.
+def classify_words(text: str, known: Lexicon) -> Sequence[tuple[str, str]]:
+    """Split a sample into names, words and the text between them.
 
     Returns
     -------
-    sequence of (kind, piece)
+    sequence of (kind, chunk)
         The kind is ``name``, ``word`` (of the text), ``invented`` (any other word) or ``between``.
     """
-    pieces, end = [], 0
+    chunks, end = [], 0
     for match in _WORD.finditer(text):
-        pieces.append(("between", text[end : match.start()]))
-        pieces.append((_kind(match[0], known), match[0]))
+        chunks.append(("between", text[end : match.start()]))
+        chunks.append((_kind(match[0], known), match[0]))
         end = match.end()
-    return [(kind, piece) for kind, piece in [*pieces, ("between", text[end:])] if piece]
+    return [(kind, chunk) for kind, chunk in [*chunks, ("between", text[end:])] if chunk]
 
 
 def _kind(word: str, known: Lexicon) -> str:
