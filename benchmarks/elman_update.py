@@ -15,8 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from elman.engine import State, get_engine
-from elman.network import Rule
+from elman.engine import TrainState, get_engine
+from elman.network import Optimizer
 from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
 
@@ -39,12 +39,12 @@ def product_rate(dtype: str) -> float:
 def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
     """Time one update; see `textbook.time_update`. Adds "floor_seconds", one for each repeat."""
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
-    state, engine = State.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
+    state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
     product_rate(dtype)  # the first one wakes the BLAS
     floors: list[float] = []
 
     def train(first: int) -> list[float]:
-        return [float(loss) for loss in engine.advance(state, windows, updates, Rule(ETA, CLIP))]
+        return [float(loss) for loss in engine.advance(state, windows, updates, Optimizer(ETA, CLIP))]
 
     def measure_floor() -> None:
         floors.append(multiply_adds(m, T, K) / product_rate(dtype))

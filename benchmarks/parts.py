@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from elman.engine import State, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.fused import packing, rnn
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import tile, vector
 from elman.engine.numba.linalg.simd import BYTES
-from elman.network import Rule
+from elman.network import Optimizer
 from elman.text import Windows
 from elman_update import multiply_adds, product_rate
 from speed import machine
@@ -115,10 +115,10 @@ class _Bench:
     """Everything that the parts work on, and the clock."""
 
     def __init__(self, m: int, T: int, K: int) -> None:
-        state = State.initial(K, m, DEVIATION, SEED, "float32")
+        state = TrainState.initial(K, m, DEVIATION, SEED, "float32")
         self.weights, self.squares = packing.pack_weights(state.parameters), packing.pack_squares(state.M)
         self.room = packing.scratch(self.weights, state.h, T)
-        self.rule = rnn.Rule(np.float32(ETA), np.float32(CLIP), np.float32(EPSILON))
+        self.rule = rnn.AdagradScalars(np.float32(ETA), np.float32(CLIP), np.float32(EPSILON))
         indices = text(K, T + 1).astype(np.min_scalar_type(K - 1))
         self.x, self.y, self.m, self.K = indices[:-1], indices[1:], m, K
         self.generator = np.random.default_rng(1)
@@ -141,7 +141,11 @@ def whole_update(m: int, T: int, K: int) -> float:
     """Return the median time of one update within many, in microseconds."""
     updates = 2000
     windows = Windows(text(K, (BLOCKS + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
-    state, engine, rule = State.initial(K, m, DEVIATION, SEED, "float32"), get_engine("numba"), Rule(ETA, CLIP)
+    state, engine, rule = (
+        TrainState.initial(K, m, DEVIATION, SEED, "float32"),
+        get_engine("numba"),
+        Optimizer(ETA, CLIP),
+    )
     engine.advance(state, windows, updates, rule)
     times = []
     for _ in range(BLOCKS):

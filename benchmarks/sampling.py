@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from elman.engine import State, get_engine
+from elman.engine import TrainState, get_engine
 from elman.inference import Model
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.text import Alphabet
 
 K, LENGTH, REPEATS = 76, 200_000, 7
@@ -34,14 +34,14 @@ def rate(write: Callable[[], object]) -> float:
 
 def measured(cell: str, m: int) -> dict[str, object]:
     """Return the figures of one network."""
-    state, engine = State.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
+    state, engine = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
     uniforms = np.random.default_rng(1).random(LENGTH)
     alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
     model = Model(alphabet, state.parameters, state.h, engine)
     return {
         "cell": cell,
         "m": m,
-        "engine": round(rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, Draw()))),
+        "engine": round(rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, SamplingParams()))),
         "stream": round(rate(lambda: model.sample(LENGTH, random_state=1))),
     }
 

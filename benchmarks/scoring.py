@@ -18,7 +18,7 @@ import numpy as np
 
 import elman
 from elman.cli.commands.score import tsv_row
-from elman.engine import State, get_engine
+from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.inference.score_lines import scored_lines
 from elman.text import Alphabet, read_corpus
@@ -46,7 +46,7 @@ def texts() -> dict[str, str]:
 def network(text: str, cell: str, m: int) -> Model:
     """Return an untrained network: it takes as long as a trained one."""
     alphabet = Alphabet.from_text(text)
-    state = State.initial(len(alphabet), m, 0.1, 1, np.float32, cell=cell)
+    state = TrainState.initial(len(alphabet), m, 0.1, 1, np.float32, cell=cell)
     return Model(alphabet, state.parameters, state.h, get_engine("numba"))
 
 

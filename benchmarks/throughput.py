@@ -44,19 +44,19 @@ def sgemm_rate() -> float:
 
 def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
     """Return Elman's characters a second and the rate of sgemm beside it."""
-    from elman.engine import State, get_engine
-    from elman.network import Rule
+    from elman.engine import TrainState, get_engine
+    from elman.network import Optimizer
     from elman.text import Windows
 
-    rule = Rule(1e-3, 64.0, "adam", "norm")
-    state = State.initial(K, m, 0.1, 1, np.float32, cell=cell, batch_size=B, rule=rule)
+    optimizer = Optimizer(1e-3, 64.0, "adam", "norm")
+    state = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell, batch_size=B, optimizer=optimizer)
     text = np.random.default_rng(1).integers(0, K, B * T * 50 + 1, dtype=np.uint8)
     engine, windows = get_engine("numba"), Windows(text, T, B)
-    engine.advance(state, windows, 8, rule)
+    engine.advance(state, windows, 8, optimizer)
     before = sgemm_rate()
     updates, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        engine.advance(state, windows, 4, rule)
+        engine.advance(state, windows, 4, optimizer)
         updates += 4
     took = time.perf_counter() - began
     return {"chars_per_second": updates * B * T / took, "sgemm": statistics.mean([before, sgemm_rate()])}

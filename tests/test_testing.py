@@ -1,6 +1,6 @@
-"""The checkers are tested too: an engine with a fault planted in it fails, in the figures that the fault spoils.
+"""The conformance test is tested too: a fault planted in an engine shows in the measures that it affects.
 
-Every faulty engine is the reference but for one thing, so what else differs is nothing.
+Every faulty engine is the reference apart from one fault, so nothing else differs.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.engine import Engine, State, get_engine
-from elman.engine.callbacks import Look, unwatched
-from elman.engine.numpy_engine import NumpyEngine, NumpyReader
-from elman.engine.protocol import Indices, Passages
-from elman.network import Draw, Dropout, LossAndGradients, Parameters, Rule
+from elman.engine import Engine, TrainState, get_engine
+from elman.engine.callbacks import StepCallback, no_callback
+from elman.engine.numpy_engine import NumpyEngine, NumpySession
+from elman.engine.protocol import Indices, SegmentLosses
+from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams
 from elman.network.optimizer import EPSILON
 from elman.network.parameters import NAMES, Array, shapes
-from elman.testing import RULE, check_engine, compare_gradients
+from elman.testing import REFERENCE_OPTIMIZER, check_engine, compare_gradients
 from elman.text import Corpus, Windows
 from elman.training.gradcheck import LARGEST_ERROR, GradientCheck, gradcheck
 from support import tolerances as tolerances
@@ -31,16 +31,16 @@ ALL = {*NAMES, "h0"}
 
 
 def blamed(errors: dict[str, float], limit: float) -> set[str]:
-    """Return what is not within the limit; what is not a number is not."""
+    """Return the names whose error exceeds the limit or is NaN."""
     return {name for name, error in errors.items() if not error <= limit}
 
 
 def blamed_by_checker(engine: Engine, **setting: Any) -> set[str]:
-    found = check_engine(engine, **setting)
-    window = found.gradients | {"loss": found.loss, "final_state": found.final_state}
-    run = {"trajectory": found.trajectory, "end": found.end, "score": found.score, "reading": found.reading}
-    same = {"text": found.same_text, "counts": found.same_counts}
-    differing = {name for name, alike in same.items() if not alike}
+    result = check_engine(engine, **setting)
+    window = result.gradients | {"loss": result.loss, "final_state": result.final_state}
+    run = {name: getattr(result, name) for name in ("trajectory", "end", "text_loss", "session")}
+    same = {"text": result.same_text, "counts": result.same_counts}
+    differing = {name for name, equal in same.items() if not equal}
     return blamed(window, tolerances.COMPILED) | blamed(run, tolerances.COMPILED_TRAJECTORY) | differing
 
 
@@ -109,9 +109,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "spoiled"), FAULTS)
-def test_the_checker_catches_a_faulty_gradient(fault: Fault, spoiled: set[str]) -> None:
-    assert blamed_by_checker(FaultyGradients(fault)) == spoiled
+@pytest.mark.parametrize(("fault", "affected"), FAULTS)
+def test_the_checker_catches_a_faulty_gradient(fault: Fault, affected: set[str]) -> None:
+    assert blamed_by_checker(FaultyGradients(fault)) == affected
 
 
 @pytest.fixture
@@ -125,26 +125,26 @@ def check_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], GradientChec
     return check
 
 
-@pytest.mark.parametrize(("fault", "spoiled"), FAULTS)
+@pytest.mark.parametrize(("fault", "affected"), FAULTS)
 def test_the_gradient_check_catches_a_faulty_gradient(
-    check_of: Callable[[Engine], GradientCheck], fault: Fault, spoiled: set[str]
+    check_of: Callable[[Engine], GradientCheck], fault: Fault, affected: set[str]
 ) -> None:
     check = check_of(FaultyGradients(fault))
-    assert blamed(check.relative_error, LARGEST_ERROR) == spoiled
+    assert blamed(check.relative_error, LARGEST_ERROR) == affected
     assert not check.passed
 
 
-@pytest.mark.parametrize("carried", [True, False])
-def test_only_a_state_carried_in_shows_that_dW_forgot_it(carried: bool) -> None:
-    state = State.initial(7, 4, 0.3, 2, np.float64)
-    state.h += carried * 0.5
+@pytest.mark.parametrize("nonzero", [True, False])
+def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> None:
+    state = TrainState.initial(7, 4, 0.3, 2, np.float64)
+    state.h += nonzero * 0.5
     windows = Windows(np.array([3, 1, 3, 6, 0, 4], np.uint8), 5)
     errors = compare_gradients(FaultyGradients(h0_dropped_from_dW), state, windows)
-    assert blamed(errors, tolerances.COMPILED) == ({"W"} if carried else set())
+    assert blamed(errors, tolerances.COMPILED) == ({"W"} if nonzero else set())
 
 
 def test_the_checker_catches_single_precision() -> None:
-    assert blamed_by_checker(SinglePrecision()) == ALL | {"loss", "final_state", "score"}
+    assert blamed_by_checker(SinglePrecision()) == ALL | {"loss", "final_state", "text_loss"}
 
 
 def test_the_gradient_check_catches_single_precision(check_of: Callable[[Engine], GradientCheck]) -> None:
@@ -165,42 +165,57 @@ def test_the_gradient_check_catches_a_wrong_loss(check_of: Callable[[Engine], Gr
 # --- Faults in the loop and in the update ---
 
 
-class CarriesNothing(NumpyEngine):
+class ResetsAlways(NumpyEngine):
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         losses = np.empty(updates)
         for n in range(updates):
-            losses[n] = super().advance(state, windows, 1, rule)[0]
+            losses[n] = super().advance(state, windows, 1, optimizer)[0]
             state.h = np.zeros_like(state.h)
         return losses
 
 
 class NeverResets(NumpyEngine):
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         losses = np.empty(updates)
         for n in range(updates):
             if windows.begins_epoch(state.position):
                 state.position = 0
-            losses[n] = super().advance(state, windows, 1, rule)[0]
+            losses[n] = super().advance(state, windows, 1, optimizer)[0]
         return losses
 
 
-class FaultyRule(NumpyEngine):
-    """Trains by another rule than the one it is given."""
+class FaultyOptimizer(NumpyEngine):
+    """Trains with another optimizer than the one it is given."""
 
-    def __init__(self, other: Callable[[Rule], Rule]) -> None:
+    def __init__(self, other: Callable[[Optimizer], Optimizer]) -> None:
         self.other = other
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
-        return super().advance(state, windows, updates, self.other(rule))
+        return super().advance(state, windows, updates, self.other(optimizer))
 
 
-class ClipsFirst(Rule):
+class ClipsFirst(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
@@ -208,7 +223,7 @@ class ClipsFirst(Rule):
         super().update(n, parameters, M, N, average, clipped)
 
 
-class EpsilonOutside(Rule):
+class EpsilonOutside(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
@@ -218,7 +233,7 @@ class EpsilonOutside(Rule):
             theta -= self.learning_rate * clipped / (np.sqrt(M[name]) + EPSILON)
 
 
-class WrongSign(Rule):
+class WrongSign(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
@@ -228,25 +243,27 @@ class WrongSign(Rule):
 @pytest.mark.parametrize(
     "engine",
     [
-        CarriesNothing(),
+        ResetsAlways(),
         NeverResets(),
-        FaultyRule(lambda rule: ClipsFirst(**vars(rule))),
-        FaultyRule(lambda rule: replace(rule, clip=math.inf)),
-        FaultyRule(lambda rule: EpsilonOutside(**vars(rule))),
-        FaultyRule(lambda rule: WrongSign(**vars(rule))),
+        FaultyOptimizer(lambda optimizer: ClipsFirst(**vars(optimizer))),
+        FaultyOptimizer(lambda optimizer: replace(optimizer, clip=math.inf)),
+        FaultyOptimizer(lambda optimizer: EpsilonOutside(**vars(optimizer))),
+        FaultyOptimizer(lambda optimizer: WrongSign(**vars(optimizer))),
     ],
-    ids=["carries nothing", "never resets", "clips first", "clips nothing", "epsilon outside", "wrong sign"],
+    ids=["resets always", "never resets", "clips first", "clips nothing", "epsilon outside", "wrong sign"],
 )
 def test_the_checker_catches_a_faulty_trajectory(engine: Engine) -> None:
     assert blamed_by_checker(engine) == {"trajectory", "end"}
 
 
-# --- Faults in an optimiser, its schedule and what it keeps ---
+# --- Faults in an optimizer, its schedule and its arrays ---
 
-ADAM = Rule(0.02, 1.0, "adam", clip_by="norm", weight_decay=0.1, schedule="cosine", warmup=2, end=12, averaging=0.9)
+ADAM = Optimizer(
+    0.02, 1.0, "adam", clip_by="norm", weight_decay=0.1, schedule="cosine", warmup=2, end=12, averaging=0.9
+)
 
 
-class DecaysBiases(Rule):
+class DecaysBiases(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
@@ -255,7 +272,7 @@ class DecaysBiases(Rule):
         super().update(n, parameters, M, N, average, decayed)
 
 
-class NotCorrected(Rule):
+class NotCorrected(Optimizer):
     """Adam without its corrections: (1 - beta^n) is nearly 1."""
 
     def update(
@@ -264,110 +281,122 @@ class NotCorrected(Rule):
         super().update(n + 10**6, parameters, M, N, average, gradients)
 
 
-class ForgetsAverage(Rule):
+class ForgetsAverage(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
         super().update(n, parameters, M, N, {name: theta.copy() for name, theta in average.items()}, gradients)
 
 
-class AveragesEvenly(Rule):
-    def kept_average(self, n: int) -> float:
+class AveragesEvenly(Optimizer):
+    def ema_decay_at(self, n: int) -> float:
         return self.averaging
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(lambda rule: replace(rule, clip_by="value"), id="clips by value"),
-        pytest.param(lambda rule: replace(rule, clip=math.inf), id="clips nothing"),
-        pytest.param(lambda rule: replace(rule, optimizer="adamw"), id="decays apart"),
-        pytest.param(lambda rule: replace(rule, weight_decay=0.0), id="decays nothing"),
-        pytest.param(lambda rule: DecaysBiases(**vars(rule)), id="decays biases"),
-        pytest.param(lambda rule: NotCorrected(**vars(rule)), id="not corrected"),
-        pytest.param(lambda rule: replace(rule, beta1=0.0), id="no momentum"),
-        pytest.param(lambda rule: replace(rule, beta2=0.99), id="beta_2 of 0.99"),
-        pytest.param(lambda rule: replace(rule, warmup=0), id="no warm-up"),
-        pytest.param(lambda rule: replace(rule, schedule="constant"), id="a constant rate"),
-        pytest.param(lambda rule: replace(rule, end=13), id="another end"),
+        pytest.param(lambda optimizer: replace(optimizer, clip_by="value"), id="clips by value"),
+        pytest.param(lambda optimizer: replace(optimizer, clip=math.inf), id="clips nothing"),
+        pytest.param(lambda optimizer: replace(optimizer, name="adamw"), id="decoupled decay"),
+        pytest.param(lambda optimizer: replace(optimizer, weight_decay=0.0), id="decays nothing"),
+        pytest.param(lambda optimizer: DecaysBiases(**vars(optimizer)), id="decays biases"),
+        pytest.param(lambda optimizer: NotCorrected(**vars(optimizer)), id="not corrected"),
+        pytest.param(lambda optimizer: replace(optimizer, beta1=0.0), id="no momentum"),
+        pytest.param(lambda optimizer: replace(optimizer, beta2=0.99), id="beta_2 of 0.99"),
+        pytest.param(lambda optimizer: replace(optimizer, warmup=0), id="no warm-up"),
+        pytest.param(lambda optimizer: replace(optimizer, schedule="constant"), id="constant learning rate"),
+        pytest.param(lambda optimizer: replace(optimizer, end=13), id="another end"),
     ],
 )
-def test_the_checker_catches_a_faulty_optimiser(other: Callable[[Rule], Rule]) -> None:
-    assert blamed_by_checker(FaultyRule(other), rule=ADAM) == {"trajectory", "end"}
+def test_the_checker_catches_a_faulty_optimizer(other: Callable[[Optimizer], Optimizer]) -> None:
+    assert blamed_by_checker(FaultyOptimizer(other), optimizer=ADAM) == {"trajectory", "end"}
 
 
 @pytest.mark.parametrize("other", [ForgetsAverage, AveragesEvenly])
-def test_the_checker_catches_an_average_that_is_not_kept(other: type[Rule]) -> None:
-    assert blamed_by_checker(FaultyRule(lambda rule: other(**vars(rule))), rule=ADAM) == {"end"}
+def test_the_checker_catches_an_average_that_is_not_updated(other: type[Optimizer]) -> None:
+    assert blamed_by_checker(FaultyOptimizer(lambda optimizer: other(**vars(optimizer))), optimizer=ADAM) == {"end"}
 
 
 class BetweenCalls(NumpyEngine):
-    """Spoils the state at the beginning of a call."""
+    """Corrupts the state at the beginning of a call."""
 
-    def __init__(self, spoil: Callable[[State], None]) -> None:
-        self.spoil = spoil
+    def __init__(self, corrupt: Callable[[TrainState], None]) -> None:
+        self.corrupt = corrupt
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         if state.update > 0:
-            self.spoil(state)
-        return super().advance(state, windows, updates, rule)
+            self.corrupt(state)
+        return super().advance(state, windows, updates, optimizer)
 
 
-def momentum_lost(state: State) -> None:
+def momentum_lost(state: TrainState) -> None:
     for momentum in state.N.values():
         momentum[:] = 0
 
 
-def squares_lost(state: State) -> None:
+def squares_lost(state: TrainState) -> None:
     for squares in state.M.values():
         squares[:] = 0
 
 
-def average_begun_again(state: State) -> None:
+def average_begun_again(state: TrainState) -> None:
     for name, theta in state.parameters.items():
         state.average[name][:] = theta
 
 
 @pytest.mark.parametrize(
-    ("spoil", "spoiled"),
+    ("corrupt", "affected"),
     [
         (momentum_lost, {"trajectory", "end"}),
         (squares_lost, {"trajectory", "end"}),
         (average_begun_again, {"end"}),
     ],
 )
-def test_the_checker_catches_what_is_lost_between_calls(spoil: Callable[[State], None], spoiled: set[str]) -> None:
-    assert blamed_by_checker(BetweenCalls(spoil), rule=ADAM) == spoiled
+def test_the_checker_catches_a_state_lost_between_calls(
+    corrupt: Callable[[TrainState], None], affected: set[str]
+) -> None:
+    assert blamed_by_checker(BetweenCalls(corrupt), optimizer=ADAM) == affected
 
 
 class CountsFromTheCall(NumpyEngine):
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         done, state.update = state.update, 0
-        losses = super().advance(state, windows, updates, rule)
+        losses = super().advance(state, windows, updates, optimizer)
         state.update += done
         state.epoch = state.update // windows.per_epoch
         return losses
 
 
 @pytest.mark.parametrize(
-    "rule",
+    "optimizer",
     [
-        pytest.param(replace(RULE, schedule="step", end=10), id="schedule"),
-        pytest.param(Rule(0.02, 1.0, "adam"), id="corrections"),
-        pytest.param(replace(RULE, dropout=Dropout(0.3, True, 1)), id="masks"),
+        pytest.param(replace(REFERENCE_OPTIMIZER, schedule="step", end=10), id="schedule"),
+        pytest.param(Optimizer(0.02, 1.0, "adam"), id="corrections"),
+        pytest.param(replace(REFERENCE_OPTIMIZER, dropout=Dropout(0.3, True, 1)), id="masks"),
     ],
 )
-def test_the_checker_catches_a_count_that_begins_anew(rule: Rule) -> None:
-    assert blamed_by_checker(CountsFromTheCall(), rule=rule) == {"trajectory", "end"}
+def test_the_checker_catches_a_count_that_begins_anew(optimizer: Optimizer) -> None:
+    assert blamed_by_checker(CountsFromTheCall(), optimizer=optimizer) == {"trajectory", "end"}
 
 
 # --- Faults in dropout ---
 
-DROPOUT = replace(RULE, dropout=Dropout(0.3, variational=False, seed=1))
+DROPOUT = replace(REFERENCE_OPTIMIZER, dropout=Dropout(0.3, variational=False, seed=1))
 
 
 class MasksOfTheUpdateBefore(Dropout):
@@ -393,81 +422,93 @@ class MasksOfTheOtherLayer(Dropout):
     ],
 )
 def test_the_checker_catches_wrong_masks(dropout: Dropout | None, batch_size: int) -> None:
-    engine = FaultyRule(lambda rule: replace(rule, dropout=dropout))
-    assert blamed_by_checker(engine, layers=2, batch_size=batch_size, rule=DROPOUT) == {"trajectory", "end"}
+    engine = FaultyOptimizer(lambda optimizer: replace(optimizer, dropout=dropout))
+    assert blamed_by_checker(engine, layers=2, batch_size=batch_size, optimizer=DROPOUT) == {"trajectory", "end"}
 
 
-# --- Faults with streams, and with other cells ---
+# --- Faults in batches, and with other cells ---
 
 
-def two_streams_swapped(state: State) -> None:
+def two_rows_swapped(state: TrainState) -> None:
     state.h[:2] = state.h[1::-1].copy()
 
 
-class SumsStreams(NumpyEngine):
-    """Trains on the sum of the streams' losses, as if the rate were that much higher, or only reports it."""
+class SumsBatch(NumpyEngine):
+    """Trains on the sum over the batch, as if the learning rate were B times higher, or only reports it."""
 
     def __init__(self, trains: bool) -> None:
         self.trains = trains
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         B = windows.batch_size
         if self.trains:
-            return super().advance(state, windows, updates, replace(rule, learning_rate=B * rule.learning_rate))
-        return B * super().advance(state, windows, updates, rule)
+            return super().advance(
+                state, windows, updates, replace(optimizer, learning_rate=B * optimizer.learning_rate)
+            )
+        return B * super().advance(state, windows, updates, optimizer)
 
 
-class ScoresTheMean(NumpyEngine):
+class ReturnsTheMean(NumpyEngine):
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         losses, h = super().loss(parameters, h0, x, y)
         return losses * 0 + np.mean(losses), h
 
 
-class ReadsTheFirst(NumpyEngine):
-    """Scores every stream as if it began in the state of the first."""
+class StartsFromTheFirst(NumpyEngine):
+    """Evaluates every batch row from the initial state of the first."""
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         return super().loss(parameters, h0 * 0 + h0[:1] if h0.ndim == 2 else h0, x, y)
 
 
 @pytest.mark.parametrize(
-    ("engine", "spoiled"),
+    ("engine", "affected"),
     [
-        pytest.param(BetweenCalls(two_streams_swapped), {"trajectory", "end"}, id="two states swapped"),
-        pytest.param(SumsStreams(trains=True), {"trajectory", "end"}, id="gradients summed"),
-        pytest.param(SumsStreams(trains=False), {"trajectory"}, id="losses summed"),
-        pytest.param(ScoresTheMean(), {"score"}, id="the mean for each"),
-        pytest.param(ReadsTheFirst(), {"score"}, id="one state for all"),
-        pytest.param(CarriesNothing(), {"trajectory", "end"}, id="carries nothing"),
+        pytest.param(BetweenCalls(two_rows_swapped), {"trajectory", "end"}, id="two states swapped"),
+        pytest.param(SumsBatch(trains=True), {"trajectory", "end"}, id="gradients summed"),
+        pytest.param(SumsBatch(trains=False), {"trajectory"}, id="losses summed"),
+        pytest.param(ReturnsTheMean(), {"text_loss"}, id="the mean for every row"),
+        pytest.param(StartsFromTheFirst(), {"text_loss"}, id="one initial state for all"),
+        pytest.param(ResetsAlways(), {"trajectory", "end"}, id="resets always"),
     ],
 )
-def test_the_checker_catches_confused_streams(engine: Engine, spoiled: set[str]) -> None:
-    assert blamed_by_checker(engine, batch_size=3) == spoiled
+def test_the_checker_catches_confused_batch_rows(engine: Engine, affected: set[str]) -> None:
+    assert blamed_by_checker(engine, batch_size=3) == affected
 
 
 def test_the_checker_catches_two_states_swapped_at_the_end() -> None:
-    """Of neighbouring streams and after the last update, where no loss shows it any more."""
+    """Of neighbouring batch rows, after the last update, where no loss is affected any more."""
 
     class SwapsLast(NumpyEngine):
         def advance(
-            self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+            self,
+            state: TrainState,
+            windows: Windows,
+            updates: int,
+            optimizer: Optimizer,
+            callback: StepCallback = no_callback,
         ) -> NDArray[np.float64]:
-            losses = super().advance(state, windows, updates, rule)
+            losses = super().advance(state, windows, updates, optimizer)
             if state.update == 10:
-                two_streams_swapped(state)
+                two_rows_swapped(state)
             return losses
 
     assert blamed_by_checker(SwapsLast(), batch_size=3) == {"end"}
 
 
-def memory_lost(state: State) -> None:
+def cell_state_lost(state: TrainState) -> None:
     state.h[state.h.shape[-1] // 2 :] = 0
 
 
-def test_the_checker_catches_a_memory_that_is_not_carried() -> None:
-    assert blamed_by_checker(BetweenCalls(memory_lost), cell="lstm") == {"trajectory", "end"}
+def test_the_checker_catches_a_cell_state_that_is_not_passed_on() -> None:
+    assert blamed_by_checker(BetweenCalls(cell_state_lost), cell="lstm") == {"trajectory", "end"}
 
 
 @pytest.mark.parametrize(("cell", "name"), [("gru", "d"), ("gru", "d2"), ("lstm", "U2"), ("rnn", "b2")])
@@ -476,108 +517,122 @@ def test_the_checker_catches_a_faulty_gradient_of_every_cell(cell: str, name: st
     assert blamed_by_checker(FaultyGradients(scaled(name, factor)), cell=cell, layers=2) == {name}
 
 
-# --- Faults in what is left behind, and in the text ---
+# --- Faults in the state after a call, and in sampling ---
 
 
 class LeavesBehind(NumpyEngine):
-    """Computes the right losses, and then spoils the state."""
+    """Computes the right losses, and then corrupts the state."""
 
-    def __init__(self, spoil: Callable[[State], None]) -> None:
-        self.spoil = spoil
+    def __init__(self, corrupt: Callable[[TrainState], None]) -> None:
+        self.corrupt = corrupt
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
-        losses = super().advance(state, windows, updates, rule)
-        self.spoil(state)
+        losses = super().advance(state, windows, updates, optimizer)
+        self.corrupt(state)
         return losses
 
 
-def nan_in_one_parameter(state: State) -> None:
+def nan_in_one_parameter(state: TrainState) -> None:
     state.parameters["c"][:] = math.nan
 
 
-def no_squares(state: State) -> None:
+def no_squares(state: TrainState) -> None:
     state.M["W"][:] = 0
 
 
-def no_state(state: State) -> None:
+def no_state(state: TrainState) -> None:
     state.h = np.zeros_like(state.h)
 
 
-def no_position(state: State) -> None:
+def no_position(state: TrainState) -> None:
     state.position = 0
 
 
-def no_count(state: State) -> None:
+def no_count(state: TrainState) -> None:
     state.update = state.epoch = 0
 
 
-@pytest.mark.parametrize("spoil", [nan_in_one_parameter, no_squares, no_state, no_position, no_count])
-def test_the_checker_catches_what_is_not_left_behind(spoil: Callable[[State], None]) -> None:
-    assert blamed_by_checker(LeavesBehind(spoil)) != set()
+@pytest.mark.parametrize("corrupt", [nan_in_one_parameter, no_squares, no_state, no_position, no_count])
+def test_the_checker_catches_a_wrong_final_state(corrupt: Callable[[TrainState], None]) -> None:
+    assert blamed_by_checker(LeavesBehind(corrupt)) != set()
 
 
 class OneByte(NumpyEngine):
     """Reads indices as bytes, whatever they are."""
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         narrow = Windows(windows.indices.astype(np.uint8), windows.seq_length)
-        return super().advance(state, narrow, updates, rule)
+        return super().advance(state, narrow, updates, optimizer)
 
 
 def test_the_checker_catches_indices_cut_to_a_byte() -> None:
     assert blamed_by_checker(OneByte(), K=300) != set()
 
 
-class AlwaysWhole(NumpyEngine):
-    """Draws among all characters, whatever is asked."""
+class NeverTruncates(NumpyEngine):
+    """Samples from all characters, whatever the sampling parameters."""
 
     def generate(
-        self, parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], draw: Draw
+        self, parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], sampling: SamplingParams
     ) -> tuple[NDArray[np.intp], Array]:
-        return super().generate(parameters, h, x, uniforms, Draw(draw.temperature))
+        return super().generate(parameters, h, x, uniforms, SamplingParams(sampling.temperature))
 
 
 def test_the_checker_catches_another_text() -> None:
-    assert blamed_by_checker(AlwaysWhole()) == {"text"}
+    assert blamed_by_checker(NeverTruncates()) == {"text"}
 
 
-class FirstOnly(NumpyReader):
-    """Draws for every stream as the first one asks."""
+class FirstOnly(NumpySession):
+    """Samples every batch row with the parameters of the first."""
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[NDArray[np.intp], Array]:
-        return super().generate(h, x, uniforms, [draws[0]] * len(draws))
+        return super().generate(h, x, uniforms, [sampling[0]] * len(sampling))
 
 
-class Forgets(NumpyReader):
-    """Begins every call of `losses` in a state of zero."""
+class Forgets(NumpySession):
+    """Starts every call of `losses` from a state of zero."""
 
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
         return super().losses(np.zeros_like(h), x, y)
 
 
-class ReadsOn(NumpyReader):
-    """Reads every passage from the state in which the one before ends."""
+class CarriesOver(NumpySession):
+    """Evaluates every segment from the final state of the one before."""
 
-    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
-        found = Passages.none(len(begins))
-        for n in np.flatnonzero(chars):
-            part = text[begins[n] : begins[n] + chars[n] + 1, None]
+    def segment_losses(
+        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+    ) -> SegmentLosses:
+        result = SegmentLosses.zeros(len(starts))
+        for n in np.flatnonzero(lengths):
+            part = text[starts[n] : starts[n] + lengths[n] + 1, None]
             losses, states = super().losses(h[None], part[:-1], part[1:])
             h = states[0]
-            found.nats[n], found.worst[n], found.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
-        return found
+            result.nats[n], result.worst[n], result.worst_nats[n] = losses.sum(), losses.argmax(), losses.max()
+        return result
 
 
-@pytest.mark.parametrize(("fault", "blamed"), [(FirstOnly, {"text"}), (Forgets, {"reading"}), (ReadsOn, {"reading"})])
-def test_the_checker_catches_a_reader_that_mixes_streams_up(fault: type[NumpyReader], blamed: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("fault", "blamed"), [(FirstOnly, {"text"}), (Forgets, {"session"}), (CarriesOver, {"session"})]
+)
+def test_the_checker_catches_a_faulty_session(fault: type[NumpySession], blamed: set[str]) -> None:
     class Faulty(NumpyEngine):
-        def reader(self, parameters: Parameters) -> NumpyReader:
+        def session(self, parameters: Parameters) -> NumpySession:
             return fault(parameters)
 
     assert blamed_by_checker(Faulty()) == blamed

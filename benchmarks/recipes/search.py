@@ -34,13 +34,13 @@ BASE: dict[str, Any] = {
 
 def seconds_an_update(config: Config, corpus: Corpus) -> float:
     """Return the least time that one of several calls took, an update."""
-    rule, state = rule_of(config), first_state(len(corpus.alphabet), config)
+    optimizer, state = rule_of(config), first_state(len(corpus.alphabet), config)
     engine, windows = get_engine("numba"), Windows(corpus.indices, config.seq_length, config.batch_size)
-    engine.advance(state, windows, 7, rule)  # compiles, and learns how many cores pay
+    engine.advance(state, windows, 7, optimizer)  # compiles, and learns how many cores pay
     times = []
     for _ in range(12):
         began = time.perf_counter()
-        engine.advance(state, windows, 4, rule)
+        engine.advance(state, windows, 4, optimizer)
         times.append((time.perf_counter() - began) / 4)
     return min(times)
 

@@ -1,9 +1,9 @@
-"""Elman: character-level recurrent networks, every step shown.
+"""Elman: character-level language models with recurrent networks (RNN, GRU, LSTM) on a CPU.
 
 >>> import elman
 >>> run = elman.train("novel.txt", out="runs/novel", epochs=10)      # doctest: +SKIP
 >>> model = elman.load("runs/novel")                                 # doctest: +SKIP
->>> print(model.sample(500, prime="The "))                           # doctest: +SKIP
+>>> print(model.sample(500, prompt="The "))                           # doctest: +SKIP
 >>> model.score("It was a dark night.").bits_per_char                # doctest: +SKIP
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from elman.training.train import train as train
 
 
-_HOMES = {
+_MODULES = {
     "Config": "elman.config",
     "Corpus": "elman.text",
     "ElmanError": "elman.errors",
@@ -39,18 +39,18 @@ _HOMES = {
     "train": "elman.training.train",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_MODULES)
 
 
 def __dir__() -> list[str]:
-    """Name what there is to use."""
+    """Return the public names."""
     return __all__
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used, so that `import elman` stays fast."""
-    if name not in _HOMES:
+    """Import a public name on first use, so that `import elman` stays fast."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'elman' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,7 +1,7 @@
-"""The one kind of error that a person can cause.
+"""Exceptions for errors that the caller can correct.
 
-Every message is one line that says what was needed, what came, and what to do. The command line turns
-it into ``error: …`` and exit code 2; the library never prints and never exits.
+Every message is one line that says what is wrong, what was given and, if that adds something, how to correct it. The
+command line prints it as ``error: …`` and exits with code 2; the library never prints and never exits.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from contextlib import contextmanager
 
 
 class ElmanError(Exception):
-    """Something the caller can put right; ``str(error)`` is the one line that says how."""
+    """An error that the caller can correct; ``str(error)`` is a one-line message."""
 
 
 class NonFiniteLossError(ElmanError):
-    """Training met a loss that is not finite; the last good checkpoint is untouched."""
+    """A loss in training is not finite; the last valid checkpoint is unchanged."""
 
 
 @contextmanager
-def needing(extra: str) -> Iterator[None]:
-    """Import in the block what an extra brings.
+def require_extra(extra: str) -> Iterator[None]:
+    """Report a missing library that the block imports and that `extra` would install.
 
     Raises
     ------
@@ -30,6 +30,4 @@ def needing(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ElmanError(
-            f"this needs the library {error.name}, and it is not installed: pip install 'elman[{extra}]'"
-        ) from None
+        raise ElmanError(f"this requires {error.name}, which is not installed: pip install 'elman[{extra}]'") from None

@@ -1,13 +1,13 @@
-"""The checker that holds any engine to the reference.
+"""Conformance test for engines.
 
-`check_engine` compares an engine with `elman.network` at one state: loss, every gradient, dL/dh_0, the final state;
-then, update by update, the first losses of a trajectory, whose hidden state is carried, reset at the end of the
-text and not zero at the beginning, and all that it leaves behind. Of which network, how many streams and which
-update rule, one call says; an engine is held to all of them by many. It is shipped so that an engine written
-elsewhere can be held to it.
+`check_engine` compares an engine with the reference, `elman.network`, for one network, batch size and optimizer: at one
+state, the loss, every gradient, dL/dh_0 and the final state; then a trajectory of several updates, whose hidden state
+starts non-zero, is passed from window to window and is reset at the end of the text, with everything that it leaves
+behind; then evaluation and sampling. To test an engine completely, call it for many networks. It is part of the package
+so that engines written elsewhere can be tested as well.
 
-In float32 the first part is what counts: with the experiment's learning rate two roundings of one trajectory part
-within a few updates (they are chaotic), so that only slower ones can be compared.
+In float32 the first part is what counts: at the learning rate of the reference experiment, trajectories are chaotic, so
+that two of them with different rounding diverge within a few updates; only those with lower rates can be compared.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, State, get_engine
-from elman.network import Draw, Parameters, Rule
+from elman.engine import Engine, TrainState, get_engine
+from elman.network import Optimizer, Parameters, SamplingParams
 from elman.network.parameters import Array
 from elman.text import Windows
 
-RULE = Rule(learning_rate=0.1, clip=1.0)
-"""That of the reference experiment, with a limit of the gradient low enough to be reached."""
+REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, clip=1.0)
+"""That of the reference experiment, with a clipping threshold low enough to take effect."""
 
 
 @dataclass(frozen=True)
-class Difference:
-    """How far an engine is from the reference; every figure is relative, and 0 is the same.
+class EngineComparison:
+    """How far an engine is from the reference. Differences are relative unless stated otherwise; 0 means equal.
 
     Parameters
     ----------
     loss, final_state : float
-        |engine - reference| / |reference|, largest component.
+        Of one window: relative difference of the loss, and `relative_error` of the final state.
     gradients : dict of str to float
-        `relative_error` of every parameter's gradient and, under ``h0``, of that of the state carried in.
+        `relative_error` of every parameter's gradient and, under ``h0``, of the initial state's.
     trajectory : float
-        The largest relative difference among the first losses of a trajectory.
+        Largest relative difference among the losses of a trajectory.
     end : float
-        The largest `relative_error` at its end among the parameters, M, N, the average and the hidden state.
+        Largest `relative_error` after the trajectory among the parameters, M, N, the average and the hidden state.
     same_counts : bool
-        Whether position, update and epoch agree there.
-    score : float
-        |engine - reference| / |reference| of the loss that `Engine.loss` gives for the whole text; where there are
-        streams, the largest of it and of each of theirs.
-    reading : float
-        The largest |engine - reference| among the losses, logits and states that `Engine.reader` gives for streams,
-        and what it gives for passages.
+        Whether position, update and epoch agree after the trajectory.
+    text_loss : float
+        Largest relative difference of the losses that `Engine.loss` returns for the whole text, as one sequence and, in
+        a batch, for every row.
+    session : float
+        Largest absolute difference among the losses, logits, states and segment losses of an inference session.
     same_text : bool
-        Whether the same numbers draw the same characters and leave nearly the same state, of one stream and of several.
+        Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
+        one sequence and for several.
     """
 
     loss: float
@@ -61,30 +61,36 @@ class Difference:
     trajectory: float
     end: float
     same_counts: bool
-    score: float
-    reading: float
+    text_loss: float
+    session: float
     same_text: bool
 
 
 def relative_error(a: Array, b: Array) -> float:
-    """Return sum |a - b| / sum (|a| + |b|), the measure of the reference experiment; 0 where both are zero."""
+    """Return sum |a - b| / sum (|a| + |b|), the measure of the reference experiment; 0 if both are zero.
+
+    Examples
+    --------
+    >>> relative_error(np.array([1.0, 3.0]), np.array([2.0, 2.0]))
+    0.25
+    """
     total = float(np.sum(np.abs(a)) + np.sum(np.abs(b)))
     return float(np.sum(np.abs(a - b))) / total if total else 0.0
 
 
-def compare_gradients(engine: Engine, state: State, windows: Windows) -> dict[str, float]:
-    """Return `relative_error` of every gradient, loss and final state included, at one state.
+def compare_gradients(engine: Engine, state: TrainState, windows: Windows) -> dict[str, float]:
+    """Return `relative_error` of every gradient, of the final state and of the loss, at one state.
 
-    The reference computes in float64 from the very numbers that the engine is given.
+    The reference computes in float64, from the same numbers as the engine.
     """
     x, y = windows.at(state.position)
-    wide: Parameters = {name: array.astype(np.float64) for name, array in state.parameters.items()}
-    reference = get_engine("numpy").loss_and_gradients(wide, state.h.astype(np.float64), x, y)
-    found = engine.loss_and_gradients(state.parameters, state.h, x, y)
-    pairs = {name: (found.gradients[name], reference.gradients[name]) for name in wide}
-    pairs |= {"h0": (found.dh0, reference.dh0), "final_state": (found.h, reference.h)}
+    parameters: Parameters = {name: array.astype(np.float64) for name, array in state.parameters.items()}
+    expected = get_engine("numpy").loss_and_gradients(parameters, state.h.astype(np.float64), x, y)
+    result = engine.loss_and_gradients(state.parameters, state.h, x, y)
+    pairs = {name: (result.gradients[name], expected.gradients[name]) for name in parameters}
+    pairs |= {"h0": (result.dh0, expected.dh0), "final_state": (result.h, expected.h)}
     errors = {name: relative_error(a.astype(np.float64), b) for name, (a, b) in pairs.items()}
-    return errors | {"loss": abs(found.loss - reference.loss) / abs(reference.loss)}
+    return errors | {"loss": abs(result.loss - expected.loss) / abs(expected.loss)}
 
 
 def check_engine(
@@ -98,119 +104,139 @@ def check_engine(
     cell: str = "rnn",
     layers: int = 1,
     batch_size: int = 1,
-    rule: Rule = RULE,
-) -> Difference:
+    optimizer: Optimizer = REFERENCE_OPTIMIZER,
+) -> EngineComparison:
     """Compare `engine` with the reference.
 
     Parameters
     ----------
     engine : Engine
     K, m, T : int
-        Characters, hidden units of a layer, window. Distinct by default, so that a swapped axis shows.
+        Alphabet size, hidden units per layer, sequence length. Distinct by default, so that a swapped axis is noticed.
     updates : int
-        Length of the trajectory; the text is short enough that it ends an epoch on the way.
+        Length of the trajectory. The text is short enough that an epoch ends on the way.
     dtype : dtype
         float64 or float32.
     cell, layers
         Of the network, as in `elman.Config`.
     batch_size : int
-        B, streams read side by side.
-    rule : Rule
-        How the updates of the trajectory are made. Its dropout shows there only.
+        B, the number of sequences that are trained on in parallel.
+    optimizer : Optimizer
+        Optimizer of the trajectory. Its dropout applies there only.
+
+    Examples
+    --------
+    >>> comparison = check_engine(get_engine("numpy"), cell="gru", layers=2)
+    >>> comparison.trajectory, comparison.same_text
+    (0.0, True)
     """
-    length = batch_size * (T * max(2, updates // 2) + 2)  # every stream and every epoch leave a rest
+    length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
-    windows, start = Windows(text, T, batch_size), _state(K, m, dtype, cell, layers, batch_size, rule)
+    windows, start = Windows(text, T, batch_size), _initial_state(K, m, dtype, cell, layers, batch_size, optimizer)
     errors = compare_gradients(engine, start, windows)
-    ours, theirs = (_trajectory(e, copy.deepcopy(start), windows, updates, rule) for e in (engine, get_engine("numpy")))
-    return Difference(
+    result, expected = (
+        _run_trajectory(e, copy.deepcopy(start), windows, updates, optimizer) for e in (engine, get_engine("numpy"))
+    )
+    return EngineComparison(
         loss=errors.pop("loss"),
         final_state=errors.pop("final_state"),
         gradients=errors,
-        trajectory=_largest_difference(ours.losses, theirs.losses),
-        end=_largest_error(ours.state, theirs.state),
-        same_counts=_counts(ours.state) == _counts(theirs.state),
-        score=_compare_scores(engine, theirs.state, windows),
-        reading=_compare_reading(engine, theirs.state, windows),
-        same_text=_same_text(engine, theirs.state, K) and _same_texts(engine, theirs.state, K),
+        trajectory=_largest_difference(result.losses, expected.losses),
+        end=_largest_error(result.state, expected.state),
+        same_counts=_counts(result.state) == _counts(expected.state),
+        text_loss=_compare_losses(engine, expected.state, windows),
+        session=_compare_sessions(engine, expected.state, windows),
+        same_text=_same_text(engine, expected.state, K) and _same_batch(engine, expected.state, K),
     )
 
 
 class _Trajectory(NamedTuple):
     losses: NDArray[np.float64]
-    state: State
+    state: TrainState
 
 
-def _trajectory(engine: Engine, state: State, windows: Windows, updates: int, rule: Rule) -> _Trajectory:
-    """Advance in two calls that part within an epoch, so that what the first leaves behind counts."""
+def _run_trajectory(
+    engine: Engine, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer
+) -> _Trajectory:
+    """Advance in two calls, divided within an epoch, so that the state between calls matters."""
     first = updates // 3
-    losses = [engine.advance(state, windows, n, rule) for n in (first, updates - first)]
+    losses = [engine.advance(state, windows, n, optimizer) for n in (first, updates - first)]
     return _Trajectory(np.concatenate(losses), state)
 
 
-def _largest_difference(losses: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
-    return float(np.max(np.abs(losses - wanted) / np.abs(wanted)))  # unlike max(), it keeps a NaN
+def _largest_difference(losses: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(losses - expected) / np.abs(expected)))  # unlike max(), this propagates NaN
 
 
-def _largest_error(ours: State, theirs: State) -> float:
-    pairs = [(ours.h, theirs.h)]
+def _largest_error(state: TrainState, expected: TrainState) -> float:
+    pairs = [(state.h, expected.h)]
     for kind in ("parameters", "M", "N", "average"):
-        arrays, wanted = getattr(ours, kind), getattr(theirs, kind)
-        pairs += [(arrays[name], wanted[name]) for name in wanted]
+        arrays, expected_arrays = getattr(state, kind), getattr(expected, kind)
+        pairs += [(arrays[name], expected_arrays[name]) for name in expected_arrays]
     return float(np.max([relative_error(a, b) for a, b in pairs]))
 
 
-def _counts(state: State) -> tuple[int, int, int]:
+def _counts(state: TrainState) -> tuple[int, int, int]:
     return state.position, state.update, state.epoch
 
 
-def _compare_scores(engine: Engine, state: State, windows: Windows) -> float:
-    """Score the text as one stream and, where there are several, as these."""
-    whole = Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
-    texts = [(state.carried, windows.indices[:-1], windows.indices[1:]), (state.h, *whole)]
-    ours, theirs = (
-        np.hstack([e.loss(state.parameters, *text)[0] for text in texts]) for e in (engine, get_engine("numpy"))
+def _compare_losses(engine: Engine, state: TrainState, windows: Windows) -> float:
+    """Compare the losses of the text, as one sequence and as the batch it is divided into."""
+    batch = Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
+    calls = [(state.final_hidden, windows.indices[:-1], windows.indices[1:]), (state.h, *batch)]
+    losses, expected = (
+        np.hstack([e.loss(state.parameters, *call)[0] for call in calls]) for e in (engine, get_engine("numpy"))
     )
-    return _largest_difference(ours, theirs)
+    return _largest_difference(losses, expected)
 
 
-def _compare_reading(engine: Engine, state: State, windows: Windows) -> float:
-    """Read the text as the streams it is cut into, and passages of it from one state, with a `Reader`."""
+def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> float:
+    """Compare the losses, logits and states of the batch, and the losses of segments of the text, in a session."""
     h, (x, y) = np.atleast_2d(state.h), Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
     x, y = (array.reshape(len(array), -1) for array in (x, y))
-    readers = [e.reader(state.parameters) for e in (engine, get_engine("numpy"))]
-    text, begins, chars = np.resize(windows.indices, 50), np.array([5, 0, 7, 48, 3]), np.array([33, 40, 0, 1, 2])
-    # Which place of a passage is the worst would tell of float32 where two cost nearly the same.
-    ours, theirs = (
-        [*reader.losses(h, x, y), *reader.logits(h, x), *reader.passages(state.carried, text, begins, chars)[::2]]
-        for reader in readers
+    sessions = [e.session(state.parameters) for e in (engine, get_engine("numpy"))]
+    text, starts, lengths = np.resize(windows.indices, 50), np.array([5, 0, 7, 48, 3]), np.array([33, 40, 0, 1, 2])
+    # `worst` is left out: in float32 it may differ where two characters have nearly the same loss.
+    arrays, expected = (
+        [
+            *session.losses(h, x, y),
+            *session.logits(h, x),
+            *session.segment_losses(state.final_hidden, text, starts, lengths)[::2],
+        ]
+        for session in sessions
     )
-    return float(np.max([np.max(np.abs(a - b)) for a, b in zip(ours, theirs, strict=True)]))
+    return float(np.max([np.max(np.abs(a - b)) for a, b in zip(arrays, expected, strict=True)]))
 
 
-def _same_texts(engine: Engine, state: State, K: int) -> bool:
-    """Whether three streams, each restricted in its own way, get the characters that they would get alone."""
-    draws = [Draw(0.9, min_p=0.1), Draw(0.0), Draw(top_k=max(1, K // 2), top_p=0.9)]
-    uniforms, h = np.random.default_rng(2).random((20, len(draws))), np.tile(state.carried, (len(draws), 1))
-    x = np.arange(len(draws)) % K
-    (ours, last), (theirs, wanted) = (
-        e.reader(state.parameters).generate(h, x, uniforms, draws) for e in (engine, get_engine("numpy"))
+def _same_batch(engine: Engine, state: TrainState, K: int) -> bool:
+    """Return whether a batch of three, each sampled in its own way, gets the same characters as in the reference."""
+    sampling = [SamplingParams(0.9, min_p=0.1), SamplingParams(0.0), SamplingParams(top_k=max(1, K // 2), top_p=0.9)]
+    B = len(sampling)
+    uniforms, h = np.random.default_rng(2).random((20, B)), np.tile(state.final_hidden, (B, 1))
+    (characters, last), (expected, expected_last) = (
+        e.session(state.parameters).generate(h, np.arange(B) % K, uniforms, sampling)
+        for e in (engine, get_engine("numpy"))
     )
-    return bool(np.array_equal(ours, theirs) and np.allclose(last, wanted, atol=1e-4))
+    return bool(np.array_equal(characters, expected) and np.allclose(last, expected_last, atol=1e-4))
 
 
-def _same_text(engine: Engine, state: State, K: int) -> bool:
-    uniforms, draw = np.random.default_rng(1).random(50), Draw(0.9, max(1, K - 1), 0.95)
-    (ours, h), (theirs, wanted) = (
-        e.generate(state.parameters, state.carried, 0, uniforms, draw) for e in (engine, get_engine("numpy"))
+def _same_text(engine: Engine, state: TrainState, K: int) -> bool:
+    """Return whether a sampled sequence has the same characters as in the reference."""
+    uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(0.9, max(1, K - 1), 0.95)
+    (characters, h), (expected, expected_h) = (
+        e.generate(state.parameters, state.final_hidden, 0, uniforms, sampling) for e in (engine, get_engine("numpy"))
     )
-    return bool(np.array_equal(ours, theirs) and np.allclose(h, wanted, atol=1e-4))
+    return bool(np.array_equal(characters, expected) and np.allclose(h, expected_h, atol=1e-4))
 
 
-def _state(K: int, m: int, dtype: np.typing.DTypeLike, cell: str, layers: int, batch_size: int, rule: Rule) -> State:
-    """A state with weights that bend tanh and are not chaotic, and with biases and an h that are not zero."""
+def _initial_state(
+    K: int, m: int, dtype: np.typing.DTypeLike, cell: str, layers: int, batch_size: int, optimizer: Optimizer
+) -> TrainState:
+    """Return a state with non-zero biases and h, and weights large enough for tanh to matter but not for chaos."""
     std = min(0.3, 1 / math.sqrt(m))
-    state = State.initial(K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, rule=rule)
+    state = TrainState.initial(
+        K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer
+    )
     generator = np.random.RandomState(3)
     state.h = np.tanh(generator.randn(*state.h.shape)).astype(dtype)
     for theta in state.parameters.values():

@@ -23,7 +23,7 @@ from elman.runs.records import RunDirectory
 from elman.text import Corpus
 from elman.training.train import train
 from support.cli import Command, Ended, assert_refused
-from support.state import TEXT, T, everything
+from support.state import TEXT, T, snapshot
 
 SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy"]
 
@@ -390,7 +390,7 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, c
     assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0
     expected = train("novel.txt", hidden_size=3, seq_length=T, engine="numpy", epochs=10**9, max_updates=end)
     directory = RunDirectory(Path("out"))
-    assert everything(directory.load().state) == everything(expected.state)
+    assert snapshot(directory.load().state) == snapshot(expected.state)
     assert [astuple(row)[:5] for row in directory.metrics()] == [astuple(row)[:5] for row in expected.metrics]
 
 

@@ -16,7 +16,7 @@ from elman.inference.dynamic_evaluation import Adaptation, score_adapting
 from elman.inference.score import score
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, INPUTS, TEXT, K, made
-from support.tolerances import CODED_BITS, CODED_SHARE
+from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
 WAYS = pytest.mark.parametrize("adapt", [False, True])
@@ -100,7 +100,7 @@ def test_a_text_costs_its_surprise(cell: str, layers: int) -> None:
     model, text = made(cell, layers), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
     bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
-    assert 8 * len(compress(model, text.encode())) <= bits * (1 + CODED_SHARE) + CODED_BITS
+    assert 8 * len(compress(model, text.encode())) <= bits * (1 + CODED_FRACTION) + CODED_BITS
 
 
 @CELLS
@@ -112,7 +112,7 @@ def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, mon
     rule = Adaptation(adaptive.WINDOW, adaptive.RATE, adaptive.DECAY, 32_000.0)
     bits = score_adapting(model.engine, model.parameters, h, indices, rule).nats / math.log(2)
     found = 8 * len(compress(model, text.encode(), adapt=True))
-    assert bits * (1 - CODED_SHARE) <= found <= bits * (1 + CODED_SHARE) + CODED_BITS
+    assert bits * (1 - CODED_FRACTION) <= found <= bits * (1 + CODED_FRACTION) + CODED_BITS
     assert found < 8 * len(compress(model, text.encode()))
 
 

@@ -1,6 +1,6 @@
-"""The compiled engine against the reference and the naive code, and what every engine promises.
+"""The compiled engine against the reference and the naive code, and the guarantees of every engine.
 
-The sizes fill no vector, or fill several, and no two of them are equal.
+Sizes are below or above one vector register, and no two of them are equal.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import ENGINES, State, get_engine
+from elman.engine import ENGINES, TrainState, get_engine
 from elman.engine.numba.engine import _LOSS_WINDOW
 from elman.errors import ElmanError
-from elman.network import Draw, Dropout, Rule
+from elman.network import Dropout, Optimizer, SamplingParams
 from elman.network.parameters import NAMES, Array, shapes
-from elman.testing import Difference, check_engine, compare_gradients
+from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import ROOT, everything
+from support.state import ROOT, snapshot
 from support.tolerances import largest_relative_error
 
 T, K, M = 6, 9, 11
-RULE = Rule(learning_rate=0.1, clip=5.0)
+OPTIMIZER = Optimizer(learning_rate=0.1, clip=5.0)
 Dtype = type[np.floating]
 
-HELD = [name for name in ENGINES if name != "numpy"]
-"""The engines that are held to the reference."""
+COMPILED = [name for name in ENGINES if name != "numpy"]
+"""The engines that are compared with the reference."""
 
 engines = pytest.mark.parametrize("name", ENGINES)
-held_engines = pytest.mark.parametrize("name", HELD)
-both_widths = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+compiled_engines = pytest.mark.parametrize("name", COMPILED)
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 def text(length: int, characters: int = K, dtype: type[np.unsignedinteger] = np.uint8) -> NDArray[np.unsignedinteger]:
@@ -51,7 +51,7 @@ def text(length: int, characters: int = K, dtype: type[np.unsignedinteger] = np.
 
 
 WINDOWS = Windows(text(5 * T + 4), T)
-"""Five windows in an epoch, and three characters left over."""
+"""Five windows per epoch, and three characters left over."""
 
 Network = dict[str, Any]
 NETWORKS: list[Network] = [
@@ -66,20 +66,25 @@ networks = pytest.mark.parametrize(
     "network", NETWORKS, ids=lambda network: "-".join(map(str, network.values())) or "vanilla"
 )
 
-ALL_KEPT = Rule(0.01, 1.0, "adam", "norm", 0.9, 0.99, 0.1, "cosine", 3, 60, 0.9, Dropout(0.2, False, 1))
-"""A rule of which everything depends on the number of the update, and that keeps M, N and an average."""
+ADAM = Optimizer(0.01, 1.0, "adam", "norm", 0.9, 0.99, 0.1, "cosine", 3, 60, 0.9, Dropout(0.2, False, 1))
+"""An optimizer in which everything depends on the number of the update, with M, N and an average."""
 
 
 def windows_for(batch_size: int = 1, **_: Any) -> Windows:
-    """Return five windows in an epoch of every stream, and three characters left over."""
+    """Return windows with five per epoch, and three characters left over in every batch row."""
     return Windows(text(batch_size * (5 * T + 4)), T, batch_size)
 
 
-def state_at_hand(
-    dtype: Dtype = np.float64, std: float = 0.3, characters: int = K, m: int = M, rule: Rule = RULE, **network: Any
-) -> State:
-    """Return a state with weights that bend tanh, biases and an h that are not zero."""
-    state = State.initial(characters, m, std, 400, dtype, rule=rule, **network)
+def example_state(
+    dtype: Dtype = np.float64,
+    std: float = 0.3,
+    characters: int = K,
+    m: int = M,
+    optimizer: Optimizer = OPTIMIZER,
+    **network: Any,
+) -> TrainState:
+    """Return a state with weights large enough for tanh to matter, and non-zero biases and h."""
+    state = TrainState.initial(characters, m, std, 400, dtype, optimizer=optimizer, **network)
     generator = np.random.default_rng(1)
     for theta in state.parameters.values():
         if theta.ndim == 1:
@@ -89,14 +94,14 @@ def state_at_hand(
 
 
 def trained(
-    name: str, dtype: Dtype, updates: int, windows: Windows = WINDOWS, rule: Rule = RULE, **network: Any
-) -> tuple[State, Array]:
-    state = state_at_hand(dtype, rule=rule, **network)
-    return state, get_engine(name).advance(state, windows, updates, rule)
+    name: str, dtype: Dtype, updates: int, windows: Windows = WINDOWS, optimizer: Optimizer = OPTIMIZER, **network: Any
+) -> tuple[TrainState, Array]:
+    state = example_state(dtype, optimizer=optimizer, **network)
+    return state, get_engine(name).advance(state, windows, updates, optimizer)
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^there is no engine 'torch': choose one of numba, numpy$"):
+    with pytest.raises(ElmanError, match=r"^unknown engine 'torch' \(choose from numba, numpy\)$"):
         get_engine("torch")
 
 
@@ -108,20 +113,26 @@ def test_an_engine_knows_its_name(name: str) -> None:
 # --- The compiled engine against the reference ---
 
 
-def assert_held(found: Difference, dtype: Dtype = np.float64) -> None:
-    """Everything that a checker finds is within its tolerance.
+def assert_conforms(comparison: EngineComparison, dtype: Dtype = np.float64) -> None:
+    """Assert that every difference is within its tolerance.
 
-    A character is drawn otherwise where a number of the text lies nearer to a border than float32 is wide.
+    In float32 a sampled character may differ: a random number may lie within rounding of the border between two.
     """
     window, run = tolerances.COMPILED, tolerances.COMPILED_TRAJECTORY
     if dtype is np.float32:
         window, run = tolerances.COMPILED_FLOAT32, tolerances.COMPILED_TRAJECTORY_FLOAT32
-    # Unlike max(), it keeps a NaN.
-    at_once = [found.loss, found.final_state, found.score, found.reading, *found.gradients.values()]
-    assert np.max(at_once) <= window, found
-    assert np.max([found.trajectory, found.end]) <= run, found
-    assert found.same_counts
-    assert found.same_text or dtype is np.float32
+    # Unlike max(), np.max propagates NaN.
+    at_once = [
+        comparison.loss,
+        comparison.final_state,
+        comparison.text_loss,
+        comparison.session,
+        *comparison.gradients.values(),
+    ]
+    assert np.max([*at_once, *comparison.gradients.values()]) <= window, comparison
+    assert np.max([comparison.trajectory, comparison.end]) <= run, comparison
+    assert comparison.same_counts
+    assert comparison.same_text or dtype is np.float32
 
 
 SIZES = [
@@ -136,163 +147,176 @@ SIZES = [
     (13, 16, 33),
     (65, 100, 3),
     (300, 12, 7),
-    (6000, 70, 3),  # V is too large to be kept twice
+    (6000, 70, 3),  # V is too large to be stored twice
 ]
 sizes = pytest.mark.parametrize(("characters", "m", "length"), SIZES)
 
 
-@held_engines
+@compiled_engines
 @sizes
 def test_an_engine_is_the_reference(name: str, characters: int, m: int, length: int) -> None:
-    assert_held(check_engine(get_engine(name), K=characters, m=m, T=length))
+    assert_conforms(check_engine(get_engine(name), K=characters, m=m, T=length))
 
 
-@held_engines
+@compiled_engines
 def test_a_window_of_the_experiments_size(name: str) -> None:
     """Beyond its first update a network of this size and these weights is chaotic."""
-    found = check_engine(get_engine(name), K=65, m=100, T=25, updates=1)
-    assert np.max([found.loss, found.final_state, *found.gradients.values()]) <= tolerances.COMPILED
-    assert found.trajectory <= tolerances.COMPILED
+    comparison = check_engine(get_engine(name), K=65, m=100, T=25, updates=1)
+    assert np.max([comparison.loss, comparison.final_state, *comparison.gradients.values()]) <= tolerances.COMPILED
+    assert comparison.trajectory <= tolerances.COMPILED
 
 
 # The rates are low enough that ten updates of float32 still agree.
-RULES = {
-    "adagrad": Rule(0.03, 1.0),
-    "rmsprop": Rule(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", end=8),
-    "adam": Rule(0.003, 1.0, "adam", "norm", weight_decay=0.1, averaging=0.9),
-    "adamw": Rule(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
-    "sgd": Rule(0.02, 1.0, "sgd", weight_decay=0.1, averaging=0.9),
+OPTIMIZERS = {
+    "adagrad": Optimizer(0.03, 1.0),
+    "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", end=8),
+    "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, averaging=0.9),
+    "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
+    "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, averaging=0.9),
 }
-DROPOUTS = {"whole": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
+DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 
 cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 
 
-@held_engines
-@both_widths
+@compiled_engines
+@both_dtypes
 @cells
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 9])
-@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize("algorithm", OPTIMIZERS)
 @pytest.mark.parametrize("dropout", DROPOUTS)
-def test_every_network_with_every_rule(
-    name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, optimizer: str, dropout: str
+def test_every_network_with_every_optimizer(
+    name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, algorithm: str, dropout: str
 ) -> None:
-    rule = replace(RULES[optimizer], dropout=DROPOUTS[dropout])
+    optimizer = replace(OPTIMIZERS[algorithm], dropout=DROPOUTS[dropout])
     engine = get_engine(name)
-    assert_held(check_engine(engine, cell=cell, layers=layers, batch_size=batch_size, rule=rule, dtype=dtype), dtype)
+    assert_conforms(
+        check_engine(engine, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype
+    )
 
 
-@held_engines
-@both_widths
+@compiled_engines
+@both_dtypes
 @cells
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("optimizer", RULES)
-def test_every_optimiser_with_the_other_way_of_clipping(
-    name: str, dtype: Dtype, cell: str, batch_size: int, optimizer: str
+@pytest.mark.parametrize("algorithm", OPTIMIZERS)
+def test_every_optimizer_with_the_other_mode_of_clipping(
+    name: str, dtype: Dtype, cell: str, batch_size: int, algorithm: str
 ) -> None:
-    rule = RULES[optimizer]
-    rule = replace(
-        rule,
-        clip_by="norm" if rule.clip_by == "value" else "value",
-        clip=0.1 if rule.clip_by == "norm" else 1.0,
-        weight_decay=0.1 - rule.weight_decay,
-        averaging=0.9 - rule.averaging,
+    optimizer = OPTIMIZERS[algorithm]
+    optimizer = replace(
+        optimizer,
+        clip_by="norm" if optimizer.clip_by == "value" else "value",
+        clip=0.1 if optimizer.clip_by == "norm" else 1.0,
+        weight_decay=0.1 - optimizer.weight_decay,
+        averaging=0.9 - optimizer.averaging,
         schedule="cosine",
         warmup=2,
         end=14,
     )
-    assert_held(check_engine(get_engine(name), cell=cell, batch_size=batch_size, rule=rule, dtype=dtype), dtype)
+    assert_conforms(
+        check_engine(get_engine(name), cell=cell, batch_size=batch_size, optimizer=optimizer, dtype=dtype), dtype
+    )
 
 
-@held_engines
-@both_widths
+@compiled_engines
+@both_dtypes
 @sizes
 @cells
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_every_network_of_every_size(
     name: str, dtype: Dtype, characters: int, m: int, length: int, cell: str, batch_size: int
 ) -> None:
-    rule = replace(RULES["adamw"], dropout=DROPOUTS["plain"])
+    optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
     size: dict[str, Any] = {"K": characters, "m": m, "T": length, "batch_size": batch_size}
-    assert_held(check_engine(get_engine(name), cell=cell, rule=rule, updates=6, dtype=dtype, **size), dtype)
+    assert_conforms(
+        check_engine(get_engine(name), cell=cell, optimizer=optimizer, updates=6, dtype=dtype, **size), dtype
+    )
 
 
-@held_engines
-@both_widths
+@compiled_engines
+@both_dtypes
 @cells
 @pytest.mark.parametrize("batch_size", [1, 33])
 def test_a_network_that_fills_caches(name: str, dtype: Dtype, cell: str, batch_size: int) -> None:
-    """Its products are large enough for other ways of computing them."""
-    rule, size = replace(RULES["adam"], dropout=DROPOUTS["variational"]), {"K": 67, "m": 129, "T": 10}
-    found = check_engine(
-        get_engine(name), cell=cell, layers=2, batch_size=batch_size, rule=rule, updates=3, dtype=dtype, **size
+    """Its products are large enough to be computed in other ways."""
+    optimizer, size = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"]), {"K": 67, "m": 129, "T": 10}
+    comparison = check_engine(
+        get_engine(name),
+        cell=cell,
+        layers=2,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        updates=3,
+        dtype=dtype,
+        **size,
     )
-    assert_held(found, dtype)
+    assert_conforms(comparison, dtype)
 
 
-@held_engines
+@compiled_engines
 @networks
 @pytest.mark.parametrize("length", [1, T])
 def test_indices_of_two_bytes(name: str, network: Network, length: int) -> None:
     B = network.get("batch_size", 1)
     windows = Windows(299 - text(B * (5 * length + 1), dtype=np.uint16), length, B)
     assert windows.indices.min() > 255
-    states = [state_at_hand(characters=300, **network) for _ in range(2)]
+    states = [example_state(characters=300, **network) for _ in range(2)]
     errors = compare_gradients(get_engine(name), states[0], windows)
     assert np.max(list(errors.values())) <= tolerances.COMPILED
     ours, theirs = (
-        get_engine(engine).advance(state, windows, 7, RULE)
+        get_engine(engine).advance(state, windows, 7, OPTIMIZER)
         for engine, state in zip((name, "numpy"), states, strict=True)
     )
     np.testing.assert_allclose(ours, theirs, tolerances.COMPILED_TRAJECTORY)
 
 
-@held_engines
-@pytest.mark.parametrize("random_state", [400, 1])
-def test_gradients_in_single_precision_stay_near_while_training(name: str, random_state: int) -> None:
-    state = State.initial(65, 100, 0.1, random_state, np.float32)
+@compiled_engines
+@pytest.mark.parametrize("seed", [400, 1])
+def test_gradients_in_single_precision_stay_near_while_training(name: str, seed: int) -> None:
+    state = TrainState.initial(65, 100, 0.1, seed, np.float32)
     windows = Windows(text(5000, 65), 25)
     for _ in range(4):
-        get_engine(name).advance(state, windows, 100, RULE)
+        get_engine(name).advance(state, windows, 100, OPTIMIZER)
         errors = compare_gradients(get_engine(name), state, windows)
         assert np.max(list(errors.values())) <= tolerances.COMPILED_FLOAT32
 
 
-@held_engines
+@compiled_engines
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_gradients_of_gates_in_single_precision_stay_near_while_training(name: str, cell: str) -> None:
-    rule = Rule(3e-3, 1.0, "adam", "norm")
-    state = State.initial(65, 64, 0.1, 1, np.float32, cell=cell, batch_size=8, rule=rule)
+    optimizer = Optimizer(3e-3, 1.0, "adam", "norm")
+    state = TrainState.initial(65, 64, 0.1, 1, np.float32, cell=cell, batch_size=8, optimizer=optimizer)
     windows = Windows(text(8 * 2000, 65), 25, 8)
     for _ in range(4):
-        get_engine(name).advance(state, windows, 50, rule)
+        get_engine(name).advance(state, windows, 50, optimizer)
         errors = compare_gradients(get_engine(name), state, windows)
         assert np.max(list(errors.values())) <= tolerances.COMPILED_FLOAT32
 
 
-# --- A trajectory ---
+# --- Trajectories ---
 
 
 @engines
 @pytest.mark.parametrize("clip", [5.0, 0.2])
 @pytest.mark.parametrize("updates", [1, 5, 6, 10])
 def test_successive_losses_are_those_of_the_naive_code(name: str, clip: float, updates: int) -> None:
-    state = State.initial(K, M, 0.3, 400, np.float64)
-    h0 = state_at_hand().h
+    state = TrainState.initial(K, M, 0.3, 400, np.float64)
+    h0 = example_state().h
     state.h = h0.copy()
-    losses = get_engine(name).advance(state, WINDOWS, updates, Rule(0.1, clip))
+    losses = get_engine(name).advance(state, WINDOWS, updates, Optimizer(0.1, clip))
     expected = reference_impl.trajectory(WINDOWS.indices, K, M, T, 0.1, clip, 0.3, 400, updates, h0)
     np.testing.assert_allclose(losses, expected.losses, tolerances.COMPILED_TRAJECTORY)
     assert largest_relative_error(state.h, expected.h) <= tolerances.COMPILED_TRAJECTORY
     for array in NAMES:
-        for found, right in [(state.parameters, expected.parameters), (state.M, expected.M)]:
-            assert largest_relative_error(found[array], right[array]) <= tolerances.COMPILED_TRAJECTORY, array
+        for actual, right in [(state.parameters, expected.parameters), (state.M, expected.M)]:
+            assert largest_relative_error(actual[array], right[array]) <= tolerances.COMPILED_TRAJECTORY, array
 
 
 @engines
 @pytest.mark.parametrize(("updates", "epoch", "windows"), [(0, 0, 0), (4, 0, 4), (5, 1, 5), (6, 1, 1), (10, 2, 5)])
-def test_an_epoch_ends_with_the_last_whole_window(name: str, updates: int, epoch: int, windows: int) -> None:
+def test_an_epoch_ends_with_the_last_complete_window(name: str, updates: int, epoch: int, windows: int) -> None:
     state, losses = trained(name, np.float64, updates)
     assert losses.shape == (updates,)
     assert (state.update, state.epoch, state.position) == (updates, epoch, windows * T)
@@ -307,59 +331,57 @@ def test_every_network_counts_windows(name: str, network: Network, updates: int,
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
 def test_no_update_changes_nothing(name: str, dtype: Dtype, network: Network) -> None:
     windows = windows_for(**network)
-    state, _ = trained(name, dtype, 7, windows, ALL_KEPT, **network)
-    before = everything(state)
-    get_engine(name).advance(state, windows, 0, ALL_KEPT)
-    assert everything(state) == before
+    state, _ = trained(name, dtype, 7, windows, ADAM, **network)
+    before = snapshot(state)
+    get_engine(name).advance(state, windows, 0, ADAM)
+    assert snapshot(state) == before
 
 
-WIDTHS = [("numpy", np.float64), *((name, dtype) for name in HELD for dtype in (np.float64, np.float32))]
+ENGINE_DTYPES = [("numpy", np.float64), *((name, dtype) for name in COMPILED for dtype in (np.float64, np.float32))]
 
 
-@pytest.mark.parametrize(("name", "dtype"), WIDTHS)
+@pytest.mark.parametrize(("name", "dtype"), ENGINE_DTYPES)
 @settings(deadline=None, max_examples=20)
 @given(calls=st.lists(st.integers(0, 9), max_size=6))
-def test_a_trajectory_in_pieces_is_the_whole_to_the_bit(name: str, dtype: Dtype, calls: list[int]) -> None:
-    whole, expected = trained(name, dtype, sum(calls))
+def test_a_trajectory_in_chunks_is_bit_identical(name: str, dtype: Dtype, calls: list[int]) -> None:
+    single_call, expected = trained(name, dtype, sum(calls))
     parts, losses = trained(name, dtype, 0)
     for updates in calls:
-        losses = np.append(losses, get_engine(name).advance(parts, WINDOWS, updates, RULE))
+        losses = np.append(losses, get_engine(name).advance(parts, WINDOWS, updates, OPTIMIZER))
     np.testing.assert_array_equal(losses, expected)
-    assert everything(parts) == everything(whole)
+    assert snapshot(parts) == snapshot(single_call)
 
 
-@pytest.mark.parametrize(("name", "dtype"), WIDTHS)
+@pytest.mark.parametrize(("name", "dtype"), ENGINE_DTYPES)
 @networks
 @settings(deadline=None, max_examples=5)
 @given(calls=st.lists(st.integers(0, 9), min_size=2, max_size=5))
-def test_every_network_in_pieces_is_the_whole_to_the_bit(
-    name: str, dtype: Dtype, network: Network, calls: list[int]
-) -> None:
+def test_every_network_in_chunks_is_bit_identical(name: str, dtype: Dtype, network: Network, calls: list[int]) -> None:
     windows = windows_for(**network)
-    whole, expected = trained(name, dtype, sum(calls), windows, ALL_KEPT, **network)
-    parts, losses = trained(name, dtype, 0, windows, ALL_KEPT, **network)
+    single_call, expected = trained(name, dtype, sum(calls), windows, ADAM, **network)
+    parts, losses = trained(name, dtype, 0, windows, ADAM, **network)
     for updates in calls:
-        losses = np.append(losses, get_engine(name).advance(parts, windows, updates, ALL_KEPT))
+        losses = np.append(losses, get_engine(name).advance(parts, windows, updates, ADAM))
     np.testing.assert_array_equal(losses, expected)
-    assert everything(parts) == everything(whole)
+    assert snapshot(parts) == snapshot(single_call)
 
 
-def arrays_of(state: State) -> list[Array]:
+def arrays_of(state: TrainState) -> list[Array]:
     return [array for kind in (state.parameters, state.M, state.N, state.average) for array in kind.values()]
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
 def test_arrays_come_back_as_they_went_in(name: str, dtype: Dtype, network: Network) -> None:
-    state = state_at_hand(dtype, rule=ALL_KEPT, **network)
+    state = example_state(dtype, optimizer=ADAM, **network)
     arrays, before = arrays_of(state), [array.shape for array in arrays_of(state)]
     size = state.h.shape
-    get_engine(name).advance(state, windows_for(**network), 7, ALL_KEPT)
+    get_engine(name).advance(state, windows_for(**network), 7, ADAM)
     after = arrays_of(state)
     assert all(one is other for one, other in zip(arrays, after, strict=True))
     assert {array.dtype for array in [*after, state.h]} == {np.dtype(dtype)}
@@ -368,10 +390,10 @@ def test_arrays_come_back_as_they_went_in(name: str, dtype: Dtype, network: Netw
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
-def test_what_a_call_returns_has_the_width_of_what_it_was_given(name: str, dtype: Dtype, network: Network) -> None:
-    engine, state, (x, y) = get_engine(name), state_at_hand(dtype, **network), windows_for(**network).at(0)
+def test_results_have_the_dtype_and_shape_of_the_arguments(name: str, dtype: Dtype, network: Network) -> None:
+    engine, state, (x, y) = get_engine(name), example_state(dtype, **network), windows_for(**network).at(0)
     result = engine.loss_and_gradients(state.parameters, state.h, x, y)
     expected = shapes(K, M, network.get("cell", "rnn"), network.get("layers", 1))
     assert {array: result.gradients[array].shape for array in result.gradients} == expected
@@ -380,45 +402,45 @@ def test_what_a_call_returns_has_the_width_of_what_it_was_given(name: str, dtype
     assert {array.shape for array in states} == {state.h.shape}
     assert np.shape(losses) == state.h.shape[:-1]
     assert np.shape(result.loss) == ()
-    states.append(engine.generate(state.parameters, state.carried, 0, np.zeros(3), Draw())[1])
-    assert states[-1].shape == state.carried.shape
+    states.append(engine.generate(state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())[1])
+    assert states[-1].shape == state.final_hidden.shape
     assert {array.dtype for array in [*result.gradients.values(), *states]} == {np.dtype(dtype)}
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
-def test_only_advance_changes_what_it_is_given(name: str, dtype: Dtype, network: Network) -> None:
-    engine, state, (x, y) = get_engine(name), state_at_hand(dtype, **network), windows_for(**network).at(0)
-    before = everything(state)
+def test_only_advance_changes_its_arguments(name: str, dtype: Dtype, network: Network) -> None:
+    engine, state, (x, y) = get_engine(name), example_state(dtype, **network), windows_for(**network).at(0)
+    before = snapshot(state)
     engine.loss(state.parameters, state.h, x, y)
     engine.loss_and_gradients(state.parameters, state.h, x, y)
-    engine.generate(state.parameters, state.carried, 0, np.zeros(3), Draw())
-    assert everything(state) == before
+    engine.generate(state.parameters, state.final_hidden, 0, np.zeros(3), SamplingParams())
+    assert snapshot(state) == before
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
 def test_a_parameter_that_is_no_number_makes_the_loss_nan(name: str, dtype: Dtype, network: Network) -> None:
     engine, windows = get_engine(name), windows_for(**network)
     x, y = windows.at(0)
-    for spoiled in state_at_hand(dtype, **network).parameters:
-        state = state_at_hand(dtype, **network)
-        state.parameters[spoiled].T[x.flat[0] if spoiled == "U" else 0] = np.nan
-        assert np.isnan(np.sum(engine.loss(state.parameters, state.h, x, y)[0])), spoiled
-        assert math.isnan(engine.loss_and_gradients(state.parameters, state.h, x, y).loss), spoiled
-        assert np.isnan(engine.advance(state, windows, 2, RULE)).all(), spoiled
+    for corrupted in example_state(dtype, **network).parameters:
+        state = example_state(dtype, **network)
+        state.parameters[corrupted].T[x.flat[0] if corrupted == "U" else 0] = np.nan
+        assert np.isnan(np.sum(engine.loss(state.parameters, state.h, x, y)[0])), corrupted
+        assert math.isnan(engine.loss_and_gradients(state.parameters, state.h, x, y).loss), corrupted
+        assert np.isnan(engine.advance(state, windows, 2, OPTIMIZER)).all(), corrupted
 
 
-# --- Streams ---
+# --- Batches ---
 
 
 @engines
 @networks
-def test_a_stream_is_a_text_of_its_own(name: str, network: Network) -> None:
-    """Its loss, its last state and, weighted by B, its gradients are those of the stream read alone."""
-    engine, windows, state = get_engine(name), windows_for(**network), state_at_hand(**network)
+def test_a_batch_row_is_a_sequence_of_its_own(name: str, network: Network) -> None:
+    """Its loss, its final state and, multiplied by B, its gradients are those of the sequence alone."""
+    engine, windows, state = get_engine(name), windows_for(**network), example_state(**network)
     if windows.batch_size == 1:
         return
     x, y = windows.at(T)
@@ -437,23 +459,23 @@ def test_a_stream_is_a_text_of_its_own(name: str, network: Network) -> None:
         assert largest_relative_error(gradient, mean) <= tolerances.COMPILED, array
 
 
-# --- The same bits again ---
+# --- Reproducibility ---
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
 def test_the_same_run_gives_the_same_bits(name: str, dtype: Dtype, network: Network) -> None:
     windows = windows_for(**network)
-    (first, losses), (second, again) = (trained(name, dtype, 50, windows, ALL_KEPT, **network) for _ in range(2))
+    (first, losses), (second, again) = (trained(name, dtype, 50, windows, ADAM, **network) for _ in range(2))
     np.testing.assert_array_equal(losses, again)
-    assert everything(first) == everything(second)
+    assert snapshot(first) == snapshot(second)
 
 
-@both_widths
+@both_dtypes
 @networks
-def test_two_threads_do_what_one_does(dtype: Dtype, network: Network) -> None:
-    """Kernels run without the interpreter's lock, so the two are at work at once."""
+def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> None:
+    """Kernels release the GIL, so the two run in parallel."""
     B, updates = network.get("batch_size", 1), 1000 if network else 20_000
     texts = [Windows(text(2000)[start:], T, B) for start in (0, 500, 1000)]
     one_by_one = [trained("numba", dtype, updates, windows, **network) for windows in texts]
@@ -461,22 +483,23 @@ def test_two_threads_do_what_one_does(dtype: Dtype, network: Network) -> None:
         at_once = list(pool.map(lambda windows: trained("numba", dtype, updates, windows, **network), texts))
     for (state, losses), (other, others) in zip(one_by_one, at_once, strict=True):
         np.testing.assert_array_equal(losses, others)
-        assert everything(state) == everything(other)
+        assert snapshot(state) == snapshot(other)
 
 
 IN_A_PROCESS = """
 import numpy as np
-from test_engine import everything, trained
+from test_engine import snapshot, trained
 state, losses = trained("numba", np.float32, 300)
-print(losses.tobytes().hex(), everything(state))
+print(losses.tobytes().hex(), snapshot(state))
 """
 
 
 def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
-    """The first process compiles, the second loads what the first left."""
+    """The first process compiles the kernels, the second loads them from the cache."""
+    inherited = filter(None, [os.environ.get("PYTHONPATH")])
     environment = os.environ | {
         "ELMAN_CACHE": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests", Path(__file__).parent))),
+        "PYTHONPATH": os.pathsep.join([*map(str, (ROOT / "tests", Path(__file__).parent)), *inherited]),
     }
     environment.pop("NUMBA_CACHE_DIR", None)
     outputs, kernels = [], []
@@ -490,47 +513,47 @@ def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
     assert kernels[0] == kernels[1]
     assert outputs[0] == outputs[1]
     state, losses = trained("numba", np.float32, 300)
-    assert outputs[0] == f"{losses.tobytes().hex()} {everything(state)}\n"
+    assert outputs[0] == f"{losses.tobytes().hex()} {snapshot(state)}\n"
 
 
-# --- The loss of a text ---
+# --- Loss of a text ---
 
 
 @networks
 @pytest.mark.parametrize("length", [1, 127, 128, 129, 256, 300])
 def test_the_loss_of_a_text_longer_than_the_engines_window(length: int, network: Network) -> None:
     assert _LOSS_WINDOW == 128
-    state, B = state_at_hand(**network), network.get("batch_size", 1)
+    state, B = example_state(**network), network.get("batch_size", 1)
     x, y = Windows(text(B * length + 1), length, B).at(0)
     (loss, h), (expected, last) = (get_engine(name).loss(state.parameters, state.h, x, y) for name in ENGINES)
     np.testing.assert_allclose(loss, expected, tolerances.COMPILED)
     assert largest_relative_error(h, last) <= tolerances.COMPILED
 
 
-# --- Text ---
+# --- Sampling ---
 
-DRAWS = [
-    Draw(),
-    Draw(temperature=0.0),
-    Draw(temperature=0.7),
-    Draw(temperature=3.0),
-    Draw(top_k=1),
-    Draw(top_k=3),
-    Draw(top_k=K + 1),
-    Draw(top_p=0.0),
-    Draw(top_p=0.6),
-    Draw(min_p=0.2),
-    Draw(temperature=0.7, top_k=4, top_p=0.9),
-    Draw(temperature=1.2, top_p=0.95, min_p=0.05),
+SAMPLING_PARAMS = [
+    SamplingParams(),
+    SamplingParams(temperature=0.0),
+    SamplingParams(temperature=0.7),
+    SamplingParams(temperature=3.0),
+    SamplingParams(top_k=1),
+    SamplingParams(top_k=3),
+    SamplingParams(top_k=K + 1),
+    SamplingParams(top_p=0.0),
+    SamplingParams(top_p=0.6),
+    SamplingParams(min_p=0.2),
+    SamplingParams(temperature=0.7, top_k=4, top_p=0.9),
+    SamplingParams(temperature=1.2, top_p=0.95, min_p=0.05),
 ]
 
 
-@pytest.mark.parametrize("draw", DRAWS)
-def test_the_engines_write_the_same_text(draw: Draw) -> None:
+@pytest.mark.parametrize("sampling", SAMPLING_PARAMS)
+def test_the_engines_write_the_same_text(sampling: SamplingParams) -> None:
     state, _ = trained("numpy", np.float64, 100)
     uniforms = np.random.default_rng(1).random(300)
     (characters, h), (expected, last) = (
-        get_engine(name).generate(state.parameters, state.h, 2, uniforms, draw) for name in ENGINES
+        get_engine(name).generate(state.parameters, state.h, 2, uniforms, sampling) for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
     assert largest_relative_error(h, last) <= tolerances.COMPILED
@@ -541,22 +564,23 @@ def test_the_engines_write_the_same_text_with_every_network(network: Network) ->
     state, _ = trained("numpy", np.float64, 100, windows_for(**network), **network)
     uniforms = np.random.default_rng(1).random(300)
     (characters, h), (expected, last) = (
-        get_engine(name).generate(state.parameters, state.carried, 2, uniforms, Draw(0.9, 5, 0.95)) for name in ENGINES
+        get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, SamplingParams(0.9, 5, 0.95))
+        for name in ENGINES
     )
     np.testing.assert_array_equal(characters, expected)
     assert largest_relative_error(h, last) <= tolerances.COMPILED
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
-def test_a_text_in_pieces_is_the_whole(name: str, dtype: Dtype, network: Network) -> None:
-    engine, draw, uniforms = get_engine(name), Draw(0.9, K - 1, 0.95), np.random.default_rng(1).random(60)
+def test_a_text_in_chunks_equals_the_text_at_once(name: str, dtype: Dtype, network: Network) -> None:
+    engine, sampling, uniforms = get_engine(name), SamplingParams(0.9, K - 1, 0.95), np.random.default_rng(1).random(60)
     state, _ = trained(name, dtype, 20, windows_for(**network), **network)
-    expected, last = engine.generate(state.parameters, state.carried, 2, uniforms, draw)
-    characters, h, x = np.empty(0, np.intp), state.carried, 2
+    expected, last = engine.generate(state.parameters, state.final_hidden, 2, uniforms, sampling)
+    characters, h, x = np.empty(0, np.intp), state.final_hidden, 2
     for piece in np.split(uniforms, [0, 1, 17, 18, 60]):
-        more, h = engine.generate(state.parameters, h, x, piece, draw)
+        more, h = engine.generate(state.parameters, h, x, piece, sampling)
         characters = np.append(characters, more)
         x = int(characters[-1]) if len(characters) else x
     np.testing.assert_array_equal(characters, expected)
@@ -564,95 +588,102 @@ def test_a_text_in_pieces_is_the_whole(name: str, dtype: Dtype, network: Network
 
 
 @engines
-@both_widths
+@both_dtypes
 @networks
 def test_the_state_returned_is_that_before_the_last_character_is_read(
     name: str, dtype: Dtype, network: Network
 ) -> None:
-    engine, state = get_engine(name), state_at_hand(dtype, **network)
-    characters, h = engine.generate(state.parameters, state.carried, 2, np.full(4, 0.5), Draw())
+    engine, state = get_engine(name), example_state(dtype, **network)
+    characters, h = engine.generate(state.parameters, state.final_hidden, 2, np.full(4, 0.5), SamplingParams())
     x = np.array([2, *characters[:-1]], np.uint8)
-    expected = engine.loss(state.parameters, state.carried, x, x)[1]
+    expected = engine.loss(state.parameters, state.final_hidden, x, x)[1]
     assert largest_relative_error(h, expected) <= tolerances.ROUNDINGS * np.finfo(dtype).eps
 
 
 @engines
-@both_widths
-def test_a_temperature_without_end_draws_evenly(name: str, dtype: Dtype) -> None:
+@both_dtypes
+def test_an_infinite_temperature_samples_uniformly(name: str, dtype: Dtype) -> None:
     uniforms = (np.arange(700) + 0.5) / 700
     for cell in ("rnn", "gru"):
-        state = State.initial(K, M, 0.5, 400, dtype, cell=cell)
-        draw = Draw(temperature=1e300)
-        characters, _ = get_engine(name).generate(state.parameters, state.carried, 2, uniforms, draw)
+        state = TrainState.initial(K, M, 0.5, 400, dtype, cell=cell)
+        sampling = SamplingParams(temperature=1e300)
+        characters, _ = get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, sampling)
         np.testing.assert_allclose(np.bincount(characters, minlength=K), 700 / K, atol=1)
 
 
 @engines
-@both_widths
+@both_dtypes
 @pytest.mark.parametrize("temperature", [1e-300, 5e-324])
-def test_a_temperature_of_nearly_zero_takes_the_likeliest(name: str, dtype: Dtype, temperature: float) -> None:
-    engine, state, uniforms = get_engine(name), state_at_hand(dtype), np.random.default_rng(1).random(50)
+def test_a_temperature_of_nearly_zero_takes_the_most_likely(name: str, dtype: Dtype, temperature: float) -> None:
+    engine, state, uniforms = get_engine(name), example_state(dtype), np.random.default_rng(1).random(50)
     characters, expected = (
-        engine.generate(state.parameters, state.h, 2, uniforms, Draw(temperature=t))[0] for t in (temperature, 0.0)
+        engine.generate(state.parameters, state.h, 2, uniforms, SamplingParams(temperature=t))[0]
+        for t in (temperature, 0.0)
     )
     np.testing.assert_array_equal(characters, expected)
 
 
 @engines
-@both_widths
-@pytest.mark.parametrize("draw", DRAWS)
-def test_frequencies_follow_probabilities(name: str, dtype: Dtype, draw: Draw) -> None:
-    """Of a network without memory, and of numbers spread evenly: each count may be off by the one at either border."""
+@both_dtypes
+@pytest.mark.parametrize("sampling", SAMPLING_PARAMS)
+def test_frequencies_follow_probabilities(name: str, dtype: Dtype, sampling: SamplingParams) -> None:
+    """With evenly spaced numbers and constant logits, each count may be off by one, at either border."""
     logits: Array = np.random.default_rng(2).normal(size=K).astype(dtype)
-    state = State.initial(K, M, 0.0, 400, dtype)
+    state = TrainState.initial(K, M, 0.0, 400, dtype)
     state.parameters["c"][:] = logits
     n = 1000
-    characters, _ = get_engine(name).generate(state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, draw)
+    characters, _ = get_engine(name).generate(state.parameters, state.h, 0, (np.arange(n) + 0.5) / n, sampling)
     counts = np.bincount(characters, minlength=K)
-    np.testing.assert_allclose(counts, n * draw.probabilities(logits), rtol=0, atol=1)
+    np.testing.assert_allclose(counts, n * sampling.probabilities(logits), rtol=0, atol=1)
 
 
-# --- Reading many streams ---
+# --- Inference sessions ---
 
 
 @engines
 @networks
-def test_a_stream_gives_the_same_bits_whatever_is_read_beside_it(name: str, network: Network) -> None:
-    state = state_at_hand(**network | {"batch_size": 1})
-    B, n = 9, 70  # more steps than the compiled reader takes at a time
+def test_a_batch_row_gives_the_same_bits_whatever_else_is_in_the_batch(name: str, network: Network) -> None:
+    state = example_state(**network | {"batch_size": 1})
+    B, n = 9, 70  # more steps than the compiled session takes at a time
     generator = np.random.default_rng(1)
-    h = np.tanh(generator.normal(size=(B, len(state.carried))))
+    h = np.tanh(generator.normal(size=(B, len(state.final_hidden))))
     x, y = (generator.integers(0, K, (n, B)).astype(np.uint8) for _ in range(2))
-    uniforms, draws = generator.random((n, B)), [Draw(0.5 + 0.1 * b, top_k=b, min_p=0.01 * b) for b in range(B)]
-    reader = get_engine(name).reader(state.parameters)
+    uniforms, sampling = (
+        generator.random((n, B)),
+        [SamplingParams(0.5 + 0.1 * b, top_k=b, min_p=0.01 * b) for b in range(B)],
+    )
+    session = get_engine(name).session(state.parameters)
 
-    def read(streams: slice) -> list[NDArray[Any]]:
+    def run(rows: slice) -> list[NDArray[Any]]:
         return [
-            *reader.losses(h[streams], x[:, streams], y[:, streams]),
-            *reader.logits(h[streams], x[:, streams]),
-            *reader.generate(h[streams], x[0, streams], uniforms[:, streams], draws[streams]),
+            *session.losses(h[rows], x[:, rows], y[:, rows]),
+            *session.logits(h[rows], x[:, rows]),
+            *session.generate(h[rows], x[0, rows], uniforms[:, rows], sampling[rows]),
         ]
 
-    whole = read(slice(B))
-    for streams in (slice(0, 1), slice(8, 9), slice(2, 4), slice(0, 8)):
-        for axis, found, wanted in zip((1, 0, 1, 1, 1, 0), read(streams), whole, strict=True):
-            among = np.moveaxis(wanted, axis, 0)[streams]
-            if name == "numpy":  # where BLAS chooses another way for another number of rows
-                np.testing.assert_allclose(np.moveaxis(found, axis, 0), among, rtol=tolerances.COMPILED)
+    expected = run(slice(B))
+    for rows in (slice(0, 1), slice(8, 9), slice(2, 4), slice(0, 8)):
+        for axis, actual, array in zip((1, 0, 1, 1, 1, 0), run(rows), expected, strict=True):
+            part = np.moveaxis(array, axis, 0)[rows]
+            if name == "numpy":  # BLAS uses other kernels for another number of rows
+                np.testing.assert_allclose(np.moveaxis(actual, axis, 0), part, rtol=tolerances.COMPILED)
             else:
-                np.testing.assert_array_equal(np.moveaxis(found, axis, 0), among)
+                np.testing.assert_array_equal(np.moveaxis(actual, axis, 0), part)
 
 
 @engines
 @networks
-def test_a_passage_costs_the_same_bits_whatever_is_read_beside_it(name: str, network: Network) -> None:
-    state, generator = state_at_hand(**network | {"batch_size": 1}), np.random.default_rng(2)
+def test_a_segment_has_the_same_loss_whatever_else_is_in_the_batch(name: str, network: Network) -> None:
+    state, generator = example_state(**network | {"batch_size": 1}), np.random.default_rng(2)
     text = generator.integers(0, K, 400).astype(np.uint8)
-    begins, chars = generator.integers(0, 300, 70), generator.integers(0, 99, 70)  # more than are read side by side
-    reader = get_engine(name).reader(state.parameters)
-    whole = reader.passages(state.carried, text, begins, chars)
+    starts, lengths = (
+        generator.integers(0, 300, 70),
+        generator.integers(0, 99, 70),
+    )  # more than one batch
+    session = get_engine(name).session(state.parameters)
+    expected = session.segment_losses(state.final_hidden, text, starts, lengths)
     for n in (slice(0, 1), slice(3, 9), slice(5, 70)):
-        found = reader.passages(state.carried, text, begins[n], chars[n])
-        for array, wanted in zip(found, whole, strict=True):
-            np.testing.assert_array_equal(array, wanted[n])
-    assert not any(reader.passages(state.carried, text, begins[:0], chars[:0])[0])
+        result = session.segment_losses(state.final_hidden, text, starts[n], lengths[n])
+        for array, expected_array in zip(result, expected, strict=True):
+            np.testing.assert_array_equal(array, expected_array[n])
+    assert not any(session.segment_losses(state.final_hidden, text, starts[:0], lengths[:0])[0])

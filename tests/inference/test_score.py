@@ -17,7 +17,7 @@ from elman.network import Parameters, initial_parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, opened
-from support.random_model import astray
+from support.random_model import overflowing_model
 
 K, M, N = 5, 6, 3_000
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -55,20 +55,20 @@ class Counting:
         self.read.append(x.shape)
         return self.engine.loss(parameters, h0, x, y)
 
-    def reader(self, parameters: Parameters) -> Any:
-        return CountingReader(self.engine.reader(parameters), self.read)
+    def session(self, parameters: Parameters) -> Any:
+        return CountingReader(self.engine.session(parameters), self.read)
 
 
 @dataclass
 class CountingReader:
     """A reader that notes them likewise."""
 
-    reader: Any
+    session: Any
     read: list[tuple[int, ...]]
 
     def losses(self, h: Array, x: Any, y: Any) -> Any:
         self.read.append(x.shape)
-        return self.reader.losses(h, x, y)
+        return self.session.losses(h, x, y)
 
 
 @ENGINES
@@ -132,7 +132,7 @@ def test_a_text_of_strangers_alone_is_scored() -> None:
 
 def test_the_probabilities_of_all_characters_sum_to_one() -> None:
     parameters, h0 = made("rnn")
-    o, _ = get_engine("numpy").reader(parameters).logits(h0[None], np.array([[2]], np.uint8))
+    o, _ = get_engine("numpy").session(parameters).logits(h0[None], np.array([[2]], np.uint8))
     known = softmax(o[0, 0]) * math.exp(-KNOWN_NATS)
     assert known.sum() + (0x110000 - K) * math.exp(-stranger_nats(K)) == pytest.approx(1)
 
@@ -160,4 +160,4 @@ def test_an_alphabet_that_folds_is_open() -> None:
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_a_network_that_computes_no_numbers_is_said(adapt: bool) -> None:
     with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
-        astray().score("abab\n" * 20, adapt=adapt)
+        overflowing_model().score("abab\n" * 20, adapt=adapt)

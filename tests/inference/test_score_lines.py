@@ -20,12 +20,12 @@ from elman.inference import Model
 from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, scored_lines
 from elman.inference.strangers import KNOWN_NATS, stranger_nats
-from elman.network import Draw, initial_parameters
+from elman.network import SamplingParams, initial_parameters
 from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus, read_corpus, read_pieces
 from support import tolerances as tolerances
 from support.cli import Command
-from support.random_model import astray
+from support.random_model import overflowing_model
 
 KNOWN = "ab c\nd"
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -55,7 +55,7 @@ def beginning(model: Model) -> Any:
     for stream in range(count):
         h, x = model.h, feed
         for uniform in uniforms[:, stream]:
-            characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), Draw())
+            characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), SamplingParams())
             _, h = get_engine("numpy").loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
             states += [h] if x == feed else []
@@ -206,7 +206,7 @@ def test_an_alphabet_that_folds_knows_no_strangers() -> None:
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_a_network_that_computes_no_numbers_is_said(context: bool) -> None:
     with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
-        list(scored_lines(astray(), ["ab\nba\n"], context=context))
+        list(scored_lines(overflowing_model(), ["ab\nba\n"], context=context))
 
 
 def test_a_line_feed_that_is_folded_is_none() -> None:

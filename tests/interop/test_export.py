@@ -484,13 +484,13 @@ def test_more_weights_than_a_file_of_onnx_holds(tmp_path: Path, monkeypatch: pyt
 
 def test_an_engine_that_is_none_is_no_fault_of_the_file(tmp_path: Path) -> None:
     export(made("rnn", 1), tmp_path / "network.npz")
-    with pytest.raises(ElmanError, match=r"^there is no engine 'tpu'"):
+    with pytest.raises(ElmanError, match=r"^unknown engine 'tpu'"):
         import_(tmp_path / "network.npz", engine="tpu")
 
 
 def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    expected = "this needs the library onnx, and it is not installed: pip install 'elman[export]'"
+    expected = "this requires onnx, which is not installed: pip install 'elman[export]'"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         export(made("rnn", 1), tmp_path / "network.onnx")
     (tmp_path / "network.onnx").write_bytes(b"")

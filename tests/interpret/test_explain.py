@@ -24,7 +24,7 @@ from elman.network.parameters import Array
 from elman.text import Corpus, opened
 from elman.training.train import train
 from support.cli import Command
-from support.random_model import untrained
+from support.random_model import random_model
 from support.tolerances import COMPILED, DEVIATIONS, RANKS, ROUNDINGS, SINGLE
 
 K, M, N = 7, 4, 90
@@ -160,7 +160,7 @@ def test_of_nothing_but_strangers_nothing_is_read(cell: str, layers: int) -> Non
 
 
 def test_from_python_a_text_is_encoded_with_its_strangers() -> None:
-    network = untrained("ab")
+    network = random_model("ab")
     indices = opened(network.alphabet).encode("é" + "ab" * 20 + "漢")
     found = explain(network.engine, network.parameters, network.h, indices)
     assert found.nats_per_char == pytest.approx(network.score("é" + "ab" * 20 + "漢").nats_per_char, rel=SINGLE)

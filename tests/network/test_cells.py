@@ -1,6 +1,6 @@
-"""Every cell, in one layer and in several, for one stream and for three, with dropout and without.
+"""Every cell, in one layer and in several, for a single sequence and a batch of three, with and without dropout.
 
-Every dimension has a size of its own, T, K, m, B = 5, 7, 4, 3. No parameter and no state carried in is zero, and a
+Every dimension has a size of its own, T, K, m, B = 5, 7, 4, 3. No parameter and no initial state is zero, and a
 character is read twice.
 """
 
@@ -20,14 +20,14 @@ from support.tolerances import largest_relative_error
 T, K, M, B = 5, 7, 4, 3
 TEXTS = np.array([[3, 1, 3, 6, 0, 4], [5, 5, 2, 0, 2, 1], [0, 6, 4, 4, 4, 3]], np.uint8)
 
-Stream = tuple[Array, NDArray[np.unsignedinteger], NDArray[np.unsignedinteger], list[Array] | None]
+Sequence = tuple[Array, NDArray[np.unsignedinteger], NDArray[np.unsignedinteger], list[Array] | None]
 
 CELLS = ["rnn", "gru", "lstm"]
 DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational": Dropout(0.4, True, 1)}
 
 every_network = pytest.mark.parametrize("layers", [1, 2, 3])
 every_cell = pytest.mark.parametrize("cell", CELLS)
-every_number_of_streams = pytest.mark.parametrize("streams", [None, B])
+every_batch_size = pytest.mark.parametrize("batch_size", [None, B])
 every_dropout = pytest.mark.parametrize("dropout", DROPOUTS.values(), ids=DROPOUTS.keys())
 
 
@@ -40,47 +40,47 @@ class Example(NamedTuple):
     y: NDArray[np.unsignedinteger]
     masks: list[Array] | None
 
-    def streams(self) -> Iterator[Stream]:
-        """Give h0, x, y and masks of each stream, as the naive code takes them."""
+    def rows(self) -> Iterator[Sequence]:
+        """Yield h0, x, y and masks of each batch row, as the naive code takes them."""
         if self.x.ndim == 1:
-            yield self.h0, self.x, self.y, of_all_steps(self.masks)
+            yield self.h0, self.x, self.y, for_all_steps(self.masks)
             return
         for b in range(self.x.shape[1]):
             masks = None if self.masks is None else [mask[:, b] for mask in self.masks]
-            yield self.h0[b], self.x[:, b], self.y[:, b], of_all_steps(masks)
+            yield self.h0[b], self.x[:, b], self.y[:, b], for_all_steps(masks)
 
     def naive_loss(self) -> float:
         results = [
             reference_impl.deep_loss(self.cell, self.layers, self.parameters, h0, x, y, masks)
-            for h0, x, y, masks in self.streams()
+            for h0, x, y, masks in self.rows()
         ]
         return float(np.mean([loss for loss, _ in results]))
 
 
-def of_all_steps(masks: list[Array] | None) -> list[Array] | None:
+def for_all_steps(masks: list[Array] | None) -> list[Array] | None:
     return None if masks is None else [np.broadcast_to(mask, (T, M)) for mask in masks]
 
 
-def example(cell: str, layers: int, streams: int | None = None, dropout: Dropout | None = None) -> Example:
+def example(cell: str, layers: int, batch_size: int | None = None, dropout: Dropout | None = None) -> Example:
     generator = np.random.default_rng(1)
     parameters: Parameters = {
         name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()
     }
-    text = TEXTS[0] if streams is None else TEXTS[:streams].T
+    text = TEXTS[0] if batch_size is None else TEXTS[:batch_size].T
     D = architecture(parameters).state_size
-    h0 = np.tanh(generator.normal(size=D if streams is None else (streams, D)))
-    masks = None if dropout is None else dropout.masks(1, layers, T, streams, M, np.float64)
+    h0 = np.tanh(generator.normal(size=D if batch_size is None else (batch_size, D)))
+    masks = None if dropout is None else dropout.masks(1, layers, T, batch_size, M, np.float64)
     return Example(cell, layers, parameters, h0, text[:-1], text[1:], masks)
 
 
 @every_dropout
-@every_number_of_streams
+@every_batch_size
 @every_network
 @every_cell
 def test_every_gradient_is_that_of_central_differences(
-    cell: str, layers: int, streams: int | None, dropout: Dropout | None
+    cell: str, layers: int, batch_size: int | None, dropout: Dropout | None
 ) -> None:
-    given = example(cell, layers, streams, dropout)
+    given = example(cell, layers, batch_size, dropout)
     result = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
     assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
     assert list(result.gradients) == list(shapes(K, M, cell, layers))
@@ -93,16 +93,16 @@ def test_every_gradient_is_that_of_central_differences(
         )
 
 
-@every_number_of_streams
+@every_batch_size
 @every_network
 @every_cell
-def test_the_loss_and_the_last_state_of_every_stream_are_those_of_the_naive_code(
-    cell: str, layers: int, streams: int | None
+def test_the_loss_and_the_final_state_of_every_batch_row_are_those_of_the_naive_code(
+    cell: str, layers: int, batch_size: int | None
 ) -> None:
-    given = example(cell, layers, streams)
+    given = example(cell, layers, batch_size)
     losses, h = model.loss(given.parameters, given.h0, given.x, given.y)
-    expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.streams()]
-    assert isinstance(losses, float) if streams is None else losses.shape == (B,)
+    expected = [reference_impl.deep_loss(cell, layers, given.parameters, h0, x, y) for h0, x, y, _ in given.rows()]
+    assert isinstance(losses, float) if batch_size is None else losses.shape == (B,)
     assert largest_relative_error(np.atleast_1d(losses), [loss for loss, _ in expected]) <= tolerances.NAIVE
     assert largest_relative_error(h.reshape(-1, h.shape[-1]), [last for _, last in expected]) <= tolerances.NAIVE
     np.testing.assert_array_equal(h, loss_and_gradients(given.parameters, given.h0, given.x, given.y).h)
@@ -110,10 +110,10 @@ def test_the_loss_and_the_last_state_of_every_stream_are_those_of_the_naive_code
 
 @every_network
 @every_cell
-def test_streams_give_the_mean_of_what_each_gives_alone(cell: str, layers: int) -> None:
+def test_a_batch_gives_the_mean_of_its_rows(cell: str, layers: int) -> None:
     given = example(cell, layers, B, Dropout(0.4, False, 1))
     together = loss_and_gradients(given.parameters, given.h0, given.x, given.y, given.masks)
-    alone = [loss_and_gradients(given.parameters, h0, x, y, masks) for h0, x, y, masks in given.streams()]
+    alone = [loss_and_gradients(given.parameters, h0, x, y, masks) for h0, x, y, masks in given.rows()]
     assert together.loss == pytest.approx(np.mean([one.loss for one in alone]), rel=tolerances.NAIVE)
     assert largest_relative_error(together.h, [one.h for one in alone]) <= tolerances.NAIVE
     assert largest_relative_error(together.dh0, [one.dh0 / B for one in alone]) <= tolerances.NAIVE
@@ -122,14 +122,14 @@ def test_streams_give_the_mean_of_what_each_gives_alone(cell: str, layers: int) 
         assert largest_relative_error(gradient, mean) <= tolerances.NAIVE, name
 
 
-@every_number_of_streams
+@every_batch_size
 @every_cell
-def test_a_window_in_two_parts_is_the_whole(cell: str, streams: int | None) -> None:
-    _, _, parameters, h0, x, y, _ = example(cell, 2, streams)
-    whole, last = model.loss(parameters, h0, x, y)
+def test_a_window_in_two_parts_equals_the_window_at_once(cell: str, batch_size: int | None) -> None:
+    _, _, parameters, h0, x, y, _ = example(cell, 2, batch_size)
+    at_once, last = model.loss(parameters, h0, x, y)
     first, h = model.loss(parameters, h0, x[:2], y[:2])
     second, end = model.loss(parameters, h, x[2:], y[2:])
-    assert largest_relative_error(first + second, whole) <= tolerances.NAIVE
+    assert largest_relative_error(first + second, at_once) <= tolerances.NAIVE
     assert largest_relative_error(end, last) <= tolerances.NAIVE
 
 
@@ -161,7 +161,7 @@ def test_nothing_overflows_where_the_gates_saturate(cell: str) -> None:
 
 
 @every_cell
-def test_what_is_given_is_left_as_it_was(cell: str) -> None:
+def test_the_arguments_are_not_changed(cell: str) -> None:
     given = example(cell, 2, B, Dropout(0.4, False, 1))
     assert given.masks is not None
     arrays = [*given.parameters.values(), given.h0, *given.masks]

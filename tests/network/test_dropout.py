@@ -1,4 +1,4 @@
-"""Masks: their values, their statistics, and that they are a function of the seed, the update, the layer and place."""
+"""Dropout masks: values and statistics, and that they depend on seed, update, layer and position only."""
 
 from collections.abc import Iterator
 
@@ -49,16 +49,16 @@ def test_the_key_is_that_of_the_definition(seed: int, update: int, layer: int) -
 
 
 def test_the_hash_is_lowbias32() -> None:
-    hashes = dropout.mix(np.array([0, 1, 2, 2**32 - 1], np.uint32))
+    hashes = dropout.lowbias32(np.array([0, 1, 2, 2**32 - 1], np.uint32))
     assert hashes.tolist() == [mix(0), mix(1), mix(2), mix(2**32 - 1)]
-    assert len(set(dropout.mix(np.arange(2**16, dtype=np.uint32)).tolist())) == 2**16  # one to one
+    assert len(set(dropout.lowbias32(np.arange(2**16, dtype=np.uint32)).tolist())) == 2**16  # one to one
 
 
 @pytest.mark.parametrize("variational", [False, True])
-def test_one_stream_has_the_masks_of_a_batch_of_one(variational: bool) -> None:
-    rule = Dropout(0.3, variational, 7)
+def test_a_single_sequence_has_the_masks_of_a_batch_of_one(variational: bool) -> None:
+    dropout_ = Dropout(0.3, variational, 7)
     for alone, batch in zip(
-        rule.masks(5, 2, 6, None, 4, np.float32), rule.masks(5, 2, 6, 1, 4, np.float32), strict=True
+        dropout_.masks(5, 2, 6, None, 4, np.float32), dropout_.masks(5, 2, 6, 1, 4, np.float32), strict=True
     ):
         assert alone.dtype == np.float32
         assert alone.shape == (1 if variational else 6, 4)
@@ -66,7 +66,7 @@ def test_one_stream_has_the_masks_of_a_batch_of_one(variational: bool) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.5, 0.9])
-def test_the_share_that_is_kept(rate: float) -> None:
+def test_the_fraction_of_units_kept(rate: float) -> None:
     masks = np.array(
         [Dropout(rate, False, seed).masks(n, 3, **SIZE, dtype=np.float64) for seed in (0, 1) for n in (1, 2)]
     )
@@ -92,6 +92,6 @@ def test_masks_of_other_updates_layers_seeds_and_places_are_not_correlated() -> 
     correlations = masks @ masks.T / N
     np.fill_diagonal(correlations, 0)
     assert np.abs(correlations).max() <= DEVIATIONS / np.sqrt(N)
-    for shift in (1, SIZE["m"], SIZE["B"] * SIZE["m"]):  # the next unit, stream and step
+    for shift in (1, SIZE["m"], SIZE["B"] * SIZE["m"]):  # the next unit, batch row and step
         along = (masks[:, shift:] * masks[:, :-shift]).mean(axis=1)
         assert np.abs(along).max() <= DEVIATIONS / np.sqrt(N - shift)

@@ -1,9 +1,11 @@
-"""The reference network: gradients, updates, output layer, draws, and the document that derives them.
+"""The reference network: gradients, updates, output layer, sampling, and the documents that derive them.
 
-Every dimension has a size of its own, T, K, m = 5, 7, 4, so that a swapped axis fails. The state
-carried in is not zero. The window has one character twice and lacks two.
+Every dimension has a size of its own, T, K, m = 5, 7, 4, so that a swapped axis fails. The
+initial state is not zero. The window has one character twice and lacks two.
 """
 
+import doctest
+import importlib
 import math
 import re
 
@@ -12,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.engine import State
+from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
-from elman.network import Draw, Rule, initial_parameters, loss_and_gradients, model, output
+from elman.network import Optimizer, SamplingParams, initial_parameters, loss_and_gradients, model, output
 from elman.network.parameters import Array, Parameters
 from elman.text import Windows
 from support import reference_impl
@@ -28,7 +30,7 @@ X, Y = CHARACTERS[:-1], CHARACTERS[1:]
 
 
 def example(std: float = 0.5) -> tuple[Parameters, Array]:
-    """Return parameters, none of them zero, and a state to carry in."""
+    """Return parameters and an initial state, none of them zero."""
     generator = np.random.default_rng(1)
     parameters = reference_impl.initial_parameters(K, M, std, seed=400)
     parameters["b"], parameters["c"] = generator.normal(size=M), generator.normal(size=K)
@@ -36,7 +38,7 @@ def example(std: float = 0.5) -> tuple[Parameters, Array]:
 
 
 def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict[str, tuple[Array, Array]]:
-    """Return the reference's gradient and that of differences, of every array and of h_0."""
+    """Return the gradient of every array and of h_0, of the reference and by central differences."""
     result = loss_and_gradients(parameters, h0, X, Y)
     analytic = result.gradients | {"h0": result.dh0}
     return {
@@ -71,15 +73,15 @@ def test_the_error_of_a_difference_falls_with_the_square_of_its_step() -> None:
         assert ratio == pytest.approx(100, rel=tolerances.TRUNCATION_ORDER)
 
 
-@pytest.mark.parametrize("carried", [False, True])
-def test_only_a_state_carried_in_shows_that_dW_forgot_it(carried: bool) -> None:
+@pytest.mark.parametrize("nonzero", [False, True])
+def test_only_a_nonzero_initial_state_shows_that_dW_forgot_it(nonzero: bool) -> None:
     parameters, h0 = example()
-    h0 *= carried
+    h0 *= nonzero
     da_first = np.linalg.solve(parameters["W"].T, loss_and_gradients(parameters, h0, X, Y).dh0)
     right, numeric = analytic_and_numeric(parameters, h0, tolerances.CENTRAL_STEP)["W"]
     wrong = right - np.outer(da_first, h0)
     assert largest_relative_error(right, numeric) <= tolerances.CENTRAL
-    assert (largest_relative_error(wrong, numeric) > 1e-3) == carried
+    assert (largest_relative_error(wrong, numeric) > 1e-3) == nonzero
 
 
 def test_one_window_is_that_of_the_naive_code() -> None:
@@ -97,11 +99,11 @@ def test_one_window_is_that_of_the_naive_code() -> None:
 # --- Updates ---
 
 WINDOWS = Windows(np.random.default_rng(2).integers(0, K, 6 * T + 4).astype(np.uint8), T)
-"""Six windows in an epoch, and three characters left over."""
+"""Six windows per epoch, and three characters left over."""
 
 
-def first_state(dtype: type[np.floating] = np.float64) -> State:
-    return State.initial(K, M, 0.5, 400, dtype)
+def first_state(dtype: type[np.floating] = np.float64) -> TrainState:
+    return TrainState.initial(K, M, 0.5, 400, dtype)
 
 
 @pytest.mark.parametrize("clip", [5.0, 0.1])
@@ -109,19 +111,19 @@ def first_state(dtype: type[np.floating] = np.float64) -> State:
 def test_a_trajectory_is_that_of_the_naive_code(updates: int, clip: float) -> None:
     expected = reference_impl.trajectory(WINDOWS.indices, K, M, T, 0.1, clip, 0.5, 400, updates)
     state = first_state()
-    losses = NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, clip))
+    losses = NumpyEngine().advance(state, WINDOWS, updates, Optimizer(0.1, clip))
     assert_same_run(state, losses, expected)
 
 
-def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_state_at_hand() -> None:
+def test_a_trajectory_from_the_middle_of_an_epoch_begins_with_the_current_state() -> None:
     state, h0 = first_state(), example()[1]
     state.update, state.position, state.h = 2, 2 * T, h0
-    losses = NumpyEngine().advance(state, WINDOWS, 4, Rule(0.1, 5.0))
+    losses = NumpyEngine().advance(state, WINDOWS, 4, Optimizer(0.1, 5.0))
     rest = WINDOWS.indices[2 * T :]
     assert_same_run(state, losses, reference_impl.trajectory(rest, K, M, T, 0.1, 5.0, 0.5, 400, 4, h0))
 
 
-def assert_same_run(state: State, losses: Array, expected: reference_impl.Trajectory) -> None:
+def assert_same_run(state: TrainState, losses: Array, expected: reference_impl.Trajectory) -> None:
     np.testing.assert_allclose(losses, expected.losses, tolerances.NAIVE)
     np.testing.assert_allclose(state.h, expected.h, tolerances.NAIVE)
     for name in expected.parameters:
@@ -131,28 +133,28 @@ def assert_same_run(state: State, losses: Array, expected: reference_impl.Trajec
 
 
 @pytest.mark.parametrize(("updates", "epoch", "position"), [(5, 0, 5 * T), (6, 1, 6 * T), (7, 1, T), (12, 2, 6 * T)])
-def test_an_epoch_ends_with_the_last_whole_window(updates: int, epoch: int, position: int) -> None:
+def test_an_epoch_ends_with_the_last_complete_window(updates: int, epoch: int, position: int) -> None:
     state = first_state()
-    NumpyEngine().advance(state, WINDOWS, updates, Rule(0.1, 5.0))
+    NumpyEngine().advance(state, WINDOWS, updates, Optimizer(0.1, 5.0))
     assert (state.update, state.epoch, state.position) == (updates, epoch, position)
 
 
 @pytest.mark.parametrize("calls", [[1] * 10, [6, 4], [3, 7], [0, 10]])
-def test_a_trajectory_in_parts_is_the_whole_to_the_bit(calls: list[int]) -> None:
-    whole, parts = first_state(), first_state()
-    engine, rule = NumpyEngine(), Rule(0.1, 5.0)
-    expected = engine.advance(whole, WINDOWS, 10, rule)
-    losses = [engine.advance(parts, WINDOWS, updates, rule) for updates in calls]
+def test_a_trajectory_in_parts_is_bit_identical(calls: list[int]) -> None:
+    single_call, parts = first_state(), first_state()
+    engine, optimizer = NumpyEngine(), Optimizer(0.1, 5.0)
+    expected = engine.advance(single_call, WINDOWS, 10, optimizer)
+    losses = [engine.advance(parts, WINDOWS, updates, optimizer) for updates in calls]
     np.testing.assert_array_equal(np.concatenate(losses), expected)
-    np.testing.assert_array_equal(parts.h, whole.h)
-    for name in whole.parameters:
-        np.testing.assert_array_equal(parts.parameters[name], whole.parameters[name])
-        np.testing.assert_array_equal(parts.M[name], whole.M[name])
+    np.testing.assert_array_equal(parts.h, single_call.h)
+    for name in single_call.parameters:
+        np.testing.assert_array_equal(parts.parameters[name], single_call.parameters[name])
+        np.testing.assert_array_equal(parts.M[name], single_call.M[name])
 
 
 def test_single_precision_stays_single() -> None:
     state = first_state(np.float32)
-    NumpyEngine().advance(state, WINDOWS, 7, Rule(0.1, 5.0))
+    NumpyEngine().advance(state, WINDOWS, 7, Optimizer(0.1, 5.0))
     arrays = [*state.parameters.values(), *state.M.values(), state.h]
     assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
 
@@ -161,9 +163,9 @@ def test_adagrad_by_hand() -> None:
     parameters: Parameters = {"b": np.ones(4)}
     squares: Parameters = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
     gradients: Parameters = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
-    Rule(learning_rate=0.1, clip=5.0).update(1, parameters, squares, {}, {}, gradients)
-    # 12 is clipped to 5 where it steps, and not where it is summed: 13^2 = 5^2 + 12^2.
-    # At 1e-4 the root holds 1e-8 twice: with epsilon outside it the step would be 0.09999.
+    Optimizer(learning_rate=0.1, clip=5.0).update(1, parameters, squares, {}, {}, gradients)
+    # 12 is clipped to 5 in the step, but not in the sum: 13^2 = 5^2 + 12^2.
+    # At 1e-4 the square root is of 2e-8: with epsilon outside it the step would be 0.09999.
     steps = [-0.1 * 5 / 13, -0.1 / math.sqrt(2), 0.1 * 4 / 5, 0]
     np.testing.assert_allclose(parameters["b"], 1 + np.array(steps), rtol=1e-9)
     np.testing.assert_allclose(squares["b"], [169, 1e-8, 25, 0], tolerances.NAIVE)
@@ -177,7 +179,7 @@ def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> No
     W = generator.randn(M, M) * 0.1
     V = generator.randn(K, M) * 0.1
     expected = {"U": U, "W": W, "V": V, "b": np.zeros(M), "c": np.zeros(K)}
-    state = State.initial(K, M, 0.1, 400, dtype)
+    state = TrainState.initial(K, M, 0.1, 400, dtype)
     assert state.initial_generator.randn() == generator.randn()
     drawn = initial_parameters(K, M, 0.1, np.random.RandomState(400), dtype)
     for parameters in (state.parameters, drawn):
@@ -187,11 +189,11 @@ def test_the_weights_begin_with_random_state_400(dtype: type[np.floating]) -> No
             np.testing.assert_array_equal(array, expected[name].astype(dtype))
 
 
-@pytest.mark.parametrize("random_state", [400, 1, 2])
-def test_the_first_loss_is_that_of_guessing(random_state: int) -> None:
-    state = State.initial(80, 100, 0.1, random_state, np.float64)
-    text = np.random.default_rng(random_state).integers(0, 80, 26).astype(np.uint8)
-    loss = NumpyEngine().advance(state, Windows(text, 25), 1, Rule(0.1, 5.0))[0]
+@pytest.mark.parametrize("seed", [400, 1, 2])
+def test_the_first_loss_is_that_of_guessing(seed: int) -> None:
+    state = TrainState.initial(80, 100, 0.1, seed, np.float64)
+    text = np.random.default_rng(seed).integers(0, 80, 26).astype(np.uint8)
+    loss = NumpyEngine().advance(state, Windows(text, 25), 1, Optimizer(0.1, 5.0))[0]
     assert loss == pytest.approx(25 * math.log(80), rel=tolerances.START_LOSS)
 
 
@@ -220,12 +222,12 @@ def test_gradients_are_finite_where_p_underflows() -> None:
     assert np.isfinite(result.dh0).all()
 
 
-# --- Draw ---
+# --- Sampling ---
 
 # A grid, so that two logits are either equal or clearly apart.
 logits = st.lists(st.integers(-40, 40).map(lambda n: n / 4), min_size=1, max_size=9).map(np.array)
 draws = st.builds(
-    Draw,
+    SamplingParams,
     temperature=st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]),
     top_k=st.integers(0, 12),
     top_p=st.floats(0, 1),
@@ -241,51 +243,51 @@ def argmax(o: Array) -> Array:
 
 @given(logits)
 def test_temperature_zero_and_the_first_of_top_k_are_the_argmax(o: Array) -> None:
-    np.testing.assert_array_equal(Draw(temperature=0).probabilities(o), argmax(o))
-    np.testing.assert_array_equal(Draw(top_k=1).probabilities(o), argmax(o))
-    np.testing.assert_array_equal(Draw(top_p=0).probabilities(o), argmax(o))
+    np.testing.assert_array_equal(SamplingParams(temperature=0).probabilities(o), argmax(o))
+    np.testing.assert_array_equal(SamplingParams(top_k=1).probabilities(o), argmax(o))
+    np.testing.assert_array_equal(SamplingParams(top_p=0).probabilities(o), argmax(o))
 
 
 @given(st.lists(st.integers(-40, 40), min_size=1, max_size=9, unique=True))
 def test_temperature_towards_zero_tends_to_the_argmax(quarters: list[int]) -> None:
     o = np.array(quarters) / 4
-    likeliest = [Draw(t).probabilities(o)[o.argmax()] for t in (2, 1, 0.5, 0.1)]
-    np.testing.assert_array_less(-tolerances.PROBABILITY, np.diff(likeliest))
-    cold = Draw(temperature=0.01).probabilities(o)
+    most_likely = [SamplingParams(t).probabilities(o)[o.argmax()] for t in (2, 1, 0.5, 0.1)]
+    np.testing.assert_array_less(-tolerances.PROBABILITY, np.diff(most_likely))
+    cold = SamplingParams(temperature=0.01).probabilities(o)
     np.testing.assert_allclose(cold, argmax(o), rtol=0, atol=tolerances.COLD)
 
 
 @given(logits, st.integers(1, 12))
-def test_top_k_keeps_the_k_likeliest(o: Array, top_k: int) -> None:
-    p = Draw(top_k=top_k).probabilities(o)
+def test_top_k_keeps_the_k_most_likely(o: Array, top_k: int) -> None:
+    p = SamplingParams(top_k=top_k).probabilities(o)
     kept = p > 0
     assert kept.sum() == min(top_k, len(o))
     assert o[~kept].max(initial=-np.inf) <= o[kept].min()
-    whole = output.softmax(o)
-    np.testing.assert_allclose(p[kept], whole[kept] / whole[kept].sum(), tolerances.PROBABILITY)
+    full = output.softmax(o)
+    np.testing.assert_allclose(p[kept], full[kept] / full[kept].sum(), tolerances.PROBABILITY)
 
 
 @given(logits, st.floats(0.01, 1), st.sampled_from([0.1, 1.0, 3.0]))
 def test_top_p_keeps_the_smallest_set_that_reaches_it(o: Array, top_p: float, temperature: float) -> None:
-    whole = output.softmax(o / temperature)
-    p = Draw(temperature, top_p=top_p).probabilities(o)
+    full = output.softmax(o / temperature)
+    p = SamplingParams(temperature, top_p=top_p).probabilities(o)
     kept = p > 0
     assert o[~kept].max(initial=-np.inf) <= o[kept].min()
-    assert whole[kept].sum() >= top_p - tolerances.PROBABILITY
-    assert whole[kept].sum() - whole[kept].min() < top_p + tolerances.PROBABILITY
-    np.testing.assert_allclose(p[kept], whole[kept] / whole[kept].sum(), tolerances.PROBABILITY)
+    assert full[kept].sum() >= top_p - tolerances.PROBABILITY
+    assert full[kept].sum() - full[kept].min() < top_p + tolerances.PROBABILITY
+    np.testing.assert_allclose(p[kept], full[kept] / full[kept].sum(), tolerances.PROBABILITY)
 
 
 def test_top_p_stops_where_the_sum_is_reached_exactly() -> None:
     o = np.log([0.25, 0.5, 0.125, 0.125])
     for top_p, kept in [(0.5, [1]), (0.51, [0, 1]), (0.75, [0, 1]), (0.875, [0, 1, 2])]:
-        assert np.flatnonzero(Draw(top_p=top_p).probabilities(o)).tolist() == kept
+        assert np.flatnonzero(SamplingParams(top_p=top_p).probabilities(o)).tolist() == kept
 
 
 @given(logits, draws)
-def test_probabilities_sum_to_one(o: Array, draw: Draw) -> None:
+def test_probabilities_sum_to_one(o: Array, sampling: SamplingParams) -> None:
     before = o.copy()
-    p = draw.probabilities(o)
+    p = sampling.probabilities(o)
     assert p.min() >= 0
     assert p.sum() == pytest.approx(1, abs=tolerances.PROBABILITY)
     np.testing.assert_array_equal(o, before)
@@ -293,9 +295,9 @@ def test_probabilities_sum_to_one(o: Array, draw: Draw) -> None:
 
 @settings(max_examples=300)
 @given(logits, draws, uniforms)
-def test_an_index_inverts_the_distribution_function(o: Array, draw: Draw, uniform: float) -> None:
-    p = draw.probabilities(o)
-    index = draw.index(o, uniform)
+def test_an_index_inverts_the_distribution_function(o: Array, sampling: SamplingParams, uniform: float) -> None:
+    p = sampling.probabilities(o)
+    index = sampling.sample(o, uniform)
     assert p[index] > 0
     assert p[:index].sum() <= uniform + tolerances.PROBABILITY
     assert p[: index + 1].sum() > uniform - tolerances.PROBABILITY
@@ -305,14 +307,22 @@ def test_the_borders_between_characters() -> None:
     o = np.zeros(4)
     below_half = math.nextafter(0.5, 0)
     for uniform, index in [(0, 0), (0.25, 1), (below_half, 1), (0.5, 2), (math.nextafter(1, 0), 3)]:
-        assert Draw().index(o, uniform) == index
-    # Two of four are forbidden, at the beginning and in the middle.
+        assert SamplingParams().sample(o, uniform) == index
+    # Two of four are excluded, the first and a middle one.
     o = np.array([-1.0, 0.0, -1.0, 0.0])
     for uniform, index in [(0, 1), (below_half, 1), (0.5, 3), (math.nextafter(1, 0), 3)]:
-        assert Draw(top_k=2).index(o, uniform) == index
+        assert SamplingParams(top_k=2).sample(o, uniform) == index
 
 
-# --- The documents ---
+# --- Documents ---
+
+
+@pytest.mark.parametrize("module", ["elman.network.optimizer", "elman.network.sampling", "elman.testing"])
+def test_the_examples_in_docstrings(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
+
 
 DOCUMENT = (ROOT / "docs/bptt.md").read_text("utf-8")
 CELLS_DOCUMENT = (ROOT / "docs/cells.md").read_text("utf-8")
@@ -325,7 +335,7 @@ def lines_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize("block", QUOTED)
 def test_the_documents_quote_the_source(block: str) -> None:
-    """Its lines follow one another in one file, however they are indented and wrapped there."""
+    """The lines of a block follow one another in one file, however they are indented and wrapped there."""
     sources = (path.read_text("utf-8") for path in (ROOT / "src/elman").rglob("*.py"))
     assert any("".join(block.split()) in "".join(source.split()) for source in sources)
 

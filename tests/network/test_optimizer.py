@@ -1,4 +1,4 @@
-"""The update rule: every optimiser against PyTorch's and against formulas written out, schedules, averaging, decay."""
+"""Optimizers against PyTorch's and against their formulas; learning-rate schedules, weight averaging, weight decay."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.engine import State
+from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
-from elman.network import Dropout, Parameters, Rule
-from elman.network.optimizer import EPSILON, OPTIMIZERS, WITH_MOMENTUM, WITH_SQUARES
+from elman.network import Dropout, Optimizer, Parameters
+from elman.network.optimizer import EPSILON, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, OPTIMIZERS
 from elman.network.parameters import Array
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import everything
+from support.state import snapshot
 from support.tolerances import largest_relative_error
 
 UPDATES = 50
 SHAPES = {"U": (3, 4), "W": (5, 2), "b": (3,), "d2": (2,)}
 RATES = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "sgd": 0.05}
 
-optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+algorithms = pytest.mark.parametrize("algorithm", OPTIMIZERS)
 both_ways = pytest.mark.parametrize("clip_by", ["value", "norm"])
 
 
@@ -36,7 +36,7 @@ def arrays(generator: np.random.Generator, scale: float = 1.0, dtype: type[np.fl
 
 
 def gradients_of_every_size() -> list[Parameters]:
-    """Return gradients for every update: some small, some far beyond a limit of 1, and one component always zero."""
+    """Return gradients for every update: some small, some far above a threshold of 1, one component always zero."""
     generator = np.random.default_rng(2)
     gradients = [arrays(generator, 10 ** generator.uniform(-3, 1)) for _ in range(UPDATES)]
     for g in gradients:
@@ -44,29 +44,29 @@ def gradients_of_every_size() -> list[Parameters]:
     return gradients
 
 
-def updated(rule: Rule, parameters: Parameters, gradients: list[Parameters]) -> tuple[Parameters, Parameters]:
-    """Return parameters and their average after an update for each of the gradients."""
+def updated(optimizer: Optimizer, parameters: Parameters, gradients: list[Parameters]) -> tuple[Parameters, Parameters]:
+    """Return parameters and their average after one update per item of `gradients`."""
     parameters = {name: theta.copy() for name, theta in parameters.items()}
-    kept = rule.start(parameters)
+    moments = optimizer.init(parameters)
     for n, g in enumerate(gradients, 1):
-        rule.update(n, parameters, *kept, g)
-    return parameters, kept[2]
+        optimizer.update(n, parameters, *moments, g)
+    return parameters, moments[2]
 
 
-# --- Every optimiser ---
+# --- Every optimizer ---
 
 
-# Not AdaGrad with a limit of 1 on every value: its sum takes what is not clipped, and PyTorch's what is.
+# Not AdaGrad clipped by value at 1: its sum takes the gradient before clipping, and PyTorch's the clipped one.
 LIMITS = [
-    (optimizer, clip_by, limit)
-    for optimizer, clip_by, limit in itertools.product(OPTIMIZERS, ["value", "norm"], [1.0, 100.0])
-    if (optimizer, clip_by, limit) != ("adagrad", "value", 1.0)
+    (algorithm, clip_by, limit)
+    for algorithm, clip_by, limit in itertools.product(OPTIMIZERS, ["value", "norm"], [1.0, 100.0])
+    if (algorithm, clip_by, limit) != ("adagrad", "value", 1.0)
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "clip_by", "limit"), LIMITS)
+@pytest.mark.parametrize(("algorithm", "clip_by", "limit"), LIMITS)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_an_optimiser_is_that_of_pytorch(optimizer: str, clip_by: str, limit: float, weight_decay: float) -> None:
+def test_an_optimizer_is_that_of_pytorch(algorithm: str, clip_by: str, limit: float, weight_decay: float) -> None:
     torch = pytest.importorskip("torch")
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     weights = {name: torch.nn.Parameter(torch.tensor(theta)) for name, theta in start.items()}
@@ -75,92 +75,96 @@ def test_an_optimiser_is_that_of_pytorch(optimizer: str, clip_by: str, limit: fl
         {"params": [theta for theta in weights.values() if theta.ndim == 1], "weight_decay": 0.0},
     ]
     kind: dict[str, Any] = {
-        # With a sum that begins at 1e-8 PyTorch's sqrt(M) + 0 is the sqrt(M + 1e-8) of the reference experiment.
+        # With a sum that starts at 1e-8 PyTorch's sqrt(M) + 0 is the sqrt(M + 1e-8) of the reference experiment.
         "adagrad": lambda *args: torch.optim.Adagrad(*args, initial_accumulator_value=EPSILON, eps=0),
         "rmsprop": lambda *args: torch.optim.RMSprop(*args, alpha=0.98),
         "adam": lambda *args: torch.optim.Adam(*args, betas=(0.8, 0.98)),
         "adamw": lambda *args: torch.optim.AdamW(*args, betas=(0.8, 0.98)),
         "sgd": lambda *args: torch.optim.SGD(*args, momentum=0.8),
     }
-    theirs = kind[optimizer](groups, RATES[optimizer])
+    theirs = kind[algorithm](groups, RATES[algorithm])
     clip = getattr(torch.nn.utils, f"clip_grad_{clip_by}_")
     for g in gradients:
         for name, theta in weights.items():
             theta.grad = torch.tensor(g[name])
         clip(list(weights.values()), limit)
         theirs.step()
-    rule = Rule(RATES[optimizer], limit, optimizer, clip_by, 0.8, 0.98, weight_decay)
-    ours, _ = updated(rule, start, gradients)
+    optimizer = Optimizer(RATES[algorithm], limit, algorithm, clip_by, 0.8, 0.98, weight_decay)
+    ours, _ = updated(optimizer, start, gradients)
     for name, theta in weights.items():
-        assert largest_relative_error(ours[name], theta.detach().numpy()) <= tolerances.OPTIMISER, name
+        assert largest_relative_error(ours[name], theta.detach().numpy()) <= tolerances.OPTIMIZER, name
 
 
-@optimizers
+@algorithms
 @both_ways
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_an_optimiser_is_its_formula(optimizer: str, clip_by: str, weight_decay: float, schedule: str) -> None:
+def test_an_optimizer_is_its_formula(algorithm: str, clip_by: str, weight_decay: float, schedule: str) -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
-    rule = Rule(RATES[optimizer], 1.0, optimizer, clip_by, 0.8, 0.98, weight_decay, schedule, warmup=5, end=60)
-    ours, _ = updated(rule, start, gradients)
-    rates, limit = list(rule.rates(0, UPDATES)), rule.clip
+    optimizer = Optimizer(
+        RATES[algorithm], 1.0, algorithm, clip_by, 0.8, 0.98, weight_decay, schedule, warmup=5, end=60
+    )
+    ours, _ = updated(optimizer, start, gradients)
+    rates, limit = list(optimizer.learning_rates(0, UPDATES)), optimizer.clip
     if clip_by == "norm":
-        gradients, limit = [reference_impl.clipped_by_norm(g, rule.clip) for g in gradients], math.inf
+        gradients, limit = [reference_impl.clipped_by_norm(g, optimizer.clip) for g in gradients], math.inf
     for name, theta in start.items():
         decay = weight_decay if theta.ndim == 2 else 0.0
         for index, weight in np.ndenumerate(theta):
-            own = [float(g[name][index]) for g in gradients]
-            expected = reference_impl.descend(optimizer, float(weight), own, rates, limit, 0.8, 0.98, decay)
-            assert ours[name][index] == pytest.approx(expected, rel=tolerances.OPTIMISER), (name, index)
+            component = [float(g[name][index]) for g in gradients]
+            expected = reference_impl.descend(algorithm, float(weight), component, rates, limit, 0.8, 0.98, decay)
+            assert ours[name][index] == pytest.approx(expected, rel=tolerances.OPTIMIZER), (name, index)
 
 
-def test_the_default_rule_rounds_as_the_reference_experiment_does() -> None:
-    """Bit by bit, in either width: its runs are drawn again exactly."""
+def test_the_default_optimizer_rounds_as_the_reference_experiment_does() -> None:
+    """Bit for bit, in both precisions, so that its runs are reproduced exactly."""
     for dtype in (np.float32, np.float64):
         generator = np.random.default_rng(3)
         theta, g = arrays(generator, dtype=dtype)["U"], arrays(generator, 5.0, dtype)["U"]
         parameters, M = {"U": theta.copy()}, {"U": np.ones_like(theta)}
-        Rule(0.1, 5.0).update(1, parameters, M, {}, {}, {"U": g})
+        Optimizer(0.1, 5.0).update(1, parameters, M, {}, {}, {"U": g})
         np.testing.assert_array_equal(M["U"], 1 + g**2)
         np.testing.assert_array_equal(parameters["U"], theta - 0.1 * np.clip(g, -5, 5) / np.sqrt(1 + g**2 + 1e-8))
 
 
-@optimizers
-def test_what_a_rule_keeps(optimizer: str) -> None:
+@algorithms
+def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
-    M, N, average = Rule(0.1, 5.0, optimizer, averaging=0.9).start(parameters)
-    for kept, names in ((M, WITH_SQUARES), (N, WITH_MOMENTUM)):
-        assert kept.keys() == (parameters.keys() if optimizer in names else set())
-        assert all(array.dtype == np.float32 and not array.any() for array in kept.values())
+    M, N, average = Optimizer(0.1, 5.0, algorithm, averaging=0.9).init(parameters)
+    for moments, names in ((M, HAS_SECOND_MOMENT), (N, HAS_FIRST_MOMENT)):
+        assert moments.keys() == (parameters.keys() if algorithm in names else set())
+        assert all(array.dtype == np.float32 and not array.any() for array in moments.values())
     for name, theta in parameters.items():
         np.testing.assert_array_equal(average[name], theta)
         assert not np.shares_memory(average[name], theta)
-    assert Rule(0.1, 5.0, optimizer).start(parameters)[2] == {}
+    assert Optimizer(0.1, 5.0, algorithm).init(parameters)[2] == {}
 
 
-@optimizers
+@algorithms
 @both_ways
-def test_single_precision_stays_single(optimizer: str, clip_by: str) -> None:
-    rule = Rule(0.01, 1.0, optimizer, clip_by, weight_decay=0.1, schedule="cosine", warmup=2, end=9, averaging=0.9)
+def test_single_precision_stays_single(algorithm: str, clip_by: str) -> None:
+    optimizer = Optimizer(
+        0.01, 1.0, algorithm, clip_by, weight_decay=0.1, schedule="cosine", warmup=2, end=9, averaging=0.9
+    )
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
-    kept = rule.start(parameters)
+    moments = optimizer.init(parameters)
     for n in range(1, 6):
         gradients = arrays(np.random.default_rng(n), 3.0, np.float32)
         before = {name: g.copy() for name, g in gradients.items()}
-        rule.update(n, parameters, *kept, gradients)
+        optimizer.update(n, parameters, *moments, gradients)
         for name, g in gradients.items():
             np.testing.assert_array_equal(g, before[name])
-    assert {array.dtype for of_kind in (parameters, *kept) for array in of_kind.values()} == {np.dtype(np.float32)}
+    assert {array.dtype for of_kind in (parameters, *moments) for array in of_kind.values()} == {np.dtype(np.float32)}
 
 
 # --- Clipping by norm ---
 
 
 def step_of_sgd(gradients: Parameters, limit: float) -> Parameters:
-    """Return what an update with rate 1 and without momentum takes from parameters of zero."""
+    """Return what an update with learning rate 1 and no momentum subtracts from the parameters."""
     parameters: Parameters = {name: np.zeros_like(g) for name, g in gradients.items()}
-    rule = Rule(1.0, limit, "sgd", "norm", beta1=0.0)
-    rule.update(1, parameters, *rule.start(parameters), gradients)
+    optimizer = Optimizer(1.0, limit, "sgd", "norm", beta1=0.0)
+    optimizer.update(1, parameters, *optimizer.init(parameters), gradients)
     return {name: -theta for name, theta in parameters.items()}
 
 
@@ -170,10 +174,10 @@ def test_all_gradients_together_are_brought_down_to_the_limit() -> None:
     norm = math.sqrt(sum(float(np.sum(g**2)) for g in gradients.values()))
     assert math.sqrt(sum(float(np.sum(g**2)) for g in step.values())) == pytest.approx(2, rel=1e-6 / norm)
     for name, g in gradients.items():
-        np.testing.assert_allclose(step[name], g * 2 / (norm + 1e-6), tolerances.OPTIMISER)
+        np.testing.assert_allclose(step[name], g * 2 / (norm + 1e-6), tolerances.OPTIMIZER)
 
 
-def test_what_is_within_the_limit_is_left_to_the_bit() -> None:
+def test_gradients_within_the_threshold_are_unchanged_bit_for_bit() -> None:
     gradients = arrays(np.random.default_rng(1), 0.1, np.float32)
     for limit in (2.0, math.inf):
         for name, step in step_of_sgd(gradients, limit).items():
@@ -188,37 +192,37 @@ def test_the_norm_of_large_numbers_does_not_overflow() -> None:
 def test_a_gradient_that_is_not_a_number_is_not_clipped_away() -> None:
     gradients: Parameters = {"b": np.array([math.nan, 1.0]), "c": np.array([1.0])}
     assert math.isnan(step_of_sgd(gradients, 5.0)["b"][0])
-    rule, parameters = Rule(0.1, 5.0), {name: np.zeros_like(g) for name, g in gradients.items()}
-    rule.update(1, parameters, *rule.start(parameters), gradients)
+    optimizer, parameters = Optimizer(0.1, 5.0), {name: np.zeros_like(g) for name, g in gradients.items()}
+    optimizer.update(1, parameters, *optimizer.init(parameters), gradients)
     assert math.isnan(parameters["b"][0])
 
 
-# --- The rate ---
+# --- Learning rate ---
 
 SCHEDULES = [
-    Rule(0.3, 5.0),
-    Rule(0.3, 5.0, warmup=7),
-    Rule(0.3, 5.0, schedule="cosine", end=1000),
-    Rule(0.3, 5.0, schedule="cosine", warmup=100, end=1000),
-    Rule(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_rate=0.2),
-    Rule(0.3, 5.0, schedule="step", warmup=3, end=700),
+    Optimizer(0.3, 5.0),
+    Optimizer(0.3, 5.0, warmup=7),
+    Optimizer(0.3, 5.0, schedule="cosine", end=1000),
+    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000),
+    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_rate=0.2),
+    Optimizer(0.3, 5.0, schedule="step", warmup=3, end=700),
 ]
 
 
 def test_a_constant_rate() -> None:
-    np.testing.assert_array_equal(SCHEDULES[0].rates(10, 5), np.full(5, 0.3))
+    np.testing.assert_array_equal(SCHEDULES[0].learning_rates(10, 5), np.full(5, 0.3))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_a_warm_up_rises_linearly_to_the_rate(schedule: str) -> None:
-    rates = Rule(0.3, 5.0, schedule=schedule, warmup=100, end=1000).rates(0, 1000)
+    rates = Optimizer(0.3, 5.0, schedule=schedule, warmup=100, end=1000).learning_rates(0, 1000)
     np.testing.assert_allclose(rates[:100], 0.3 * np.arange(1, 101) / 100)
     assert rates[100] == rates.max() == 0.3
 
 
 @pytest.mark.parametrize("warmup", [0, 100])
 def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
-    rates = Rule(0.3, 5.0, schedule="cosine", warmup=warmup, end=1000).rates(warmup, 1100 - warmup)
+    rates = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, end=1000).learning_rates(warmup, 1100 - warmup)
     falling = rates[: 1000 - warmup]
     assert falling[0] == 0.3
     assert (np.diff(falling) < 0).all()
@@ -228,7 +232,7 @@ def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
 
 
 def test_a_cosine_ends_at_the_share_it_is_given() -> None:
-    rates = Rule(0.3, 5.0, schedule="cosine", end=1000, final_rate=0.25).rates(0, 1100)
+    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_rate=0.25).learning_rates(0, 1100)
     assert rates[0] == rates.max() == 0.3
     assert rates[500] == pytest.approx(0.3 * (1 + 0.25) / 2)
     assert (np.diff(rates[:1001]) < 0).all()
@@ -236,60 +240,60 @@ def test_a_cosine_ends_at_the_share_it_is_given() -> None:
 
 
 def test_steps() -> None:
-    rates = Rule(0.3, 5.0, schedule="step", warmup=20, end=120).rates(20, 110)
+    rates = Optimizer(0.3, 5.0, schedule="step", warmup=20, end=120).learning_rates(20, 110)
     np.testing.assert_array_equal(rates, np.repeat([0.3, 0.3 * 0.1, 0.3 * 0.01], [50, 25, 35]))
 
 
 def test_the_last_update_of_the_shortest_run_is_not_for_nothing() -> None:
     for warmup, end in [(0, 1), (1, 1), (5, 3)]:
-        rates = Rule(0.3, 5.0, schedule="cosine", warmup=warmup, end=end).rates(0, end)
+        rates = Optimizer(0.3, 5.0, schedule="cosine", warmup=warmup, end=end).learning_rates(0, end)
         assert (rates > 0).all()
 
 
-@pytest.mark.parametrize("rule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", SCHEDULES)
 @settings(deadline=None, max_examples=50)
 @given(calls=st.lists(st.integers(0, 300), max_size=8))
-def test_rates_in_pieces_are_the_whole_to_the_bit(rule: Rule, calls: list[int]) -> None:
+def test_learning_rates_in_parts_are_bit_identical(optimizer: Optimizer, calls: list[int]) -> None:
     starts = np.cumsum([0, *calls])
-    pieces = [rule.rates(int(done), updates) for done, updates in zip(starts, calls, strict=False)]
-    np.testing.assert_array_equal(np.concatenate([*pieces, []]), rule.rates(0, sum(calls)))
+    parts = [optimizer.learning_rates(int(done), updates) for done, updates in zip(starts, calls, strict=False)]
+    np.testing.assert_array_equal(np.concatenate([*parts, []]), optimizer.learning_rates(0, sum(calls)))
 
 
-# --- Averaging ---
+# --- Average of the weights ---
 
 
 def test_the_average_by_hand() -> None:
-    """Kept of it: 2/11 at the first update, 3/12 at the second, and from the third on the least, 0.3."""
+    """Its decay is 2/11 at the first update, 3/12 at the second, and 0.3 from the third on."""
     parameters: Parameters = {"b": np.array([8.0])}
-    rule = Rule(1.0, 100.0, "sgd", beta1=0.0, averaging=0.3)
-    kept = rule.start(parameters)
+    optimizer = Optimizer(1.0, 100.0, "sgd", beta1=0.0, averaging=0.3)
+    moments = optimizer.init(parameters)
     average = 8.0
-    for n, (gradient, share) in enumerate([(4.0, 2 / 11), (2.0, 3 / 12), (1.0, 0.3), (-5.0, 0.3)], 1):
-        rule.update(n, parameters, *kept, {"b": np.array([gradient])})
-        average = share * average + (1 - share) * parameters["b"][0]
-        assert kept[2]["b"][0] == pytest.approx(average, rel=tolerances.OPTIMISER)
+    for n, (gradient, decay) in enumerate([(4.0, 2 / 11), (2.0, 3 / 12), (1.0, 0.3), (-5.0, 0.3)], 1):
+        optimizer.update(n, parameters, *moments, {"b": np.array([gradient])})
+        average = decay * average + (1 - decay) * parameters["b"][0]
+        assert moments[2]["b"][0] == pytest.approx(average, rel=tolerances.OPTIMIZER)
     assert parameters["b"][0] == 6
 
 
 def test_averaging_does_not_change_the_run() -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
-    rule = Rule(0.01, 1.0, "adam")
-    without, nothing = updated(rule, start, gradients)
-    averaged, average = updated(replace(rule, averaging=0.99), start, gradients)
+    optimizer = Optimizer(0.01, 1.0, "adam")
+    without, nothing = updated(optimizer, start, gradients)
+    averaged, average = updated(replace(optimizer, averaging=0.99), start, gradients)
     assert nothing == {}
     for name, theta in without.items():
         np.testing.assert_array_equal(averaged[name], theta)
         assert largest_relative_error(average[name], theta) > 1e-3
 
 
-# --- Decay ---
+# --- Weight decay ---
 
 
-@optimizers
-def test_decay_shrinks_matrices_and_leaves_biases_alone(optimizer: str) -> None:
+@algorithms
+def test_decay_shrinks_matrices_and_leaves_biases_alone(algorithm: str) -> None:
     start = arrays(np.random.default_rng(1))
     no_gradients: list[Parameters] = [{name: np.zeros_like(theta) for name, theta in start.items()}] * 3
-    parameters, _ = updated(Rule(1e-3, 1.0, optimizer, weight_decay=0.1), start, no_gradients)
+    parameters, _ = updated(Optimizer(1e-3, 1.0, algorithm, weight_decay=0.1), start, no_gradients)
     for name, theta in parameters.items():
         if theta.ndim == 1:
             np.testing.assert_array_equal(theta, start[name])
@@ -297,11 +301,11 @@ def test_decay_shrinks_matrices_and_leaves_biases_alone(optimizer: str) -> None:
             assert (np.abs(theta) < np.abs(start[name])).all()
 
 
-def test_the_decay_of_adamw_is_apart_from_its_gradient() -> None:
+def test_the_decay_of_adamw_is_decoupled() -> None:
     start = arrays(np.random.default_rng(1))
     no_gradient: Parameters = {name: np.zeros_like(theta) for name, theta in start.items()}
-    parameters, _ = updated(Rule(0.5, 1.0, "adamw", weight_decay=0.1), start, [no_gradient])
-    np.testing.assert_allclose(parameters["W"], 0.95 * start["W"], tolerances.OPTIMISER)
+    parameters, _ = updated(Optimizer(0.5, 1.0, "adamw", weight_decay=0.1), start, [no_gradient])
+    np.testing.assert_allclose(parameters["W"], 0.95 * start["W"], tolerances.OPTIMIZER)
 
 
 # --- In a run ---
@@ -310,24 +314,24 @@ T, B = 4, 3
 WINDOWS = Windows(np.random.default_rng(1).integers(0, 7, B * (5 * T + 2)).astype(np.uint8), T, B)
 
 
-def trained(rule: Rule, calls: list[int]) -> tuple[State, Array]:
-    state = State.initial(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, rule=rule)
-    losses = [NumpyEngine().advance(state, WINDOWS, updates, rule) for updates in calls]
+def trained(optimizer: Optimizer, calls: list[int]) -> tuple[TrainState, Array]:
+    state = TrainState.initial(7, 5, 0.3, 400, np.float64, cell="gru", layers=2, batch_size=B, optimizer=optimizer)
+    losses = [NumpyEngine().advance(state, WINDOWS, updates, optimizer) for updates in calls]
     return state, np.concatenate([*losses, []])
 
 
-@optimizers
+@algorithms
 @settings(deadline=None, max_examples=10)
 @given(calls=st.lists(st.integers(0, 6), max_size=5))
-def test_a_run_in_pieces_is_the_whole_to_the_bit(optimizer: str, calls: list[int]) -> None:
+def test_a_run_in_parts_is_bit_identical(algorithm: str, calls: list[int]) -> None:
     dropout = Dropout(0.2, variational=False, seed=1)
-    rule = Rule(0.01, 1.0, optimizer, "norm", 0.9, 0.99, 0.1, "cosine", 3, 25, 0.95, dropout)
-    (parts, losses), (whole, expected) = trained(rule, calls), trained(rule, [sum(calls)])
+    optimizer = Optimizer(0.01, 1.0, algorithm, "norm", 0.9, 0.99, 0.1, "cosine", 3, 25, 0.95, dropout)
+    (parts, losses), (single_call, expected) = trained(optimizer, calls), trained(optimizer, [sum(calls)])
     np.testing.assert_array_equal(losses, expected)
-    assert everything(parts) == everything(whole)
+    assert snapshot(parts) == snapshot(single_call)
 
 
-@optimizers
-def test_every_optimiser_learns(optimizer: str) -> None:
-    _, losses = trained(Rule(RATES[optimizer], 5.0, optimizer, "norm"), [200])
+@algorithms
+def test_every_optimizer_learns(algorithm: str) -> None:
+    _, losses = trained(Optimizer(RATES[algorithm], 5.0, algorithm, "norm"), [200])
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()

@@ -1,4 +1,4 @@
-"""Which arrays a network has, what they tell of it, and how they begin."""
+"""Names and shapes of parameters, the architecture that follows from them, and initialization."""
 
 import numpy as np
 import pytest
@@ -32,12 +32,16 @@ def test_the_names_and_shapes() -> None:
 
 @pytest.mark.parametrize("m", [1, M])
 @pytest.mark.parametrize("layers", [1, 2, 11])
-@pytest.mark.parametrize(("cell", "gates", "parts"), [("rnn", 1, 1), ("gru", 3, 1), ("lstm", 4, 2)])
-def test_parameters_tell_their_architecture(cell: str, gates: int, parts: int, layers: int, m: int) -> None:
+@pytest.mark.parametrize(("cell", "gates", "state_vectors"), [("rnn", 1, 1), ("gru", 3, 1), ("lstm", 4, 2)])
+def test_parameters_tell_their_architecture(cell: str, gates: int, state_vectors: int, layers: int, m: int) -> None:
     parameters = initial_parameters(K, m, 0.1, np.random.RandomState(1), np.float32, cell, layers)
-    found = architecture(parameters)
-    assert found == Architecture(cell, layers, K, m)
-    assert (found.gates, found.parts, found.state_size) == (gates, parts, layers * parts * m)
+    network = architecture(parameters)
+    assert network == Architecture(cell, layers, K, m)
+    assert (network.gates, network.state_vectors, network.state_size) == (
+        gates,
+        state_vectors,
+        layers * state_vectors * m,
+    )
     assert {name: array.shape for name, array in parameters.items()} == shapes(K, m, cell, layers)
 
 
@@ -49,7 +53,7 @@ def test_the_arrays_of_one_layer_have_plain_names() -> None:
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-def test_weights_are_drawn_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(cell: str) -> None:
+def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(cell: str) -> None:
     parameters = initial_parameters(K, M, 0.1, np.random.RandomState(400), np.float64, cell, 2)
     generator = np.random.RandomState(400)
     for name in ("U", "W", "U2", "W2", "V"):

@@ -1,4 +1,4 @@
-"""The cells are those of PyTorch, whose order of the gates they have. Runs where torch is installed."""
+"""The cells compute what PyTorch's do, and have its order of gates. Skipped if torch is not installed."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ MODULES = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 
 
 def module_of(cell: str, layers: int, parameters: Parameters) -> Any:
-    """Return torch's network with these parameters. Where it has two biases and we have one, ours is its first."""
+    """Return torch's module with these parameters. Where it has two biases and Elman one, its second is zero."""
     module = MODULES[cell](K, M, layers).double()
     with torch.no_grad():
         for n in range(layers):
@@ -52,17 +52,17 @@ def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> Non
     parameters: Parameters = {
         name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()
     }
-    of_streams = generator.normal(size=(B, architecture(parameters).state_size))
+    h0_batch = generator.normal(size=(B, architecture(parameters).state_size))
     text = generator.integers(0, K, (T + 1, B)).astype(np.uint8)
     x, y = text[:-1], text[1:]
-    result = loss_and_gradients(parameters, of_streams, x, y)
-    ours, _ = model.logits(parameters, of_streams, x)
+    result = loss_and_gradients(parameters, h0_batch, x, y)
+    ours, _ = model.logits(parameters, h0_batch, x)
 
     module = module_of(cell, layers, parameters)
-    V, c, h0 = (torch.tensor(a, requires_grad=True) for a in (parameters["V"], parameters["c"], of_streams))
-    parts = h0.reshape(B, layers, -1, M).permute(2, 1, 0, 3).contiguous()  # (1 or 2, layers, B, m)
+    V, c, h0 = (torch.tensor(a, requires_grad=True) for a in (parameters["V"], parameters["c"], h0_batch))
+    vectors = h0.reshape(B, layers, -1, M).permute(2, 1, 0, 3).contiguous()  # (1 or 2, layers, B, m)
     one_hot = torch.nn.functional.one_hot(torch.from_numpy(x.astype(np.int64)), K).double()
-    h, last = module(one_hot, tuple(parts) if cell == "lstm" else parts[0])
+    h, last = module(one_hot, tuple(vectors) if cell == "lstm" else vectors[0])
     o = h @ V.T + c
     targets = torch.from_numpy(y.astype(np.int64))
     loss = torch.nn.functional.cross_entropy(o.reshape(-1, K), targets.reshape(-1), reduction="sum") / B
@@ -74,5 +74,5 @@ def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> Non
     pairs |= {"o": (ours, o.detach().numpy()), "last state": (result.h, ends.detach().numpy())}
     pairs |= {"h0": (result.dh0, h0.grad.numpy())}
     assert result.loss == pytest.approx(loss.item(), rel=tolerances.TORCH)
-    for name, (found, wanted) in pairs.items():
-        np.testing.assert_allclose(found, wanted, tolerances.TORCH, tolerances.TORCH * 1e-2, err_msg=name)
+    for name, (actual, expected) in pairs.items():
+        np.testing.assert_allclose(actual, expected, tolerances.TORCH, tolerances.TORCH * 1e-2, err_msg=name)

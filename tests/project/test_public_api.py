@@ -1,4 +1,4 @@
-"""The Python interface: what has a name, what each name does, and that all of it is explained."""
+"""The public Python API: its names, what they do, and that everything public has a docstring."""
 
 import ast
 import inspect
@@ -35,11 +35,11 @@ def test_the_public_names() -> None:
 
 
 @pytest.mark.parametrize("name", elman.__all__)
-def test_a_public_name_is_there_and_explained(name: str) -> None:
+def test_a_public_name_exists_and_has_a_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(elman, name))
 
 
-def test_a_name_that_there_is_not() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match=r"^module 'elman' has no attribute 'sampel'$"):
         elman.sampel  # noqa: B018
 
@@ -54,27 +54,27 @@ def test_a_loss_that_is_not_finite_is_an_error_of_elman() -> None:
 
 def test_import_elman_is_light() -> None:
     code = "import elman, json, sys; print(json.dumps(sorted(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"numpy", "numba", "scipy", "matplotlib", "rich"} & set(json.loads(found.stdout))
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"numpy", "numba", "scipy", "matplotlib", "rich"} & set(json.loads(process.stdout))
 
 
 def undocumented(path: Path) -> Iterator[str]:
-    """Give the public modules, classes, functions and methods of a file that have no docstring."""
+    """Yield the public modules, classes, functions and methods of a file that have no docstring."""
 
     def walk(node: ast.AST, name: str) -> Iterator[str]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and not ast.get_docstring(node):
             yield name
         if isinstance(node, ast.Module | ast.ClassDef | ast.If):
             for child in ast.iter_child_nodes(node):
-                own = getattr(child, "name", "")
-                if isinstance(child, ast.If) or (own and not own.startswith("_")):
-                    yield from walk(child, f"{name}.{own}")
+                child_name = getattr(child, "name", "")
+                if isinstance(child, ast.If) or (child_name and not child_name.startswith("_")):
+                    yield from walk(child, f"{name}.{child_name}")
 
     yield from walk(ast.parse(path.read_text(encoding="utf-8")), path.stem)
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_everything_public_is_explained(path: Path) -> None:
+def test_everything_public_has_a_docstring(path: Path) -> None:
     assert list(undocumented(path)) == []
 
 
@@ -87,7 +87,7 @@ def test_a_missing_docstring_is_found(tmp_path: Path) -> None:
 # --- Train, load, sample, score ---
 
 
-def test_a_file_is_trained_on_and_its_network_used(tmp_path: Path) -> None:
+def test_a_file_is_trained_on_and_the_model_used(tmp_path: Path) -> None:
     (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")
     run = elman.train(tmp_path / "novel.txt", out=tmp_path / "run", **SMALL)
     assert isinstance(run, elman.Run)
@@ -123,9 +123,9 @@ def test_a_network_is_loaded_on_the_engine_asked_for(
     assert elman.load(tmp_path, engine=given).engine.name == expected
 
 
-def test_an_engine_that_there_is_not(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_unknown_engine(corpus: Corpus, tmp_path: Path) -> None:
     elman.train(corpus, out=tmp_path, **SMALL)
-    with pytest.raises(ElmanError, match=r"^there is no engine 'torch': choose one of numba, numpy$"):
+    with pytest.raises(ElmanError, match=r"^unknown engine 'torch' \(choose from numba, numpy\)$"):
         elman.load(tmp_path, engine="torch")
 
 
@@ -180,7 +180,7 @@ def test_a_wrong_gradient_does_not_pass(
     assert [n for n, error in check.relative_error.items() if error > 1e-7] == [name]
 
 
-def test_a_gradient_that_forgot_the_state_carried_in_does_not_pass(
+def test_a_gradient_that_forgot_the_initial_state_does_not_pass(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Forgets(NumpyEngine):
@@ -231,13 +231,13 @@ def test_too_short_a_text_is_refused_before_anything_is_checked(
 
 
 @pytest.mark.parametrize("option", [{"cell": "cnn"}, {"layers": 0}, {"engine": "torch"}, {"random_state": -1}], ids=str)
-def test_a_gradient_check_of_what_there_is_not(corpus: Corpus, option: dict[str, Any]) -> None:
+def test_a_gradient_check_with_an_invalid_option(corpus: Corpus, option: dict[str, Any]) -> None:
     name = next(iter(option))
     with pytest.raises(ElmanError, match=f"^--{name.replace('_', '-')} must be "):
         elman.gradcheck(corpus, **option)
 
 
-def test_what_comes_back_says_what_it_is_in_a_line(tmp_path: Path) -> None:
+def test_reprs_are_one_line(tmp_path: Path) -> None:
     run = elman.train(elman.Corpus.from_text(TEXT, "novel"), out=tmp_path, cell="gru", hidden_size=3, max_updates=20)
     model = "<Model: 1 x gru 3, 26 characters, float32, numba>"
     assert repr(elman.load(tmp_path)) == model

@@ -21,7 +21,7 @@ from elman.network import architecture, initial_parameters
 from elman.report.explain_page import page as explain_page
 from elman.report.explain_page.page import Explained, letter, network_in_words, render_page, stand_in, unit_name
 from elman.text import Alphabet, Corpus
-from support.random_model import untrained
+from support.random_model import random_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -98,7 +98,7 @@ STRANGE = "漢ab\u202ea😀"
 @pytest.fixture(scope="module")
 def strange() -> Explained:
     """A text of which the network knows a and b alone."""
-    return Explained.of(untrained("ab"), encoded_in(Alphabet("ab漢\u202e😀"), STRANGE))
+    return Explained.of(random_model("ab"), encoded_in(Alphabet("ab漢\u202e😀"), STRANGE))
 
 
 @pytest.fixture(scope="module")

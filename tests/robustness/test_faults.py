@@ -26,7 +26,7 @@ from elman.text import Corpus
 from elman.training import train as training
 from elman.training.callbacks import Nobody
 from elman.training.train import train
-from support.state import TEXT, everything
+from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same
 
 OPTIONS = EXACT | {"validation": 0.2, "validate_every": 5}
@@ -285,7 +285,7 @@ def test_a_directory_in_whose_place_another_run_stands(corpus: Corpus, text: Pat
     with pytest.raises(ElmanError, match=GONE):
         train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(replace))
     directory = RunDirectory(out)
-    assert everything(directory.load().state) == everything(other[0].state)
+    assert snapshot(directory.load().state) == snapshot(other[0].state)
     assert directory.metrics() == other[0].metrics
 
 

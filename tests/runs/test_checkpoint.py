@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 import elman
 from elman.config import Config
-from elman.engine import State
+from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.runs.checkpoint import (
     Checkpoint,
@@ -31,7 +31,7 @@ from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from elman.training.train import train
-from support.state import T, everything
+from support.state import T, snapshot
 from support.training import network
 
 
@@ -49,7 +49,7 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
     assert (found.config, found.alphabet) == (expected.config, expected.alphabet)
     assert found.corpus_sha256 == expected.corpus_sha256
     assert found.state.seconds == expected.state.seconds
-    assert everything(found.state) == everything(expected.state)
+    assert snapshot(found.state) == snapshot(expected.state)
 
 
 # --- There and back ---
@@ -142,7 +142,7 @@ def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path:
 
 
 def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
-    state = State.initial(len(corpus.alphabet), 3, 0.1, 1, np.float32)
+    state = TrainState.initial(len(corpus.alphabet), 3, 0.1, 1, np.float32)
     expected = Checkpoint(Config(hidden_size=3), corpus.alphabet, corpus.sha256, state)
     save_checkpoint(tmp_path / "c", expected)
     found = load_checkpoint(tmp_path / "c")

@@ -31,7 +31,7 @@ SCALARS = {"smooth_loss", "loss", "validation_loss", "chars_per_second", "learni
 def rates(run: Run) -> dict[int, float]:
     """Return the learning rate of every update of a run whose end is known from the beginning."""
     end = run.state.update
-    return dict(enumerate(replace(rule_of(run.config), end=end).rates(0, end).tolist(), 1))
+    return dict(enumerate(replace(rule_of(run.config), end=end).learning_rates(0, end).tolist(), 1))
 
 
 def lines(out: Path) -> list[dict[str, Any]]:

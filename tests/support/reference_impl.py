@@ -1,11 +1,10 @@
-"""The reference experiment once more: obvious, slow, and written from its specification alone.
+"""A second implementation of the reference experiment: obvious, slow, and written from its specification alone.
 
-It imports nothing from elman, so that agreement between the two means something. Characters are
-dense one-hot columns, the derivative of tanh is a diagonal matrix, and every sum over t is a loop.
-All of it is float64.
+It imports nothing from elman, so that agreement between the two is evidence. Characters are dense one-hot columns, the
+derivative of tanh is a diagonal matrix, and every sum over t is a loop. Everything is computed in float64.
 
-K  size of the alphabet         T  characters in one window
-m  hidden units                 t  1 … T; h[0] is the state carried in
+K  size of the alphabet         T  sequence length (characters in one window)
+m  hidden units                 t  1 … T; h[0] is the initial state
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Indices = NDArray[np.unsignedinteger]
 
 
 class Window(NamedTuple):
-    """What one window gives: L, dL/d of every parameter, dL/dh_0 and the last state (m,)."""
+    """Results of one window: L, dL/d of every parameter, dL/dh_0 and the final state (m,)."""
 
     loss: float
     gradients: dict[str, Array]
@@ -31,7 +30,7 @@ class Window(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """What a run of updates gives: the loss of each, and what they left behind."""
+    """Results of several updates: the loss of each, and the state after them."""
 
     losses: list[float]
     parameters: dict[str, Array]
@@ -47,11 +46,11 @@ def one_hot(index: int, K: int) -> Array:
 
 def softmax(o: Array) -> Array:
     e = [math.exp(logit - max(o)) for logit in o]
-    return np.array([share / sum(e) for share in e])
+    return np.array([value / sum(e) for value in e])
 
 
 def forward(parameters: dict[str, Array], h0: Array, x: Indices) -> tuple[list[Array], list[Array]]:
-    """Return h_0 … h_T and p_1 … p_T, the latter from place 1 on."""
+    """Return h_0 … h_T and p_1 … p_T, the latter from index 1 on."""
     U, W, V, b, c = (parameters[name] for name in "UWVbc")
     h: list[Array] = [h0]
     p: list[Array] = [np.zeros(0)]
@@ -63,13 +62,13 @@ def forward(parameters: dict[str, Array], h0: Array, x: Indices) -> tuple[list[A
 
 
 def loss(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> float:
-    """Return L of inputs x (T,) and targets y (T,), from the state h0 (m,)."""
+    """Return L of inputs x (T,) and targets y (T,), from the initial state h0 (m,)."""
     _, p = forward(parameters, h0, x)
     return -sum(math.log(p[t][y[t - 1]]) for t in range(1, len(x) + 1))
 
 
 def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> Window:
-    """Return the loss of one window, all its gradients and its last state."""
+    """Return the loss of one window, all its gradients and its final state."""
     K, m = parameters["V"].shape
     W, V = parameters["W"], parameters["V"]
     h, p = forward(parameters, h0, x)
@@ -89,7 +88,7 @@ def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> W
 
 
 def step(cell: str, parameters: dict[str, Array], state: list[Array], u: Array) -> list[Array]:
-    """Return the state, [h] or for lstm [h, s], in which one layer reads u."""
+    """Return the state after the input u, [h] or for lstm [h, s], of one layer."""
     U, W, b = (parameters[name] for name in "UWb")
     h, m = state[0], W.shape[1]
     U_of, W_of, b_of = ([array[n : n + m] for n in range(0, len(W), m)] for array in (U, W, b))
@@ -119,17 +118,17 @@ def deep_loss(
     y: Indices,
     masks: list[Array] | None = None,
 ) -> tuple[float, Array]:
-    """Return L and the last state (D,) of one stream: x, y (T,), h0 (D,), masks (T, m) of each layer."""
-    parts = 2 if cell == "lstm" else 1
-    vectors = np.split(h0, layers * parts)
-    states = [vectors[n : n + parts] for n in range(0, len(vectors), parts)]
+    """Return L and the final state (D,) of one sequence: x, y (T,), h0 (D,), masks (T, m) of each layer."""
+    per_layer = 2 if cell == "lstm" else 1
+    vectors = np.split(h0, layers * per_layer)
+    states = [vectors[n : n + per_layer] for n in range(0, len(vectors), per_layer)]
     total = 0.0
     for t in range(len(x)):
         u = one_hot(x[t], len(parameters["c"]))
         for n in range(layers):
-            ending = str(n + 1) if n else ""
-            own = {name: parameters[name + ending] for name in "UWbd" if name + ending in parameters}
-            states[n] = step(cell, own, states[n], u)
+            suffix = str(n + 1) if n else ""
+            layer = {name: parameters[name + suffix] for name in "UWbd" if name + suffix in parameters}
+            states[n] = step(cell, layer, states[n], u)
             u = states[n][0] if masks is None else states[n][0] * masks[n][t]
         o = parameters["V"] @ u + parameters["c"]
         total += math.log(np.exp(o - o.max()).sum()) + o.max() - o[y[t]]
@@ -145,7 +144,7 @@ def initial_parameters(K: int, m: int, std: float, seed: int) -> dict[str, Array
 
 
 def epochs(indices: Indices, T: int) -> Iterator[tuple[int, Indices, Indices]]:
-    """Give the number of a window in its epoch, its inputs and its targets, epoch after epoch."""
+    """Yield the number of a window in its epoch, its inputs and its targets, epoch after epoch."""
     while True:
         for n in range((len(indices) - 1) // T):
             yield n, indices[n * T : n * T + T], indices[n * T + 1 : n * T + T + 1]
@@ -163,7 +162,7 @@ def trajectory(
     updates: int,
     h0: Array | None = None,
 ) -> Trajectory:
-    """Train from the start of the text; h0 (m,) is the first window's state, zero if not given."""
+    """Train from the start of the text; h0 (m,) is the initial state of the first window, zero by default."""
     parameters = initial_parameters(K, m, std, seed)
     M: dict[str, Array] = {name: np.zeros(array.shape) for name, array in parameters.items()}
     h = np.zeros(m) if h0 is None else h0
@@ -183,7 +182,7 @@ def trajectory(
 
 
 def descend(
-    optimizer: str,
+    algorithm: str,
     theta: float,
     gradients: list[float],
     rates: list[float],
@@ -192,21 +191,21 @@ def descend(
     beta2: float,
     decay: float,
 ) -> float:
-    """Return one weight after an update for each of its gradients and rates, every gradient clipped to the limit."""
+    """Return one weight after one update per gradient and learning rate, with gradients clipped to `limit`."""
     M = N = 0.0
     for n, (raw, eta) in enumerate(zip(gradients, rates, strict=True), 1):
         g = min(max(raw, -limit), limit)
-        if optimizer == "adamw":
+        if algorithm == "adamw":
             theta = theta - eta * decay * theta
         else:
             g, raw = g + decay * theta, raw + decay * theta
-        if optimizer == "adagrad":
+        if algorithm == "adagrad":
             M = M + raw**2
             theta = theta - eta * g / math.sqrt(M + 1e-8)
-        elif optimizer == "rmsprop":
+        elif algorithm == "rmsprop":
             M = beta2 * M + (1 - beta2) * g**2
             theta = theta - eta * g / (math.sqrt(M) + 1e-8)
-        elif optimizer == "sgd":
+        elif algorithm == "sgd":
             N = beta1 * N + g
             theta = theta - eta * N
         else:
@@ -217,13 +216,13 @@ def descend(
 
 
 def clipped_by_norm(gradients: dict[str, Array], limit: float) -> dict[str, Array]:
-    """Return the gradients of one update, divided by as much as their common norm is beyond the limit."""
+    """Return the gradients of one update, scaled so that their global norm is at most `limit`."""
     norm = math.sqrt(sum(float(g) ** 2 for array in gradients.values() for g in array.flat))
     return {name: array * min(1.0, limit / (norm + 1e-6)) for name, array in gradients.items()}
 
 
 def central_differences(function: Callable[[], float], array: Array, step: float) -> Array:
-    """Return d function / d array; moves one component at a time, and puts it back."""
+    """Return d function / d array; changes one component at a time, and restores it."""
     derivative = np.zeros(array.shape)
     for index in np.ndindex(array.shape):
         value = array[index]

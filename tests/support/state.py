@@ -1,23 +1,23 @@
-"""A short text, and everything that a state of training consists of."""
+"""A short text, and the complete contents of a training state for comparison."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elman.engine import State
+from elman.engine import TrainState
 from elman.network.parameters import Array
 
 ROOT = Path(__file__).parents[2]
-"""The folder of the repository."""
+"""The root of the repository."""
 TEXT = "It was a dark and stormy night;\nthe rain fell in torrents, except, at times.\n"
 T = 5
 PER_EPOCH = 15
 """floor((77 - 1) / 5); one character is left over."""
 
 
-def everything(state: State) -> dict[str, Any]:
-    """Return all that a state is, to the bit, in values that compare; the time that it took is left out."""
+def snapshot(state: TrainState) -> dict[str, Any]:
+    """Return the contents of a state, bit for bit, as values that can be compared; without the elapsed seconds."""
     initial = state.initial_generator.get_state(legacy=False)
     key = initial["state"]["key"]
     assert isinstance(key, np.ndarray)
@@ -30,7 +30,7 @@ def everything(state: State) -> dict[str, Any]:
         "initial_generator": repr(initial | {"state": initial["state"] | {"key": key.tolist()}}),
         "sample_generator": repr(state.sample_generator.bit_generator.state),
         "counters": (state.position, state.update, state.epoch, state.minimum_at),
-        "figures": repr((state.smooth_loss, state.minimum_smooth_loss)),  # nan is not equal to itself
+        "figures": repr((state.smooth_loss, state.minimum_smooth_loss)),  # NaN is not equal to itself
     }
 
 

@@ -1,7 +1,7 @@
-"""How closely numbers have to agree, and why no closer: the one table of the tests' tolerances.
+"""All tolerances of the tests: how closely numbers have to agree, and why no closer.
 
-A double is good to 1.1e-16 of itself, a single to 6.0e-8. The constants speak of two measures of
-an array, `largest_relative_error` and `reports_measure`, unless they say 'of every component'.
+The relative rounding error is 1.1e-16 in double precision and 6.0e-8 in single precision. The constants refer to two
+measures of an array, `largest_relative_error` and `reports_measure`, unless they say 'of every component'.
 """
 
 import numpy as np
@@ -9,50 +9,50 @@ from numpy.typing import ArrayLike
 
 
 def largest_relative_error(actual: ArrayLike, desired: ArrayLike) -> float:
-    """Return max|actual - desired| / max|desired|: a component counts by its array's scale."""
+    """Return max|actual - desired| / max|desired|: relative to the scale of the array."""
     actual, desired = np.asarray(actual), np.asarray(desired)
     assert actual.shape == desired.shape
     return float(np.abs(actual - desired).max() / np.abs(desired).max())
 
 
 def reports_measure(actual: ArrayLike, desired: ArrayLike) -> float:
-    """Return sum|actual - desired| / sum(|actual| + |desired|), as the experiment's report does."""
+    """Return sum|actual - desired| / sum(|actual| + |desired|), the measure of the reference experiment."""
     actual, desired = np.asarray(actual), np.asarray(desired)
     assert actual.shape == desired.shape
     return float(np.abs(actual - desired).sum() / (np.abs(actual) + np.abs(desired)).sum())
 
 
 # --- Gradients against central differences, float64 ---
-# A difference over the step s is off by s^2 L'''/6 (truncation) and by about 1e-16 L/s (rounding).
+# A central difference with step s has an error of s^2 L'''/6 (truncation) and of about 1e-16 L/s (rounding).
 
 CENTRAL_STEP = 1e-5
 CENTRAL = 1e-6
 """Relative error of every component. For L of order 10 and L''' of order 1 both errors are below
-1e-10, and no component that is checked is below 1e-4. A fault in a formula shows as 1e-3 or more."""
+1e-10, and no component that is checked is below 1e-4. A bug in a formula shows as 1e-3 or more."""
 
 CENTRAL_ABSOLUTE = 1e-9
-"""Absolute error that is allowed besides, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
+"""Absolute error that is allowed in addition, where a component of a deep network is small: 1e-16 L/s is 1e-10."""
 
 REPORT_STEP = 1e-4
 REPORT = 1e-7
-"""The report's measure at the report's step, where truncation rules. The report found at most
-2.2e-9; other weights have other third derivatives, and are left fifty times as much."""
+"""The report's measure at the report's step, where truncation dominates. The report has at most 2.2e-9; other weights
+have other third derivatives, so fifty times as much is allowed."""
 
 # --- The reference in NumPy against the naive code, float64 ---
 
 NAIVE = 1e-12
 """Relative error, of one window and of ten updates. The same sums in another order: 1e-15 as
-measured, with room for another BLAS."""
+measured, with a margin for another BLAS."""
 
 TORCH = 1e-10
 """Relative error of every component of outputs, states and gradients of torch's RNN, GRU and LSTM, float64. The
-same equations, two hidden biases added up to one, another BLAS: 1e-13 as measured."""
+same equations, two hidden biases merged into one, another BLAS: 1e-13 as measured."""
 
-# --- Exported networks, computed by others ---
+# --- Exported models in other libraries ---
 
 ONNX = 1e-5
-"""Relative error of the logits of onnxruntime over four windows, float32, the state carried through. Sums in another
-order and another tanh: 3e-7 as measured. Of all wrong orders of the gates the least leaves 2e-2."""
+"""Relative error of the logits of onnxruntime over four windows, float32, with the state passed on. Sums in another
+order and another tanh: 3e-7 as measured. Every wrong order of the gates leaves 2e-2 or more."""
 
 TORCH_FLOAT32 = 1e-5
 """The same of torch, and of a loss computed by it."""
@@ -62,32 +62,32 @@ SINGLE = 1e-6
 
 RANKS = 1e-6
 """Relative error of a rank correlation, whose products are rounded to float32 and added up as the BLAS likes: 3e-7 as
-measured where a unit tracks a thing without a fault."""
+measured where a unit tracks a feature perfectly."""
 
-# --- Optimisers against PyTorch's and against their formulas, float64 ---
+# --- Optimizers against PyTorch's and against their formulas, float64 ---
 
-OPTIMISER = 1e-12
+OPTIMIZER = 1e-12
 """Relative error of parameters after 50 updates by the same gradients. The same formulas in another order: 1e-15 as
 measured, and 2e-14 of a component that ends near zero."""
 
 # --- A compiled engine against the reference ---
 
 COMPILED = 1e-10
-"""Relative error of loss, gradients, dL/dh_0 and last state of one window, float64. Compiled code
-sums in another order, fuses products into sums, and has an exp and a tanh of its own."""
+"""Relative error of loss, gradients, dL/dh_0 and final state of one window, float64. Compiled code sums in another
+order, uses fused multiply-add, and has its own exp and tanh."""
 
 COMPILED_TRAJECTORY = 1e-9
-"""Relative error of the losses of ten successive updates, float64. AdaGrad's first step is near to
-the sign of the gradient, so differences grow with every update; later the two runs part for good."""
+"""Relative error of the losses of ten successive updates, float64. AdaGrad's first step is close to the
+sign of the gradient, so differences grow with every update; later the two runs diverge completely."""
 
 COMPILED_TRAJECTORY_FLOAT32 = 1e-3
-"""Relative error of the losses of ten successive updates, float32, and of what they leave behind, with rates of at
-most 0.03: 1e-4 as measured. Where a gradient is all rounding, Adam makes a whole step of its sign. Every fault
-that the tests plant leaves 1e-2 or more behind."""
+"""Relative error of the losses of ten successive updates, float32, and of the state after them, with learning
+rates of at most 0.03: 1e-4 as measured. Where a gradient is only rounding error, Adam makes a full step of its sign.
+Every fault that the tests plant causes 1e-2 or more."""
 
 COMPILED_FLOAT32 = 1e-5
 """The report's measure of every gradient of one window, float32 against the float64 reference.
-Weights and states are rounded to 6e-8 of themselves at every step, forward and back."""
+Weights and states are rounded to 6e-8 of themselves at every step, forward and backward."""
 
 # --- Distributions and statistics ---
 
@@ -95,23 +95,23 @@ PROBABILITY = 1e-12
 """Absolute error of a probability, or of a sum of probabilities over an alphabet, float64."""
 
 COLD = 1e-9
-"""Absolute distance from the argmax at temperature 0.01, if the likeliest logit leads by 0.25:
-every other character is left with at most e^-25 = 1.4e-11."""
+"""Absolute distance from the argmax at temperature 0.01, if the largest logit leads by 0.25:
+every other character has at most e^-25 = 1.4e-11."""
 
 START_LOSS = 0.05
-"""Relative distance of the first loss from T ln K at sig = 0.1, m = 100, K = 80. Over 200 random
-states it is 0.006 with a standard deviation of 0.011: the first logits spread by 0.24."""
+"""Relative distance of the first loss from T ln K at sig = 0.1, m = 100, K = 80. Over 200 seeds it
+is 0.006 with a standard deviation of 0.011: the first logits spread by 0.24."""
 
 TRUNCATION_ORDER = 0.1
 """Relative distance of the ratio of two truncation errors from the squared ratio of their steps;
-what is left is the next term of the series, and rounding."""
+the rest is the next term of the series, and rounding."""
 
 SAME_ORDER = 4.0
 """Factor between an error that a document states and the one measured: rounding differs by machine."""
 
 DEVIATIONS = 5.0
-"""Standard deviations by which a count or a correlation of independent draws may be off: for one of them chance
-reaches it once in 1.7 million. The draws are fixed, so a test that passes keeps passing."""
+"""Standard deviations by which a count or a correlation of independent samples may be off, which a single
+one exceeds by chance once in 1.7 million. The seeds are fixed, so a test that passes keeps passing."""
 
 ORTHOGONAL = 1e-13
 """Absolute error of every component of Q' Q: m products of numbers below 1, rounded, float64."""
@@ -132,8 +132,8 @@ ADAGRAD_STEP = 2.0
 a reciprocal root with one Newton step in place of a root and a quotient."""
 
 SOFTMAX = 4.0
-"""Error of p, and of a step's loss, in machine epsilons of 1 and of ln K: measured 0.8 and 2.6. The
-exponentials are an ulp off each, a sum of them less, and the losses of many steps are added up in a double."""
+"""Error of p, and of a step's loss, in machine epsilons of 1 and of ln K: measured 0.8 and 2.6. Exponentials have an
+error of one ulp each, a sum of them less, and the losses of many steps are summed in double precision."""
 
 ROUNDINGS = 4.0
 """Machine epsilons by which a few operations in a row may be off."""
@@ -143,16 +143,16 @@ SIGMOID_ULP = 2.5
 
 # --- Compressed files ---
 
-CODED_SHARE = 0.002
-"""Share by which a compressed text may be away from its surprise: rounding of the frequencies and the range coder cost
-some 1e-4 of it, and a network that learns in other arithmetic goes a little another way; measured 4e-4."""
+CODED_FRACTION = 0.002
+"""Fraction by which the size of a compressed text may differ from its surprisal: rounding of the frequencies and the
+range coder cost some 1e-4 of it, and a network adapted in other arithmetic differs slightly; measured 4e-4."""
 
 CODED_BITS = 120
-"""Bits that a compressed text of one stream may have besides: a header of 11 bytes, and what the coder's end rounds."""
+"""Bits that a compressed text of one substream may have in addition: a header of 11 bytes, and rounding at the end."""
 
 FIXED_FUNCTIONS = 1.5e-5
 """Error of the codec's e^x, relative, and of its tanh and sigmoid; measured 1.3e-5. Six squarings make 64 relative
 errors of one."""
 
 FIXED_GRADIENTS = 4e-5
-"""Error of the codec's gradients beside the largest, from that of e^x; measured 2.3e-5."""
+"""Error of the codec's gradients relative to the largest, from that of e^x; measured 2.3e-5."""

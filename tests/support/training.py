@@ -9,7 +9,7 @@ from elman.runs.checkpoint import Network, load_network
 from elman.runs.records import Metrics, RunDirectory
 from elman.runs.run import Run
 from elman.training.callbacks import Nobody
-from support.state import T, everything
+from support.state import T, snapshot
 
 M = 4
 SMALL: dict[str, Any] = {"hidden_size": M, "seq_length": T, "sample_length": 20, "metrics_every": 7, "sample_every": 10}
@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def assert_same(run: Run, expected: Run) -> None:
     """Two runs are one: the state to the bit, the curve, the texts and the networks kept."""
-    assert everything(run.state) == everything(expected.state)
+    assert snapshot(run.state) == snapshot(expected.state)
     assert rows(run.metrics) == rows(expected.metrics)
     assert run.samples == expected.samples
     assert network(run.best) == network(expected.best)
@@ -62,7 +62,7 @@ def assert_kept(folder: Path, expected: Run) -> None:
     """The directory holds that run: checkpoint, metrics, samples and the network to use."""
     directory = RunDirectory(folder)
     saved = directory.load()
-    assert everything(saved.state) == everything(expected.state)
+    assert snapshot(saved.state) == snapshot(expected.state)
     assert network(saved.best) == network(expected.best)
     assert rows(directory.metrics()) == rows(expected.metrics)
     assert directory.samples() == expected.samples

@@ -37,7 +37,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own for large texts, which is not there yet, and an empty current folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(spool, "cache_folder", lambda: tmp_path / "cache")  # the kernels' stays where it is
+    monkeypatch.setattr(spool, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
     return tmp_path / "cache"
 
 

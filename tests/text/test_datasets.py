@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from elman.errors import ElmanError
-from elman.paths import cache_folder
+from elman.paths import cache_dir
 from elman.text import datasets
 from elman.text.datasets import BUILTIN, _fetch, builtin_bytes
 
@@ -142,8 +142,8 @@ def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, 
 
 def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ELMAN_CACHE", raising=False)
-    assert cache_folder().is_absolute()
-    assert "elman" in cache_folder().parts
+    assert cache_dir().is_absolute()
+    assert "elman" in cache_dir().parts
 
 
 def test_python_docs_are_the_topics_in_order() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import State, get_engine
-from elman.engine.callbacks import Look, unwatched
+from elman.engine import TrainState, get_engine
+from elman.engine.callbacks import StepCallback, no_callback
 from elman.inference.score import score
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array
 from elman.runs.run import Run
 from elman.text import Corpus, Windows
@@ -74,12 +74,19 @@ class Machine:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def advance(self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> Array:
+    def advance(
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
+    ) -> Array:
         if state.update or self.calls:  # not the trial before the first update
             self.now += sum(self.pace(state.update + n) for n in range(updates))
-        self.ends.append((state.update, rule.end))
+        self.ends.append((state.update, optimizer.end))
         self.calls.append(updates)
-        return self.engine.advance(state, windows, updates, rule, look)
+        return self.engine.advance(state, windows, updates, optimizer, callback)
 
 
 def run_on(machine: Machine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Run:
@@ -107,8 +114,8 @@ def test_the_schedule_ends_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> N
     run = run_on(machine, monkeypatch, max_seconds=5.0)
     begun, end = machine.ends[-1]
     assert end == run.state.update == begun + machine.calls[-1]
-    rule = Rule(0.01, 5.0, schedule="cosine", end=end)
-    assert rule.rates(end - 1, 1)[0] < 1e-3 * 0.01
+    optimizer = Optimizer(0.01, 5.0, schedule="cosine", end=end)
+    assert optimizer.learning_rates(end - 1, 1)[0] < 1e-3 * 0.01
     tenth = run.state.update // 10
     assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 8 * tenth)
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from elman.engine import State, get_engine
-from elman.engine.callbacks import Look, unwatched
+from elman.engine import TrainState, get_engine
+from elman.engine.callbacks import StepCallback, no_callback
 from elman.errors import ElmanError, NonFiniteLossError
-from elman.network import Rule
+from elman.network import Optimizer
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.records import RunDirectory
@@ -29,7 +29,7 @@ from elman.training.callbacks import Nobody
 from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import PER_EPOCH, TEXT, T, everything
+from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
 from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents
 
@@ -45,8 +45,8 @@ class Killed(Nobody):
 
 def losses_of(corpus: Corpus, updates: int, engine: str = "numpy") -> list[float]:
     """Return the losses that the engine gives in one call."""
-    state = State.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
-    losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Rule(0.1, 5.0))
+    state = TrainState.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
+    losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Optimizer(0.1, 5.0))
     return [float(loss) for loss in losses]
 
 
@@ -90,7 +90,7 @@ def test_the_settings_reach_the_update(corpus: Corpus) -> None:
 def test_what_is_written_on_the_way_does_not_change_the_network(corpus: Corpus, options: dict[str, int]) -> None:
     one, other = (train(corpus, **SMALL | options, max_updates=50).state for options in ({}, options))
     names = ("parameters", "M", "h", "initial_generator", "counters", "figures")
-    assert [everything(one)[name] for name in names] == [everything(other)[name] for name in names]
+    assert [snapshot(one)[name] for name in names] == [snapshot(other)[name] for name in names]
 
 
 @pytest.mark.parametrize("seconds", [1e-12, 1e12])
@@ -113,7 +113,7 @@ def test_saving_on_the_way_does_not_change_the_run(
 
 def test_a_random_state_is_another_run(corpus: Corpus) -> None:
     one, other, again = (train(corpus, **EXACT, max_updates=3, random_state=n) for n in (1, 2, 1))
-    assert everything(one.state)["parameters"] != everything(other.state)["parameters"]
+    assert snapshot(one.state)["parameters"] != snapshot(other.state)["parameters"]
     assert one.samples[0].text != other.samples[0].text
     assert_same(again, one)
 
@@ -196,10 +196,10 @@ def test_a_text_names_the_smooth_loss_at_its_update(corpus: Corpus) -> None:
 
 def test_the_final_text_does_not_change_the_run(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, max_updates=20)
-    before = everything(run.state)
+    before = snapshot(run.state)
     assert run.final_text() == run.final_text()
     assert len(run.final_text()) == 1000
-    assert everything(run.state) == before
+    assert snapshot(run.state) == before
 
 
 # --- Stopping and going on ---
@@ -520,9 +520,16 @@ def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(engine, name)
 
-        def advance(self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> Array:
+        def advance(
+            self,
+            state: TrainState,
+            windows: Windows,
+            updates: int,
+            optimizer: Optimizer,
+            callback: StepCallback = no_callback,
+        ) -> Array:
             done = state.update
-            losses = engine.advance(state, windows, updates, rule, look)
+            losses = engine.advance(state, windows, updates, optimizer, callback)
             losses[max(0, first_bad - 1 - done) :] = math.nan
             return losses
 

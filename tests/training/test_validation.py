@@ -18,7 +18,7 @@ from elman.training import train as training
 from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
-from support.state import PER_EPOCH, TEXT, T, everything
+from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.training import EXACT, StopsAt, assert_kept, assert_same, network
 
 SHARE = 20 / len(TEXT)
@@ -49,7 +49,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
     texts = (TEXT[:-20] + tail for tail in ("the rain and a storm", "rrrr nnnn tttt eeee "))
     one, other = (train(Corpus.from_text(text), **EXACT, validation=SHARE, epochs=2) for text in texts)
-    assert everything(one.state) == everything(other.state)
+    assert snapshot(one.state) == snapshot(other.state)
     assert one.validation_loss != other.validation_loss
 
 
@@ -57,7 +57,7 @@ def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
 def test_the_share_kept_aside_is_the_texts_last(corpus: Corpus, option: dict[str, Any]) -> None:
     run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH)
     kept = corpus.indices[-20:]
-    expected = reference_impl.loss(run.state.evaluated, run.state.h, kept[:-1], kept[1:]) / 19
+    expected = reference_impl.loss(run.state.eval_parameters, run.state.h, kept[:-1], kept[1:]) / 19
     assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
     assert run.results()["validation_loss"] == run.validation_loss
 
@@ -83,7 +83,7 @@ def test_what_is_kept_aside_is_scored_after_every_so_many_updates(corpus: Corpus
 
 def test_scoring_does_not_change_the_run(corpus: Corpus) -> None:
     one, other = (train(corpus, **OPTIONS | {"validate_every": every}, max_updates=50) for every in (1, 7))
-    assert everything(one.state) == everything(other.state)
+    assert snapshot(one.state) == snapshot(other.state)
 
 
 # --- Which network is kept ---

@@ -74,7 +74,7 @@ def network_of(parameters: Parameters) -> Network:
     found = architecture(parameters)
     names = [name + suffix(n) for n in range(1, found.layers + 1) for name in "UWbd" if name + suffix(n) in parameters]
     arrays = {name: rounded(parameters[name].T) for name in [*names, "V", "c"]}
-    P = found.layers * found.parts
+    P = found.layers * found.state_vectors
     shape = Network(np.empty(0, np.float32), arrays, found.gates, found.layers, P, found.K, found.m)
     return shape.like(np.concatenate([array.reshape(-1) for array in arrays.values()]))
 

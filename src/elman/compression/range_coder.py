@@ -14,7 +14,7 @@ import numpy as np
 from elman.compression.container import altered
 from elman.compression.exact_kernels import PRECISION
 from elman.compression.exact_network import Floats, Ints
-from elman.errors import needing
+from elman.errors import require_extra
 
 _WORD, _STATE = 32, 64
 """Bits that the range coder writes at a time, and bits of its state."""
@@ -33,7 +33,7 @@ class Coder(Protocol):
 
 
 def _library() -> Any:
-    with needing("compress"):
+    with require_extra("compress"):
         import constriction
     return constriction.stream
 

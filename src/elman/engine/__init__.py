@@ -1,12 +1,12 @@
-"""How the mathematics is carried out.
+"""Engines carry out the mathematics of `elman.network`.
 
-``numpy`` is `elman.network` as written, ``numba`` the same numbers compiled. `elman.testing` holds the second to
-the first.
+``numpy`` runs it as written and is the reference; ``numba`` computes the same numbers with compiled code. The
+conformance test in `elman.testing` compares any engine with the reference.
 """
 
-from elman.engine.callbacks import LOOK_EVERY as LOOK_EVERY
+from elman.engine.callbacks import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
-from elman.engine.protocol import Reader as Reader
+from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.registry import ENGINES as ENGINES
 from elman.engine.registry import get_engine as get_engine
-from elman.engine.state import State as State
+from elman.engine.state import TrainState as TrainState

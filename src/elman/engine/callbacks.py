@@ -1,4 +1,4 @@
-"""Looking at a network while an engine is at work on it."""
+"""Callbacks that an engine makes in the middle of a call that runs many updates."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from numpy.typing import NDArray
 
 from elman.network.parameters import Array
 
-Look = Callable[[Array, NDArray[np.float64]], bool]
-"""Told the state h that an update left, and the losses since the last look in the same call; true to end the call."""
+StepCallback = Callable[[Array, NDArray[np.float64]], bool]
+"""Called with the hidden state h after an update and the losses since the last callback of the same call of the engine;
+returns whether the engine should stop there."""
 
-LOOK_EVERY = 95
-"""Updates between two looks: with a few left to look twice, what happens is seen within 100. A look costs a compiled
-engine some 25 microseconds, and 95 of the quickest updates take 3,400.
+CALLBACK_INTERVAL = 95
+"""Updates between two callbacks: few enough that a problem that takes a second callback to confirm is reported within
+100 updates. A callback costs a compiled engine some 25 microseconds, and 95 of the fastest updates take 3,400.
 """
 
 
-def unwatched(h: Array, losses: NDArray[np.float64]) -> bool:
-    """The look of one who does not look."""
+def no_callback(h: Array, losses: NDArray[np.float64]) -> bool:
+    """Do nothing, and never stop."""
     return False
 
 
-def in_stretches(
-    updates: int, done: int, advance: Callable[[NDArray[np.float64]], Array], look: Look
+def run_in_chunks(
+    updates: int, done: int, advance: Callable[[NDArray[np.float64]], Array], callback: StepCallback
 ) -> NDArray[np.float64]:
-    """Return the losses of the updates to come, done in stretches that end where `look` is due.
+    """Run updates in chunks that end where `callback` is due, and return their losses.
 
     Parameters
     ----------
     updates : int
-        How many are asked for.
+        Number of updates to run.
     done : int
-        How many were done before.
+        Number of updates that were made before.
     advance : callable
-        Does as many updates as the array it is given is long, fills it with their losses, and returns the state h.
-    look : callable
-        Whether to end there.
+        Makes as many updates as its argument is long, fills it with their losses, and returns the hidden state h.
+    callback : callable
+        Returns whether to stop, in which case fewer losses are returned.
     """
     losses, first = np.empty(updates), 0
     while first < updates:
-        last = min(updates, first + LOOK_EVERY - (done + first) % LOOK_EVERY)
-        stretch = losses[first:last]
-        h = advance(stretch)
-        if (done + last) % LOOK_EVERY == 0 and look(h, stretch):
+        last = min(updates, first + CALLBACK_INTERVAL - (done + first) % CALLBACK_INTERVAL)
+        chunk = losses[first:last]
+        h = advance(chunk)
+        if (done + last) % CALLBACK_INTERVAL == 0 and callback(h, chunk):
             return losses[:last]
         first = last
     return losses

@@ -1,4 +1,4 @@
-"""The door that every engine fits."""
+"""The interface of engines, as `typing.Protocol` classes."""
 
 from __future__ import annotations
 
@@ -8,48 +8,54 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import Look, unwatched
-from elman.engine.state import State
+from elman.engine.callbacks import StepCallback, no_callback
+from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
-from elman.network.sampling import Draw
+from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 Indices = NDArray[np.unsignedinteger[Any]]
 
 
 class Engine(Protocol):
-    """Carries out the mathematics of `elman.network`; keeps nothing between calls.
+    """Carries out the mathematics of `elman.network`; holds no state between calls.
 
-    T  characters in one window, B  streams, D  numbers in the state of a stream, m for the vanilla network
+    T  sequence length, B  batch size, D  size of one sequence's state, m for the vanilla network
     """
 
     name: str
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
-        """Do many updates and return the loss of each, in nats a window, the mean over the streams.
+        """Run many updates; return the loss of each, in nats: summed over the window, averaged over the batch.
 
-        `state` is changed in place: parameters, sums, hidden state, position, update and epoch. The first window
-        of an epoch begins at the start of every stream with a hidden state of zero; until then the state stays
-        what the last window left. Any division into calls gives the same bits.
+        `state` is changed in place: parameters, moments, average, hidden state, position, update and epoch. The first
+        window of an epoch begins at the start of every batch row, with a hidden state of zero; every other window
+        begins with the final state of the one before. However the updates are divided into calls, the results are
+        bit-identical.
 
-        After each update whose number is a multiple of `LOOK_EVERY`, `look` is asked whether to end there, so that
-        there may be fewer losses than were asked for. It may keep nothing of what it is shown.
+        After every update whose number is a multiple of `CALLBACK_INTERVAL`, `callback` decides whether to stop there,
+        in which case fewer losses are returned. It must not keep references to the arrays it is given.
         """
         ...
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
-        """Return the loss of x, y (T,) in nats, summed, and the last state (D,); or those of every stream.
+        """Return the loss of x, y (T,) in nats, summed, and the final state (D,).
 
-        For streams, x and y are (T, B) and h0 (B, D); the losses are an array (B,).
+        For a batch, x and y are (T, B) and h0 is (B, D); the losses are an array (B,), one for every row.
         """
         ...
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-        """Return what one window gives, as `elman.network.loss_and_gradients` does without dropout."""
+        """Return what `elman.network.loss_and_gradients` does without dropout, for one window."""
         ...
 
     def generate(
@@ -58,31 +64,31 @@ class Engine(Protocol):
         h: Array,
         x: int,
         uniforms: NDArray[np.float64],
-        draw: Draw,
+        sampling: SamplingParams,
     ) -> tuple[NDArray[np.intp], Array]:
-        """Read x in state h (D,), draw the character that follows, read that, and so on.
+        """Feed x to the network in state h (D,), sample the next character, feed that, and so on.
 
-        Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last of
-        them is read.
+        Returns one character for each of `uniforms` (n,), numbers in [0, 1), and the state before the last character is
+        fed.
         """
         ...
 
-    def reader(self, parameters: Parameters) -> Reader:
-        """Return what reads with these parameters, which are not to be changed while it is used."""
+    def session(self, parameters: Parameters) -> InferenceSession:
+        """Return a session for inference with `parameters`, which must not change while it is in use."""
         ...
 
 
-class Passages(NamedTuple):
-    """What passages of a text cost, in nats.
+class SegmentLosses(NamedTuple):
+    """Losses of segments of a text, in nats.
 
     Parameters
     ----------
     nats : ndarray of float64, shape (n,)
-        -sum log p of all that each predicts; 0 where that is nothing.
+        -sum log p of all characters that are predicted in each segment; 0 where there are none.
     worst : ndarray of int, shape (n,)
-        The place, counted from 0, of what costs most; of several the first.
+        Position, from 0, of the character with the highest loss; the first of several.
     worst_nats : ndarray of float64, shape (n,)
-        What that costs.
+        Its loss.
     """
 
     nats: NDArray[np.float64]
@@ -90,38 +96,43 @@ class Passages(NamedTuple):
     worst_nats: NDArray[np.float64]
 
     @classmethod
-    def none(cls, n: int) -> Passages:
-        """Return room for n passages, of which nothing has been read."""
+    def zeros(cls, n: int) -> SegmentLosses:
+        """Return arrays of zeros for n segments."""
         return cls(np.zeros(n), np.zeros(n, np.intp), np.zeros(n))
 
 
-class Reader(Protocol):
-    """A network made ready once, to be read by many calls. Not for two threads at a time.
+class InferenceSession(Protocol):
+    """A network prepared once for many calls of inference. Not thread-safe.
 
-    Arrays have an axis for the streams even where there is one, and nothing that a stream gives depends on the
-    others. Kernels let go of the interpreter's lock.
+    Arrays have a batch axis even for a single sequence, and the results of a batch row do not depend on the other rows.
+    Compiled sessions release the GIL.
 
-    T  characters read, B  streams, D  numbers in the state of a stream, K  size of the alphabet
+    T  number of characters, B  batch size, D  size of one sequence's state, K  size of the alphabet
     """
 
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
-        """Read x (T, B) from the states h (B, D): -log p of every y (T, B) in nats, (T, B), and the last states."""
+        """Feed x (T, B) from the states h (B, D): -log p of every y (T, B) in nats, (T, B), and the final states."""
         ...
 
     def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
-        """Read x (T, B) from the states h (B, D): the logits (T, B, K) and all states (T, B, D) that follow."""
+        """Feed x (T, B) from the states h (B, D): the logits (T, B, K) and the states (T, B, D) after each step."""
         ...
 
-    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
-        """Read passages of a text (N,), each from the state h (D,): `chars` (n,) characters behind that at `begins`."""
+    def segment_losses(
+        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+    ) -> SegmentLosses:
+        """Evaluate segments of a text (N,), each from the state h (D,).
+
+        Segment n feeds the characters from `starts[n]` on and predicts the `lengths[n]` that follow the first.
+        """
         ...
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[NDArray[np.intp], Array]:
-        """Read x (B,) in the states h (B, D), draw the characters that follow, read those, and so on.
+        """Feed x (B,) from the states h (B, D), sample the next characters, feed those, and so on.
 
-        Returns one character for each of `uniforms` (n, B), numbers in [0, 1), drawn as the stream's own of `draws`
-        says; and the states before the last of them are read.
+        Returns one character for each of `uniforms` (n, B), numbers in [0, 1), sampled by the `sampling` of its batch
+        row; and the states before the last characters are fed.
         """
         ...

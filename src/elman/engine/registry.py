@@ -1,4 +1,4 @@
-"""The engines by name. An engine is imported when it is first used."""
+"""Engines by name. An engine is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENGINES = ("numba", "numpy")
 
 
 def get_engine(name: str) -> Engine:
-    """Return the engine called `name`, one of `ENGINES`; its imports happen here.
+    """Return the engine `name`, one of `ENGINES`, importing it.
 
     Raises
     ------
@@ -24,4 +24,4 @@ def get_engine(name: str) -> Engine:
         from elman.engine.numpy_engine import NumpyEngine
 
         return NumpyEngine()
-    raise ElmanError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
+    raise ElmanError(f"unknown engine {name!r} (choose from {', '.join(ENGINES)})")

@@ -1,4 +1,4 @@
-"""Everything a run is, as one value."""
+"""The state of a training run, as one value."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture, initial_parameters
 
 
 @dataclass
-class State:
-    """What training carries from one update to the next. Saved and loaded, it goes on to the bit.
+class TrainState:
+    """Everything that training passes from one update to the next. Saved and loaded, training continues bit for bit.
 
-    K  size of the alphabet, m  hidden units, B  streams, D  numbers in the state of one stream (m for the vanilla
-    network, see `elman.network.parameters`)
+    K  size of the alphabet, m  hidden units, B  batch size, D  size of one sequence's state (m for the vanilla network,
+    see `elman.network.parameters`)
 
     Parameters
     ----------
     parameters : Parameters
         U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; float32 or float64.
     M : Parameters
-        The sums or means of squared gradients that the update rule keeps; same names and shapes, or empty.
+        The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
     h : ndarray, shape (D,) or, where B > 1, (B, D)
-        The state that the last window left; the next one begins with it, unless it begins an epoch.
+        The final hidden state of the last window; the next window begins with it, unless it begins an epoch.
     initial_generator : RandomState
-        As the draw of the weights left it.
+        The generator of the initial weights, as it was after drawing them.
     sample_generator : Generator
-        What the samples written during training are drawn with; apart from the other, so that writing them
-        does not change the run.
+        The generator of the samples that are written during training; a separate one, so that writing them does not
+        change the run.
     N : Parameters
-        The momentum that the update rule keeps, or empty.
+        The optimizer's first moments (momentum), or empty.
     average : Parameters
-        The average of the parameters over the updates, which evaluation uses, or empty.
+        The exponential moving average (EMA) of the parameters, which evaluation uses, or empty.
     position : int
-        Where in every stream the last window ended; the next one begins there, unless it begins an epoch.
+        Where in every batch row the last window ended; the next one begins there, unless it begins an epoch.
     update, epoch : int
-        Updates done, epochs completed.
+        Updates made, epochs completed.
     smooth_loss, minimum_smooth_loss : float
-        S in nats a window, and its least value so far; not a number before the first update.
+        S in nats per window (a sum over its T characters), and its minimum so far; NaN before the first update.
     minimum_at : int
-        The update that reached the minimum; 0 before the first.
+        The update of that minimum; 0 before the first.
     seconds : float
-        Spent in updates.
+        Time spent in updates.
     """
 
     parameters: Parameters
@@ -68,33 +68,34 @@ class State:
         K: int,
         m: int,
         std: float,
-        random_state: int,
+        seed: int,
         dtype: np.typing.DTypeLike,
         *,
         cell: str = "rnn",
         layers: int = 1,
         orthogonal: bool = False,
         batch_size: int = 1,
-        rule: Rule | None = None,
-    ) -> State:
-        """Return the state before the first update of a network with K characters and m units a layer.
+        optimizer: Optimizer | None = None,
+    ) -> TrainState:
+        """Return the state before the first update of a network with K characters and m units per layer.
 
-        See `elman.network.parameters.initial_parameters`; `rule` (by default the reference's) says which sums are kept.
+        For the arguments see `elman.network.parameters.initial_parameters`; `optimizer`, by default that of the
+        reference experiment, determines which moments are allocated and whether there is an average.
         """
-        initial_generator = np.random.RandomState(random_state)
+        initial_generator = np.random.RandomState(seed)
         parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal)
-        sample_generator = np.random.Generator(np.random.PCG64(random_state))
-        M, N, average = (rule or Rule(0.1, 5.0)).start(parameters)
+        sample_generator = np.random.Generator(np.random.PCG64(seed))
+        M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         D = architecture(parameters).state_size
         h = np.zeros(D if batch_size == 1 else (batch_size, D), dtype)
         return cls(parameters, M, h, initial_generator, sample_generator, N, average)
 
     @property
-    def evaluated(self) -> Parameters:
-        """The parameters that evaluation uses: the average where one is kept."""
+    def eval_parameters(self) -> Parameters:
+        """The parameters that evaluation uses: their average if there is one."""
         return self.average or self.parameters
 
     @property
-    def carried(self) -> Array:
-        """The state (D,) in which reading goes on behind the text: that of its last stream."""
+    def final_hidden(self) -> Array:
+        """The hidden state (D,) from which the text continues: that of the last batch row."""
         return self.h if self.h.ndim == 1 else self.h[-1]

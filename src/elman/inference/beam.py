@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Reader
+from elman.engine import InferenceSession
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text import Alphabet
@@ -21,7 +21,7 @@ WIDEST = 1_000
 """Beginnings kept at most: with a large alphabet, what they are lengthened by takes a gigabyte."""
 
 
-def searched(reader: Reader, alphabet: Alphabet, h: Array, x: int, length: int, width: int) -> Iterator[str]:
+def searched(session: InferenceSession, alphabet: Alphabet, h: Array, x: int, length: int, width: int) -> Iterator[str]:
     """Yield the likeliest text of `length` characters found, a piece as soon as it is certain.
 
     Parameters
@@ -39,7 +39,7 @@ def searched(reader: Reader, alphabet: Alphabet, h: Array, x: int, length: int, 
     texts: NDArray[np.intp] = np.empty((1, 0), np.intp)  # what is kept, without what is certain
     total = np.zeros(1)
     for _ in range(length):
-        o, after = reader.logits(states, last[None])
+        o, after = session.logits(states, last[None])
         scores = total[:, None] + log_softmax(o[0].astype(np.float64))
         best = np.argsort(-scores, axis=None, kind="stable")[:width]
         parent, last = np.divmod(best, len(alphabet))

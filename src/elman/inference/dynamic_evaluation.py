@@ -25,11 +25,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elman.engine import Engine, State
+from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
 from elman.inference.score import Score, readable, with_strangers
 from elman.network import Parameters
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture, zeros_like
 from elman.text import Windows
 
@@ -58,9 +58,9 @@ class Adaptation:
     beta: float = 0.999
     memory: float = 32_000.0
 
-    def rule(self, m: int) -> Rule:
+    def optimizer(self, m: int) -> Optimizer:
         """Return (1) and (2) for a network of m units a layer."""
-        return Rule(self.rate / m, math.inf, optimizer="adam", beta1=0.0, beta2=self.beta)
+        return Optimizer(self.rate / m, math.inf, name="adam", beta1=0.0, beta2=self.beta)
 
     @property
     def faded(self) -> float:
@@ -102,23 +102,25 @@ def score_adapting(
     return with_strangers(nats, len(indices), len(known), K)
 
 
-def _begun(parameters: Parameters, h0: Array) -> State:
+def _begun(parameters: Parameters, h0: Array) -> TrainState:
     """Return a state apart from the network, before the first update."""
     mine = {name: array.copy() for name, array in parameters.items()}
     M, N = zeros_like(mine), zeros_like(mine)
-    return State(mine, M, h0.copy(), np.random.RandomState(0), np.random.default_rng(0), N)
+    return TrainState(mine, M, h0.copy(), np.random.RandomState(0), np.random.default_rng(0), N)
 
 
-def _learned_from(engine: Engine, state: State, trained: Parameters, indices: Indices, adaptation: Adaptation) -> float:
+def _learned_from(
+    engine: Engine, state: TrainState, trained: Parameters, indices: Indices, adaptation: Adaptation
+) -> float:
     """Read all whole windows, and return what they cost."""
     T = adaptation.seq_length
     count = (len(indices) - 1) // T
     if count < 1:
         return 0.0
-    windows, rule = Windows(indices, T), adaptation.rule(architecture(trained).m)
+    windows, optimizer = Windows(indices, T), adaptation.optimizer(architecture(trained).m)
     nats = 0.0
     for first in range(0, count, FADE_EVERY):
-        nats += float(engine.advance(state, windows, min(FADE_EVERY, count - first), rule).sum())
+        nats += float(engine.advance(state, windows, min(FADE_EVERY, count - first), optimizer).sum())
         if state.update % FADE_EVERY == 0:
             for name, theta in state.parameters.items():
                 theta += adaptation.faded * (trained[name] - theta)

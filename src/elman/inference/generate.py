@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from elman.engine import Engine, Reader
-from elman.network import Draw, Parameters
+from elman.engine import Engine, InferenceSession
+from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array
 from elman.text import Alphabet
 
@@ -22,7 +22,7 @@ def written(
     h: Array,
     x: int,
     length: int,
-    draw: Draw,
+    sampling: SamplingParams,
     generator: np.random.Generator,
 ) -> Iterator[str]:
     """Yield `length` characters, a few at a time, beginning with what follows x in state h (D,).
@@ -30,18 +30,18 @@ def written(
     One number is taken from `generator` for each character, so the text does not depend on how it is cut.
     """
     for n in _chunks(length):
-        characters, h = engine.generate(parameters, h, x, generator.random(n), draw)
+        characters, h = engine.generate(parameters, h, x, generator.random(n), sampling)
         x = int(characters[-1])
         yield alphabet.decode(characters)
 
 
 def side_by_side(
-    reader: Reader,
+    session: InferenceSession,
     alphabet: Alphabet,
     h: Array,
     x: int,
     length: int,
-    draw: Draw,
+    sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
 ) -> list[str]:
     """Return one text of `length` characters for each of `generators`, all going on from x in state h (D,)."""
@@ -49,7 +49,7 @@ def side_by_side(
     states, last, pieces = np.tile(h, (B, 1)), np.full(B, x), []
     for n in _chunks(length):
         uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
-        characters, states = reader.generate(states, last, uniforms, [draw] * B)
+        characters, states = session.generate(states, last, uniforms, [sampling] * B)
         last = characters[-1]
         pieces.append(characters.astype(alphabet.dtype))
     written = np.concatenate(pieces) if pieces else np.empty((0, B), alphabet.dtype)

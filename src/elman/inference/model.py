@@ -16,7 +16,7 @@ from elman.inference.dynamic_evaluation import score_adapting
 from elman.inference.generate import side_by_side, written
 from elman.inference.score import Score, score
 from elman.inference.stop_sequences import until
-from elman.network import Draw, Parameters
+from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, opened
 
@@ -105,10 +105,10 @@ class Model:
         ElmanError
             If an option is out of its range, or `prime` has a character that the model does not know.
         """
-        draw = _draw(length, temperature, top_k, top_p, min_p, random_state)
+        sampling = _draw(length, temperature, top_k, top_p, min_p, random_state)
         h, x = self._behind(prime)
         generator = np.random.default_rng(random_state)
-        pieces = written(self.engine, self.parameters, self.alphabet, h, x, length, draw, generator)
+        pieces = written(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
         return until(stop, pieces) if stop else pieces
 
     def sample(self, length: int = 1000, **options: Unpack[Options]) -> str:
@@ -140,10 +140,10 @@ class Model:
                 f" {count * length:,} were asked for: ask for less, or for one text, which is written as it is drawn"
             )
         stop, seed = options.get("stop", ""), options.get("random_state")
-        draw = _draw(length, **options)
+        sampling = _draw(length, **options)
         h, x = self._behind(options.get("prime", ""))
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
-        texts = side_by_side(self.engine.reader(self.parameters), self.alphabet, h, x, length, draw, generators)
+        texts = side_by_side(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
         return [text.partition(stop)[0] for text in texts] if stop else texts
 
     def beam(self, width: int, length: int = 1000, *, prime: str = "", stop: str = "") -> Iterator[str]:
@@ -161,7 +161,7 @@ class Model:
             ("--length", length, length >= 0, "0 or more"),
         )
         h, x = self._behind(prime)
-        pieces = searched(self.engine.reader(self.parameters), self.alphabet, h, x, length, width)
+        pieces = searched(self.engine.session(self.parameters), self.alphabet, h, x, length, width)
         return until(stop, pieces) if stop else pieces
 
     def _behind(self, prime: str) -> tuple[Array, int]:
@@ -200,7 +200,7 @@ def _draw(
     min_p: float = 0.0,
     random_state: int | None = None,
     **_: str,
-) -> Draw:
+) -> SamplingParams:
     """Return how to draw, if every number is in its range."""
     _check(
         ("--length", length, length >= 0, "0 or more"),
@@ -210,7 +210,7 @@ def _draw(
         ("--min-p", min_p, 0 <= min_p <= 1, "0 (no limit) to 1"),
         ("--random-state", random_state, random_state is None or random_state >= 0, "0 or more"),
     )
-    return Draw(temperature, top_k, top_p, min_p)
+    return SamplingParams(temperature, top_k, top_p, min_p)
 
 
 def _check(*ranges: tuple[str, float | None, bool, str]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elman.engine import Engine, Reader
+from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.inference.strangers import KNOWN_NATS, stranger_nats, without_strangers
@@ -98,7 +98,7 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     known = readable(indices, K)
     nats = None
     if len(known) > LONG and parameters["W"].size >= LARGE:
-        nats = _nats_side_by_side(engine.reader(parameters), h0, known)
+        nats = _nats_side_by_side(engine.session(parameters), h0, known)
     if nats is None:
         nats, _ = _nats_in_turn(engine, parameters, h0, known)
     return with_strangers(nats, len(indices), len(known), K)
@@ -136,26 +136,26 @@ def _nats_in_turn(engine: Engine, parameters: Parameters, h: Array, indices: Ind
     return nats, h
 
 
-def _nats_side_by_side(reader: Reader, h0: Array, indices: Indices) -> float | None:
+def _nats_side_by_side(session: InferenceSession, h0: Array, indices: Indices) -> float | None:
     """Return the surprise of a text read in segments, or None where their states do not meet."""
     n = (len(indices) - 1) // SEGMENTS  # characters predicted in one segment; a rest is read behind the last
     x, y = (indices[first : first + SEGMENTS * n].reshape(SEGMENTS, n).T for first in (0, 1))
     starts = np.tile(h0, (SEGMENTS, 1))
-    _, warm = _read(reader, starts, x[-WARM_UP:], y[-WARM_UP:])
+    _, warm = _read(session, starts, x[-WARM_UP:], y[-WARM_UP:])
     for _ in range(ROUNDS):
         starts = np.concatenate([h0[None], warm[:-1]])
-        nats, warm = _read(reader, starts, x, y)
+        nats, warm = _read(session, starts, x, y)
         if np.abs(warm[:-1] - starts[1:]).max() <= TOLERANCE:
             rest = indices[SEGMENTS * n :, None]
-            return nats + (_read(reader, warm[-1:], rest[:-1], rest[1:])[0] if len(rest) > 1 else 0.0)
+            return nats + (_read(session, warm[-1:], rest[:-1], rest[1:])[0] if len(rest) > 1 else 0.0)
     return None
 
 
-def _read(reader: Reader, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
+def _read(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
     """Return the surprise of streams x, y (n, S) read from the states h (S, D), and the states behind them."""
     nats = 0.0
     for first in range(0, len(x), SLICE):
-        losses, h = reader.losses(h, x[first : first + SLICE], y[first : first + SLICE])
+        losses, h = session.losses(h, x[first : first + SLICE], y[first : first + SLICE])
         nats += float(np.sum(losses))
     let_go(x)
     return nats, h

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, Passages, Reader
+from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
 from elman.inference.checks import check_finite
 from elman.inference.strangers import KNOWN_NATS, stranger_nats
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.text import opened
 
@@ -117,14 +117,14 @@ class _Scorer:
     """Reads blocks of lines with one network."""
 
     def __init__(self, model: Model, context: bool) -> None:
-        self.reader, self.context = model.engine.reader(model.parameters), context
+        self.session, self.context = model.engine.session(model.parameters), context
         alphabet = opened(model.alphabet)
         self.K = len(model.alphabet)
         self.table, self.dtype = alphabet.table(), alphabet.dtype
         self.asks_for_end = model.alphabet.beginning == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.beginning)
         self.table.enter("\n", self.start)
-        self.h = _end_of_a_line(self.reader, model.h, self.start)[None] if self.asks_for_end else model.h[None]
+        self.h = _end_of_a_line(self.session, model.h, self.start)[None] if self.asks_for_end else model.h[None]
 
     def lines(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; the first has this number."""
@@ -159,17 +159,17 @@ class _Scorer:
         All are read from the same state, or each from the one that the line before left.
         """
         chars, begins = lengths + self.asks_for_end, _begins(lengths)
-        read = self._in_turn if self.context else partial(self.reader.passages, self.h[0])
+        read = self._in_turn if self.context else partial(self.session.segment_losses, self.h[0])
         nats, worst, worst_nats = read(codes, begins, chars)
         check_finite(nats)
         return chars, nats, worst + (chars > 0), worst_nats
 
-    def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> Passages:
+    def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> SegmentLosses:
         """Read every line from the state that the one before left."""
         pieces = []
         for first in range(0, len(codes) - 1, SLICE):
             piece = codes[first : first + SLICE + 1, None]
-            losses, self.h = self.reader.losses(self.h, piece[:-1], piece[1:])
+            losses, self.h = self.session.losses(self.h, piece[:-1], piece[1:])
             pieces.append(losses[:, 0])
         losses = np.concatenate(pieces)
         check_finite(losses)
@@ -180,10 +180,10 @@ class _Scorer:
         places = np.flatnonzero(losses == worst_nats[line])
         worst = places[np.searchsorted(places, begins)] - begins
         # Added up in the order in which they are read, as those of a line that is read alone.
-        return Passages(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
+        return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
 
 
-def _end_of_a_line(reader: Reader, h: Array, feed: int) -> Array:
+def _end_of_a_line(session: InferenceSession, h: Array, feed: int) -> Array:
     """Return the mean of the states (D,) before the line feeds that a network writes; h (D,) if it writes none.
 
     It begins in the state h, behind a line feed, and always writes the same.
@@ -191,8 +191,8 @@ def _end_of_a_line(reader: Reader, h: Array, feed: int) -> Array:
     count = WRITTEN[1]
     first, states = np.full(count, feed), np.repeat(h[None], count, axis=0)
     uniforms = np.random.default_rng(0).random(WRITTEN)
-    text, _ = reader.generate(states, first, uniforms, [Draw()] * count)
-    _, states = reader.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
+    text, _ = session.generate(states, first, uniforms, [SamplingParams()] * count)
+    _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
     ends = states[text == feed]
     return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
 

@@ -43,8 +43,8 @@ def describe(model: Model) -> dict[str, Any]:
 
 def stacked(net: Architecture, h: Array) -> dict[str, Array]:
     """Return the state (D,) as others keep it: of every layer h, and for lstm of every layer s, each (L, m)."""
-    parts = h.reshape(net.layers, net.parts, net.m)
-    return {name: parts[:, n] for n, name in enumerate(STATE[: net.parts])}
+    parts = h.reshape(net.layers, net.state_vectors, net.m)
+    return {name: parts[:, n] for n, name in enumerate(STATE[: net.state_vectors])}
 
 
 def read_description(json_text: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _state(about: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) ->
     """Return the state (D,) to begin with: zero, where the file says none."""
     if "state" not in about:
         return np.zeros(net.state_size, dtype)
-    names = STATE[: net.parts]
+    names = STATE[: net.state_vectors]
     state = {name: np.array([[figure(x, name) for x in row] for row in rows]) for name, rows in about["state"].items()}
     if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
         raise ElmanError(f"its state is not {' and '.join(names)}, each of {net.layers} rows of {net.m} numbers")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from elman._version import __version__
 from elman.engine import Engine
-from elman.errors import ElmanError, needing
+from elman.errors import ElmanError, require_extra
 from elman.inference import Model
 from elman.interop.metadata import (
     ABOUT,
@@ -89,7 +89,7 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
 
 
 def _library() -> Any:
-    with needing("export"):
+    with require_extra("export"):
         import onnx
     return onnx
 
@@ -119,7 +119,7 @@ def _model(model: Model) -> ModelProto:
 def _graph(model: Model) -> GraphProto:
     onnx = _library()
     net = architecture(model.parameters)
-    state, after = STATE[: net.parts], ("h", "s")[: net.parts]
+    state, after = STATE[: net.state_vectors], ("h", "s")[: net.state_vectors]
     shape: list[int | str] = [net.layers, "B", net.m]
 
     def value(name: str, kind: int, of_shape: list[int | str]) -> Any:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine, Reader
+from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.inference.checks import check_finite
@@ -129,7 +129,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     surprise = np.empty(N, np.float32)
     expected = np.empty((N, C), indices.dtype)
     probabilities = np.empty((N, C), np.float32)
-    reader, memory, known_nats = engine.reader(parameters), is_memory(network), _known_nats(indices, K)
+    session, memory, known_nats = engine.session(parameters), is_memory(network), _known_nats(indices, K)
     log_p, states = np.full((1, K), np.nan), h0[None]  # before anything was read
     length = max(1, NUMBERS // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
@@ -139,7 +139,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
             known = x < K
             after = np.cumsum(known)  # how many of the slice were read when a place was passed
             before: NDArray[np.intp] = after - known
-            log_p, states = _read(reader, log_p[-1:], states[-1:], x[known], known_nats)
+            log_p, states = _read(session, log_p[-1:], states[-1:], x[known], known_nats)
             best, log_best = likeliest(log_p, C)
             expected[here], probabilities[here] = best[before], np.nan_to_num(np.exp(log_best))[before]
             nats = np.where(known, -log_p[before, np.where(known, x, 0)], stranger_nats(K))
@@ -154,7 +154,7 @@ def _known_nats(indices: Indices, K: int) -> float:
     return KNOWN_NATS if (indices >= K).any() else 0.0
 
 
-def _read(reader: Reader, log_p: Array, h: Array, x: Indices, known_nats: float) -> tuple[Array, Array]:
+def _read(session: InferenceSession, log_p: Array, h: Array, x: Indices, known_nats: float) -> tuple[Array, Array]:
     """Read x (n,) in the state h (1, D), in which log_p (1, K) is expected.
 
     Returns what is expected, (n + 1, K), and the states, (n + 1, D), behind none of the characters, the first of them,
@@ -162,12 +162,12 @@ def _read(reader: Reader, log_p: Array, h: Array, x: Indices, known_nats: float)
     """
     if not len(x):
         return log_p, h
-    o, states = looked_at(reader, h, x)
+    o, states = looked_at(session, h, x)
     log_p_read = log_softmax(o.astype(np.float64)) - known_nats
     return np.concatenate([log_p, log_p_read]), np.concatenate([h, states])
 
 
-def looked_at(reader: Reader, h: Array, x: Indices) -> tuple[Array, Array]:
+def looked_at(session: InferenceSession, h: Array, x: Indices) -> tuple[Array, Array]:
     """Read x (n,) in the state h (1, D); return the logits (n, K) and the states (n, D) behind each character.
 
     Raises
@@ -175,14 +175,14 @@ def looked_at(reader: Reader, h: Array, x: Indices) -> tuple[Array, Array]:
     ElmanError
         If they are not finite.
     """
-    o, states = reader.logits(h, x[:, None])
+    o, states = session.logits(h, x[:, None])
     check_finite(o)
     return o[:, 0], states[:, 0]
 
 
 def units(network: Architecture) -> tuple[Unit, ...]:
     """Return which unit each number of the state is."""
-    parts = ("hidden", "memory")[: network.parts]
+    parts = ("hidden", "memory")[: network.state_vectors]
     return tuple(
         Unit(layer, number, part)
         for layer in range(1, network.layers + 1)

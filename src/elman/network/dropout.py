@@ -1,20 +1,20 @@
-"""Dropout (Srivastava et al., 2014) on what a layer hands on, never on its way to itself (Zaremba et al., 2014).
+"""Dropout (Srivastava et al., 2014) on a layer's output, never on its recurrent connections (Zaremba et al., 2014).
 
-T  characters in one window     B  streams
+T  sequence length              B  batch size
 m  hidden units                 t, b, j count from 0, layers from 1
 
-A mask is not drawn from a generator that is carried along: each of its entries is a function of the seed, the update,
-the layer and its place. Any division of a run into calls, any engine, and a run that is taken up again thus get the
-same masks. In unsigned integers of 32 bits, which wrap::
+A mask is not drawn from a stateful random generator: each of its entries is a function of the seed, the update, the
+layer and its position. Masks are therefore the same in every engine, however a run is divided into calls, and after a
+run is resumed. In unsigned 32-bit integers, which wrap around::
 
-    (1)  mix(x):  x ^= x >> 16;  x *= 0x7feb352d;  x ^= x >> 15;  x *= 0x846ca68b;  x ^= x >> 16
-    (2)  key = mix(mix(mix(seed ^ 0x9e3779b9) ^ update) ^ layer)
-    (3)  e = (t B + b) m + j                        or b m + j, where one mask holds for a whole window
-    (4)  u = mix(key + 0x9e3779b9 e)                uniform among the integers below 2^32
+    (1)  lowbias32(x):  x ^= x >> 16;  x *= 0x7feb352d;  x ^= x >> 15;  x *= 0x846ca68b;  x ^= x >> 16
+    (2)  key = lowbias32(lowbias32(lowbias32(seed ^ 0x9e3779b9) ^ update) ^ layer)
+    (3)  e = (t B + b) m + j                        or b m + j, where one mask serves all steps (variational dropout)
+    (4)  u = lowbias32(key + 0x9e3779b9 e)          uniform among the integers below 2^32
     (5)  mask = 1/(1 - rate) where u >= floor(2^32 rate), else 0
 
-(1) is `lowbias32`, a hash by Chris Wellons (https://nullprogram.com/blog/2018/07/31/). Kept units are scaled, so that
-a sum over many is as large as without dropout, and a network that only reads needs no mask.
+(1) is a hash function by Chris Wellons (https://nullprogram.com/blog/2018/07/31/). Units that are not dropped are
+scaled by 1/(1 - rate) (inverted dropout), so that expected sums stay the same and inference needs no mask.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GOLDEN = 0x9E3779B9
 """2^32 divided by the golden ratio, odd: its multiples are spread evenly."""
 
 
-def mix(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def lowbias32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the hash of every integer of an array."""
     x = x.copy()
     x ^= x >> 16  # (1)
@@ -42,23 +42,23 @@ def mix(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def key(seed: int, update: int, layer: int) -> int:
-    """Return what the mask of one layer (1, 2, …) at one update begins with; numbers count modulo 2^32."""
+    """Return the hash key for the mask of one layer (1, 2, …) at one update; arguments count modulo 2^32."""
     x = np.zeros(1, np.uint32)
     for number in (seed ^ GOLDEN, update, layer):
-        x = mix(x ^ np.uint32(number % 2**32))  # (2)
+        x = lowbias32(x ^ np.uint32(number % 2**32))  # (2)
     return int(x[0])
 
 
 @dataclass(frozen=True)
 class Dropout:
-    """Which units are silenced.
+    """Settings of dropout, which determine every mask.
 
     Parameters
     ----------
     rate : float
-        The share of them, in [0, 1).
+        Dropout probability, in [0, 1).
     variational : bool
-        Whether one mask holds for all steps of a window (Gal and Ghahramani, 2016); else every step has its own.
+        Whether one mask serves all steps of a window (Gal and Ghahramani, 2016); otherwise every step has its own.
     seed : int
     """
 
@@ -72,15 +72,15 @@ class Dropout:
         Parameters
         ----------
         update : int
-            Counted from 1.
+            Number of the update, from 1.
         layers, T, m : int
         B : int or None
-            Streams; None for one stream whose arrays have no axis for it.
+            Batch size; None for a single sequence, whose arrays have no batch axis.
         dtype : dtype
 
         Returns
         -------
-        list of ndarray, shape (T, B, m) or (T, m), or with 1 for T where variational
+        list of ndarray, shape (T, B, m) or (T, m), or with 1 in place of T for variational dropout
             Entries are 0 and 1/(1 - rate).
         """
         shape = (1 if self.variational else T, *(() if B is None else (B,)), m)
@@ -88,6 +88,6 @@ class Dropout:
         threshold = np.uint32(self.rate * 2**32)
         masks: list[Array] = []
         for layer in range(1, layers + 1):
-            u = mix(np.uint32(key(self.seed, update, layer)) + np.uint32(GOLDEN) * e)  # (4)
+            u = lowbias32(np.uint32(key(self.seed, update, layer)) + np.uint32(GOLDEN) * e)  # (4)
             masks.append(np.where(u >= threshold, 1 / (1 - self.rate), 0).astype(dtype))  # (5)
         return masks

@@ -1,10 +1,10 @@
-"""Layers of cells and the output layer together: the loss of a window and all its gradients.
+"""The whole network, stacked cells and output layer: the loss of a window and all its gradients.
 
-T  characters in one window     D  numbers in the state of one stream, see `elman.network.parameters`
-m  hidden units of a layer      B  streams read side by side, an axis that one stream alone does without
+T  sequence length              D  size of one sequence's state, see `elman.network.parameters`
+m  hidden units of a layer      B  batch size; a single sequence has no such axis
 
-The first layer reads the characters, each other layer the h of the layer below, and the output layer the h of the
-last. A mask of dropout multiplies h on its way up, and on the way down the gradient at the same place.
+The first layer reads the characters, every other layer the h of the layer below, and the output layer the h of the last
+one. A dropout mask multiplies h in the forward pass, and its gradient in the backward pass.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from elman.network.parameters import Array, Parameters, architecture, layer, suf
 
 
 class Cell(Protocol):
-    """What each of `rnn`, `gru` and `lstm` offers: one layer, forward and backward."""
+    """The interface of a cell module (`rnn`, `gru`, `lstm`): one layer, forward and backward."""
 
     def forward(self, parameters: Parameters, state0: Array, x: Input, /) -> Array:
-        """Return the states (T + 1, …) of a window; the first m components of each are h."""
+        """Return the states (T + 1, …) of a window; h is the first m components of each."""
         ...
 
     def backward(
         self, parameters: Parameters, x: Input, states: Array, dh_out: Array, /
     ) -> tuple[Parameters, Array, Array]:
-        """Return the gradients, that of the state carried in, and dL/d of U x_t."""
+        """Return the parameters' gradients, that of the initial state, and dL/d of U x_t."""
         ...
 
 
@@ -38,22 +38,35 @@ CELLS: dict[str, Cell] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 class LossAndGradients(NamedTuple):
-    """What one window gives."""
+    """Loss, gradients and final state of one window."""
 
     loss: float
-    """L, a sum over the window in nats, and the mean over the streams."""
+    """L in nats: summed over the window, averaged over the batch."""
     gradients: Parameters
-    """dL/d of every parameter, under its name."""
+    """dL/d of every parameter, by name."""
     dh0: Array
-    """dL/d of the state carried in, shape (D,) or (B, D)."""
+    """dL/d of the initial state, shape (D,) or (B, D)."""
     h: Array
-    """The last state, shape (D,) or (B, D), which the next window begins with."""
+    """The final state, shape (D,) or (B, D): the initial state of the next window."""
 
 
 def logits(parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger]) -> tuple[Array, Array]:
-    """Return o after every character, (T, K) or (T, B, K), and the last state: x (T,) or (T, B), h0 (D,) or (B, D)."""
+    """Return the logits after every character and the final state.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    h0 : ndarray, shape (D,) or (B, D)
+        The initial state.
+    x : ndarray of unsigned int, shape (T,) or (T, B)
+
+    Returns
+    -------
+    o : ndarray, shape (T, K) or (T, B, K)
+    h : ndarray, shape (D,) or (B, D)
+    """
     _, states, h = _forward(parameters, h0, x)
-    return output.logits(parameters, h), _last(states)
+    return output.logits(parameters, h), _final_state(states)
 
 
 def loss(
@@ -62,9 +75,10 @@ def loss(
     x: NDArray[np.unsignedinteger],
     y: NDArray[np.unsignedinteger],
 ) -> tuple[Any, Array]:
-    """Return L of one window and its last state: inputs x (T,), targets y (T,), state h0 (D,).
+    """Return the loss L of one window, summed over it, and the final state.
 
-    Of streams, x and y (T, B) and h0 (B, D), it returns every L, an array (B,), and every last state.
+    For a single sequence, x and y (T,) and h0 (D,), L is a float; for a batch, x and y (T, B) and h0 (B, D), it is an
+    array (B,), one L for every batch row.
     """
     o, h = logits(parameters, h0, x)
     return output.loss(o, y), h
@@ -77,18 +91,18 @@ def loss_and_gradients(
     y: NDArray[np.unsignedinteger],
     masks: list[Array] | None = None,
 ) -> LossAndGradients:
-    """Return L of one window, its gradients and its last state.
+    """Return the loss of one window, its gradients and its final state.
 
     Parameters
     ----------
     parameters : Parameters
     h0 : ndarray, shape (D,) or (B, D)
-        The state carried in.
+        The initial state.
     x, y : ndarray of unsigned int, shape (T,) or (T, B)
         Input characters, and the characters to predict.
     masks : list of ndarray, optional
-        Of every layer, what its h is multiplied by on its way up, shape (T, m) or (T, B, m); where one mask holds for
-        the whole window, with 1 for T. See `elman.network.dropout`.
+        Dropout mask of every layer's h, shape (T, m) or (T, B, m), or with 1 in place of T. See
+        `elman.network.dropout`.
     """
     cell, layers, _, _ = architecture(parameters)
     inputs, states, h = _forward(parameters, h0, x, masks)
@@ -104,13 +118,15 @@ def loss_and_gradients(
         if n > 0:
             dh_out = da @ parameters["U" + suffix(n + 1)]
     gradients = {name: gradients[name] for name in parameters}
-    return LossAndGradients(float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _last(states))
+    return LossAndGradients(
+        float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states)
+    )
 
 
 def _forward(
     parameters: Parameters, h0: Array, x: Input, masks: list[Array] | None = None
 ) -> tuple[list[Input], list[Array], Array]:
-    """Return what each layer read, its states (T + 1, …), and what the output layer reads, (T, m) or (T, B, m)."""
+    """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
     cell, layers, _, m = architecture(parameters)
     inputs: list[Input] = []
     states: list[Array] = []
@@ -122,6 +138,6 @@ def _forward(
     return inputs, states, x
 
 
-def _last(states: list[Array]) -> Array:
-    """Return the state (D,) or (B, D) behind the window: that of every layer, one after the other."""
+def _final_state(states: list[Array]) -> Array:
+    """Return the state (D,) or (B, D) after the window: the states of all layers, concatenated."""
     return np.concatenate([of_layer[-1] for of_layer in states], axis=-1)

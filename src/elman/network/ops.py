@@ -1,10 +1,10 @@
-"""What every cell does with its input, and the sums over steps and streams.
+"""Operations that the cells and the output layer share: U x, sums of outer products, the sigmoid.
 
-K  size of the alphabet         T  characters in one window
-m  hidden units                 B  streams read side by side, an axis that one stream alone does without
+K  size of the alphabet         T  sequence length
+m  hidden units                 B  batch size; a single sequence has no such axis
 
-The input of the first layer is a character, held as its index and read as one-hot; that of a layer above is the
-vector (m,) that the layer below hands on. NumPy keeps a vector a row, so A u is written ``u @ A.T``.
+The input of the first layer is a character, stored as its index and treated as one-hot; that of a higher layer is the
+hidden state (m,) of the layer below. NumPy stores a vector as a row, so A u is written ``u @ A.T``.
 """
 
 from __future__ import annotations
@@ -17,23 +17,31 @@ from numpy.typing import NDArray
 from elman.network.parameters import Array
 
 Input = NDArray[Any]
-"""Characters, unsigned int of any shape such as (T,), (T, B); or vectors, float with an axis (m,) more at the end."""
+"""Characters, unsigned int of any shape, such as (T,) or (T, B); or vectors, float, whose last axis is (m,)."""
+
+
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + e^-a), computed as (1 + tanh(a / 2)) / 2: the same number, without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * a)))
 
 
 def product(U: Array, x: Input) -> Array:
-    """Return U x of every step and stream: a column of U for a character, the product for a vector."""
+    """Return U x at every step and in every batch row: a column of U for a character, the product for a vector."""
     if np.issubdtype(x.dtype, np.integer):
         return np.asarray(U.T[x])
     return np.asarray(x @ U.T)
 
 
 def outer(da: Array, u: Array) -> Array:
-    """Return the sum of da u' over every step and stream: dA, where a = A u. (…, n) and (…, m) give (n, m)."""
-    return np.asarray(np.dot(rows(da).T, rows(u)))  # at one step of one stream, four times as fast as @
+    """Return the sum of da u' over all steps and batch rows: dA, where a = A u. (…, n) and (…, m) give (n, m)."""
+    return np.asarray(np.dot(as_matrix(da).T, as_matrix(u)))  # for a single step, four times as fast as @
 
 
 def add_outer(dU: Array, da: Array, x: Input) -> None:
-    """Add the sum of da x' to `dU` in place. A character adds its da to one column, and so twice if read twice."""
+    """Add the sum of da x' to `dU` in place.
+
+    A character adds its da to one column, so one that is read twice adds to its column twice.
+    """
     if np.issubdtype(x.dtype, np.integer):
         np.add.at(dU.T, x, da)
     else:
@@ -41,10 +49,10 @@ def add_outer(dU: Array, da: Array, x: Input) -> None:
 
 
 def total(da: Array) -> Array:
-    """Return the sum of da over every step and stream: db, where a = … + b. (…, n) gives (n,)."""
-    return np.asarray(rows(da).sum(axis=0))
+    """Return the sum of da over all steps and batch rows: db, where a = … + b. (…, n) gives (n,)."""
+    return np.asarray(as_matrix(da).sum(axis=0))
 
 
-def rows(a: Array) -> Array:
-    """Return steps and streams, (…, n), one below the other."""
+def as_matrix(a: Array) -> Array:
+    """Return (…, n) as a matrix with one row for every step and batch row."""
     return a.reshape(-1, a.shape[-1])

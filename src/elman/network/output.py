@@ -1,8 +1,8 @@
 """The output layer: logits, softmax, cross-entropy.
 
-K  size of the alphabet         T  characters in one window
+K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
-B  streams read side by side, an axis (T, B, …) that one stream alone does without
+B  batch size, an axis (T, B, …) that a single sequence does not have
 
 ::
 
@@ -13,7 +13,7 @@ B  streams read side by side, an axis (T, B, …) that one stream alone does wit
     (4)  g_t = dL/do_t = p_t - y_t
     (5)  dV = sum_t g_t h_t'     dc = sum_t g_t    dL/dh_t|out = V' g_t
 
-For B streams L is the mean of theirs, so g_t is divided by B, and the sums in (5) are over the streams as well.
+In a batch L is the mean over its B rows, so g_t is divided by B, and the sums in (5) run over the rows as well.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from elman.network.parameters import Array, Parameters
 
 
 def softmax(o: Array) -> Array:
-    """Return e^o / sum e^o along the last axis; the maximum is subtracted first, so nothing overflows."""
+    """Return e^o / sum e^o along the last axis; the maximum is subtracted first, so that nothing overflows."""
     e = np.exp(o - o.max(axis=-1, keepdims=True))
     p: Array = e / e.sum(axis=-1, keepdims=True)
     return p
 
 
 def log_softmax(o: Array) -> Array:
-    """Return log softmax(o) along the last axis, finite where the probability rounds to zero."""
+    """Return log softmax(o) along the last axis; finite even where the probability rounds to zero."""
     o = o - o.max(axis=-1, keepdims=True)
     log_p: Array = o - np.log(np.exp(o).sum(axis=-1, keepdims=True))
     return log_p
 
 
 def logits(parameters: Parameters, h: Array) -> Array:
-    """Return o = V h + c: (m,) to (K,), (T, m) to (T, K), or (T, B, m) to (T, B, K)."""
+    """Return o = V h + c; h of shape (m,), (T, m) or (T, B, m) gives (K,), (T, K) or (T, B, K)."""
     return h @ parameters["V"].T + parameters["c"]  # (1)
 
 
 def at(y: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.integer], ...]:
-    """Return the index that takes from an array (T, K) or (T, B, K) what belongs to the characters y (T,) or (T, B)."""
+    """Return the index of the entries of y (T,) or (T, B) in an array (T, K) or (T, B, K)."""
     return (*np.indices(y.shape), y)
 
 
 def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
     """Return -log p of every character of y (T,) or (T, B), in nats, given logits o (T, K) or (T, B, K).
 
-    Computed as log sum e^o - o[y]: the same number as (2) and (3), and finite where p rounds to zero.
+    Computed as log sum e^o - o[y]: the same number as (2) and (3), but finite where p rounds to zero.
     """
     largest = o.max(axis=-1)
     log_sum = np.log(np.exp(o - largest[..., None]).sum(axis=-1)) + largest
@@ -63,7 +63,7 @@ def losses(o: Array, y: NDArray[np.unsignedinteger]) -> Array:
 
 
 def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
-    """Return L of logits o (T, K) for the characters y (T,), in nats, a float; or L of every stream, an array (B,)."""
+    """Return L in nats: a float of logits o (T, K) and characters y (T,), or for a batch an array (B,), one per row."""
     L = np.sum(losses(o, y), axis=0, dtype=np.float64)
     return L if L.ndim else float(L)
 
@@ -75,7 +75,7 @@ def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedi
     ----------
     parameters : Parameters
     h : ndarray, shape (T, m) or (T, B, m)
-        The states that gave the logits.
+        The states from which the logits were computed.
     o : ndarray, shape (T, K) or (T, B, K)
     y : ndarray of unsigned int, shape (T,) or (T, B)
 
@@ -87,5 +87,5 @@ def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedi
     """
     g = softmax(o)  # (2)
     g[at(y)] -= 1  # (4)
-    g /= y[0].size  # the streams
+    g /= y[0].size  # mean over the batch
     return {"V": outer(g, h), "c": total(g)}, g @ parameters["V"]  # (5)

@@ -1,4 +1,10 @@
-"""Drawing the next character from the output layer's distribution."""
+"""Sampling the next character from the distribution of the output layer.
+
+K  size of the alphabet
+
+Temperature is applied first; top-k, top-p and min-p then each exclude unlikely characters, and what remains is
+renormalized. A character is sampled by inverting the cumulative distribution at a number uniform in [0, 1).
+"""
 
 from __future__ import annotations
 
@@ -12,20 +18,29 @@ from elman.network.parameters import Array
 
 
 @dataclass(frozen=True)
-class Draw:
-    """How a character is drawn from logits.
+class SamplingParams:
+    """How a character is sampled from logits. The defaults sample from the model's own distribution.
 
     Parameters
     ----------
     temperature : float
-        The logits are divided by it: below 1 the likely becomes likelier, and 0 always takes the likeliest.
+        Divisor of the logits: below 1 the output is more predictable, above 1 more varied; 0 is greedy (argmax).
     top_k : int
-        Only the k likeliest characters may be drawn; 0 lets all.
+        Sample from the k most likely characters only; 0 turns it off.
     top_p : float
-        Only the likeliest characters whose probabilities first reach this sum may be drawn (Holtzman et al.,
-        2020); 1 lets all.
+        Nucleus sampling (Holtzman et al., 2020): sample from the smallest set of most likely characters whose
+        probabilities together reach this; 1 turns it off.
     min_p : float
-        Only characters at least so likely, next to the likeliest, may be drawn (Nguyen et al., 2024); 0 lets all.
+        Exclude characters less likely than this fraction of the most likely one (Nguyen et al., 2024); 0 turns it off.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> o = np.log([0.5, 0.3, 0.2])
+    >>> SamplingParams(top_k=2).probabilities(o).round(3).tolist()
+    [0.625, 0.375, 0.0]
+    >>> SamplingParams().sample(o, 0.6)
+    1
     """
 
     temperature: float = 1.0
@@ -34,27 +49,27 @@ class Draw:
     min_p: float = 0.0
 
     @property
-    def restricts(self) -> bool:
-        """Whether any character may be left out for being unlikely."""
+    def truncates(self) -> bool:
+        """Whether a character may be excluded for being unlikely."""
         return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
 
     def probabilities(self, o: Array) -> NDArray[np.float64]:
-        """Return the distribution over K characters that logits o (K,) leave."""
+        """Return the distribution (K,) that is sampled from, given logits o (K,)."""
         o = np.asarray(o, np.float64)
         if self.temperature == 0:
             return np.asarray(np.arange(len(o)) == o.argmax(), np.float64)
         with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -infinity
             p = np.asarray(softmax((o - o.max()) / self.temperature), np.float64)
         order = np.argsort(-o, kind="stable")
-        kept = self.top_k or len(p)
+        num_kept = self.top_k or len(p)
         if self.top_p < 1:
-            kept = min(kept, int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1)
-        p[order[kept:]] = 0
+            num_kept = min(num_kept, int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1)
+        p[order[num_kept:]] = 0
         p[p < self.min_p * p.max()] = 0
         return np.asarray(p / p.sum(), np.float64)
 
-    def index(self, o: Array, uniform: float) -> int:
-        """Return the character that `uniform`, in [0, 1), chooses: the first whose running sum exceeds it."""
-        running = np.cumsum(self.probabilities(o))
-        chosen = np.searchsorted(running, uniform * running[-1], "right")
-        return int(min(chosen, len(o) - 1))  # beyond it only where the logits are not numbers
+    def sample(self, o: Array, uniform: float) -> int:
+        """Return the first character whose cumulative probability exceeds `uniform`, a number in [0, 1)."""
+        cumulative = np.cumsum(self.probabilities(o))
+        index = np.searchsorted(cumulative, uniform * cumulative[-1], "right")
+        return int(min(index, len(o) - 1))  # out of range only where a logit is NaN

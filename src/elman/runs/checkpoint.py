@@ -1,6 +1,6 @@
 """A run in one file, and a network in one: arrays and a description in safetensors, nothing that could run.
 
-The tensors of a run are those of `State`: the parameters by their names, ``M.U`` …, ``N.U`` … and ``average.U`` … as
+The tensors of a run are those of `TrainState`: parameters by their names, ``M.U`` …, ``N.U`` … and ``average.U`` … as
 far as the optimiser keeps them, and ``h``; where a best network was found, ``best.U`` … and ``best.h`` besides. Those
 of a network are its parameters and ``h``. What `elman.storage.atomic` writes with them says the configuration,
 the alphabet, the counters and both generators.
@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from elman.config import Config
-from elman.engine import State
+from elman.engine import TrainState
 from elman.errors import ElmanError
-from elman.network.optimizer import WITH_MOMENTUM, WITH_SQUARES
+from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Parameters, shapes
 from elman.runs.rng_state import describe_initial, restore_initial, restore_sample
 from elman.storage.tensors import damaged, read_tensors, save_tensors
@@ -56,10 +56,10 @@ class Network:
     validation_loss: float | None = None
 
     @classmethod
-    def of(cls, state: State, validation_loss: float | None = None) -> Network:
+    def of(cls, state: TrainState, validation_loss: float | None = None) -> Network:
         """Return the network that a state holds now, apart from it."""
-        parameters = {name: array.copy() for name, array in state.evaluated.items()}
-        return cls(parameters, state.carried.copy(), state.update, validation_loss)
+        parameters = {name: array.copy() for name, array in state.eval_parameters.items()}
+        return cls(parameters, state.final_hidden.copy(), state.update, validation_loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Checkpoint:
     config: Config
     alphabet: Alphabet
     corpus_sha256: str
-    state: State
+    state: TrainState
     best: Network | None = None
     last_loss: float | None = None
 
@@ -84,7 +84,7 @@ class Checkpoint:
     @property
     def last(self) -> Network:
         """The network of now."""
-        return Network(self.state.evaluated, self.state.carried, self.state.update, self.last_loss)
+        return Network(self.state.eval_parameters, self.state.final_hidden, self.state.update, self.last_loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     D, B = _network_shapes(config, alphabet)["h"][0], config.batch_size
     _check_tensors(all_wanted | {"h": (D,) if B == 1 else (B, D)}, tensors, config)
     groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in wanted.items()}
-    state = State(
+    state = TrainState(
         parameters=groups[""],
         M=groups.get("M.", {}),
         h=tensors["h"],
@@ -250,8 +250,8 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
     parameters = {name: shape for name, shape in network.items() if name != "h"}
     there = {
         "": True,
-        "M.": config.optimizer in WITH_SQUARES,
-        "N.": config.optimizer in WITH_MOMENTUM,
+        "M.": config.optimizer in HAS_SECOND_MOMENT,
+        "N.": config.optimizer in HAS_FIRST_MOMENT,
         "average.": config.averaging > 0,
     }
     groups = {prefix: parameters for prefix, is_there in there.items() if is_there}

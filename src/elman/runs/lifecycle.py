@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from elman.config import ADJUSTABLE, LIMITS, Config, flag, lift_limits, make_config, refuse_unknown
-from elman.engine import State
+from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.network.dropout import Dropout
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.metadata import describe
 from elman.runs.records import Beginning, RunDirectory
@@ -42,7 +42,7 @@ def _written(run: Run) -> Run:
     return run
 
 
-def first_state(K: int, config: Config) -> State:
+def first_state(K: int, config: Config) -> TrainState:
     """Return the state before the first update.
 
     Raises
@@ -52,7 +52,7 @@ def first_state(K: int, config: Config) -> State:
     """
     m = config.hidden_size
     try:
-        return State.initial(
+        return TrainState.initial(
             K,
             m,
             config.init_std,
@@ -62,19 +62,19 @@ def first_state(K: int, config: Config) -> State:
             layers=config.layers,
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
-            rule=rule_of(config),
+            optimizer=rule_of(config),
         )
     except (MemoryError, ValueError):  # NumPy says the second where not even the number of bytes fits
         raise ElmanError(f"there is no memory for a network of K = {K} and m = {m}: lower --hidden-size") from None
 
 
-def rule_of(config: Config) -> Rule:
+def rule_of(config: Config) -> Optimizer:
     """Return how an update is made, but for when the run ends."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.random_state)
-    return Rule(
+    return Optimizer(
         config.learning_rate,
         config.clip,
-        optimizer=config.optimizer,
+        name=config.optimizer,
         clip_by=config.clip_by,
         beta1=config.beta1,
         beta2=config.beta2,

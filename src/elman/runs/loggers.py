@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError, needing
+from elman.errors import ElmanError, require_extra
 from elman.runs.records import Log, Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import figure, regular, strict_json
@@ -80,7 +80,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
-        with needing("tensorboard"):
+        with require_extra("tensorboard"):
             from tensorboardX import summary
             from tensorboardX.proto.event_pb2 import Event
             from tensorboardX.record_writer import masked_crc32c

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config
-from elman.engine import State, get_engine
+from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.inference.generate import written
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.runs.checkpoint import Checkpoint, Network, load_kept, load_network
 from elman.runs.history import Rows
 from elman.runs.records import BEST, CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
@@ -52,7 +52,7 @@ class Run:
 
     config: Config
     corpus: Corpus
-    state: State
+    state: TrainState
     directory: RunDirectory | None = None
     best: Network | None = None
     kept: Network | None = None
@@ -91,7 +91,7 @@ class Run:
     @property
     def model(self) -> Model:
         """The network that is kept, ready for use: the best or, where no text is kept aside, that of now."""
-        network = self.kept or Network(self.state.evaluated, self.state.carried, self.state.update)
+        network = self.kept or Network(self.state.eval_parameters, self.state.final_hidden, self.state.update)
         return Model(self.corpus.alphabet, network.parameters, network.h, get_engine(self.config.engine))
 
     @property
@@ -122,7 +122,9 @@ class Run:
         """Return the text's character at hand and what the network of now draws from there; `length` in all."""
         state, alphabet = self.state, self.corpus.alphabet
         first, engine = int(self.corpus.indices[self.at_hand]), get_engine(self.config.engine)
-        pieces = written(engine, state.evaluated, alphabet, state.carried, first, length - 1, Draw(), generator)
+        pieces = written(
+            engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
+        )
         return alphabet.decode([first]) + "".join(pieces)
 
     @property

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError
-from elman.paths import cache_folder
+from elman.paths import cache_dir
 
 LARGE = 64 << 20
 """Bytes of indices that are kept in memory at most."""
@@ -74,13 +74,13 @@ class Spool:
                 self.file.flush()
         except OSError as error:
             raise ElmanError(
-                f"a text of this size needs room for its characters in {str(cache_folder())!r} ({error.strerror}): "
+                f"a text of this size needs room for its characters in {str(cache_dir())!r} ({error.strerror}): "
                 "make room there, or name another folder by ELMAN_CACHE"
             ) from error
 
     def _move_to_file(self) -> None:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        memory, self.file = self.file, tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 (see __exit__)
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        memory, self.file = self.file, tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115 (see __exit__)
         assert isinstance(memory, BytesIO)
         self.file.write(memory.getbuffer())
 

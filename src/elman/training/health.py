@@ -40,7 +40,7 @@ class Health:
     def __init__(self, config: Config, architecture: Architecture) -> None:
         self.config, self.architecture = config, architecture
         self.uniform = config.seq_length * math.log(architecture.K)
-        m, parts = architecture.m, architecture.parts
+        m, parts = architecture.m, architecture.state_vectors
         # Where in a state the units of each layer stand: its h, and not the memory of an LSTM.
         self.places = [slice(n * parts * m, (n * parts + 1) * m) for n in range(architecture.layers)]
         self.stuck = [0] * architecture.layers  # looks in a row at which a layer was saturated or silent

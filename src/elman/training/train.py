@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import LOOK_EVERY, Engine, State, get_engine
+from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.inference.score import score
-from elman.network import Draw
-from elman.network.optimizer import Rule
+from elman.network import SamplingParams
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
 from elman.runs.checkpoint import Network
 from elman.runs.lifecycle import begin, last_update, resume_run, rule_of, validation_every
@@ -115,7 +115,7 @@ class _Trainer:
         self.config, self.state = run.config, run.state
         self.windows, self.kept_aside = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
-        self.rule = self.rule_now = rule_of(run.config)
+        self.optimizer = self.current_optimizer = rule_of(run.config)
         self.end = last_update(run.config, self.windows)
         self.validation_every = validation_every(run.config, self.windows)
         self.budget = Budget(run.config.max_seconds, run.state.update, run.state.seconds)
@@ -135,7 +135,7 @@ class _Trainer:
     def train(self) -> None:
         """Advance to the end or a limit, then leave everything saved."""
         self.watcher.preparing()
-        prepare(self.engine, self.state, self.windows, self.rule)
+        prepare(self.engine, self.state, self.windows, self.optimizer)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
@@ -175,15 +175,15 @@ class _Trainer:
         state, last = self.state, self.last()
         updates = self.updates_to_next_stop(last)
         began = time.perf_counter()
-        self.rule_now = replace(self.rule, end=last)
-        losses = self.engine.advance(state, self.windows, updates, self.rule_now, self.look)
+        self.current_optimizer = replace(self.optimizer, end=last)
+        losses = self.engine.advance(state, self.windows, updates, self.current_optimizer, self.look)
         took = time.perf_counter() - began
         state.seconds += took
         self.budget.measured(len(losses), took)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / took), 4 * self.tick))
         self.check(losses)
         smooth(state, losses)
-        if unseen := min(len(losses), state.update % LOOK_EVERY):
+        if unseen := min(len(losses), state.update % CALLBACK_INTERVAL):
             self.recent.extend(losses[-unseen:].tolist())
             if self.health.suspects:
                 self.ailing = self.health.look(state.h, self.recent)
@@ -250,7 +250,7 @@ class _Trainer:
         )
         rows.append(row)
         self.new_metrics.append(row)
-        self.new_rates.append(float(self.rule_now.rates(state.update - 1, 1)[0]))
+        self.new_rates.append(float(self.current_optimizer.learning_rates(state.update - 1, 1)[0]))
         if validation_loss is not None:
             self.run.latest_score = validation_loss
 
@@ -311,7 +311,7 @@ class _Trainer:
         """Score the text kept aside, whole."""
         assert self.kept_aside is not None
         state = self.state
-        return score(self.engine, state.evaluated, state.carried, self.kept_aside.indices).nats_per_char
+        return score(self.engine, state.eval_parameters, state.final_hidden, self.kept_aside.indices).nats_per_char
 
     def sample(self) -> None:
         """Write text from the state and the first character of the window at hand."""
@@ -359,7 +359,7 @@ class _Trainer:
         )
 
 
-def smooth(state: State, losses: NDArray[np.float64]) -> None:
+def smooth(state: TrainState, losses: NDArray[np.float64]) -> None:
     """Carry S <- 0.999 S + 0.001 L through the losses of the last updates, S_0 being the first of all."""
     S, least, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
     for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
@@ -369,8 +369,8 @@ def smooth(state: State, losses: NDArray[np.float64]) -> None:
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, least, at
 
 
-def prepare(engine: Engine, state: State, windows: Windows, rule: Rule) -> None:
+def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
     """Have everything compiled that training calls, by calling it on a copy."""
     trial = copy.deepcopy(state)
-    engine.advance(trial, windows, 1, rule)
-    engine.generate(trial.evaluated, trial.carried, 0, np.zeros(1), Draw())
+    engine.advance(trial, windows, 1, optimizer)
+    engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

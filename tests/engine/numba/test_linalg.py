@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.fused import rnn
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import simd, tile, vector
-from elman.network import Parameters, Rule, output
+from elman.network import Optimizer, Parameters, output
 from elman.network.optimizer import EPSILON
 from support import tolerances as tolerances
 
@@ -260,7 +260,7 @@ def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
     parameters: Parameters = {"b": before.copy()}
     squares: Parameters = {"b": M.astype(np.float64)}
     rate, clip, epsilon = dtype(0.1), dtype(5), dtype(EPSILON)
-    Rule(float(rate), float(clip)).update(1, parameters, squares, {}, {}, {"b": gradient.astype(np.float64)})
+    Optimizer(float(rate), float(clip)).update(1, parameters, squares, {}, {}, {"b": gradient.astype(np.float64)})
     adagrad(theta, M, gradient, rate, clip, epsilon)
     np.testing.assert_allclose(M, squares["b"], rtol=units(dtype, tolerances.ROUNDINGS))
     scale = np.abs(before) + np.abs(parameters["b"] - before)

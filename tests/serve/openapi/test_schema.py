@@ -22,7 +22,7 @@ from elman.serve.openapi.schema import Schema
 from elman.serve.playground.endpoints import PLAY_PATHS
 from elman.serve.playground.requests import DRAWING, MAX_UNITS
 from elman.serve.settings import Settings
-from support.random_model import untrained
+from support.random_model import random_model
 from support.server import NAME, serving, tiny
 
 KEY = "sesame"
@@ -85,7 +85,7 @@ def test_all_that_is_served_is_described_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("settings", [LIMITS, Settings(max_tokens=7, max_characters=90)], ids=["small", "smaller"])
 def test_limits_are_those_of_the_server(settings: Settings) -> None:
-    two = {"one": tiny(), "two": untrained("abc", m=9)}
+    two = {"one": tiny(), "two": random_model("abc", m=9)}
     schemas = document(two, settings)["components"]["schemas"]
     asked, read = schemas["PlayRequest"]["properties"], schemas["ReadRequest"]["properties"]
     assert asked["max_tokens"]["anyOf"][0]["maximum"] == read["text"]["maxLength"] == settings.max_tokens

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from elman.interpret.activations import activation
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.serve.http.assets import STATIC
 from elman.serve.playground.endpoints import PLAY_PATHS
 from elman.serve.playground.inspection import PART, Readers, Watched, reading, writing
 from support import reference_impl
-from support.random_model import untrained
+from support.random_model import random_model
 from support.server import NAME, Slow, complete, figure, serving, tiny, until
 from support.state import TEXT
 
@@ -147,7 +147,9 @@ def test_another_character_leads_elsewhere_by_the_same_dice(client: httpx.Client
     generator, watched = np.random.default_rng(3), Watched(Readers(tiny()), [])
     generator.random(here + 1)
     watched.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
-    assert text(changed[1:]) == tiny().alphabet.decode(watched.write(generator.random(100), Draw()).characters)
+    assert text(changed[1:]) == tiny().alphabet.decode(
+        watched.write(generator.random(100), SamplingParams()).characters
+    )
 
 
 def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
@@ -178,7 +180,7 @@ def test_texts_take_readers_in_turns() -> None:
 def test_what_is_known_is_read_without_being_told() -> None:
     alphabet, generator = tiny().alphabet, np.random.default_rng(0)
     prompt, before = alphabet.encode(TEXT * 5), alphabet.encode(TEXT * 4)
-    parts = [*writing(Watched(Readers(tiny()), []), prompt, before, 20, Draw(), generator)]
+    parts = [*writing(Watched(Readers(tiny()), []), prompt, before, 20, SamplingParams(), generator)]
     assert [part is None for part in parts] == [True, True, True, True, False, False, False]
     assert [len(part.characters) for part in parts if part] == [1, 16, 4]
 
@@ -204,9 +206,9 @@ def test_a_single_character_surprises_nobody(client: httpx.Client) -> None:
 
 
 def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
-    model = untrained("abc", "lstm", 2)
+    model = random_model("abc", "lstm", 2)
     prompt = model.alphabet.encode("abcabcab")
-    o, states = model.engine.reader(model.parameters).logits(model.h[None], prompt[:, None])
+    o, states = model.engine.session(model.parameters).logits(model.h[None], prompt[:, None])
     assert o.shape == (8, 1, 3)
     (part,) = reading(Watched(Readers(model), range(16)), prompt)
     memory = np.arange(16) // 4 % 2 == 1
@@ -214,7 +216,7 @@ def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
 
 
 def test_what_is_served_is_described() -> None:
-    with serving(untrained("ab\n", "lstm", 2), max_tokens=7, max_characters=90) as client:
+    with serving(random_model("ab\n", "lstm", 2), max_tokens=7, max_characters=90) as client:
         answer = client.get("/api/models").json()
     part = [{"layer": n, "part": kind, "count": 4} for n in (1, 2) for kind in ("hidden", "memory")]
     about = {"id": NAME, "cell": "lstm", "layers": 2, "hidden_size": 4, "characters": ["a", "b", "\n"]}
@@ -226,7 +228,7 @@ def test_what_is_served_is_described() -> None:
 
 def test_hostile_characters_come_whole() -> None:
     characters = "".join(dict.fromkeys("</script>\0\x1b\u202e\u2028\udc80\ud800\u0301\n😀س"))
-    with serving(untrained(characters)) as client:
+    with serving(random_model(characters)) as client:
         body = json.dumps({"model": NAME, "text": characters})
         answer = client.post("/api/read", content=body, headers={"content-type": "application/json"})
         assert answer.content.isascii()
@@ -236,17 +238,17 @@ def test_hostile_characters_come_whole() -> None:
 
 
 def test_an_alphabet_smaller_than_the_list() -> None:
-    with serving(untrained("ab")) as client:
+    with serving(random_model("ab")) as client:
         places, _, _ = post(client, "/api/play", prompt="a", max_tokens=5)
         assert [len(place["likeliest"]) for place in places] == [0, 2, 2, 2, 2, 2]
-    with serving(untrained("a")) as client:
+    with serving(random_model("a")) as client:
         places, _, _ = post(client, "/api/play", prompt="", max_tokens=5)
         assert text(places) == "aaaaa"
         assert places[0]["bits"] == 0
 
 
 def test_a_network_whose_numbers_fail_at_once_has_a_status() -> None:
-    model = untrained("abc")
+    model = random_model("abc")
     model.parameters["c"][:] = np.nan
     with serving(model) as client:
         answer = client.post("/api/play", json={"model": NAME, "prompt": "a", "max_tokens": 5})

@@ -13,7 +13,7 @@ from elman.serve.app import create_app
 from elman.serve.http.server import in_background, listen
 from elman.serve.settings import Settings
 from support.browser import chromium, fits, opened
-from support.random_model import untrained
+from support.random_model import random_model
 from support.server import NAME, listening, serving, tiny
 from support.state import TEXT
 
@@ -32,8 +32,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Of a server with a small model, one of several layers, and one whose characters are unkind."""
-    hostile = untrained("".join(dict.fromkeys(HOSTILE)))
-    models = {NAME: tiny(), "<b>deep": untrained("ab\n", "lstm", 2), "hostile": hostile}
+    hostile = random_model("".join(dict.fromkeys(HOSTILE)))
+    models = {NAME: tiny(), "<b>deep": random_model("ab\n", "lstm", 2), "hostile": hostile}
     with listening(create_app(models, Settings(max_tokens=2000))) as client:
         yield str(client.base_url)
 
@@ -498,13 +498,13 @@ def test_a_server_that_is_started_again_with_others_is_noticed(browser: Browser)
             with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/play")):
                 page.click("#write")
             expect(page.locator("#write-status")).to_have_text("The server does not answer. Is it still running?")
-        serve(stormy=untrained("the rain!"))
+        serve(stormy=random_model("the rain!"))
         page.click("#write")
         expect(page.locator("#write-status")).to_have_text(said.format("stormy"))
         expect(page.locator("#about")).to_have_text(re.compile("4 hidden units, which knows 9 characters"))
         expect(page.locator("#models")).to_be_hidden()
         assert set(write(page)) <= set("the rain!")
-        serve(other=untrained("the rain."))  # what is refused shows it
+        serve(other=random_model("the rain."))  # what is refused shows it
         page.click("#write")
         expect(page.locator("#write-status")).to_have_text(said.format("other"))
         assert set(write(page)) <= set("the rain.")

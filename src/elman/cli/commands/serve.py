@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from elman.cli.app import INTERRUPTED, app
 from elman.cli.training_options import port_number, whole_number
-from elman.errors import ElmanError, needing
+from elman.errors import ElmanError, require_extra
 
 
 @app.command
@@ -34,7 +34,7 @@ def serve(
     drain: Annotated[float, Parameter(help="Seconds that requests may go on once the server is told to end.")] = 30.0,
 ) -> int:
     """Serve trained networks: a page to play on, and the OpenAI completions protocol for programs."""
-    with needing("serve"):
+    with require_extra("serve"):
         from elman.serve.api.startup import load_models, settings_for
         from elman.serve.app import create_app
         from elman.serve.http.server import listen, run

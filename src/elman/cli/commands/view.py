@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from elman.cli.app import INTERRUPTED, app
 from elman.cli.training_options import port_number
-from elman.errors import ElmanError, needing
+from elman.errors import ElmanError, require_extra
 
 if TYPE_CHECKING:
     from elman.cli.display import TrainingDisplay
@@ -26,7 +26,7 @@ def view(
     port: Annotated[int, Parameter(converter=port_number, help="Port of the page; 0 takes one that is free.")] = 0,
 ) -> int:
     """Show runs in a browser, laid over one another: their curves, their texts, their weights."""
-    with needing("serve"):
+    with require_extra("serve"):
         from elman.serve.http.server import listen, run
         from elman.serve.live.app import create_live_app
         from elman.serve.live.server import HOST, open_browser
@@ -48,7 +48,7 @@ def beside_page(
     training: Callable[[Watcher], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
 ) -> Run:
     """Carry out a training while a page shows it; a display on the terminal, which is entered here, is told as well."""
-    with needing("serve"):
+    with require_extra("serve"):
         from elman.serve.live.server import beside_training, open_browser
     from elman.training.callbacks import Nobody, Watchers
 

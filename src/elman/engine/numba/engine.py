@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import Look, in_stretches, unwatched
+from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba import sampling as draw_kernels
 from elman.engine.numba.batched import engine
 from elman.engine.numba.fused import large_alphabet as wide_rnn
 from elman.engine.numba.fused import rnn
 from elman.engine.numba.fused.packing import is_wide, pack_squares, pack_weights, scratch, strip, unpack, zeros
-from elman.engine.numba.session import NumbaReader
+from elman.engine.numba.session import NumbaSession
 from elman.engine.protocol import Indices
-from elman.engine.state import State
+from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
-from elman.network.optimizer import EPSILON, Rule
+from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Parameters, architecture
-from elman.network.sampling import Draw
+from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 _LOSS_WINDOW = 128
@@ -37,18 +37,25 @@ class NumbaEngine:
     name = "numba"
 
     def advance(
-        self, state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
-        if not (_vanilla(state.parameters) and windows.batch_size == 1 and _is_references(rule)):
-            return engine.advance(state, windows, updates, rule, look)
+        if not (_vanilla(state.parameters) and windows.batch_size == 1 and _is_references(optimizer)):
+            return engine.advance(state, windows, updates, optimizer, callback)
         T, (m, K) = windows.seq_length, state.parameters["U"].shape
         width = state.h.dtype.type
         wide = is_wide(state.parameters)
         weights, squares = pack_weights(state.parameters, wide=wide), pack_squares(state.M, wide=wide)
         room = scratch(weights, state.h, T)
         largest = float(np.finfo(width).max)
-        numbers = rnn.Rule(*(width(min(number, largest)) for number in (rule.learning_rate, rule.clip, EPSILON)))
+        numbers = rnn.AdagradScalars(
+            *(width(min(number, largest)) for number in (optimizer.learning_rate, optimizer.clip, EPSILON))
+        )
 
         def stretch(losses: NDArray[np.float64]) -> Array:
             """Do as many updates as `losses` is long; return the state h."""
@@ -59,7 +66,7 @@ class NumbaEngine:
                 state.position = rnn.advance(weights, squares, room, *place)
             return room.h[:m]
 
-        losses = in_stretches(updates, state.update, stretch, look)
+        losses = run_in_chunks(updates, state.update, stretch, callback)
         unpack(weights, state.parameters, wide=wide)
         unpack(squares, state.M, wide=wide)
         state.h = room.h[:m].copy()
@@ -97,26 +104,26 @@ class NumbaEngine:
         h: Array,
         x: int,
         uniforms: NDArray[np.float64],
-        draw: Draw,
+        sampling: SamplingParams,
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.Engine.generate`."""
         if not _vanilla(parameters):
-            return engine.generate(parameters, h, x, uniforms, draw)
+            return engine.generate(parameters, h, x, uniforms, sampling)
         m, K = parameters["U"].shape
         weights = pack_weights(parameters)
         room = scratch(weights, h, 1)
         characters = np.empty(len(uniforms), np.intp)
-        numbers = (weights, room, x, uniforms, m, K, float(draw.temperature))
-        if draw.restricts:
-            limits = (min(draw.top_k or K, K), float(draw.top_p), float(draw.min_p))
+        numbers = (weights, room, x, uniforms, m, K, float(sampling.temperature))
+        if sampling.truncates:
+            limits = (min(sampling.top_k or K, K), float(sampling.top_p), float(sampling.min_p))
             draw_kernels.generate_among_likely(*numbers, *limits, characters)
         else:
             draw_kernels.generate(*numbers, characters)
         return characters, room.h[:m].copy()
 
-    def reader(self, parameters: Parameters) -> NumbaReader:
-        """See `elman.engine.Engine.reader`."""
-        return NumbaReader(parameters)
+    def session(self, parameters: Parameters) -> NumbaSession:
+        """See `elman.engine.Engine.session`."""
+        return NumbaSession(parameters)
 
 
 def _vanilla(parameters: Parameters) -> bool:
@@ -125,7 +132,9 @@ def _vanilla(parameters: Parameters) -> bool:
     return network.cell == "rnn" and network.layers == 1
 
 
-def _is_references(rule: Rule) -> bool:
+def _is_references(optimizer: Optimizer) -> bool:
     """Whether its update is the reference experiment's."""
-    plain = Rule(rule.learning_rate, rule.clip)
-    return rule == replace(plain, end=rule.end, beta1=rule.beta1, beta2=rule.beta2, final_rate=rule.final_rate)
+    plain = Optimizer(optimizer.learning_rate, optimizer.clip)
+    return optimizer == replace(
+        plain, end=optimizer.end, beta1=optimizer.beta1, beta2=optimizer.beta2, final_rate=optimizer.final_rate
+    )

@@ -10,7 +10,7 @@ from numba import njit
 from numba.core import config
 from numba.extending import intrinsic as numba_intrinsic
 
-from elman.paths import cache_folder
+from elman.paths import cache_dir
 
 intrinsic: Any = numba_intrinsic
 """What it decorates is called in kernels without the first parameter, which no type checker can know."""
@@ -34,7 +34,7 @@ def _kernel_folder() -> Path | None:
     """
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    folder = Path(_config.CACHE_DIR or cache_folder()) / f"kernels-{digest[:16]}"
+    folder = Path(_config.CACHE_DIR or cache_dir()) / f"kernels-{digest[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.network import Codes, LaidOut
-from elman.engine.protocol import Indices, Passages
+from elman.engine.protocol import Indices, SegmentLosses
 from elman.network.parameters import Array, Parameters
-from elman.network.sampling import Draw
+from elman.network.sampling import SamplingParams
 
 _SLICE = 32
 """Steps of which the logits exist at once: those of a group of streams stay in the second cache."""
@@ -24,8 +24,8 @@ _KEPT = 4
 """Layouts that are kept, for so many numbers of streams."""
 
 
-class NumbaReader:
-    """See `elman.engine.Reader`.
+class NumbaSession:
+    """See `elman.engine.InferenceSession`.
 
     What a stream gives does not depend, to the bit, on how many others are read beside it.
     """
@@ -35,7 +35,7 @@ class NumbaReader:
         self._nets: OrderedDict[tuple[int, int], LaidOut] = OrderedDict()
 
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
-        """See `elman.engine.Reader.losses`."""
+        """See `elman.engine.InferenceSession.losses`."""
         codes, targets = x.astype(np.intp), y.astype(np.intp)
         losses = np.empty(x.shape)
         for net, part in self._parts(len(x), len(h)):
@@ -45,7 +45,7 @@ class NumbaReader:
         return losses, h
 
     def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
-        """See `elman.engine.Reader.logits`."""
+        """See `elman.engine.InferenceSession.logits`."""
         pieces = []
         for net, part in self._parts(len(x), len(h)):
             net.put_state(h)
@@ -55,24 +55,28 @@ class NumbaReader:
         o, states = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
         return o, states
 
-    def passages(self, h: Array, text: Indices, begins: NDArray[np.intp], chars: NDArray[np.intp]) -> Passages:
-        """See `elman.engine.Reader.passages`."""
-        n = len(begins)
-        order, codes, found = np.argsort(-chars, kind="stable"), text.astype(np.intp), Passages.none(n)
+    def segment_losses(
+        self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
+    ) -> SegmentLosses:
+        """See `elman.engine.InferenceSession.segment_losses`."""
+        n = len(starts)
+        order, codes, found = np.argsort(-lengths, kind="stable"), text.astype(np.intp), SegmentLosses.zeros(n)
         net = self._net(_SLICE, next((B for B in _SIDE_BY_SIDE if n <= B), _SIDE_BY_SIDE[-1]))
         net.T = _SLICE
         for first in range(0, n, _AT_ONCE):
             some = order[first : first + _AT_ONCE]
-            net.crew.timed(partial(net.passages, h, codes, some, begins, chars, found), int(chars[some].sum()))
+            net.crew.timed(
+                partial(net.segment_losses, h, codes, some, starts, lengths, found), int(lengths[some].sum())
+            )
         return found
 
     def generate(
-        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], draws: Sequence[Draw]
+        self, h: Array, x: NDArray[np.integer], uniforms: NDArray[np.float64], sampling: Sequence[SamplingParams]
     ) -> tuple[Codes, Array]:
-        """See `elman.engine.Reader.generate`."""
+        """See `elman.engine.InferenceSession.generate`."""
         net = self._net(1, len(h))
         K = net.sizes.K
-        limits = np.array([(d.temperature, min(d.top_k or K, K), d.top_p, d.min_p) for d in draws]).T
+        limits = np.array([(d.temperature, min(d.top_k or K, K), d.top_p, d.min_p) for d in sampling]).T
         net.put_state(h)
         characters = np.empty(uniforms.shape, np.intp)
 

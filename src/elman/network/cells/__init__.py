@@ -1,1 +1,1 @@
-"""The recurrent cells, one module per cell."""
+"""The recurrent cells, one module per cell, each with the derivation of its backward pass."""

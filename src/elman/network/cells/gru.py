@@ -1,23 +1,23 @@
 """The gated recurrent unit (Cho et al., 2014): forward, and backward through time.
 
-K  size of the alphabet         T  characters in one window
+K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
 
-This is the variant whose reset comes *after* the recurrent product, r * (W h + d): that of cuDNN, PyTorch and ONNX
-(`linear_before_reset`). The first paper resets the state before the product, W (r * h).
+This is the variant that applies the reset gate *after* the recurrent product, r * (W h + d): that of cuDNN, PyTorch and
+ONNX (`linear_before_reset`). The original paper applies it before the product, W (r * h).
 
-Forward, for every t, where U_r, U_z, U_n are the blocks of m rows of U, and so for W and b::
+Forward, for every t, where U_r, U_z, U_n are the blocks of m rows of U, and likewise for W and b::
 
-    (1)  r_t = sigmoid(U_r x_t + W_r h_{t-1} + b_r)            reset
-    (2)  z_t = sigmoid(U_z x_t + W_z h_{t-1} + b_z)            how much of the state is kept
+    (1)  r_t = sigmoid(U_r x_t + W_r h_{t-1} + b_r)            reset gate
+    (2)  z_t = sigmoid(U_z x_t + W_z h_{t-1} + b_z)            update gate: the fraction of the old state kept
     (3)  q_t = W_n h_{t-1} + d
-    (4)  n_t = tanh(U_n x_t + b_n + r_t * q_t)                 what is new
+    (4)  n_t = tanh(U_n x_t + b_n + r_t * q_t)                 candidate state
     (5)  h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
-Backward, from the last t to the first; a stands for what a sigmoid or tanh was taken of::
+Backward, from the last t to the first; a_r, a_z and a_n are the arguments of sigmoid and tanh::
 
     (6)   dh_t = dL/dh_t|out + dL/dh_t|next                    the second term is zero at the last t
-    (7)   da_n = (1 - n^2) * (1 - z) * dh                      every letter is that of step t
+    (7)   da_n = (1 - n^2) * (1 - z) * dh                      symbols without an index are those of step t
     (8)   da_r = r (1 - r) * q * da_n       dq = r * da_n
     (9)   da_z = z (1 - z) * (h_{t-1} - n) * dh
     (10)  dL/dh_{t-1}|next = z * dh + W_r' da_r + W_z' da_z + W_n' dq
@@ -25,16 +25,15 @@ Backward, from the last t to the first; a stands for what a sigmoid or tanh was 
     (12)  dW = sum_t dk_t h_{t-1}'          dd = sum_t dq_t    with dk = (da_r, da_z, dq)
     (13)  dh_0 = dL/dh_0|next
 
-Nothing but the states is kept for the way back: once all are known, (1) to (4) of the whole window are one product.
-Rows and streams are as in `rnn.py`. `docs/cells.md` derives each line.
+Only the states are stored for the backward pass, which recomputes the gates: once all states are known, (1) to (4) of
+the whole window take one product. Rows and batches are as in `rnn.py`. `docs/cells.md` derives each line.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from elman.network.activation import sigmoid
-from elman.network.ops import Input, add_outer, outer, product, total
+from elman.network.ops import Input, add_outer, outer, product, sigmoid, total
 from elman.network.parameters import Array, Parameters
 
 
@@ -57,9 +56,9 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
     parameters : Parameters
         U (3 m, K), W (3 m, m), b (3 m,), their rows in the order r, z, n; d (m,).
     h0 : ndarray, shape (m,) or (B, m)
-        The state carried in.
+        The initial state.
     x : ndarray of unsigned int, shape (T,) or (T, B); or of float, shape (T, m) or (T, B, m)
-        Indices of the input characters; for a layer above the first, what the layer below hands on.
+        Indices of the input characters; for a layer above the first, the output of the layer below.
 
     Returns
     -------
@@ -76,17 +75,17 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
-    """Return the gradients of U, W, b and d, that of the state carried in, and da.
+    """Return the gradients of U, W, b and d, that of the initial state, and da.
 
     Parameters
     ----------
     parameters : Parameters
     x : ndarray
-        As `forward` took it.
+        The input that was given to `forward`.
     h : ndarray, shape (T + 1, m) or (T + 1, B, m)
-        What `forward` returned.
+        The states that `forward` returned.
     dh_out : ndarray, shape (T, m) or (T, B, m)
-        dL/dh_t|out, row by row.
+        dL/dh_t|out of every step.
 
     Returns
     -------
@@ -94,11 +93,11 @@ def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple
         dU (3 m, K), dW (3 m, m), db (3 m,), dd (m,), under the names U, W, b, d.
     dh0 : ndarray, shape (m,) or (B, m)
     da : ndarray, shape (T, 3 m) or (T, B, 3 m)
-        dL/d of U x_t, row by row: what a layer below needs.
+        dL/d of U x_t of every step, from which a layer below gets its dL/dh_t|out.
     """
     r, z, n, q = gates(parameters, h[:-1], product(parameters["U"], x))
     da = np.empty((*dh_out.shape[:-1], len(parameters["W"])), dh_out.dtype)
-    dk = np.empty_like(da)  # dL/d of W h_{t-1} and, in its last m, of q
+    dk = np.empty_like(da)  # dL/d of W h_{t-1}; its last block is dq
     dh_next = np.zeros_like(h[0])  # dL/dh_t|next
     for t in reversed(range(len(x))):
         dh = dh_out[t] + dh_next  # (6)

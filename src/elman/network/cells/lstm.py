@@ -1,36 +1,35 @@
 """Long short-term memory (Hochreiter and Schmidhuber, 1997; Gers et al., 2000): forward, and backward through time.
 
-K  size of the alphabet         T  characters in one window
+K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
 
 Forward, for every t, where a_i, a_f, a_g, a_o are the blocks of m components of a::
 
     (1)  a_t = W h_{t-1} + U x_t + b
     (2)  i_t, f_t, o_t = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o)      input, forget and output gate
-         g_t = tanh(a_g)                                               what is new
-    (3)  s_t = f_t * s_{t-1} + i_t * g_t                               the memory
+         g_t = tanh(a_g)                                               candidate
+    (3)  s_t = f_t * s_{t-1} + i_t * g_t                               cell state
     (4)  h_t = o_t * tanh(s_t)
 
-Backward, from the last t to the first; every letter without an index is that of step t::
+Backward, from the last t to the first; symbols without an index are those of step t::
 
     (5)   dh_t = dL/dh_t|out + W' da_{t+1}                             the second term is zero at the last t
-    (6)   ds_t = (1 - tanh(s)^2) * o * dh_t + f_{t+1} * ds_{t+1}       and here too
+    (6)   ds_t = (1 - tanh(s)^2) * o * dh_t + f_{t+1} * ds_{t+1}       likewise
     (7)   da_i = i (1 - i) * g * ds        da_f = f (1 - f) * s_{t-1} * ds
           da_g = (1 - g^2) * i * ds        da_o = o (1 - o) * tanh(s) * dh
     (8)   dW = sum_t da_t h_{t-1}'         dU = sum_t da_t x_t'        db = sum_t da_t
     (9)   dh_0 = W' da_1                   ds_0 = f_1 * ds_1
 
-Here g and o are gates, not the output layer's gradient and logits. Nothing but the states is kept for the way back:
-once all are known, (1) and (2) of the whole window are one product. Rows and streams are as in `rnn.py`; a row of
-the states holds h and behind it s, 2 m numbers. `docs/cells.md` derives each line.
+Here g and o are gates, not the output layer's gradient and logits. Only the states are stored for the backward pass,
+which recomputes the gates: once all states are known, (1) and (2) of the whole window take one product. Rows and
+batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers. `docs/cells.md` derives each line.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from elman.network.activation import sigmoid
-from elman.network.ops import Input, add_outer, outer, product, total
+from elman.network.ops import Input, add_outer, outer, product, sigmoid, total
 from elman.network.parameters import Array, Parameters
 
 
@@ -49,9 +48,9 @@ def forward(parameters: Parameters, state0: Array, x: Input) -> Array:
     parameters : Parameters
         U (4 m, K), W (4 m, m), b (4 m,), their rows in the order i, f, g, o.
     state0 : ndarray, shape (2 m,) or (B, 2 m)
-        h_0 and s_0, carried in.
+        h_0 and s_0, the initial state.
     x : ndarray of unsigned int, shape (T,) or (T, B); or of float, shape (T, m) or (T, B, m)
-        Indices of the input characters; for a layer above the first, what the layer below hands on.
+        Indices of the input characters; for a layer above the first, the output of the layer below.
 
     Returns
     -------
@@ -70,17 +69,17 @@ def forward(parameters: Parameters, state0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Parameters, x: Input, states: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
-    """Return the gradients of U, W and b, that of the state carried in, and da.
+    """Return the gradients of U, W and b, that of the initial state, and da.
 
     Parameters
     ----------
     parameters : Parameters
     x : ndarray
-        As `forward` took it.
+        The input that was given to `forward`.
     states : ndarray, shape (T + 1, 2 m) or (T + 1, B, 2 m)
-        What `forward` returned.
+        The states that `forward` returned.
     dh_out : ndarray, shape (T, m) or (T, B, m)
-        dL/dh_t|out, row by row.
+        dL/dh_t|out of every step.
 
     Returns
     -------
@@ -89,7 +88,7 @@ def backward(parameters: Parameters, x: Input, states: Array, dh_out: Array) -> 
     dstate0 : ndarray, shape (2 m,) or (B, 2 m)
         dh_0 and ds_0.
     da : ndarray, shape (T, 4 m) or (T, B, 4 m)
-        dL/d of U x_t, row by row: what a layer below needs.
+        dL/d of U x_t of every step, from which a layer below gets its dL/dh_t|out.
     """
     h, s = np.split(states, 2, axis=-1)
     i, f, g, o = gates(parameters, h[:-1], product(parameters["U"], x))
@@ -101,7 +100,7 @@ def backward(parameters: Parameters, x: Input, states: Array, dh_out: Array) -> 
         dh = dh_out[t] + dh_next  # (5)
         ds = (1 - tanh_s[t] ** 2) * o[t] * dh + ds_next  # (6)
         da_i = i[t] * (1 - i[t]) * g[t] * ds  # (7)
-        da_f = f[t] * (1 - f[t]) * s[t] * ds  # s[t] is the memory before step t
+        da_f = f[t] * (1 - f[t]) * s[t] * ds  # s[t] is the cell state before step t
         da_g = (1 - g[t] ** 2) * i[t] * ds
         da_o = o[t] * (1 - o[t]) * tanh_s[t] * dh
         da[t] = np.concatenate([da_i, da_f, da_g, da_o], axis=-1)

@@ -1,6 +1,6 @@
 """The vanilla recurrent cell (Elman, 1990): forward, and backward through time.
 
-K  size of the alphabet         T  characters in one window
+K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
 
 Forward, for every t::
@@ -13,13 +13,13 @@ Backward, from the last t to the first, with dL/dh_t|out, the part of dL/dh_t th
     (3)  dh_t = dL/dh_t|out + W' da_{t+1}          the second term is zero at the last t
     (4)  da_t = (1 - h_t^2) * dh_t
     (5)  dW = sum_t da_t h_{t-1}'    dU = sum_t da_t x_t'    db = sum_t da_t
-    (6)  dh_0 = W' da_1                            for the state that was carried in
+    (6)  dh_0 = W' da_1                            of the initial state
 
 x_t is one-hot, so U x_t is a column of U, and da_t x_t' adds da_t to a column of dU. The state array ``h`` has
-T + 1 rows: ``h[0]`` is the state carried in, and ``h[t + 1]`` follows step t. `docs/bptt.md` derives each line.
+T + 1 rows: ``h[0]`` is the initial state, and ``h[t + 1]`` is the state after step t. `docs/bptt.md` derives each line.
 
-A row is one state (m,), or B of them, (B, m), for streams that are read side by side; the sums in (5) are then over
-the streams as well. Rows are multiplied from the right: ``h[t] @ W.T`` is W h, ``da[t] @ W`` is W' da.
+A row is one state (m,) or, for a batch of B sequences, B states (B, m); the sums in (5) then run over the batch as
+well. Rows are multiplied from the right: ``h[t] @ W.T`` is W h, ``da[t] @ W`` is W' da.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
     parameters : Parameters
         U (m, K), W (m, m), b (m,).
     h0 : ndarray, shape (m,) or (B, m)
-        The state carried in.
+        The initial state.
     x : ndarray of unsigned int, shape (T,) or (T, B); or of float, shape (T, m) or (T, B, m)
-        Indices of the input characters; for a layer above the first, what the layer below hands on.
+        Indices of the input characters; for a layer above the first, the output of the layer below.
 
     Returns
     -------
@@ -57,17 +57,17 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
 
 
 def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
-    """Return the gradients of U, W and b, that of the state carried in, and da.
+    """Return the gradients of U, W and b, that of the initial state, and da.
 
     Parameters
     ----------
     parameters : Parameters
     x : ndarray
-        As `forward` took it.
+        The input that was given to `forward`.
     h : ndarray, shape (T + 1, m) or (T + 1, B, m)
-        What `forward` returned.
+        The states that `forward` returned.
     dh_out : ndarray, shape (T, m) or (T, B, m)
-        dL/dh_t|out, row by row.
+        dL/dh_t|out of every step.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple
         dU (m, K), dW (m, m), db (m,), under the names U, W, b.
     dh0 : ndarray, shape (m,) or (B, m)
     da : ndarray, shape (T, m) or (T, B, m)
-        dL/d of U x_t, row by row: what a layer below needs.
+        dL/d of U x_t of every step, from which a layer below gets its dL/dh_t|out.
     """
     W = parameters["W"]
     dU, dW, db = (np.zeros_like(parameters[name]) for name in ("U", "W", "b"))

@@ -198,7 +198,7 @@ def network_in_words(network: Architecture) -> str:
 def unit_name(unit: Unit, network: Architecture) -> str:
     """Return a unit's name in this network: what all of its units have in common is left out."""
     layer = f"layer {unit.layer}, " if network.layers > 1 else ""
-    return f"{layer}{unit.part if network.parts > 1 else 'unit'} {unit.number}"
+    return f"{layer}{unit.part if network.state_vectors > 1 else 'unit'} {unit.number}"
 
 
 def facts(explained: Explained, columns: Sequence[int]) -> dict[str, Any]:

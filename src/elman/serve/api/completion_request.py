@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.serve.http.errors import Refusal
 from elman.serve.settings import Settings
 
@@ -34,7 +34,7 @@ class Asked:
     logprobs: int | None
     stops: tuple[str, ...]
     seed: int | None
-    draw: Draw
+    sampling: SamplingParams
 
 
 def asked(body: dict[str, Any], settings: Settings) -> Asked:
@@ -49,7 +49,7 @@ def asked(body: dict[str, Any], settings: Settings) -> Asked:
     found = {name: check(name, body.get(name), settings) for name, check in ARGUMENTS.items()}
     top_p = max(found["top_p"], LEAST_TOP_P)
     wanted = Asked(
-        draw=Draw(found["temperature"], found["top_k"], top_p, found["min_p"]),
+        sampling=SamplingParams(found["temperature"], found["top_k"], top_p, found["min_p"]),
         model=found["model"],
         prompts=found["prompt"],
         include_usage=found["stream_options"],

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inference import Model
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.serve.generation.job import Job, call, hand_over
 from elman.serve.generation.sequence import Text
@@ -69,7 +69,7 @@ class Sampler:
     def __init__(self, model: Model, streams: int) -> None:
         self.model, self.streams = model, streams
         # One reader for each kind of step, as it keeps few layouts.
-        self._prompts, self._texts = (model.engine.reader(model.parameters) for _ in range(2))
+        self._prompts, self._texts = (model.engine.session(model.parameters) for _ in range(2))
         self._seats, self._waiting = list[Seat](), deque[Seat]()
         self._mail: SimpleQueue[Job | _Word] = SimpleQueue()
         self._pace = 1e-5
@@ -103,7 +103,7 @@ class Sampler:
         for size in SIZES:
             h, x = np.tile(self.model.h, (size, 1)), np.zeros((1, size), np.intp)
             self._prompts.logits(h, x.astype(self.model.alphabet.dtype))
-            self._texts.generate(h, x[0], np.zeros((1, size)), [Draw()] * size)
+            self._texts.generate(h, x[0], np.zeros((1, size)), [SamplingParams()] * size)
 
     def _run(self) -> None:
         while self._gather():
@@ -179,9 +179,9 @@ class Sampler:
         uniforms, x, h = np.zeros((n, size)), np.zeros(size, np.intp), self._states(texts, size)
         for b, text in enumerate(texts):
             uniforms[:, b], x[b] = text.generator.random(n), text.x
-        draws = [text.draw for text in texts]
+        sampling = [text.sampling for text in texts]
         began = time.perf_counter()
-        characters, after = self._texts.generate(h, x, uniforms, draws + [Draw()] * (size - len(texts)))
+        characters, after = self._texts.generate(h, x, uniforms, sampling + [SamplingParams()] * (size - len(texts)))
         self._pace += ((time.perf_counter() - began) / (n * size) - self._pace) / 8
         logits = self._logits(texts, h, np.concatenate([x[None], characters[:-1]]))
         grown = enumerate(zip(texts, logits, strict=True))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
 from elman.inference.stop_sequences import Stops
-from elman.network import Draw
+from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.serve.generation.likely import Rows, joined, rows, unknown
 from elman.text import Alphabet
@@ -64,7 +64,7 @@ class Text:
     echo: str
     h: Array
     to_write: int
-    draw: Draw
+    sampling: SamplingParams
     generator: np.random.Generator
     stops: Stops
     listed: int | None

@@ -91,7 +91,7 @@ class Served:
             echo="" if not wanted.echo else given if isinstance(given, str) else self.model.alphabet.decode(prompt),
             h=self.model.h,
             to_write=wanted.max_tokens,
-            draw=wanted.draw,
+            sampling=wanted.sampling,
             generator=np.random.default_rng(random_state(wanted.seed, index)),
             stops=Stops(wanted.stops),
             listed=wanted.logprobs,

@@ -31,7 +31,7 @@ def histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
 
 
 def _parts(network: Architecture, states: Array) -> list[tuple[str, Array]]:
-    m, names = network.m, ("h", "s")[: network.parts]
+    m, names = network.m, ("h", "s")[: network.state_vectors]
     found: list[tuple[str, Array]] = []
     for layer in range(network.layers):
         for name in names:

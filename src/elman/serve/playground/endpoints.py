@@ -111,7 +111,7 @@ class Writing:
         def lines() -> Iterator[bytes]:
             watched = Watched(self.play.readers[served.name], asks.units)
             start = prompt if len(prompt) else served.first()
-            seen = writing(watched, start, before, asks.asked.max_tokens, asks.asked.draw, generator)
+            seen = writing(watched, start, before, asks.asked.max_tokens, asks.asked.sampling, generator)
             hidden = 0 if len(prompt) or len(before) else 1  # the character that is read in the place of a prompt
             for number, part in enumerate(seen):
                 if part is not None and part.chances is not None:  # it was drawn

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Reader
+from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.interpret.activations import Codes, codes_of, is_memory, looked_at
-from elman.network import Draw, architecture
+from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 from elman.serve.generation.likely import Rows, joined, rows, unknown
 
@@ -62,19 +62,19 @@ class Readers:
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self._idle = list[Reader]()
+        self._idle = list[InferenceSession]()
 
     @contextmanager
-    def one(self) -> Iterator[Reader]:
+    def one(self) -> Iterator[InferenceSession]:
         """Lend a reader to a thread."""
         try:
-            reader = self._idle.pop()
+            session = self._idle.pop()
         except IndexError:
-            reader = self.model.engine.reader(self.model.parameters)
+            session = self.model.engine.session(self.model.parameters)
         try:
-            yield reader
+            yield session
         finally:
-            self._idle.append(reader)
+            self._idle.append(session)
 
 
 class Watched:
@@ -106,32 +106,32 @@ class Watched:
         self._x = characters[-1:].astype(np.intp)
         return Seen(characters, known, None, self._codes(states[-len(characters) :]))
 
-    def write(self, uniforms: NDArray[np.float64], draw: Draw) -> Seen:
+    def write(self, uniforms: NDArray[np.float64], sampling: SamplingParams) -> Seen:
         """Draw a character for each number of `uniforms` (n,)."""
-        with self.readers.one() as reader:
-            found, after = reader.generate(self._h, self._x, uniforms[:, None], [draw])
+        with self.readers.one() as session:
+            found, after = session.generate(self._h, self._x, uniforms[:, None], [sampling])
         characters = found[:, 0]
         o, states = self._look(characters)
         known = rows(o[:-1], characters, LIKELIEST)
         self._h, self._x = after, characters[-1:]
-        return Seen(characters, known, _chances(draw, o[:-1], characters, known), self._codes(states[1:]))
+        return Seen(characters, known, _chances(sampling, o[:-1], characters, known), self._codes(states[1:]))
 
     def _look(self, characters: NDArray[np.integer]) -> tuple[Array, Array]:
         """Return the logits and states after the character that is still to be read, if any, and after each of n."""
         x = np.concatenate([self._x, characters]).astype(self.readers.model.alphabet.dtype)
-        with self.readers.one() as reader:
-            return looked_at(reader, self._h, x)
+        with self.readers.one() as session:
+            return looked_at(session, self._h, x)
 
     def _codes(self, states: Array) -> Codes:
         return codes_of(states[:, self._watch], self._memory)
 
 
-def _chances(draw: Draw, o: Array, characters: NDArray[np.integer], known: Rows) -> NDArray[np.float64]:
+def _chances(sampling: SamplingParams, o: Array, characters: NDArray[np.integer], known: Rows) -> NDArray[np.float64]:
     """Return with what probability each of `characters` (n,), and those likeliest in its place, were drawn."""
-    if draw == Draw():
+    if sampling == SamplingParams():
         return np.asarray(np.exp(np.concatenate([known.own[:, None], known.values], axis=1)))
     told = np.concatenate([characters[:, None], known.best], axis=1)
-    return np.array([draw.probabilities(row)[few] for row, few in zip(o, told, strict=True)])
+    return np.array([sampling.probabilities(row)[few] for row, few in zip(o, told, strict=True)])
 
 
 def reading(watched: Watched, text: Indices) -> Iterator[Seen]:
@@ -141,7 +141,12 @@ def reading(watched: Watched, text: Indices) -> Iterator[Seen]:
 
 
 def writing(
-    watched: Watched, prompt: Indices, before: Indices, length: int, draw: Draw, generator: np.random.Generator
+    watched: Watched,
+    prompt: Indices,
+    before: Indices,
+    length: int,
+    sampling: SamplingParams,
+    generator: np.random.Generator,
 ) -> Iterator[Seen | None]:
     """Yield what goes on while a text is written.
 
@@ -172,7 +177,7 @@ def writing(
         yield watched.read(before[-1:])
     generator.random(len(before))
     for n in _parts(length):
-        yield watched.write(generator.random(n), draw)
+        yield watched.write(generator.random(n), sampling)
 
 
 def _parts(length: int) -> Iterator[int]:

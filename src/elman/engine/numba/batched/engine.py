@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import Look, in_stretches, unwatched
+from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba.batched import optimizer_kernels
 from elman.engine.numba.batched.layout import unflatten
 from elman.engine.numba.batched.network import Codes, LaidOut
 from elman.engine.numba.batched.optimizer import Updating
-from elman.engine.numba.session import NumbaReader
+from elman.engine.numba.session import NumbaSession
 from elman.engine.protocol import Indices
-from elman.engine.state import State
+from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
-from elman.network.optimizer import Rule
+from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
-from elman.network.sampling import Draw
+from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 
@@ -28,11 +28,13 @@ def _codes(array: Indices) -> Codes:
     return array.reshape(len(array), -1).astype(np.intp)
 
 
-def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look = unwatched) -> NDArray[np.float64]:
+def advance(
+    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
+) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     T, B = windows.seq_length, windows.batch_size
     net = LaidOut(state.parameters, T, B, backward=True)
-    updating = Updating(net, state, rule)
+    updating = Updating(net, state, optimizer)
     net.put_state(state.h.reshape(B, -1))
 
     def update(losses: NDArray[np.float64], n: int, rate: float) -> None:
@@ -42,7 +44,7 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look
             net.put_state(np.zeros((B, net.network.state_size), net.dtype))
         x, y = windows.at(state.position)
         number = state.update + 1
-        net.window(_codes(x), _codes(y), net.dropping(rule.dropout, number) if rule.dropout else None)
+        net.window(_codes(x), _codes(y), net.dropping(optimizer.dropout, number) if optimizer.dropout else None)
         losses[n] = sum(room.losses.sum() for room in net.rooms) / B
         updating.update(number, rate)
         state.update, state.position = number, state.position + T
@@ -50,12 +52,12 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look
 
     def stretch(losses: NDArray[np.float64]) -> Array:
         """Do as many updates as `losses` is long; return the state h."""
-        for n, rate in enumerate(rule.rates(state.update, len(losses)).tolist()):
+        for n, rate in enumerate(optimizer.learning_rates(state.update, len(losses)).tolist()):
             net.crew.timed(partial(update, losses, n, rate))
         return net.state().reshape(state.h.shape)
 
     with net.crew:
-        losses = in_stretches(updates, state.update, stretch, look)
+        losses = run_in_chunks(updates, state.update, stretch, callback)
     updating.put_back(state)
     state.h = net.state().reshape(state.h.shape)
     return losses
@@ -64,7 +66,7 @@ def advance(state: State, windows: Windows, updates: int, rule: Rule, look: Look
 def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
     """See `elman.engine.Engine.loss`."""
     streams = (array.reshape(len(array), -1) for array in (x, y))
-    losses, h = NumbaReader(parameters).losses(h0.reshape(-1, h0.shape[-1]), *streams)
+    losses, h = NumbaSession(parameters).losses(h0.reshape(-1, h0.shape[-1]), *streams)
     total = losses.sum(axis=0)
     return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
 
@@ -85,8 +87,8 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
 
 
 def generate(
-    parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], draw: Draw
+    parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], sampling: SamplingParams
 ) -> tuple[NDArray[np.intp], Array]:
     """See `elman.engine.Engine.generate`."""
-    characters, states = NumbaReader(parameters).generate(h[None], np.array([x]), uniforms[:, None], [draw])
+    characters, states = NumbaSession(parameters).generate(h[None], np.array([x]), uniforms[:, None], [sampling])
     return characters[:, 0], states[0]

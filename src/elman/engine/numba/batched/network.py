@@ -15,7 +15,7 @@ from elman.engine.numba.batched.layout import LSTM, Layout, flatten, make_layout
 from elman.engine.numba.fused.packing import zeros
 from elman.engine.numba.linalg.panels import DEPTH
 from elman.engine.numba.thread_pool import Crew
-from elman.engine.protocol import Passages
+from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
@@ -141,7 +141,9 @@ class LaidOut:
         pairs = zip(self.rooms, self.rows, strict=True)
         return np.concatenate([room.losses[: self.T * R].reshape(self.T, R) for room, R in pairs], axis=1)
 
-    def passages(self, h: Array, text: Codes, order: Codes, begins: Codes, chars: Codes, found: Passages) -> None:
+    def segment_losses(
+        self, h: Array, text: Codes, order: Codes, begins: Codes, chars: Codes, found: SegmentLosses
+    ) -> None:
         """Read the passages of a text that `order` names, the longest first, each from the state h (D,)."""
         s, R = self.sizes, self.rows[0]
         start = zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)

@@ -40,7 +40,7 @@ def read(
     theta, packs, table, sizes, room, start, text, order, begins, chars,
     share, shares, T, R, x, y, dropping, nats, worst, worst_nats,
 ):  # fmt: skip
-    """Read every group of R passages whose number is `share`, counted in `shares`; see `elman.engine.Passages`.
+    """Read every group of R passages whose number is `share`, counted in `shares`; see `elman.engine.SegmentLosses`.
 
     `order` names the passages, the longest first; x and y (T R,) hold one window.
     """

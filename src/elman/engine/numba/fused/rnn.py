@@ -57,7 +57,7 @@ class Scratch(NamedTuple):
     dc: Array  # (K_row,)
 
 
-class Rule(NamedTuple):
+class AdagradScalars(NamedTuple):
     """The numbers of the update, in the engine's width."""
 
     rate: np.floating
