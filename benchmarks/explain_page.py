@@ -1,10 +1,10 @@
-"""Whether the page of `elman explain` stays smooth: how soon it is there, and how long its frames take.
+"""Rendering performance of the page of `elman explain`: time to first paint, and duration of frames.
 
     python benchmarks/explain_page.py RUN TEXT --chars 100000
 
-Writes the page, opens it in headless Chromium (ELMAN_CHROMIUM, or `chromium` on PATH) through Playwright, and there
-scrolls through the whole text, chooses one unit after another, and moves the pointer over the text. A frame is the time
-between two calls of requestAnimationFrame: 16.7 ms at 60 a second. Results are printed, and written to
+Writes the page, opens it in headless Chromium (ELMAN_CHROMIUM, or `chromium` on PATH) through Playwright, scrolls
+through the text, selects one unit after another, and moves the pointer over the text. A frame is the time between two
+calls of requestAnimationFrame: 16.7 ms at 60 per second. Results are printed, and written to
 ``benchmarks/results/explain_page.json``.
 """
 
@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import elman
-from elman.report.explain_page.page import Explained, render_page
+from elman.report.explain_page.page import ExplainPage, render_page
 from elman.text import Corpus, read_corpus
 from speed import machine
 
 HERE = Path(__file__).parent
 STEP = 120
-"""Pixels of a frame while scrolling: 7,200 a second, five screens of text."""
+"""Pixels per frame while scrolling: 7,200 per second, five screens of text."""
 
 FRAMES = """async (step) => {
   const frame = () => new Promise(requestAnimationFrame), frames = [];
@@ -59,8 +59,8 @@ POINT = f"""() => {{
   }});
 }}"""
 COLOURED = """() => new Promise((done) => {
-  const look = () => (performance.getEntriesByName("coloured").length ? done() : requestAnimationFrame(look));
-  look();
+  const check = () => (performance.getEntriesByName("coloured").length ? done() : requestAnimationFrame(check));
+  check();
 })"""
 LONG_TASKS = """
   window.longTasks = [];
@@ -69,8 +69,8 @@ LONG_TASKS = """
 """
 
 
-def summary(frames: list[float]) -> dict[str, float]:
-    """Return what frames took, in milliseconds."""
+def summarize(frames: list[float]) -> dict[str, float]:
+    """Return statistics of frame durations in milliseconds."""
     return {
         "frames": len(frames),
         "median": round(statistics.median(frames), 1),
@@ -80,7 +80,7 @@ def summary(frames: list[float]) -> dict[str, float]:
 
 
 def measure(page_file: Path, chromium: str, width: int = 1200, height: int = 900) -> dict[str, Any]:
-    """Return what the page does in a window of this size."""
+    """Measure the page in a window of this size."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -91,18 +91,18 @@ def measure(page_file: Path, chromium: str, width: int = 1200, height: int = 900
         page.evaluate(COLOURED)
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         coloured = page.evaluate("performance.getEntriesByName('coloured')[0].startTime")
-        found: dict[str, Any] = {
+        result: dict[str, Any] = {
             "window": f"{width} x {height}",
             "first_paint_ms": round(paint),
             "coloured_ms": round(coloured),
-            "scroll_ms": summary(page.evaluate(SCROLL)),
-            "switch_ms": summary(page.evaluate(SWITCH)),
-            "point_ms": summary(page.evaluate(POINT)),
+            "scroll_ms": summarize(page.evaluate(SCROLL)),
+            "switch_ms": summarize(page.evaluate(SWITCH)),
+            "point_ms": summarize(page.evaluate(POINT)),
             "elements": page.evaluate("document.getElementsByTagName('*').length"),
             "long_tasks_ms": [round(duration) for duration in page.evaluate("longTasks")],
         }
         browser.close()
-    return found
+    return result
 
 
 def main() -> None:
@@ -110,24 +110,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run")
     parser.add_argument("text")
-    parser.add_argument("--chars", type=int, default=100_000, help="the last of the text")
+    parser.add_argument("--chars", type=int, default=100_000, help="length, taken from the end of the text")
     arguments = parser.parse_args()
     chromium = os.environ.get("ELMAN_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
-        parser.error("there is no chromium on PATH: name one by ELMAN_CHROMIUM")
+        parser.error("chromium is not on PATH; set ELMAN_CHROMIUM")
     model = elman.load(arguments.run)
-    whole = read_corpus(arguments.text, alphabet=model.alphabet)
-    text = Corpus(whole.name, whole.alphabet, whole.indices[-arguments.chars :], whole.sha256, whole.encoding)
+    corpus = read_corpus(arguments.text, alphabet=model.alphabet)
+    text = Corpus(corpus.name, corpus.alphabet, corpus.indices[-arguments.chars :], corpus.sha256, corpus.encoding)
     start = time.perf_counter()
-    page = render_page(Explained.of(model, text))
-    found: dict[str, Any] = {"chars": len(text.indices), "seconds": round(time.perf_counter() - start, 2)}
-    found["megabytes"] = round(len(page.encode()) / 1e6, 1)
+    page = render_page(ExplainPage.from_corpus(model, text))
+    result: dict[str, Any] = {"chars": len(text.indices), "seconds": round(time.perf_counter() - start, 2)}
+    result["megabytes"] = round(len(page.encode()) / 1e6, 1)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_text(page, encoding="utf-8")
-        found["windows"] = [measure(file, chromium), measure(file, chromium, 420, 900)]
-    print(json.dumps(found, indent=1))
-    text_out = json.dumps({"machine": machine(), "results": found}, indent=1)
+        result["windows"] = [measure(file, chromium), measure(file, chromium, 420, 900)]
+    print(json.dumps(result, indent=1))
+    text_out = json.dumps({"machine": machine(), "results": result}, indent=1)
     (HERE / "results" / "explain_page.json").write_text(text_out + "\n", encoding="utf-8")
 
 

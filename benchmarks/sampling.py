@@ -1,4 +1,4 @@
-"""Characters a second that one stream of samples writes: the engine alone, and `Model.sample` as a person uses it.
+"""Characters per second of generating a single sample: the engine alone, and `Model.sample`.
 
 python benchmarks/sampling.py
 """
@@ -21,19 +21,19 @@ from elman.text import Alphabet
 K, LENGTH, REPEATS = 76, 200_000, 7
 
 
-def rate(write: Callable[[], object]) -> float:
-    """Return characters a second, the median of several."""
-    write()
+def measure_rate(generate: Callable[[], object]) -> float:
+    """Return characters per second, the median of several runs."""
+    generate()
     rates = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        write()
+        generate()
         rates.append(LENGTH / (time.perf_counter() - began))
     return statistics.median(rates)
 
 
-def measured(cell: str, m: int) -> dict[str, object]:
-    """Return the figures of one network."""
+def measure_network(cell: str, m: int) -> dict[str, object]:
+    """Return the rates of one network."""
     state, engine = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell), get_engine("numba")
     uniforms = np.random.default_rng(1).random(LENGTH)
     alphabet = Alphabet("".join(chr(0x4E00 + k) for k in range(K)))
@@ -41,15 +41,17 @@ def measured(cell: str, m: int) -> dict[str, object]:
     return {
         "cell": cell,
         "m": m,
-        "engine": round(rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, SamplingParams()))),
-        "stream": round(rate(lambda: model.sample(LENGTH, random_state=1))),
+        "engine": round(
+            measure_rate(lambda: engine.generate(state.parameters, state.h, 0, uniforms, SamplingParams()))
+        ),
+        "stream": round(measure_rate(lambda: model.sample(LENGTH, seed=1))),
     }
 
 
 if __name__ == "__main__":
     from speed import machine
 
-    results = [measured(cell, m) for cell, m in (("rnn", 100), ("gru", 128), ("lstm", 256), ("gru", 512))]
+    results = [measure_network(cell, m) for cell, m in (("rnn", 100), ("gru", 128), ("lstm", 256), ("gru", 512))]
     for result in results:
         print(result)
     path = Path(__file__).parent / "results" / "sampling.json"

@@ -1,13 +1,12 @@
-"""Telling a language by its lines: one network for each, and the smallest loss decides.
+"""Language identification of single lines: one model per language, and the lowest loss decides.
 
     python examples/languages.py
 
-The texts are those that Python and the packages that Elman needs bring along: Python and the kindred language of its
-type stubs, C, and the English of Python's documentation. Programs quote English, and the documentation quotes programs.
-A language is learned from one package and its lines are told in another, so that it is the language that is told; only
-of the documentation there is but one, and some of its topics are learned from and others told. Every line stands alone.
-One that several languages share is left out, and so is one of fewer than 20 characters. Next to the networks, of preset
-`quick`, stand character n-grams.
+The texts come with Python and with the packages that Elman depends on: Python and its dialect of type stubs, C, and
+the English of Python's documentation. Programs quote English, and the documentation quotes programs. Training and test
+lines of a language are from different packages, so that the language is identified and not the package; the
+documentation is divided by topics. Every line is classified by itself. Lines shared by several languages are left out,
+and so are lines of fewer than 20 characters. The models, of preset `quick`, are compared with character n-grams.
 """
 
 from __future__ import annotations
@@ -24,115 +23,115 @@ from pydoc_data.topics import topics
 from ngram import NGram
 
 import elman
-from elman.inference.score_lines import scored_lines
+from elman.inference.score_lines import score_lines
 from elman.text import Corpus
 
-SEED, TOLD, LEAST = 5, 1_000, 20
-"""TOLD is in lines of each language, LEAST in characters of a line."""
-LEARNED, FILE = 400_000, 60_000
-"""Characters of each language that are learned from, and of one file, or the longest would be all there is."""
+SEED, TEST_LINES, MIN_LENGTH = 5, 1_000, 20
+"""Test lines per language, and minimum length of a line in characters."""
+TRAINING_CHARS, MAX_FILE_CHARS = 400_000, 60_000
+"""Training characters per language, and maximum per file, so that no long file dominates."""
 TOPICS = 60
-"""Of the documentation, as far as they are learned from; the others, about twenty, are told."""
+"""Training topics of the documentation; the others, about twenty, are for testing."""
 UPDATES = 650
-"""What preset quick does in its three seconds: the same on any machine, which seconds are not."""
+"""About three seconds of preset quick; a number of updates is reproducible, a time limit is not."""
 ORDERS = (3, 5, 7)
 
 
-def texts() -> dict[str, tuple[list[str], list[str]]]:
-    """Return of every language the files to learn from and those whose lines are told."""
+def load_texts() -> dict[str, tuple[list[str], list[str]]]:
+    """Return the training and the test files of every language."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    english = shuffled(
-        [*dict.fromkeys(topics[name] for name in sorted(topics))]
-    )  # some texts stand under several names
+    english = shuffle([*dict.fromkeys(topics[name] for name in sorted(topics))])  # some texts have several names
     return {
-        "Python": (files(sorted(library.glob("*.py"))), package("matplotlib", "*.py")),
-        "stubs": (package("numpy", "*.pyi"), package("matplotlib", "*.pyi")),
-        "C": (package("numba", "*.[ch]"), package("numpy", "*.[ch]")),
+        "Python": (read_files(sorted(library.glob("*.py"))), read_package("matplotlib", "*.py")),
+        "stubs": (read_package("numpy", "*.pyi"), read_package("matplotlib", "*.pyi")),
+        "C": (read_package("numba", "*.[ch]"), read_package("numpy", "*.[ch]")),
         "English": (english[:TOPICS], english[TOPICS:]),
     }
 
 
-def package(name: str, pattern: str) -> list[str]:
-    """Return the texts of those files of an installed package."""
+def read_package(name: str, pattern: str) -> list[str]:
+    """Return the texts of the files of an installed package that match a pattern."""
     spec = find_spec(name)
     assert spec is not None
     assert spec.origin is not None
-    return files(sorted(Path(spec.origin).parent.rglob(pattern)))
+    return read_files(sorted(Path(spec.origin).parent.rglob(pattern)))
 
 
-def files(paths: list[Path]) -> list[str]:
-    """Return the texts of files, of each no more than its share."""
-    return shuffled([path.read_text(encoding="utf-8")[:FILE] for path in paths])
+def read_files(paths: list[Path]) -> list[str]:
+    """Return the texts of files, each cut to `MAX_FILE_CHARS` characters."""
+    return shuffle([path.read_text(encoding="utf-8")[:MAX_FILE_CHARS] for path in paths])
 
 
-def shuffled(found: list[str]) -> list[str]:
-    """Return texts in a random order, always the same."""
-    random.Random(SEED).shuffle(found)
-    return found
+def shuffle(texts: list[str]) -> list[str]:
+    """Return texts in a fixed random order."""
+    random.Random(SEED).shuffle(texts)
+    return texts
 
 
-def lines(found: list[str], limit: int | None = None) -> list[str]:
-    """Return the lines of texts that are long enough, so many characters of them."""
-    chosen: list[str] = []
+def extract_lines(texts: list[str], limit: int | None = None) -> list[str]:
+    """Return the lines of texts that are long enough, up to a number of characters."""
+    selected: list[str] = []
     size = 0
-    for line in chain.from_iterable(map(long_enough, found)):
+    for line in chain.from_iterable(map(_long_lines, texts)):
         if limit is not None and size > limit:
             break
-        chosen.append(line)
+        selected.append(line)
         size += len(line)
-    return chosen
+    return selected
 
 
-def long_enough(text: str) -> Iterator[str]:
-    """Yield the lines of a text that are long enough, without spaces behind them."""
-    return (line for line in map(str.rstrip, text.split("\n")) if len(line.strip()) >= LEAST)
+def _long_lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text that are long enough, without trailing spaces."""
+    return (line for line in map(str.rstrip, text.split("\n")) if len(line.strip()) >= MIN_LENGTH)
 
 
-def drawn(told: dict[str, list[str]], seen: Iterable[str]) -> list[tuple[str, str]]:
-    """Return languages and lines, as many of each; none that another language has as well, none twice."""
-    languages = Counter(chain.from_iterable(map(set, told.values())))
+def sample_lines(candidates: dict[str, list[str]], seen: Iterable[str]) -> list[tuple[str, str]]:
+    """Return as many pairs of language and line for each language; no line twice or in two languages."""
+    languages = Counter(chain.from_iterable(map(set, candidates.values())))
     languages.update(set(seen))
     pairs = []
-    for language, lines in told.items():
-        own = sorted({line for line in lines if languages[line] == 1})
-        pairs += [(language, line) for line in random.Random(SEED).sample(own, min(TOLD, len(own)))]
+    for language, lines in candidates.items():
+        unique = sorted({line for line in lines if languages[line] == 1})
+        pairs += [(language, line) for line in random.Random(SEED).sample(unique, min(TEST_LINES, len(unique)))]
     return pairs
 
 
 def show(name: str, answers: list[tuple[str, str]]) -> None:
-    """Print how often the answer is the language, and precision and recall of every language."""
-    right = Counter(language for language, answer in answers if language == answer)
-    there = Counter(language for language, _ in answers)
-    said = Counter(answer for _, answer in answers)
-    figures = (f"{right[x] / max(1, said[x]):6.3f} {right[x] / there[x]:6.3f}" for x in there)
-    print(f"{name:8} {sum(right.values()) / len(answers):8.3f}   {'   '.join(figures)}")
+    """Print the accuracy, and precision and recall of every language."""
+    correct = Counter(language for language, answer in answers if language == answer)
+    actual = Counter(language for language, _ in answers)
+    predicted = Counter(answer for _, answer in answers)
+    columns = (f"{correct[x] / max(1, predicted[x]):6.3f} {correct[x] / actual[x]:6.3f}" for x in actual)
+    print(f"{name:8} {sum(correct.values()) / len(answers):8.3f}   {'   '.join(columns)}")
 
 
-def decide(losses: dict[str, list[float]], pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return each line's language and the one that gives it the smallest loss."""
+def classify(losses: dict[str, list[float]], pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return each line's language and the one with the lowest loss."""
     return [(pair[0], min(losses, key=lambda x: losses[x][n])) for n, pair in enumerate(pairs)]
 
 
 def main() -> None:
-    """Learn every language, tell the lines, print."""
-    found = texts()
-    learned = {language: lines(files, LEARNED) for language, (files, _) in found.items()}
-    pairs = drawn({language: lines(files) for language, (_, files) in found.items()}, chain(*learned.values()))
+    """Train a model of every language, classify the lines, print."""
+    languages = load_texts()
+    training = {language: extract_lines(files, TRAINING_CHARS) for language, (files, _) in languages.items()}
+    pairs = sample_lines(
+        {language: extract_lines(files) for language, (_, files) in languages.items()}, chain(*training.values())
+    )
     block = "\n".join(line for _, line in pairs)
     losses: dict[str, list[float]] = {}
-    for language in found:
-        corpus = Corpus.from_text("\n".join(learned[language]) + "\n")
+    for language in languages:
+        corpus = Corpus.from_text("\n".join(training[language]) + "\n")
         model = elman.train(corpus, preset="quick", max_updates=UPDATES).model
-        losses[language] = [line.nats for line in chain.from_iterable(scored_lines(model, [block]))]
-    print("lines to tell:", dict(Counter(language for language, _ in pairs)), "\n")
-    print(f"{'':8} accuracy   {'   '.join(x.center(13) for x in found)}")
-    print(f"{'':8} {'':8}   {'   '.join(['precis recall'] * len(found))}")
-    show("elman", decide(losses, pairs))
+        losses[language] = [line.nats for line in chain.from_iterable(score_lines(model, [block]))]
+    print("test lines:", dict(Counter(language for language, _ in pairs)), "\n")
+    print(f"{'':8} accuracy   {'   '.join(x.center(13) for x in languages)}")
+    print(f"{'':8} {'':8}   {'   '.join(['precis recall'] * len(languages))}")
+    show("elman", classify(losses, pairs))
     for order in ORDERS:
-        for language in found:
-            ngram = NGram(learned[language], order)
+        for language in languages:
+            ngram = NGram(training[language], order)
             losses[language] = [sum(ngram.losses(line)) for _, line in pairs]
-        show(f"{order}-gram", decide(losses, pairs))
+        show(f"{order}-gram", classify(losses, pairs))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""A character n-gram model with interpolated Witten-Bell smoothing (1991): the yardstick of the examples beside it.
+"""A character n-gram model with interpolated Witten-Bell smoothing (1991), the baseline of the other examples.
 
-The probability of a character behind a context is that of the same character behind the context without its first
-character, mixed with what was counted:
+The probability of a character after a context interpolates between its relative frequency there and its probability
+after the context without its first character:
 
     p(c | context) = (count(context c) + kinds(context) p(c | shorter context)) / (count(context) + kinds(context))
 
-count is how often, and kinds how many different characters were seen behind the context. Behind no context the
-shorter one is: all characters of the training text alike, and one more for all others, which share it.
+count is how often, and kinds is how many distinct characters were seen after the context. Below the empty context is a
+uniform distribution over the characters of the training text and one more symbol, whose probability all other
+characters share.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from collections import Counter, defaultdict
 
 
 class NGram:
-    """Learns from lines, scores lines; every line stands alone between two line feeds.
+    """An n-gram model of lines, each of which is enclosed by line feeds.
 
     Parameters
     ----------
     lines : list of str
+        Training lines.
     order : int
-        Characters that one is predicted from, at most.
+        Maximum length of a context.
     """
 
     def __init__(self, lines: list[str], order: int) -> None:
@@ -37,7 +39,7 @@ class NGram:
         self.characters = set(self.counts[""])
 
     def losses(self, line: str) -> list[float]:
-        """Return -log p of every character and of the line feed behind them."""
+        """Return -log p of every character and of the line feed after them."""
         text = "\n" + line + "\n"
         return [self._loss(text[max(0, end - self.order) : end], text[end]) for end in range(1, len(text))]
 
@@ -46,9 +48,9 @@ class NGram:
         if character not in self.characters:
             p /= 0x110000 - len(self.characters)
         for start in range(len(context), -1, -1):
-            found = self.totals.get(context[start:])
-            if found is None:  # nor was any longer one
+            total = self.totals.get(context[start:])
+            if total is None:  # no longer context was seen either
                 break
-            count, kinds = found
+            count, kinds = total
             p = (self.counts[context[start:]][character] + kinds * p) / (count + kinds)
         return -math.log(p)

@@ -1,11 +1,11 @@
-"""Odd lines of a log: how many of those that were planted are found.
+"""Anomaly detection in a log: how many of the planted anomalies are detected.
 
     python examples/odd_lines.py
 
-A log of five services is made up from a seed. A network of preset `quick` and a character n-gram read the first part,
-which is clean. In the second part one line in a hundred is odd: damaged, or one that no service writes. Every line is
-scored on its own, and the most surprising ones, as many as were planted, are what was found. A line is as surprising
-as the mean of its characters, as their sum, or as its worst place.
+The log of five services is generated from a seed. A model of preset `quick` and a character n-gram are trained on the
+first part, which is clean. In the second part one line in a hundred is anomalous: damaged, or one that no service
+writes. Every line is scored by itself, and the highest-scoring lines are flagged, as many as there are anomalies. The
+score of a line is the mean or the sum of the losses of its characters, or the largest of them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from itertools import chain
 from ngram import NGram
 
 import elman
-from elman.inference.score_lines import scored_lines
+from elman.inference.score_lines import score_lines
 from elman.text import Corpus
 
 SEEDS = (7, 8, 9)
-TRAINING, TESTED, PLANTED = 9_000, 10_000, 100
+TRAINING, TESTING, ANOMALIES = 9_000, 10_000, 100
 UPDATES = 1_300
-"""What preset quick does in six seconds: the same on any machine, which seconds are not."""
+"""About six seconds of preset quick; a number of updates is reproducible, a time limit is not."""
 ORDER = 10
-"""Of the n-gram: below it finds less, and 12 finds little more in twice the memory."""
+"""Order of the n-gram: lower ones detect less, and 12 detects little more in twice the memory."""
 
 USERS = ["anna", "ben", "chloe", "dmitri", "erin", "farid", "grace", "hugo", "ines", "jonas"]
 PATHS = [
@@ -47,7 +47,7 @@ TABLES = ["items", "orders", "users", "sessions", "stock"]
 
 
 def web(r: random.Random) -> str:
-    """A request that was answered."""
+    """Return a web request."""
     path = r.choice(PATHS).format(n=r.randint(1000, 9999), w=r.choice(WORDS))
     method = "POST" if "checkout" in path or path == "/login" else "GET"
     status = r.choices([200, 304, 302, 404, 500], [80, 10, 5, 4, 1])[0]
@@ -57,7 +57,7 @@ def web(r: random.Random) -> str:
 
 
 def ssh(r: random.Random) -> str:
-    """Someone logs in or out."""
+    """Return a login or logout."""
     user, number = r.choice(USERS), r.randint(800, 32_000)
     if r.random() < 0.5:
         return f"gate sshd[{number}]: session closed for user {user}"
@@ -66,7 +66,7 @@ def ssh(r: random.Random) -> str:
 
 
 def database(r: random.Random) -> str:
-    """A query that took long, or a checkpoint."""
+    """Return a slow query or a checkpoint."""
     if r.random() < 0.3:
         share = f"{r.randint(1, 9)}.{r.randint(0, 9)}%"
         return f"db-1 postgres: checkpoint complete: wrote {r.randint(20, 900)} buffers ({share})"
@@ -75,7 +75,7 @@ def database(r: random.Random) -> str:
 
 
 def worker(r: random.Random) -> str:
-    """A job begins or ends."""
+    """Return the start or end of a job."""
     job, number = r.choice(JOBS), f"{r.randrange(16**8):08x}"
     if r.random() < 0.5:
         return f"worker-{r.randint(1, 3)} queue: job {number} {job} started"
@@ -83,15 +83,15 @@ def worker(r: random.Random) -> str:
 
 
 def cron(r: random.Random) -> str:
-    """What is done by the clock."""
+    """Return a scheduled job."""
     return f"gate CRON[{r.randint(800, 32_000)}]: (root) CMD (run-parts /etc/cron.{r.choice(['hourly', 'daily'])})"
 
 
 SERVICES: list[Callable[[random.Random], str]] = [web, ssh, database, worker, cron]
 
 
-def log(r: random.Random, count: int, second: float = 0) -> list[str]:
-    """Return so many lines, with a clock that goes on."""
+def make_log(r: random.Random, count: int, second: float = 0) -> list[str]:
+    """Return `count` lines with increasing timestamps."""
     lines = []
     for _ in range(count):
         second += r.expovariate(0.5)
@@ -101,45 +101,45 @@ def log(r: random.Random, count: int, second: float = 0) -> list[str]:
     return lines
 
 
-def _body(line: str) -> tuple[str, str]:
-    """The clock and what follows it."""
-    clock, _, body = line.partition(" ")
-    return clock, body
+def _split(line: str) -> tuple[str, str]:
+    """Split a line into its timestamp and the rest."""
+    timestamp, _, body = line.partition(" ")
+    return timestamp, body
 
 
-def swapped(r: random.Random, line: str) -> str:
-    """Two letters side by side in the wrong order."""
-    places = [n for n in range(20, len(line) - 1) if line[n : n + 2].isalpha() and line[n] != line[n + 1]]
-    n = r.choice(places)
+def swap_letters(r: random.Random, line: str) -> str:
+    """Swap two neighbouring letters."""
+    positions = [n for n in range(20, len(line) - 1) if line[n : n + 2].isalpha() and line[n] != line[n + 1]]
+    n = r.choice(positions)
     return line[:n] + line[n + 1] + line[n] + line[n + 2 :]
 
 
-def broken_off(r: random.Random, line: str) -> str:
-    """The line ends too early."""
+def truncate(r: random.Random, line: str) -> str:
+    """End the line too early."""
     return line[: r.randint(25, len(line) - 3)]
 
 
-def two_in_one(r: random.Random, line: str) -> str:
-    """Another line begins where this one has not ended."""
+def merge_lines(r: random.Random, line: str) -> str:
+    """Begin the line again before it has ended."""
     return line[: r.randint(30, len(line) - 5)] + line[: r.randint(25, len(line))]
 
 
-def garbled(r: random.Random, line: str) -> str:
-    """A few bytes are noise."""
+def garble(r: random.Random, line: str) -> str:
+    """Replace four characters by noise."""
     n = r.randint(20, len(line) - 4)
     return line[:n] + "".join(chr(r.randint(33, 126)) for _ in range(4)) + line[n + 4 :]
 
 
-def without_a_word(r: random.Random, line: str) -> str:
-    """A field is missing."""
+def drop_field(r: random.Random, line: str) -> str:
+    """Drop a field."""
     words = line.split(" ")
     del words[r.randrange(1, len(words) - 1)]
     return " ".join(words)
 
 
-def of_another_kind(r: random.Random, line: str) -> str:
-    """What no service writes."""
-    return _body(line)[0] + " " + r.choice([
+def unseen_event(r: random.Random, line: str) -> str:
+    """Return a line that no service writes."""
+    return _split(line)[0] + " " + r.choice([
         "web-2 kernel: Out of memory: Killed process 4711 (nginx) total-vm:812344kB",
         "gate sshd[2201]: Failed password for root from 203.0.113.9 port 50122 ssh2",
         "db-1 postgres: FATAL:  remaining connection slots are reserved",
@@ -150,8 +150,8 @@ def of_another_kind(r: random.Random, line: str) -> str:
     ])  # fmt: skip
 
 
-def of_an_odd_value(r: random.Random, line: str) -> str:
-    """A request like any other but for one value."""
+def unusual_value(r: random.Random, line: str) -> str:
+    """Return a web request with one unusual value."""
     address, number = f"10.0.{r.randint(0, 3)}.{r.randint(2, 254)}", r.randint(1000, 9999)
     request = r.choice([
         f'{address} "DELETE /items/{number} HTTP/1.1" 200 312 9ms',
@@ -160,88 +160,89 @@ def of_an_odd_value(r: random.Random, line: str) -> str:
         f'{address} "GET /items/{number}%27%20OR%201=1 HTTP/1.1" 404 512 3ms',
         f'{address} "GET /admin HTTP/1.1" 200 9120 7ms',
     ])  # fmt: skip
-    return f"{_body(line)[0]} web-{r.randint(1, 4)} nginx: {request}"
+    return f"{_split(line)[0]} web-{r.randint(1, 4)} nginx: {request}"
 
 
-KINDS = [swapped, broken_off, two_in_one, garbled, without_a_word, of_another_kind, of_an_odd_value]
+KINDS = [swap_letters, truncate, merge_lines, garble, drop_field, unseen_event, unusual_value]
 
 
 def _name(kind: Callable[..., str]) -> str:
     return kind.__name__.replace("_", " ")
 
 
-def planted(seed: int) -> tuple[list[str], list[str], dict[int, str]]:
-    """Return the lines to learn from, those to search, and which of these are odd, and how."""
+def plant_anomalies(seed: int) -> tuple[list[str], list[str], dict[int, str]]:
+    """Return training lines, test lines, and the kinds of the anomalies by their index in the latter."""
     r = random.Random(seed)
-    training, tested = log(r, TRAINING), log(r, TESTED, 30_000)
+    training, testing = make_log(r, TRAINING), make_log(r, TESTING, 30_000)
     odd = {}
-    for count, n in enumerate(r.sample(range(TESTED), PLANTED)):
+    for count, n in enumerate(r.sample(range(TESTING), ANOMALIES)):
         kind = KINDS[count % len(KINDS)]
-        tested[n] = kind(r, tested[n])
+        testing[n] = kind(r, testing[n])
         odd[n] = _name(kind)
-    return training, tested, odd
+    return training, testing, odd
 
 
 def average_precision(ranking: Iterable[bool]) -> float:
-    """Return the mean of the precision at every odd line, the lines going from most to least surprising."""
+    """Return the mean precision at the rank of every anomaly, given the lines by descending score."""
     precisions: list[float] = []
-    for place, is_odd in enumerate(ranking, 1):
+    for rank, is_odd in enumerate(ranking, 1):
         if is_odd:
-            precisions.append((len(precisions) + 1) / place)
+            precisions.append((len(precisions) + 1) / rank)
     return sum(precisions) / len(precisions)
 
 
 @dataclass
-class Found:
-    """What one way to score has found, over several logs."""
+class Detections:
+    """The results of one scoring method over several logs."""
 
     odd: Counter[str] = field(default_factory=Counter)
     precisions: list[float] = field(default_factory=list)
 
-    def add(self, surprise: list[float], odd: dict[int, str]) -> None:
-        """Count what the most surprising lines of a log are, as many of them as are odd."""
-        ranking = sorted(range(len(surprise)), key=lambda n: -surprise[n])
+    def add(self, scores: list[float], odd: dict[int, str]) -> None:
+        """Flag the highest-scoring lines of a log, as many as there are anomalies."""
+        ranking = sorted(range(len(scores)), key=lambda n: -scores[n])
         self.odd.update(odd[n] for n in ranking[: len(odd)] if n in odd)
         self.precisions.append(average_precision(n in odd for n in ranking))
 
     def row(self) -> list[str]:
-        """Return its figures, as they are printed."""
-        share = self.odd.total() / (PLANTED * len(SEEDS))
+        """Return the results as printed."""
+        recall = self.odd.total() / (ANOMALIES * len(SEEDS))
         kinds = [str(self.odd[_name(kind)]) for kind in KINDS]
-        return [f"{share:.1%}", f"{sum(self.precisions) / len(SEEDS):.3f}", *kinds]
+        return [f"{recall:.1%}", f"{sum(self.precisions) / len(SEEDS):.3f}", *kinds]
 
 
-def surprises(training: list[str], tested: list[str]) -> dict[str, list[float]]:
-    """Return how surprising each line is, by every way to score."""
-    text = Corpus.from_text("\n".join(training) + "\n")
-    model = elman.train(text, preset="quick", max_updates=UPDATES).model
-    lines = list(chain.from_iterable(scored_lines(model, ["\n".join(tested)])))
+def score_all(training: list[str], testing: list[str]) -> dict[str, list[float]]:
+    """Return the score of each line by every method."""
+    corpus = Corpus.from_text("\n".join(training) + "\n")
+    model = elman.train(corpus, preset="quick", max_updates=UPDATES).model
+    lines = list(chain.from_iterable(score_lines(model, ["\n".join(testing)])))
     ngram = NGram(training, ORDER)
-    losses = [ngram.losses(line) for line in tested]
+    losses = [ngram.losses(line) for line in testing]
     return {
-        "elman, mean of a line": [line.nats_per_char for line in lines],
+        "elman, mean": [line.nats_per_char for line in lines],
         "elman, sum": [line.nats for line in lines],
-        "elman, worst place": [line.worst_nats for line in lines],
-        f"{ORDER}-gram, mean of a line": [sum(loss) / len(loss) for loss in losses],
+        "elman, maximum": [line.worst_nats for line in lines],
+        f"{ORDER}-gram, mean": [sum(loss) / len(loss) for loss in losses],
         f"{ORDER}-gram, sum": [sum(loss) for loss in losses],
-        f"{ORDER}-gram, worst place": [max(loss) for loss in losses],
+        f"{ORDER}-gram, maximum": [max(loss) for loss in losses],
     }
 
 
 def main() -> None:
-    """Make the logs, learn, search, print."""
-    found: dict[str, Found] = defaultdict(Found)
+    """Generate the logs, train, score, print."""
+    detections: dict[str, Detections] = defaultdict(Detections)
     for seed in SEEDS:
-        training, tested, odd = planted(seed)
-        for name, surprise in surprises(training, tested).items():
-            found[name].add(surprise, odd)
-    total, of_kind = PLANTED * len(SEEDS), Counter(name for seed in SEEDS for name in planted(seed)[2].values())
-    print(f"{len(SEEDS)} logs: {TRAINING} clean lines to learn from, {TESTED} to search, {PLANTED} of them odd")
-    print(
-        f"found: precision and recall of the {PLANTED} most surprising; then how many of each kind, of {total} in all\n"
+        training, testing, odd = plant_anomalies(seed)
+        for name, scores in score_all(training, testing).items():
+            detections[name].add(scores, odd)
+    total, of_kind = (
+        ANOMALIES * len(SEEDS),
+        Counter(name for seed in SEEDS for name in plant_anomalies(seed)[2].values()),
     )
-    head = ["", "found", "average precision", *(f"{name} ({of_kind[name]})" for name in map(_name, KINDS))]
-    for name, *columns in [head, *([name, *of_way.row()] for name, of_way in found.items())]:
+    print(f"{len(SEEDS)} logs: {TRAINING} clean training lines, {TESTING} test lines, {ANOMALIES} of them anomalous")
+    print(f"precision and recall of the {ANOMALIES} highest-scoring lines; then detections by kind, {total} in total\n")
+    head = ["", "precision", "average precision", *(f"{name} ({of_kind[name]})" for name in map(_name, KINDS))]
+    for name, *columns in [head, *([name, *method.row()] for name, method in detections.items())]:
         print(
             name.ljust(24), *(text.rjust(len(title)) for text, title in zip(columns, head[1:], strict=True)), sep="  "
         )

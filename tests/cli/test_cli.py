@@ -224,11 +224,11 @@ def test_a_run_that_cannot_go_on_so(
         ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
         ("sample " + "long" * 100, "File name too long"),
         ("sample run --prime Q", "'Q' (U+0051) is not among the model's 26 characters"),
-        ("sample run --length -1", "--length must be 0 or more, and -1 came"),
-        ("sample run --temperature -1", "--temperature must be a number of 0 or more, and -1.0 came"),
-        ("sample run --top-k -1", "--top-k must be 0 (no limit) or more, and -1 came"),
-        ("sample run --top-p 0", "--top-p must be above 0 and at most 1, and 0.0 came"),
-        ("sample run --random-state -1", "--random-state must be 0 or more, and -1 came"),
+        ("sample run --length -1", "--length must be at least 0 (got -1)"),
+        ("sample run --temperature -1", "--temperature must be at least 0 and finite (got -1.0)"),
+        ("sample run --top-k -1", "--top-k must be at least 0 (got -1)"),
+        ("sample run --top-p 0", "--top-p must be above 0 and at most 1 (got 0.0)"),
+        ("sample run --random-state -1", "--seed must be at least 0 (got -1)"),
         ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
         ("eval run", "CORPUS is needed"),
         ("eval none novel.txt", "there is no checkpoint 'none'"),
@@ -417,7 +417,7 @@ def test_an_interrupt_elsewhere_ends_without_noise(
 
 
 def test_sample_writes_the_prime_and_what_follows(run: Path, command: Command) -> None:
-    expected = elman.load(run).sample(50, prime="the ", random_state=1)
+    expected = elman.load(run).sample(50, prompt="the ", seed=1)
     ended = command("sample", run, "--length", 50, "--prime", "the ", "--random-state", 1)
     assert ended == (0, f"the {expected}\n", "")
 
@@ -429,14 +429,14 @@ def test_the_options_of_sample_reach_the_model(run: Path, command: Command) -> N
 
 
 def test_sample_counts_several_texts(run: Path, command: Command) -> None:
-    texts = elman.load(run).samples(2, 30, prime="the ", min_p=0.1, random_state=3)
+    texts = elman.load(run).samples(2, 30, prompt="the ", min_p=0.1, seed=3)
     words = ("--length", 30, "--prime", "the ", "--min-p", 0.1, "--random-state", 3, "--count", 2)
     expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
     assert command("sample", run, *words) == (0, expected, "")
 
 
 def test_sample_searches_with_a_beam(run: Path, command: Command) -> None:
-    expected = "the " + "".join(elman.load(run).beam(3, 30, prime="the ")) + "\n"
+    expected = "the " + "".join(elman.load(run).beam(3, 30, prompt="the ")) + "\n"
     assert command("sample", run, "--length", 30, "--prime", "the ", "--beam", 3) == (0, expected, "")
 
 

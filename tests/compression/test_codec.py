@@ -12,7 +12,7 @@ from elman.compression import adaptive, blocks, compress, decompress, fingerprin
 from elman.compression.container import Mode
 from elman.compression.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
-from elman.inference.dynamic_evaluation import Adaptation, score_adapting
+from elman.inference.dynamic_evaluation import DynamicEvaluation, score_dynamic
 from elman.inference.score import score
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, INPUTS, TEXT, K, made
@@ -109,8 +109,8 @@ def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, mon
     monkeypatch.setattr(adaptive, "RATE", 0.03)
     model, text = made(cell, layers), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
-    rule = Adaptation(adaptive.WINDOW, adaptive.RATE, adaptive.DECAY, 32_000.0)
-    bits = score_adapting(model.engine, model.parameters, h, indices, rule).nats / math.log(2)
+    rule = DynamicEvaluation(adaptive.WINDOW, adaptive.RATE, adaptive.DECAY, 32_000.0)
+    bits = score_dynamic(model.engine, model.parameters, h, indices, rule).nats / math.log(2)
     found = 8 * len(compress(model, text.encode(), adapt=True))
     assert bits * (1 - CODED_FRACTION) <= found <= bits * (1 + CODED_FRACTION) + CODED_BITS
     assert found < 8 * len(compress(model, text.encode()))

@@ -1,4 +1,4 @@
-"""A network that learns from what it has read: against a slow one, and what must not leak."""
+"""Dynamic evaluation, against a slow implementation of its equations."""
 
 import json
 import math
@@ -12,7 +12,7 @@ import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model, Score
-from elman.inference.dynamic_evaluation import FADE_EVERY, Adaptation, score_adapting
+from elman.inference.dynamic_evaluation import DECAY_INTERVAL, DynamicEvaluation, score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, initial_parameters
 from elman.network import loss_and_gradients as reference
@@ -22,7 +22,7 @@ from support import tolerances as tolerances
 from support.state import TEXT
 
 K, M, T = 5, 6, 7
-SMALL = Adaptation(seq_length=T, rate=0.06, memory=300.0)
+SMALL = DynamicEvaluation(seq_length=T, rate=0.06, time_constant=300.0)
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
@@ -37,23 +37,23 @@ def text(n: int) -> Any:
     return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
 
 
-def slowly(trained: Parameters, h: Array, indices: Any, adaptation: Adaptation) -> float:
-    """Return what a text costs, by the equations of `elman.inference.dynamic_evaluation` as they stand there."""
+def slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluation) -> float:
+    """Return the cost of a text, by the equations of `elman.inference.dynamic_evaluation`."""
     theta = {name: array.copy() for name, array in trained.items()}
     mean = {name: np.zeros_like(array) for name, array in trained.items()}
-    eta, beta, nats = adaptation.rate / M, adaptation.beta, 0.0
-    faded = 1 - math.exp(-FADE_EVERY * adaptation.seq_length / adaptation.memory)
-    for n, start in enumerate(range(0, len(indices) - 1, adaptation.seq_length), 1):
-        x = indices[start : start + adaptation.seq_length + 1]
+    eta, beta, nats = settings.rate / M, settings.beta, 0.0
+    decay = 1 - math.exp(-DECAY_INTERVAL * settings.seq_length / settings.time_constant)
+    for n, start in enumerate(range(0, len(indices) - 1, settings.seq_length), 1):
+        x = indices[start : start + settings.seq_length + 1]
         window = reference(theta, h, x[:-1], x[1:])
         nats, h = nats + window.loss, window.h
-        if len(x) <= adaptation.seq_length:
+        if len(x) <= settings.seq_length:
             break
         for name, g in window.gradients.items():
             mean[name] = beta * mean[name] + (1 - beta) * g**2
             theta[name] -= eta * g / (np.sqrt(mean[name] / (1 - beta**n)) + 1e-8)
-            if n % FADE_EVERY == 0:
-                theta[name] += faded * (trained[name] - theta[name])
+            if n % DECAY_INTERVAL == 0:
+                theta[name] += decay * (trained[name] - theta[name])
     return nats
 
 
@@ -62,7 +62,7 @@ def slowly(trained: Parameters, h: Array, indices: Any, adaptation: Adaptation) 
 @pytest.mark.parametrize("n", [40 * T + 1, 40 * T, 35 * T + 3, 3])
 def test_it_is_what_the_equations_say(engine: str, cell: str, layers: int, n: int) -> None:
     parameters, h0 = made(cell, layers)
-    found = score_adapting(get_engine(engine), parameters, h0, text(n), SMALL)
+    found = score_dynamic(get_engine(engine), parameters, h0, text(n), SMALL)
     expected = slowly(parameters, h0, text(n), SMALL)
     assert found.nats == pytest.approx(expected, rel=tolerances.COMPILED_TRAJECTORY)
     assert found == Score(n - 1, found.nats)
@@ -72,56 +72,57 @@ def test_it_is_what_the_equations_say(engine: str, cell: str, layers: int, n: in
 def test_the_network_stays_as_it_is(engine: str) -> None:
     parameters, h0 = made()
     before = {name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()
-    score_adapting(get_engine(engine), parameters, h0, text(300), SMALL)
+    score_dynamic(get_engine(engine), parameters, h0, text(300), SMALL)
     assert ({name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()) == before
 
 
 def test_without_a_rate_nothing_is_learned() -> None:
     parameters, h0 = made()
     numba = get_engine("numba")
-    still = score_adapting(numba, parameters, h0, text(300), Adaptation(seq_length=T, rate=1e-12))
+    still = score_dynamic(numba, parameters, h0, text(300), DynamicEvaluation(seq_length=T, rate=1e-12))
     assert still.nats == pytest.approx(score(numba, parameters, h0, text(300)).nats, rel=tolerances.COMPILED_TRAJECTORY)
 
 
 def test_what_repeats_is_learned() -> None:
     parameters, h0 = made(dtype=np.float32)
     numba, pattern = get_engine("numba"), np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
-    static, adapting = (how(numba, parameters, h0, pattern) for how in (score, score_adapting))
+    static, adapting = (how(numba, parameters, h0, pattern) for how in (score, score_dynamic))
     assert adapting.nats_per_char < 0.3 * static.nats_per_char
 
 
 def test_what_was_learned_fades() -> None:
     parameters, h0 = made(dtype=np.float32)
     numba, pattern = get_engine("numba"), np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
-    short, long = (score_adapting(numba, parameters, h0, pattern, Adaptation(memory=n)) for n in (200.0, 1e9))
+    settings = (DynamicEvaluation(time_constant=n) for n in (200.0, 1e9))
+    short, long = (score_dynamic(numba, parameters, h0, pattern, each) for each in settings)
     assert short.nats > long.nats
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    """A network that knows the letters of the text."""
+    """A model with the alphabet of the text."""
     return elman.train(Corpus.from_text(TEXT), hidden_size=M, seq_length=5, max_updates=30, epochs=9).model
 
 
 def test_a_model_scores_either_way(model: Model) -> None:
     network = (model.engine, model.parameters, model.h, model.alphabet.encode(TEXT * 9))
     assert model.score(TEXT * 9) == score(*network)
-    assert model.score(TEXT * 9, adapt=True) == score_adapting(*network)
-    assert model.score(TEXT * 9, adapt=True) == score_adapting(*network)  # nothing was left behind
+    assert model.score(TEXT * 9, adapt=True) == score_dynamic(*network)
+    assert model.score(TEXT * 9, adapt=True) == score_dynamic(*network)  # nothing was left behind
 
 
-def test_strangers_cost_the_same_either_way(model: Model) -> None:
+def test_unknown_characters_cost_the_same_either_way(model: Model) -> None:
     for adapt in (False, True):
         with_one, without = model.score("the 漢rain" * 9, adapt=adapt), model.score("the rain" * 9, adapt=adapt)
         assert with_one.unknown == 9
         assert with_one.chars == without.chars + 9
-        strangers = 9 * (16 * math.log(2) + math.log(0x110000 - len(model.alphabet)))
+        unknown = 9 * (16 * math.log(2) + math.log(0x110000 - len(model.alphabet)))
         others = -without.chars * math.log1p(-(2.0**-16))
-        assert with_one.nats == pytest.approx(without.nats + strangers + others)
+        assert with_one.nats == pytest.approx(without.nats + unknown + others)
 
 
 def test_a_text_that_holds_nothing_to_predict(model: Model) -> None:
-    with pytest.raises(ElmanError, match="a text of 1 characters holds nothing to predict"):
+    with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
         model.score("t", adapt=True)
 
 

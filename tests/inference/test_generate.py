@@ -1,4 +1,4 @@
-"""What a trained network does: it writes text, and it tells how well it predicts one."""
+"""Generating text with a trained model, and scoring text."""
 
 import math
 import re
@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from elman.engine import get_engine
 from elman.errors import ElmanError
-from elman.inference import Model, Score
-from elman.inference import generate as sampling
-from elman.inference.stop_sequences import until
+from elman.inference import Model, Score, generate
+from elman.inference.stop_sequences import cut_at_stop
 from elman.text import Alphabet, Corpus
 from elman.training.train import train
 from support import reference_impl
@@ -26,7 +25,7 @@ from support.state import TEXT, T
 
 @pytest.fixture(scope="module", params=["numba", "numpy"])
 def model(request: pytest.FixtureRequest) -> Model:
-    """A network that has learned a little, in float64, on either engine."""
+    """A small trained model in float64, on either engine."""
     options: dict[str, Any] = {"hidden_size": 6, "seq_length": T, "dtype": "float64", "engine": "numpy"}
     trained = train(Corpus.from_text(TEXT), **options, epochs=20).model
     return replace(trained, engine=get_engine(request.param))
@@ -37,96 +36,115 @@ def probabilities(model: Model, read: str) -> reference_impl.Array:
     return reference_impl.forward(model.parameters, model.h, model.alphabet.encode(read))[1][-1]
 
 
-# --- Writing ---
+# --- Sampling ---
 
 
-def test_the_same_random_state_gives_the_same_text(model: Model) -> None:
-    assert model.sample(100, random_state=1) == model.sample(100, random_state=1)
+def test_the_same_seed_gives_the_same_text(model: Model) -> None:
+    assert model.sample(100, seed=1) == model.sample(100, seed=1)
 
 
-def test_another_random_state_gives_another_text(model: Model) -> None:
-    assert model.sample(100, random_state=1) != model.sample(100, random_state=2)
+def test_another_seed_gives_another_text(model: Model) -> None:
+    assert model.sample(100, seed=1) != model.sample(100, seed=2)
 
 
-def test_without_a_random_state_every_text_is_another(model: Model) -> None:
+def test_without_a_seed_every_text_is_another(model: Model) -> None:
     assert model.sample(100) != model.sample(100)
 
 
 @pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 600])
 def test_a_text_has_the_length_asked_for(model: Model, length: int) -> None:
-    assert len(model.sample(length, random_state=1)) == length
+    assert len(model.sample(length, seed=1)) == length
 
 
 def test_a_shorter_text_is_the_beginning_of_a_longer_one(model: Model) -> None:
-    assert model.sample(600, random_state=1)[:300] == model.sample(300, random_state=1)
+    assert model.sample(600, seed=1)[:300] == model.sample(300, seed=1)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_text_does_not_depend_on_how_it_is_cut(model: Model, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    expected = model.sample(300, prime="the ", random_state=1)
-    monkeypatch.setattr(sampling, "_FIRST", chunk)
-    monkeypatch.setattr(sampling, "_LARGEST", chunk)
-    pieces = list(model.stream(300, prime="the ", random_state=1))
+    expected = model.sample(300, prompt="the ", seed=1)
+    monkeypatch.setattr(generate, "_FIRST_CHUNK", chunk)
+    monkeypatch.setattr(generate, "_MAX_CHUNK", chunk)
+    pieces = list(model.stream(300, prompt="the ", seed=1))
     assert "".join(pieces) == expected
     assert max(map(len, pieces)) == min(chunk, 300)
 
 
 def test_both_engines_write_the_same_text(model: Model) -> None:
-    texts = [replace(model, engine=get_engine(name)).sample(300, random_state=1) for name in ("numba", "numpy")]
+    texts = [replace(model, engine=get_engine(name)).sample(300, seed=1) for name in ("numba", "numpy")]
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("prime", ["t", "the rain", "I", TEXT * 4], ids=len)
-def test_the_first_character_is_drawn_from_what_follows_the_whole_prime(model: Model, prime: str) -> None:
-    running = np.cumsum(probabilities(model, prime))
+@pytest.mark.parametrize("prompt", ["t", "the rain", "I", TEXT * 4], ids=len)
+def test_the_first_character_is_sampled_from_what_follows_the_prompt(model: Model, prompt: str) -> None:
+    running = np.cumsum(probabilities(model, prompt))
     uniforms = [np.random.default_rng(n).random() for n in range(30)]
     expected = [model.alphabet.characters[np.searchsorted(running, uniform)] for uniform in uniforms]
-    assert [model.sample(1, prime=prime, random_state=n) for n in range(30)] == expected
+    assert [model.sample(1, prompt=prompt, seed=n) for n in range(30)] == expected
 
 
-def test_the_text_depends_on_the_prime(model: Model) -> None:
-    assert len({model.sample(50, prime=prime, random_state=1) for prime in ("t", "n", "at", "it")}) == 4
+def test_the_text_depends_on_the_prompt(model: Model) -> None:
+    assert len({model.sample(50, prompt=prompt, seed=1) for prompt in ("t", "n", "at", "it")}) == 4
 
 
-def test_without_a_prime_the_network_begins_a_line(model: Model) -> None:
-    assert model.sample(50, random_state=1) == model.sample(50, prime="\n", random_state=1)
+def test_without_a_prompt_the_network_begins_a_line(model: Model) -> None:
+    assert model.sample(50, seed=1) == model.sample(50, prompt="\n", seed=1)
 
 
 def test_without_a_line_feed_it_begins_with_the_first_of_its_characters() -> None:
     model = train(Corpus.from_text("abcabcabc"), hidden_size=2, seq_length=3, epochs=1, engine="numpy").model
-    assert model.sample(50, random_state=1) == model.sample(50, prime="a", random_state=1)
+    assert model.sample(50, seed=1) == model.sample(50, prompt="a", seed=1)
 
 
-def test_a_text_goes_on_where_its_own_beginning_is_the_prime(model: Model) -> None:
-    whole = model.sample(40, prime="the ", temperature=0)
-    assert model.sample(30, prime="the " + whole[:10], temperature=0) == whole[10:]
+def test_a_text_continues_where_its_own_beginning_is_the_prompt(model: Model) -> None:
+    whole = model.sample(40, prompt="the ", temperature=0)
+    assert model.sample(30, prompt="the " + whole[:10], temperature=0) == whole[10:]
 
 
-def test_top_k_leaves_the_k_likeliest(model: Model) -> None:
-    likeliest = np.argsort(-probabilities(model, "t"))[:3]
-    drawn = {model.sample(1, prime="t", top_k=3, random_state=n) for n in range(100)}
-    assert drawn == {model.alphabet.characters[index] for index in likeliest}
+def test_top_k_leaves_the_k_most_likely(model: Model) -> None:
+    most_likely = np.argsort(-probabilities(model, "t"))[:3]
+    drawn = {model.sample(1, prompt="t", top_k=3, seed=n) for n in range(100)}
+    assert drawn == {model.alphabet.characters[index] for index in most_likely}
 
 
-def test_top_p_leaves_the_likeliest_that_reach_it(model: Model) -> None:
+def test_top_p_leaves_the_most_likely_that_reach_it(model: Model) -> None:
     p = probabilities(model, "t")
     order = np.argsort(-p)
-    kept = order[: 1 + int(np.argmax(np.cumsum(p[order]) >= 0.5))]
-    drawn = {model.sample(1, prime="t", top_p=0.5, random_state=n) for n in range(100)}
-    assert drawn == {model.alphabet.characters[index] for index in kept}
+    nucleus = order[: 1 + int(np.argmax(np.cumsum(p[order]) >= 0.5))]
+    drawn = {model.sample(1, prompt="t", top_p=0.5, seed=n) for n in range(100)}
+    assert drawn == {model.alphabet.characters[index] for index in nucleus}
 
 
-def test_a_low_temperature_takes_the_likeliest(model: Model) -> None:
-    assert model.sample(30, temperature=1e-9, random_state=1) == model.sample(30, temperature=0)
+def test_a_low_temperature_takes_the_most_likely(model: Model) -> None:
+    assert model.sample(30, temperature=1e-9, seed=1) == model.sample(30, temperature=0)
 
 
 def test_writing_does_not_change_the_network(model: Model) -> None:
     before = model.h.copy()
-    model.sample(50, prime="the ")
+    model.sample(50, prompt="the ")
     np.testing.assert_array_equal(model.h, before)
 
 
-# --- Where the text ends ---
+# --- Former names of options ---
+
+
+def test_prime_and_random_state_are_aliases_of_prompt_and_seed(model: Model) -> None:
+    former: dict[str, Any] = {"prime": "the ", "random_state": 4}
+    assert model.sample(40, **former) == model.sample(40, prompt="the ", seed=4)
+    assert "".join(model.stream(40, **former)) == model.sample(40, prompt="the ", seed=4)
+    assert model.samples(2, 40, **former) == model.samples(2, 40, prompt="the ", seed=4)
+    del former["random_state"]
+    assert "".join(model.beam(2, 20, **former)) == "".join(model.beam(2, 20, prompt="the "))
+
+
+def test_an_option_and_its_alias_together_are_refused(model: Model) -> None:
+    both: dict[str, Any] = {"seed": 1, "random_state": 2}
+    for generate_text in (model.sample, model.stream):
+        with pytest.raises(TypeError, match=r"^\w+\(\) got 'seed' and its alias 'random_state'$"):
+            generate_text(9, **both)
+
+
+# --- Stop sequences ---
 
 
 @settings(deadline=None)
@@ -134,7 +152,7 @@ def test_writing_does_not_change_the_network(model: Model) -> None:
 def test_a_text_ends_before_the_stop_however_it_is_cut(text: str, stop: str, cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(text)]
     pieces = (text[begin:end] for begin, end in pairwise(ends))
-    assert "".join(until(stop, pieces)) == text.partition(stop)[0]
+    assert "".join(cut_at_stop(stop, pieces)) == text.partition(stop)[0]
 
 
 @settings(deadline=None)
@@ -148,7 +166,7 @@ def test_no_more_is_held_back_than_may_begin_the_stop(text: str, stop: str) -> N
             yield character
 
     passed = ""
-    for piece in until(stop, pieces()):
+    for piece in cut_at_stop(stop, pieces()):
         passed += piece
         held = "".join(given)[len(passed) :]
         assert len(held) < len(stop) or held == stop
@@ -159,35 +177,35 @@ def test_what_follows_the_stop_is_not_drawn() -> None:
         yield "ab."
         raise AssertionError("the stop was there already")
 
-    assert list(until(".", pieces())) == ["ab"]
+    assert list(cut_at_stop(".", pieces())) == ["ab"]
 
 
 def test_a_sample_ends_before_its_stop(model: Model) -> None:
-    whole = model.sample(600, random_state=1)
+    whole = model.sample(600, seed=1)
     stop = whole[254:258]  # across two calls of the engine
-    assert model.sample(600, stop=stop, random_state=1) == whole.partition(stop)[0]
+    assert model.sample(600, stop=stop, seed=1) == whole.partition(stop)[0]
 
 
 def test_a_stop_that_never_comes(model: Model) -> None:
-    assert model.sample(300, stop="ttttttttt", random_state=1) == model.sample(300, random_state=1)
+    assert model.sample(300, stop="ttttttttt", seed=1) == model.sample(300, seed=1)
 
 
-# --- Several texts, and the likeliest one ---
+# --- Batches and beam search ---
 
 
-@pytest.mark.parametrize("options", [{}, {"prime": "the ", "temperature": 0.7, "top_k": 9, "min_p": 0.1}], ids=str)
-def test_texts_drawn_side_by_side_are_those_drawn_alone(model: Model, options: Any) -> None:
-    texts = model.samples(3, 150, random_state=5, **options)
-    assert texts == [model.sample(150, random_state=5 + n, **options) for n in range(3)]
-    assert texts[:1] == model.samples(1, 150, random_state=5, **options)
+@pytest.mark.parametrize("options", [{}, {"prompt": "the ", "temperature": 0.7, "top_k": 9, "min_p": 0.1}], ids=str)
+def test_texts_of_a_batch_are_those_sampled_alone(model: Model, options: Any) -> None:
+    texts = model.samples(3, 150, seed=5, **options)
+    assert texts == [model.sample(150, seed=5 + n, **options) for n in range(3)]
+    assert texts[:1] == model.samples(1, 150, seed=5, **options)
 
 
 def test_several_texts_each_end_before_the_stop(model: Model) -> None:
-    whole = model.samples(4, 100, random_state=1)
-    assert model.samples(4, 100, stop="e", random_state=1) == [text.partition("e")[0] for text in whole]
+    whole = model.samples(4, 100, seed=1)
+    assert model.samples(4, 100, stop="e", seed=1) == [text.partition("e")[0] for text in whole]
 
 
-def test_without_a_random_state_all_texts_differ(model: Model) -> None:
+def test_without_a_seed_all_texts_differ(model: Model) -> None:
     assert len(set(model.samples(5, 100))) == 5
 
 
@@ -197,20 +215,20 @@ def test_several_texts_of_no_length(model: Model) -> None:
 
 @pytest.mark.parametrize("count", [0, 10_001])
 def test_too_few_or_too_many_texts(model: Model, count: int) -> None:
-    with pytest.raises(ElmanError, match=rf"^--count must be from 1 to 10,000, and {count} came: give another$"):
+    with pytest.raises(ElmanError, match=rf"^--count must be from 1 to 10,000 \(got {count}\)$"):
         model.samples(count, 1)
 
 
 def test_more_characters_than_memory_may_hold(model: Model) -> None:
     with pytest.raises(
-        ElmanError, match=r"^--count texts .* 100,000,000 characters in all, and 100,000,002 were asked"
+        ElmanError, match=r"^--count times --length must be at most 100,000,000 characters \(got 100,000,002\)"
     ):
         model.samples(2, 50_000_001)
 
 
-def test_a_beam_of_one_takes_the_likeliest_character(model: Model) -> None:
-    pieces = list(model.beam(1, 80, prime="the "))
-    assert "".join(pieces) == model.sample(80, prime="the ", temperature=0)
+def test_a_beam_of_one_is_greedy(model: Model) -> None:
+    pieces = list(model.beam(1, 80, prompt="the "))
+    assert "".join(pieces) == model.sample(80, prompt="the ", temperature=0)
     assert all(len(piece) == 1 for piece in pieces[:-1])  # each is certain at once
 
 
@@ -220,15 +238,15 @@ def log_probability(model: Model, text: str) -> float:
     return -float(reference_impl.loss(model.parameters, model.h, read[:-1], read[1:]))
 
 
-def test_a_beam_that_holds_everything_finds_the_likeliest_text(model: Model) -> None:
+def test_a_beam_that_holds_everything_finds_the_most_likely_text(model: Model) -> None:
     characters = model.alphabet.characters
     texts = ["".join(text) for text in product(characters, repeat=2)]
-    likeliest = max(texts, key=lambda text: log_probability(model, text))
-    assert "".join(model.beam(len(texts), 2, prime="t")) == likeliest
+    most_likely = max(texts, key=lambda text: log_probability(model, text))
+    assert "".join(model.beam(len(texts), 2, prompt="t")) == most_likely
 
 
 def test_a_wider_beam_finds_a_text_that_is_no_less_likely(model: Model) -> None:
-    found = [log_probability(model, "".join(model.beam(width, 12, prime="t"))) for width in (1, 30)]
+    found = [log_probability(model, "".join(model.beam(width, 12, prompt="t"))) for width in (1, 30)]
     assert found[1] >= found[0]
 
 
@@ -239,7 +257,7 @@ def test_a_beam_ends_before_its_stop(model: Model) -> None:
 
 @pytest.mark.parametrize("width", [0, 1001])
 def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
-    with pytest.raises(ElmanError, match=rf"^--beam must be from 1 to 1,000, and {width} came: give another$"):
+    with pytest.raises(ElmanError, match=rf"^--beam must be from 1 to 1,000 \(got {width}\)$"):
         model.beam(width)
 
 
@@ -249,17 +267,17 @@ def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"length": -1}, "--length must be 0 or more, and -1 came: give another"),
-        ({"temperature": -0.1}, "--temperature must be a number of 0 or more, and -0.1 came: give another"),
-        ({"temperature": math.nan}, "--temperature must be a number of 0 or more, and nan came: give another"),
-        ({"temperature": math.inf}, "--temperature must be a number of 0 or more, and inf came: give another"),
-        ({"top_k": -1}, "--top-k must be 0 (no limit) or more, and -1 came: give another"),
-        ({"top_p": 0.0}, "--top-p must be above 0 and at most 1, and 0.0 came: give another"),
-        ({"top_p": 1.1}, "--top-p must be above 0 and at most 1, and 1.1 came: give another"),
-        ({"top_p": math.nan}, "--top-p must be above 0 and at most 1, and nan came: give another"),
-        ({"min_p": -0.1}, "--min-p must be 0 (no limit) to 1, and -0.1 came: give another"),
-        ({"min_p": 1.1}, "--min-p must be 0 (no limit) to 1, and 1.1 came: give another"),
-        ({"random_state": -1}, "--random-state must be 0 or more, and -1 came: give another"),
+        ({"length": -1}, "--length must be at least 0 (got -1)"),
+        ({"temperature": -0.1}, "--temperature must be at least 0 and finite (got -0.1)"),
+        ({"temperature": math.nan}, "--temperature must be at least 0 and finite (got nan)"),
+        ({"temperature": math.inf}, "--temperature must be at least 0 and finite (got inf)"),
+        ({"top_k": -1}, "--top-k must be at least 0 (got -1)"),
+        ({"top_p": 0.0}, "--top-p must be above 0 and at most 1 (got 0.0)"),
+        ({"top_p": 1.1}, "--top-p must be above 0 and at most 1 (got 1.1)"),
+        ({"top_p": math.nan}, "--top-p must be above 0 and at most 1 (got nan)"),
+        ({"min_p": -0.1}, "--min-p must be from 0 to 1 (got -0.1)"),
+        ({"min_p": 1.1}, "--min-p must be from 0 to 1 (got 1.1)"),
+        ({"seed": -1}, "--seed must be at least 0 (got -1)"),
     ],
     ids=str,
 )
@@ -270,12 +288,12 @@ def test_an_option_out_of_range(model: Model, options: dict[str, Any], expected:
 
 @pytest.mark.parametrize("top_k", [1000, 10**30])
 def test_more_than_all_characters_are_all(model: Model, top_k: int) -> None:
-    assert model.sample(50, top_k=top_k, random_state=1) == model.sample(50, random_state=1)
+    assert model.sample(50, top_k=top_k, seed=1) == model.sample(50, seed=1)
 
 
-def test_a_prime_of_another_alphabet(model: Model) -> None:
+def test_a_prompt_of_another_alphabet(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^'Q' \(U\+0051\) is not among the model's 26 characters: "):
-        model.sample(10, prime="the Quick")
+        model.sample(10, prompt="the Quick")
 
 
 # --- Scoring ---
@@ -310,7 +328,7 @@ def test_a_surprise_beyond_all_numbers() -> None:
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("t", 1)])
 def test_a_text_that_holds_nothing_to_predict(model: Model, text: str, count: int) -> None:
-    expected = f"a text of {count} characters holds nothing to predict: give one of at least two"
+    expected = f"a text needs at least 2 characters to be scored (got {count})"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         model.score(text)
 

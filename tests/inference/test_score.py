@@ -1,4 +1,4 @@
-"""A long text read in segments side by side costs what it costs read in one piece."""
+"""A long text read in segments costs what it costs read sequentially; the cost of unknown characters."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,12 @@ import pytest
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
-from elman.inference import strangers
 from elman.inference.score import Score, score
-from elman.inference.strangers import KNOWN_NATS, stranger_nats, without_strangers
 from elman.network import Parameters, initial_parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, opened
+from elman.text import Alphabet, opened, unknown
+from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.random_model import overflowing_model
 
 K, M, N = 5, 6, 3_000
@@ -25,8 +24,14 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 @pytest.fixture(autouse=True)
 def _short_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tiny networks and texts of these tests be read in segments."""
-    for name, value in {"LONG": 500, "LARGE": 0, "SEGMENTS": 7, "WARM_UP": 60, "SLICE": 32}.items():
+    """Have the small networks and texts of these tests read in segments."""
+    for name, value in {
+        "MIN_SEGMENTED_CHARS": 500,
+        "MIN_SEGMENTED_WEIGHTS": 0,
+        "SEGMENTS": 7,
+        "WARM_UP": 60,
+        "SLICE": 32,
+    }.items():
         monkeypatch.setattr(scoring, name, value)
 
 
@@ -42,7 +47,7 @@ def text(n: int = N) -> Any:
 
 
 class Counting:
-    """An engine that notes the shapes of what it reads."""
+    """An engine that records the shapes of its inputs."""
 
     def __init__(self, name: str = "numpy") -> None:
         self.engine = get_engine(name)
@@ -61,7 +66,7 @@ class Counting:
 
 @dataclass
 class CountingReader:
-    """A reader that notes them likewise."""
+    """A reader that records them too."""
 
     session: Any
     read: list[tuple[int, ...]]
@@ -90,20 +95,20 @@ def test_too_short_a_warm_up_is_seen_and_made_good(monkeypatch: pytest.MonkeyPat
     found = score(counting, parameters, h0, indices)
     expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
     assert found.nats == pytest.approx(expected, rel=1e-6)
-    streams = [shape for shape in counting.read if shape[1:] == (7,)]
-    assert sum(shape[0] for shape in streams) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
+    batches = [shape for shape in counting.read if shape[1:] == (7,)]
+    assert sum(shape[0] for shape in batches) == 1 + 2 * ((N - 1) // 7)  # read twice, and no more
 
 
 def test_a_network_that_never_forgets_is_read_in_one_piece() -> None:
     (parameters, h0), indices, counting = made("lstm"), text(), Counting()
-    parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the memory is a sum
+    parameters["b"][:] = np.repeat([50.0, 50.0, 0.1, 0.0], M)  # both gates open, so that the cell state is a sum
     found = score(counting, parameters, h0, indices)
     expected, _ = counting.loss(parameters, h0, indices[:-1], indices[1:])
     assert found.nats == expected
     assert counting.read[-2] == (N - 1,)
 
 
-@pytest.mark.parametrize(("name", "value"), [("LONG", 5_000), ("LARGE", 40)])
+@pytest.mark.parametrize(("name", "value"), [("MIN_SEGMENTED_CHARS", 5_000), ("MIN_SEGMENTED_WEIGHTS", 40)])
 def test_what_is_short_or_small_is_read_in_one_piece(monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
     monkeypatch.setattr(scoring, name, value)
     (parameters, h0), counting = made("rnn"), Counting()
@@ -111,11 +116,11 @@ def test_what_is_short_or_small_is_read_in_one_piece(monkeypatch: pytest.MonkeyP
     assert counting.read == [(N - 1,)]
 
 
-# Characters that the model does not know: K and more
+# Unknown characters: indices of K and more
 
 
 @ENGINES
-def test_strangers_are_skipped_and_cost_what_is_said(engine: str) -> None:
+def test_unknown_characters_are_skipped_and_cost_what_is_said(engine: str) -> None:
     (parameters, h0), indices = made("gru"), text(40)
     expected = score(get_engine(engine), parameters, h0, indices)
     found = score(get_engine(engine), parameters, h0, np.insert(indices, [0, 9, 9, 40], [K, K, K + 3, K]))
@@ -124,25 +129,25 @@ def test_strangers_are_skipped_and_cost_what_is_said(engine: str) -> None:
     assert found.nats == pytest.approx(expected.nats + extra - 39 * math.log1p(-(2.0**-16)))
 
 
-def test_a_text_of_strangers_alone_is_scored() -> None:
+def test_a_text_of_unknown_characters_alone_is_scored() -> None:
     parameters, h0 = made("rnn")
     found = score(get_engine("numpy"), parameters, h0, np.full(3, K, np.uint8))
-    assert found == Score(3, 3 * stranger_nats(K), 3)
+    assert found == Score(3, 3 * unknown_nats(K), 3)
 
 
 def test_the_probabilities_of_all_characters_sum_to_one() -> None:
     parameters, h0 = made("rnn")
     o, _ = get_engine("numpy").session(parameters).logits(h0[None], np.array([[2]], np.uint8))
-    known = softmax(o[0, 0]) * math.exp(-KNOWN_NATS)
-    assert known.sum() + (0x110000 - K) * math.exp(-stranger_nats(K)) == pytest.approx(1)
+    known = softmax(o[0, 0]) * math.exp(-KNOWN_PENALTY_NATS)
+    assert known.sum() + (0x110000 - K) * math.exp(-unknown_nats(K)) == pytest.approx(1)
 
 
-def test_a_long_text_is_searched_for_strangers_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     indices = text(100)
-    assert without_strangers(indices, K) is indices
-    monkeypatch.setattr(strangers, "_PIECE", 7)
+    assert drop_unknown(indices, K) is indices
+    monkeypatch.setattr(unknown, "_CHUNK", 7)
     with_some = np.insert(indices, [3, 50, 50, 100], K)
-    np.testing.assert_array_equal(without_strangers(with_some, K), indices)
+    np.testing.assert_array_equal(drop_unknown(with_some, K), indices)
     np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is
 
 
@@ -159,5 +164,5 @@ def test_an_alphabet_that_folds_is_open() -> None:
 @pytest.mark.parametrize("adapt", [False, True])
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_a_network_that_computes_no_numbers_is_said(adapt: bool) -> None:
-    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
+    with pytest.raises(ElmanError, match=r"^the output of this network is not finite; train again with a"):
         overflowing_model().score("abab\n" * 20, adapt=adapt)

@@ -1,4 +1,4 @@
-"""Lines scored side by side cost what each costs alone."""
+"""Lines scored in one batch cost what each costs alone."""
 
 import json
 import math
@@ -18,11 +18,11 @@ from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import score_lines as scoring
-from elman.inference.score_lines import Line, scored_lines
-from elman.inference.strangers import KNOWN_NATS, stranger_nats
+from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams, initial_parameters
 from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus, read_corpus, read_pieces
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command
 from support.random_model import overflowing_model
@@ -32,7 +32,7 @@ ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
 def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "gru") -> Model:
-    """Return a model that was never trained: it has preferences all the same."""
+    """Return an untrained model, whose predictions are not uniform."""
     generator = np.random.RandomState(1)
     known = alphabet or Alphabet(KNOWN)
     parameters = initial_parameters(len(known), 6, 0.7, generator, np.float64, cell)
@@ -40,21 +40,21 @@ def made(engine: str = "numpy", alphabet: Alphabet | None = None, cell: str = "g
     return Model(known, parameters, h, get_engine(engine))
 
 
-def drawn(count: int, longest: int = 40, seed: int = 2) -> list[str]:
-    """Return lines of all lengths, empty ones among them."""
+def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
+    """Return lines of all lengths, including empty ones."""
     generator = np.random.default_rng(seed)
     letters = list(KNOWN.replace("\n", ""))
     return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
 
 
 def beginning(model: Model) -> Any:
-    """Return the state in which a line begins, found one text at a time."""
+    """Return the initial state of a line, computed one sampled text at a time."""
     feed, states = model.alphabet.characters.index("\n"), []
-    steps, count = scoring.WRITTEN
+    steps, count = scoring.SAMPLE_SHAPE
     uniforms = np.random.default_rng(0).random((steps, count))
-    for stream in range(count):
+    for n in range(count):
         h, x = model.h, feed
-        for uniform in uniforms[:, stream]:
+        for uniform in uniforms[:, n]:
             characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), SamplingParams())
             _, h = get_engine("numpy").loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
@@ -64,29 +64,29 @@ def beginning(model: Model) -> Any:
 
 def losses(model: Model, h: Any, text: str) -> tuple[list[float], Any]:
     """Return -log p of every character of a text but its first, one at a time, and the state."""
-    codes, found = model.alphabet.encode(text), []
-    for t in range(len(codes) - 1):
-        loss, h = get_engine("numpy").loss(model.parameters, h, codes[t : t + 1], codes[t + 1 : t + 2])
-        found.append(loss)
-    return found, h
+    indices, result = model.alphabet.encode(text), []
+    for t in range(len(indices) - 1):
+        loss, h = get_engine("numpy").loss(model.parameters, h, indices[t : t + 1], indices[t + 1 : t + 2])
+        result.append(loss)
+    return result, h
 
 
 def expected(model: Model, number: int, text: str, costs: list[float]) -> Line:
-    """Return a line from what each of its characters costs."""
+    """Return a line, given the loss of each of its characters."""
     worst = int(np.argmax(costs))
     return Line(number, text, len(costs), sum(costs), worst + 1, costs[worst])
 
 
 def assert_lines(found: list[Line], wanted: list[Line]) -> None:
-    """Two lists of lines are one but for the rounding of the engines."""
+    """Two lists of lines are equal up to rounding."""
     assert [(*line[:3], line.worst_column) for line in found] == [(*line[:3], line.worst_column) for line in wanted]
     for name in ("nats", "worst_nats"):
         a, b = ([getattr(line, name) for line in lines] for lines in (found, wanted))
         assert a == pytest.approx(b, rel=tolerances.COMPILED)
 
 
-def scored(model: Model, *pieces: str, context: bool = False) -> list[Line]:
-    return list(chain.from_iterable(scored_lines(model, pieces, context=context)))
+def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
+    return list(chain.from_iterable(score_lines(model, chunks, carry_state=carry_state)))
 
 
 @ENGINES
@@ -96,7 +96,7 @@ def test_every_line_costs_what_it_costs_alone(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int
 ) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
-    model, texts = made(engine, cell=cell), drawn(count)
+    model, texts = made(engine, cell=cell), random_lines(count)
     h = beginning(model)
     wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
@@ -105,26 +105,26 @@ def test_every_line_costs_what_it_costs_alone(
 @ENGINES
 def test_with_context_the_state_is_carried(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
-    model, texts, wanted = made(engine), drawn(30), []
+    model, texts, wanted = made(engine), random_lines(30), []
     h = beginning(model)
     for n, text in enumerate(texts, 1):
         costs, h = losses(model, h, f"\n{text}\n")
         wanted.append(expected(model, n, text, costs))
     whole = "".join(f"{text}\n" for text in texts)
-    assert_lines(scored(model, whole[:100], whole[100:], context=True), wanted)
+    assert_lines(scored(model, whole[:100], whole[100:], carry_state=True), wanted)
     at_once = replace(model, h=beginning(model)).score("\n" + whole)
     assert sum(line.nats for line in wanted) == pytest.approx(at_once.nats)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 10_000])
 def test_pieces_of_any_size_give_the_same(size: int) -> None:
-    model, whole = made("numba"), "\n".join(drawn(20)) + "\na"
+    model, whole = made("numba"), "\n".join(random_lines(20)) + "\na"
     pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
     assert scored(model, *pieces) == scored(model, whole) == scored(model, whole + "\n")
 
 
 def test_a_line_does_not_depend_on_its_neighbours() -> None:
-    model, texts = made("numba"), drawn(70)
+    model, texts = made("numba"), random_lines(70)
     alone = [scored(model, text + "\n")[0] for text in texts]
     for n, line in enumerate(scored(model, "\n".join(texts) + "\n"), 1):
         assert line == alone[n - 1]._replace(number=n)
@@ -138,7 +138,7 @@ def test_a_line_is_given_as_soon_as_its_line_feed_has_come() -> None:
             asked.append(piece)
             yield piece
 
-    found = scored_lines(made(), pieces())
+    found = score_lines(made(), pieces())
     assert ([line.text for line in next(found)], asked) == (["ab"], ["a", "b\nc"])
     assert ([line.text for line in next(found)], len(asked)) == (["cd", ""], 4)
     assert [[(line.number, line.text) for line in lines] for lines in found] == [[(4, "a")]]
@@ -153,16 +153,16 @@ def test_only_a_line_feed_ends_a_line() -> None:
     assert [line.text for line in scored(model, "a\r\nb\vc\u2028d\n")] == ["a\r", "b\vc\u2028d"]
 
 
-@pytest.mark.parametrize("context", [False, True])
-def test_strangers_are_not_read_and_cost_what_is_said(context: bool) -> None:
+@pytest.mark.parametrize("carry_state", [False, True])
+def test_unknown_characters_are_not_read_and_cost_what_is_said(carry_state: bool) -> None:
     model = made()
     texts = ["ab", "a漢b 漢", "漢", "", "c"]
-    plain = scored(model, "\n".join(text.replace("漢", "") for text in texts), context=context)
-    found = scored(model, "\n".join(texts), context=context)
-    cost = stranger_nats(len(KNOWN))
+    plain = scored(model, "\n".join(text.replace("漢", "") for text in texts), carry_state=carry_state)
+    found = scored(model, "\n".join(texts), carry_state=carry_state)
+    cost = unknown_nats(len(KNOWN))
     for n, count in ((0, 0), (1, 2), (2, 1), (3, 0), (4, 0)):
         assert found[n].chars == plain[n].chars + count
-        extra = count * cost + plain[n].chars * KNOWN_NATS if count else 0
+        extra = count * cost + plain[n].chars * KNOWN_PENALTY_NATS if count else 0
         assert found[n].nats == pytest.approx(plain[n].nats + extra, rel=1e-12)
     assert [(line.worst_column, line.worst_char, line.worst_nats) for line in found[1:3]] == [
         (2, "漢", cost),
@@ -170,7 +170,7 @@ def test_strangers_are_not_read_and_cost_what_is_said(context: bool) -> None:
     ]
 
 
-def test_a_known_character_may_cost_more_than_a_stranger() -> None:
+def test_a_known_character_may_cost_more_than_an_unknown_one() -> None:
     model = made()
     model.parameters["c"][KNOWN.index("c")] = -100
     line = scored(model, "漢a漢c漢\n")[0]
@@ -186,7 +186,7 @@ def test_a_model_without_a_line_feed_is_not_asked_for_the_end() -> None:
     assert found[1] == Line(2, "", 0, 0.0, 0, 0.0)
     assert math.isnan(found[1].nats_per_char)
     assert found[1].worst_char == ""
-    assert found[2] == Line(3, "漢", 1, stranger_nats(5), 1, stranger_nats(5))
+    assert found[2] == Line(3, "漢", 1, unknown_nats(5), 1, unknown_nats(5))
 
 
 def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> None:
@@ -196,21 +196,28 @@ def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> Non
     assert_lines([line], [expected(model, 1, "ab", losses(model, model.h, "\nab\n")[0])])
 
 
-def test_an_alphabet_that_folds_knows_no_strangers() -> None:
+def test_an_alphabet_with_an_unknown_symbol_knows_every_character() -> None:
     model = made(alphabet=Alphabet("ab\n\ufffd", folds=True))
     (line,) = scored(model, "a漢b\n")
     assert line == scored(model, "a\ufffdb\n")[0]._replace(text="a漢b")
 
 
-@pytest.mark.parametrize("context", [False, True])
+@pytest.mark.parametrize("carry_state", [False, True])
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
-def test_a_network_that_computes_no_numbers_is_said(context: bool) -> None:
-    with pytest.raises(ElmanError, match=r"^this network computes what is not a finite number"):
-        list(scored_lines(overflowing_model(), ["ab\nba\n"], context=context))
+def test_a_network_that_computes_no_numbers_is_said(carry_state: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^the output of this network is not finite"):
+        list(score_lines(overflowing_model(), ["ab\nba\n"], carry_state=carry_state))
 
 
 def test_a_line_feed_that_is_folded_is_none() -> None:
     assert scored(made(alphabet=Alphabet("ab\n", folds=True)), "ab\n")[0].chars == 2
+
+
+def test_scored_lines_and_context_are_aliases() -> None:
+    former: Any = {"context": True}
+    assert list(scoring.scored_lines(made(), ["ab\nc\n"])) == list(score_lines(made(), ["ab\nc\n"]))
+    found = list(scoring.scored_lines(made(), ["ab\nc\n"], **former))
+    assert found == list(score_lines(made(), ["ab\nc\n"], carry_state=True))
 
 
 # The command
@@ -218,7 +225,7 @@ def test_a_line_feed_that_is_folded_is_none() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network that has seen one line a hundred times."""
+    """A network trained on one line, repeated a hundred times."""
     folder = tmp_path_factory.mktemp("lines")
     text = Corpus.from_text("all is well\n" * 100)
     elman.train(text, out=folder / "run", preset="quick", hidden_size=8, batch_size=2, seq_length=24, max_updates=150)
@@ -275,7 +282,7 @@ def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
 
 def test_a_line_in_its_context_costs_something_else(run: Path, command: Command) -> None:
     alone, together = (command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--context"]))
-    with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), context=True)
+    with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), carry_state=True)
     assert [json.loads(row)["nats_per_char"] for row in together.splitlines()] == [
         line.nats_per_char for line in with_state
     ]

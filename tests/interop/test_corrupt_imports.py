@@ -47,7 +47,7 @@ def outcome(path: Path, **options: Any) -> str:
 
 def use(model: Model) -> None:
     with np.errstate(all="ignore"):
-        model.sample(5, random_state=1)
+        model.sample(5, seed=1)
 
 
 def try_spoilt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:

@@ -692,7 +692,7 @@ def test_the_example_with_onnxruntime_writes_what_sample_writes(
     model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
     export(model, "network.onnx")
     exec(block("onnx"), {})
-    assert capsys.readouterr().out == model.sample(200, random_state=1)
+    assert capsys.readouterr().out == model.sample(200, seed=1)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -1,4 +1,4 @@
-"""What `explain` tells of a text: against the reference, against counting by hand, and with planted units."""
+"""`explain` and probing: against the reference, against counting by hand, and with planted units."""
 
 import json
 import math
@@ -14,14 +14,14 @@ from scipy.stats import spearmanr
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference.score import score
-from elman.inference.strangers import KNOWN_NATS, stranger_nats
 from elman.interpret import activations as explaining
-from elman.interpret.activations import Unit, activation, encoded, explain, units
-from elman.interpret.features import NAMEABLE
-from elman.interpret.probing import STRETCHES, TOLD, Tracked, chosen, track
+from elman.interpret.activations import Unit, dequantize, explain, list_units, quantize
+from elman.interpret.features import FEATURES
+from elman.interpret.probing import MIN_ONSETS, REPORTED_UNITS, FeatureProbe, probe_units, select_units
 from elman.network import Parameters, architecture, initial_parameters, model
 from elman.network.parameters import Array
 from elman.text import Corpus, opened
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from elman.training.train import train
 from support.cli import Command
 from support.random_model import random_model
@@ -39,7 +39,7 @@ def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any
     return parameters, h0, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
 
 
-# --- What the network went through ---
+# --- Surprisal, predictions, activations ---
 
 
 @CELLS
@@ -47,94 +47,98 @@ def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any
 def test_it_tells_what_the_reference_computes(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
 ) -> None:
-    monkeypatch.setattr(explaining, "NUMBERS", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
     parameters, h, indices = made(cell, layers)
     found = explain(get_engine(engine), parameters, h, indices)
-    assert math.isnan(found.surprise[0])
+    assert math.isnan(found.surprisal[0])
     assert not found.probabilities[0].any()
     for n in range(N):
         o, h = model.logits(parameters, h, indices[n : n + 1])
         state = h.copy()
         if cell == "lstm":
             for layer in range(layers):
-                memory = slice((2 * layer + 1) * M, (2 * layer + 2) * M)
-                state[memory] = np.tanh(state[memory])
-        assert np.abs(encoded(state).astype(int) - found.codes[n]).max() <= 1  # one, where the next code is as near
+                cell_state = slice((2 * layer + 1) * M, (2 * layer + 2) * M)
+                state[cell_state] = np.tanh(state[cell_state])
+        assert np.abs(quantize(state).astype(int) - found.quantized[n]).max() <= 1  # 1 if two levels are equally near
         if n + 1 < N:
             p = np.exp(o[0]) / np.exp(o[0]).sum()
-            assert found.surprise[n + 1] == pytest.approx(-np.log2(p[indices[n + 1]]), rel=1e-5)
-            np.testing.assert_array_equal(found.likeliest[n + 1], np.argsort(-p)[:5])
+            assert found.surprisal[n + 1] == pytest.approx(-np.log2(p[indices[n + 1]]), rel=1e-5)
+            np.testing.assert_array_equal(found.candidates[n + 1], np.argsort(-p)[:5])
             np.testing.assert_allclose(found.probabilities[n + 1], np.sort(p)[::-1][:5], rtol=1e-5)
 
 
 @CELLS
-def test_its_surprise_is_that_of_the_score(cell: str, layers: int) -> None:
+def test_its_surprisal_is_that_of_the_score(cell: str, layers: int) -> None:
     parameters, h0, indices = made(cell, layers)
     engine = get_engine("numba")
     expected = score(engine, parameters, h0, indices)
     found = explain(engine, parameters, h0, indices)
-    assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=1e-6)  # kept in float32
+    assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=1e-6)  # stored in float32
     assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=1e-6)
 
 
-# --- Characters that the model does not know ---
+# --- Unknown characters ---
 
-KEPT = ROUNDINGS * float(np.finfo(np.float32).eps)
-"""What is kept in float32 is rounded, at most, to so much of itself."""
+FLOAT32_RTOL = ROUNDINGS * float(np.finfo(np.float32).eps)
+"""Relative error of values that are stored in float32."""
 
 
-def with_strangers(indices: Any, before: list[int]) -> Any:
-    """Return a text with a character that is not known before each of these of its places, where N is its end."""
+def insert_unknown(indices: Any, before: list[int]) -> Any:
+    """Insert an unknown character before each of the given positions; N is the end of the text."""
     return np.insert(indices, before, K + 1 + np.arange(len(before)))
 
 
-STRANGE = pytest.mark.parametrize(
+UNKNOWN_POSITIONS = pytest.mark.parametrize(
     "before",
     [[0], [N], [0, 0, 0, N, N], [1, 40], [*[0] * 30, 2, *[50] * 40, N - 1]],
     ids=["first", "last", "both ends", "within", "whole slices"],
 )
 
 
-@STRANGE
+@UNKNOWN_POSITIONS
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_strangers_cost_what_the_score_says(
+def test_unknown_characters_cost_what_the_score_says(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
 ) -> None:
-    monkeypatch.setattr(explaining, "NUMBERS", 8 * (K + M))  # slices of 5 to 8 characters
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
     parameters, h0, indices = made(cell)
-    strange = with_strangers(indices, before)
+    extended = insert_unknown(indices, before)
     found, expected = (
-        explain(get_engine(engine), parameters, h0, strange),
-        score(get_engine(engine), parameters, h0, strange),
+        explain(get_engine(engine), parameters, h0, extended),
+        score(get_engine(engine), parameters, h0, extended),
     )
     assert (found.chars, N - 1 + len(before)) == (expected.chars, expected.chars)
-    assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=KEPT)
-    unknown = strange >= K
-    np.testing.assert_allclose(found.surprise[unknown] * math.log(2), stranger_nats(K), rtol=KEPT)
+    assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=FLOAT32_RTOL)
+    unknown = extended >= K
+    np.testing.assert_allclose(found.surprisal[unknown] * math.log(2), unknown_nats(K), rtol=FLOAT32_RTOL)
 
 
-@STRANGE
+@UNKNOWN_POSITIONS
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
-def test_strangers_are_passed_over(monkeypatch: pytest.MonkeyPatch, cell: str, before: list[int]) -> None:
+def test_unknown_characters_are_skipped(monkeypatch: pytest.MonkeyPatch, cell: str, before: list[int]) -> None:
     parameters, h0, indices = made(cell)
     plain = explain(get_engine("numpy"), parameters, h0, indices)
-    monkeypatch.setattr(explaining, "NUMBERS", 8 * (K + M))
-    strange = with_strangers(indices, before)
-    found, known = explain(get_engine("numpy"), parameters, h0, strange), strange < K
-    np.testing.assert_array_equal(found.codes[known], plain.codes)
-    np.testing.assert_array_equal(found.likeliest[known][1:], plain.likeliest[1:])
-    less = math.exp(-KNOWN_NATS)
-    np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=KEPT)
-    np.testing.assert_allclose(found.surprise[known], plain.surprise + KNOWN_NATS / math.log(2), rtol=KEPT)
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))
+    extended = insert_unknown(indices, before)
+    found, known = explain(get_engine("numpy"), parameters, h0, extended), extended < K
+    np.testing.assert_array_equal(found.quantized[known], plain.quantized)
+    np.testing.assert_array_equal(found.candidates[known][1:], plain.candidates[1:])
+    less = math.exp(-KNOWN_PENALTY_NATS)
+    np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=FLOAT32_RTOL)
+    np.testing.assert_allclose(
+        found.surprisal[known], plain.surprisal + KNOWN_PENALTY_NATS / math.log(2), rtol=FLOAT32_RTOL
+    )
     for n in np.flatnonzero(~known):
         held = (
-            found.codes[n - 1] if n else explain(get_engine("numpy"), parameters, h0, strange[~known][[0, 0]]).codes[0]
+            found.quantized[n - 1]
+            if n
+            else explain(get_engine("numpy"), parameters, h0, extended[~known][[0, 0]]).quantized[0]
         )
-        np.testing.assert_array_equal(found.codes[n], held)
+        np.testing.assert_array_equal(found.quantized[n], held)
         if known[n:].any():  # expected in its place was what comes next
             after = n + int(np.argmax(known[n:]))
-            np.testing.assert_array_equal(found.likeliest[n], found.likeliest[after])
+            np.testing.assert_array_equal(found.candidates[n], found.candidates[after])
             np.testing.assert_array_equal(found.probabilities[n], found.probabilities[after])
 
 
@@ -144,76 +148,79 @@ def test_behind_the_last_that_is_known_something_is_expected() -> None:
     o, _ = model.logits(parameters, h0, indices)
     p = np.exp(o[-1]) / np.exp(o[-1]).sum()
     for n in (N, N + 1):
-        np.testing.assert_array_equal(found.likeliest[n], np.argsort(-p)[:5])
-        np.testing.assert_allclose(found.probabilities[n], np.sort(p)[::-1][:5] * math.exp(-KNOWN_NATS), rtol=KEPT)
+        np.testing.assert_array_equal(found.candidates[n], np.argsort(-p)[:5])
+        np.testing.assert_allclose(
+            found.probabilities[n], np.sort(p)[::-1][:5] * math.exp(-KNOWN_PENALTY_NATS), rtol=FLOAT32_RTOL
+        )
 
 
 @CELLS
-def test_of_nothing_but_strangers_nothing_is_read(cell: str, layers: int) -> None:
+def test_of_nothing_but_unknown_characters_nothing_is_read(cell: str, layers: int) -> None:
     parameters, h0, _ = made(cell, layers)
     found = explain(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
     assert found.chars == 4
-    assert found.nats_per_char == pytest.approx(stranger_nats(K), rel=KEPT)
+    assert found.nats_per_char == pytest.approx(unknown_nats(K), rel=FLOAT32_RTOL)
     assert not found.probabilities.any()
-    memory = [unit.part == "memory" for unit in units(architecture(parameters))]
-    np.testing.assert_array_equal(found.codes, np.tile(encoded(np.where(memory, np.tanh(h0), h0)), (4, 1)))
+    cell_state = [unit.vector == "cell" for unit in list_units(architecture(parameters))]
+    np.testing.assert_array_equal(found.quantized, np.tile(quantize(np.where(cell_state, np.tanh(h0), h0)), (4, 1)))
 
 
-def test_from_python_a_text_is_encoded_with_its_strangers() -> None:
+def test_from_python_a_text_is_encoded_with_its_unknown_characters() -> None:
     network = random_model("ab")
     indices = opened(network.alphabet).encode("é" + "ab" * 20 + "漢")
     found = explain(network.engine, network.parameters, network.h, indices)
     assert found.nats_per_char == pytest.approx(network.score("é" + "ab" * 20 + "漢").nats_per_char, rel=SINGLE)
 
 
-# --- What is kept ---
+# --- Quantization, units, limits ---
 
 
-def test_an_alphabet_of_three_has_three_likeliest() -> None:
+def test_an_alphabet_of_three_has_three_candidates() -> None:
     parameters, h0, indices = made("rnn", K=3)
     found = explain(get_engine("numpy"), parameters, h0, indices)
-    assert found.likeliest.shape == (N, 3)
+    assert found.candidates.shape == (N, 3)
     np.testing.assert_allclose(found.probabilities[1:].sum(axis=1), 1, rtol=1e-6)
 
 
 @given(st.floats(-1, 1))
 def test_a_code_stands_for_nearly_its_activation(value: float) -> None:
-    kept = float(activation(encoded(np.array([value])))[0])
-    assert abs(kept - value) <= math.sqrt(abs(value)) / 127 + 2e-5
+    restored = float(dequantize(quantize(np.array([value])))[0])
+    assert abs(restored - value) <= math.sqrt(abs(value)) / 127 + 2e-5
 
 
 def test_codes_have_a_middle_and_ends() -> None:
-    assert encoded(np.array([-1.5, -1.0, 0.0, 1.0, 1.5])).tolist() == [0, 0, 127, 254, 254]
+    assert quantize(np.array([-1.5, -1.0, 0.0, 1.0, 1.5])).tolist() == [0, 0, 127, 254, 254]
 
 
 def test_units_are_named_in_the_order_of_the_state() -> None:
-    names = units(architecture(made("lstm", 2)[0]))
+    names = list_units(architecture(made("lstm", 2)[0]))
     assert len(names) == 4 * M
-    assert names[M] == Unit(1, 1, "memory")
+    assert names[M] == Unit(1, 1, "cell")
+    assert [names[M].part, names[0].part] == ["memory", "hidden"]  # the names in JSON
     assert names[2 * M + 1] == Unit(2, 2, "hidden")
 
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_a_text_too_short_is_refused(length: int) -> None:
     parameters, h0, indices = made("rnn")
-    with pytest.raises(ElmanError, match=f"a text of {length} characters holds nothing to predict: give one of"):
+    with pytest.raises(ElmanError, match=rf"^a text needs at least 2 characters to be explained \(got {length}\)$"):
         explain(get_engine("numpy"), parameters, h0, indices[:length])
 
 
 def test_a_text_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "LONGEST", N - 1)
-    with pytest.raises(ElmanError, match="a text of at most 89 characters can be explained, and 90 came: give a part"):
+    monkeypatch.setattr(explaining, "MAX_CHARS", N - 1)
+    with pytest.raises(ElmanError, match=r"^a text may have at most 89 characters to be explained \(got 90\);"):
         explain(get_engine("numpy"), *made("rnn"))
 
 
 def test_a_network_of_no_numbers_is_refused() -> None:
     parameters, h0, indices = made("rnn")
     parameters["c"][0] = np.nan
-    with pytest.raises(ElmanError, match="not a finite number: train again with a lower learning rate"):
+    with pytest.raises(ElmanError, match="not finite; train again with a lower learning rate"):
         explain(get_engine("numpy"), parameters, h0, indices)
 
 
-# --- What can be named ---
+# --- Features ---
 
 BY_HAND = {
     "position in the line": ("ab\ncd", [1, 2, 0, 1, 2]),
@@ -233,116 +240,116 @@ BY_HAND = {
 }
 
 
-@pytest.mark.parametrize("nameable", NAMEABLE, ids=lambda nameable: nameable.name)
-def test_what_can_be_named_is_counted_as_by_hand(nameable: Any) -> None:
-    text, expected = BY_HAND[nameable.name]
-    assert nameable.of(text).tolist() == expected
-    assert nameable.of("").shape == (0,)
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_what_can_be_named_is_counted_as_by_hand(feature: Any) -> None:
+    text, expected = BY_HAND[feature.name]
+    assert feature.compute(text).tolist() == expected
+    assert feature.compute("").shape == (0,)
 
 
 @given(st.text(alphabet='aB 1\n".(“”)[]!\t', max_size=40), st.integers(0, 40))
 def test_nothing_that_is_named_looks_ahead(text: str, cut: int) -> None:
-    for nameable in NAMEABLE:
-        np.testing.assert_array_equal(nameable.of(text)[:cut], nameable.of(text[:cut]))
+    for feature in FEATURES:
+        np.testing.assert_array_equal(feature.compute(text)[:cut], feature.compute(text[:cut]))
 
 
-# --- Who keeps track of it ---
+# --- Probing ---
 
 _generator = np.random.default_rng(5)
 WORDS = ("one", "Two", '"three', 'four"', "(five)", "six.", "7", "eight\n")
 TEXT = " ".join(_generator.choice(WORDS, 4000))
-NOISE = encoded(_generator.uniform(-1, 1, (len(TEXT), 12)))
+NOISE = quantize(_generator.uniform(-1, 1, (len(TEXT), 12)))
 
 
-def named(name: str) -> Any:
-    return next(nameable for nameable in NAMEABLE if nameable.name == name)
+def feature_named(name: str) -> Any:
+    return next(feature for feature in FEATURES if feature.name == name)
 
 
-def best_of(found: list[Tracked], name: str) -> Tracked:
-    return next(each for each in found if each.nameable.name == name)
+def best_of(found: list[FeatureProbe], name: str) -> FeatureProbe:
+    return next(each for each in found if each.feature.name == name)
 
 
 @pytest.fixture(scope="module")
 def planted() -> Any:
-    """Codes of noise, and the units 3, 5 and 8 that keep track of something, in some noise."""
-    codes, generator = NOISE.copy(), np.random.default_rng(6)
-    quotes, line = named("inside quotes").of(TEXT), named("position in the line").of(TEXT)
-    codes[:, 3] = encoded(np.where(generator.random(len(TEXT)) < 0.9, 0.02 * quotes - 0.01, 0.0))
-    codes[:, 5] = encoded(-line / line.max())
-    codes[:, 8] = encoded(0.9 * named("digit").of(TEXT))
-    return codes
+    """Activations of noise, but for units 3, 5 and 8, which track features in some noise."""
+    activations, generator = NOISE.copy(), np.random.default_rng(6)
+    quotes, line = feature_named("inside quotes").compute(TEXT), feature_named("position in the line").compute(TEXT)
+    activations[:, 3] = quantize(np.where(generator.random(len(TEXT)) < 0.9, 0.02 * quotes - 0.01, 0.0))
+    activations[:, 5] = quantize(-line / line.max())
+    activations[:, 8] = quantize(0.9 * feature_named("digit").compute(TEXT))
+    return activations
 
 
 def test_planted_units_are_found(planted: Any) -> None:
-    found = track(planted, TEXT)
+    found = probe_units(planted, TEXT)
     quotes = best_of(found, "inside quotes").best[0]
     assert (quotes.unit, quotes.rises) == (3, True)
     assert quotes.score == pytest.approx(0.995, abs=0.001)  # a tenth of each side ties with a tenth of the other
-    assert quotes.chance < 0.6
+    assert quotes.baseline < 0.6
     line = best_of(found, "position in the line").best[0]
     assert (line.unit, line.rises) == (5, False)
     assert line.score > 0.99
     digit = best_of(found, "digit").best[0]
     assert (digit.unit, digit.rises) == (8, True)
     assert digit.score == pytest.approx(1.0, rel=RANKS)
-    assert all(len(each.best) == TOLD for each in found if len(each.order))
+    assert all(len(each.best) == REPORTED_UNITS for each in found if len(each.ranking))
 
 
 def test_scores_are_those_of_the_second_half(planted: Any) -> None:
     half = len(TEXT) // 2
-    for each in track(planted, TEXT):
-        second = each.track[half:]
-        for tracker in each.best:
-            x, sign = activation(planted[half:, tracker.unit]), 1 if tracker.rises else -1
-            if each.nameable.holds:
+    for each in probe_units(planted, TEXT):
+        second = each.values[half:]
+        for unit_score in each.best:
+            x, sign = dequantize(planted[half:, unit_score.unit]), 1 if unit_score.rises else -1
+            if each.feature.is_binary:
                 there, elsewhere = np.sort(x[second > 0]), np.sort(x[second == 0])
                 below = np.searchsorted(elsewhere, there, "left") + np.searchsorted(elsewhere, there, "right")
                 expected = below.mean() / 2 / len(elsewhere)
-                assert tracker.score == pytest.approx(expected if tracker.rises else 1 - expected, abs=1e-6)
+                assert unit_score.score == pytest.approx(expected if unit_score.rises else 1 - expected, abs=1e-6)
             else:
-                assert tracker.score == pytest.approx(sign * spearmanr(x, second).statistic, abs=1e-6)
+                assert unit_score.score == pytest.approx(sign * spearmanr(x, second).statistic, abs=1e-6)
 
 
-def test_noise_is_good_on_the_half_it_was_chosen_on_alone() -> None:
+def test_noise_is_good_on_the_half_it_was_selected_on_alone() -> None:
     n = 2000
-    text, codes = TEXT[:n], encoded(np.random.default_rng(7).uniform(-1, 1, (n, 400)))
-    vowel = best_of(track(codes, text), "vowel")
-    sigma = math.sqrt(1 / 3 / (n / 2) / 4 / (vowel.track.mean() * (1 - vowel.track.mean())))  # of an AUC by chance
-    first, x = vowel.track[: n // 2], activation(codes[: n // 2, vowel.best[0].unit])
+    text, activations = TEXT[:n], quantize(np.random.default_rng(7).uniform(-1, 1, (n, 400)))
+    vowel = best_of(probe_units(activations, text), "vowel")
+    sigma = math.sqrt(1 / 3 / (n / 2) / 4 / (vowel.values.mean() * (1 - vowel.values.mean())))  # of an AUC by chance
+    first, x = vowel.values[: n // 2], dequantize(activations[: n // 2, vowel.best[0].unit])
     there, elsewhere = x[first > 0], x[first == 0]
-    chosen_on = (there[:, None] > elsewhere).mean()
-    assert max(chosen_on, 1 - chosen_on) > 0.5 + 2 * sigma
+    selected_on = (there[:, None] > elsewhere).mean()
+    assert max(selected_on, 1 - selected_on) > 0.5 + 2 * sigma
     assert abs(vowel.best[0].score - 0.5) < DEVIATIONS * sigma
-    assert 0.5 < vowel.best[0].chance < 0.5 + DEVIATIONS * sigma
+    assert 0.5 < vowel.best[0].baseline < 0.5 + DEVIATIONS * sigma
 
 
 def test_a_unit_that_never_moves_keeps_track_of_nothing() -> None:
-    codes = np.full((len(TEXT), 1), 127, np.uint8)
-    for each in track(codes, TEXT):
-        assert all(tracker.score == (0.5 if each.nameable.holds else 0) for tracker in each.best)
+    activations = np.full((len(TEXT), 1), 127, np.uint8)
+    for each in probe_units(activations, TEXT):
+        assert all(unit_score.score == (0.5 if each.feature.is_binary else 0) for unit_score in each.best)
 
 
 def test_what_is_rare_is_not_ranked() -> None:
-    text = ("one two\n" * 50 + '"' * (2 * STRETCHES - 1)) * 2
-    found = track(encoded(np.zeros((len(text), 3))), text)
-    assert len(best_of(found, "space").order) == 3
+    text = ("one two\n" * 50 + '"' * (2 * MIN_ONSETS - 1)) * 2
+    found = probe_units(quantize(np.zeros((len(text), 3))), text)
+    assert len(best_of(found, "space").ranking) == 3
     assert not best_of(found, "inside quotes").best
-    assert not len(best_of(found, "inside quotes").order)
+    assert not len(best_of(found, "inside quotes").ranking)
 
 
 @pytest.mark.parametrize("text", ["ab", "a" * 30, "\n" * 30, "a b " * 11])
 def test_any_text_can_be_held_against_units(text: str) -> None:
-    found = track(encoded(np.zeros((len(text), 2))), text)
-    assert len(found) == len(NAMEABLE)
-    assert len(chosen(found, 2, 1)) == 1
+    found = probe_units(quantize(np.zeros((len(text), 2))), text)
+    assert len(found) == len(FEATURES)
+    assert len(select_units(found, 2, 1)) == 1
 
 
-def test_units_are_chosen_in_turns(planted: Any) -> None:
-    found = track(planted, TEXT)
-    best = list(dict.fromkeys(int(each.order[0]) for each in found if len(each.order)))
-    assert chosen(found, 12, len(best)) == best
-    assert sorted(chosen(found, 12, 99)) == list(range(12))
-    assert chosen([], 12, 3) == [0, 1, 2]
+def test_units_are_selected_in_turns(planted: Any) -> None:
+    found = probe_units(planted, TEXT)
+    best = list(dict.fromkeys(int(each.ranking[0]) for each in found if len(each.ranking)))
+    assert select_units(found, 12, len(best)) == best
+    assert sorted(select_units(found, 12, 99)) == list(range(12))
+    assert select_units([], 12, 3) == [0, 1, 2]
 
 
 # --- The command ---
@@ -387,18 +394,18 @@ def test_the_command_prints_figures_for_a_person(command: Command, run: Path, fi
 
 
 @pytest.mark.parametrize("text", ["one 漢 two", "漢é one", "one two漢", "漢字", "漢o", "o漢"])
-def test_strangers_count_as_by_eval(command: Command, run: Path, tmp_path: Path, text: str) -> None:
-    strange = tmp_path / "strange.txt"
-    strange.write_text(text, encoding="utf-8")
-    code, out, err = command("explain", run, strange, "--out", tmp_path / "page.html", "--json")
+def test_unknown_characters_count_as_in_eval(command: Command, run: Path, tmp_path: Path, text: str) -> None:
+    extended = tmp_path / "extended.txt"
+    extended.write_text(text, encoding="utf-8")
+    code, out, err = command("explain", run, extended, "--out", tmp_path / "page.html", "--json")
     assert (code, err) == (0, "")
-    figures, (_, out, _) = json.loads(out), command("eval", run, strange, "--json")
+    figures, (_, out, _) = json.loads(out), command("eval", run, extended, "--json")
     expected = json.loads(out)
     assert figures["nats_per_char"] == pytest.approx(expected["nats_per_char"], rel=SINGLE)
     assert [figures[name] for name in ("chars", "unknown_chars")] == [expected["chars"], expected["unknown_chars"]]
 
 
-def test_a_text_without_strangers_counts_none(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
+def test_a_text_without_unknown_characters_counts_none(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     _, out, _ = command("explain", run, file, "--out", tmp_path / "page.html", "--json")
     assert "unknown_chars" not in json.loads(out)
 
@@ -419,7 +426,7 @@ def test_a_model_that_folds_knows_every_character(command: Command, tmp_path: Pa
     ("text", "says"),
     [
         ("", "error: 'text.txt' holds no text: give one of at least two characters\n"),
-        ("漢", "error: a text of 1 characters holds nothing to predict: give one of at least two\n"),
+        ("漢", "error: a text needs at least 2 characters to be explained (got 1)\n"),
     ],
 )
 def test_a_file_too_short_is_refused(command: Command, run: Path, tmp_path: Path, text: str, says: str) -> None:

@@ -1,4 +1,4 @@
-"""What the examples that score lines rest on: the n-grams, the figures, the log."""
+"""The examples that score lines: n-grams, metrics, generated logs."""
 
 import math
 import random
@@ -47,14 +47,14 @@ def test_average_precision(examples: Any) -> None:
     assert average_precision([False, True, True]) == pytest.approx((1 / 2 + 2 / 3) / 2)
 
 
-def test_the_log_is_the_same_again_and_its_odd_lines_are_known(examples: Any) -> None:
+def test_the_log_is_reproducible_and_its_anomalies_are_known(examples: Any) -> None:
     odd_lines = examples("odd_lines")
-    training, tested, odd = odd_lines.planted(7)
-    assert (training, tested, odd) == odd_lines.planted(7)
-    assert (len(training), len(tested), len(odd)) == (odd_lines.TRAINING, odd_lines.TESTED, odd_lines.PLANTED)
-    clean = odd_lines.log(random.Random(7), odd_lines.TRAINING)
+    training, testing, odd = odd_lines.plant_anomalies(7)
+    assert (training, testing, odd) == odd_lines.plant_anomalies(7)
+    assert (len(training), len(testing), len(odd)) == (odd_lines.TRAINING, odd_lines.TESTING, odd_lines.ANOMALIES)
+    clean = odd_lines.make_log(random.Random(7), odd_lines.TRAINING)
     assert training == clean
-    assert not set(training) & {tested[n] for n in odd}
+    assert not set(training) & {testing[n] for n in odd}
     assert {line[:10] for line in training} == {"2026-03-01"}
 
 
@@ -65,8 +65,8 @@ def test_an_example_on_a_log_in_small(
     for name, value in {
         "SEEDS": (7,),
         "TRAINING": 400,
-        "TESTED": 300,
-        "PLANTED": 14,
+        "TESTING": 300,
+        "ANOMALIES": 14,
         "UPDATES": 40,
         "ORDER": 4,
     }.items():
@@ -75,29 +75,29 @@ def test_an_example_on_a_log_in_small(
     rows = capsys.readouterr().out.splitlines()[-6:]
     assert [row.split(",")[0] for row in rows] == ["elman"] * 3 + ["4-gram"] * 3
     shares = [float(row.split("%")[0].split()[-1]) for row in rows]
-    assert shares[0] > 14 / 300  # of lines drawn blindly
+    assert shares[0] > 14 / 300  # of lines flagged at random
 
 
 def test_languages_in_small(examples: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     languages = examples("languages")
-    for name, value in {"TOLD": 40, "LEARNED": 20_000, "UPDATES": 60, "ORDERS": (3,)}.items():
+    for name, value in {"TEST_LINES": 40, "TRAINING_CHARS": 20_000, "UPDATES": 60, "ORDERS": (3,)}.items():
         monkeypatch.setattr(languages, name, value)
     languages.main()
     elman, ngram = capsys.readouterr().out.splitlines()[-2:]
     assert (elman.split()[0], ngram.split()[0]) == ("elman", "3-gram")
-    assert float(elman.split()[1]) > 0.4  # 0.25 is blind
+    assert float(elman.split()[1]) > 0.4  # 0.25 is guessing
     assert float(ngram.split()[1]) > 0.4
 
 
-def test_no_line_is_told_that_was_learned(examples: Any) -> None:
+def test_no_test_line_is_a_training_line(examples: Any) -> None:
     languages = examples("languages")
-    told = {"x": ["only here"] * 2, "y": ["learned", "both", "there"], "z": ["both"]}
-    assert languages.drawn(told, ["learned"]) == [("x", "only here"), ("y", "there")]
+    candidates = {"x": ["only here"] * 2, "y": ["learned", "both", "there"], "z": ["both"]}
+    assert languages.sample_lines(candidates, ["learned"]) == [("x", "only here"), ("y", "there")]
 
 
-def test_what_is_said_of_a_language(examples: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_precision_and_recall(examples: Any, capsys: pytest.CaptureFixture[str]) -> None:
     languages = examples("languages")
-    answers = languages.decide({"x": [1.0, 3.0, 1.0], "y": [2.0, 2.0, 2.0]}, [("x", ""), ("y", ""), ("y", "")])
+    answers = languages.classify({"x": [1.0, 3.0, 1.0], "y": [2.0, 2.0, 2.0]}, [("x", ""), ("y", ""), ("y", "")])
     assert answers == [("x", "x"), ("y", "y"), ("y", "x")]
     languages.show("name", answers)
     assert [float(word) for word in capsys.readouterr().out.split()[1:]] == [0.667, 0.5, 1, 1, 0.5]
@@ -105,8 +105,8 @@ def test_what_is_said_of_a_language(examples: Any, capsys: pytest.CaptureFixture
 
 def test_the_texts_have_enough_lines(examples: Any) -> None:
     languages = examples("languages")
-    for learned, told in languages.texts().values():
-        assert sum(map(len, languages.lines(learned))) > languages.LEARNED * 0.8
-        assert len(set(languages.lines(told))) > languages.TOLD
-        assert not {text for text in learned if len(text) > 200} & set(told)
-    assert Corpus.from_text("\n".join(languages.lines(learned, 1000))).text.count("\n") > 5
+    for training, testing in languages.load_texts().values():
+        assert sum(map(len, languages.extract_lines(training))) > languages.TRAINING_CHARS * 0.8
+        assert len(set(languages.extract_lines(testing))) > languages.TEST_LINES
+        assert not {text for text in training if len(text) > 200} & set(testing)
+    assert Corpus.from_text("\n".join(languages.extract_lines(training, 1000))).text.count("\n") > 5

@@ -1,4 +1,4 @@
-"""The page of `elman explain`: what stands in it, and what it does in Chromium, where there is one."""
+"""The page of `elman explain`: its content, and its behaviour in Chromium if that is installed."""
 
 import base64
 import gzip
@@ -15,12 +15,19 @@ import pytest
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.inference.strangers import stranger_nats
-from elman.interpret.activations import Unit, activation
+from elman.interpret.activations import Unit, dequantize
 from elman.network import architecture, initial_parameters
 from elman.report.explain_page import page as explain_page
-from elman.report.explain_page.page import Explained, letter, network_in_words, render_page, stand_in, unit_name
+from elman.report.explain_page.page import (
+    ExplainPage,
+    describe_network,
+    format_unit,
+    label_char,
+    render_page,
+    substitute_invisible,
+)
 from elman.text import Alphabet, Corpus
+from elman.text.unknown import unknown_nats
 from support.random_model import random_model
 
 if TYPE_CHECKING:
@@ -34,21 +41,21 @@ NASTY = (
 PLAIN = 'One "two" three (four);\n    five 6.\n' * 400
 
 
-def explained(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> Explained:
-    """Return what a network that was never trained went through."""
+def explain_text(text: str, cell: str = "lstm", layers: int = 2, m: int = 5) -> ExplainPage:
+    """Return the page content for an untrained network."""
     alphabet, generator = Alphabet.from_text(text), np.random.RandomState(3)
     parameters = initial_parameters(len(alphabet), m, 1.0, generator, np.float64, cell, layers)
     model = Model(alphabet, parameters, np.zeros(architecture(parameters).state_size), get_engine("numpy"))
-    return Explained.of(model, encoded_in(alphabet, text))
+    return ExplainPage.from_corpus(model, encode_corpus(alphabet, text))
 
 
-def encoded_in(alphabet: Alphabet, text: str) -> Corpus:
-    """Return a text in an alphabet."""
+def encode_corpus(alphabet: Alphabet, text: str) -> Corpus:
+    """Return a text encoded in an alphabet."""
     return Corpus("<b>name</b>", alphabet, alphabet.encode(text), "", "utf-8")
 
 
 class Elements(HTMLParser):
-    """Collects the tags of a page, and the text of its scripts and of the lines of the text it shows."""
+    """Collects the tags of a page, and the text of its scripts and of its rows."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -76,7 +83,7 @@ class Elements(HTMLParser):
             self.text += "|"
 
     def handle_data(self, data: str) -> None:
-        """Collect what stands in it."""
+        """Collect its text."""
         tag, name = self.inside[-1] if self.inside else ("", "")
         if tag == "script":
             self.scripts[name] = data
@@ -87,45 +94,45 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def nasty() -> Explained:
-    """A text that tries to break out."""
-    return explained(NASTY * 3)
+def nasty() -> ExplainPage:
+    """A text that tries to escape from its element."""
+    return explain_text(NASTY * 3)
 
 
-STRANGE = "漢ab\u202ea😀"
-
-
-@pytest.fixture(scope="module")
-def strange() -> Explained:
-    """A text of which the network knows a and b alone."""
-    return Explained.of(random_model("ab"), encoded_in(Alphabet("ab漢\u202e😀"), STRANGE))
+UNKNOWN_TEXT = "漢ab\u202ea😀"
 
 
 @pytest.fixture(scope="module")
-def plain() -> Explained:
+def unknown_page() -> ExplainPage:
+    """A text with characters that are unknown to a network of a and b."""
+    return ExplainPage.from_corpus(random_model("ab"), encode_corpus(Alphabet("ab漢\u202e😀"), UNKNOWN_TEXT))
+
+
+@pytest.fixture(scope="module")
+def plain() -> ExplainPage:
     """A text of many lines."""
-    return explained(PLAIN, "gru", 1)
+    return explain_text(PLAIN, "gru", 1)
 
 
 def unpacked(found: Elements, name: str, dtype: str) -> Any:
     return np.frombuffer(gzip.decompress(base64.b64decode(found.scripts[name])), dtype)
 
 
-# --- What stands in it ---
+# --- Content ---
 
 
-def test_a_text_cannot_leave_its_place(nasty: Explained) -> None:
+def test_a_text_cannot_leave_its_place(nasty: ExplainPage) -> None:
     found = Elements(render_page(nasty))
     assert not found.inside  # every element is closed by its own tag
-    expected = "".join(stand_in(c) if c != "\n" else "↵\n|" for c in NASTY * 3) + "|"
+    expected = "".join(substitute_invisible(c) if c != "\n" else "↵\n|" for c in NASTY * 3) + "|"
     assert found.text == expected
     assert "b" in found.tags
     assert found.tags.count("script") == 2 + len(found.scripts) - 2  # only those that the page has itself
-    assert json.loads(found.scripts["facts"])["chars"] == len(NASTY * 3)
+    assert json.loads(found.scripts["data"])["chars"] == len(NASTY * 3)
     render_page(nasty).encode()
 
 
-def test_nothing_is_fetched_and_only_its_own_script_runs(nasty: Explained) -> None:
+def test_nothing_is_fetched_and_only_its_own_script_runs(nasty: ExplainPage) -> None:
     page = render_page(nasty)
     found = Elements(page)
     assert not re.search(r"https?:|//[a-z]|url\(|@import|\ssrc=|\shref=", re.sub(r"[A-Za-z0-9+/=]{80,}", "", page))
@@ -139,61 +146,63 @@ def test_nothing_is_fetched_and_only_its_own_script_runs(nasty: Explained) -> No
     )
 
 
-def test_its_arrays_are_those_of_the_explanation(nasty: Explained) -> None:
+def test_its_arrays_are_those_of_the_explanation(nasty: ExplainPage) -> None:
     found, explanation = Elements(render_page(nasty)), nasty.explanation
-    N, D = explanation.codes.shape
-    facts = json.loads(found.scripts["facts"])
+    N, D = explanation.quantized.shape
+    data = json.loads(found.scripts["data"])
     np.testing.assert_array_equal(unpacked(found, "indices", "u1"), explanation.indices)
-    bits = unpacked(found, "surprise", "<u2")
-    assert bits[0] == explain_page.UNPREDICTED
-    np.testing.assert_allclose(bits[1:] / 1024, explanation.surprise[1:], atol=0.5 / 1024 + 1e-6)
-    np.testing.assert_array_equal(unpacked(found, "likeliest", "u1").reshape(5, N).T, explanation.likeliest)
+    bits = unpacked(found, "surprisal", "<u2")
+    assert bits[0] == explain_page.NO_SURPRISAL
+    np.testing.assert_allclose(bits[1:] / 1024, explanation.surprisal[1:], atol=0.5 / 1024 + 1e-6)
+    np.testing.assert_array_equal(unpacked(found, "candidates", "u1").reshape(5, N).T, explanation.candidates)
     p = unpacked(found, "probabilities", "<u2").reshape(5, N).T / 65535
     np.testing.assert_allclose(p, explanation.probabilities, atol=1e-5)
-    assert len(facts["units"]) == D == 20
+    assert len(data["units"]) == D == 20
     for n in range(D):
-        np.testing.assert_array_equal(unpacked(found, f"unit-{n}", "u1"), explanation.codes[:, n])
-    for n, thing in enumerate(nasty.tracked):
-        if thing.best and thing.nameable.holds:
-            np.testing.assert_array_equal(unpacked(found, f"thing-{n}", "u1"), thing.track)
+        np.testing.assert_array_equal(unpacked(found, f"unit-{n}", "u1"), explanation.quantized[:, n])
+    for n, probe in enumerate(nasty.probes):
+        if probe.best and probe.feature.is_binary:
+            np.testing.assert_array_equal(unpacked(found, f"feature-{n}", "u1"), probe.values)
 
 
-def test_few_units_are_the_best_and_it_says_so(plain: Explained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_units_are_the_best_and_it_says_so(plain: ExplainPage, monkeypatch: pytest.MonkeyPatch) -> None:
     page = render_page(plain, 2)
-    assert "This page holds the activations of 2 of 5 units" in " ".join(page.split())
-    facts = json.loads(Elements(page).scripts["facts"])
-    best = facts["things"][0]["best"]
+    assert "This page contains the activations of 2 of 5 units" in " ".join(page.split())
+    data = json.loads(Elements(page).scripts["data"])
+    best = data["features"][0]["best"]
     assert best[0]["unit"] is not None
     assert best[-1]["unit"] is None
-    assert [unit["name"] for unit in facts["units"]] == sorted(unit["name"] for unit in facts["units"])
-    assert len(plain.columns()) == 5
-    monkeypatch.setattr(explain_page, "BUDGET", 3 * len(PLAIN))
-    assert len(plain.columns()) == 3
-    monkeypatch.setattr(explain_page, "BUDGET", 1)
-    assert len(plain.columns()) == 1
+    assert [unit["name"] for unit in data["units"]] == sorted(unit["name"] for unit in data["units"])
+    assert len(plain.select_columns()) == 5
+    monkeypatch.setattr(explain_page, "MAX_DEFAULT_ACTIVATIONS", 3 * len(PLAIN))
+    assert len(plain.select_columns()) == 3
+    monkeypatch.setattr(explain_page, "MAX_DEFAULT_ACTIVATIONS", 1)
+    assert len(plain.select_columns()) == 1
     assert "the activations of all 5 units" in " ".join(render_page(plain, 99).split())
 
 
 def test_an_alphabet_above_a_byte_fits() -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
-    found = Elements(render_page(explained(text, "rnn", 1)))
-    assert json.loads(found.scripts["facts"])["bytes"] == 2
+    found = Elements(render_page(explain_text(text, "rnn", 1)))
+    assert json.loads(found.scripts["data"])["indexBytes"] == 2
     np.testing.assert_array_equal(unpacked(found, "indices", "<u2"), np.tile(np.arange(300), 2))
 
 
-def test_strangers_stand_in_the_page_by_their_names(strange: Explained) -> None:
-    page = render_page(strange)
+def test_unknown_characters_are_in_the_page_by_their_names(unknown_page: ExplainPage) -> None:
+    page = render_page(unknown_page)
     found = Elements(page)
-    facts = json.loads(found.scripts["facts"])
+    data = json.loads(found.scripts["data"])
     assert found.text == "漢ab�a😀|"
-    assert (facts["known"], len(facts["letters"])) == (2, 5)
-    assert facts["letters"][3] == ["�", "right-to-left override, U+202E"]
-    bits = unpacked(found, "surprise", "<u2")
-    assert [n for n in range(6) if bits[n] == explain_page.UNPREDICTED] == [1]
-    np.testing.assert_array_equal(bits[[0, 3, 5]], round(stranger_nats(2) / np.log(2) * 1024))
-    says = "It does not know 3 of the characters and passed over them; such a character counts 36.09 bits."
+    assert (data["knownChars"], len(data["alphabet"])) == (2, 5)
+    assert data["alphabet"][3] == ["�", "right-to-left override, U+202E"]
+    bits = unpacked(found, "surprisal", "<u2")
+    assert [n for n in range(6) if bits[n] == explain_page.NO_SURPRISAL] == [1]
+    np.testing.assert_array_equal(bits[[0, 3, 5]], round(unknown_nats(2) / np.log(2) * 1024))
+    says = (
+        "3 of the characters are unknown to the model and were not fed to it; an unknown character counts 36.09 bits."
+    )
     assert says in " ".join(page.split())
-    assert "does not know" not in render_page(explained("abab"))[: page.index("<aside>")]
+    assert "unknown to the model" not in render_page(explain_text("abab"))[: page.index("<aside>")]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +213,7 @@ def test_strangers_stand_in_the_page_by_their_names(strange: Explained) -> None:
     ],
 )
 def test_every_character_has_one_in_its_place(character: str, shown: str) -> None:
-    assert stand_in(character) == shown
+    assert substitute_invisible(character) == shown
 
 
 @pytest.mark.parametrize(
@@ -219,29 +228,29 @@ def test_every_character_has_one_in_its_place(character: str, shown: str) -> Non
     ],
 )
 def test_a_character_by_itself_has_a_name(character: str, sign: str, name: str) -> None:
-    assert letter(character) == (sign, name)
+    assert label_char(character) == (sign, name)
 
 
 @pytest.mark.parametrize(
     ("cell", "layers", "words", "unit"),
     [
-        ("rnn", 1, "a vanilla recurrent network of 5\u00a0units", "unit 3"),
-        ("gru", 2, "a GRU of 2 layers of 5\u00a0units", "layer 2, unit 3"),
-        ("lstm", 1, "an LSTM of 5\u00a0units", "memory 3"),
+        ("rnn", 1, "a vanilla RNN with 5\u00a0units", "unit 3"),
+        ("gru", 2, "a GRU with 2 layers of 5\u00a0units", "layer 2, unit 3"),
+        ("lstm", 1, "an LSTM with 5\u00a0units", "cell state 3"),
     ],
 )
 def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, unit: str) -> None:
     network = architecture(initial_parameters(4, 5, 1.0, np.random.RandomState(0), np.float64, cell, layers))
-    assert network_in_words(network) == words
-    assert unit_name(Unit(layers, 3, "memory" if cell == "lstm" else "hidden"), network) == unit
+    assert describe_network(network) == words
+    assert format_unit(Unit(layers, 3, "cell" if cell == "lstm" else "hidden"), network) == unit
 
 
-# --- What it does in Chromium ---
+# --- Behaviour in Chromium ---
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Chromium, where Playwright is; without it the tests above still run."""
+    """Chromium, if Playwright is installed; without it the tests above still run."""
     pytest.importorskip("playwright")
     from support.browser import chromium
 
@@ -250,10 +259,10 @@ def browser() -> Iterator["Browser"]:
 
 
 class Opened:
-    """A page in Chromium: whatever it complains of, or fetches, is noted."""
+    """A page in Chromium, whose errors and requests are recorded."""
 
     def __init__(
-        self, browser: "Browser", file: Path, content: Explained, width: int = 1200, dark: bool = False
+        self, browser: "Browser", file: Path, content: ExplainPage, width: int = 1200, dark: bool = False
     ) -> None:
         file.write_text(render_page(content), encoding="utf-8")
         scheme: Any = "dark" if dark else "light"
@@ -268,27 +277,27 @@ class Opened:
         self.until("performance.getEntriesByName('coloured').length")
 
     def until(self, condition: str) -> None:
-        """Wait until a condition in JavaScript holds; Playwright's own way is by eval, which the page forbids."""
+        """Wait until a condition in JavaScript holds; Playwright's own method needs eval, which the page forbids."""
         self.page.evaluate(
             f"""() => new Promise((done, fail) => {{
               let frames = 0;
-              const look = () => {{
+              const check = () => {{
                 if ({condition}) done();
-                else if (++frames > 1800) fail(new Error("never came about"));
-                else requestAnimationFrame(look);
+                else if (++frames > 1800) fail(new Error("condition never held"));
+                else requestAnimationFrame(check);
               }};
-              look();
+              check();
             }})"""
         )
 
     def close(self) -> None:
-        """Nothing went wrong, and nothing but the file was asked for."""
+        """Check that nothing failed, and nothing but the file was requested."""
         self.page.close()
         assert self.wrong == []
         assert len(self.fetched) == 1
 
     def middle(self, line: int, column: int) -> tuple[float, float]:
-        """Return where a character of the text is in the window; its line is in one piece."""
+        """Return the centre of a character in the window; its line must be one text node."""
         found = self.page.evaluate(
             """([line, column]) => {
               const node = document.querySelectorAll("#rows > div")[line].firstChild, range = document.createRange();
@@ -302,7 +311,7 @@ class Opened:
         return found[0], found[1]
 
     def colour(self, x: float, y: float) -> list[int]:
-        """Return what the canvas has at a place in the window."""
+        """Return the canvas colour at a point of the window."""
         found: list[int] = self.page.evaluate(
             """([x, y]) => {
               const canvas = document.querySelector("canvas"), area = canvas.getBoundingClientRect();
@@ -317,70 +326,74 @@ class Opened:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where the page is written."""
+    """The path of the page."""
     return tmp_path / "page.html"
 
 
-def expected_rows(content: Explained, n: int) -> list[str]:
-    """Return what the page lists as expected at a place."""
+def expected_rows(content: ExplainPage, n: int) -> list[str]:
+    """Return the predictions that the page should list at a position."""
     explanation = content.explanation
-    listed = [*explanation.likeliest[n]]
-    shown = [letter(content.alphabet.characters[index])[0] for index in listed]
+    listed = [*explanation.candidates[n]]
+    shown = [label_char(content.alphabet.characters[index])[0] for index in listed]
     figures = [f"{100 * np.rint(p * 65535) / 65535:.1f} %" for p in explanation.probabilities[n]]
     rows = [sign + figure for sign, figure in zip(shown, figures, strict=True)]
     if explanation.indices[n] not in listed:
-        p = 2 ** -(np.rint(explanation.surprise[n] * 1024) / 1024)
-        rows.append(f"{letter(content.alphabet.characters[explanation.indices[n]])[0]}{100 * p:.1f} %")
+        p = 2 ** -(np.rint(explanation.surprisal[n] * 1024) / 1024)
+        rows.append(f"{label_char(content.alphabet.characters[explanation.indices[n]])[0]}{100 * p:.1f} %")
     return rows
 
 
-def test_pointing_at_a_character_tells_what_was_expected(browser: "Browser", file: Path, plain: Explained) -> None:
+def test_pointing_at_a_character_shows_its_predictions(browser: "Browser", file: Path, plain: ExplainPage) -> None:
     opened = Opened(browser, file, plain)
     line = len('One "two" three (four);\n    five 6.\n')
     opened.page.mouse.move(*opened.middle(4, 6))  # the fifth line begins with the third repeat
-    opened.page.wait_for_selector("#known:not([hidden])")
+    opened.page.wait_for_selector("#selected:not([hidden])")
     assert opened.page.locator("#character bdi").inner_text() == "w"
     n = 2 * line + 6
     assert f"character {n + 1}" in opened.page.locator("#character small").inner_text()
-    assert f"{plain.explanation.surprise[n]:.2f} bits" in opened.page.locator("#character b").inner_text()
-    rows = [row.replace("\n", "") for row in opened.page.locator("#expected li").all_inner_texts()]
+    assert f"{plain.explanation.surprisal[n]:.2f} bits" in opened.page.locator("#character b").inner_text()
+    rows = [row.replace("\n", "") for row in opened.page.locator("#predictions li").all_inner_texts()]
     assert rows == expected_rows(plain, n)
     opened.close()
 
 
-def test_a_stranger_is_told_from_what_was_unlikely(browser: "Browser", file: Path, strange: Explained) -> None:
-    opened = Opened(browser, file, strange)
+def test_an_unknown_character_is_distinguished_from_an_unlikely_one(
+    browser: "Browser", file: Path, unknown_page: ExplainPage
+) -> None:
+    opened = Opened(browser, file, unknown_page)
     page = opened.page
     page.focus("#text")
     found = []
     for key in ("ArrowDown", *["ArrowRight"] * 5):
         page.keyboard.press(key)
-        rows = [row.replace("\n", "") for row in page.locator("#expected li").all_inner_texts()]
+        rows = [row.replace("\n", "") for row in page.locator("#predictions li").all_inner_texts()]
         found.append((page.locator("#character b").inner_text(), rows))
-    does_not = "The network does not know it, 36.09 bits"
-    assert found[0] == (does_not, [])  # nothing was read before it
-    assert found[1] == ("Nothing that the network knows comes before it", [])
-    assert found[3] == (does_not, expected_rows(strange, 4))  # what was expected before it is so still behind it
-    assert found[5][0] == does_not
-    assert [row[0] for row in found[5][1]] == [strange.alphabet.characters[n] for n in strange.explanation.likeliest[5]]
-    assert page.locator("#said").inner_text().startswith(f"grinning face, U+1F600, {does_not}. Expected: ")
+    label = "Unknown character, 36.09 bits"
+    assert found[0] == (label, [])  # nothing was read before it
+    assert found[1] == ("First known character, not predicted", [])
+    assert found[3] == (label, expected_rows(unknown_page, 4))  # the predictions are those made before it
+    assert found[5][0] == label
+    assert [row[0] for row in found[5][1]] == [
+        unknown_page.alphabet.characters[n] for n in unknown_page.explanation.candidates[5]
+    ]
+    assert page.locator("#announcement").inner_text().startswith(f"grinning face, U+1F600, {label}. Most likely: ")
     most = page.evaluate("getComputedStyle(document.querySelector('#scale i:last-child')).backgroundColor")
     assert page.evaluate("getComputedStyle(document.querySelector('#character output')).backgroundColor") == most
     opened.close()
 
 
-def test_keys_move_along_characters_and_are_said(browser: "Browser", file: Path, plain: Explained) -> None:
+def test_keys_move_along_characters_and_are_announced(browser: "Browser", file: Path, plain: ExplainPage) -> None:
     opened = Opened(browser, file, plain)
     page, at = opened.page, opened.page.locator("#character small")
     page.focus("#text")
-    places = []
+    positions = []
     for key in ("ArrowDown", "ArrowRight", "ArrowDown", "End", "Home", "ArrowUp", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
-        places.append(int(at.inner_text().rpartition(" ")[2]))
-    assert places == [1, 2, 26, 36, 25, 1, 1, 1]
-    assert page.locator("#said").inner_text().startswith("O, Nothing comes before it.")
+        positions.append(int(at.inner_text().rpartition(" ")[2]))
+    assert positions == [1, 2, 26, 36, 25, 1, 1, 1]
+    assert page.locator("#announcement").inner_text().startswith("O, First character, not predicted.")
     page.keyboard.press("ArrowRight")
-    said = page.locator("#said").inner_text()
+    said = page.locator("#announcement").inner_text()
     assert said.startswith("n, ")
     assert said.count("%") == 6
     for _ in range(80):
@@ -392,30 +405,30 @@ def test_keys_move_along_characters_and_are_said(browser: "Browser", file: Path,
     opened.close()
 
 
-def test_a_unit_colours_the_text(browser: "Browser", file: Path, plain: Explained) -> None:
+def test_a_unit_colours_the_text(browser: "Browser", file: Path, plain: ExplainPage) -> None:
     opened = Opened(browser, file, plain)
     page, at = opened.page, opened.middle(3, 8)
     n = 36 + 24 + 8
     before = opened.colour(*at)
     for column in range(5):
         page.select_option("#unit", str(column))
-        opened.until(f"document.getElementById('scale-says').textContent.includes('unit {column + 1} ')")
-        value = activation(plain.explanation.codes[:, column])
+        opened.until(f"document.getElementById('scale-description').textContent.includes('unit {column + 1} ')")
+        value = dequantize(plain.explanation.quantized[:, column])
         red, _, blue, opaque = opened.colour(*at)
         share = round(20 * float(value[n] / np.abs(value).max()))
         assert (opaque == 255) == (share != 0)
         if share:
             assert (blue > red) == (share > 0)
-    page.check("#by-surprise")
+    page.check("#by-surprisal")
     assert opened.colour(*at) == before
     opened.close()
 
 
-def test_a_thing_shows_its_best_unit_and_where_it_holds(browser: "Browser", file: Path, plain: Explained) -> None:
+def test_a_feature_shows_its_best_unit_and_where_it_holds(browser: "Browser", file: Path, plain: ExplainPage) -> None:
     opened = Opened(browser, file, plain)
     page = opened.page
-    n = next(n for n, thing in enumerate(plain.tracked) if thing.nameable.name == "inside brackets")
-    best = plain.tracked[n].best
+    n = next(n for n, probe in enumerate(plain.probes) if probe.feature.name == "inside brackets")
+    best = plain.probes[n].best
     page.click(f"#choose-{n}")
     opened.until("document.getElementById('by-unit').checked")
     assert page.input_value("#unit") == str(best[0].unit)
@@ -434,9 +447,9 @@ def test_a_thing_shows_its_best_unit_and_where_it_holds(browser: "Browser", file
     opened.close()
 
 
-def test_the_text_can_be_selected_found_and_counted(browser: "Browser", file: Path, nasty: Explained) -> None:
+def test_the_text_can_be_selected_found_and_counted(browser: "Browser", file: Path, nasty: ExplainPage) -> None:
     opened = Opened(browser, file, nasty)
-    text = "".join(c if c == "\n" else stand_in(c) for c in NASTY * 3)
+    text = "".join(c if c == "\n" else substitute_invisible(c) for c in NASTY * 3)
     selected = opened.page.evaluate(
         "() => { getSelection().selectAllChildren(document.getElementById('rows')); return getSelection().toString(); }"
     )
@@ -446,8 +459,8 @@ def test_the_text_can_be_selected_found_and_counted(browser: "Browser", file: Pa
     opened.page.keyboard.press("ArrowDown")
     for key in ("End", "ArrowRight", "ArrowRight", "End", "ArrowRight"):
         opened.page.keyboard.press(key)
-    place = int(opened.page.locator("#character small").inner_text().rpartition(" ")[2])
-    assert place == NASTY.index("\u202e") + 1
+    position = int(opened.page.locator("#character small").inner_text().rpartition(" ")[2])
+    assert position == NASTY.index("\u202e") + 1
     opened.close()
 
 
@@ -462,12 +475,12 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_is_readable_on_every_colour(browser: "Browser", file: Path, plain: Explained, dark: bool) -> None:
+def test_text_is_readable_on_every_colour(browser: "Browser", file: Path, plain: ExplainPage, dark: bool) -> None:
     opened = Opened(browser, file, plain, dark=dark)
     ratios = opened.page.evaluate(CONTRAST)
     assert len(ratios) == 33
     assert min(ratios) >= 4.5
-    assert ratios == sorted(ratios, reverse=True)  # lightness alone tells more from less
+    assert ratios == sorted(ratios, reverse=True)  # lightness alone distinguishes the levels
     opened.page.check("#by-unit")
     opened.until("document.querySelectorAll('#scale i').length === 41")
     ratios = opened.page.evaluate(CONTRAST)
@@ -476,14 +489,14 @@ def test_text_is_readable_on_every_colour(browser: "Browser", file: Path, plain:
     opened.close()
 
 
-def test_it_fits_a_telephone(browser: "Browser", file: Path, nasty: Explained) -> None:
+def test_it_fits_a_telephone(browser: "Browser", file: Path, nasty: ExplainPage) -> None:
     opened = Opened(browser, file, nasty, width=420)
     page = opened.page
     assert page.evaluate("document.scrollingElement.scrollWidth") == 420
     assert not page.evaluate("document.getElementById('units').open")
     page.mouse.click(*opened.middle(0, 3))
     assert page.locator("#character bdi").inner_text() == "s"
-    box = page.locator("#place").bounding_box()
+    box = page.locator("#position").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] == 900
     assert page.evaluate("document.scrollingElement.scrollWidth") == 420

@@ -92,7 +92,7 @@ def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None
     line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20, before=limit))
     assert "(File too large): make room or choose another --out" in line
     assert (out / CHECKPOINT).read_bytes() == before
-    assert load(out).sample(5, random_state=1)
+    assert load(out).sample(5, seed=1)
     assert_goes_on(text, out)
 
 
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_when_a_run_goes_on(text: Path, small_disk: Path) ->
     line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20))
     assert "(No space left on device): make room or choose another --out" in line
     assert (out / CHECKPOINT).read_bytes() == before
-    assert load(out).sample(5, random_state=1)
+    assert load(out).sample(5, seed=1)
     filler.unlink()
     assert_goes_on(text, out)
 
@@ -163,7 +163,7 @@ def test_a_disk_that_fills_at_any_moment(
         with pytest.raises(ElmanError, match=r"\(No space left on device\): make room or choose another --out"):
             train(text, **OPTIONS, max_updates=20, out=out, watcher=Fills(update))
         assert RunDirectory(out).load().state.update == update - 1
-        assert load(out).sample(5, random_state=1)
+        assert load(out).sample(5, seed=1)
         (small_disk / "filler").unlink()
         assert_goes_on(text, out)
         shutil.rmtree(out)
@@ -235,7 +235,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
         pytest.skip("no file system can be made read-only here")
     line = refused(elman("train", text, "--out", small_disk / "run", "--resume", "--max-updates", 20))
     assert "(Read-only file system): make room or choose another --out" in line
-    assert load(small_disk / "run").sample(5, random_state=1)
+    assert load(small_disk / "run").sample(5, seed=1)
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
 
 

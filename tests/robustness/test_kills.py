@@ -246,12 +246,12 @@ def test_a_stale_copy_of_the_best_network_is_not_used(corpus: Corpus, tmp_path: 
     train(corpus, **options, max_updates=3, out=tmp_path)
     stale = (tmp_path / "best.safetensors").read_bytes()
     train(corpus, resume=True, max_updates=12, out=tmp_path)
-    expected = load(tmp_path).sample(50, random_state=1)
+    expected = load(tmp_path).sample(50, seed=1)
     assert (tmp_path / "best.safetensors").read_bytes() != stale
     (tmp_path / "best.safetensors").write_bytes(stale)  # as a kill between the two leaves it
-    assert load(tmp_path).sample(50, random_state=1) == expected
+    assert load(tmp_path).sample(50, seed=1) == expected
     (tmp_path / CHECKPOINT).unlink()  # the copy alone is a network as well
-    assert load(tmp_path).sample(50, random_state=1) == load(tmp_path / "best.safetensors").sample(50, random_state=1)
+    assert load(tmp_path).sample(50, seed=1) == load(tmp_path / "best.safetensors").sample(50, seed=1)
 
 
 @pytest.mark.slow

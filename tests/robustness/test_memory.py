@@ -36,7 +36,7 @@ tracemalloc.start()
 options = dict(metrics_every=20, sample_every=500, max_updates=40_000)
 run = elman.train("python-docs", **options, out=sys.argv[1], watcher=Notes())
 points, written = [], 0
-for piece in run.model.stream(300_000, random_state=1):
+for piece in run.model.stream(300_000, seed=1):
     written += len(piece)
     if written >= 100_000 * (len(points) + 1):
         points.append(held())

@@ -148,7 +148,7 @@ def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path) -> No
 
 def test_who_reads_needs_no_lock(run: Path) -> None:
     with writer_elsewhere(run):
-        assert load(run).sample(5, random_state=1)
+        assert load(run).sample(5, seed=1)
         assert [row.update for row in RunDirectory(run).metrics()] == [7, 9]
 
 

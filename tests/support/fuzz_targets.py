@@ -74,7 +74,7 @@ def _use_checkpoint(path: Path) -> None:
 
 
 def _use_network(path: Path) -> None:
-    load(path, engine="numpy").sample(3, random_state=1)
+    load(path, engine="numpy").sample(3, seed=1)
 
 
 def _good(name: str) -> Callable[[Path], list[bytes]]:
@@ -197,7 +197,7 @@ def _network(cell: str, layers: int) -> Model:
 
 
 def _import(path: Path) -> None:
-    import_(path, engine="numpy").sample(3, random_state=1)
+    import_(path, engine="numpy").sample(3, seed=1)
 
 
 TARGETS = {

@@ -286,7 +286,7 @@ def test_an_awkward_text_trains_and_is_kept_exactly(text: str, encoding: str) ->
     assert json.loads(Path("run/run.json").read_text())["alphabet"] == Alphabet.from_text(text).characters
     model = elman.load("run")
     assert model.alphabet == run.corpus.alphabet
-    assert set(model.sample(30, random_state=1)) <= set(text)
+    assert set(model.sample(30, seed=1)) <= set(text)
     assert model.score(text).chars == len(text) - 1
     assert elman.train("text", out="run", resume=True, max_updates=16).state.update == 16
 
@@ -406,7 +406,7 @@ def test_a_model_with_rare_characters_refuses_none() -> None:
     assert json.loads(Path("run/run.json").read_text())["config"]["rare"] == 2
     for model in (run.model, elman.load("run")):
         assert model.score("漢字 at night").nats == model.score(f"{last}{last} at night").nats
-        assert model.sample(9, prime="漢", random_state=1) == model.sample(9, prime=last, random_state=1)
+        assert model.sample(9, prompt="漢", seed=1) == model.sample(9, prompt=last, seed=1)
     assert elman.train("text", out="run", resume=True, max_updates=4).state.update == 4
     Path("other").write_text("漢字 at night")
     for arguments in (["eval", "run", "other", "--json"], ["sample", "run", "--prime", "漢", "--length", "9"]):
@@ -416,7 +416,7 @@ def test_a_model_with_rare_characters_refuses_none() -> None:
 def test_a_model_without_them_refuses_what_it_does_not_know() -> None:
     model = elman.train(Corpus.from_text(PLAIN), **FEW).model
     with pytest.raises(ElmanError, match="is not among the model's"):
-        model.sample(9, prime="漢字")
+        model.sample(9, prompt="漢字")
 
 
 # Pipes

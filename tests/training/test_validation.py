@@ -98,8 +98,8 @@ def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[f
     assert (run.kept.update, run.validation_loss) == (6, 2.0)
     assert (run.results()["validation_loss"], run.results()["kept_update"]) == (2.0, 6)
     for found in (run.model, load(tmp_path), load(tmp_path / "best.safetensors")):
-        assert found.sample(50, random_state=1) == at_the_best.model.sample(50, random_state=1)
-    assert load(tmp_path / "checkpoint.safetensors").sample(50, random_state=1) != run.model.sample(50, random_state=1)
+        assert found.sample(50, seed=1) == at_the_best.model.sample(50, seed=1)
+    assert load(tmp_path / "checkpoint.safetensors").sample(50, seed=1) != run.model.sample(50, seed=1)
 
 
 def test_the_finished_network_is_kept_where_it_is_the_best(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""What a trained model does: write text, score text."""
+"""Inference with a trained model: generating text and scoring it."""
 
 from elman.inference.model import Model as Model
 from elman.inference.score import Score as Score

@@ -1,8 +1,8 @@
-"""Beam search: the likeliest text that a narrow look ahead finds.
+"""Beam search for the most likely text.
 
-Of all beginnings of the text only the `width` likeliest are kept, each with its log-probability, the sum over its
-characters. Every one is lengthened by every character, and the likeliest `width` of what comes out are kept again. A
-width of 1 takes the likeliest character each time. What all that are kept begin with will not change any more.
+Only the `width` most likely prefixes are kept, each with its log-probability, the sum over its characters. At each step
+every prefix is extended by every character, and the `width` most likely results are kept. A width of 1 is greedy
+decoding. Characters on which all kept prefixes agree are final and are yielded at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text import Alphabet
 
-WIDEST = 1_000
-"""Beginnings kept at most: with a large alphabet, what they are lengthened by takes a gigabyte."""
+MAX_BEAM_WIDTH = 1_000
+"""With a large alphabet, the scores of all extensions of so many prefixes take a gigabyte."""
 
 
-def searched(session: InferenceSession, alphabet: Alphabet, h: Array, x: int, length: int, width: int) -> Iterator[str]:
-    """Yield the likeliest text of `length` characters found, a piece as soon as it is certain.
+def beam_search(
+    session: InferenceSession, alphabet: Alphabet, h: Array, x: int, length: int, width: int
+) -> Iterator[str]:
+    """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
 
     Parameters
     ----------
@@ -32,11 +34,13 @@ def searched(session: InferenceSession, alphabet: Alphabet, h: Array, x: int, le
         The state in which x is read.
     x : int
         The character before the text.
-    length, width : int
-        Characters to write; beginnings kept.
+    length : int
+        Characters to generate.
+    width : int
+        Number of prefixes kept.
     """
     states, last = h[None], np.array([x])
-    texts: NDArray[np.intp] = np.empty((1, 0), np.intp)  # what is kept, without what is certain
+    prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
     total = np.zeros(1)
     for _ in range(length):
         o, after = session.logits(states, last[None])
@@ -44,15 +48,15 @@ def searched(session: InferenceSession, alphabet: Alphabet, h: Array, x: int, le
         best = np.argsort(-scores, axis=None, kind="stable")[:width]
         parent, last = np.divmod(best, len(alphabet))
         states, total = after[0][parent], scores.ravel()[best]
-        texts = np.column_stack([texts[parent], last])
-        certain = _common(texts)
-        if certain:
-            yield alphabet.decode(texts[0, :certain])
-            texts = texts[:, certain:]
-    yield alphabet.decode(texts[0])
+        prefixes = np.column_stack([prefixes[parent], last])
+        num_final = _count_common(prefixes)
+        if num_final:
+            yield alphabet.decode(prefixes[0, :num_final])
+            prefixes = prefixes[:, num_final:]
+    yield alphabet.decode(prefixes[0])
 
 
-def _common(texts: NDArray[np.intp]) -> int:
-    """How many characters all rows begin with alike."""
-    alike = (texts == texts[0]).all(axis=0)
-    return int(np.argmin(alike)) if not alike.all() else len(alike)
+def _count_common(prefixes: NDArray[np.intp]) -> int:
+    """Return the length of the longest common prefix of all rows."""
+    equal = (prefixes == prefixes[0]).all(axis=0)
+    return int(np.argmin(equal)) if not equal.all() else len(equal)

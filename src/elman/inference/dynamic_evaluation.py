@@ -1,21 +1,21 @@
-"""Dynamic evaluation: a network goes on learning from a text while it is scored (Krause, Kahembwe, Murray and Renals,
-2018).
+"""Dynamic evaluation: a network keeps training on a text while it is scored.
 
-A text is read in windows. Each is scored first, by the network as it then is, and then learned from, so that no
-character is predicted by a network that has seen it. The network that was given is not changed.
+The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
+with the current parameters, and then trained on, so that no character is predicted by parameters that have seen it.
+The network passed in is not changed.
 
-n     windows learned from              g        gradient of the n-th, of the sum over its characters
-eta   the rate, `Adaptation.rate` / m   theta_0  the parameters as training left them
+n     windows trained on so far           g        gradient of window n, of the sum over its characters
+eta   `DynamicEvaluation.rate` / m        theta_0  the parameters of the trained network
 
 ::
 
     (1)  M <- beta M + (1 - beta) g^2
     (2)  theta <- theta - eta g / (sqrt(M / (1 - beta^n)) + 1e-8)
-    (3)  theta <- theta + faded (theta_0 - theta)                after every 16th window
+    (3)  theta <- theta + decay (theta_0 - theta)                after every 16th window
 
-(1) and (2) are Adam without momentum, for every parameter. In (3) what was learned fades, so that what was read long
-ago is forgotten and no error stays. The root takes out how large gradients are; what is left for eta to depend on is
-the width of the network, since a step of every weight moves a sum over m of them by m steps.
+(1) and (2) are Adam without momentum, for every parameter. (3) decays the parameters towards the trained ones, so that
+old text is forgotten and no error persists. The root removes the scale of the gradients; eta still depends on the
+hidden size m, since a step of every weight changes a sum over m of them by m steps.
 """
 
 from __future__ import annotations
@@ -27,65 +27,65 @@ import numpy as np
 
 from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
-from elman.inference.score import Score, readable, with_strangers
+from elman.inference.score import Score, add_unknown_cost, readable_indices
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture, zeros_like
 from elman.text import Windows
 
-FADE_EVERY = 16
-"""Windows from one (3) to the next: then it costs next to nothing."""
+DECAY_INTERVAL = 16
+"""Windows from one decay (3) to the next, so that it costs next to nothing."""
 
 
 @dataclass(frozen=True)
-class Adaptation:
-    """How a network learns from what it reads. `docs/score.md` says what the defaults were chosen on.
+class DynamicEvaluation:
+    """Hyperparameters of dynamic evaluation. `docs/score.md` says how the defaults were chosen.
 
     Parameters
     ----------
     seq_length : int
-        Characters of a window, T.
+        Characters per window, T.
     rate : float
-        eta times the units of a layer.
+        Learning rate eta times the hidden size m.
     beta : float
-        How much of M is kept from one window to the next.
-    memory : float
-        Characters over which what was learned fades to 1/e.
+        Decay of the running average of squared gradients.
+    time_constant : float
+        Characters over which a change of the parameters decays to 1/e.
     """
 
     seq_length: int = 32
     rate: float = 0.15
     beta: float = 0.999
-    memory: float = 32_000.0
+    time_constant: float = 32_000.0
 
     def optimizer(self, m: int) -> Optimizer:
-        """Return (1) and (2) for a network of m units a layer."""
+        """Return the optimizer of (1) and (2) for a network of hidden size m."""
         return Optimizer(self.rate / m, math.inf, name="adam", beta1=0.0, beta2=self.beta)
 
     @property
-    def faded(self) -> float:
-        """How much fades in one (3)."""
-        return -math.expm1(-FADE_EVERY * self.seq_length / self.memory)
+    def decay(self) -> float:
+        """Fraction of the change that one decay step (3) removes."""
+        return -math.expm1(-DECAY_INTERVAL * self.seq_length / self.time_constant)
 
 
-DEFAULT = Adaptation()
+DEFAULT = DynamicEvaluation()
 
 
-def score_adapting(
-    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, adaptation: Adaptation = DEFAULT
+def score_dynamic(
+    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, settings: DynamicEvaluation = DEFAULT
 ) -> Score:
-    """Score a text with a network that learns from what it has read; `elman.inference.score.score` is the same without.
+    """Score a text by dynamic evaluation; `elman.inference.score.score` is the static counterpart.
 
     Parameters
     ----------
     engine : Engine
     parameters : Parameters
-        Where learning begins; not changed.
+        The trained parameters; they are not changed.
     h0 : ndarray, shape (D,)
-        The state to begin with.
+        The initial state.
     indices : ndarray of unsigned int, shape (N,)
-        Characters that the network does not know, K or more, are neither read nor learned from.
-    adaptation : Adaptation
+        Unknown characters, K or more, are neither read nor trained on.
+    settings : DynamicEvaluation
 
     Raises
     ------
@@ -93,35 +93,35 @@ def score_adapting(
         If N < 2.
     """
     K = len(parameters["c"])
-    known = readable(indices, K)
-    state = _begun(parameters, h0)
-    nats = _learned_from(engine, state, parameters, known, adaptation)
-    rest = known[state.position :]  # shorter than a window, it is only scored
+    known = readable_indices(indices, K)
+    state = _initial_state(parameters, h0)
+    nats = _score_and_train(engine, state, parameters, known, settings)
+    rest = known[state.position :]  # shorter than a window, so it is only scored
     if len(rest) > 1:
         nats += float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0])
-    return with_strangers(nats, len(indices), len(known), K)
+    return add_unknown_cost(nats, len(indices), len(known), K)
 
 
-def _begun(parameters: Parameters, h0: Array) -> TrainState:
-    """Return a state apart from the network, before the first update."""
-    mine = {name: array.copy() for name, array in parameters.items()}
-    M, N = zeros_like(mine), zeros_like(mine)
-    return TrainState(mine, M, h0.copy(), np.random.RandomState(0), np.random.default_rng(0), N)
+def _initial_state(trained: Parameters, h0: Array) -> TrainState:
+    """Return a training state with copies of the parameters, before the first update."""
+    parameters = {name: array.copy() for name, array in trained.items()}
+    M, N = zeros_like(parameters), zeros_like(parameters)
+    return TrainState(parameters, M, h0.copy(), np.random.RandomState(0), np.random.default_rng(0), N)
 
 
-def _learned_from(
-    engine: Engine, state: TrainState, trained: Parameters, indices: Indices, adaptation: Adaptation
+def _score_and_train(
+    engine: Engine, state: TrainState, trained: Parameters, indices: Indices, settings: DynamicEvaluation
 ) -> float:
-    """Read all whole windows, and return what they cost."""
-    T = adaptation.seq_length
+    """Read all complete windows, and return their cost in nats."""
+    T = settings.seq_length
     count = (len(indices) - 1) // T
     if count < 1:
         return 0.0
-    windows, optimizer = Windows(indices, T), adaptation.optimizer(architecture(trained).m)
+    windows, optimizer = Windows(indices, T), settings.optimizer(architecture(trained).m)
     nats = 0.0
-    for first in range(0, count, FADE_EVERY):
-        nats += float(engine.advance(state, windows, min(FADE_EVERY, count - first), optimizer).sum())
-        if state.update % FADE_EVERY == 0:
+    for first in range(0, count, DECAY_INTERVAL):
+        nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())
+        if state.update % DECAY_INTERVAL == 0:
             for name, theta in state.parameters.items():
-                theta += adaptation.faded * (trained[name] - theta)
+                theta += settings.decay * (trained[name] - theta)
     return nats

@@ -1,4 +1,4 @@
-"""A trained network and its alphabet."""
+"""A trained model: a network with its alphabet."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ import numpy as np
 
 from elman.engine import Engine
 from elman.errors import ElmanError
-from elman.inference.beam import WIDEST, searched
-from elman.inference.checks import check_finite
-from elman.inference.dynamic_evaluation import score_adapting
-from elman.inference.generate import side_by_side, written
-from elman.inference.score import Score, score
-from elman.inference.stop_sequences import until
+from elman.inference.aliases import accept_aliases
+from elman.inference.beam import MAX_BEAM_WIDTH, beam_search
+from elman.inference.dynamic_evaluation import score_dynamic
+from elman.inference.generate import generate_batch, stream_text
+from elman.inference.score import Score, check_finite, score
+from elman.inference.stop_sequences import cut_at_stop
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, opened
 
-MOST_TEXTS, MOST_CHARACTERS = 10_000, 100_000_000
-"""Texts that are drawn side by side, and their characters in all: they are kept until the last is whole."""
+MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
+"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
 
 
-class Options(TypedDict, total=False):
-    """How a text is drawn; see `Model.stream`."""
+FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
 
-    prime: str
+
+class GenerationOptions(TypedDict, total=False):
+    """Options of text generation; see `Model.stream`."""
+
+    prompt: str
     temperature: float
     top_k: int
     top_p: float
     min_p: float
     stop: str
-    random_state: int | None
+    seed: int | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model:
-    """What a checkpoint gives back.
+    """A trained model, as read from a checkpoint.
 
     Parameters
     ----------
@@ -47,10 +50,10 @@ class Model:
     parameters : Parameters
         U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; see `elman.network.parameters`.
     h : ndarray, shape (D,)
-        The state that reading begins with: the one training ended in. A state of zero is one that the network has
-        met once an epoch; saturated units may keep it among states it never learned from.
+        The initial state: the one in which training ended. The network has met a zero state only once per epoch;
+        saturated units may keep it among states that it never learned from.
     engine : Engine
-        What computes with them.
+        The engine that computes with them.
     """
 
     alphabet: Alphabet
@@ -59,161 +62,166 @@ class Model:
     engine: Engine
 
     def __repr__(self) -> str:
-        """Say what it is in a line, and not all its weights."""
+        """Return a one-line summary without the weights."""
         network = architecture(self.parameters)
         return (
             f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
             f" {self.h.dtype}, {self.engine.name}>"
         )
 
+    @accept_aliases(FORMER_NAMES)
     def stream(
         self,
         length: int = 1000,
         *,
-        prime: str = "",
+        prompt: str = "",
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
         stop: str = "",
-        random_state: int | None = None,
+        seed: int | None = None,
     ) -> Iterator[str]:
-        """Yield text a few characters at a time, as it is drawn.
+        """Generate text, and yield it in chunks as it is sampled.
 
         Parameters
         ----------
         length : int
-            Characters to write, at most.
-        prime : str
-            What the network reads first; it is not written again. Without one it reads a line feed, where its
-            alphabet has one, so that it begins a line.
+            Maximum number of characters to generate.
+        prompt : str
+            Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
+            alphabet has one, so that the output begins a line.
         temperature : float
-            The logits are divided by it; 0 always takes the likeliest character.
+            The logits are divided by it; 0 always takes the most likely character.
         top_k : int
-            Draw among the k likeliest only; 0 lets all.
+            Sample from the k most likely characters only; 0 turns it off.
         top_p : float
-            Draw among the likeliest whose probabilities reach this sum; 1 lets all.
+            Sample from the most likely characters that together reach this probability; 1 turns it off.
         min_p : float
-            Draw among those at least so likely, next to the likeliest; 0 lets all.
+            Exclude characters less likely than this fraction of the most likely one; 0 turns it off.
         stop : str
-            End before this string would be written.
-        random_state : int, optional
-            The same number gives the same text again. Without it every call differs.
+            End before this string would be generated.
+        seed : int, optional
+            The same seed gives the same text. Without one every call differs.
 
         Raises
         ------
         ElmanError
-            If an option is out of its range, or `prime` has a character that the model does not know.
+            If an option is out of its range, or `prompt` contains a character that the model does not know.
         """
-        sampling = _draw(length, temperature, top_k, top_p, min_p, random_state)
-        h, x = self._behind(prime)
-        generator = np.random.default_rng(random_state)
-        pieces = written(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
-        return until(stop, pieces) if stop else pieces
+        sampling = _check_sampling(length, temperature, top_k, top_p, min_p, seed)
+        h, x = self._prefill(prompt)
+        generator = np.random.default_rng(seed)
+        chunks = stream_text(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
+        return cut_at_stop(stop, chunks) if stop else chunks
 
-    def sample(self, length: int = 1000, **options: Unpack[Options]) -> str:
-        """Return the text that `stream` would yield; it takes the same options."""
+    @accept_aliases(FORMER_NAMES)
+    def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
+        """Generate text and return it complete; the options are those of `stream`."""
         return "".join(self.stream(length, **options))
 
-    def samples(self, count: int, length: int = 1000, **options: Unpack[Options]) -> list[str]:
-        """Return several texts, drawn side by side, which takes little longer than one.
+    @accept_aliases(FORMER_NAMES)
+    def samples(self, count: int, length: int = 1000, **options: Unpack[GenerationOptions]) -> list[str]:
+        """Generate several texts as one batch, which takes little longer than one.
 
         Parameters
         ----------
         count : int
-            How many.
+            Number of texts.
         length : int
-            Characters of each, at most.
+            Maximum number of characters of each.
         **options
-            Those of `stream`. The first text is drawn with `random_state`, the next with the number after it, and so
-            on. What one of them is does not depend on how many there are.
+            Those of `stream`. The first text is sampled with `seed`, the next with `seed` + 1, and so on, so that no
+            text depends on how many there are.
 
         Raises
         ------
         ElmanError
-            As `stream`, or if `count` is less than 1, or so large that memory might not hold the texts.
+            As `stream`, or if `count` is less than 1, or so large that the texts might not fit in memory.
         """
-        _check(("--count", count, 1 <= count <= MOST_TEXTS, f"from 1 to {MOST_TEXTS:,}"))
-        if count * length > MOST_CHARACTERS:
+        _check(("--count", count, 1 <= count <= MAX_SAMPLES, f"from 1 to {MAX_SAMPLES:,}"))
+        if count * length > MAX_TOTAL_CHARS:
             raise ElmanError(
-                f"--count texts of --length characters may have {MOST_CHARACTERS:,} characters in all, and"
-                f" {count * length:,} were asked for: ask for less, or for one text, which is written as it is drawn"
+                f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
+                " a single sample may have any length"
             )
-        stop, seed = options.get("stop", ""), options.get("random_state")
-        sampling = _draw(length, **options)
-        h, x = self._behind(options.get("prime", ""))
+        stop, seed = options.get("stop", ""), options.get("seed")
+        sampling = _check_sampling(length, **options)
+        h, x = self._prefill(options.get("prompt", ""))
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
-        texts = side_by_side(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
+        texts = generate_batch(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
         return [text.partition(stop)[0] for text in texts] if stop else texts
 
-    def beam(self, width: int, length: int = 1000, *, prime: str = "", stop: str = "") -> Iterator[str]:
-        """Yield the likeliest text that a beam search of this width finds, a piece as soon as it is certain.
+    @accept_aliases(FORMER_NAMES)
+    def beam(self, width: int, length: int = 1000, *, prompt: str = "", stop: str = "") -> Iterator[str]:
+        """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 
-        Likely is not lively: a network that is always certain repeats itself.
+        The most likely texts of small models repeat themselves; for prose use `stream`.
 
         Raises
         ------
         ElmanError
-            If a number is out of its range, or `prime` has a character that the model does not know.
+            If a number is out of its range, or `prompt` contains a character that the model does not know.
         """
         _check(
-            ("--beam", width, 1 <= width <= WIDEST, f"from 1 to {WIDEST:,}"),
-            ("--length", length, length >= 0, "0 or more"),
+            ("--beam", width, 1 <= width <= MAX_BEAM_WIDTH, f"from 1 to {MAX_BEAM_WIDTH:,}"),
+            ("--length", length, length >= 0, "at least 0"),
         )
-        h, x = self._behind(prime)
-        pieces = searched(self.engine.session(self.parameters), self.alphabet, h, x, length, width)
-        return until(stop, pieces) if stop else pieces
+        h, x = self._prefill(prompt)
+        chunks = beam_search(self.engine.session(self.parameters), self.alphabet, h, x, length, width)
+        return cut_at_stop(stop, chunks) if stop else chunks
 
-    def _behind(self, prime: str) -> tuple[Array, int]:
-        """Read all of `prime` but its last character: the state (D,) then, and that character."""
-        read, h = self.alphabet.encode(prime or self.alphabet.beginning), self.h
-        if len(read) > 1:
-            _, h = self.engine.loss(self.parameters, h, read[:-1], read[1:])
-        return h, int(read[-1])
+    def _prefill(self, prompt: str) -> tuple[Array, int]:
+        """Read the prompt but for its last character; return the state (D,) and that character."""
+        indices, h = self.alphabet.encode(prompt or self.alphabet.beginning), self.h
+        if len(indices) > 1:
+            _, h = self.engine.loss(self.parameters, h, indices[:-1], indices[1:])
+        return h, int(indices[-1])
 
     def score(self, text: str, *, adapt: bool = False) -> Score:
-        """Return the surprise of a text, read as if it went on where training ended.
+        """Return the cross-entropy of a text, read from the state in which training ended.
 
         Parameters
         ----------
         text : str
-            What a character costs that the model does not know, `elman.inference.strangers` says.
+            Unknown characters cost what `elman.text.unknown` says.
         adapt : bool
-            Whether the network goes on learning from what it has read, for this text alone; see `elman.inference.dynamic_evaluation`.
+            Whether to score by dynamic evaluation, training on the text just scored; the model itself does not
+            change. See `elman.inference.dynamic_evaluation`.
 
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or the network computes what is not a finite number.
+            If the text has fewer than two characters, or the network's output is not finite.
         """
-        scored = score_adapting if adapt else score
-        found = scored(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
-        check_finite(found.nats)
-        return found
+        evaluate = score_dynamic if adapt else score
+        result = evaluate(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
+        check_finite(result.nats)
+        return result
 
 
-def _draw(
+def _check_sampling(
     length: int,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
     min_p: float = 0.0,
-    random_state: int | None = None,
+    seed: int | None = None,
     **_: str,
 ) -> SamplingParams:
-    """Return how to draw, if every number is in its range."""
+    """Return the sampling parameters, after checking the range of each."""
     _check(
-        ("--length", length, length >= 0, "0 or more"),
-        ("--temperature", temperature, 0 <= temperature < float("inf"), "a number of 0 or more"),
-        ("--top-k", top_k, top_k >= 0, "0 (no limit) or more"),
+        ("--length", length, length >= 0, "at least 0"),
+        ("--temperature", temperature, 0 <= temperature < float("inf"), "at least 0 and finite"),
+        ("--top-k", top_k, top_k >= 0, "at least 0"),
         ("--top-p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-        ("--min-p", min_p, 0 <= min_p <= 1, "0 (no limit) to 1"),
-        ("--random-state", random_state, random_state is None or random_state >= 0, "0 or more"),
+        ("--min-p", min_p, 0 <= min_p <= 1, "from 0 to 1"),
+        ("--seed", seed, seed is None or seed >= 0, "at least 0"),
     )
     return SamplingParams(temperature, top_k, top_p, min_p)
 
 
 def _check(*ranges: tuple[str, float | None, bool, str]) -> None:
-    for name, value, fits, needed in ranges:
+    for name, value, fits, expected in ranges:
         if not fits:
-            raise ElmanError(f"{name} must be {needed}, and {value} came: give another")
+            raise ElmanError(f"{name} must be {expected} (got {value})")

@@ -1,11 +1,11 @@
-"""How well a model predicts a text.
+"""Score of a text: how well a model predicts it.
 
-A text is read whole, its state carried through. A long one is cut into segments that are read side by side, each
-from a state that the network comes to on the characters before it. Whether that is the state in which the segment
-before it ends is seen afterwards; where it is not, the segments are read again from those. A network that does not
-forget where it began is read from the first character to the last.
+The complete text is evaluated with the state carried through it. A long text is split into segments that are read as
+one batch, each from a state reached by a warm-up on the characters before the segment. Afterwards each initial state is
+compared with the state in which the previous segment ended; if they differ, the segments are read again from those
+states. A network that does not forget its initial state is evaluated sequentially instead.
 
-Characters that the model does not know cost what `elman.inference.strangers` says.
+Unknown characters cost what `elman.text.unknown` says.
 """
 
 from __future__ import annotations
@@ -14,44 +14,45 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
-from elman.inference.strangers import KNOWN_NATS, stranger_nats, without_strangers
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.text.spool import let_go
+from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
-PIECE = 1 << 20
-"""Characters given to an engine at a time, so that the memory it takes for them does not grow with the text."""
-LONG = 20_000
-"""Characters from which on a text is cut into segments."""
-LARGE = 40_000
-"""Recurrent weights of a layer from which on it pays: fewer stay in the fastest cache while one text is read."""
+CHUNK = 1 << 20
+"""Characters per call of the engine, so that its memory does not grow with the text."""
+MIN_SEGMENTED_CHARS = 20_000
+"""Length from which a text is split into segments."""
+MIN_SEGMENTED_WEIGHTS = 40_000
+"""Recurrent weights per layer from which splitting pays: fewer stay in the fastest cache while one text is read."""
 SEGMENTS = 32
 WARM_UP = 512
-"""Characters before its segment that a state comes from at first."""
+"""Characters before its segment from which the first initial state is computed."""
 SLICE = 256
-"""Steps whose losses exist at once."""
-ROUNDS = 3
-"""How often segments are read before the text is read in one piece."""
+"""Steps whose losses are held at a time."""
+MAX_ROUNDS = 3
+"""How often the segments are read before the text is read sequentially."""
 TOLERANCE = 1e-3
-"""How far any number of a state may be from where the segment before ended."""
+"""Largest difference allowed between an initial state and the final state of the previous segment."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """The surprise of a text, character by character from its second on.
+    """The cross-entropy of a text from its second character on.
 
     Parameters
     ----------
     chars : int
-        Characters predicted: one less than the text holds, as nothing comes before the first that is known.
+        Characters predicted: one less than the length, as nothing precedes the first known character.
     nats : float
-        -sum log p of them all.
+        -sum log p over those characters.
     unknown : int
-        How many of them the model does not know.
+        Number of unknown characters among them.
     """
 
     chars: int
@@ -70,7 +71,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """e to the cross-entropy: among how many equally likely characters the model hesitates."""
+        """Perplexity per character, the exponential of the cross-entropy."""
         try:
             return math.exp(self.nats_per_char)
         except OverflowError:
@@ -78,16 +79,16 @@ class Score:
 
 
 def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
-    """Score a text whole, its state carried through.
+    """Score a complete text, carrying the state through it.
 
     Parameters
     ----------
     engine : Engine
     parameters : Parameters
     h0 : ndarray, shape (D,)
-        The state to begin with.
+        The initial state.
     indices : ndarray of unsigned int, shape (N,)
-        K or more is a character that is not known; see `elman.text.opened`.
+        An index of K or more is an unknown character; see `elman.text.opened`.
 
     Raises
     ------
@@ -95,67 +96,79 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
         If N < 2.
     """
     K = len(parameters["c"])
-    known = readable(indices, K)
+    known = readable_indices(indices, K)
     nats = None
-    if len(known) > LONG and parameters["W"].size >= LARGE:
-        nats = _nats_side_by_side(engine.session(parameters), h0, known)
+    if len(known) > MIN_SEGMENTED_CHARS and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS:
+        nats = _sum_segments(engine.session(parameters), h0, known)
     if nats is None:
-        nats, _ = _nats_in_turn(engine, parameters, h0, known)
-    return with_strangers(nats, len(indices), len(known), K)
+        nats = _sum_sequentially(engine, parameters, h0, known)
+    return add_unknown_cost(nats, len(indices), len(known), K)
 
 
-def readable(indices: Indices, K: int) -> Indices:
+def readable_indices(indices: Indices, K: int) -> Indices:
     """Return the indices that the network can read, those below K.
 
     Raises
     ------
     ElmanError
-        If there are fewer than two in all.
+        If there are fewer than two indices in total.
     """
     if len(indices) < 2:
-        raise ElmanError(f"a text of {len(indices)} characters holds nothing to predict: give one of at least two")
-    return without_strangers(indices, K)
+        raise ElmanError(f"a text needs at least 2 characters to be scored (got {len(indices)})")
+    return drop_unknown(indices, K)
 
 
-def with_strangers(nats: float, N: int, known: int, K: int) -> Score:
-    """Return the surprise of a text of N characters of which so many are known, which cost the network `nats`."""
-    predicted, unknown = max(known - 1, 0), N - known
+def add_unknown_cost(nats: float, N: int, num_known: int, K: int) -> Score:
+    """Return the score of a text of N characters whose `num_known` known ones cost the network `nats`."""
+    predicted, unknown = max(num_known - 1, 0), N - num_known
     if unknown:
-        nats += unknown * stranger_nats(K) + predicted * KNOWN_NATS
+        nats += unknown * unknown_nats(K) + predicted * KNOWN_PENALTY_NATS
     return Score(predicted + unknown, nats, unknown)
 
 
-def _nats_in_turn(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> tuple[float, Array]:
-    """Return the surprise of a text read from its first character to its last, and the state behind it."""
+def check_finite(values: ArrayLike) -> None:
+    """Check the output of a network, which may have diverged in training or come from another program.
+
+    Raises
+    ------
+    ElmanError
+        If a value is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
+
+
+def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> float:
+    """Return the cost in nats of a text read from its first character to its last."""
     nats = 0.0
-    for start in range(0, len(indices) - 1, PIECE):
-        read = indices[start : start + PIECE + 1]
-        loss, h = engine.loss(parameters, h, read[:-1], read[1:])
+    for start in range(0, len(indices) - 1, CHUNK):
+        chunk = indices[start : start + CHUNK + 1]
+        loss, h = engine.loss(parameters, h, chunk[:-1], chunk[1:])
         nats += float(loss)
-        let_go(read)
-    return nats, h
+        let_go(chunk)
+    return nats
 
 
-def _nats_side_by_side(session: InferenceSession, h0: Array, indices: Indices) -> float | None:
-    """Return the surprise of a text read in segments, or None where their states do not meet."""
-    n = (len(indices) - 1) // SEGMENTS  # characters predicted in one segment; a rest is read behind the last
+def _sum_segments(session: InferenceSession, h0: Array, indices: Indices) -> float | None:
+    """Return the cost in nats of a text read in segments, or None if their states do not converge."""
+    n = (len(indices) - 1) // SEGMENTS  # characters predicted per segment; the remainder follows the last one
     x, y = (indices[first : first + SEGMENTS * n].reshape(SEGMENTS, n).T for first in (0, 1))
-    starts = np.tile(h0, (SEGMENTS, 1))
-    _, warm = _read(session, starts, x[-WARM_UP:], y[-WARM_UP:])
-    for _ in range(ROUNDS):
-        starts = np.concatenate([h0[None], warm[:-1]])
-        nats, warm = _read(session, starts, x, y)
-        if np.abs(warm[:-1] - starts[1:]).max() <= TOLERANCE:
+    initial = np.tile(h0, (SEGMENTS, 1))
+    _, final = _sum_batch(session, initial, x[-WARM_UP:], y[-WARM_UP:])
+    for _ in range(MAX_ROUNDS):
+        initial = np.concatenate([h0[None], final[:-1]])
+        nats, final = _sum_batch(session, initial, x, y)
+        if np.abs(final[:-1] - initial[1:]).max() <= TOLERANCE:
             rest = indices[SEGMENTS * n :, None]
-            return nats + (_read(session, warm[-1:], rest[:-1], rest[1:])[0] if len(rest) > 1 else 0.0)
+            return nats + (_sum_batch(session, final[-1:], rest[:-1], rest[1:])[0] if len(rest) > 1 else 0.0)
     return None
 
 
-def _read(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
-    """Return the surprise of streams x, y (n, S) read from the states h (S, D), and the states behind them."""
+def _sum_batch(session: InferenceSession, h: Array, x: Indices, y: Indices) -> tuple[float, Array]:
+    """Return the cost in nats of the batch x, y (n, S) read from the states h (S, D), and the final states."""
     nats = 0.0
-    for first in range(0, len(x), SLICE):
-        losses, h = session.losses(h, x[first : first + SLICE], y[first : first + SLICE])
+    for start in range(0, len(x), SLICE):
+        losses, h = session.losses(h, x[start : start + SLICE], y[start : start + SLICE])
         nats += float(np.sum(losses))
     let_go(x)
     return nats, h

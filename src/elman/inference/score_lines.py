@@ -1,12 +1,13 @@
-"""A text scored a line at a time.
+"""Scores of a text, line by line.
 
-A line is what stands before a line feed, and its end is predicted as well: a line that breaks off is as odd as one that
-goes on. Every line is read from the same state, so that what it costs depends on no other, and an engine may read many
-side by side. The state is the mean of those in which lines end that the network itself writes. The state that training
-ended in would be one of them at best, with what went before still in it, or stand in the middle of a line.
+The line feed that ends a line is scored too, since a line that breaks off is as anomalous as one that runs on. Every
+line starts from the same state, so that its score does not depend on other lines, and an engine may read many in one
+batch.
+That state is the mean of the states at line ends in a fixed sample of the model's own text. The final state of training
+would be one of them at best, with what preceded it still in it, or be the state in the middle of a line.
 
-Characters that the model does not know cost what `elman.inference.strangers` says, line by line. A model that knows no line
-feed begins a line behind the first character of its alphabet, and is not asked for the end.
+Unknown characters cost what `elman.text.unknown` says, line by line. If the alphabet has no line feed, a line is read
+after the alphabet's first character, and its end is not scored.
 """
 
 from __future__ import annotations
@@ -20,41 +21,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
-from elman.inference.checks import check_finite
-from elman.inference.strangers import KNOWN_NATS, stranger_nats
+from elman.inference.aliases import accept_aliases
+from elman.inference.score import check_finite
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.text import opened
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
 
-WRITTEN = (160, 32)
-"""Characters that a network writes to find where lines begin, of each of so many texts."""
+SAMPLE_SHAPE = (160, 32)
+"""Length and number of the texts that are sampled to find the initial state of a line."""
 SLICE = 256
-"""Characters that are given at a time to an engine that reads one line after the other."""
+"""Characters per call of an engine that reads one line after the other."""
 
 Ints = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
 class Line(NamedTuple):
-    """What a line costs.
+    """The score of a line.
 
     Parameters
     ----------
     number : int
-        Counted from 1.
+        Line number, from 1.
     text : str
-        Without its line feed.
+        The line without its line feed.
     chars : int
-        Characters predicted, the line feed among them; 0 where there was nothing to predict.
+        Characters predicted, including the line feed; 0 if there was nothing to predict.
     nats : float
-        -sum log p of them all.
+        -sum log p over those characters.
     worst_column : int
-        Of the character that costs most, counted from 1; of several the first. The line feed stands behind the text.
+        Column of the most surprising character, from 1; the first of several. The line feed follows the text.
     worst_nats : float
-        What that one costs.
+        Surprisal of that character in nats.
     """
 
     number: int
@@ -66,7 +68,7 @@ class Line(NamedTuple):
 
     @property
     def nats_per_char(self) -> float:
-        """Mean cross-entropy in nats; not a number where nothing was predicted."""
+        """Mean cross-entropy in nats; NaN if nothing was predicted."""
         return self.nats / self.chars if self.chars else math.nan
 
     @property
@@ -76,127 +78,130 @@ class Line(NamedTuple):
 
     @property
     def worst_char(self) -> str:
-        """The character that costs most."""
+        """The most surprising character."""
         return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
 
 
-def scored_lines(model: Model, pieces: Iterable[str], *, context: bool = False) -> Iterator[list[Line]]:
-    """Yield the lines of a text that comes in pieces: those whose line feeds a piece brings, as soon as it has come.
+@accept_aliases({"context": "carry_state"})
+def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
+    """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
 
     Parameters
     ----------
     model : Model
-    pieces : iterable of str
-        The more lines one holds, the more are read side by side.
-    context : bool
-        Read one line after the other, each in the state that the one before left.
+    chunks : iterable of str
+        The more lines a chunk contains, the larger the batch they are read in.
+    carry_state : bool
+        Carry the state from line to line instead of starting each line from the same state.
     """
-    scorer = _Scorer(model, context)
+    scorer = _LineScorer(model, carry_state)
     number = 1
-    for block in _whole_lines(pieces):
-        lines = scorer.lines(block, number)
+    for block in _complete_lines(chunks):
+        lines = scorer.score(block, number)
         number += len(lines)
         yield lines
 
 
-def _whole_lines(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield text that ends in a line feed each time; the last line gets one where it has none."""
-    begun: list[str] = []
-    for piece in pieces:
-        head, feed, tail = piece.rpartition("\n")
+scored_lines = score_lines
+"""The former name, which keeps working."""
+
+
+def _complete_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield blocks of complete lines; a line feed is added to the last line if it has none."""
+    partial_line: list[str] = []
+    for chunk in chunks:
+        head, feed, tail = chunk.rpartition("\n")
         if feed:
-            yield "".join((*begun, head, feed))
-            begun = []
+            yield "".join((*partial_line, head, feed))
+            partial_line = []
         if tail:
-            begun.append(tail)
-    if begun:
-        yield "".join((*begun, "\n"))
+            partial_line.append(tail)
+    if partial_line:
+        yield "".join((*partial_line, "\n"))
 
 
-class _Scorer:
-    """Reads blocks of lines with one network."""
+class _LineScorer:
+    """Scores blocks of lines with one network."""
 
-    def __init__(self, model: Model, context: bool) -> None:
-        self.session, self.context = model.engine.session(model.parameters), context
+    def __init__(self, model: Model, carry_state: bool) -> None:
+        self.session, self.carry_state = model.engine.session(model.parameters), carry_state
         alphabet = opened(model.alphabet)
         self.K = len(model.alphabet)
         self.table, self.dtype = alphabet.table(), alphabet.dtype
-        self.asks_for_end = model.alphabet.beginning == "\n"
+        self.scores_line_feed = model.alphabet.beginning == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.beginning)
         self.table.enter("\n", self.start)
-        self.h = _end_of_a_line(self.session, model.h, self.start)[None] if self.asks_for_end else model.h[None]
+        h = _mean_line_end_state(self.session, model.h, self.start) if self.scores_line_feed else model.h
+        self.h = h[None]
 
-    def lines(self, block: str, number: int) -> list[Line]:
-        """Return the lines of a text that ends in a line feed; the first has this number."""
+    def score(self, block: str, number: int) -> list[Line]:
+        """Return the lines of a text that ends in a line feed; `number` is that of the first."""
         texts = block[:-1].split("\n")
-        codes = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
+        indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
         lengths = np.fromiter(map(len, texts), np.intp, len(texts))
-        found = self._of_network(codes, lengths) if codes.max() < self.K else self._with_strangers(codes, lengths)
-        columns = [array.tolist() for array in found]
+        score = self._score_known if indices.max() < self.K else self._score_with_unknown
+        columns = [array.tolist() for array in score(indices, lengths)]
         numbers = range(number, number + len(texts))
         return [Line(*fields) for fields in zip(numbers, texts, *columns, strict=True)]
 
-    def _with_strangers(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """As `_of_network`, where some of the characters are not known."""
-        known = codes < self.K
-        begins = _begins(lengths)
-        strangers = np.add.reduceat(~known[1:], begins, dtype=np.intp)
-        chars, nats, columns, worst = self._of_network(codes[known], lengths - strangers)
-        cost = stranger_nats(self.K)
-        for n in np.flatnonzero(strangers):
-            here = known[1:][begins[n] : begins[n] + lengths[n] + 1]
-            nats[n] += strangers[n] * cost + chars[n] * KNOWN_NATS
-            worst[n] += KNOWN_NATS
+    def _score_with_unknown(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
+        """As `_score_known`, for lines some of whose characters are unknown."""
+        known = indices < self.K
+        starts = _line_starts(lengths)
+        num_unknown = np.add.reduceat(~known[1:], starts, dtype=np.intp)
+        chars, nats, columns, worst = self._score_known(indices[known], lengths - num_unknown)
+        cost = unknown_nats(self.K)
+        for n in np.flatnonzero(num_unknown):
+            known_here = known[1:][starts[n] : starts[n] + lengths[n] + 1]
+            nats[n] += num_unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
+            worst[n] += KNOWN_PENALTY_NATS
             if cost > worst[n]:
-                columns[n], worst[n] = np.argmin(here) + 1, cost
+                columns[n], worst[n] = np.argmin(known_here) + 1, cost
             else:
-                columns[n] = np.flatnonzero(here)[columns[n] - 1] + 1
-        return chars + strangers, nats, columns, worst
+                columns[n] = np.flatnonzero(known_here)[columns[n] - 1] + 1
+        return chars + num_unknown, nats, columns, worst
 
-    def _of_network(self, codes: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """Return of lines, given end to end behind one line feed: chars, nats, column of the worst, its nats.
-
-        All are read from the same state, or each from the one that the line before left.
-        """
-        chars, begins = lengths + self.asks_for_end, _begins(lengths)
-        read = self._in_turn if self.context else partial(self.session.segment_losses, self.h[0])
-        nats, worst, worst_nats = read(codes, begins, chars)
+    def _score_known(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
+        """Return chars, nats, worst column and worst nats of lines, given end to end after one line feed."""
+        chars, starts = lengths + self.scores_line_feed, _line_starts(lengths)
+        read = self._read_in_order if self.carry_state else partial(self.session.segment_losses, self.h[0])
+        nats, worst, worst_nats = read(indices, starts, chars)
         check_finite(nats)
         return chars, nats, worst + (chars > 0), worst_nats
 
-    def _in_turn(self, codes: Indices, begins: Ints, chars: Ints) -> SegmentLosses:
-        """Read every line from the state that the one before left."""
-        pieces = []
-        for first in range(0, len(codes) - 1, SLICE):
-            piece = codes[first : first + SLICE + 1, None]
-            losses, self.h = self.session.losses(self.h, piece[:-1], piece[1:])
-            pieces.append(losses[:, 0])
-        losses = np.concatenate(pieces)
+    def _read_in_order(self, indices: Indices, starts: Ints, chars: Ints) -> SegmentLosses:
+        """Read every line from the final state of the line before."""
+        slices = []
+        for first in range(0, len(indices) - 1, SLICE):
+            read = indices[first : first + SLICE + 1, None]
+            losses, self.h = self.session.losses(self.h, read[:-1], read[1:])
+            slices.append(losses[:, 0])
+        losses = np.concatenate(slices)
         check_finite(losses)
-        if not self.asks_for_end:
-            losses[begins + chars] = 0
-        line = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(losses)))
-        worst_nats = np.maximum.reduceat(losses, begins)
-        places = np.flatnonzero(losses == worst_nats[line])
-        worst = places[np.searchsorted(places, begins)] - begins
-        # Added up in the order in which they are read, as those of a line that is read alone.
+        if not self.scores_line_feed:
+            losses[starts + chars] = 0
+        line = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(losses)))
+        worst_nats = np.maximum.reduceat(losses, starts)
+        positions = np.flatnonzero(losses == worst_nats[line])
+        worst = positions[np.searchsorted(positions, starts)] - starts
+        # Summed in the order in which they are read, as the losses of a line that is read alone.
         return SegmentLosses(np.bincount(line, losses).astype(np.float64), worst, worst_nats)
 
 
-def _end_of_a_line(session: InferenceSession, h: Array, feed: int) -> Array:
-    """Return the mean of the states (D,) before the line feeds that a network writes; h (D,) if it writes none.
+def _mean_line_end_state(session: InferenceSession, h: Array, feed: int) -> Array:
+    """Return the mean of the states (D,) before the line feeds in sampled text; h (D,) if there are none.
 
-    It begins in the state h, behind a line feed, and always writes the same.
+    Sampling starts in the state h, after a line feed, and is deterministic.
     """
-    count = WRITTEN[1]
+    count = SAMPLE_SHAPE[1]
     first, states = np.full(count, feed), np.repeat(h[None], count, axis=0)
-    uniforms = np.random.default_rng(0).random(WRITTEN)
+    uniforms = np.random.default_rng(0).random(SAMPLE_SHAPE)
     text, _ = session.generate(states, first, uniforms, [SamplingParams()] * count)
     _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
     ends = states[text == feed]
     return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
 
 
-def _begins(lengths: Ints) -> Ints:
-    """Where each of several lines begins, if every line is one character longer."""
+def _line_starts(lengths: Ints) -> Ints:
+    """Return the offset of each line, given that each is followed by a line feed."""
     return np.concatenate([[0], np.cumsum(lengths + 1)[:-1]])

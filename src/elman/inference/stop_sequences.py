@@ -1,43 +1,52 @@
-"""Where a text ends: before the first of some strings that is written whole."""
+"""Stop sequences: a generated text ends before the first of them that occurs in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 
-class Stops:
-    """Passes text on until one of the stops is complete. What may be the beginning of one is held back.
+class StopSequenceFilter:
+    """Pass text through until a stop sequence is complete, holding back what may be the beginning of one.
 
-    What is passed on in all does not depend on how the text comes in.
+    The output does not depend on how the text is divided into chunks.
+
+    Parameters
+    ----------
+    stop : tuple of str
+        Stop sequences, none empty.
     """
 
-    def __init__(self, stops: tuple[str, ...]) -> None:
-        self.stops = stops
-        self.held = ""
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self.stop = stop
+        self.pending = ""
 
-    def take(self, text: str, last: bool) -> tuple[str, bool]:
-        """Return what of the text may be passed on, and whether a stop has ended it; `last` holds nothing back."""
-        self.held += text
-        ends = [(start + len(stop), start) for stop in self.stops if (start := self.held.find(stop)) >= 0]
-        if ends:
-            return self.held[: min(ends)[1]], True
-        kept = 0 if last else max((_overlap(self.held, stop) for stop in self.stops), default=0)
-        passed, self.held = self.held[: len(self.held) - kept], self.held[len(self.held) - kept :]
-        return passed, False
+    def feed(self, text: str, last: bool) -> tuple[str, bool]:
+        """Add a chunk of text; return the text that is released, and whether a stop sequence ended it.
+
+        Nothing is held back of the `last` chunk.
+        """
+        self.pending += text
+        matches = [(start + len(stop), start) for stop in self.stop if (start := self.pending.find(stop)) >= 0]
+        if matches:
+            return self.pending[: min(matches)[1]], True
+        num_held = 0 if last else max((_overlap(self.pending, stop) for stop in self.stop), default=0)
+        end = len(self.pending) - num_held
+        released, self.pending = self.pending[:end], self.pending[end:]
+        return released, False
 
 
-def until(stop: str, pieces: Iterator[str]) -> Iterator[str]:
-    """Pass text on until `stop` begins, which is left out. What may be its beginning is held back."""
-    stops = Stops((stop,))
-    for piece in pieces:
-        passed, ended = stops.take(piece, last=False)
-        yield passed
-        if ended:
+def cut_at_stop(stop: str, chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until `stop` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter((stop,))
+    for chunk in chunks:
+        released, stopped = stop_filter.feed(chunk, last=False)
+        yield released
+        if stopped:
             return
-    yield stops.held
+    yield stop_filter.pending
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with."""
+    """Return the length of the longest suffix of `text` that is a proper prefix of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,1 +1,1 @@
-"""What hidden units respond to: activations, features of the text, probing."""
+"""Interpretation of hidden units: activations, features of the text, probing."""

@@ -1,18 +1,19 @@
-"""What goes on in a network while it reads a text: how surprised it is, what it expected, what its units do.
+"""A network's surprisal, predictions and activations at every character of a text.
 
 N  characters in the text       K  size of the alphabet
-D  numbers in the state         C  likeliest characters that are kept of each place, `CANDIDATES` or K
+D  numbers in the state         C  most likely characters kept at each position, `CANDIDATES` or K
 
-The text is read in one stream from its first character to its last, in slices whose logits and states exist at once.
-What is kept of a slice is small: two numbers of a kind for each likeliest character, and one byte for each unit.
+The text is read once, from its first character to its last, in slices. Little is kept of the logits and states of a
+slice: index and probability of each of the C characters, and one byte per unit.
 
-Characters that the model does not know are not read, and cost what `elman.inference.strangers` says.
+Unknown characters are not read, and cost what `elman.text.unknown` says.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,198 +21,202 @@ from numpy.typing import NDArray
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
-from elman.inference.checks import check_finite
-from elman.inference.logprobs import likeliest
-from elman.inference.strangers import KNOWN_NATS, stranger_nats
+from elman.inference.logprobs import top_k
+from elman.inference.score import check_finite
 from elman.network import Architecture, Parameters, architecture
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text.spool import Spool
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 CANDIDATES = 5
-LONGEST = 1_000_000
-"""Characters of a text that is explained at most."""
-MIDDLE = 127
-"""The code of an activation of zero; codes run from 0, which is -1, to 254, which is 1."""
-NUMBERS = 1 << 21
+MAX_CHARS = 1_000_000
+"""Maximum length of a text that is explained."""
+ZERO_CODE = 127
+"""The quantized value of an activation of zero; values run from 0, which is -1, to 254, which is 1."""
+MAX_SLICE_VALUES = 1 << 21
 """Logits and states of a slice."""
 
-Codes = NDArray[np.uint8]
+QuantizedActivations = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One number of the state.
+    """One number of the recurrent state.
 
     Parameters
     ----------
     layer, number : int
         Both count from 1.
-    part : str
-        ``hidden`` or, for an lstm's s, ``memory``.
+    vector : str
+        The state vector of the layer that it belongs to: ``hidden``, or ``cell`` for the cell state s of an LSTM.
     """
 
     layer: int
     number: int
-    part: str
+    vector: Literal["hidden", "cell"]
+
+    @property
+    def part(self) -> str:
+        """The name of the state vector in JSON: ``hidden`` or ``memory``."""
+        return "memory" if self.vector == "cell" else "hidden"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A text, and what went on while it was read.
+    """A text with a network's surprisal, predictions and activations.
 
     Parameters
     ----------
     indices : ndarray of unsigned int, shape (N,)
-        K or more is a character that is not known.
-    surprise : ndarray of float32, shape (N,)
-        -log2 of the probability that the character had before it was read, in bits. Nothing comes before the first
-        that is known, whose surprise is not a number.
-    likeliest : ndarray of unsigned int, shape (N, C)
-        What was expected in place of each character, the likeliest first.
+        K or more is an unknown character.
+    surprisal : ndarray of float32, shape (N,)
+        -log2 of the probability that the network gave to the character, in bits; NaN for the first known character,
+        which nothing precedes.
+    candidates : ndarray of unsigned int, shape (N, C)
+        The most likely characters at each position, in descending order.
     probabilities : ndarray of float32, shape (N, C)
-        Of those. They are 0 as long as nothing was read.
-    codes : ndarray of uint8, shape (N, D)
-        The activation of every unit after the character was read, or was passed over as it is not known; `activation`
-        tells what a code stands for.
+        Their probabilities; 0 until the first known character has been read.
+    quantized : ndarray of uint8, shape (N, D)
+        The activation of every unit after the character has been read, or skipped if it is unknown; see `dequantize`.
     units : tuple of Unit
-        Which they are, D of them.
+        The D units.
     """
 
     indices: Indices
-    surprise: NDArray[np.float32]
-    likeliest: Indices
+    surprisal: NDArray[np.float32]
+    candidates: Indices
     probabilities: NDArray[np.float32]
-    codes: Codes
+    quantized: QuantizedActivations
     units: tuple[Unit, ...]
 
     @property
     def chars(self) -> int:
-        """Characters predicted: all but the first that is known."""
-        return int(np.sum(~np.isnan(self.surprise)))
+        """Number of characters predicted: all but the first known one."""
+        return int(np.sum(~np.isnan(self.surprisal)))
 
     @property
     def bits_per_char(self) -> float:
-        """Mean surprise of the characters predicted."""
-        return float(np.nanmean(self.surprise, dtype=np.float64))
+        """Mean surprisal of the characters predicted, in bits."""
+        return float(np.nanmean(self.surprisal, dtype=np.float64))
 
     @property
     def nats_per_char(self) -> float:
-        """The same in nats."""
+        """Mean surprisal of the characters predicted, in nats."""
         return self.bits_per_char * math.log(2)
 
 
 def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Explanation:
-    """Read a text and keep what went on.
+    """Read a text and record surprisal, predictions and activations at every character.
 
     Parameters
     ----------
     engine : Engine
     parameters : Parameters
     h0 : ndarray, shape (D,)
-        The state to begin with.
+        The initial state.
     indices : ndarray of unsigned int, shape (N,)
-        K or more is a character that is not known; see `elman.text.opened`.
+        K or more is an unknown character; see `elman.text.opened`.
 
     Raises
     ------
     ElmanError
-        If N < 2 or N > `LONGEST`, or the network's numbers are not finite.
+        If N < 2 or N > `MAX_CHARS`, or the network's output is not finite.
     """
     N, network = len(indices), architecture(parameters)
     if N < 2:
-        raise ElmanError(f"a text of {N} characters holds nothing to predict: give one of at least two")
-    if N > LONGEST:
+        raise ElmanError(f"a text needs at least 2 characters to be explained (got {N})")
+    if N > MAX_CHARS:
         raise ElmanError(
-            f"a text of at most {LONGEST:,} characters can be explained, and {N:,} came: give a part of it"
+            f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); pass a part of it"
         )
     K, C = network.K, min(CANDIDATES, network.K)
-    surprise = np.empty(N, np.float32)
-    expected = np.empty((N, C), indices.dtype)
+    surprisal = np.empty(N, np.float32)
+    candidates = np.empty((N, C), indices.dtype)
     probabilities = np.empty((N, C), np.float32)
-    session, memory, known_nats = engine.session(parameters), is_memory(network), _known_nats(indices, K)
-    log_p, states = np.full((1, K), np.nan), h0[None]  # before anything was read
-    length = max(1, NUMBERS // (K + network.state_size))
+    session, in_cell_state, penalty = engine.session(parameters), is_cell_state(network), _known_penalty(indices, K)
+    log_p, states = np.full((1, K), np.nan), h0[None]  # before anything is read
+    length = max(1, MAX_SLICE_VALUES // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
         for start in range(0, N, length):
             here = slice(start, start + length)
             x = indices[here]
             known = x < K
-            after = np.cumsum(known)  # how many of the slice were read when a place was passed
-            before: NDArray[np.intp] = after - known
-            log_p, states = _read(session, log_p[-1:], states[-1:], x[known], known_nats)
-            best, log_best = likeliest(log_p, C)
-            expected[here], probabilities[here] = best[before], np.nan_to_num(np.exp(log_best))[before]
-            nats = np.where(known, -log_p[before, np.where(known, x, 0)], stranger_nats(K))
-            surprise[here] = nats / math.log(2)
-            spool.append(codes_of(states, memory)[after])
-        codes = spool.array().reshape(N, -1)
-    return Explanation(indices, surprise, expected, probabilities, codes, units(network))
+            num_read = np.cumsum(known)  # characters of the slice read once each position is passed
+            before: NDArray[np.intp] = num_read - known
+            log_p, states = _read(session, log_p[-1:], states[-1:], x[known], penalty)
+            top, top_log_p = top_k(log_p, C)
+            candidates[here], probabilities[here] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
+            nats = np.where(known, -log_p[before, np.where(known, x, 0)], unknown_nats(K))
+            surprisal[here] = nats / math.log(2)
+            spool.append(quantize_states(states, in_cell_state)[num_read])
+        quantized = spool.array().reshape(N, -1)
+    return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network))
 
 
-def _known_nats(indices: Indices, K: int) -> float:
-    """Return what a character of this text costs that is known, besides what it costs the network."""
-    return KNOWN_NATS if (indices >= K).any() else 0.0
+def _known_penalty(indices: Indices, K: int) -> float:
+    """Return the cost in nats that unknown characters in the text add to each known one."""
+    return KNOWN_PENALTY_NATS if (indices >= K).any() else 0.0
 
 
-def _read(session: InferenceSession, log_p: Array, h: Array, x: Indices, known_nats: float) -> tuple[Array, Array]:
-    """Read x (n,) in the state h (1, D), in which log_p (1, K) is expected.
+def _read(session: InferenceSession, log_p: Array, h: Array, x: Indices, penalty: float) -> tuple[Array, Array]:
+    """Read x (n,) in the state h (1, D), which predicts log_p (1, K).
 
-    Returns what is expected, (n + 1, K), and the states, (n + 1, D), behind none of the characters, the first of them,
-    and so on.
+    Returns predictions (n + 1, K) and states (n + 1, D): before the first character, after it, after the second and so
+    on.
     """
     if not len(x):
         return log_p, h
-    o, states = looked_at(session, h, x)
-    log_p_read = log_softmax(o.astype(np.float64)) - known_nats
+    o, states = forward_checked(session, h, x)
+    log_p_read = log_softmax(o.astype(np.float64)) - penalty
     return np.concatenate([log_p, log_p_read]), np.concatenate([h, states])
 
 
-def looked_at(session: InferenceSession, h: Array, x: Indices) -> tuple[Array, Array]:
-    """Read x (n,) in the state h (1, D); return the logits (n, K) and the states (n, D) behind each character.
+def forward_checked(session: InferenceSession, h: Array, x: Indices) -> tuple[Array, Array]:
+    """Read x (n,) in the state h (1, D); return the logits (n, K) and states (n, D) after each character.
 
     Raises
     ------
     ElmanError
-        If they are not finite.
+        If the logits are not finite.
     """
     o, states = session.logits(h, x[:, None])
     check_finite(o)
     return o[:, 0], states[:, 0]
 
 
-def units(network: Architecture) -> tuple[Unit, ...]:
-    """Return which unit each number of the state is."""
-    parts = ("hidden", "memory")[: network.state_vectors]
+def list_units(network: Architecture) -> tuple[Unit, ...]:
+    """Return the units in the order of the state."""
+    vectors: tuple[Literal["hidden", "cell"], ...] = ("hidden", "cell")
     return tuple(
-        Unit(layer, number, part)
+        Unit(layer, number, vector)
         for layer in range(1, network.layers + 1)
-        for part in parts
+        for vector in vectors[: network.state_vectors]
         for number in range(1, network.m + 1)
     )
 
 
-def encoded(activations: Array) -> Codes:
-    """Return activations in [-1, 1] as codes.
+def quantize(activations: Array) -> QuantizedActivations:
+    """Quantize activations in [-1, 1] to one byte.
 
-    The distance of a code from the middle grows with the root of the activation, so that a unit that moves little still
-    has many codes: steps are 0.0005 at an activation of 0.001, and 0.016 at 1.
+    The distance from the middle is proportional to the root of the activation, so that a unit of small range still
+    gets many levels: the step is 0.0005 at an activation of 0.001, and 0.016 at 1.
     """
-    distances = np.sqrt(np.abs(activations).clip(0, 1)) * np.sign(activations)
-    return np.asarray(np.rint(MIDDLE * distances + MIDDLE), np.uint8)
+    roots = np.sqrt(np.abs(activations).clip(0, 1)) * np.sign(activations)
+    return np.asarray(np.rint(ZERO_CODE * roots + ZERO_CODE), np.uint8)
 
 
-def activation(codes: Codes | NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return the activations that codes stand for."""
-    distances = (codes.astype(np.float32) - MIDDLE) / MIDDLE
-    return np.asarray(distances * np.abs(distances))
+def dequantize(quantized: QuantizedActivations | NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the activations that quantized values stand for."""
+    roots = (quantized.astype(np.float32) - ZERO_CODE) / ZERO_CODE
+    return np.asarray(roots * np.abs(roots))
 
 
-def codes_of(states: Array, memory: NDArray[np.bool_]) -> Codes:
-    """Return the codes of numbers of states (n, u). A memory has no bounds, and what h reads of it is its tanh."""
-    return encoded(np.where(memory, np.tanh(states), states))
+def quantize_states(states: Array, in_cell_state: NDArray[np.bool_]) -> QuantizedActivations:
+    """Quantize states (n, u). A cell state is unbounded; its tanh is quantized, which is what h receives of it."""
+    return quantize(np.where(in_cell_state, np.tanh(states), states))
 
 
-def is_memory(network: Architecture) -> NDArray[np.bool_]:
-    """Return which numbers of the state are a memory, (D,)."""
-    return np.array([unit.part == "memory" for unit in units(network)])
+def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
+    """Return a mask (D,) of the numbers of the state that belong to the cell state of an LSTM."""
+    return np.array([unit.vector == "cell" for unit in list_units(network)])

@@ -1,16 +1,16 @@
-"""How well each unit keeps track of what a reader can name, measured so that chance is kept out.
+"""Probing: how well the activation of each unit tracks each feature of the text.
 
-N  characters in the text       D  units       P  things that can be named
+N  characters in the text       D  units       P  features
 
-Two measures. Of what holds or does not, the AUC: how often, of one place where it holds and one where it does not, the
-unit tells which is which, ties counting half. Of an amount, the rank correlation (Spearman's). Neither asks how a unit
-is scaled or bent, only how it orders the places. Inside this module both are signed numbers in [-1, 1], the first as
-2 AUC - 1.
+There are two measures. For a binary feature it is the AUC: the probability that the unit ranks a random position where
+the feature holds above a random one where it does not, ties counting half. For an amount it is Spearman's rank
+correlation. Both depend only on the order in which a unit ranks the positions, not on scale or shape. Inside this
+module both are signed numbers in [-1, 1], the AUC as 2 AUC - 1.
 
-The best of some hundred units is good by choice alone. So they are ranked on the first half of the text, and the score
-that is told comes from the second, which had no part in the choice. And as neighbouring places are alike, few
-stretches may look like many: beside the score stands the best of what the same unit reaches where the thing is moved
-along the text by random distances.
+The best of some hundred units looks good by selection alone. Units are therefore ranked on the first half of the text
+and scored on the second half. As neighbouring positions are correlated, a few long runs may look like many samples;
+each score therefore comes with a null baseline, the unit's best score when the feature is shifted along the text by
+random offsets.
 """
 
 from __future__ import annotations
@@ -21,173 +21,181 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.interpret.activations import Codes
-from elman.interpret.features import NAMEABLE, Nameable, Track
+from elman.interpret.activations import QuantizedActivations
+from elman.interpret.features import FEATURES, Feature, FeatureValues
 from elman.network.parameters import Array
 
-TOLD = 6
-"""Units of each thing whose scores are told."""
-STRETCHES = 5
-"""How often, in either half, a thing must begin for units to be held against it."""
-MOVES = 20
-_CODES = 256
-_ROWS = 4096
-"""Places looked at at a time."""
+REPORTED_UNITS = 6
+"""Units per feature whose scores are reported."""
+MIN_ONSETS = 5
+"""How often a feature must begin, in either half, for units to be ranked by it."""
+NUM_SHIFTS = 20
+_LEVELS = 256
+_SLICE = 4096
+"""Positions processed at a time."""
 
 
 @dataclass(frozen=True)
-class Tracker:
-    """How well one unit keeps track of one thing.
+class UnitScore:
+    """How well one unit tracks one feature.
 
     Parameters
     ----------
     unit : int
         Its column.
     rises : bool
-        Whether the activation rises with the thing, rather than falls.
+        Whether the activation rises with the feature, rather than falls.
     score : float
-        On the second half: an AUC or a rank correlation, counted in the direction that the first half told.
-    chance : float
-        What the unit reaches at best while the thing is moved along the text, `MOVES` times.
+        AUC or rank correlation on the second half, in the direction found on the first half.
+    baseline : float
+        The unit's best score when the feature is shifted along the text, over `NUM_SHIFTS` random offsets.
     """
 
     unit: int
     rises: bool
     score: float
-    chance: float
+    baseline: float
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked:
-    """A thing that can be named, and the units that keep track of it.
+class FeatureProbe:
+    """A feature, and the units that track it.
 
     Parameters
     ----------
-    nameable : Nameable
-    track : ndarray of float32, shape (N,)
-        What it is at every place.
-    order : ndarray of int, shape (D,)
-        All units, the best on the first half first; empty where the thing is too rare.
-    best : tuple of Tracker
-        The first of them, with their scores.
+    feature : Feature
+    values : ndarray of float32, shape (N,)
+        The feature at every position.
+    ranking : ndarray of int, shape (D,)
+        All units, best on the first half first; empty if the feature is too rare.
+    best : tuple of UnitScore
+        The first units of the ranking with their scores.
     """
 
-    nameable: Nameable
-    track: Track
-    order: NDArray[np.intp]
-    best: tuple[Tracker, ...]
+    feature: Feature
+    values: FeatureValues
+    ranking: NDArray[np.intp]
+    best: tuple[UnitScore, ...]
 
 
-def track(codes: Codes, text: str) -> list[Tracked]:
-    """Hold every unit against everything that can be named.
+def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe]:
+    """Score every unit against every feature.
 
     Parameters
     ----------
-    codes : ndarray of uint8, shape (N, D)
-        Activations, see `elman.interpret.activations.encoded`.
+    quantized : ndarray of uint8, shape (N, D)
+        Activations, see `elman.interpret.activations.quantize`.
     text : str
         N characters.
     """
     half, generator = len(text) // 2, np.random.default_rng(0)
     first, second = slice(0, half), slice(half, None)
-    tracks = [nameable.of(text) for nameable in NAMEABLE]
-    common = [min(_stretches(track[first]), _stretches(track[second])) >= STRETCHES for track in tracks]
-    things = [_Thing(nameable.holds, _ranks(track[first])) for nameable, track in zip(NAMEABLE, tracks, strict=True)]
-    found = []
-    for nameable, whole, enough, strength in zip(
-        NAMEABLE, tracks, common, _strengths(codes[first], things), strict=True
-    ):
-        order = np.argsort(-np.abs(strength), kind="stable") if enough else np.empty(0, np.intp)
-        told = order[:TOLD]
-        thing = _Thing(nameable.holds, _ranks(whole[second]))
-        best = _trackers(codes[second][:, told], thing, told, strength[told] >= 0, generator) if enough else ()
-        found.append(Tracked(nameable, whole, order, best))
-    return found
+    values = [feature.compute(text) for feature in FEATURES]
+    targets = [_Target(feature.is_binary, _ranks(v[first])) for feature, v in zip(FEATURES, values, strict=True)]
+    associations = _associations(quantized[first], targets)
+    probes = []
+    for feature, v, association in zip(FEATURES, values, associations, strict=True):
+        if min(_count_onsets(v[first]), _count_onsets(v[second])) < MIN_ONSETS:
+            probes.append(FeatureProbe(feature, v, np.empty(0, np.intp), ()))
+            continue
+        ranking = np.argsort(-np.abs(association), kind="stable")
+        top = ranking[:REPORTED_UNITS]
+        target = _Target(feature.is_binary, _ranks(v[second]))
+        best = _score_units(quantized[second][:, top], target, top, association[top] >= 0, generator)
+        probes.append(FeatureProbe(feature, v, ranking, best))
+    return probes
 
 
-def chosen(tracked: list[Tracked], D: int, count: int) -> list[int]:
-    """Return `count` of D units: the best of every thing, then the second of every thing, and so on.
+def select_units(probes: list[FeatureProbe], D: int, count: int) -> list[int]:
+    """Return `count` of D units: the best of every feature, then the second of every feature, and so on.
 
-    Where nothing could be tracked they are the first.
+    If no feature could be ranked, these are the first units.
     """
-    ranked = (int(unit) for place in zip(*(t.order for t in tracked if len(t.order)), strict=True) for unit in place)
-    return list(dict.fromkeys([*ranked, *range(D)]))[:count]
+    rankings = (probe.ranking for probe in probes if len(probe.ranking))
+    in_turn = (int(unit) for units in zip(*rankings, strict=True) for unit in units)
+    return list(dict.fromkeys([*in_turn, *range(D)]))[:count]
 
 
 @dataclass(frozen=True, eq=False)
-class _Thing:
-    """What units are held against on one half: whether it either holds or not, and the ranks of its places (n,)."""
+class _Target:
+    """A feature on one half of the text: whether it is binary, and the centred ranks of its positions (n,)."""
 
-    holds: bool
+    is_binary: bool
     ranks: NDArray[np.float64]
 
 
-def _trackers(
-    codes: Codes, thing: _Thing, units: NDArray[np.intp], rises: NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[Tracker, ...]:
-    """Return the scores of some units on the half that they were not chosen on."""
-    n = len(codes)
-    moves = generator.integers(max(1, n // 20), n - n // 20, MOVES)
-    strengths = _strengths(codes, [thing, *(_Thing(thing.holds, np.roll(thing.ranks, move)) for move in moves)])
-    scores = strengths[0] * np.where(rises, 1, -1)
-    chances = np.abs(strengths[1:]).max(axis=0)
-    if thing.holds:
-        scores, chances = (scores + 1) / 2, (chances + 1) / 2
-    rows = zip(units, rises, scores, chances, strict=True)
-    return tuple(Tracker(int(unit), bool(up), float(score), float(chance)) for unit, up, score, chance in rows)
+def _score_units(
+    quantized: QuantizedActivations,
+    target: _Target,
+    units: NDArray[np.intp],
+    rises: NDArray[np.bool_],
+    generator: np.random.Generator,
+) -> tuple[UnitScore, ...]:
+    """Return the scores of some units on the half that they were not selected on."""
+    n = len(quantized)
+    shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
+    shifted = [_Target(target.is_binary, np.roll(target.ranks, shift)) for shift in shifts]
+    associations = _associations(quantized, [target, *shifted])
+    scores = associations[0] * np.where(rises, 1, -1)
+    baselines = np.abs(associations[1:]).max(axis=0)
+    if target.is_binary:
+        scores, baselines = (scores + 1) / 2, (baselines + 1) / 2
+    rows = zip(units, rises, scores, baselines, strict=True)
+    return tuple(UnitScore(int(unit), bool(up), float(score), float(null)) for unit, up, score, null in rows)
 
 
-def _stretches(track: Track) -> int:
-    """Return how often an amount rises from 0, or a thing begins to hold."""
-    return int(np.sum((track[1:] > 0) & (track[:-1] == 0)))
+def _count_onsets(values: FeatureValues) -> int:
+    """Return how often an amount rises from 0, or a binary feature begins to hold."""
+    return int(np.sum((values[1:] > 0) & (values[:-1] == 0)))
 
 
-def _strengths(codes: Codes, things: Sequence[_Thing]) -> Array:
-    """Return of every thing how well each unit keeps track of it, signed, (P, D); 0 of what never changes.
+def _associations(quantized: QuantizedActivations, targets: Sequence[_Target]) -> Array:
+    """Return the signed association (P, D) of every target with every unit; 0 for a unit that never changes.
 
-    With x the ranks of a unit's activations and y those of a thing, both less their means, the rank correlation is
-    sum x y / (n s_x s_y). Where something holds at n_1 places and does not at n_0, 2 AUC - 1 is 2 sum_1 x / (n_1 n_0),
-    a sum over the n_1. As y is n / 2 higher there, and s_y^2 = n_1 n_0 / 4, that is sum x y / (n s_y^2).
+    With x the ranks of a unit's activations and y those of a feature, both less their means, the rank correlation is
+    sum x y / (n s_x s_y). If a binary feature holds at n_1 positions and does not at n_0, 2 AUC - 1 is
+    2 sum_1 x / (n_1 n_0), a sum over the n_1. As y is n / 2 higher there, and s_y^2 = n_1 n_0 / 4, that is
+    sum x y / (n s_y^2).
     """
-    n, counts = len(codes), _histogram(codes)
-    ranks = np.cumsum(counts, axis=1) - (counts - 1) / 2 - (n + 1) / 2  # ties share the rank in their middle
+    n, counts = len(quantized), _histogram(quantized)
+    ranks = np.cumsum(counts, axis=1) - (counts - 1) / 2 - (n + 1) / 2  # ties share their mean rank
     deviations = np.sqrt((counts * ranks**2).sum(axis=1) / n)
-    sums = _products(codes, ranks, np.stack([thing.ranks for thing in things]))
-    strengths = np.zeros_like(sums)
-    for p, thing in enumerate(things):
-        deviation = thing.ranks.std()
-        by = n * deviation * (np.full_like(deviations, deviation) if thing.holds else deviations)
-        np.divide(sums[p], by, out=strengths[p], where=by > 0)
-    return strengths.clip(-1, 1)  # the products are rounded to float32
+    sums = _products(quantized, ranks, np.stack([target.ranks for target in targets]))
+    associations = np.zeros_like(sums)
+    for p, target in enumerate(targets):
+        deviation = target.ranks.std()
+        by = n * deviation * (np.full_like(deviations, deviation) if target.is_binary else deviations)
+        np.divide(sums[p], by, out=associations[p], where=by > 0)
+    return associations.clip(-1, 1)  # the products are rounded to float32
 
 
-def _ranks(track: Track) -> NDArray[np.float64]:
-    """Return the rank of every place, ties in their middle, less the mean of all; a track is of whole numbers."""
-    amounts = track.astype(np.intp)
+def _ranks(values: FeatureValues) -> NDArray[np.float64]:
+    """Return the centred rank of every position, ties sharing their mean rank; the values are whole numbers."""
+    amounts = values.astype(np.intp)
     counts = np.bincount(amounts)
-    ranks = np.cumsum(counts) - (counts - 1) / 2 - (len(track) + 1) / 2
+    ranks = np.cumsum(counts) - (counts - 1) / 2 - (len(values) + 1) / 2
     return np.asarray(ranks[amounts])
 
 
-def _products(codes: Codes, table: Array, tracks: Array) -> NDArray[np.float64]:
-    """Return the products (P, D) of tracks (P, n) with what a table (D, 256) has for the codes (n, D)."""
-    flat, offsets = table.astype(np.float32).ravel(), _offsets(codes)
-    sums = np.zeros((len(tracks), codes.shape[1]))
-    for start in range(0, len(codes), _ROWS):
-        rows = slice(start, start + _ROWS)
-        sums += tracks[:, rows].astype(np.float32) @ flat[codes[rows] + offsets]
+def _products(quantized: QuantizedActivations, table: Array, target_ranks: Array) -> NDArray[np.float64]:
+    """Return the products (P, D) of target ranks (P, n) with the table's (D, 256) ranks of the activations (n, D)."""
+    flat, offsets = table.astype(np.float32).ravel(), _offsets(quantized)
+    sums = np.zeros((len(target_ranks), quantized.shape[1]))
+    for start in range(0, len(quantized), _SLICE):
+        here = slice(start, start + _SLICE)
+        sums += target_ranks[:, here].astype(np.float32) @ flat[quantized[here] + offsets]
     return sums
 
 
-def _histogram(codes: Codes) -> NDArray[np.int64]:
-    """Return how often each unit has each code, (D, 256)."""
-    D, offsets = codes.shape[1], _offsets(codes)
-    counts = np.zeros(D * _CODES, np.int64)
-    for start in range(0, len(codes), _ROWS):
-        counts += np.bincount((codes[start : start + _ROWS] + offsets).ravel(), minlength=D * _CODES)
-    return counts.reshape(D, _CODES)
+def _histogram(quantized: QuantizedActivations) -> NDArray[np.int64]:
+    """Return how often each unit takes each level, (D, 256)."""
+    D, offsets = quantized.shape[1], _offsets(quantized)
+    counts = np.zeros(D * _LEVELS, np.int64)
+    for start in range(0, len(quantized), _SLICE):
+        counts += np.bincount((quantized[start : start + _SLICE] + offsets).ravel(), minlength=D * _LEVELS)
+    return counts.reshape(D, _LEVELS)
 
 
-def _offsets(codes: Codes) -> NDArray[np.int32]:
-    """Return where the codes of each unit begin in a table (D, 256) that is read row by row."""
-    return _CODES * np.arange(codes.shape[1], dtype=np.int32)
+def _offsets(quantized: QuantizedActivations) -> NDArray[np.int32]:
+    """Return the offset of each unit's row in a flattened table (D, 256)."""
+    return _LEVELS * np.arange(quantized.shape[1], dtype=np.int32)

@@ -12,7 +12,6 @@ import numpy as np
 from elman.config import Config
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
-from elman.inference.generate import written
 from elman.network import SamplingParams
 from elman.runs.checkpoint import Checkpoint, Network, load_kept, load_network
 from elman.runs.history import Rows
@@ -138,7 +137,7 @@ class Run:
         seed = [self.config.random_state, self.state.update]
         if self.kept is None or self.kept.update == self.state.update:
             return self.write(FINAL_LENGTH, np.random.default_rng(seed))
-        return self.model.sample(FINAL_LENGTH, random_state=sum(seed))
+        return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
 def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:

@@ -10,6 +10,7 @@ does not have. It is the last of the alphabet, and stands for whatever else a mo
 
 from __future__ import annotations
 
+import math
 from itertools import compress, count
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus
-from elman.text.spool import Spool
+from elman.text.spool import Spool, let_go
 
 UNWIELDY = 5000
 """Distinct characters from which on a text is trained on only by someone who knows the cost. Novels in Chinese have
@@ -124,3 +125,50 @@ def _remedy(corpus: Corpus) -> str:
 def _free_character(alphabet: Alphabet) -> str:
     """The replacement character, or the next that the text does not have."""
     return next(chr(point) for point in count(_REPLACEMENT) if chr(point) not in alphabet.characters)
+
+
+# What unknown characters cost, and how a text is read without them.
+#
+# K  characters that the model knows; an index of K or more is an unknown character
+# q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
+#
+# In a text that contains unknown characters every character is predicted in two steps: whether it is unknown; and then
+# which one it is, uniformly among the code points outside the alphabet, or by the network among those it knows:
+#
+#     -log p = -log q + log(0x110000 - K)          of an unknown character
+#     -log p = -log(1 - q) - log p_network         of any other character
+#
+# Unknown characters are not fed to the network: it predicts what follows one from what came before it. A text without
+# unknown characters costs what the network says, and a model with an unknown symbol knows every character.
+
+UNKNOWN_PROBABILITY = 2.0**-16
+NUM_CODE_POINTS = 0x110000
+KNOWN_PENALTY_NATS = -math.log1p(-UNKNOWN_PROBABILITY)
+"""Additional cost of a known character in a text that contains unknown ones."""
+
+_CHUNK = 1 << 20
+"""Indices scanned at a time."""
+
+
+def unknown_nats(K: int) -> float:
+    """Return the cost of an unknown character in nats, for an alphabet of K characters."""
+    return math.log(NUM_CODE_POINTS - K) - math.log(UNKNOWN_PROBABILITY)
+
+
+def drop_unknown(indices: NDArray[np.unsignedinteger], K: int) -> NDArray[np.unsignedinteger]:
+    """Return the indices below K; `indices` itself if all are."""
+    starts = range(0, len(indices), _CHUNK)
+    if not any(_has_unknown(indices[start : start + _CHUNK], K) for start in starts):
+        return indices
+    with Spool(indices.dtype) as spool:
+        for start in starts:
+            chunk = indices[start : start + _CHUNK]
+            spool.append(chunk[chunk < K])
+            let_go(chunk)
+        return spool.array()
+
+
+def _has_unknown(chunk: NDArray[np.unsignedinteger], K: int) -> bool:
+    result = bool(np.max(chunk) >= K)
+    let_go(chunk)
+    return result

@@ -48,13 +48,13 @@ def log_p(text: str) -> reference_impl.Array:
 
 
 def test_the_text_is_the_one_that_the_model_writes(client: httpx.Client) -> None:
-    expected = tiny().samples(1, 100, prime=PROMPT, random_state=7)
+    expected = tiny().samples(1, 100, prompt=PROMPT, seed=7)
     assert texts(client, PROMPT, max_tokens=100, seed=7) == expected
 
 
 def test_an_answer(client: httpx.Client) -> None:
     answer = complete(client, PROMPT, max_tokens=5, seed=1)
-    (text,) = tiny().samples(1, 5, prime=PROMPT, random_state=1)
+    (text,) = tiny().samples(1, 5, prompt=PROMPT, seed=1)
     assert answer.pop("id").startswith("cmpl-")
     assert answer.pop("created") > 1.7e9
     assert answer == {
@@ -74,7 +74,7 @@ def test_sixteen_characters_where_nothing_is_said(client: httpx.Client) -> None:
 @pytest.mark.parametrize("prompt", ["", None])
 def test_without_a_prompt_a_line_begins(client: httpx.Client, prompt: str | None) -> None:
     answer = complete(client, prompt, seed=3, max_tokens=50, echo=True)
-    assert answer["choices"][0]["text"] == tiny().samples(1, 50, prime="\n", random_state=3)[0]
+    assert answer["choices"][0]["text"] == tiny().samples(1, 50, prompt="\n", seed=3)[0]
     assert answer["usage"]["prompt_tokens"] == 0
 
 
@@ -83,8 +83,8 @@ def test_several_texts_for_each_of_several_prompts(client: httpx.Client) -> None
     answer = complete(client, prompts, n=3, seed=5, max_tokens=20)
     assert [choice["index"] for choice in answer["choices"]] == list(range(6))
     found = [choice["text"] for choice in answer["choices"]]
-    assert found[:3] == tiny().samples(3, 20, prime="the ", random_state=5)
-    assert found[3:] == tiny().samples(3, 20, prime="rain", random_state=8)
+    assert found[:3] == tiny().samples(3, 20, prompt="the ", seed=5)
+    assert found[3:] == tiny().samples(3, 20, prompt="rain", seed=8)
     assert answer["usage"] == {"prompt_tokens": 8, "completion_tokens": 120, "total_tokens": 128}
 
 
@@ -94,7 +94,7 @@ def test_several_texts_for_each_of_several_prompts(client: httpx.Client) -> None
     ids=str,
 )
 def test_how_it_is_drawn(client: httpx.Client, arguments: dict[str, Any]) -> None:
-    expected = tiny().samples(1, 60, prime=PROMPT, random_state=2, **arguments)
+    expected = tiny().samples(1, 60, prompt=PROMPT, seed=2, **arguments)
     assert texts(client, PROMPT, max_tokens=60, seed=2, **arguments) == expected
 
 

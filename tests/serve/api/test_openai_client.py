@@ -23,9 +23,7 @@ def client() -> Iterator[openai.OpenAI]:
 
 def test_a_completion(client: openai.OpenAI) -> None:
     found = client.completions.create(model=NAME, prompt=PROMPT, max_tokens=40, seed=3, temperature=0.8)
-    assert [choice.text for choice in found.choices] == tiny().samples(
-        1, 40, prime=PROMPT, random_state=3, temperature=0.8
-    )
+    assert [choice.text for choice in found.choices] == tiny().samples(1, 40, prompt=PROMPT, seed=3, temperature=0.8)
     assert found.choices[0].finish_reason == "length"
     assert found.usage is not None
     assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.total_tokens) == (8, 40, 48)
@@ -39,7 +37,7 @@ def test_a_stream(client: openai.OpenAI) -> None:
         for choice in event.choices:
             texts[choice.index] += choice.text
         usage = event.usage or usage
-    assert texts == tiny().samples(2, 600, prime=PROMPT, random_state=3)
+    assert texts == tiny().samples(2, 600, prompt=PROMPT, seed=3)
     assert usage is not None
     assert usage.completion_tokens == 1200
 
@@ -64,7 +62,7 @@ def test_arguments_that_only_elman_knows(client: openai.OpenAI) -> None:
     found = client.completions.create(
         model=NAME, prompt=PROMPT, max_tokens=50, seed=1, stop=[";", "\n"], extra_body={"top_k": 3, "min_p": 0.1}
     )
-    (expected,) = tiny().samples(1, 50, prime=PROMPT, random_state=1, top_k=3, min_p=0.1)
+    (expected,) = tiny().samples(1, 50, prompt=PROMPT, seed=1, top_k=3, min_p=0.1)
     assert found.choices[0].text == min((expected.partition(stop)[0] for stop in ";\n"), key=len)
 
 
@@ -91,5 +89,5 @@ async def several(address: str) -> list[str]:
 
 
 def test_many_calls_at_once(client: openai.OpenAI) -> None:
-    expected = [tiny().samples(1, 16, prime=PROMPT, random_state=n)[0] for n in range(20)]
+    expected = [tiny().samples(1, 16, prompt=PROMPT, seed=n)[0] for n in range(20)]
     assert asyncio.run(several(str(client.base_url))) == expected

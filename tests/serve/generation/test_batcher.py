@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.inference import Model
-from elman.inference.stop_sequences import Stops
+from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
+from elman.inference.stop_sequences import StopSequenceFilter
 from elman.serve.api.completion_request import asked
 from elman.serve.generation import batcher
 from elman.serve.generation.batcher import AHEAD
 from elman.serve.generation.job import Job
-from elman.serve.generation.likely import joined, rows
 from elman.serve.generation.served_model import Served
 from elman.serve.http.errors import Left, Refusal
 from elman.serve.settings import Settings
@@ -105,7 +105,7 @@ def test_a_text_does_not_depend_on_those_beside_it(model: Model) -> None:
 def test_log_probabilities_do_not_depend_on_those_beside(model: Model) -> None:
     async def collected(job: Job) -> list[np.ndarray[Any, Any]]:
         pieces = [piece async for batch in job.pieces() for piece in batch]
-        return [*joined([piece.rows for piece in pieces if piece.rows])]
+        return [*concatenate_logprobs([piece.rows for piece in pieces if piece.rows])]
 
     async def test(served: Served) -> None:
         asks = [{"prompt": TEXT[:20], "seed": n, "max_tokens": 50, "logprobs": 3, "echo": True} for n in range(6)]
@@ -131,7 +131,7 @@ def test_the_parts_of_a_long_prompt_are_the_whole(model: Model, monkeypatch: pyt
         assert await finished(begin(served, prompt, seed=1, max_tokens=80)) == whole
         beside = [begin(served, prompt[:n], seed=1, max_tokens=80) for n in (1, 2, 8, 30, len(prompt))]
         assert (await asyncio.gather(*map(finished, beside)))[-1] == whole
-        assert whole == model.samples(1, 80, prime=prompt, random_state=1)
+        assert whole == model.samples(1, 80, prompt=prompt, seed=1)
 
     with_sampler(model, test)
 
@@ -280,9 +280,9 @@ def test_it_sleeps_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch)
 def test_stops_do_not_depend_on_how_a_text_comes_in(text: str, stops: list[str], cuts: list[int]) -> None:
     expected, expected_stopped = whole(text, stops)
     borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    taking, passed, stopped = Stops(tuple(stops)), "", False
+    taking, passed, stopped = StopSequenceFilter(tuple(stops)), "", False
     for n in range(len(borders) - 1):
-        part, stopped = taking.take(text[borders[n] : borders[n + 1]], last=n == len(borders) - 2)
+        part, stopped = taking.feed(text[borders[n] : borders[n + 1]], last=n == len(borders) - 2)
         passed += part
         if stopped:
             break
@@ -302,9 +302,9 @@ def whole(text: str, stops: list[str]) -> tuple[str, bool]:
 def test_the_likeliest_characters(n: int, K: int, k: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     o, characters = generator.normal(0, 30, (n, K)), generator.integers(0, K, n)
-    found = rows(o, characters, k)
+    found = compute_logprobs(o, characters, k)
     log_p = o - np.logaddexp.reduce(o, axis=1, keepdims=True)
     order = np.argsort(-o, axis=1)[:, :k]
-    np.testing.assert_array_equal(found.best, order)
-    np.testing.assert_allclose(found.values, np.take_along_axis(log_p, order, 1), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(found.own, log_p[np.arange(n), characters], rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found.top, order)
+    np.testing.assert_allclose(found.top_logprobs, np.take_along_axis(log_p, order, 1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.logprobs, log_p[np.arange(n), characters], rtol=1e-12, atol=1e-12)

@@ -131,7 +131,7 @@ def test_more_clients_than_there_is_room_for() -> None:
             async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http:
                 return await asyncio.gather(*(ask(http, n) for n in range(150)))
 
-        expected = [tiny().samples(1, 40, prime="the ", random_state=n)[0] for n in range(150)]
+        expected = [tiny().samples(1, 40, prompt="the ", seed=n)[0] for n in range(150)]
         assert asyncio.run(crowd()) == expected
 
 

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.interpret.activations import activation
+from elman.interpret.activations import dequantize
 from elman.network import SamplingParams
 from elman.serve.http.assets import STATIC
 from elman.serve.playground.endpoints import PLAY_PATHS
@@ -40,7 +40,7 @@ def post(client: httpx.Client, path: str, **body: Any) -> tuple[list[Any], list[
     *parts, end = [json.loads(line) for line in answer.text.splitlines()]
     places = [place for part in parts for place in part["characters"]]
     codes = np.frombuffer(b"".join(base64.b64decode(part["units"]) for part in parts), np.uint8)
-    return places, [*activation(codes.reshape(len(places), -1))], end["end"]
+    return places, [*dequantize(codes.reshape(len(places), -1))], end["end"]
 
 
 def play(client: httpx.Client, **body: Any) -> tuple[list[Any], list[Any]]:
@@ -74,13 +74,13 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
 
 def test_the_text_is_the_one_that_the_model_writes(client: httpx.Client) -> None:
     places, _ = play(client, max_tokens=600, temperature=0.8, top_k=9)
-    expected = tiny().sample(600, prime=PROMPT, random_state=3, temperature=0.8, top_k=9)
+    expected = tiny().sample(600, prompt=PROMPT, seed=3, temperature=0.8, top_k=9)
     assert text(places) == PROMPT + expected
 
 
 def test_without_a_prompt_a_line_begins_and_the_line_feed_is_not_told(client: httpx.Client) -> None:
     places, _ = play(client, prompt="")
-    assert text(places) == tiny().sample(40, random_state=3)
+    assert text(places) == tiny().sample(40, seed=3)
     assert places[0]["probability"] is not None
 
 
@@ -161,7 +161,7 @@ def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
     for name in ("characters", "codes"):
         one, other = (np.concatenate([getattr(part, name) for part in parts]) for parts in (cut, single))
         np.testing.assert_array_equal(one, other)
-    one, other = (np.concatenate([part.known.own for part in parts]) for parts in (cut, single))
+    one, other = (np.concatenate([part.known.logprobs for part in parts]) for parts in (cut, single))
     np.testing.assert_array_equal(one, other)
 
 
@@ -212,7 +212,7 @@ def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
     assert o.shape == (8, 1, 3)
     (part,) = reading(Watched(Readers(model), range(16)), prompt)
     memory = np.arange(16) // 4 % 2 == 1
-    np.testing.assert_allclose(activation(part.codes), np.where(memory, np.tanh(states[:, 0]), states[:, 0]), atol=0.01)
+    np.testing.assert_allclose(dequantize(part.codes), np.where(memory, np.tanh(states[:, 0]), states[:, 0]), atol=0.01)
 
 
 def test_what_is_served_is_described() -> None:

@@ -85,9 +85,9 @@ def hold(page: Page, i: int, box: str = "#written") -> None:
     expect(page.locator("#release")).to_be_visible()
 
 
-def same_dice(page: Page, random_state: int = 7) -> None:
+def same_dice(page: Page, seed: int = 7) -> None:
     page.uncheck("#another")
-    page.fill("#random-state", str(random_state))
+    page.fill("#random-state", str(seed))
 
 
 # --- Writing ---
@@ -95,12 +95,12 @@ def same_dice(page: Page, random_state: int = 7) -> None:
 
 def test_the_text_is_the_one_that_the_model_writes(page: Page) -> None:
     same_dice(page)
-    assert write(page) == PROMPT + tiny().sample(60, prime=PROMPT, random_state=7)
-    assert write(page) == PROMPT + tiny().sample(60, prime=PROMPT, random_state=7)
+    assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
+    assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
     expect(page.locator("#write-status")).to_have_text(
         re.compile(r"^60 characters, \d\.\d\d bits .* Random state 7\.$")
     )
-    expected = tiny().sample(60, random_state=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
+    expected = tiny().sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
     assert write(page, "", temperature="0.5", top_k="5", top_p="0.9", min_p="0.1") == expected
 
 
@@ -109,7 +109,7 @@ def test_the_slider_is_the_temperature(page: Page) -> None:
     page.focus("#temperature-slider")
     page.keyboard.press("Home")
     assert page.input_value("#temperature") == "0"
-    assert write(page) == PROMPT + tiny().sample(60, prime=PROMPT, temperature=0)
+    assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, temperature=0)
     page.fill("#temperature", "1.5")
     assert page.input_value("#temperature-slider") == "1.5"
 
@@ -117,7 +117,7 @@ def test_the_slider_is_the_temperature(page: Page) -> None:
 def test_other_dice_each_time_unless_they_are_kept(page: Page) -> None:
     first, state = write(page), page.input_value("#random-state")
     assert write(page) != first
-    assert write(page, random_state=state) == first  # typing one keeps it
+    assert write(page, seed=state) == first  # typing one keeps it
     expect(page.locator("#another")).not_to_be_checked()
     assert write(page) == first
 
@@ -127,7 +127,7 @@ def test_it_goes_on_and_back(page: Page) -> None:
     first = write(page)
     page.click("#go-on")
     expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 120)
-    assert written(page) == PROMPT + tiny().sample(120, prime=PROMPT, random_state=7)
+    assert written(page) == PROMPT + tiny().sample(120, prompt=PROMPT, seed=7)
     page.click("#back")
     expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 60)
     assert text(page, "#written") == first
@@ -221,7 +221,7 @@ def test_an_alternative_in_the_prompt_becomes_the_prompt(page: Page) -> None:
     assert prompt[:4] == PROMPT[:4]
     assert len(prompt) == 5
     expect(page.locator("#written > span")).to_have_count(65)
-    assert written(page) == prompt + tiny().sample(60, prime=prompt, random_state=7)
+    assert written(page) == prompt + tiny().sample(60, prompt=prompt, seed=7)
 
 
 # --- A keyboard alone ---

@@ -36,7 +36,7 @@ def explain(
     A character that the network does not know costs what docs/score.md says.
     """
     from elman.cli.display import show_figures
-    from elman.report.explain_page.page import Explained, render_page, unit_name
+    from elman.report.explain_page.page import ExplainPage, format_unit, render_page
     from elman.runs.run import load
     from elman.storage.atomic import replace_file
     from elman.text import read_corpus
@@ -46,20 +46,20 @@ def explain(
     refuse_to_replace(out, run, Path(corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
-    explained = Explained.of(model, text)
+    explained = ExplainPage.from_corpus(model, text)
     page = render_page(explained, units).encode()
     replace_file(out, page)
-    figures = explained.figures() | {"units_in_page": len(explained.columns(units)), "bytes": len(page)}
+    figures = explained.as_dict() | {"units_in_page": len(explained.select_columns(units)), "bytes": len(page)}
     if as_json:
         print(json.dumps(figures))
         return 0
-    best = {found.nameable.name: found.best[0] for found in explained.tracked if found.best}
+    best = {found.feature.name: found.best[0] for found in explained.probes if found.best}
     show_figures({name: figure for name, figure in figures.items() if name != "things"})
     print()
     show_figures(
         {
-            name: f"{one.score:.2f} by {unit_name(explained.explanation.units[one.unit], explained.network)}"
-            f" (chance {one.chance:.2f})"
+            name: f"{one.score:.2f} by {format_unit(explained.explanation.units[one.unit], explained.network)}"
+            f" (baseline {one.baseline:.2f})"
             for name, one in best.items()
         }
     )

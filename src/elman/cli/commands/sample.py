@@ -15,7 +15,7 @@ from elman.config import flag
 from elman.errors import ElmanError
 
 if TYPE_CHECKING:
-    from elman.inference.model import Options
+    from elman.inference.model import GenerationOptions
 
 
 @app.command
@@ -50,19 +50,19 @@ def sample(
     from elman.cli.display import visible
     from elman.runs.run import load
 
-    drawing: Options = {
-        "prime": prime, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
-        "random_state": random_state,
+    drawing: GenerationOptions = {
+        "prompt": prime, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
+        "seed": random_state,
     }  # fmt: skip
     if beam is not None:
-        _refuse_beside_beam({**drawing, "count": count})
+        _refuse_beside_beam({**drawing, "random_state": random_state, "count": count})
     model = load(run)
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
     if count != 1:
         for n, text in enumerate(model.samples(count, length, **drawing), 1):
             sys.stdout.write(f"--- {n} of {count} ---\n{show(prime + text)}\n")
         return 0
-    pieces = model.stream(length, **drawing) if beam is None else model.beam(beam, length, prime=prime, stop=stop)
+    pieces = model.stream(length, **drawing) if beam is None else model.beam(beam, length, prompt=prime, stop=stop)
     sys.stdout.write(show(prime))
     for piece in pieces:
         sys.stdout.write(show(piece))
@@ -94,9 +94,8 @@ def evaluate(
     A character that the network does not know costs what docs/score.md says.
     """
     from elman.cli.display import show_figures
-    from elman.inference.checks import check_finite
-    from elman.inference.dynamic_evaluation import score_adapting
-    from elman.inference.score import score
+    from elman.inference.dynamic_evaluation import score_dynamic
+    from elman.inference.score import check_finite, score
     from elman.runs.records import finite_or_none
     from elman.runs.run import load
     from elman.text import opened, read_corpus
@@ -105,7 +104,7 @@ def evaluate(
     text = read_corpus(corpus, encoding=encoding, alphabet=opened(model.alphabet))
     network = (model.engine, model.parameters, model.h)
     static = score(*network, text.indices)
-    found = score_adapting(*network, text.indices) if adapt else static
+    found = score_dynamic(*network, text.indices) if adapt else static
     check_finite([static.nats, found.nats])
     figures: dict[str, Any] = {
         "chars": found.chars,

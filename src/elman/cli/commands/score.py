@@ -46,7 +46,7 @@ def score(
 ) -> int:
     """Score a text a line at a time: how surprising each is, and where most. A line that has come is scored at once."""
     from elman.cli.display import visible
-    from elman.inference.score_lines import scored_lines
+    from elman.inference.score_lines import score_lines
     from elman.runs.run import load
     from elman.text import read_pieces
 
@@ -54,7 +54,7 @@ def score(
         raise ElmanError(f"--worst must be 1 or more, and {worst} came: give another")
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
     write = _json if as_json else tsv_row
-    blocks = scored_lines(load(run), read_pieces(file, encoding=encoding), context=context)
+    blocks = score_lines(load(run), read_pieces(file, encoding=encoding), carry_state=context)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
     for lines in blocks if worst is None else [_most_surprising(worst, blocks)]:

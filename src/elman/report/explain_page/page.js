@@ -1,47 +1,48 @@
 
 "use strict";
 (() => {
-  const BIT = 1024, UNPREDICTED = 0xffff, MIDDLE = 127, SURPRISE_LEVELS = 32, UNIT_LEVELS = 20, LONG = 400;
+  const STEPS_PER_BIT = 1024, NO_SURPRISAL = 0xffff, ZERO_CODE = 127, SURPRISAL_LEVELS = 32, UNIT_LEVELS = 20, MAX_NODE = 400;
   const element = (id) => document.getElementById(id);
-  const facts = JSON.parse(element("facts").textContent);
+  const data = JSON.parse(element("data").textContent);
   const text = element("text"), canvas = text.querySelector("canvas"), cursor = element("cursor");
 
   // ---- Arrays ----
 
-  /** The bytes of a block: base64, then gzip. */
-  async function bytes(id) {
-    const coded = atob(element(id).textContent), packed = new Uint8Array(coded.length);
-    for (let i = 0; i < packed.length; i++) packed[i] = coded.charCodeAt(i);
+  /** Decode a block: base64, then gzip. */
+  async function decodeBlock(id) {
+    const binary = atob(element(id).textContent), packed = new Uint8Array(binary.length);
+    for (let i = 0; i < packed.length; i++) packed[i] = binary.charCodeAt(i);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
   }
-  const INDEX = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[facts.bytes];
-  let indices, surprise, likeliest, probabilities, start; // start: the first character that was read, or behind the last
+  const INDEX = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[data.indexBytes];
+  let indices, surprisal, candidates, probabilities;
+  let firstKnown; // position of the first known character, or the length of the text
 
-  // ---- Where characters are ----
+  // ---- Positions of characters ----
 
   /*
-   * A piece is a text node, and a sign at the end of a line is a piece of one character. Pieces are short, so that
-   * only those in view need be measured; characters are code points, and those beyond U+FFFF take two units of a node.
+   * A chunk is a text node; the sign at the end of a line is a chunk of one character. Chunks are short, so that only
+   * those in view have to be measured. Characters are code points, and those beyond U+FFFF are two code units of a node.
    */
-  const pieces = [];
-  function cutRows() {
+  const chunks = [];
+  function splitRows() {
     let first = 0;
     const add = (node, sign) => {
       const wide = /[\ud800-\udbff]/.test(node.data), count = wide ? [...node.data].length : node.length;
-      pieces.push({ node, sign, wide, first, count, boxes: null });
+      chunks.push({ node, sign, wide, first, count, boxes: null });
       first += count;
     };
     for (const row of element("rows").children) {
       for (let node = row.firstChild; node; node = node.nextSibling) {
-        if (node.nodeType !== Node.TEXT_NODE) { add(node.firstChild, true); break; } // what follows is the line feed itself
-        if (node.length > LONG) node.splitText(/[\ud800-\udbff]/.test(node.data[LONG - 1]) ? LONG + 1 : LONG);
+        if (node.nodeType !== Node.TEXT_NODE) { add(node.firstChild, true); break; } // the line feed itself follows
+        if (node.length > MAX_NODE) node.splitText(/[\ud800-\udbff]/.test(node.data[MAX_NODE - 1]) ? MAX_NODE + 1 : MAX_NODE);
         add(node, false);
       }
     }
   }
-  /** The least i in [0, n) for which test(i) holds, or n: it holds of all behind one of which it holds. */
-  function least(n, test) {
+  /** Binary search for the first i in [0, n) for which a monotonic test holds; n if there is none. */
+  function findFirst(n, test) {
     let from = 0, to = n;
     while (from < to) {
       const middle = (from + to) >> 1;
@@ -49,57 +50,57 @@
     }
     return from;
   }
-  const pieceOf = (n) => pieces[least(pieces.length, (i) => pieces[i].first > n) - 1];
+  const chunkOf = (n) => chunks[findFirst(chunks.length, (i) => chunks[i].first > n) - 1];
 
   const range = document.createRange();
-  let cell = 0; // the width of a character of plain text
-  /** Left, top, width and height of every character of a piece, from the corner of the text. */
-  function boxes(piece) {
-    if (piece.boxes) return piece.boxes;
-    const found = new Float32Array(4 * piece.count), corner = text.getBoundingClientRect();
-    const put = (i, left, box, width) => found.set([left - corner.left, box.top - corner.top, width, box.height], 4 * i);
-    range.selectNodeContents(piece.node);
-    const lines = /^[ -~]*$/.test(piece.node.data) ? [...range.getClientRects()] : [];
-    const cells = lines.map((line) => Math.round(line.width / cell));
-    if (piece.count === cells.reduce((sum, count) => sum + count, 0)) { // all as wide as each other, which is fast
+  let charWidth = 0; // of plain ASCII text
+  /** Measure left, top, width and height of every character of a chunk, relative to the text. */
+  function measureBoxes(chunk) {
+    if (chunk.boxes) return chunk.boxes;
+    const boxes = new Float32Array(4 * chunk.count), corner = text.getBoundingClientRect();
+    const put = (i, left, box, width) => boxes.set([left - corner.left, box.top - corner.top, width, box.height], 4 * i);
+    range.selectNodeContents(chunk.node);
+    const lines = /^[ -~]*$/.test(chunk.node.data) ? [...range.getClientRects()] : [];
+    const counts = lines.map((line) => Math.round(line.width / charWidth));
+    if (chunk.count === counts.reduce((sum, count) => sum + count, 0)) { // all of equal width: the fast path
       let i = 0;
-      lines.forEach((line, l) => { for (let k = 0; k < cells[l]; k++, i++) put(i, line.left + k * cell, line, cell); });
+      lines.forEach((line, l) => { for (let k = 0; k < counts[l]; k++, i++) put(i, line.left + k * charWidth, line, charWidth); });
     } else {
       let at = 0;
-      for (let i = 0; i < piece.count; i++) {
-        range.setStart(piece.node, at);
-        at += piece.wide && piece.node.data.codePointAt(at) > 0xffff ? 2 : 1;
-        range.setEnd(piece.node, at);
+      for (let i = 0; i < chunk.count; i++) {
+        range.setStart(chunk.node, at);
+        at += chunk.wide && chunk.node.data.codePointAt(at) > 0xffff ? 2 : 1;
+        range.setEnd(chunk.node, at);
         const box = range.getBoundingClientRect();
         put(i, box.left, box, box.width);
       }
     }
-    return (piece.boxes = found);
+    return (chunk.boxes = boxes);
   }
   function boxOf(n) {
-    const piece = pieceOf(n), i = 4 * (n - piece.first), all = boxes(piece);
+    const chunk = chunkOf(n), i = 4 * (n - chunk.first), all = measureBoxes(chunk);
     return { left: all[i], top: all[i + 1], width: all[i + 2], height: all[i + 3] };
   }
-  function forgetBoxes() {
+  function resetBoxes() {
     const probe = document.createElement("span");
     probe.textContent = "x".repeat(20);
     element("rows").append(probe);
-    cell = probe.getBoundingClientRect().width / 20;
+    charWidth = probe.getBoundingClientRect().width / 20;
     probe.remove();
-    for (const piece of pieces) piece.boxes = null;
+    for (const chunk of chunks) chunk.boxes = null;
   }
-  /** The pieces from one height above or below the top of the window to another. */
-  function piecesBetween(top, bottom) {
-    const box = (i) => { range.selectNodeContents(pieces[i].node); return range.getBoundingClientRect(); };
-    const from = least(pieces.length, (i) => box(i).bottom > top);
-    return pieces.slice(from, least(pieces.length, (i) => box(i).top > bottom));
+  /** Return the chunks between two vertical positions, relative to the top of the window. */
+  function chunksBetween(top, bottom) {
+    const box = (i) => { range.selectNodeContents(chunks[i].node); return range.getBoundingClientRect(); };
+    const from = findFirst(chunks.length, (i) => box(i).bottom > top);
+    return chunks.slice(from, findFirst(chunks.length, (i) => box(i).top > bottom));
   }
 
   // ---- Colours ----
 
   const channels = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-  /** `steps` + 1 colours along those that a property of the style names. */
-  function ramp(property, steps) {
+  /** Interpolate `steps` + 1 colours between the stops listed in a CSS property. */
+  function colourRamp(property, steps) {
     const stops = getComputedStyle(document.documentElement).getPropertyValue(property).trim().split(/\s+/).map(channels);
     return Array.from({ length: steps + 1 }, (_, step) => {
       const at = (step / steps) * (stops.length - 1), i = Math.min(stops.length - 2, Math.floor(at));
@@ -107,34 +108,34 @@
       return `rgb(${mixed.join(" ")})`;
     });
   }
-  const activation = (code) => { const d = (code - MIDDLE) / MIDDLE; return d * Math.abs(d); };
-  const signed = (value) => {
+  const dequantize = (code) => { const d = (code - ZERO_CODE) / ZERO_CODE; return d * Math.abs(d); };
+  const formatSigned = (value) => {
     const digits = Math.abs(value).toFixed(2);
     return Number(digits) === 0 ? digits : (value < 0 ? "−" : "+") + digits;
   };
 
-  /** What the colours show: a colour for every level, the level of every character, and the legend. */
-  function bySurprise() {
+  /** A view: a colour for every level, the level of every character, and the legend. */
+  function surprisalView() {
     return {
-      unit: null, plain: 0, colours: ramp("--surprise", SURPRISE_LEVELS), ticks: ["0", "2", "4", "6", "8 or more bits"],
-      says: "0 bits: foreseen for certain. 1 bit: an even chance. 8 bits: one in 256.",
-      level: (n) => surprise[n] === UNPREDICTED ? 0 : Math.min(SURPRISE_LEVELS, (surprise[n] + BIT / 8) >> 8),
+      unit: null, plain: 0, colours: colourRamp("--surprisal", SURPRISAL_LEVELS), ticks: ["0", "2", "4", "6", "8 or more bits"],
+      description: "Surprisal of each character. The stronger the colour, the less expected it was.",
+      level: (n) => surprisal[n] === NO_SURPRISAL ? 0 : Math.min(SURPRISAL_LEVELS, (surprisal[n] + STEPS_PER_BIT / 8) >> 8),
     };
   }
-  function byUnit(unit, codes) {
-    const { name, reach } = facts.units[unit];
+  function unitView(unit, codes) {
+    const { name, range: largest } = data.units[unit];
     const level = Uint8Array.from({ length: 256 }, (_, code) =>
-      reach ? UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, activation(code) / reach))) : UNIT_LEVELS);
+      largest ? UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, dequantize(code) / largest))) : UNIT_LEVELS);
     return {
-      unit, codes, plain: UNIT_LEVELS, ticks: [signed(-reach), "0", signed(reach)],
-      colours: [...ramp("--falls", UNIT_LEVELS).reverse(), ...ramp("--rises", UNIT_LEVELS).slice(1)],
-      says: `Activation of ${name} after each character. Full colour is the most that it reaches in this text.`,
+      unit, codes, plain: UNIT_LEVELS, ticks: [formatSigned(-largest), "0", formatSigned(largest)],
+      colours: [...colourRamp("--falls", UNIT_LEVELS).reverse(), ...colourRamp("--rises", UNIT_LEVELS).slice(1)],
+      description: `Activation of ${name} after each character. Full colour is its largest absolute value in this text.`,
       level: (n) => level[codes[n]],
     };
   }
-  let view = null, mark = null; // mark: where the thing that was chosen holds, to be underlined
+  let view = null, underlined = null; // underlined: where the selected feature holds
 
-  function showLegend() {
+  function renderLegend() {
     element("scale").replaceChildren(...view.colours.map((colour) => {
       const part = document.createElement("i");
       part.style.background = colour;
@@ -146,17 +147,17 @@
       part.textContent = tick;
       return part;
     }));
-    element("scale-says").textContent = view.says;
+    element("scale-description").textContent = view.description;
   }
 
   // ---- Painting ----
 
   let painted = { from: 0, to: 0 }, near = [];
-  /** Paint what is in view and about a window above and below, unless that is still there. */
-  function paint(anew) {
+  /** Paint what is in view and about one window above and below; unless forced, only where that is not painted yet. */
+  function paint(force) {
     const area = text.getBoundingClientRect();
     const top = Math.max(0, -area.top), bottom = Math.min(area.height, innerHeight - area.top);
-    if (!view || (!anew && top >= painted.from && bottom <= painted.to)) return;
+    if (!view || (!force && top >= painted.from && bottom <= painted.to)) return;
     const scale = devicePixelRatio, height = Math.min(area.height, innerHeight * (scale > 2 ? 2 : 3));
     const from = Math.max(0, Math.min(area.height - height, (top + bottom - height) / 2)), to = from + height;
     painted = { from, to };
@@ -168,18 +169,18 @@
     }
     const offset = Math.round(from * scale) / scale;
     canvas.style.transform = `translateY(${offset}px)`;
-    near = piecesBetween(from + area.top, to + area.top);
+    near = chunksBetween(from + area.top, to + area.top);
     const rectangles = view.colours.map(() => []), lines = [];
-    for (const piece of near) {
-      const all = boxes(piece);
-      for (let i = 0, n = piece.first; i < piece.count; i++, n++) {
+    for (const chunk of near) {
+      const all = measureBoxes(chunk);
+      for (let i = 0, n = chunk.first; i < chunk.count; i++, n++) {
         const level = view.level(n);
         if (level !== view.plain) rectangles[level].push(all.subarray(4 * i, 4 * i + 4));
-        if (mark && mark[n]) lines.push(all.subarray(4 * i, 4 * i + 4));
+        if (underlined && underlined[n]) lines.push(all.subarray(4 * i, 4 * i + 4));
       }
     }
     const pen = canvas.getContext("2d");
-    const fill = (x, y, width, tall) => { // on whole pixels, or seams would show between neighbours
+    const fill = (x, y, width, tall) => { // aligned to pixels, or seams would show between neighbours
       const left = Math.round(x * scale), up = Math.round((y - offset) * scale);
       pen.fillRect(left, up, Math.round((x + width) * scale) - left, Math.round((y - offset + tall) * scale) - up);
     };
@@ -192,75 +193,75 @@
     pen.fillStyle = getComputedStyle(text).color;
     for (const [x, y, width, tall] of lines) fill(x, y + (leading + tall) / 2 - 2, width, 1.5);
   }
-  function show(next) {
+  function setView(next) {
     view = next;
-    element("by-surprise").checked = view.unit === null;
+    element("by-surprisal").checked = view.unit === null;
     element("by-unit").checked = view.unit !== null;
     if (view.unit !== null) element("unit").value = view.unit;
     for (const button of document.querySelectorAll("[data-unit]")) {
       button.setAttribute("aria-pressed", view.unit !== null && Number(button.dataset.unit) === view.unit);
     }
-    showLegend();
+    renderLegend();
     paint(true);
-    if (place !== null) tell(place);
+    if (position !== null) showPosition(position);
   }
-  const unpacked = new Map();
-  let wanted = 0;
+  const activations = new Map();
+  let latestRequest = 0;
   async function showUnit(unit) {
-    const ticket = ++wanted;
-    if (!unpacked.has(unit)) unpacked.set(unit, new Uint8Array(await bytes(`unit-${unit}`)));
-    if (ticket === wanted) show(byUnit(unit, unpacked.get(unit)));
+    const request = ++latestRequest;
+    if (!activations.has(unit)) activations.set(unit, new Uint8Array(await decodeBlock(`unit-${unit}`)));
+    if (request === latestRequest) setView(unitView(unit, activations.get(unit)));
   }
-  function showSurprise() { wanted++; show(bySurprise()); }
+  function showSurprisal() { latestRequest++; setView(surprisalView()); }
 
-  // ---- The place pointed at ----
+  // ---- The selected character ----
 
-  let place = null;
-  const percent = (p) => (p < 0.0005 ? "<0.1" : (100 * p).toFixed(1)) + " %";
-  const made = (tag, name, content) => {
-    const found = document.createElement(tag);
-    found.className = name;
-    found.textContent = content;
-    return found;
+  let position = null;
+  const formatPercent = (p) => (p < 0.0005 ? "<0.1" : (100 * p).toFixed(1)) + " %";
+  const create = (tag, name, content) => {
+    const node = document.createElement(tag);
+    node.className = name;
+    node.textContent = content;
+    return node;
   };
-  /** What was likeliest; nothing, as long as nothing was read. */
-  function expectedAt(n) {
-    const found = [];
-    if (n <= start) return found;
-    for (let c = 0; c < facts.candidates; c++) {
-      found.push({ index: likeliest[c * facts.chars + n], p: probabilities[c * facts.chars + n] / 0xffff });
+  /** Return the most likely characters at a position; none before the first known character was read. */
+  function predictionsAt(n) {
+    const predictions = [];
+    if (n <= firstKnown) return predictions;
+    for (let c = 0; c < data.candidates; c++) {
+      predictions.push({ index: candidates[c * data.chars + n], p: probabilities[c * data.chars + n] / 0xffff });
     }
-    return found;
+    return predictions;
   }
-  const known = (n) => indices[n] < facts.known;
-  /** How likely a character was, in words. */
-  function judged(n, p) {
-    if (n === start) return n === 0 ? "Nothing comes before it" : "Nothing that the network knows comes before it";
-    return `${known(n) ? `${percent(p)} likely` : "The network does not know it"}, ${(surprise[n] / BIT).toFixed(2)} bits`;
+  const isKnown = (n) => indices[n] < data.knownChars;
+  /** Return probability and surprisal of a character in words. */
+  function describeSurprisal(n, p) {
+    if (n === firstKnown) return n === 0 ? "First character, not predicted" : "First known character, not predicted";
+    return `${isKnown(n) ? `Probability ${formatPercent(p)}` : "Unknown character"}, ${(surprisal[n] / STEPS_PER_BIT).toFixed(2)} bits`;
   }
-  /** Show what is known of a place. */
-  function tell(n) {
-    place = n;
-    const [sign, name] = facts.letters[indices[n]], expected = expectedAt(n);
-    const came = expected.find((e) => e.index === indices[n]) ?? { index: indices[n], p: 2 ** (-surprise[n] / BIT) };
+  /** Select a position, and show its character and predictions. */
+  function showPosition(n) {
+    position = n;
+    const [sign, name] = data.alphabet[indices[n]], predictions = predictionsAt(n);
+    const actual = predictions.find((e) => e.index === indices[n]) ?? { index: indices[n], p: 2 ** (-surprisal[n] / STEPS_PER_BIT) };
     element("hint").hidden = true;
-    element("known").hidden = false;
+    element("selected").hidden = false;
     element("character").querySelector("bdi").textContent = sign;
-    element("character").querySelector("b").textContent = judged(n, came.p);
+    element("character").querySelector("b").textContent = describeSurprisal(n, actual.p);
     element("character").querySelector("small").textContent = `${name}; character ${(n + 1).toLocaleString("en")}`;
     const output = element("character").querySelector("output");
     output.hidden = view.unit === null;
-    if (view.unit !== null) output.textContent = signed(activation(view.codes[n]));
+    if (view.unit !== null) output.textContent = formatSigned(dequantize(view.codes[n]));
     output.style.background = view.colours[view.level(n)];
-    const listed = n <= start || expected.includes(came) || !known(n);
-    const rows = listed ? expected : [...expected, came];
-    element("expected").replaceChildren(...rows.map((e) => {
-      const row = made("li", e === came ? "came" : "", ""), bar = made("i", "bar", ""), value = made("data", "", percent(e.p));
+    const listed = n <= firstKnown || predictions.includes(actual) || !isKnown(n);
+    const rows = listed ? predictions : [...predictions, actual];
+    element("predictions").replaceChildren(...rows.map((e) => {
+      const row = create("li", e === actual ? "actual" : "", ""), bar = create("i", "bar", ""), value = create("data", "", formatPercent(e.p));
       value.value = e.p;
-      bar.append(made("i", "", ""));
-      bar.style.setProperty("--share", `${100 * e.p}%`);
-      row.title = facts.letters[e.index][1];
-      row.append(made("span", "sign", facts.letters[e.index][0]), bar, value);
+      bar.append(create("i", "", ""));
+      bar.style.setProperty("--fraction", `${100 * e.p}%`);
+      row.title = data.alphabet[e.index][1];
+      row.append(create("span", "sign", data.alphabet[e.index][0]), bar, value);
       return row;
     }));
     const box = boxOf(n);
@@ -269,172 +270,172 @@
     cursor.style.width = `${Math.max(2, box.width) + 4}px`;
     cursor.style.height = `${box.height + 4}px`;
   }
-  /** Say it, where it was not seen. */
-  function say(n) {
-    const name = (index) => { const [sign, long] = facts.letters[index]; return /^\w$/.test(sign) ? sign : long; };
-    const likely = expectedAt(n).map((e) => `${name(e.index)} ${percent(e.p)}`);
-    const unit = view.unit === null ? "" : `, activation ${signed(activation(view.codes[n]))}`;
-    element("said").textContent =
-      `${name(indices[n])}, ${element("character").querySelector("b").textContent}${unit}. Expected: ${likely.join(", ")}`;
+  /** Announce the selected character to screen readers. */
+  function announce(n) {
+    const name = (index) => { const [sign, long] = data.alphabet[index]; return /^\w$/.test(sign) ? sign : long; };
+    const predictions = predictionsAt(n).map((e) => `${name(e.index)} ${formatPercent(e.p)}`);
+    const unit = view.unit === null ? "" : `, activation ${formatSigned(dequantize(view.codes[n]))}`;
+    element("announcement").textContent =
+      `${name(indices[n])}, ${element("character").querySelector("b").textContent}${unit}. Most likely: ${predictions.join(", ")}`;
   }
-  /** The character nearest to a point, from the corner of the text; of another line only if there is none in its own. */
-  function nearest(x, y, fits = () => true) {
+  /** Find the character nearest to a point, relative to the text; one on the same line takes precedence. */
+  function findNearest(x, y, fits = () => true) {
     let best = null, shortest = Infinity;
-    for (const piece of near) {
-      const all = boxes(piece);
-      for (let i = 0; i < piece.count; i++) {
+    for (const chunk of near) {
+      const all = measureBoxes(chunk);
+      for (let i = 0; i < chunk.count; i++) {
         const left = all[4 * i], up = all[4 * i + 1];
         const dx = Math.max(0, left - x, x - left - all[4 * i + 2]), dy = Math.max(0, up - y, y - up - all[4 * i + 3]);
         const distance = dx + 1000 * dy;
-        if (distance < shortest && fits(up)) { shortest = distance; best = piece.first + i; }
+        if (distance < shortest && fits(up)) { shortest = distance; best = chunk.first + i; }
       }
     }
     return best;
   }
-  function point(event) {
-    const corner = text.getBoundingClientRect(), n = nearest(event.clientX - corner.left, event.clientY - corner.top);
-    if (n !== null && n !== place) tell(n);
+  function onPointer(event) {
+    const corner = text.getBoundingClientRect(), n = findNearest(event.clientX - corner.left, event.clientY - corner.top);
+    if (n !== null && n !== position) showPosition(n);
   }
 
   // ---- Keys ----
 
-  /** The place that a key leads to from the one pointed at, or null. */
-  function beside(key) {
-    if (place === null) return null;
-    const box = boxOf(place), row = pieceOf(place).node.parentElement.closest("#rows > div");
-    const inRow = pieces.filter((piece) => row.contains(piece.node));
+  /** Return the position that a key moves to from the selected one, or null. */
+  function targetOf(key) {
+    if (position === null) return null;
+    const box = boxOf(position), row = chunkOf(position).node.parentElement.closest("#rows > div");
+    const inRow = chunks.filter((chunk) => row.contains(chunk.node));
     const x = box.left + box.width / 2, middle = box.top + box.height / 2;
     switch (key) {
-      case "ArrowLeft": return Math.max(0, place - 1);
-      case "ArrowRight": return Math.min(facts.chars - 1, place + 1);
-      case "ArrowUp": return nearest(x, middle - box.height, (top) => top + box.height / 2 < box.top) ?? place;
-      case "ArrowDown": return nearest(x, middle + box.height, (top) => top > middle) ?? place;
+      case "ArrowLeft": return Math.max(0, position - 1);
+      case "ArrowRight": return Math.min(data.chars - 1, position + 1);
+      case "ArrowUp": return findNearest(x, middle - box.height, (top) => top + box.height / 2 < box.top) ?? position;
+      case "ArrowDown": return findNearest(x, middle + box.height, (top) => top > middle) ?? position;
       case "Home": return inRow[0].first;
       case "End": return inRow.at(-1).first + inRow.at(-1).count - 1;
       default: return null;
     }
   }
-  function press(event) {
+  function onKeyDown(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    const first = place === null && event.key.startsWith("Arrow");
-    const n = first ? nearest(0, 1 - text.getBoundingClientRect().top) : beside(event.key);
+    const first = position === null && event.key.startsWith("Arrow");
+    const n = first ? findNearest(0, 1 - text.getBoundingClientRect().top) : targetOf(event.key);
     if (n === null) return;
     event.preventDefault();
-    tell(n);
-    say(n);
-    const box = boxOf(n), corner = text.getBoundingClientRect(), floor = innerHeight - covered();
+    showPosition(n);
+    announce(n);
+    const box = boxOf(n), corner = text.getBoundingClientRect(), floor = innerHeight - coveredHeight();
     const over = box.top + corner.top - 40, under = box.top + box.height + corner.top + 40 - floor;
     if (over < 0) scrollBy(0, over); else if (under > 0) scrollBy(0, under);
   }
-  /** The height that the place pointed at takes from the bottom of a small window. */
-  function covered() {
-    const panel = element("place");
+  /** Return the height of the panel of the selected character where it covers the bottom of a small window. */
+  function coveredHeight() {
+    const panel = element("position");
     return getComputedStyle(panel).position === "fixed" ? panel.offsetHeight : 0;
   }
 
   // ---- The units ----
 
-  const scaled = (score, holds) => `${100 * Math.max(0, holds ? 2 * score - 1 : score)}%`;
-  function measure(bar, best, holds) {
-    bar.style.setProperty("--share", scaled(best.score, holds));
-    bar.style.setProperty("--chance", scaled(best.chance, holds));
-    bar.parentElement.classList.toggle("by-chance", best.score <= best.chance);
+  const barWidth = (score, isBinary) => `${100 * Math.max(0, isBinary ? 2 * score - 1 : score)}%`;
+  function fillBar(bar, best, isBinary) {
+    bar.style.setProperty("--fraction", barWidth(best.score, isBinary));
+    bar.style.setProperty("--baseline", barWidth(best.baseline, isBinary));
+    bar.parentElement.classList.toggle("below-baseline", best.score <= best.baseline);
   }
-  const told = (best, thing) =>
-    `by chance at best ${best.chance.toFixed(2)}; ${best.rises ? "blue" : "red"} where it ${thing.holds ? "holds" : "is large"}`;
-  function unitButton(best, thing) {
-    const button = made("button", "", ""), bar = made("i", "bar", "");
+  const describeScore = (best, feature) =>
+    `baseline ${best.baseline.toFixed(2)}; ${best.rises ? "blue" : "red"} where the feature ${feature.isBinary ? "holds" : "is large"}`;
+  function createUnitButton(best, feature) {
+    const button = create("button", "", ""), bar = create("i", "bar", "");
     button.type = "button";
-    bar.append(made("i", "", ""));
-    button.append(made("span", "", best.name), bar, made("data", "", best.score.toFixed(2)));
-    measure(bar, best, thing.holds);
-    button.title = told(best, thing);
+    bar.append(create("i", "", ""));
+    button.append(create("span", "", best.name), bar, create("data", "", best.score.toFixed(2)));
+    fillBar(bar, best, feature.isBinary);
+    button.title = describeScore(best, feature);
     if (best.unit === null) button.disabled = true;
     else { button.dataset.unit = best.unit; button.addEventListener("click", () => showUnit(best.unit)); }
     return button;
   }
   let open = null;
-  async function choose(n) {
-    const thing = facts.things[n], details = element(`details-${n}`), same = open === n;
+  async function toggleFeature(n) {
+    const feature = data.features[n], details = element(`details-${n}`), same = open === n;
     if (open !== null) {
       element(`details-${open}`).hidden = true;
       element(`choose-${open}`).setAttribute("aria-expanded", "false");
     }
     open = same ? null : n;
-    mark = null;
+    underlined = null;
     if (same) { paint(true); return; }
     details.hidden = false;
     element(`choose-${n}`).setAttribute("aria-expanded", "true");
-    const best = thing.best[0];
-    const score = `${thing.holds ? "AUC" : "Rank correlation"} ${best.score.toFixed(2)}`;
-    details.replaceChildren(made("p", "", thing.says), made("p", "", `${score}; ${told(best, thing)}.`));
-    if (thing.holds) {
-      const label = made("label", "", "Underline where it holds"), box = document.createElement("input");
+    const best = feature.best[0];
+    const score = `${feature.isBinary ? "AUC" : "Rank correlation"} ${best.score.toFixed(2)}`;
+    details.replaceChildren(create("p", "", feature.description), create("p", "", `${score}; ${describeScore(best, feature)}.`));
+    if (feature.isBinary) {
+      const label = create("label", "", "Underline where it holds"), box = document.createElement("input");
       box.type = "checkbox";
       box.checked = true;
-      box.addEventListener("change", async () => { mark = box.checked ? await holdsAt(n) : null; paint(true); });
+      box.addEventListener("change", async () => { underlined = box.checked ? await loadMask(n) : null; paint(true); });
       label.prepend(box);
       details.append(label);
-      mark = await holdsAt(n);
+      underlined = await loadMask(n);
     }
-    details.append(...thing.best.map((each) => unitButton(each, thing)));
-    const held = thing.best.find((each) => each.unit !== null);
-    if (held) await showUnit(held.unit); else paint(true);
+    details.append(...feature.best.map((each) => createUnitButton(each, feature)));
+    const inPage = feature.best.find((each) => each.unit !== null);
+    if (inPage) await showUnit(inPage.unit); else paint(true);
   }
-  const held = new Map();
-  async function holdsAt(n) {
-    if (!held.has(n)) held.set(n, new Uint8Array(await bytes(`thing-${n}`)));
-    return held.get(n);
+  const masks = new Map();
+  async function loadMask(n) {
+    if (!masks.has(n)) masks.set(n, new Uint8Array(await decodeBlock(`feature-${n}`)));
+    return masks.get(n);
   }
 
-  // ---- Beginning ----
+  // ---- Start ----
 
   function listUnits() {
-    element("unit").replaceChildren(...facts.units.map((unit, n) => {
-      const option = made("option", "", unit.name);
+    element("unit").replaceChildren(...data.units.map((unit, n) => {
+      const option = create("option", "", unit.name);
       option.value = n;
       return option;
     }));
-    facts.things.forEach((thing, n) => {
+    data.features.forEach((feature, n) => {
       const button = element(`choose-${n}`);
       if (!button) return;
-      measure(button.querySelector(".bar"), thing.best[0], thing.holds);
-      button.addEventListener("click", () => choose(n));
+      fillBar(button.querySelector(".bar"), feature.best[0], feature.isBinary);
+      button.addEventListener("click", () => toggleFeature(n));
     });
   }
   function listen() {
-    let pending = null; // one look a frame
-    const later = (work) => { if (!pending) requestAnimationFrame(() => { const now = pending; pending = null; now(); }); pending = work; };
-    text.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") later(() => point(event)); });
-    text.addEventListener("click", point);
-    text.addEventListener("keydown", press);
+    let pending = null;
+    const oncePerFrame = (work) => { if (!pending) requestAnimationFrame(() => { const now = pending; pending = null; now(); }); pending = work; };
+    text.addEventListener("pointermove", (event) => { if (event.pointerType !== "touch") oncePerFrame(() => onPointer(event)); });
+    text.addEventListener("click", onPointer);
+    text.addEventListener("keydown", onKeyDown);
     addEventListener("scroll", () => paint(false), { passive: true });
     let width = 0;
     new ResizeObserver(() => {
-      const anew = text.clientWidth !== width;
+      const resized = text.clientWidth !== width;
       width = text.clientWidth;
-      if (anew) forgetBoxes();
+      if (resized) resetBoxes();
       paint(true);
-      if (place !== null) tell(place);
+      if (position !== null) showPosition(position);
     }).observe(text);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      if (view.unit === null) showSurprise(); else show(byUnit(view.unit, view.codes));
+      if (view.unit === null) showSurprisal(); else setView(unitView(view.unit, view.codes));
     });
-    element("by-surprise").addEventListener("change", showSurprise);
+    element("by-surprisal").addEventListener("change", showSurprisal);
     element("by-unit").addEventListener("change", () => showUnit(Number(element("unit").value)));
     element("unit").addEventListener("change", () => showUnit(Number(element("unit").value)));
   }
-  async function begin() {
-    const [a, b, c, d] = await Promise.all(["indices", "surprise", "likeliest", "probabilities"].map(bytes));
-    indices = new INDEX(a); surprise = new Uint16Array(b); likeliest = new INDEX(c); probabilities = new Uint16Array(d);
-    start = surprise.includes(UNPREDICTED) ? surprise.indexOf(UNPREDICTED) : facts.chars;
+  async function start() {
+    const [a, b, c, d] = await Promise.all(["indices", "surprisal", "candidates", "probabilities"].map(decodeBlock));
+    indices = new INDEX(a); surprisal = new Uint16Array(b); candidates = new INDEX(c); probabilities = new Uint16Array(d);
+    firstKnown = surprisal.includes(NO_SURPRISAL) ? surprisal.indexOf(NO_SURPRISAL) : data.chars;
     if (matchMedia("(max-width: 58rem)").matches) element("units").open = false;
-    cutRows();
-    forgetBoxes();
+    splitRows();
+    resetBoxes();
     listUnits();
-    showSurprise();
+    showSurprisal();
     listen();
     performance.mark("coloured");
   }
-  begin();
+  start();
 })();

@@ -1,7 +1,7 @@
-"""A text as one page on which every character is coloured by what went on in a network while it read it.
+"""The page of `elman explain`: a text whose characters are coloured by surprisal or by the activation of a unit.
 
-The text stands in the page as text. Everything else is arrays, gzipped and in base64, which the page's script unpacks.
-Each hidden unit is a block of its own, which is unpacked when it is chosen.
+The page contains the text as text. Everything else is arrays, gzipped and in base64, which the page's script decodes.
+Each hidden unit is a block of its own, which is decoded when it is selected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -22,82 +22,84 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inference import Model
-from elman.inference.strangers import stranger_nats
-from elman.interpret.activations import Explanation, Unit, activation, explain
-from elman.interpret.probing import STRETCHES, Tracked, Tracker, chosen, track
+from elman.interpret.activations import Explanation, Unit, dequantize, explain
+from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.report.narrative.formatting import pluralize
 from elman.report.render import visible
 from elman.text import Alphabet, Corpus
+from elman.text.unknown import unknown_nats
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-BUDGET = 8_000_000
-"""Activations in a page where it is not said how many units it shall hold: N times the units."""
-BIT = 1024
-"""Steps of a bit in which the page has the surprise."""
-UNPREDICTED = 0xFFFF
-"""Stands for the surprise of the first character that the model knows."""
-_STAND_IN = "\N{REPLACEMENT CHARACTER}"
+MAX_DEFAULT_ACTIVATIONS = 8_000_000
+"""Activations in a page, N times the units, unless the number of units is given."""
+STEPS_PER_BIT = 1024
+"""Resolution of the surprisal in the page."""
+NO_SURPRISAL = 0xFFFF
+"""Represents the surprisal of the first known character, which nothing precedes."""
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _JOINERS = "\u200c\u200d"
 _SIGNS = {" ": ("␣", "space"), "\n": ("↵", "line feed"), "\t": ("⇥", "tab"), "\r": ("␍", "carriage return")}
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
-    """What a page is made of.
+class ExplainPage:
+    """The content of a page.
 
     Parameters
     ----------
     name : str
-        Of the text.
+        Name of the text.
     network : Architecture
     alphabet : Alphabet
-        The model's, and behind it the characters of the text that the model does not know.
+        The model's, followed by the unknown characters of the text.
     explanation : Explanation
-    tracked : list of Tracked
+    probes : list of FeatureProbe
     """
 
     name: str
     network: Architecture
     alphabet: Alphabet
     explanation: Explanation
-    tracked: list[Tracked]
+    probes: list[FeatureProbe]
 
     @classmethod
-    def of(cls, model: Model, corpus: Corpus) -> Explained:
-        """Read a text, and hold the units against what can be named.
+    def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
+        """Read a text, and probe the units for features of it.
 
         Parameters
         ----------
         model : Model
         corpus : Corpus
-            Encoded in the model's alphabet, or in one that goes on behind it; see `elman.text.read_corpus`.
+            Encoded in the model's alphabet or in an extension of it; see `elman.text.read_corpus`.
 
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.activations.LONGEST`.
+            If the text has fewer than two characters, or more than `elman.interpret.activations.MAX_CHARS`.
         """
         explanation = explain(model.engine, model.parameters, model.h, corpus.indices)
-        tracked = track(explanation.codes, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, tracked)
+        probes = probe_units(explanation.quantized, corpus.text)
+        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
 
     @property
-    def unknown(self) -> int:
-        """How many characters of the text the model does not know."""
+    def num_unknown(self) -> int:
+        """Number of unknown characters in the text."""
         return int(np.sum(self.explanation.indices >= self.network.K))
 
-    def columns(self, count: int | None = None) -> list[int]:
-        """Return the units that a page holds: `count` of them, or as many as the budget allows; all, if it does."""
-        N, D = self.explanation.codes.shape
-        return sorted(chosen(self.tracked, D, max(1, BUDGET // N) if count is None else count))
+    def select_columns(self, count: int | None = None) -> list[int]:
+        """Return the units of a page: `count` of them, or by default as many as `MAX_DEFAULT_ACTIVATIONS` allows."""
+        N, D = self.explanation.quantized.shape
+        if count is None:
+            count = max(1, MAX_DEFAULT_ACTIVATIONS // N)
+        return sorted(select_units(self.probes, D, count))
 
-    def figures(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return what ``elman explain --json`` prints of the text and the units."""
-        unknown = {"unknown_chars": self.unknown} if self.unknown else {}
+        unknown = {"unknown_chars": self.num_unknown} if self.num_unknown else {}
         return {
             "chars": self.explanation.chars,
             "nats_per_char": self.explanation.nats_per_char,
@@ -106,45 +108,50 @@ class Explained:
             "units": len(self.explanation.units),
             "things": [
                 {
-                    "name": found.nameable.name,
-                    "measure": "auc" if found.nameable.holds else "rank_correlation",
-                    "best": [asdict(self.explanation.units[best.unit]) | _score(best) for best in found.best],
+                    "name": probe.feature.name,
+                    "measure": "auc" if probe.feature.is_binary else "rank_correlation",
+                    "best": [self._unit_score_as_dict(score) for score in probe.best],
                 }
-                for found in self.tracked
+                for probe in self.probes
             ],
         }
 
+    def _unit_score_as_dict(self, score: UnitScore) -> dict[str, Any]:
+        unit = self.explanation.units[score.unit]
+        rounded = {"rises": score.rises, "score": round(score.score, 4), "chance": round(score.baseline, 4)}
+        return {"layer": unit.layer, "number": unit.number, "part": unit.part} | rounded
 
-def render_page(explained: Explained, units: int | None = None) -> str:
-    """Return the page.
+
+def render_page(page: ExplainPage, units: int | None = None) -> str:
+    """Render the page as HTML.
 
     Parameters
     ----------
-    explained : Explained
+    page : ExplainPage
     units : int, optional
-        Hidden units whose activations the page holds, the best of every thing first.
+        Number of units whose activations the page contains, the best of every feature first.
     """
     from markupsafe import Markup
 
-    columns = explained.columns(units)
-    style, script = _source("page.css"), _source("page.js")
+    columns = page.select_columns(units)
+    style, script = _read_source("page.css"), _read_source("page.js")
     return (
         _environment()
         .get_template("page.html")
         .render(
-            name=visible(explained.name),
-            chars=pluralize(len(explained.explanation.indices), "character"),
-            network=network_in_words(explained.network),
-            explanation=explained.explanation,
-            unknown=explained.unknown,
-            unknown_bits=stranger_nats(explained.network.K) / math.log(2),
-            rows=rows(explained.alphabet.decode(explained.explanation.indices)),
-            tracked=explained.tracked,
-            stretches=STRETCHES,
-            held=len(columns),
-            units=len(explained.explanation.units),
-            facts=_as_json(facts(explained, columns)),
-            blocks=[(name, _packed(array)) for name, array in blocks(explained, columns).items()],
+            name=visible(page.name),
+            chars=pluralize(len(page.explanation.indices), "character"),
+            network=describe_network(page.network),
+            explanation=page.explanation,
+            num_unknown=page.num_unknown,
+            unknown_bits=unknown_nats(page.network.K) / math.log(2),
+            lines=render_lines(page.alphabet.decode(page.explanation.indices)),
+            probes=page.probes,
+            min_onsets=MIN_ONSETS,
+            units_in_page=len(columns),
+            units=len(page.explanation.units),
+            data=_dump_json(page_data(page, columns)),
+            blocks=[(name, _encode(array)) for name, array in array_blocks(page, columns).items()],
             style=Markup(style),
             script=Markup(script),
             policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
@@ -153,117 +160,115 @@ def render_page(explained: Explained, units: int | None = None) -> str:
     )
 
 
-def rows(text: str) -> Markup:
-    """Return the lines of a text as HTML, each that a line feed ends with a sign for it, and the line feed itself.
+def render_lines(text: str) -> Markup:
+    """Return the lines of a text as HTML; a line feed is shown as a sign, and is followed by the line feed itself.
 
-    The sign is seen, the line feed copied. Every other character stands for itself or has one other in its place, so
-    that the page's script can count.
+    The sign is visible, the line feed is what is copied. Every other character is represented by exactly one, so that
+    the page's script can count.
     """
     from markupsafe import Markup, escape
 
-    table = {ord(character): stand_in(character) for character in set(text) - {"\n"}}
+    table = {ord(character): substitute_invisible(character) for character in set(text) - {"\n"}}
     lines = text.translate(table).split("\n")
     last = [Markup("<div>{}</div>").format(lines[-1])] if lines[-1] else []
     return Markup("\n").join([*(Markup(f"<div>{escape(line)}<b>↵</b>\n</div>") for line in lines[:-1]), *last])
 
 
-def stand_in(character: str) -> str:
-    """Return a character, or another in place of one that has no shape, moves others, or is half of one."""
+def substitute_invisible(character: str) -> str:
+    """Return a character, or a visible substitute if it has no shape, reorders others, or is half of a pair."""
     code, category = ord(character), unicodedata.category(character)
     if code < 0x20 and character != "\t":
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
-    shapeless = category in ("Cc", "Cs", "Zl", "Zp", "Cf") and character not in "\t" + _JOINERS
-    return _STAND_IN if shapeless else character
+    invisible = category in ("Cc", "Cs", "Zl", "Zp", "Cf") and character not in "\t" + _JOINERS
+    return _REPLACEMENT if invisible else character
 
 
-def letter(character: str) -> tuple[str, str]:
-    """Return a character as it is shown by itself, and its name."""
+def label_char(character: str) -> tuple[str, str]:
+    """Return a visible form of a single character, and its name."""
     if character in _SIGNS:
         return _SIGNS[character]
     code = f"U+{ord(character):04X}"
     name = f"{unicodedata.name(character).lower()}, {code}" if unicodedata.name(character, "") else code
-    carried = unicodedata.combining(character) or character in _JOINERS
-    return ("\N{DOTTED CIRCLE}" if carried else "") + stand_in(character), name
+    combines = unicodedata.combining(character) or character in _JOINERS
+    return ("\N{DOTTED CIRCLE}" if combines else "") + substitute_invisible(character), name
 
 
-def network_in_words(network: Architecture) -> str:
-    """Return which network it is."""
-    cell = {"rnn": "a vanilla recurrent network", "gru": "a GRU", "lstm": "an LSTM"}[network.cell]
+def describe_network(network: Architecture) -> str:
+    """Return cell, layers and hidden size in words."""
+    cell = {"rnn": "a vanilla RNN", "gru": "a GRU", "lstm": "an LSTM"}[network.cell]
     layers = "" if network.layers == 1 else f"{network.layers} layers of "
-    return f"{cell} of {layers}{pluralize(network.m, 'unit')}"
+    return f"{cell} with {layers}{pluralize(network.m, 'unit')}"
 
 
-def unit_name(unit: Unit, network: Architecture) -> str:
-    """Return a unit's name in this network: what all of its units have in common is left out."""
+def format_unit(unit: Unit, network: Architecture) -> str:
+    """Return the name of a unit; what all units of the network have in common is left out."""
     layer = f"layer {unit.layer}, " if network.layers > 1 else ""
-    return f"{layer}{unit.part if network.state_vectors > 1 else 'unit'} {unit.number}"
+    return f"{layer}{f'{unit.vector} state' if network.state_vectors > 1 else 'unit'} {unit.number}"
 
 
-def facts(explained: Explained, columns: Sequence[int]) -> dict[str, Any]:
-    """Return what the page's script has to know besides the arrays."""
-    explanation, network = explained.explanation, explained.network
-    held = {column: n for n, column in enumerate(columns)}
-    reach = [float(np.abs(activation(explanation.codes[:, column])).max()) for column in columns]
+def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
+    """Return the data of the page's script other than the arrays."""
+    explanation, network = page.explanation, page.network
+    block_of = {column: n for n, column in enumerate(columns)}
+    ranges = [float(np.abs(dequantize(explanation.quantized[:, column])).max()) for column in columns]
     return {
         "chars": len(explanation.indices),
-        "candidates": explanation.likeliest.shape[1],
-        "bytes": explanation.indices.dtype.itemsize,
-        "known": network.K,
-        "letters": [letter(character) for character in explained.alphabet.characters],
+        "candidates": explanation.candidates.shape[1],
+        "indexBytes": explanation.indices.dtype.itemsize,
+        "knownChars": network.K,
+        "alphabet": [label_char(character) for character in page.alphabet.characters],
         "units": [
-            {"name": unit_name(explanation.units[column], network), "reach": round(most, 4)}
-            for column, most in zip(columns, reach, strict=True)
+            {"name": format_unit(explanation.units[column], network), "range": round(largest, 4)}
+            for column, largest in zip(columns, ranges, strict=True)
         ],
-        "things": [
+        "features": [
             {
-                "name": found.nameable.name,
-                "says": found.nameable.says,
-                "holds": found.nameable.holds,
+                "name": probe.feature.name,
+                "description": probe.feature.description,
+                "isBinary": probe.feature.is_binary,
                 "best": [
                     {
-                        "name": unit_name(explanation.units[best.unit], network),
-                        "unit": held.get(best.unit),
-                        **_score(best),
+                        "name": format_unit(explanation.units[score.unit], network),
+                        "unit": block_of.get(score.unit),
+                        "rises": score.rises,
+                        "score": round(score.score, 4),
+                        "baseline": round(score.baseline, 4),
                     }
-                    for best in found.best
+                    for score in probe.best
                 ],
             }
-            for found in explained.tracked
+            for probe in page.probes
         ],
     }
 
 
-def _score(best: Tracker) -> dict[str, Any]:
-    return {"rises": best.rises, "score": round(best.score, 4), "chance": round(best.chance, 4)}
-
-
-def blocks(explained: Explained, columns: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Return the page's arrays by the names of their elements; those of several rows (C, N), row by row."""
-    explanation = explained.explanation
+def array_blocks(page: ExplainPage, columns: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Return the page's arrays by the ids of their elements; the arrays of shape (C, N) are stored row by row."""
+    explanation = page.explanation
     index = explanation.indices.dtype.newbyteorder("<")
-    steps = np.rint(explanation.surprise * BIT).clip(0, UNPREDICTED - 1)
+    steps = np.rint(explanation.surprisal * STEPS_PER_BIT).clip(0, NO_SURPRISAL - 1)
     return {
         "indices": explanation.indices.astype(index),
-        "surprise": np.nan_to_num(steps, nan=UNPREDICTED).astype("<u2"),
-        "likeliest": explanation.likeliest.T.astype(index),
+        "surprisal": np.nan_to_num(steps, nan=NO_SURPRISAL).astype("<u2"),
+        "candidates": explanation.candidates.T.astype(index),
         "probabilities": np.rint(explanation.probabilities.T * 0xFFFF).astype("<u2"),
         **{
-            f"thing-{n}": found.track.astype(np.uint8)
-            for n, found in enumerate(explained.tracked)
-            if found.nameable.holds and found.best
+            f"feature-{n}": probe.values.astype(np.uint8)
+            for n, probe in enumerate(page.probes)
+            if probe.feature.is_binary and probe.best
         },
-        **{f"unit-{n}": explanation.codes[:, column] for n, column in enumerate(columns)},
+        **{f"unit-{n}": explanation.quantized[:, column] for n, column in enumerate(columns)},
     }
 
 
-def _packed(array: NDArray[Any]) -> str:
+def _encode(array: NDArray[Any]) -> str:
     return base64.b64encode(gzip.compress(array.tobytes(), 6, mtime=0)).decode()
 
 
-def _as_json(value: Any) -> Markup:
-    """Return a value as JSON in which nothing can end the element that it stands in."""
+def _dump_json(value: Any) -> Markup:
+    """Return a value as JSON in which nothing can close the enclosing element."""
     from markupsafe import Markup
 
     return Markup(json.dumps(value).replace("<", "\\u003c"))
@@ -273,7 +278,7 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _source(name: str) -> str:
+def _read_source(name: str) -> str:
     return (files("elman.report.explain_page") / name).read_text("utf-8")
 
 

@@ -80,7 +80,7 @@ def string(name: str, value: Any) -> str:
     return value
 
 
-def random_state(seed: int | None, index: int = 0) -> int | None:
+def derive_seed(seed: int | None, index: int = 0) -> int | None:
     """Return what the generator of one of several texts begins with, never below 0, or None where none was given."""
     return None if seed is None else seed % (2 * SEED) + index
 

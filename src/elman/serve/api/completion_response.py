@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from elman.serve.generation.likely import Rows, joined
+from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
 from elman.serve.generation.sequence import Piece
 
 LEAST = -9999.0
@@ -86,22 +86,26 @@ class Answer:
     def _choice(self, index: int, pieces: list[Piece]) -> dict[str, Any]:
         text = "".join(piece.text for piece in pieces)
         known = [piece.rows for piece in pieces if piece.rows is not None]
-        logprobs = self._logprobs(index, text, joined(known)) if known else None
+        logprobs = self._logprobs(index, text, concatenate_logprobs(known)) if known else None
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": pieces[-1].finish}
 
-    def _logprobs(self, index: int, text: str, known: Rows) -> dict[str, list[Any]]:
+    def _logprobs(self, index: int, text: str, known: CharLogprobs) -> dict[str, list[Any]]:
         start = self._offsets.get(index, 0 if self.echo else self.prompts[index // self.n])
         self._offsets[index] = start + len(text)
-        own = [None if value != value else max(value, LEAST) for value in known.own.tolist()]
+        logprobs = [None if value != value else max(value, LEAST) for value in known.logprobs.tolist()]
         return {
             "tokens": list(text),
-            "token_logprobs": own,
-            "top_logprobs": list(self._listed(text, own, known)),
+            "token_logprobs": logprobs,
+            "top_logprobs": list(self._listed(text, logprobs, known)),
             "text_offset": list(range(start, start + len(text))),
         }
 
-    def _listed(self, text: str, own: list[float | None], known: Rows) -> Iterable[dict[str, float] | None]:
+    def _listed(
+        self, text: str, logprobs: list[float | None], known: CharLogprobs
+    ) -> Iterable[dict[str, float] | None]:
         """Yield the likeliest characters at every place, and the one that stands there; None where nothing is known."""
-        for character, value, best, values in zip(text, own, known.best.tolist(), known.values.tolist(), strict=True):
-            listed = {self.characters[k]: max(log_p, LEAST) for k, log_p in zip(best, values, strict=True)}
+        for character, value, top, values in zip(
+            text, logprobs, known.top.tolist(), known.top_logprobs.tolist(), strict=True
+        ):
+            listed = {self.characters[k]: max(log_p, LEAST) for k, log_p in zip(top, values, strict=True)}
             yield None if value is None else listed | {character: value}

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
-from elman.inference.stop_sequences import Stops
+from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.inference.stop_sequences import StopSequenceFilter
 from elman.network import SamplingParams
 from elman.network.parameters import Array
-from elman.serve.generation.likely import Rows, joined, rows, unknown
 from elman.text import Alphabet
 
 
@@ -25,7 +25,7 @@ class Piece:
     index: int
     """Which of its request's texts it is."""
     text: str
-    rows: Rows | None = None
+    rows: CharLogprobs | None = None
     """Where they are asked for, those of its characters."""
     finish: str | None = None
     """Why the text ends here: ``stop`` or ``length``."""
@@ -53,7 +53,7 @@ class Text:
     draw : Draw
     generator : Generator
         What its characters are drawn with, and no other's.
-    stops : Stops
+    stops : StopSequenceFilter
     listed : int or None
         How many of the likeliest characters are listed with every character, if log-probabilities are asked for.
     """
@@ -66,7 +66,7 @@ class Text:
     to_write: int
     sampling: SamplingParams
     generator: np.random.Generator
-    stops: Stops
+    stops: StopSequenceFilter
     listed: int | None
     to_read: int = field(init=False)
     """Characters of the prompt left to read, but for its last, which the first step of writing reads."""
@@ -81,7 +81,7 @@ class Text:
     """Characters given to its request."""
     taken: int = 0
     """Counted by its request: those of them that are on their way to the client."""
-    _rows: list[Rows] = field(default_factory=list)
+    _rows: list[CharLogprobs] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.to_read, self.x = len(self.prompt) - 1, int(self.prompt[-1])
@@ -94,7 +94,7 @@ class Text:
     def begin(self) -> Piece | None:
         """Return the first character of a prompt that is given back; nothing came before it."""
         first = self.echo[:1]
-        known = None if self.listed is None else unknown(len(first), min(self.listed, len(self.alphabet)))
+        known = None if self.listed is None else missing_logprobs(len(first), min(self.listed, len(self.alphabet)))
         return self._grown(first, known, echoed=True)
 
     def next_read(self, n: int) -> Indices:
@@ -107,7 +107,7 @@ class Text:
         n, start = len(o), len(self.prompt) - self.to_read
         self.h, self.to_read = h, self.to_read - n
         told = bool(self.echo) and self.listed is not None
-        known = rows(o, self.prompt[start : start + n], self.listed or 0) if told else None
+        known = compute_logprobs(o, self.prompt[start : start + n], self.listed or 0) if told else None
         return self._grown(self.echo[start : start + n], known, echoed=True)
 
     def has_written(self, characters: NDArray[np.intp], h: Array, o: Array | None) -> Piece | None:
@@ -118,15 +118,17 @@ class Text:
         characters = characters[: self.to_write]
         n = len(characters)
         self.begun, self.x, self.h, self.to_write = True, int(characters[-1]), h, self.to_write - n
-        text, stopped = self.stops.take(self.alphabet.decode(characters), self.to_write == 0)
+        text, stopped = self.stops.feed(self.alphabet.decode(characters), self.to_write == 0)
         known = None
         if o is not None:
-            held = joined([*self._rows, rows(o[:n], characters, self.listed or 0)])
-            known, rest = held.part(0, len(text)), held.part(len(text), len(held.own))
+            held = concatenate_logprobs([*self._rows, compute_logprobs(o[:n], characters, self.listed or 0)])
+            known, rest = held.slice(0, len(text)), held.slice(len(text), len(held.logprobs))
             self._rows = [rest]
         return self._grown(text, known, stopped=stopped)
 
-    def _grown(self, text: str, known: Rows | None, *, stopped: bool = False, echoed: bool = False) -> Piece | None:
+    def _grown(
+        self, text: str, known: CharLogprobs | None, *, stopped: bool = False, echoed: bool = False
+    ) -> Piece | None:
         """Return what is to be passed on, if anything."""
         finish = "stop" if stopped else None if self.to_read or self.to_write else "length"
         self.ended = finish is not None

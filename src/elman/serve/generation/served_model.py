@@ -11,8 +11,8 @@ import numpy as np
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.stop_sequences import Stops
-from elman.serve.api.completion_request import Asked, Prompt, random_state
+from elman.inference.stop_sequences import StopSequenceFilter
+from elman.serve.api.completion_request import Asked, Prompt, derive_seed
 from elman.serve.generation.batcher import Sampler
 from elman.serve.generation.job import Job
 from elman.serve.generation.sequence import Text
@@ -92,8 +92,8 @@ class Served:
             h=self.model.h,
             to_write=wanted.max_tokens,
             sampling=wanted.sampling,
-            generator=np.random.default_rng(random_state(wanted.seed, index)),
-            stops=Stops(wanted.stops),
+            generator=np.random.default_rng(derive_seed(wanted.seed, index)),
+            stops=StopSequenceFilter(wanted.stops),
             listed=wanted.logprobs,
         )
 

@@ -21,9 +21,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from elman.errors import ElmanError
-from elman.interpret.activations import units
+from elman.interpret.activations import list_units
 from elman.network import architecture
-from elman.serve.api.completion_request import random_state
+from elman.serve.api.completion_request import derive_seed
 from elman.serve.api.metrics import Metrics, Tally
 from elman.serve.generation.served_model import Served, find
 from elman.serve.http.assets import page_routes
@@ -106,7 +106,7 @@ class Writing:
         served = find(self.play.served, asks.asked.model)
         check_units(asks.units, served)
         (prompt,), before = served.prompts(asks.asked), served.encoded(asks.written, "written")
-        tally, generator = Tally(len(prompt) + len(before)), np.random.default_rng(random_state(asks.asked.seed))
+        tally, generator = Tally(len(prompt) + len(before)), np.random.default_rng(derive_seed(asks.asked.seed))
 
         def lines() -> Iterator[bytes]:
             watched = Watched(self.play.readers[served.name], asks.units)
@@ -138,7 +138,7 @@ class Reading:
         def lines() -> Iterator[bytes]:
             nats = 0.0
             for part in reading(Watched(self.play.readers[model], watch), characters):
-                nats -= float(np.nansum(part.known.own))
+                nats -= float(np.nansum(part.known.logprobs))
                 yield _told(part, served)
             predicted = len(characters) - 1
             bits = nats / predicted / np.log(2) if predicted else None
@@ -169,19 +169,19 @@ def _told(seen: Seen, served: Served) -> bytes:
 
 
 def _place(seen: Seen, i: int, characters: str) -> dict[str, Any]:
-    own, best, values = seen.known.own[i], seen.known.best[i].tolist(), seen.known.values[i]
+    logprobs, top, values = seen.known.logprobs[i], seen.known.top[i].tolist(), seen.known.top_logprobs[i]
     drawn = None if seen.chances is None else seen.chances[i].tolist()
     place: dict[str, Any] = {"character": characters[int(seen.characters[i])]}
-    if np.isnan(own):
+    if np.isnan(logprobs):
         return place | {"probability": None, "bits": None, "chance": None, "likeliest": []}
-    chances: Iterable[float | None] = [None] * len(best) if drawn is None else map(_short, drawn[1:])
+    chances: Iterable[float | None] = [None] * len(top) if drawn is None else map(_short, drawn[1:])
     return place | {
-        "probability": _short(np.exp(own)),
-        "bits": round(-float(own) / np.log(2), 3),
+        "probability": _short(np.exp(logprobs)),
+        "bits": round(-float(logprobs) / np.log(2), 3),
         "chance": None if drawn is None else _short(drawn[0]),
         "likeliest": [
             [characters[k], _short(p), chance]
-            for k, p, chance in zip(best, np.exp(values).tolist(), chances, strict=True)
+            for k, p, chance in zip(top, np.exp(values).tolist(), chances, strict=True)
         ],
     }
 
@@ -202,7 +202,7 @@ def _line(content: dict[str, Any]) -> bytes:
 def _about(served: Served) -> dict[str, Any]:
     network = architecture(served.model.parameters)
     groups: list[dict[str, Any]] = []
-    for unit in units(network):
+    for unit in list_units(network):
         if not groups or (groups[-1]["layer"], groups[-1]["part"]) != (unit.layer, unit.part):
             groups.append({"layer": unit.layer, "part": unit.part, "count": 0})
         groups[-1]["count"] += 1

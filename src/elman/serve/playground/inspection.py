@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
-from elman.interpret.activations import Codes, codes_of, is_memory, looked_at
+from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.interpret.activations import QuantizedActivations, forward_checked, is_cell_state, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
-from elman.serve.generation.likely import Rows, joined, rows, unknown
 
 LIKELIEST = 5
 """k, alternatives that are told of each place."""
@@ -36,18 +36,18 @@ class Seen:
     Parameters
     ----------
     characters : ndarray of int, shape (n,)
-    known : Rows
+    known : CharLogprobs
         How likely the network itself held them, and the k likeliest in the place of each.
     chances : ndarray of float, shape (n, 1 + k), or None
         With what probability the character, and those k, were drawn; None where it was given and not drawn.
     codes : ndarray of uint8, shape (n, u)
-        What the watched units did when the character was read, as `elman.interpret.activations.activation` reads it.
+        What the watched units did when the character was read, as `elman.interpret.activations.dequantize` reads it.
     """
 
     characters: NDArray[np.integer]
-    known: Rows
+    known: CharLogprobs
     chances: NDArray[np.float64] | None
-    codes: Codes
+    codes: QuantizedActivations
 
 
 class Readers:
@@ -91,16 +91,16 @@ class Watched:
     def __init__(self, readers: Readers, watch: Sequence[int]) -> None:
         self.readers, model = readers, readers.model
         self._watch = np.array(watch, np.intp)
-        self._memory = is_memory(architecture(model.parameters))[self._watch]
+        self._memory = is_cell_state(architecture(model.parameters))[self._watch]
         # All but the last character is read: drawing begins with that.
         self._h, self._x = model.h[None], np.empty(0, np.intp)
 
     def read(self, characters: Indices) -> Seen:
         """Read characters (n,) behind those before."""
         o, states = self._look(characters)
-        known = rows(o[:-1], characters[len(characters) + 1 - len(o) :], LIKELIEST)
+        known = compute_logprobs(o[:-1], characters[len(characters) + 1 - len(o) :], LIKELIEST)
         if not len(self._x):
-            known = joined([unknown(1, known.best.shape[1]), known])
+            known = concatenate_logprobs([missing_logprobs(1, known.top.shape[1]), known])
         if len(states) > 1:
             self._h = states[-2:-1].copy()  # the others are not kept while the text waits for its turn
         self._x = characters[-1:].astype(np.intp)
@@ -112,7 +112,7 @@ class Watched:
             found, after = session.generate(self._h, self._x, uniforms[:, None], [sampling])
         characters = found[:, 0]
         o, states = self._look(characters)
-        known = rows(o[:-1], characters, LIKELIEST)
+        known = compute_logprobs(o[:-1], characters, LIKELIEST)
         self._h, self._x = after, characters[-1:]
         return Seen(characters, known, _chances(sampling, o[:-1], characters, known), self._codes(states[1:]))
 
@@ -120,17 +120,19 @@ class Watched:
         """Return the logits and states after the character that is still to be read, if any, and after each of n."""
         x = np.concatenate([self._x, characters]).astype(self.readers.model.alphabet.dtype)
         with self.readers.one() as session:
-            return looked_at(session, self._h, x)
+            return forward_checked(session, self._h, x)
 
-    def _codes(self, states: Array) -> Codes:
-        return codes_of(states[:, self._watch], self._memory)
+    def _codes(self, states: Array) -> QuantizedActivations:
+        return quantize_states(states[:, self._watch], self._memory)
 
 
-def _chances(sampling: SamplingParams, o: Array, characters: NDArray[np.integer], known: Rows) -> NDArray[np.float64]:
+def _chances(
+    sampling: SamplingParams, o: Array, characters: NDArray[np.integer], known: CharLogprobs
+) -> NDArray[np.float64]:
     """Return with what probability each of `characters` (n,), and those likeliest in its place, were drawn."""
     if sampling == SamplingParams():
-        return np.asarray(np.exp(np.concatenate([known.own[:, None], known.values], axis=1)))
-    told = np.concatenate([characters[:, None], known.best], axis=1)
+        return np.asarray(np.exp(np.concatenate([known.logprobs[:, None], known.top_logprobs], axis=1)))
+    told = np.concatenate([characters[:, None], known.top], axis=1)
     return np.array([sampling.probabilities(row)[few] for row, few in zip(o, told, strict=True)])
 
 
