@@ -1,12 +1,12 @@
-"""How small a model makes a text that it has not seen, and how fast, both ways.
+"""Compression ratio and speed of a model on held-out text.
 
     python benchmarks/compression.py RUN TEXT [--speed RUN…]
 
-The last tenth of TEXT is compressed; RUN was trained on the rest, cut off beforehand
-(``elman train REST --preset strong --validation 0 --out RUN``). Beside it stand what the model expects it to take, the
-compressors that Python has, and the first thousand lines each as a file of its own. ``--speed`` measures the speed of
-other runs, the best of three rounds, on all of TEXT. Every text that is compressed is decompressed and compared.
-Results go to ``benchmarks/results/compression.json``.
+The last 10 % of TEXT is compressed; RUN was trained on the rest as a separate file
+(``elman train REST --preset strong --validation 0 --out RUN``). For comparison: the model's cross-entropy, the
+compressors of Python's standard library, and the first thousand lines each as a separate file. ``--speed`` measures the
+speed of other runs on all of TEXT, the best of three rounds. Everything compressed is decompressed and compared.
+Results are written to ``benchmarks/results/compression.json``.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ OTHERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def timed(model: Model, data: bytes, adapt: bool) -> dict[str, Any]:
-    """Compress and decompress, and return the size and the speed each way."""
-    began = time.perf_counter()
+def measure(model: Model, data: bytes, adapt: bool) -> dict[str, Any]:
+    """Compress and decompress; return the size and the speed of both."""
+    start = time.perf_counter()
     file = compress(model, data, adapt=adapt)
-    between = time.perf_counter()
+    middle = time.perf_counter()
     assert decompress(model, file) == data
-    ended = time.perf_counter()
+    end = time.perf_counter()
     return {
         "bytes": len(file),
         "bits_per_char": round(8 * len(file) / len(data), 4),
-        "compress_per_second": round(len(data) / (between - began)),
-        "decompress_per_second": round(len(data) / (ended - between)),
+        "compress_per_second": round(len(data) / (middle - start)),
+        "decompress_per_second": round(len(data) / (end - middle)),
     }
 
 
-def by_lines(model: Model, data: bytes, adapt: bool) -> int:
-    """Return the bytes of the first lines, each compressed as a file of its own."""
+def compress_lines(model: Model, data: bytes, adapt: bool) -> int:
+    """Return the total size of the first lines, each compressed as a separate file."""
     total = 0
     for line in data.splitlines(keepends=True)[:LINES]:
         file = compress(model, line, adapt=adapt)
@@ -63,27 +63,27 @@ def by_lines(model: Model, data: bytes, adapt: bool) -> int:
     return total
 
 
-def network(model: Model) -> str:
-    """Say which network it is."""
-    found = architecture(model.parameters)
-    return f"{found.layers} x {found.cell} {found.m}"
+def describe_network(model: Model) -> str:
+    """Return layers, cell and hidden size."""
+    net = architecture(model.parameters)
+    return f"{net.layers} x {net.cell} {net.m}"
 
 
-def measured(run: Path, text: bytes) -> dict[str, Any]:
-    """Return all figures of one run."""
+def measure_run(run: Path, text: bytes) -> dict[str, Any]:
+    """Return all results of one run."""
     model, last = load(run), text[len(text) * 9 // 10 :]
     expected = model.score(last.decode()).nats / math.log(2) / 8
     compress(model, last[:2000], adapt=True)  # kernels are compiled or loaded
     return {
-        "network": network(model),
+        "network": describe_network(model),
         "original": len(last),
         "cross_entropy_bytes": round(expected),
-        "fixed": timed(model, last, adapt=False),
-        "adapting": timed(model, last, adapt=True),
+        "fixed": measure(model, last, adapt=False),
+        "adapting": measure(model, last, adapt=True),
         "others": {name: len(other(last)) for name, other in OTHERS.items()},
         "lines": {
             "original": len(b"".join(last.splitlines(keepends=True)[:LINES])),
-            "fixed": by_lines(model, last, adapt=False),
+            "fixed": compress_lines(model, last, adapt=False),
             "xz -9e": sum(len(OTHERS["xz -9e"](line)) for line in last.splitlines(keepends=True)[:LINES]),
         },
     }
@@ -101,11 +101,16 @@ def main() -> None:
     for run in options.speed:
         model = load(run)
         compress(model, text[:200])
-        rounds = [timed(model, text, adapt=False) for _ in range(3)]
-        best = {name: max(one[name] for one in rounds) for name in rounds[0]}
-        speeds.append({"network": network(model), "original": len(text)} | best)
+        rounds = [measure(model, text, adapt=False) for _ in range(3)]
+        best = {name: max(result[name] for result in rounds) for name in rounds[0]}
+        speeds.append({"network": describe_network(model), "original": len(text)} | best)
         print(speeds[-1], flush=True)
-    results = {"machine": machine(), "text": options.text.name, "results": measured(options.run, text), "speed": speeds}
+    results = {
+        "machine": machine(),
+        "text": options.text.name,
+        "results": measure_run(options.run, text),
+        "speed": speeds,
+    }
     print(json.dumps(results, indent=1))
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

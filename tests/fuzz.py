@@ -1,10 +1,11 @@
-"""Looks for bytes that a loader does not withstand, led by the code that they reach.
+"""Coverage-guided fuzzing of every loader.
 
     python tests/fuzz.py [TARGET …] [--minutes 5]
 
-Needs atheris (``pip install atheris``, on Linux). The targets stand in ``targets.py``. Each begins from good files and
-from what is kept in ``corpus/``; of what it comes by, the least that reaches all the code is kept there. Bytes that a
-loader does not withstand are put in ``crashes/`` below the current folder, and the command ends with code 1.
+Needs atheris (``pip install atheris``, on Linux). The targets are defined in ``support/fuzz_targets.py``. Each starts
+from valid files and from the corpus in ``robustness/corpus/``, which is then replaced by a minimal set of inputs with
+the same coverage. Inputs that crash a loader are written to ``crashes/`` in the current directory, and the exit code
+is 1.
 """
 
 import argparse
@@ -20,32 +21,32 @@ CORPUS = Path(__file__).parent / "robustness" / "corpus"
 
 
 def search(name: str, minutes: float, folder: Path) -> bool:
-    """Search for so long, and keep what is new; return whether the loader withstood everything."""
-    found, least, crashes = folder / "found", folder / "least", Path("crashes") / name
+    """Fuzz a target for some minutes and update its corpus; return whether no input crashed the loader."""
+    inputs, minimal, crashes = folder / "inputs", folder / "minimal", Path("crashes") / name
     from support.fuzz_targets import TARGETS
 
-    for path in (crashes, found, least):
+    for path in (crashes, inputs, minimal):
         path.mkdir(parents=True, exist_ok=True)
     for n, data in enumerate(TARGETS[name].seeds(folder)):
-        (found / f"seed{n}").write_bytes(data)
+        (inputs / f"seed{n}").write_bytes(data)
     if (CORPUS / name).exists():
-        shutil.copytree(CORPUS / name, found, dirs_exist_ok=True)
+        shutil.copytree(CORPUS / name, inputs, dirs_exist_ok=True)
     limits = (f"-max_total_time={round(60 * minutes)}", "-max_len=20000", "-timeout=20", "-rss_limit_mb=1500")
-    withstood = child(name, *limits, f"-artifact_prefix={crashes}/", "-print_final_stats=1", found)
-    if withstood and child(name, "-set_cover_merge=1", "-use_counters=0", least, found):
+    passed = run_libfuzzer(name, *limits, f"-artifact_prefix={crashes}/", "-print_final_stats=1", inputs)
+    if passed and run_libfuzzer(name, "-set_cover_merge=1", "-use_counters=0", minimal, inputs):
         shutil.rmtree(CORPUS / name, ignore_errors=True)
-        shutil.copytree(least, CORPUS / name)
-    return withstood
+        shutil.copytree(minimal, CORPUS / name)
+    return passed
 
 
-def child(name: str, *options: object) -> bool:
-    """Have libFuzzer work in a process of its own, which it ends."""
+def run_libfuzzer(name: str, *options: object) -> bool:
+    """Run libFuzzer in a child process, since it ends its process."""
     command = [sys.executable, __file__, f"--child={name}", *map(str, options)]
     return subprocess.run(command, check=False).returncode == 0
 
 
-def work(name: str, options: list[str]) -> None:
-    """Be such a process."""
+def run_child(name: str, options: list[str]) -> None:
+    """Run libFuzzer in this process."""
     import atheris
 
     with atheris.instrument_imports(include=["elman"]):
@@ -56,24 +57,24 @@ def work(name: str, options: list[str]) -> None:
     def try_one(data: bytes) -> None:
         feed(target, data, folder)
 
-    def alter(data: bytes, most: int, seed: int) -> bytes:
-        chance = random.Random(seed)
-        if target.altered is not None and chance.random() < 0.5:
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        rng = random.Random(seed)
+        if target.mutate is not None and rng.random() < 0.5:
             try:
-                return target.altered(data, chance)[:most]
+                return target.mutate(data, rng)[:max_size]
             except ValueError:
                 pass
-        return bytes(atheris.Mutate(data, most))
+        return bytes(atheris.Mutate(data, max_size))
 
-    # To merge, libFuzzer has the shell run what stands first, with other options.
-    atheris.Setup([shlex.join([sys.executable, __file__, f"--child={name}"]), *options], try_one, custom_mutator=alter)
+    # To merge, libFuzzer runs the first argument as a shell command, with other options.
+    atheris.Setup([shlex.join([sys.executable, __file__, f"--child={name}"]), *options], try_one, custom_mutator=mutate)
     atheris.Fuzz()
 
 
 def main() -> None:
-    """Search for each target in turn."""
+    """Fuzz each target in turn."""
     if len(sys.argv) > 1 and sys.argv[1].startswith("--child="):
-        work(sys.argv[1].removeprefix("--child="), sys.argv[2:])
+        run_child(sys.argv[1].removeprefix("--child="), sys.argv[2:])
     from support.fuzz_targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -85,7 +86,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             if not search(name, options.minutes, Path(folder)):
                 failed.append(name)
-    sys.exit(f"what did not withstand: {', '.join(failed)}; see crashes/" if failed else 0)
+    sys.exit(f"crashed: {', '.join(failed)}; see crashes/" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def _counts(state: TrainState) -> tuple[int, int, int]:
 
 def _compare_losses(engine: Engine, state: TrainState, windows: Windows) -> float:
     """Compare the losses of the text, as one sequence and as the batch it is divided into."""
-    batch = Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
+    batch = Windows(windows.indices, windows.row_length, windows.batch_size).at(0)
     calls = [(state.final_hidden, windows.indices[:-1], windows.indices[1:]), (state.h, *batch)]
     losses, expected = (
         np.hstack([e.loss(state.parameters, *call)[0] for call in calls]) for e in (engine, get_engine("numpy"))
@@ -192,7 +192,7 @@ def _compare_losses(engine: Engine, state: TrainState, windows: Windows) -> floa
 
 def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> float:
     """Compare the losses, logits and states of the batch, and the losses of segments of the text, in a session."""
-    h, (x, y) = np.atleast_2d(state.h), Windows(windows.indices, windows.stream_length, windows.batch_size).at(0)
+    h, (x, y) = np.atleast_2d(state.h), Windows(windows.indices, windows.row_length, windows.batch_size).at(0)
     x, y = (array.reshape(len(array), -1) for array in (x, y))
     sessions = [e.session(state.parameters) for e in (engine, get_engine("numpy"))]
     text, starts, lengths = np.resize(windows.indices, 50), np.array([5, 0, 7, 48, 3]), np.array([33, 40, 0, 1, 2])

@@ -136,11 +136,11 @@ finally:
     [
         ("novl.txt", "there is no file 'novl.txt': did you mean 'novel.txt'"),
         ("shakespear", "did you mean 'shakespeare'"),
-        (".", "is a directory: give one of the files in it"),
-        ("empty.txt", "'empty.txt' holds no text: give one of at least two characters"),
-        ("short.txt", "a text of N = 5 characters is too short for windows of T = 25, which need N >= T + 1 = 26"),
-        ("single.txt", r"'single.txt' holds a single distinct character, '\n'"),
-        ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not utf-8: name the text's own encoding"),
+        (".", "is a directory: use a file in it"),
+        ("empty.txt", "'empty.txt' is empty: use a text of at least two characters"),
+        ("short.txt", "the text has 5 characters, but a sequence length of 25 needs at least 26"),
+        ("single.txt", r"'single.txt' has a single distinct character, '\n'"),
+        ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not valid utf-8: pass the encoding of the text"),
         ("latin.txt", "such as --encoding latin-1"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --learning-rate 0", "--learning-rate must be above 0, and 0.0 came"),
         ("--out out --learning-rate nan", "--learning-rate must be above 0, and nan came"),
         ("--out out --validation 1", "--validation must be below 1, and 1.0 came"),
-        ("--out out --validation 0.01", "a text of N = 1 characters is too short"),
+        ("--out out --validation 0.01", "the text has 1 characters, but"),
         ("--out out --metrics-every 5000", "--metrics-every must be at most 1000, and 5000 came"),
         ("--out out --random-state -1", "--random-state must be 0 or more, and -1 came"),
         ("--out out --max-updates 0", "--max-updates must be 1 or more, and 0 came"),
@@ -177,11 +177,11 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --dropout 1", "--dropout must be below 1, and 1.0 came: give a share such as 0.4"),
         (
             "--out out --batch-size 50",
-            "too short for B = 50 streams in windows of T = 5, which need",
+            "but a batch size of 50 and a sequence length of 5 need at least",
         ),
         ("--out out --engine nump", 'Did you mean "numpy"?'),
         ("--out out --dtype float16", '"float32", "float64"'),
-        ("--out out --encoding utf-9", "'utf-9' is not a text encoding that Python knows"),
+        ("--out out --encoding utf-9", "unknown text encoding 'utf-9'"),
         ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),
         ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory)"),
         ("--out " + "long" * 100, "File name too long"),
@@ -219,8 +219,8 @@ def test_a_run_that_cannot_go_on_so(
     ("arguments", "words"),
     [
         ("sample", "RUN is needed"),
-        ("sample none", "there is no checkpoint 'none': give a run directory that elman train wrote"),
-        ("sample novel.txt", "'novel.txt' cannot be used, it is no whole safetensors file"),
+        ("sample none", "there is no checkpoint 'none': pass a run directory written by elman train"),
+        ("sample novel.txt", "'novel.txt' cannot be used: it is not a complete safetensors file"),
         ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
         ("sample " + "long" * 100, "File name too long"),
         ("sample run --prime Q", "'Q' (U+0051) is not among the model's 26 characters"),
@@ -233,7 +233,7 @@ def test_a_run_that_cannot_go_on_so(
         ("eval run", "CORPUS is needed"),
         ("eval none novel.txt", "there is no checkpoint 'none'"),
         ("eval run novl.txt", "did you mean 'novel.txt'"),
-        ("eval run empty.txt", "'empty.txt' holds no text"),
+        ("eval run empty.txt", "'empty.txt' is empty"),
         ("eval run latin.txt", "byte 0xe9 at offset 3"),
         ("plot", "elman plot needs at least one run directory: name those to draw"),
         ("plot none", "there is no metrics.csv in 'none': give a run directory of elman train"),
@@ -265,9 +265,9 @@ def test_an_error_is_one_line_whatever_was_typed(folder: Path, command: Command,
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda data: data[: len(data) // 2], "it is no whole safetensors file"),
-        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "its contents do not have the SHA-256 it states"),
-        (lambda data: b"", "it is no whole safetensors file"),
+        (lambda data: data[: len(data) // 2], "it is not a complete safetensors file"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "its contents do not match its SHA-256"),
+        (lambda data: b"", "it is not a complete safetensors file"),
     ],
     ids=["truncated", "altered", "empty"],
 )
@@ -277,7 +277,7 @@ def test_a_damaged_checkpoint(
     checkpoint = run / "checkpoint.safetensors"
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
-    assert_refused(command(*arguments), "cannot be used", words, "restore a copy of it, or train again")
+    assert_refused(command(*arguments), "cannot be used", words, "restore a backup or train again")
 
 
 def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

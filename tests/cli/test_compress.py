@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_said(
         assert "standard input is closed" in refused(capsys, "decompress", "-", "-m", run)
     text = tmp_path / "a.elm"
     text.write_bytes(DATA)
-    assert "no file that elman compress wrote" in refused(capsys, "decompress", text, "-m", run)
+    assert "not a file written by elman compress" in refused(capsys, "decompress", text, "-m", run)
     assert "there is no checkpoint" in refused(capsys, "compress", text, "-m", tmp_path / "none")
     monkeypatch.setattr("sys.stdout", Standard(terminal=True))
     assert "a terminal cannot show" in refused(capsys, "compress", text, "-m", run, "--out", "-")

@@ -1,4 +1,4 @@
-"""What is compressed comes back, costs what the network expects of it, and every mismatch is said."""
+"""Compression is lossless, costs the model's cross-entropy, and reports every mismatch."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ from elman.errors import ElmanError
 from elman.inference.dynamic_evaluation import DynamicEvaluation, score_dynamic
 from elman.inference.score import score
 from elman.text import Alphabet
-from support.codec_models import ALPHABET, INPUTS, TEXT, K, made
+from support.codec_models import ALPHABET, INPUTS, TEXT, K, make_model
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
@@ -25,7 +25,7 @@ WAYS = pytest.mark.parametrize("adapt", [False, True])
 @WAYS
 @pytest.mark.parametrize("name", INPUTS)
 def test_any_bytes_come_back(name: str, adapt: bool) -> None:
-    model = made()
+    model = make_model()
     assert decompress(model, compress(model, INPUTS[name], adapt=adapt)) == INPUTS[name]
 
 
@@ -33,22 +33,22 @@ def test_any_bytes_come_back(name: str, adapt: bool) -> None:
 @CELLS
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_of_every_cell(cell: str, layers: int, adapt: bool, dtype: type[np.floating]) -> None:
-    model = made(cell, layers, dtype=dtype)
+    model = make_model(cell, layers, dtype=dtype)
     assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=100) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_at_all_come_back(data: bytes) -> None:
-    model = made()
+    model = make_model()
     assert decompress(model, compress(model, data)) == data
 
 
 @pytest.mark.parametrize("n", [63, 64, 65, 129, 200])
-def test_of_many_parts_and_streams(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "PART", 64)
-    monkeypatch.setattr(blocks, "STREAM", 9)
-    data, model = INPUTS["long"].decode()[:n].encode(), made()
+def test_of_many_blocks_and_substreams(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
+    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
+    data, model = INPUTS["long"].decode()[:n].encode(), make_model()
     for adapt in (False, True):
         assert decompress(model, compress(model, data, adapt=adapt)) == data
 
@@ -57,15 +57,21 @@ def test_a_text_is_cut_without_loss() -> None:
     for n in (0, 1, 15, 16, 17, 100):
         tokens = np.arange(n, dtype=np.int32)
         for R in (1, 3, 7):
-            np.testing.assert_array_equal(blocks.end_to_end(blocks.side_by_side(tokens, R), n), tokens)
+            np.testing.assert_array_equal(blocks.deinterleave(blocks.interleave(tokens, R), n), tokens)
 
 
-def test_as_many_streams_as_the_text_is_long_for() -> None:
-    assert [*blocks.sizes(0)] == [0]
-    assert [*blocks.sizes(blocks.PART)] == [blocks.PART]
-    assert [*blocks.sizes(blocks.PART + 1)] == [blocks.PART // 2 + 1, blocks.PART // 2]
-    assert [blocks.streams(n, Mode.FIXED) for n in (0, 4095, 8191, 8192, blocks.PART)] == [1, 1, 1, 2, 16]
-    assert blocks.streams(blocks.PART, Mode.LEARNING) == 1
+def test_as_many_substreams_as_the_text_is_long_for() -> None:
+    assert [*blocks.block_sizes(0)] == [0]
+    assert [*blocks.block_sizes(blocks.BLOCK_SIZE)] == [blocks.BLOCK_SIZE]
+    assert [*blocks.block_sizes(blocks.BLOCK_SIZE + 1)] == [blocks.BLOCK_SIZE // 2 + 1, blocks.BLOCK_SIZE // 2]
+    assert [blocks.count_substreams(n, Mode.STATIC) for n in (0, 4095, 8191, 8192, blocks.BLOCK_SIZE)] == [
+        1,
+        1,
+        1,
+        2,
+        16,
+    ]
+    assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE) == 1
 
 
 def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:
@@ -82,9 +88,9 @@ def test_an_alphabet_with_lone_surrogates_has_none_of_broken_text() -> None:
 
 
 @WAYS
-def test_where_an_alphabet_folds_its_last_character_is_read_for_others(adapt: bool) -> None:
-    folding = Alphabet(ALPHABET.characters + "\ufffd", folds=True)
-    model = made(alphabet=folding)
+def test_the_unknown_symbol_is_read_for_escaped_characters(adapt: bool) -> None:
+    alphabet = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
+    model = make_model(alphabet=alphabet)
     for name, data in INPUTS.items():
         assert decompress(model, compress(model, data, adapt=adapt)) == data, name
     text = "\ufffd a \ufffd".encode()
@@ -97,7 +103,7 @@ def _known() -> str:
 
 @CELLS
 def test_a_text_costs_its_surprise(cell: str, layers: int) -> None:
-    model, text = made(cell, layers), _known()
+    model, text = make_model(cell, layers), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
     bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
     assert 8 * len(compress(model, text.encode())) <= bits * (1 + CODED_FRACTION) + CODED_BITS
@@ -105,92 +111,97 @@ def test_a_text_costs_its_surprise(cell: str, layers: int) -> None:
 
 @CELLS
 def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The first steps are as long for a gradient that is nothing but rounding: shorter ones let it matter less.
-    monkeypatch.setattr(adaptive, "RATE", 0.03)
-    model, text = made(cell, layers), _known()
+    # The first steps are equally large for a gradient of pure rounding error; a lower rate limits its effect.
+    monkeypatch.setattr(adaptive, "SCALED_LEARNING_RATE", 0.03)
+    model, text = make_model(cell, layers), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
-    rule = DynamicEvaluation(adaptive.WINDOW, adaptive.RATE, adaptive.DECAY, 32_000.0)
-    bits = score_dynamic(model.engine, model.parameters, h, indices, rule).nats / math.log(2)
-    found = 8 * len(compress(model, text.encode(), adapt=True))
-    assert bits * (1 - CODED_FRACTION) <= found <= bits * (1 + CODED_FRACTION) + CODED_BITS
-    assert found < 8 * len(compress(model, text.encode()))
+    adaptation = DynamicEvaluation(
+        adaptive.WINDOW, adaptive.SCALED_LEARNING_RATE, adaptive.SQUARED_GRAD_DECAY, 32_000.0
+    )
+    bits = score_dynamic(model.engine, model.parameters, h, indices, adaptation).nats / math.log(2)
+    actual = 8 * len(compress(model, text.encode(), adapt=True))
+    assert bits * (1 - CODED_FRACTION) <= actual <= bits * (1 + CODED_FRACTION) + CODED_BITS
+    assert actual < 8 * len(compress(model, text.encode()))
 
 
 def test_strange_bytes_cost_little_more_than_themselves() -> None:
-    model = made()
+    model = make_model()
     carriage_returns = len(compress(model, b"a line\r\n" * 1000)) - len(compress(model, b"a line\n" * 1000))
     assert carriage_returns < 1000
     assert len(compress(model, INPUTS["noise"])) <= len(INPUTS["noise"]) + 12
 
 
 def test_a_small_file_has_a_small_header() -> None:
-    model = made()
+    model = make_model()
     assert len(compress(model, b"")) == 6
     assert len(compress(model, b"\n")) <= 8
 
 
 def test_nothing_is_changed_by_learning() -> None:
-    model = made()
+    model = make_model()
     before = fingerprint(model)
     compress(model, INPUTS["long"], adapt=True)
     assert fingerprint(model) == before
 
 
 def test_a_fingerprint_is_of_all_that_matters() -> None:
-    model = made()
+    model = make_model()
     others = [
-        made(seed=1), made("lstm"), made(layers=2), made(alphabet=Alphabet(ALPHABET.characters[::-1])),
-        made(alphabet=Alphabet(ALPHABET.characters, folds=True)),
-    ]  # fmt: skip
-    assert len({fingerprint(one) for one in [model, *others]}) == len(others) + 1
-    assert fingerprint(made()) == fingerprint(model)
+        make_model(seed=1),
+        make_model("lstm"),
+        make_model(layers=2),
+        make_model(alphabet=Alphabet(ALPHABET.characters[::-1])),
+        make_model(alphabet=Alphabet(ALPHABET.characters, has_unknown=True)),
+    ]
+    assert len({fingerprint(other) for other in [model, *others]}) == len(others) + 1
+    assert fingerprint(make_model()) == fingerprint(model)
 
 
 @pytest.mark.parametrize("size", [10, 300])
 def test_another_model_is_refused(size: int) -> None:
-    file = compress(made(), INPUTS["long"][:size])
-    with pytest.raises(ElmanError, match=r"model with the fingerprint .* give the run that compressed it"):
-        decompress(made(seed=1), file)
+    file = compress(make_model(), INPUTS["long"][:size])
+    with pytest.raises(ElmanError, match=r"by another model \(fingerprint .*\): use the run that compressed it"):
+        decompress(make_model(seed=1), file)
 
 
 def test_what_is_no_compressed_file_is_refused() -> None:
-    with pytest.raises(ElmanError, match="this has none: get it again"):
-        decompress(made(), b"")
-    with pytest.raises(ElmanError, match="no file that elman compress wrote"):
-        decompress(made(), b"PK\x03\x04")
+    with pytest.raises(ElmanError, match="the compressed file is empty"):
+        decompress(make_model(), b"")
+    with pytest.raises(ElmanError, match="not a file written by elman compress"):
+        decompress(make_model(), b"PK\x03\x04")
 
 
 @pytest.mark.parametrize("first", [0b1110_1000, 0b1110_1100, 0b1110_0111])
 def test_a_newer_format_is_said(first: int) -> None:
-    file = compress(made(), b"abc")
+    file = compress(make_model(), b"abc")
     with pytest.raises(ElmanError, match="of a newer Elman"):
-        decompress(made(), bytes([first]) + file[1:])
+        decompress(make_model(), bytes([first]) + file[1:])
 
 
 @WAYS
 @pytest.mark.parametrize("name", ["one byte", "text", "noise", "long"])
 def test_a_file_cut_short_or_longer_is_said(name: str, adapt: bool) -> None:
-    model = made()
+    model = make_model()
     file = compress(model, INPUTS[name], adapt=adapt)
     for wrong in (file[:1], file[:3], file[:6], file[:-1], file + b"\0", file + file):
-        with pytest.raises(ElmanError, match=r"is truncated or altered, as .*: get it again"):
+        with pytest.raises(ElmanError, match=r"^the compressed file is truncated or corrupted: "):
             decompress(model, wrong)
 
 
 def test_an_altered_text_is_said() -> None:
-    model = made()
+    model = make_model()
     stored = bytearray(compress(model, INPUTS["noise"]))
     stored[-1] ^= 1
-    with pytest.raises(ElmanError, match="altered, as its text has another checksum"):
+    with pytest.raises(ElmanError, match="corrupted: the checksum of the decompressed data does not match"):
         decompress(model, bytes(stored))
 
 
 def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "constriction", None)
     with pytest.raises(ElmanError, match=r"pip install 'elman\[compress\]'"):
-        compress(made(), b"a")
+        compress(make_model(), b"a")
 
 
 def test_the_alphabet_need_not_have_a_line_feed(tmp_path: Path) -> None:
-    model = made(alphabet=Alphabet("ab"))
+    model = make_model(alphabet=Alphabet("ab"))
     assert decompress(model, compress(model, b"abba" * 30)) == b"abba" * 30

@@ -1,4 +1,4 @@
-"""Files that no encoder wrote: they are refused in one line, soon, and take no memory."""
+"""Files that no encoder wrote are refused in one line, quickly and without much memory."""
 
 import random
 import time
@@ -8,9 +8,9 @@ import pytest
 
 from elman.compression import compress, decompress
 from elman.errors import ElmanError
-from support.codec_models import INPUTS, made
+from support.codec_models import INPUTS, make_model
 
-MODEL = made()
+MODEL = make_model()
 FILES = [
     (compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name])
     for name in ("one byte", "text", "noise", "long", "another script")
@@ -18,57 +18,57 @@ FILES = [
 ]
 
 
-def mutated(file: bytes, chance: random.Random) -> bytes:
-    """Return a file that is changed in one to three places, cut or longer."""
+def mutate(file: bytes, rng: random.Random) -> bytes:
+    """Return a file changed at one to three positions, truncated or extended."""
     changed = bytearray(file)
-    for _ in range(chance.randint(1, 3)):
-        at = chance.randrange(len(changed) + 1)
-        match chance.randrange(5):
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(len(changed) + 1)
+        match rng.randrange(5):
             case 0:
-                changed[at : at + 1] = bytes([chance.randrange(256)])
+                changed[at : at + 1] = bytes([rng.randrange(256)])
             case 1:
-                del changed[at : at + chance.randint(1, 20)]
+                del changed[at : at + rng.randint(1, 20)]
             case 2:
-                changed[at:at] = chance.randbytes(chance.randint(1, 20))
+                changed[at:at] = rng.randbytes(rng.randint(1, 20))
             case 3 if at < len(changed):
-                changed[at] ^= 1 << chance.randrange(8)
+                changed[at] ^= 1 << rng.randrange(8)
             case _:
                 del changed[at:]
     return bytes(changed)
 
 
-def refused_or_right(file: bytes, original: bytes) -> None:
-    """Decompress a file, which gives an error in one line or the very text."""
+def check_refused_or_correct(file: bytes, original: bytes) -> None:
+    """Decompress a file, which must raise a one-line error or give the original."""
     try:
-        found = decompress(MODEL, file)
+        result = decompress(MODEL, file)
     except ElmanError as error:
         assert "\n" not in str(error)  # noqa: PT017 (any of several)
         return
-    assert found == original
+    assert result == original
 
 
-def spoil(seeds: range) -> None:
+def check_corrupt_files(seeds: range) -> None:
     for seed in seeds:
-        chance = random.Random(seed)
-        file, original = chance.choice(FILES)
-        refused_or_right(mutated(file, chance), original)
+        rng = random.Random(seed)
+        file, original = rng.choice(FILES)
+        check_refused_or_correct(mutate(file, rng), original)
 
 
-def test_spoilt_files_are_refused() -> None:
-    spoil(range(300))
+def test_corrupt_files_are_refused() -> None:
+    check_corrupt_files(range(300))
 
 
 @pytest.mark.slow
-def test_thousands_of_spoilt_files_are_refused() -> None:
-    spoil(range(300, 6_000))
+def test_thousands_of_corrupt_files_are_refused() -> None:
+    check_corrupt_files(range(300, 6_000))
 
 
 def test_noise_is_refused() -> None:
     for seed in range(200):
-        chance = random.Random(seed)
-        start = FILES[seed % len(FILES)][0][:6]  # behind a header that fits
+        rng = random.Random(seed)
+        start = FILES[seed % len(FILES)][0][:6]  # after a valid header
         with pytest.raises(ElmanError):
-            decompress(MODEL, start + chance.randbytes(chance.randrange(60)))
+            decompress(MODEL, start + rng.randbytes(rng.randrange(60)))
 
 
 @pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"])

@@ -1,4 +1,4 @@
-"""The codec's arithmetic is the same to the bit however it is carried out."""
+"""The codec's arithmetic is bit-identical under every compiler setting."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.compression import blocks, exact_kernels
-from elman.compression.adaptive import Seen, gradients
-from elman.compression.exact_network import Floats, network_of, rounded
-from elman.compression.exact_network import read as read_characters
+from elman.compression.adaptive import CodedStep, compute_gradients
+from elman.compression.exact_kernels import Floats
+from elman.compression.exact_network import build_exact_network, forward_step, round_to_float32
 from elman.compression.range_coder import Decoder, Encoder
 from elman.network import loss_and_gradients
-from support.codec_models import K, made
+from support.codec_models import K, make_model
 from support.codec_subprocess import models, read, write
 from support.state import ROOT
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
@@ -29,11 +29,12 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("l
 
 
 def elsewhere(*arguments: object, **environment: str) -> str:
-    """Run `codec_subprocess.py` in a process of its own."""
+    """Run `codec_subprocess.py` in a separate process."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "codec_subprocess.py"), *map(str, arguments)]
+    path = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         command,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")} | environment,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -44,13 +45,13 @@ def elsewhere(*arguments: object, **environment: str) -> str:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Path]:
-    """A folder of files that this process compressed."""
-    before = blocks.PART, blocks.STREAM
+    """A directory of files compressed by this process."""
+    before = blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE
     folder = tmp_path / "here"
     folder.mkdir()
     write(folder)
     yield folder
-    blocks.PART, blocks.STREAM = before
+    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = before
 
 
 ELSEWHERE = [
@@ -69,7 +70,7 @@ def test_what_is_compressed_here_is_read_elsewhere_and_the_other_way_round(
 ) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are kept under the same name
+    if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are cached under the same name
         environment = environment | {"ELMAN_CACHE": str(tmp_path / "cache")}
     elsewhere(here, there, **environment)
     for name, _, data, _ in models():
@@ -81,15 +82,15 @@ def test_what_is_compressed_here_is_read_elsewhere_and_the_other_way_round(
 
 
 def test_no_product_is_fused_with_a_sum_and_many_are_taken_at_a_time(tmp_path: Path) -> None:
-    found = json.loads(elsewhere("--assembly", tmp_path, ELMAN_CACHE=str(tmp_path)))
-    assert found["fused"] == 0
-    assert found["packed"] > 10
+    counts = json.loads(elsewhere("--assembly", tmp_path, ELMAN_CACHE=str(tmp_path)))
+    assert counts["fused"] == 0
+    assert counts["packed"] > 10
 
 
 def test_exp_tanh_and_sigmoid_are_those() -> None:
     x = np.linspace(-21.5, 21.5, 20_001, dtype=np.float32)
     wide = x.astype(np.float64)
-    assert max(abs(exact_kernels.exp(one) / np.exp(float(one)) - 1) for one in x[::7]) < FIXED_FUNCTIONS
+    assert max(abs(exact_kernels.exp(number) / np.exp(float(number)) - 1) for number in x[::7]) < FIXED_FUNCTIONS
     for vector, right in ((exact_kernels.tanhs, np.tanh(wide)), (exact_kernels.sigmoids, 1 / (1 + np.exp(-wide)))):
         y = np.empty_like(x)
         vector(x, y)
@@ -104,11 +105,11 @@ def test_exp_is_a_number_whatever_comes() -> None:
     assert [exact_kernels.tanh(np.float32(x)) for x in (-30, 0, 30)] == [-1, 0, 1]
 
 
-def expected(logits: list[float], escape: int = 32, folds: bool = False) -> Floats:
+def symbol_freqs(logits: list[float], escape: int = 32, has_unknown: bool = False) -> Floats:
     o = np.array([logits], np.float32)
-    weights = np.empty((1, len(logits) + 1), np.float32)
-    exact_kernels.expect(o, np.array([[escape, 0]], np.int64), np.zeros(1, np.int64), folds, weights)
-    return weights
+    freqs = np.empty((1, len(logits) + 1), np.float32)
+    exact_kernels.compute_symbol_freqs(o, np.array([[escape, 0]], np.int64), np.zeros(1, np.int64), has_unknown, freqs)
+    return freqs
 
 
 LOGITS = st.lists(st.floats(width=32), min_size=1, max_size=40)
@@ -116,31 +117,31 @@ LOGITS = st.lists(st.floats(width=32), min_size=1, max_size=40)
 
 @settings(deadline=None)
 @given(LOGITS, st.integers(31, (1 << 20) - 31), st.booleans())
-def test_frequencies_are_whole_and_sum_to_their_whole(logits: list[float], escape: int, folds: bool) -> None:
-    weights = expected(logits, escape, folds)[0]
-    assert (weights >= 0).all()
-    assert (weights == np.floor(weights)).all()
-    assert int(weights.astype(np.int64).sum()) + len(weights) == 1 << exact_kernels.PRECISION
+def test_frequencies_are_whole_and_sum_to_their_whole(logits: list[float], escape: int, has_unknown: bool) -> None:
+    freqs = symbol_freqs(logits, escape, has_unknown)[0]
+    assert (freqs >= 0).all()
+    assert (freqs == np.floor(freqs)).all()
+    assert int(freqs.astype(np.int64).sum()) + len(freqs) == 1 << exact_kernels.FREQ_BITS
 
 
 def test_frequencies_are_those_of_the_softmax() -> None:
     logits = np.random.default_rng(0).normal(0, 3, 60)
     p = np.exp(logits) / np.exp(logits).sum()
-    frequencies = (expected(list(logits), 0)[0, :-1] + 1) / (1 << exact_kernels.PRECISION)
-    np.testing.assert_allclose(frequencies, p, rtol=FIXED_FUNCTIONS, atol=2.0 ** (2 - exact_kernels.PRECISION))
+    frequencies = (symbol_freqs(list(logits), 0)[0, :-1] + 1) / (1 << exact_kernels.FREQ_BITS)
+    np.testing.assert_allclose(frequencies, p, rtol=FIXED_FUNCTIONS, atol=2.0 ** (2 - exact_kernels.FREQ_BITS))
 
 
 @settings(deadline=None)
 @given(LOGITS, st.data())
 def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st.DataObject) -> None:
-    """Its interval, which begins as all of 2^64 - 1, is what the frequencies before and of a symbol make of it."""
-    weights = expected(logits)
-    frequencies = weights[0].astype(np.int64) + 1
+    """The coder's interval, initially 2^64 - 1, is narrowed by exactly the frequencies up to the symbol."""
+    freqs = symbol_freqs(logits)
+    frequencies = freqs[0].astype(np.int64) + 1
     symbol = data.draw(st.integers(0, len(logits)))
     coder = constriction.stream.queue.RangeEncoder()
     family = constriction.stream.model.Categorical(perfect=False)
-    coder.encode(np.array([symbol], np.int32), family, weights)
-    unit = ((1 << 64) - 1) >> exact_kernels.PRECISION
+    coder.encode(np.array([symbol], np.int32), family, freqs)
+    unit = ((1 << 64) - 1) >> exact_kernels.FREQ_BITS
     _, (lower, size) = coder.pos()
     assert (lower, size) == (unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol]))
 
@@ -149,37 +150,37 @@ def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st
 @given(st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60))
 def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
     encoder, bits, coded = Encoder(), 0.0, []
-    for seed, sharpness, likeliest in steps:
+    for seed, sharpness, most_likely in steps:
         generator = np.random.default_rng(seed)
         n = int(generator.integers(2, 70))
-        weights = np.empty((1, n), np.float32)
+        freqs = np.empty((1, n), np.float32)
         counts = (2.0**20 * generator.random(n) ** sharpness).astype(np.int64) + 1
-        exact_kernels.share(counts, np.int64((1 << exact_kernels.PRECISION) - n), weights[0])
-        symbol = np.array([weights.argmax() if likeliest else generator.integers(n)])
-        bits += exact_kernels.PRECISION - float(np.log2(weights[0, symbol[0]] + 1))
-        encoder.code(weights, symbol)
-        coded.append((weights, symbol))
+        exact_kernels.apportion(counts, np.int64((1 << exact_kernels.FREQ_BITS) - n), freqs[0])
+        symbol = np.array([freqs.argmax() if most_likely else generator.integers(n)])
+        bits += exact_kernels.FREQ_BITS - float(np.log2(freqs[0, symbol[0]] + 1))
+        encoder.code(freqs, symbol)
+        coded.append((freqs, symbol))
     payload = encoder.finish()
     assert 8 * len(payload) < bits + 9
     decoder = Decoder(payload)
-    for weights, symbol in coded:
-        assert decoder.code(weights, symbol * 0) == symbol
+    for freqs, symbol in coded:
+        assert decoder.code(freqs, symbol * 0) == symbol
     decoder.finish()
 
 
 @CELLS
 def test_the_gradients_are_those_of_the_mathematics(cell: str, layers: int) -> None:
-    model = made(cell, layers, dtype=np.float64)
-    network = network_of(model.parameters)
+    model = make_model(cell, layers, dtype=np.float64)
+    network = build_exact_network(model.parameters)
     x = np.random.default_rng(3).integers(0, K, 9)
-    state, seen = rounded(model.h).reshape(network.P, 1, network.m), []
+    state, coded_steps = round_to_float32(model.h).reshape(network.P, 1, network.m), []
     for before, after in pairwise(x):
-        step = read_characters(network, state, np.array([before], np.int64))
-        seen.append(Seen(step, expected(list(step.logits[0]), 0), int(after)))
+        step = forward_step(network, state, np.array([before], np.int64))
+        coded_steps.append(CodedStep(step, symbol_freqs(list(step.logits[0]), 0), int(after)))
         state = step.after
-    found = gradients(network, seen).arrays
-    right = loss_and_gradients(model.parameters, model.h, x[:-1].astype(np.uint8), x[1:].astype(np.uint8))
-    np.testing.assert_allclose(state.reshape(-1), right.h, atol=FIXED_FUNCTIONS)
-    for name, gradient in right.gradients.items():
-        error = np.abs(found[name] - gradient.T).max() / np.abs(gradient).max()
+    gradients = compute_gradients(network, coded_steps).arrays
+    expected = loss_and_gradients(model.parameters, model.h, x[:-1].astype(np.uint8), x[1:].astype(np.uint8))
+    np.testing.assert_allclose(state.reshape(-1), expected.h, atol=FIXED_FUNCTIONS)
+    for name, gradient in expected.gradients.items():
+        error = np.abs(gradients[name] - gradient.T).max() / np.abs(gradient).max()
         assert error < FIXED_GRADIENTS, name

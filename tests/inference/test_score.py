@@ -14,7 +14,7 @@ from elman.inference.score import Score, score
 from elman.network import Parameters, initial_parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, opened, unknown
+from elman.text import Alphabet, unknown, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.random_model import overflowing_model
 
@@ -153,12 +153,12 @@ def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: p
 
 @pytest.mark.parametrize(("alphabet", "read"), [(Alphabet("ab"), [0, 2, 1, 2]), (Alphabet("ab\ufffd"), [0, 3, 1, 2])])
 def test_an_opened_alphabet_refuses_nothing(alphabet: Alphabet, read: list[int]) -> None:
-    assert opened(alphabet).encode("a漢b\ufffd").tolist() == read
+    assert with_unknown(alphabet).encode("a漢b\ufffd").tolist() == read
 
 
 def test_an_alphabet_that_folds_is_open() -> None:
-    alphabet = Alphabet("ab\ufffd", folds=True)
-    assert opened(alphabet) is alphabet
+    alphabet = Alphabet("ab\ufffd", has_unknown=True)
+    assert with_unknown(alphabet) is alphabet
 
 
 @pytest.mark.parametrize("adapt", [False, True])

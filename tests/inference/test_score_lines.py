@@ -21,7 +21,7 @@ from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams, initial_parameters
 from elman.network.parameters import architecture
-from elman.text import Alphabet, Corpus, read_corpus, read_pieces
+from elman.text import Alphabet, Corpus, read_chunks, read_corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command
@@ -197,7 +197,7 @@ def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> Non
 
 
 def test_an_alphabet_with_an_unknown_symbol_knows_every_character() -> None:
-    model = made(alphabet=Alphabet("ab\n\ufffd", folds=True))
+    model = made(alphabet=Alphabet("ab\n\ufffd", has_unknown=True))
     (line,) = scored(model, "a漢b\n")
     assert line == scored(model, "a\ufffdb\n")[0]._replace(text="a漢b")
 
@@ -210,7 +210,7 @@ def test_a_network_that_computes_no_numbers_is_said(carry_state: bool) -> None:
 
 
 def test_a_line_feed_that_is_folded_is_none() -> None:
-    assert scored(made(alphabet=Alphabet("ab\n", folds=True)), "ab\n")[0].chars == 2
+    assert scored(made(alphabet=Alphabet("ab\n", has_unknown=True)), "ab\n")[0].chars == 2
 
 
 def test_scored_lines_and_context_are_aliases() -> None:
@@ -312,8 +312,8 @@ def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, comm
         (["run", "lgo"], "did you mean"),
         (["run", "log", "--worst", "0"], "--worst must be 1 or more, and 0 came: give another"),
         (["run", "log", "--worst", "2.5"], 'unable to convert "2.5" into int'),
-        (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not utf-8"),
-        (["run", "log", "--encoding", "none"], "'none' is not a text encoding that Python knows"),
+        (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not valid utf-8"),
+        (["run", "log", "--encoding", "none"], "unknown text encoding 'none'"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -344,5 +344,5 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
 
 
 def test_pieces_of_a_builtin_text_are_utf_8() -> None:
-    pieces = "".join(read_pieces("python-docs", encoding="utf-16"))
+    pieces = "".join(read_chunks("python-docs", encoding="utf-16"))
     assert pieces == read_corpus("python-docs").text

@@ -1,4 +1,4 @@
-"""Networks of strangers in the formats of others: read without running anything, and refused in one line."""
+"""Untrusted files to import are read without executing anything, and refused in one line."""
 
 import json
 import random
@@ -14,34 +14,34 @@ from elman.inference import Model
 from elman.interop import SUFFIXES, export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
 from elman.text import Alphabet
-from support.corrupt_files import VALUES, peak, refusal, spoilt, spoilt_bytes
+from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, peak, refusal
 
 K, M = 5, 3
 MULTIPLE, CONSTANT = 40, 2_000_000
-"""The most memory, of a file's size and in bytes besides, that reading it takes."""
+"""Peak memory of reading a file is limited to this multiple of its size plus this constant."""
 
 
-def made(cell: str, layers: int) -> Model:
+def make_model(cell: str, layers: int) -> Model:
     generator = np.random.default_rng(1)
-    wanted = shapes(K, M, cell, layers)
-    parameters: Parameters = {name: generator.normal(size=shape).astype(np.float32) for name, shape in wanted.items()}
+    expected = shapes(K, M, cell, layers)
+    parameters: Parameters = {name: generator.normal(size=shape).astype(np.float32) for name, shape in expected.items()}
     h = generator.normal(size=Architecture(cell, layers, K, M).state_size).astype(np.float32)
     return Model(Alphabet("ab \né"), parameters, h, get_engine("numpy"))
 
 
 @pytest.fixture(scope="module", params=SUFFIXES)
 def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
-    """Good files of one format, and their bytes."""
+    """Valid files of one format, and their bytes."""
     if request.param == "onnx":
         pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("good")
     for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 2)):
-        export(made(cell, layers), folder / f"{cell}{SUFFIXES[request.param]}")
+        export(make_model(cell, layers), folder / f"{cell}{SUFFIXES[request.param]}")
     return [(path, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 
 def outcome(path: Path, **options: Any) -> str:
-    """Import a file and use what it holds; return the one line it is refused with, or nothing."""
+    """Import a file and use the model; return the one-line error, or an empty string."""
     return refusal(lambda: use(import_(path, engine="numpy", **options)))
 
 
@@ -50,14 +50,14 @@ def use(model: Model) -> None:
         model.sample(5, seed=1)
 
 
-def try_spoilt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
+def check_corrupt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
     refused = 0
     for seed in range(number):
-        chance = random.Random(seed)
-        path, data = chance.choice(good)
+        rng = random.Random(seed)
+        path, data = rng.choice(good)
         other = folder / path.name
-        if chance.random() < 0.5 or not spoil_words(data, chance, other):
-            other.write_bytes(spoilt_bytes(data, chance))
+        if rng.random() < 0.5 or not corrupt_metadata(data, rng, other):
+            other.write_bytes(corrupt_bytes(data, rng))
         try:
             refused += bool(outcome(other))
         except BaseException as error:
@@ -66,105 +66,105 @@ def try_spoilt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> Non
     assert refused > number / 3
 
 
-def spoil_words(data: bytes, chance: random.Random, out: Path) -> bool:
-    """Write a file that says something else of itself, in all order but for that; return whether it could be done."""
+def corrupt_metadata(data: bytes, rng: random.Random, out: Path) -> bool:
+    """Write a well-formed file with other metadata or arrays; return whether that was possible."""
     match out.suffix:
         case ".onnx":
-            return _spoil_onnx(data, chance, out)
+            return _corrupt_onnx(data, rng, out)
         case ".npz":
-            return _spoil_npz(data, chance, out)
-    return _spoil_safetensors(data, chance, out)
+            return _corrupt_npz(data, rng, out)
+    return _corrupt_safetensors(data, rng, out)
 
 
-def _description(about: Any, chance: random.Random) -> str:
-    text = json.dumps(spoilt(about, chance))
-    return text.replace("null", chance.choice(("null", "NaN", "[" * 5000, '{"a": 1, "a": 1}')), 1)
+def _description(metadata: Any, rng: random.Random) -> str:
+    text = json.dumps(corrupt_value(metadata, rng))
+    return text.replace("null", rng.choice(("null", "NaN", "[" * 5000, '{"a": 1, "a": 1}')), 1)
 
 
-def _spoil_safetensors(data: bytes, chance: random.Random, out: Path) -> bool:
+def _corrupt_safetensors(data: bytes, rng: random.Random, out: Path) -> bool:
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    if chance.random() < 0.5:
-        header["__metadata__"]["elman"] = _description(json.loads(header["__metadata__"]["elman"]), chance)
+    if rng.random() < 0.5:
+        header["__metadata__"]["elman"] = _description(json.loads(header["__metadata__"]["elman"]), rng)
     else:
-        header = spoilt(header, chance)
+        header = corrupt_value(header, rng)
     words = json.dumps(header).encode()
     out.write_bytes(len(words).to_bytes(8, "little") + words + data[8 + length :])
     return True
 
 
-def _spoil_npz(data: bytes, chance: random.Random, out: Path) -> bool:
+def _corrupt_npz(data: bytes, rng: random.Random, out: Path) -> bool:
     out.write_bytes(data)
     with np.load(out) as file:
         arrays: dict[str, Any] = dict(file)
-    name = chance.choice([*arrays])
-    match chance.randrange(5):
+    name = rng.choice([*arrays])
+    match rng.randrange(5):
         case 0:
-            arrays[name] = np.full_like(arrays[name], chance.choice((np.nan, np.inf, 3e38)), np.float32)
+            arrays[name] = np.full_like(arrays[name], rng.choice((np.nan, np.inf, 3e38)), np.float32)
         case 1:
-            arrays[name] = arrays[name].astype(chance.choice(("f2", "f8", "i1", ">f4", "c8", "U3")))
+            arrays[name] = arrays[name].astype(rng.choice(("f2", "f8", "i1", ">f4", "c8", "U3")))
         case 2:
-            arrays[name] = arrays[name][..., : chance.randrange(3)]
+            arrays[name] = arrays[name][..., : rng.randrange(3)]
         case 3:
-            arrays[name + chance.choice("2\x1b/")] = arrays.pop(name)
+            arrays[name + rng.choice("2\x1b/")] = arrays.pop(name)
         case _:
-            text = _description(json.loads(bytes(arrays["elman"])), chance)
+            text = _description(json.loads(bytes(arrays["elman"])), rng)
             arrays["elman"] = np.frombuffer(text.encode(), np.uint8)
     np.savez(out, **arrays)
     return True
 
 
-def _spoil_onnx(data: bytes, chance: random.Random, out: Path) -> bool:
+def _corrupt_onnx(data: bytes, rng: random.Random, out: Path) -> bool:
     import onnx
 
     proto = onnx.ModelProto.FromString(data)
-    tensor = chance.choice(proto.graph.initializer)
-    match chance.randrange(6):
+    tensor = rng.choice(proto.graph.initializer)
+    match rng.randrange(6):
         case 0:
-            tensor.dims[0] = chance.choice((-1, 0, 1, 2**40, 2**62))
+            tensor.dims[0] = rng.choice((-1, 0, 1, 2**40, 2**62))
         case 1:
-            tensor.data_type = chance.randrange(20)
+            tensor.data_type = rng.randrange(20)
         case 2:
-            tensor.raw_data = spoilt_bytes(tensor.raw_data, chance)
+            tensor.raw_data = corrupt_bytes(tensor.raw_data, rng)
         case 3:
-            tensor.name = chance.choice(("", "W1", "R9", "V", "\x1b[2J"))
+            tensor.name = rng.choice(("", "W1", "R9", "V", "\x1b[2J"))
         case 4:
-            node = chance.choice(proto.graph.node)
-            node.op_type = chance.choice(("Identity", "GRU", "LSTM", "Loop"))
+            node = rng.choice(proto.graph.node)
+            node.op_type = rng.choice(("Identity", "GRU", "LSTM", "Loop"))
         case _:
-            about = proto.metadata_props[0]
-            about.value = _description(json.loads(about.value), chance)
+            metadata = proto.metadata_props[0]
+            metadata.value = _description(json.loads(metadata.value), rng)
     out.write_bytes(proto.SerializeToString())
     return True
 
 
-def test_spoilt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_spoilt(good, tmp_path, 400)
+def test_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+    check_corrupt(good, tmp_path, 400)
 
 
 @pytest.mark.slow
-def test_many_spoilt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_spoilt(good, tmp_path, 10_000)
+def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+    check_corrupt(good, tmp_path, 10_000)
 
 
 def test_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    chance = random.Random(1)
+    rng = random.Random(1)
     for _ in range(100):
-        path, data = chance.choice(good)
-        (tmp_path / path.name).write_bytes(data[: chance.randrange(len(data))])
+        path, data = rng.choice(good)
+        (tmp_path / path.name).write_bytes(data[: rng.randrange(len(data))])
         assert outcome(tmp_path / path.name)
 
 
 def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> None:
     path = tmp_path / "network.safetensors"
-    export(made("lstm", 2), path)
+    export(make_model("lstm", 2), path)
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     for key in ("alphabet", "state", "folds", "cell", "layers", "format"):
         for value in VALUES:
             header = json.loads(data[8 : 8 + length])
-            about = json.loads(header["__metadata__"]["elman"]) | {key: value}
-            header["__metadata__"]["elman"] = json.dumps(about)
+            metadata = json.loads(header["__metadata__"]["elman"]) | {key: value}
+            header["__metadata__"]["elman"] = json.dumps(metadata)
             words = json.dumps(header).encode()
             path.write_bytes(len(words).to_bytes(8, "little") + words + data[8 + length :])
             fits = (key, repr(value)) in {("folds", "True"), ("format", "1"), ("cell", "'lstm'")}
@@ -173,7 +173,7 @@ def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> No
 
 def test_the_largest_weights_are_no_harm(tmp_path: Path) -> None:
     for cell in ("rnn", "gru", "lstm"):
-        model = made(cell, 2)
+        model = make_model(cell, 2)
         for name, array in model.parameters.items():
             model.parameters[name] = np.where(array > 0, 3e38, -3e38).astype(np.float32)
         for suffix in (".npz", ".safetensors"):
@@ -185,12 +185,12 @@ def test_reading_takes_a_small_multiple_of_the_file(good: list[tuple[Path, bytes
     for path, data in good:
         for seed in range(30):
             other = tmp_path / path.name
-            spoil_words(data, random.Random(seed), other)
+            corrupt_metadata(data, random.Random(seed), other)
             assert peak(partial(outcome, other)) < MULTIPLE * other.stat().st_size + CONSTANT
 
 
 def test_names_without_arrays_take_no_memory(tmp_path: Path) -> None:
-    """As many layers as there are names, each as wide as the one array that is there, are never made."""
+    """Layers that exist only by name, each as wide as the one real array, are never allocated."""
     arrays: dict[str, Any] = {f"W{n}": np.empty(0, np.float32) for n in range(2, 3000)}
     wide = np.zeros((400, 400), np.float32)
     np.savez(tmp_path / "many.npz", W=wide, V=wide, **arrays)
@@ -200,4 +200,4 @@ def test_names_without_arrays_take_no_memory(tmp_path: Path) -> None:
 def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
     for suffix in SUFFIXES.values():
         (tmp_path / f"a{suffix}").symlink_to("/dev/zero")
-        assert "No regular file" in outcome(tmp_path / f"a{suffix}")
+        assert "Not a regular file" in outcome(tmp_path / f"a{suffix}")

@@ -1,4 +1,4 @@
-"""Networks in the formats of others, what others compute with them, and the way back."""
+"""Export and import: what other programs compute with exported models, and the round trip."""
 
 import json
 import re
@@ -28,11 +28,11 @@ from support.state import ROOT, TEXT, T
 CELLS = ("rnn", "gru", "lstm")
 K, M, B, WINDOWS = 7, 4, 3, 4
 CHARACTERS = "ab\n\0\ud800é\N{GRINNING FACE}"
-"""Characters that text of other programs may stumble over."""
+"""Characters that other programs may not handle."""
 
 
-def made(cell: str, layers: int, dtype: str = "float32", seed: int = 1) -> Model:
-    """Return a network of K characters whose every array and state is random, biases included."""
+def make_model(cell: str, layers: int, dtype: str = "float32", seed: int = 1) -> Model:
+    """Return a model of K characters with random arrays, biases and state."""
     generator = np.random.default_rng(seed)
     parameters: Parameters = {
         name: (generator.normal(size=shape) * 0.5).astype(dtype) for name, shape in shapes(K, M, cell, layers).items()
@@ -42,36 +42,36 @@ def made(cell: str, layers: int, dtype: str = "float32", seed: int = 1) -> Model
 
 
 def windows(seed: int = 2) -> list[Any]:
-    """Return windows of characters, (T, B) each."""
+    """Return windows of character indices, (T, B) each."""
     return [*np.random.default_rng(seed).integers(0, K, (WINDOWS, T, B))]
 
 
-def ours(model: Model) -> list[Array]:
-    """Return the logits of every window, the state carried through, and the last state."""
-    h, found = np.tile(model.h, (B, 1)), []
+def expected_logits(model: Model) -> list[Array]:
+    """Return Elman's logits of every window, with the state carried through, and the final state."""
+    h, result = np.tile(model.h, (B, 1)), []
     for x in windows():
         o, h = logits(model.parameters, h, x.astype(np.uint8))
-        found.append(o)
-    return [*found, h]
+        result.append(o)
+    return [*result, h]
 
 
-def assert_near(found: list[Array], wanted: list[Array], tolerance: float) -> None:
-    assert len(found) == len(wanted)
-    for some, other in zip(found, wanted, strict=True):
-        assert tolerances.largest_relative_error(some, other) < tolerance
+def assert_near(actual: list[Array], expected: list[Array], tolerance: float) -> None:
+    assert len(actual) == len(expected)
+    for array, expected_array in zip(actual, expected, strict=True):
+        assert tolerances.largest_relative_error(array, expected_array) < tolerance
 
 
 def flat(state: list[Array]) -> Array:
-    """Return the state (B, D) of its parts (layers, B, m)."""
+    """Return the state (B, D) from its vectors (layers, B, m)."""
     return np.stack(state, axis=1).transpose(2, 0, 1, 3).reshape(B, -1)
 
 
-def assert_same_network(found: Model, wanted: Model) -> None:
-    """Two networks are one, to the bit."""
-    assert found.alphabet == wanted.alphabet
-    assert found.parameters.keys() == wanted.parameters.keys()
-    for name, array in {**found.parameters, "h": found.h}.items():
-        other = {**wanted.parameters, "h": wanted.h}[name]
+def assert_same_model(actual: Model, expected: Model) -> None:
+    """Two models are bit-identical."""
+    assert actual.alphabet == expected.alphabet
+    assert actual.parameters.keys() == expected.parameters.keys()
+    for name, array in {**actual.parameters, "h": actual.h}.items():
+        other = {**expected.parameters, "h": expected.h}[name]
         assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
         assert array.flags.c_contiguous
         assert array.flags.writeable
@@ -83,13 +83,13 @@ def assert_written_the_same_again(model: Model, path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def about_of(path: Path) -> dict[str, Any]:
-    """Return what a file in safetensors says of itself."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the metadata of a safetensors file."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["elman"])
-    return about
+        result: dict[str, Any] = json.loads(file.metadata()["elman"])
+    return result
 
 
 def refusal(path: Path, **options: Any) -> str:
@@ -102,29 +102,29 @@ def refusal(path: Path, **options: Any) -> str:
     return message.removeprefix(prefix)
 
 
-# --- What others compute ---
+# --- Other programs compute the same ---
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("cell", CELLS)
 def test_onnxruntime_computes_the_same_with_the_state_carried_through(tmp_path: Path, cell: str, layers: int) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    model, path = made(cell, layers), tmp_path / "network.onnx"
+    model, path = make_model(cell, layers), tmp_path / "network.onnx"
     export(model, path)
     proto = onnx.load(path)
     onnx.checker.check_model(proto, full_check=True)
     assert (proto.ir_version, [(opset.domain, opset.version) for opset in proto.opset_import]) == (6, [("", 11)])
 
     session = onnxruntime.InferenceSession(path)
-    about = json.loads(session.get_modelmeta().custom_metadata_map["elman"])
-    assert about["alphabet"] == CHARACTERS
-    state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in about["state"].items()}
+    metadata = json.loads(session.get_modelmeta().custom_metadata_map["elman"])
+    assert metadata["alphabet"] == CHARACTERS
+    state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in metadata["state"].items()}
     found: list[Array] = []
     for x in windows():
         o, *after = session.run(None, {"x": x, **state})
         found.append(o)
         state = dict(zip(state, after, strict=True))
-    assert_near([*found, flat([*state.values()])], ours(model), tolerances.ONNX)
+    assert_near([*found, flat([*state.values()])], expected_logits(model), tolerances.ONNX)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -133,13 +133,13 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
     module = pytest.importorskip("torch")
     from safetensors.torch import load_file
 
-    model, path = made(cell, layers), tmp_path / "network.safetensors"
+    model, path = make_model(cell, layers), tmp_path / "network.safetensors"
     export(model, path)
     network = module.nn.ModuleDict(
         {"rnn": getattr(module.nn, cell.upper())(K, M, layers), "linear": module.nn.Linear(M, K)}
     )
     network.load_state_dict(load_file(path))
-    rows = about_of(path)["state"].values()
+    rows = read_metadata(path)["state"].values()
     parts = tuple(module.tensor(part)[:, None].repeat(1, B, 1) for part in rows)
     state: Any = parts if cell == "lstm" else parts[0]
     found: list[Array] = []
@@ -147,10 +147,10 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
         h, state = network["rnn"](module.nn.functional.one_hot(module.from_numpy(x), K).float(), state)
         found.append(network["linear"](h).detach().numpy())
     last = [part.detach().numpy() for part in (state if cell == "lstm" else (state,))]
-    assert_near([*found, flat(last)], ours(model), tolerances.TORCH_FLOAT32)
+    assert_near([*found, flat(last)], expected_logits(model), tolerances.TORCH_FLOAT32)
 
 
-# --- There and back ---
+# --- Round trip ---
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -158,9 +158,9 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("to", ["torch", "npz"])
 def test_what_comes_back_is_what_went(tmp_path: Path, to: str, cell: str, layers: int, dtype: str) -> None:
-    model, path = made(cell, layers, dtype), tmp_path / f"network{SUFFIXES[to]}"
+    model, path = make_model(cell, layers, dtype), tmp_path / f"network{SUFFIXES[to]}"
     export(model, path)
-    assert_same_network(import_(path, engine="numpy"), model)
+    assert_same_model(import_(path, engine="numpy"), model)
     assert_written_the_same_again(model, path)
 
 
@@ -168,16 +168,16 @@ def test_what_comes_back_is_what_went(tmp_path: Path, to: str, cell: str, layers
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_comes_back_from_onnx_is_what_went(tmp_path: Path, cell: str, layers: int) -> None:
     pytest.importorskip("onnx")
-    model, path = made(cell, layers), tmp_path / "network.onnx"
+    model, path = make_model(cell, layers), tmp_path / "network.onnx"
     export(model, path)
-    assert_same_network(import_(path, engine="numpy"), model)
+    assert_same_model(import_(path, engine="numpy"), model)
     assert_written_the_same_again(model, path)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_onnx_rounds_to_float32(tmp_path: Path, cell: str) -> None:
     pytest.importorskip("onnx")
-    model, path = made(cell, 2, "float64"), tmp_path / "network.onnx"
+    model, path = make_model(cell, 2, "float64"), tmp_path / "network.onnx"
     export(model, path)
     found, text = import_(path, engine="numpy"), CHARACTERS * 9
     assert found.h.dtype == found.parameters["W"].dtype == np.float32
@@ -185,19 +185,22 @@ def test_onnx_rounds_to_float32(tmp_path: Path, cell: str) -> None:
 
 
 @pytest.mark.parametrize("to", SUFFIXES)
-def test_a_folding_alphabet_stays_one(tmp_path: Path, to: str) -> None:
+def test_an_alphabet_with_an_unknown_symbol_stays_one(tmp_path: Path, to: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
-    model, path = replace(made("gru", 2), alphabet=Alphabet(CHARACTERS, folds=True)), tmp_path / f"n{SUFFIXES[to]}"
+    model, path = (
+        replace(make_model("gru", 2), alphabet=Alphabet(CHARACTERS, has_unknown=True)),
+        tmp_path / f"n{SUFFIXES[to]}",
+    )
     export(model, path)
-    found = import_(path, out=tmp_path / "run", engine="numpy")
-    assert_same_network(found, model)
-    assert_same_network(load(tmp_path / "run"), model)
-    assert load(tmp_path / "run", engine="numpy").score("a stranger").nats == model.score("a stranger").nats
+    imported = import_(path, out=tmp_path / "run", engine="numpy")
+    assert_same_model(imported, model)
+    assert_same_model(load(tmp_path / "run"), model)
+    assert load(tmp_path / "run", engine="numpy").score("unknown").nats == model.score("unknown").nats
 
 
 def test_numpy_reads_an_npz_without_pickle(tmp_path: Path) -> None:
-    model, path = made("lstm", 2), tmp_path / "network.npz"
+    model, path = make_model("lstm", 2), tmp_path / "network.npz"
     export(model, path)
     with np.load(path, allow_pickle=False) as arrays:
         assert {*arrays} == {*model.parameters, "h", "elman"}
@@ -207,22 +210,22 @@ def test_numpy_reads_an_npz_without_pickle(tmp_path: Path) -> None:
 
 
 def test_arrays_that_another_program_wrote_by_columns(tmp_path: Path) -> None:
-    model, path = made("gru", 1), tmp_path / "network.npz"
+    model, path = make_model("gru", 1), tmp_path / "network.npz"
     export(model, path)
     with np.load(path) as arrays:
         by_columns: dict[str, Any] = {name: np.asfortranarray(array) for name, array in arrays.items()}
     np.savez(path, **by_columns)
-    assert_same_network(import_(path, engine="numpy"), model)
+    assert_same_model(import_(path, engine="numpy"), model)
 
 
-# --- Networks of others ---
+# --- Models of other programs ---
 
 
-def theirs(
+def foreign_state_dict(
     cell: str, layers: int, recurrent: str = "cell.", linear: str = "net.out."
 ) -> tuple[dict[str, Array], Model]:
-    """Return a state dict both of whose biases are not zero, under other names, and the network that it is."""
-    model = made(cell, layers)
+    """Return a state dict with two non-zero biases and other prefixes, and the equivalent model."""
+    model = make_model(cell, layers)
     arrays = torch.state_dict(model.parameters)
     generator = np.random.default_rng(3)
     for n in range(layers):
@@ -235,10 +238,10 @@ def theirs(
     return {names[name]: np.ascontiguousarray(array) for name, array in arrays.items()}, model
 
 
-def save(arrays: dict[str, Any], path: Path, about: Any = None) -> Path:
+def save(arrays: dict[str, Any], path: Path, metadata: Any = None) -> Path:
     from safetensors.numpy import save_file
 
-    save_file(arrays, path, None if about is None else {"elman": json.dumps(about)})
+    save_file(arrays, path, None if metadata is None else {"elman": json.dumps(metadata)})
     return path
 
 
@@ -246,12 +249,12 @@ def save(arrays: dict[str, Any], path: Path, about: Any = None) -> Path:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_network_of_torch_with_two_biases(tmp_path: Path, cell: str, layers: int, names: tuple[str, str]) -> None:
-    arrays, model = theirs(cell, layers, *names)
+    arrays, model = foreign_state_dict(cell, layers, *names)
     path = save(arrays, tmp_path / "theirs.safetensors", {"alphabet": CHARACTERS})
-    found = import_(path, engine="numpy")
-    assert not found.h.any()
+    imported = import_(path, engine="numpy")
+    assert not imported.h.any()
     for name, array in model.parameters.items():
-        np.testing.assert_allclose(found.parameters[name], array, tolerances.SINGLE, tolerances.SINGLE)
+        np.testing.assert_allclose(imported.parameters[name], array, tolerances.SINGLE, tolerances.SINGLE)
 
 
 def test_a_network_that_torch_saved(tmp_path: Path) -> None:
@@ -268,18 +271,18 @@ def test_a_network_that_torch_saved(tmp_path: Path) -> None:
     save_file(network.state_dict(), path, {"elman": json.dumps({"alphabet": CHARACTERS})})
     x = windows()[0]
     h, _ = network.lstm(module.nn.functional.one_hot(module.from_numpy(x), K).float())
-    found = import_(path, engine="numpy")
-    o, _ = logits(found.parameters, np.tile(found.h, (B, 1)), x.astype(np.uint8))
+    imported = import_(path, engine="numpy")
+    o, _ = logits(imported.parameters, np.tile(imported.h, (B, 1)), x.astype(np.uint8))
     assert_near([o], [network.decoder(h).detach().numpy()], tolerances.TORCH_FLOAT32)
 
 
 def test_the_alphabet_from_elsewhere(tmp_path: Path) -> None:
-    arrays, _ = theirs("rnn", 1)
+    arrays, _ = foreign_state_dict("rnn", 1)
     path = save(arrays, tmp_path / "theirs.safetensors")
-    assert refusal(path) == "it does not say its 7 characters: give them by --alphabet"
+    assert refusal(path) == "it does not contain its 7 characters: pass them with --alphabet"
     assert import_(path, alphabet="abcdefg").alphabet == Alphabet("abcdefg")
-    assert refusal(path, alphabet="abc") == "the alphabet has 3 characters, and the network reads 7"
-    with pytest.raises(ElmanError, match=r"^an alphabet holds each character once"):
+    assert refusal(path, alphabet="abc") == "the alphabet has 3 characters, but the network has 7"
+    with pytest.raises(ElmanError, match=r"^an alphabet must contain each character once"):
         import_(path, alphabet="abcdefa")
     save(arrays, path, {"alphabet": CHARACTERS})
     assert import_(path, alphabet="abcdefg").alphabet == Alphabet("abcdefg")
@@ -297,24 +300,24 @@ def without(arrays: dict[str, Array], name: str) -> dict[str, Array]:
         (lambda a: without(a, "net.out.weight"), "the array net.out.weight is missing"),
         (
             lambda a: without(without(a, "net.out.weight"), "net.out.bias"),
-            "one linear part with arrays such as weight is needed, and 0 are there",
+            "exactly one linear module with arrays such as weight is needed (got 0)",
         ),
         (
             lambda a: {**a, "other.weight": a["net.out.weight"]},
-            "one linear part with arrays such as weight is needed, and 2 are there",
+            "exactly one linear module with arrays such as weight is needed (got 2)",
         ),
         (
             lambda a: {**a, "other.weight_ih_l0": a["net.out.weight"]},
-            "one recurrent part with arrays such as weight_hh_l0 is needed, and 2 are there",
+            "exactly one recurrent module with arrays such as weight_hh_l0 is needed (got 2)",
         ),
         (
             lambda a: {**a, "cell.weight_ih_l0_reverse": a["net.out.weight"]},
-            "there is no use for the array cell.weight_ih_l0_reverse",
+            "unexpected array cell.weight_ih_l0_reverse",
         ),
-        (lambda a: {**a, "a\x1b[2J": a["net.out.weight"]}, r"there is no use for the array a\x1b[2J"),
+        (lambda a: {**a, "a\x1b[2J": a["net.out.weight"]}, r"unexpected array a\x1b[2J"),
         (
             lambda a: {**a, "cell.bias_hh_l1": a["cell.bias_hh_l1"][:1]},
-            "cell.bias_hh_l1 has shape (1,), and only (12,) fits the rest",
+            "cell.bias_hh_l1 has shape (1,), but (12,) is needed to match the other arrays",
         ),
         (
             lambda a: {**a, "cell.weight_hh_l0": a["cell.weight_hh_l0"][:7]},
@@ -326,24 +329,24 @@ def without(arrays: dict[str, Array], name: str) -> dict[str, Array]:
         ),
         (
             lambda a: {name: array.astype(np.float16) for name, array in a.items()},
-            "its arrays are float16: all have to be float32 or all float64",
+            "its arrays must be all float32 or all float64 (got float16)",
         ),
         (
             lambda a: {**a, "net.out.bias": a["net.out.bias"].astype(np.float64)},
-            "its arrays are float32 and float64: all have to be float32 or all float64",
+            "its arrays must be all float32 or all float64 (got float32 and float64)",
         ),
         (
             lambda a: {**a, "net.out.bias": np.full(K, np.nan, np.float32)},
-            "net.out.bias holds numbers that are not finite",
+            "net.out.bias contains NaN or infinity",
         ),
         (
             lambda a: {**a, "cell.bias_ih_l1": np.full(12, 3e38, "f"), "cell.bias_hh_l1": np.full(12, 3e38, "f")},
-            "the two biases of layer 2 add up to more than float32 holds",
+            "the sum of the two biases of layer 2 exceeds the range of float32",
         ),
     ],
 )
 def test_a_state_dict_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> None:
-    arrays, _ = theirs("gru", 2)
+    arrays, _ = foreign_state_dict("gru", 2)
     assert refusal(save(change(arrays), tmp_path / "theirs.safetensors", {"alphabet": CHARACTERS})) == reason
 
 
@@ -353,50 +356,50 @@ STATE = {"h0": [[0.0] * M] * 2, "s0": [[0.0] * M] * 2}
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": 2}, "it is of format 2, and this Elman reads 1"),
-        ({"config": {}}, "it is a checkpoint of elman train, which every command takes as it is"),
-        ({"cell": "gru"}, "its cell is said to be gru, and its arrays have lstm"),
-        ({"layers": 10**9}, "its layers is said to be 1000000000, and its arrays have 2"),
-        ({"hidden_size": 5}, "its hidden_size is said to be 5, and its arrays have 4"),
-        ({"alphabet": "abc"}, "the alphabet has 3 characters, and the network reads 7"),
+        ({"format": 2}, "it has format 2; this version of Elman reads 1"),
+        ({"config": {}}, "it is a checkpoint written by elman train, which every command reads without import"),
+        ({"cell": "gru"}, "its metadata says cell = gru, but its arrays have lstm"),
+        ({"layers": 10**9}, "its metadata says layers = 1000000000, but its arrays have 2"),
+        ({"hidden_size": 5}, "its metadata says hidden_size = 5, but its arrays have 4"),
+        ({"alphabet": "abc"}, "the alphabet has 3 characters, but the network has 7"),
         (
             {"alphabet": "abcdefa"},
-            "an alphabet holds each character once, and 'a' (U+0061) stands 2 times in this one:",
+            "an alphabet must contain each character once: 'a' (U+0061) occurs 2 times",
         ),
-        ({"alphabet": [*"abcdefg"]}, "alphabet is no text"),
-        ({"folds": 1}, "folds is neither true nor false"),
-        ({"state": {"h0": STATE["h0"]}}, "its state is not h0 and s0, each of 2 rows of 4 numbers"),
-        ({"state": STATE | {"t0": STATE["h0"]}}, "its state is not h0 and s0, each of 2 rows of 4 numbers"),
-        ({"state": STATE | {"h0": [[0.0] * M]}}, "its state is not h0 and s0, each of 2 rows of 4 numbers"),
+        ({"alphabet": [*"abcdefg"]}, "alphabet must be a string"),
+        ({"folds": 1}, "folds must be true or false"),
+        ({"state": {"h0": STATE["h0"]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
+        ({"state": STATE | {"t0": STATE["h0"]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
+        ({"state": STATE | {"h0": [[0.0] * M]}}, "its state must have h0 and s0, each with 2 rows of 4 numbers"),
         ({"state": STATE | {"h0": [[0.0] * M, [0.0]]}}, ""),
-        ({"state": STATE | {"h0": [[1e300] * M] * 2}}, "its state is beyond float32"),
-        ({"state": STATE | {"h0": [["0"] * M] * 2}}, "h0 is no finite number"),
-        ({"state": STATE | {"h0": [[float("nan")] * M] * 2}}, "NaN is no number of JSON"),
+        ({"state": STATE | {"h0": [[1e300] * M] * 2}}, "its state exceeds the range of float32"),
+        ({"state": STATE | {"h0": [["0"] * M] * 2}}, "h0 must be a finite number"),
+        ({"state": STATE | {"h0": [[float("nan")] * M] * 2}}, "NaN is not valid JSON"),
         ({"state": []}, ""),
         ({"state": 1}, ""),
     ],
 )
 def test_a_description_that_does_not_fit(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     path = tmp_path / "network.safetensors"
-    export(made("lstm", 2), path)
-    arrays = torch.state_dict(made("lstm", 2).parameters)
-    about = about_of(path) | change
-    assert refusal(save({name: array.copy() for name, array in arrays.items()}, path, about)).startswith(reason)
+    export(make_model("lstm", 2), path)
+    arrays = torch.state_dict(make_model("lstm", 2).parameters)
+    metadata = read_metadata(path) | change
+    assert refusal(save({name: array.copy() for name, array in arrays.items()}, path, metadata)).startswith(reason)
 
 
 def test_a_description_that_is_no_object(tmp_path: Path) -> None:
-    arrays, _ = theirs("rnn", 1)
-    assert refusal(save(arrays, tmp_path / "a.safetensors", [])) == "its description is no object of JSON"
+    arrays, _ = foreign_state_dict("rnn", 1)
+    assert refusal(save(arrays, tmp_path / "a.safetensors", [])) == "its metadata is not a JSON object"
 
 
 # --- ONNX in particular ---
 
 
-def altered(tmp_path: Path, change: Any, cell: str = "gru") -> str:
-    """Return why an ONNX file of Elman's is refused once something in it is changed."""
+def refusal_after(tmp_path: Path, change: Any, cell: str = "gru") -> str:
+    """Return why an exported ONNX file is refused after a change."""
     onnx = pytest.importorskip("onnx")
     path = tmp_path / "network.onnx"
-    export(made(cell, 2), path)
+    export(make_model(cell, 2), path)
     proto = onnx.load(path)
     change(proto)
     path.write_bytes(proto.SerializeToString())
@@ -439,7 +442,7 @@ def set_attribute(proto: Any) -> None:
     ],
 )
 def test_a_graph_that_computes_something_else(tmp_path: Path, change: Any) -> None:
-    assert altered(tmp_path, change) == "it computes something else than a network of Elman's does"
+    assert refusal_after(tmp_path, change) == "its graph differs from the one that Elman writes for these weights"
 
 
 def elsewhere(proto: Any) -> None:
@@ -452,38 +455,46 @@ def elsewhere(proto: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda proto: proto.ClearField("metadata_props"), "Elman did not write it, and of ONNX only files of elman"),
-        (set_raw("R2", 0, np.inf), "R2 holds numbers that are not finite"),
+        (lambda proto: proto.ClearField("metadata_props"), "it was not written by Elman; only ONNX files written by"),
+        (set_raw("R2", 0, np.inf), "R2 contains NaN or infinity"),
         (lambda proto: setattr(array_of(proto, "V"), "name", ""), "the array V is missing"),
         (lambda proto: setattr(array_of(proto, "c"), "data_type", 11), "the array c is missing"),
-        (lambda proto: array_of(proto, "c").dims.append(1), "c has shape (7, 1), and only (7,) fits the rest"),
-        (lambda proto: array_of(proto, "c").dims.append(-1), "c has shape (7, 1), and only (7,) fits the rest"),
+        (
+            lambda proto: array_of(proto, "c").dims.append(1),
+            "c has shape (7, 1), but (7,) is needed to match the other arrays",
+        ),
+        (
+            lambda proto: array_of(proto, "c").dims.append(-1),
+            "c has shape (7, 1), but (7,) is needed to match the other arrays",
+        ),
         (lambda proto: array_of(proto, "c").dims.append(10**9), "cannot reshape array of size 7"),
         (elsewhere, ""),
     ],
 )
 def test_an_onnx_file_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> None:
-    assert altered(tmp_path, change).startswith(reason)
+    assert refusal_after(tmp_path, change).startswith(reason)
 
 
 def test_a_weight_beyond_float32(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
-    model = made("rnn", 1, "float64")
+    model = make_model("rnn", 1, "float64")
     model.parameters["b"][0] = 1e300
-    with pytest.raises(ElmanError, match=r"^a weight is beyond float32, .*: export to torch or npz$"):
+    with pytest.raises(ElmanError, match=r"^a weight exceeds the range of float32, .*: export to torch or npz$"):
         export(model, tmp_path / "network.onnx")
     assert not any(tmp_path.iterdir())
     export(model, tmp_path / "network.npz")
 
 
 def test_more_weights_than_a_file_of_onnx_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.interop.onnx.LARGEST", 100)
-    with pytest.raises(ElmanError, match=r"^its 332 bytes of weights are more than a file of ONNX holds: export it"):
-        export(made("rnn", 1), tmp_path / "network.onnx")
+    monkeypatch.setattr("elman.interop.onnx.MAX_WEIGHT_BYTES", 100)
+    with pytest.raises(
+        ElmanError, match=r"^its weights \(332 bytes\) exceed the limit of an ONNX file: export to torch or npz$"
+    ):
+        export(make_model("rnn", 1), tmp_path / "network.onnx")
 
 
 def test_an_engine_that_is_none_is_no_fault_of_the_file(tmp_path: Path) -> None:
-    export(made("rnn", 1), tmp_path / "network.npz")
+    export(make_model("rnn", 1), tmp_path / "network.npz")
     with pytest.raises(ElmanError, match=r"^unknown engine 'tpu'"):
         import_(tmp_path / "network.npz", engine="tpu")
 
@@ -492,12 +503,12 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "onnx", None)
     expected = "this requires onnx, which is not installed: pip install 'elman[export]'"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        export(made("rnn", 1), tmp_path / "network.onnx")
+        export(make_model("rnn", 1), tmp_path / "network.onnx")
     (tmp_path / "network.onnx").write_bytes(b"")
     with pytest.raises(ElmanError, match=re.escape(expected)):
         import_(tmp_path / "network.onnx")
     for to in ("torch", "npz"):
-        export(made("rnn", 1), tmp_path / f"network{SUFFIXES[to]}")
+        export(make_model("rnn", 1), tmp_path / f"network{SUFFIXES[to]}")
         import_(tmp_path / f"network{SUFFIXES[to]}")
 
 
@@ -506,7 +517,7 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def members(path: Path) -> dict[str, bytes]:
     """Return the entries of a good npz."""
-    export(made("rnn", 1), path)
+    export(make_model("rnn", 1), path)
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -518,7 +529,7 @@ def zipped(path: Path, entries: list[tuple[str, bytes]], compression: int = zipf
     return path
 
 
-NO_ARRAY = "an entry is no array of float32 or float64 as numpy.savez writes it"
+INVALID_ARRAY = "an entry is not a float32 or float64 array as written by numpy.savez"
 
 
 def header(says: str) -> bytes:
@@ -531,13 +542,13 @@ def header(says: str) -> bytes:
     [
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }\n"), "cannot reshape array"),
         (header("{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }\n") + b"\0" * 27, "buffer size must be"),
-        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n") + b"\0" * 28, NO_ARRAY),
-        (header("{'descr': '<f2', 'fortran_order': False, 'shape': (7,), }\n") + b"\0" * 14, NO_ARRAY),
-        (header("{'descr': '|O', 'fortran_order': False, 'shape': (7,), }\n") + b"\x80\x04K\x01.", NO_ARRAY),
-        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",), }\n"), NO_ARRAY),
-        (header("[" * 5000), NO_ARRAY),
-        (b"\x93NUMPY\x03\x00", NO_ARRAY),
-        (b"", NO_ARRAY),
+        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n") + b"\0" * 28, INVALID_ARRAY),
+        (header("{'descr': '<f2', 'fortran_order': False, 'shape': (7,), }\n") + b"\0" * 14, INVALID_ARRAY),
+        (header("{'descr': '|O', 'fortran_order': False, 'shape': (7,), }\n") + b"\x80\x04K\x01.", INVALID_ARRAY),
+        (header("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 5000 + ",), }\n"), INVALID_ARRAY),
+        (header("[" * 5000), INVALID_ARRAY),
+        (b"\x93NUMPY\x03\x00", INVALID_ARRAY),
+        (b"", INVALID_ARRAY),
     ],
 )
 def test_an_array_that_is_none(tmp_path: Path, data: bytes, reason: str) -> None:
@@ -551,13 +562,13 @@ def test_entries_that_are_compressed_twice_there_or_strange(tmp_path: Path) -> N
     path = tmp_path / "network.npz"
     entries = [*members(path).items()]
     assert refusal(zipped(path, entries, zipfile.ZIP_DEFLATED)) == (
-        "its arrays are compressed or encrypted: write it by numpy.savez"
+        "its arrays are compressed or encrypted: write it with numpy.savez"
     )
     with pytest.warns(UserWarning, match="Duplicate name"):
         zipped(path, [*entries, entries[0]])
-    assert refusal(path) == "an array stands in it twice"
+    assert refusal(path) == "it contains a duplicate array"
     assert refusal(zipped(path, [e for e in entries if e[0] != "V.npy"])) == "the array V is missing"
-    assert refusal(zipped(path, [*entries, ("X.npy", dict(entries)["c.npy"])])) == "there is no use for the array X"
+    assert refusal(zipped(path, [*entries, ("X.npy", dict(entries)["c.npy"])])) == "unexpected array X"
 
 
 def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
@@ -572,7 +583,7 @@ def test_entries_that_share_their_bytes(tmp_path: Path) -> None:
     end[8:12] = (50).to_bytes(2, "little") * 2
     end[12:16] = len(copies).to_bytes(4, "little")
     path.write_bytes(data[:at] + copies + bytes(end))
-    assert refusal(path) == "its arrays claim to be larger than the file"
+    assert refusal(path) == "its arrays are declared larger than the file"
 
 
 # --- The commands ---
@@ -603,7 +614,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
         assert exit_code("eval", folder, "text", "--json") == 0
         assert exit_code("sample", folder, "--length", 60, "--random-state", 1) == 0
     before, after = (load(folder, engine="numpy") for folder in (trained, "again/deep"))
-    assert_same_network(after, before)
+    assert_same_model(after, before)
     assert after.score(TEXT) == before.score(TEXT)
     assert exit_code("export", "again/deep", "--to", to, "--out", f"other{SUFFIXES[to]}") == 0
     assert Path(f"other{SUFFIXES[to]}").read_bytes() == Path(file).read_bytes()
@@ -624,15 +635,18 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
             "export kept/best.safetensors --to torch --out kept/best.safetensors",
             "'kept/best.safetensors' is read, and --out would replace it: give another --out",
         ),
-        ("export nowhere --to npz", "there is no checkpoint 'nowhere': give a run directory that elman train wrote"),
+        ("export nowhere --to npz", "there is no checkpoint 'nowhere': pass a run directory written by elman train"),
         ("export run --to npz --out no/a.npz", "cannot write 'no/a.npz' (No such file or directory): make room"),
         (
             "import text --out new",
-            "the format is told by the end of the name, one of .onnx, .safetensors, .npz, and 'text'",
+            "the file name must end in one of .onnx, .safetensors, .npz, which sets its format (got 'text')",
         ),
-        ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory): give a file to import"),
-        ("import folder.npz --out new", "cannot read 'folder.npz' (Is a directory): give a file to import"),
-        ("import short.npz --out new", "'short.npz' cannot be imported: it is no whole file of numpy.savez"),
+        ("import no.npz --out new", "cannot read 'no.npz' (No such file or directory)"),
+        ("import folder.npz --out new", "cannot read 'folder.npz' (Is a directory)"),
+        (
+            "import short.npz --out new",
+            "'short.npz' cannot be imported: it is not a complete file written by numpy.savez",
+        ),
         ("import network.npz --out run", "'run' holds a run already: choose another --out"),
         ("import network.npz --out kept", "'kept' holds a network already: choose another --out"),
         ("import network.npz --out text", "cannot write in 'text' (File exists)"),
@@ -642,7 +656,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
         ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is no UTF-8: save it in that encoding"),
         (
             "import network.npz --out new --alphabet text",
-            "an alphabet holds each character once, and ' ' (U+0020) stands",
+            "an alphabet must contain each character once: ' ' (U+0020) occurs",
         ),
     ],
 )
@@ -663,22 +677,22 @@ def test_what_a_command_refuses(trained: Path, capsys: pytest.CaptureFixture[str
 
 def test_an_alphabet_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    arrays, _ = theirs("lstm", 1)
+    arrays, _ = foreign_state_dict("lstm", 1)
     save(arrays, Path("theirs.safetensors"))
     Path("characters").write_bytes("é\r\nabc\t".encode())
     assert exit_code("import", "theirs.safetensors", "--out", "run", "--alphabet", "characters") == 0
     assert load("run").alphabet.characters == "é\r\nabc\t"
 
 
-# --- What the page says ---
+# --- The examples in docs/export.md ---
 
 
 def block(name: str) -> str:
     """Return a worked example of docs/export.md."""
     page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
-    found = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", page, re.DOTALL)
-    assert found
-    return found[1]
+    match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", page, re.DOTALL)
+    assert match
+    return match[1]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -705,9 +719,9 @@ def test_the_example_with_torch_scores_and_comes_back(
     model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
     export(model, "network.safetensors")
     exec(block("torch"), {})
-    wanted = model.score("It was a dark and stormy night").nats_per_char
-    said = re.fullmatch(r"(\S+) nats a character\n", capsys.readouterr().out)
+    expected = model.score("It was a dark and stormy night").nats_per_char
+    said = re.fullmatch(r"(\S+) nats per character\n", capsys.readouterr().out)
     assert said
-    assert float(said[1]) == pytest.approx(wanted, rel=tolerances.TORCH_FLOAT32)
-    found = import_("mine.safetensors", engine="numpy")
-    assert_same_network(found, replace(model, h=np.zeros_like(model.h)))
+    assert float(said[1]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
+    imported = import_("mine.safetensors", engine="numpy")
+    assert_same_model(imported, replace(model, h=np.zeros_like(model.h)))

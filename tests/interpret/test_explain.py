@@ -20,7 +20,7 @@ from elman.interpret.features import FEATURES
 from elman.interpret.probing import MIN_ONSETS, REPORTED_UNITS, FeatureProbe, probe_units, select_units
 from elman.network import Parameters, architecture, initial_parameters, model
 from elman.network.parameters import Array
-from elman.text import Corpus, opened
+from elman.text import Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from elman.training.train import train
 from support.cli import Command
@@ -167,7 +167,7 @@ def test_of_nothing_but_unknown_characters_nothing_is_read(cell: str, layers: in
 
 def test_from_python_a_text_is_encoded_with_its_unknown_characters() -> None:
     network = random_model("ab")
-    indices = opened(network.alphabet).encode("é" + "ab" * 20 + "漢")
+    indices = with_unknown(network.alphabet).encode("é" + "ab" * 20 + "漢")
     found = explain(network.engine, network.parameters, network.h, indices)
     assert found.nats_per_char == pytest.approx(network.score("é" + "ab" * 20 + "漢").nats_per_char, rel=SINGLE)
 
@@ -425,7 +425,7 @@ def test_a_model_that_folds_knows_every_character(command: Command, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "error: 'text.txt' holds no text: give one of at least two characters\n"),
+        ("", "error: 'text.txt' is empty: use a text of at least two characters\n"),
         ("漢", "error: a text needs at least 2 characters to be explained (got 1)\n"),
     ],
 )

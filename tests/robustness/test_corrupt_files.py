@@ -1,4 +1,4 @@
-"""Files that a stranger made: read without running anything, without much memory, and refused in one line."""
+"""Untrusted files are read without executing anything, without much memory, and refused in one line."""
 
 import json
 import os
@@ -17,32 +17,32 @@ from elman.runs.run import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from elman.training.train import train
-from support.corrupt_files import FILES, RECIPES, good_files, peak, refusal, spoil
+from support.corrupt_files import FILES, RECIPES, corrupt_file, good_files, peak, refusal
 from support.state import TEXT
 
 MULTIPLE, CONSTANT = 40, 2_000_000
-"""The most memory, of a file's size and in bytes besides, that reading it takes."""
+"""Peak memory of reading a file is limited to this multiple of its size plus this constant."""
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
-    """The files of good runs, and their bytes."""
+    """The files of valid runs, and their bytes."""
     return [(path, path.read_bytes()) for path in good_files(tmp_path_factory.mktemp("good"))]
 
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than all else."""
+    """Plotting would take longer than everything else."""
     monkeypatch.setattr("elman.training.train.save_figure", lambda figure, path: None)
 
 
 def outcome(path: Path) -> str:
-    """Read a file as its name says; return the one line it is refused with, or nothing."""
+    """Read a file by its name; return the one-line error, or an empty string."""
     return refusal(lambda: read(path))
 
 
 def read(path: Path) -> None:
-    """Read a file as the commands do, and use what it holds."""
+    """Read a file as the commands do, and use its content."""
     directory = RunDirectory(path.parent)
     match path.name:
         case "metrics.csv":
@@ -60,8 +60,8 @@ def read(path: Path) -> None:
                 train(Corpus.from_text(TEXT), out=path.parent, resume=True)
 
 
-def keep_company(path: Path, folder: Path) -> Path:
-    """Return where a spoilt file is put: among the good ones of its run, without what an earlier one left."""
+def place_beside_run(path: Path, folder: Path) -> Path:
+    """Return where to put a corrupt file: next to fresh copies of the valid files of its run."""
     folder.mkdir(exist_ok=True)
     for other in FILES:
         if (path.parent / other).exists():
@@ -69,62 +69,62 @@ def keep_company(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def try_spoilt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
+def check_corrupt(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
     refused = 0
     for seed in range(number):
-        chance = random.Random(seed)
-        path, data = chance.choice(good)
-        spoilt = keep_company(path, folder)
-        spoil(path, data, chance, spoilt)
+        rng = random.Random(seed)
+        path, data = rng.choice(good)
+        corrupt = place_beside_run(path, folder)
+        corrupt_file(path, data, rng, corrupt)
         try:
-            refused += bool(outcome(spoilt))
+            refused += bool(outcome(corrupt))
         except BaseException as error:
             error.add_note(f"seed {seed}, {path}")
             raise
     assert refused > number / 2
 
 
-def try_truncated(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
-    chance = random.Random(number)
+def check_truncated(good: list[tuple[Path, bytes]], folder: Path, number: int) -> None:
+    rng = random.Random(number)
     for _ in range(number):
-        path, data = chance.choice(good)
-        truncated = keep_company(path, folder)
-        # Of two bytes at least, for the last may be a line feed that nothing needs.
-        truncated.write_bytes(data[: chance.randrange(len(data) - 1)])
+        path, data = rng.choice(good)
+        truncated = place_beside_run(path, folder)
+        # By at least two bytes, since the last one may be an optional line feed.
+        truncated.write_bytes(data[: rng.randrange(len(data) - 1)])
         message = outcome(truncated)
-        assert message or path.suffix in (".csv", ".jsonl")  # whole lines are a whole file
+        assert message or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
 
 
-def test_spoilt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_spoilt(good, tmp_path, 2_000)
+def test_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+    check_corrupt(good, tmp_path, 2_000)
 
 
 def test_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_truncated(good, tmp_path, 200)
+    check_truncated(good, tmp_path, 200)
 
 
 @pytest.mark.slow
-def test_many_spoilt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_spoilt(good, tmp_path, 20_000)
+def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+    check_corrupt(good, tmp_path, 20_000)
 
 
 @pytest.mark.slow
 def test_many_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    try_truncated(good, tmp_path, 2_000)
+    check_truncated(good, tmp_path, 2_000)
 
 
-# --- A checkpoint that says what cannot be ---
+# --- Checkpoints that contradict themselves ---
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """The directory of a run with a text kept aside, to be spoilt."""
+    """The directory of a run with a validation set, to be corrupted."""
     good_files(tmp_path)
     return tmp_path / str(len(RECIPES) - 1)
 
 
-def says(path: Path, *changes: tuple[str, Any]) -> str:
-    """Let a checkpoint say something else, in all order but for that; return what it is refused with."""
+def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
+    """Change values in the description of an otherwise valid checkpoint; return its error."""
     text, tensors = read_tensors(path)
     description = json.loads(text)
     for key, value in changes:
@@ -143,58 +143,58 @@ def says(path: Path, *changes: tuple[str, Any]) -> str:
         ("config.hidden_size", 10**9, "arrays of other shapes than the configuration's"),
         ("config.layers", 10**9, "fewer arrays than 1000000000 layers have"),
         ("config.batch_size", 10**9, "arrays of other shapes than the configuration's"),
-        ("config.hidden_size", 10**30, "hidden_size is no whole number from 0 to"),
+        ("config.hidden_size", 10**30, "hidden_size must be an integer from 0 to"),
         ("config.hidden_size", "2", "--hidden-size must be a whole number"),
         ("config.cell", "lstm", "arrays of other shapes than the configuration's"),
-        ("config.learning_rate", float("nan"), "NaN is no number of JSON"),
+        ("config.learning_rate", float("nan"), "NaN is not valid JSON"),
         ("alphabet", "ab", "arrays of other shapes than the configuration's"),
-        ("alphabet", ["a"], "alphabet is no text"),
-        ("alphabet", "a" * 26, "an alphabet holds each character once"),
-        ("counters.update", -1, "update is no whole number from 0 to"),
-        ("counters.update", 1.0, "update is no whole number from 0 to"),
-        ("counters.update", 2**63, "update is no whole number from 0 to"),
+        ("alphabet", ["a"], "alphabet must be a string"),
+        ("alphabet", "a" * 26, "an alphabet must contain each character once"),
+        ("counters.update", -1, "update must be an integer from 0 to"),
+        ("counters.update", 1.0, "update must be an integer from 0 to"),
+        ("counters.update", 2**63, "update must be an integer from 0 to"),
         ("counters.minimum_at", 12, "the minimum is at an update that is not done"),
-        ("figures.smooth_loss", "1", "smooth_loss is no finite number"),
+        ("figures.smooth_loss", "1", "smooth_loss must be a finite number"),
         ("best.update", 12, "the best network is of an update that is not done"),
-        ("best.validation_loss", None, "validation_loss is no finite number"),
+        ("best.validation_loss", None, "validation_loss must be a finite number"),
         ("best", None, "arrays of other shapes than the configuration's"),
-        ("corpus_sha256", 1, "the SHA-256 of the text is no text"),
-        ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text is none"),
+        ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
+        ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"and \x1b[2J came"),
         ("format", 3, "format 3, and this Elman reads 1 and 2"),
-        ("initial_generator.state.pos", 10**6, "the position in the key is no whole number from 0 to 624"),
-        ("initial_generator.state.pos", -1, "the position in the key is no whole number from 0 to 624"),
+        ("initial_generator.state.pos", 10**6, "the position in the key must be an integer from 0 to 624"),
+        ("initial_generator.state.pos", -1, "the position in the key must be an integer from 0 to 624"),
         ("initial_generator.state.key", [0] * 623, "the key of a generator has not 624 words"),
-        ("initial_generator.state.key", [2**32] * 624, "a word of the key is no whole number from 0 to"),
+        ("initial_generator.state.key", [2**32] * 624, "a word of the key must be an integer from 0 to"),
         ("initial_generator.bit_generator", "PCG64", "the first generator is another than MT19937"),
         ("sample_generator.state.inc", 2, "the increment of a generator is even"),
-        ("sample_generator.uinteger", 2**32, "uinteger is no whole number from 0 to"),
+        ("sample_generator.uinteger", 2**32, "uinteger must be an integer from 0 to"),
         ("counters.position", 10**9, "a run is at character 55 of a stream, and the checkpoint says 1000000000"),
         ("counters.epoch", 7, "and the checkpoint says 55 in epoch 7"),
     ],
 )
 def test_a_checkpoint_that_contradicts_itself(run: Path, key: str, value: Any, reason: str) -> None:
-    assert reason in says(run / CHECKPOINT, (key, value))
+    assert reason in refusal_with(run / CHECKPOINT, (key, value))
 
 
 def test_a_text_of_another_length_is_noticed_by_its_hash(run: Path) -> None:
-    assert "was trained on another text" in says(run / CHECKPOINT, ("corpus_sha256", "0" * 64))
+    assert "was trained on another text" in refusal_with(run / CHECKPOINT, ("corpus_sha256", "0" * 64))
 
 
 def test_a_key_that_stands_twice(run: Path) -> None:
     text = (run / "run.json").read_text(encoding="utf-8")
     (run / "run.json").write_text(text.replace('"alphabet":', '"alphabet": "ab", "alphabet":', 1), encoding="utf-8")
-    assert "(a key stands in it twice)" in outcome(run / "run.json")
+    assert "(it contains a duplicate key)" in outcome(run / "run.json")
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"update": -1, "smooth_loss": null, "text": ""}', "update is no whole number"),
-        ('{"update": 1, "smooth_loss": 1e999, "text": ""}', "a number is beyond float64"),
-        ('{"update": 1, "smooth_loss": Infinity, "text": ""}', "Infinity is no number of JSON"),
-        ('{"update": 1, "smooth_loss": 1, "text": 1}', "text is no text"),
-        ('{"update": true, "smooth_loss": 1, "text": ""}', "update is no whole number"),
+        ('{"update": -1, "smooth_loss": null, "text": ""}', "update must be an integer"),
+        ('{"update": 1, "smooth_loss": 1e999, "text": ""}', "a number exceeds the range of float64"),
+        ('{"update": 1, "smooth_loss": Infinity, "text": ""}', "Infinity is not valid JSON"),
+        ('{"update": 1, "smooth_loss": 1, "text": 1}', "text must be a string"),
+        ('{"update": true, "smooth_loss": 1, "text": ""}', "update must be an integer"),
         ("[" * 100_000, "it is nested too deeply"),
     ],
 )
@@ -206,10 +206,10 @@ def test_a_sample_that_is_none(run: Path, line: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("-1,0,1,1,,1,1", "update is no whole number"),
-        (f"{10**30},0,1,1,,1,1", "update is no whole number"),
-        ("1,0,nan,1,,1,1", "smooth_loss is no finite number"),
-        ("1,0,1,inf,,1,1", "loss is no finite number"),
+        ("-1,0,1,1,,1,1", "update must be an integer"),
+        (f"{10**30},0,1,1,,1,1", "update must be an integer"),
+        ("1,0,nan,1,,1,1", "smooth_loss must be a finite number"),
+        ("1,0,1,inf,,1,1", "loss must be a finite number"),
         ("1,0,1,1,,1", "a row has not as many fields as the header"),
         ("1,0,1,1,,1,1,1", "a row has not as many fields as the header"),
     ],
@@ -223,7 +223,7 @@ def test_a_row_that_is_none(run: Path, row: str, reason: str) -> None:
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_the_largest_weights_are_no_harm(tmp_path: Path, recipe: dict[str, Any], engine: str) -> None:
-    """Kernels take what is in a file for indices nowhere: what overflows is still a character."""
+    """Overflow never leads to an invalid index: what is sampled is still a character."""
     good_files(tmp_path)
     path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT
     text, tensors = read_tensors(path)
@@ -240,17 +240,17 @@ def test_the_largest_weights_are_no_harm(tmp_path: Path, recipe: dict[str, Any],
             model.score(TEXT)
 
 
-# --- What never ends, and what would not fit ---
+# --- Files without an end, and files that would not fit in memory ---
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_pipe_and_a_device_are_not_waited_for(run: Path, name: str) -> None:
     (run / name).unlink()
     os.mkfifo(run / name)
-    assert "No regular file" in outcome(run / name)
+    assert "Not a regular file" in outcome(run / name)
     (run / name).unlink()
     (run / name).symlink_to("/dev/zero")
-    assert "No regular file" in outcome(run / name)
+    assert "Not a regular file" in outcome(run / name)
 
 
 BOMBS: dict[str, tuple[str, bytes]] = {
@@ -282,5 +282,5 @@ def test_reading_takes_a_small_multiple_of_the_file(run: Path, name: str) -> Non
 @pytest.mark.parametrize("setting", ["hidden_size", "layers", "batch_size", "seq_length", "sample_length"])
 def test_what_a_checkpoint_claims_is_not_allocated(run: Path, setting: str) -> None:
     path = run / CHECKPOINT
-    says(path, (f"config.{setting}", 10**9))
+    refusal_with(path, (f"config.{setting}", 10**9))
     assert peak(partial(outcome, path)) < MULTIPLE * path.stat().st_size + CONSTANT

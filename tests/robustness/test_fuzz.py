@@ -1,4 +1,4 @@
-"""What the fuzzer kept: every loader reads it, or refuses it in one line."""
+"""The fuzzing corpus: every loader reads each input, or refuses it in one line."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from support.fuzz_targets import TARGETS, feed
 def test_what_the_fuzzer_kept_is_read_or_refused(name: str, tmp_path: Path) -> None:
     if name == "onnx":
         pytest.importorskip("onnx")
-    refused = [bool(feed(TARGETS[name], kept.read_bytes(), tmp_path)) for kept in sorted((CORPUS / name).iterdir())]
+    refused = [bool(feed(TARGETS[name], path.read_bytes(), tmp_path)) for path in sorted((CORPUS / name).iterdir())]
     assert 0 < sum(refused) < len(refused)
 
 
 def test_the_corpus_is_small() -> None:
-    assert sum(kept.stat().st_size for kept in CORPUS.rglob("*") if kept.is_file()) < 1_000_000
+    assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 1_000_000

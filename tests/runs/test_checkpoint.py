@@ -196,14 +196,14 @@ def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    expected = f"there is no checkpoint '{tmp_path / 'c'}': give a run directory that elman train wrote"
+    expected = f"there is no checkpoint '{tmp_path / 'c'}': pass a run directory written by elman train"
     assert refusal(tmp_path / "c") == expected
 
 
 def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
     for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
         (tmp_path / "c").write_bytes(data[:length])
-        assert "it is no whole safetensors file: restore a copy of it, or train again" in refusal(tmp_path / "c"), (
+        assert "it is not a complete safetensors file; restore a backup or train again" in refusal(tmp_path / "c"), (
             length
         )
 
@@ -225,19 +225,19 @@ def test_one_altered_byte_anywhere(data: bytes, tmp_path: Path) -> None:
 
 def test_an_altered_weight_is_noticed_by_its_digest(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert "its contents do not have the SHA-256 it states" in refusal(tmp_path / "c")
+    assert "its contents do not match its SHA-256" in refusal(tmp_path / "c")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"It was a dark night.\n" * 50], ids=["empty", "zeros", "text"])
 def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c").write_bytes(content)
-    assert "it is no whole safetensors file" in refusal(tmp_path / "c")
+    assert "it is not a complete safetensors file" in refusal(tmp_path / "c")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_a_file_of_another_program(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     (tmp_path / "c").write_bytes(save({"weight": np.zeros((2, 3), np.float32)}, metadata))
-    assert "it does not say that Elman wrote it" in refusal(tmp_path / "c")
+    assert "it was not written by Elman" in refusal(tmp_path / "c")
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
@@ -250,7 +250,7 @@ def test_a_file_with_numbers_that_numpy_has_not(tmp_path: Path, dtype: str) -> N
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    assert "(Is a directory): give a run directory" in refusal(tmp_path / "c")
+    assert "(Is a directory): pass a run directory" in refusal(tmp_path / "c")
 
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +335,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Che
     before = (tmp_path / "c").read_bytes()
     with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
         save_checkpoint(tmp_path / "c", checkpoint)
-    expected = "(File too large): make room or choose another --out; what was there before is untouched"
+    expected = "(File too large): make room or choose another --out; an existing file is left unchanged"
     assert str(raised.value) == f"cannot write '{tmp_path / 'c'}' {expected}"
     assert (tmp_path / "c").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

@@ -1,4 +1,4 @@
-"""What the tests of the codec share: tiny networks that have learned nothing, and inputs of every kind."""
+"""Fixtures for the codec's tests: tiny untrained models, and inputs of every kind."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ INPUTS = {
 }
 
 
-def made(
+def make_model(
     cell: str = "gru",
     layers: int = 1,
     *,

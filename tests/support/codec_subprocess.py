@@ -1,7 +1,7 @@
-"""Run as a process of its own, as if on another machine: reads what was compressed here, and compresses the same.
+"""Run in a separate process, as if on another machine: decompresses files and compresses the same texts.
 
 python codec_subprocess.py HERE THERE    reads HERE/*.elm, writes THERE/*.elm and THERE/*.text
-python codec_subprocess.py --assembly    prints which instructions the kernels were compiled to
+python codec_subprocess.py --assembly    prints counts of the instructions that kernels were compiled to
 """
 
 import json
@@ -13,42 +13,42 @@ from pathlib import Path
 from elman.compression import blocks, compress, decompress, exact_gradients, exact_kernels
 from elman.inference import Model
 from elman.text import Alphabet
-from support.codec_models import ALPHABET, TEXT, made
+from support.codec_models import ALPHABET, TEXT, make_model
 
 CASES = [(cell, layers, adapt) for cell in ("rnn", "gru", "lstm") for layers in (1, 2) for adapt in (False, True)]
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
 def models() -> Iterator[tuple[str, Model, bytes, bool]]:
-    """Yield a name, a model, a text and whether to learn."""
+    """Yield a name, a model, a text, and whether to adapt."""
     data = TEXT.encode()
     for cell, layers, adapt in CASES:
-        yield f"{cell}{layers}{'-adapt' if adapt else ''}", made(cell, layers), data, adapt
-    folding = Alphabet(ALPHABET.characters + "\ufffd", folds=True)
-    yield "folds", made(alphabet=folding), data, True
-    yield "fades", made(), data * 4, True
-    yield "large", made(std=300.0), data, True  # saturated everywhere, and soon not finite
-    yield "bytes", made(), bytes(range(256)), False
+        yield f"{cell}{layers}{'-adapt' if adapt else ''}", make_model(cell, layers), data, adapt
+    with_symbol = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
+    yield "unknown-symbol", make_model(alphabet=with_symbol), data, True
+    yield "weight-decay", make_model(), data * 4, True
+    yield "large", make_model(std=300.0), data, True  # saturated everywhere, and soon not finite
+    yield "bytes", make_model(), bytes(range(256)), False
 
 
 def write(folder: Path) -> None:
     """Compress every text."""
-    blocks.PART, blocks.STREAM = 128, 40  # so that short texts have many
+    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = 128, 40  # so that short texts have several
     for name, model, data, adapt in models():
         (folder / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
 
 
 def read(here: Path, there: Path) -> None:
-    """Decompress what was written elsewhere."""
+    """Decompress the files of another process."""
     for name, model, _, _ in models():
         (there / f"{name}.text").write_bytes(decompress(model, (here / f"{name}.elm").read_bytes()))
 
 
 def assembly() -> dict[str, int]:
-    """Return how many instructions there are that fuse a product and a sum, and that work on several numbers."""
+    """Return the numbers of fused multiply-add and of vector multiply instructions."""
     write(Path(sys.argv[2]))
-    found = [getattr(module, name) for module in (exact_kernels, exact_gradients) for name in dir(module)]
-    texts = [text for kernel in found if hasattr(kernel, "inspect_asm") for text in kernel.inspect_asm().values()]
+    kernels = [getattr(module, name) for module in (exact_kernels, exact_gradients) for name in dir(module)]
+    texts = [text for kernel in kernels if hasattr(kernel, "inspect_asm") for text in kernel.inspect_asm().values()]
     assert texts
     return {
         "fused": sum(len(re.findall(FUSED, text)) for text in texts),

@@ -1,4 +1,4 @@
-"""Files that a stranger might send: good ones, spoilt byte by byte or in what they say, each from a seed."""
+"""Untrusted files: valid ones, corrupted in their bytes or in their meaning, reproducibly from a seed."""
 
 import copy
 import json
@@ -66,11 +66,11 @@ VALUES: tuple[Any, ...] = (
     [0] * 700,
     {"state": {"state": 0, "inc": 2}},
 )
-"""What is put in the place of something that a description says."""
+"""Replacements for values in a description."""
 
 
 def good_files(folder: Path) -> list[Path]:
-    """Train a network of each kind; return the files it left."""
+    """Train a model with each recipe; return the files of the runs."""
     corpus = Corpus.from_text(TEXT)
     for n, recipe in enumerate(RECIPES):
         options = recipe | {"seq_length": T, "engine": "numpy", "learning_rate": 0.01, "metrics_every": 2}
@@ -78,44 +78,44 @@ def good_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/*") if path.name in FILES)
 
 
-def spoil(path: Path, data: bytes, chance: random.Random, out: Path) -> None:
-    """Write to `out` a file made of the good one at `path`, whose bytes are `data`."""
-    if path.suffix == ".safetensors" and chance.random() < 0.6:
-        _spoil_meaning(path, chance, out)
-    elif path.suffix == ".json" and chance.random() < 0.6:
-        out.write_text(json.dumps(spoilt(json.loads(data), chance)), encoding="utf-8")
+def corrupt_file(path: Path, data: bytes, rng: random.Random, out: Path) -> None:
+    """Write to `out` a corrupted version of the valid file at `path`, whose bytes are `data`."""
+    if path.suffix == ".safetensors" and rng.random() < 0.6:
+        _corrupt_meaning(path, rng, out)
+    elif path.suffix == ".json" and rng.random() < 0.6:
+        out.write_text(json.dumps(corrupt_value(json.loads(data), rng)), encoding="utf-8")
     else:
-        out.write_bytes(spoilt_bytes(data, chance))
+        out.write_bytes(corrupt_bytes(data, rng))
 
 
-def spoilt_bytes(data: bytes, chance: random.Random) -> bytes:
-    """Return a file's bytes with a few changed, cut out, doubled or put in."""
-    altered = bytearray(data)
-    for _ in range(chance.choice((1, 1, 2, 5))):
-        at, length = chance.randrange(len(altered) + 1), chance.choice((1, 1, 4, 60))
-        match chance.randrange(5):
-            case 0 if at < len(altered):
-                altered[at] ^= 1 << chance.randrange(8)
+def corrupt_bytes(data: bytes, rng: random.Random) -> bytes:
+    """Return a file's bytes with some changed, removed, duplicated or inserted."""
+    result = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at, length = rng.randrange(len(result) + 1), rng.choice((1, 1, 4, 60))
+        match rng.randrange(5):
+            case 0 if at < len(result):
+                result[at] ^= 1 << rng.randrange(8)
             case 1:
-                altered[at : at + length] = b""
+                result[at : at + length] = b""
             case 2:
-                altered[at:at] = altered[at : at + length]
+                result[at:at] = result[at : at + length]
             case 3:
-                altered[at:at] = chance.choice(BYTES)
+                result[at:at] = rng.choice(BYTES)
             case _:
-                altered[at : at + length] = chance.randbytes(length)
-    return bytes(altered)
+                result[at : at + length] = rng.randbytes(length)
+    return bytes(result)
 
 
-def _spoil_meaning(path: Path, chance: random.Random, out: Path) -> None:
-    """Alter what the file says it holds, or its arrays, and give it the digest that it should then have."""
+def _corrupt_meaning(path: Path, rng: random.Random, out: Path) -> None:
+    """Change the description or the arrays of a file, with a matching digest."""
     text, tensors = read_tensors(path)
     description = json.loads(text)
-    if chance.random() < 0.7:
-        description = spoilt(description, chance)
+    if rng.random() < 0.7:
+        description = corrupt_value(description, rng)
     else:
-        name = chance.choice(list(tensors))
-        _ARRAYS[chance.randrange(len(_ARRAYS))](tensors, name)
+        name = rng.choice(list(tensors))
+        _ARRAYS[rng.randrange(len(_ARRAYS))](tensors, name)
     save_tensors(out, description, tensors)
 
 
@@ -138,23 +138,23 @@ _ARRAYS: tuple[Callable[[dict[str, Any], str], None], ...] = (
 )
 
 
-def spoilt(value: Any, chance: random.Random) -> Any:
-    """Return a JSON value with a change somewhere in it: another value, another key, one less."""
+def corrupt_value(value: Any, rng: random.Random) -> Any:
+    """Return a JSON value with one change in it: another value, another key, or one less."""
     value = copy.copy(value)
-    if not value or not isinstance(value, dict | list) or chance.random() < 0.02:
-        return chance.choice(VALUES)
-    key = chance.choice(list(value) if isinstance(value, dict) else range(len(value)))
-    if isinstance(value, dict) and chance.random() < 0.1:
+    if not value or not isinstance(value, dict | list) or rng.random() < 0.02:
+        return rng.choice(VALUES)
+    key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+    if isinstance(value, dict) and rng.random() < 0.1:
         value["new"] = value.pop(key)
-    elif chance.random() < 0.1:
+    elif rng.random() < 0.1:
         del value[key]
     else:
-        value[key] = spoilt(value[key], chance)
+        value[key] = corrupt_value(value[key], rng)
     return value
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """Read something; return the one line it is refused with, or nothing."""
+    """Call `read`; return the one-line error, or an empty string."""
     try:
         read()
     except ElmanError as error:
@@ -166,8 +166,8 @@ def refusal(read: Callable[[], object]) -> str:
 
 
 def peak(read: Callable[[], object]) -> int:
-    """Return the most memory that reading something took, in bytes."""
-    read()  # once before, so that what is imported and cached does not count
+    """Return the peak memory of `read`, in bytes."""
+    read()  # once before, so that imports and caches do not count
     tracemalloc.start()
     try:
         read()

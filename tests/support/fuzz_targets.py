@@ -1,4 +1,4 @@
-"""Every loader of files that a stranger may have made: what the fuzzer feeds it, and how it begins. A row each."""
+"""Fuzz targets: every loader of untrusted files, with its seeds and its mutations."""
 
 import codecs
 import json
@@ -19,15 +19,15 @@ from elman.network.parameters import Architecture, shapes
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.records import RunDirectory
 from elman.runs.run import load
-from elman.storage.tensors import read_tensors, sealed
+from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.text import Alphabet, Corpus
-from elman.text.corpus import gathered
-from elman.text.decoding import Reading
-from elman.text.unknown import fold
-from support.corrupt_files import good_files, refusal, spoilt
+from elman.text.corpus import encode_chunks
+from elman.text.decoding import DecodingStream
+from elman.text.unknown import replace_rare
+from support.corrupt_files import corrupt_value, good_files, refusal
 
-LONGEST = 4096
-"""Numbers in an array that a file is made of, at most: larger ones find nothing more."""
+MAX_SIZE = 4096
+"""Maximum size of a generated array; larger ones find nothing more."""
 DTYPES = ("float32", "float64", "float16", "int8", "uint16", "int64", "bool")
 ENCODINGS = ("utf-8", "latin-1", "utf-16", "utf-32", "utf-7", "cp1252", "shift_jis", "gb18030")
 
@@ -41,31 +41,31 @@ class Target:
     file : str
         The name of the file that it reads.
     read : callable
-        Reads the file, and uses what it holds.
+        Reads the file and uses its content.
     seeds : callable
-        Returns good bytes to begin from; it may write to the folder it is given.
-    made : callable
-        Makes the file of the fuzzer's bytes, where these are not the file itself.
-    altered : callable, optional
-        Alters bytes, beside what the fuzzer does by itself; may raise ValueError.
+        Returns valid inputs to start from; it may write to the given directory.
+    build : callable
+        Builds the file from the fuzzer's bytes, if these are not the file itself.
+    mutate : callable, optional
+        A custom mutator, used in addition to the fuzzer's own; may raise ValueError.
     """
 
     file: str
     read: Callable[[Path], object]
     seeds: Callable[[Path], Iterable[bytes]]
-    made: Callable[[bytes], bytes] = bytes
-    altered: Callable[[bytes, random.Random], bytes] | None = None
+    build: Callable[[bytes], bytes] = bytes
+    mutate: Callable[[bytes, random.Random], bytes] | None = None
 
 
 def feed(target: Target, data: bytes, folder: Path) -> str:
-    """Have a target read what is made of these bytes; return the one line it is refused with, or nothing."""
+    """Run a target on these bytes; return the one-line error, or an empty string."""
     path = folder / target.file
-    path.write_bytes(target.made(data))
+    path.write_bytes(target.build(data))
     with np.errstate(all="ignore"):
         return refusal(lambda: target.read(path))
 
 
-# --- Files of weights ---
+# --- Checkpoints ---
 
 
 def _use_checkpoint(path: Path) -> None:
@@ -77,23 +77,23 @@ def _use_network(path: Path) -> None:
     load(path, engine="numpy").sample(3, seed=1)
 
 
-def _good(name: str) -> Callable[[Path], list[bytes]]:
-    """The bytes of the good files of a name."""
+def _valid_files(name: str) -> Callable[[Path], list[bytes]]:
+    """Return a function that gives the bytes of the valid files of a name."""
     return lambda folder: [path.read_bytes() for path in good_files(folder) if path.name == name]
 
 
-# A file with a digest is made of three parts, so that what the fuzzer alters has the right one: the description on a
-# line, types and shapes of the arrays on another, and bytes that fill the arrays, again and again.
+# A file with a digest is built from three sections, so that the digest matches whatever the fuzzer changes: a line
+# with the description, a line with types and shapes of the arrays, and bytes that are repeated to fill the arrays.
 
 _KEY = json.dumps([*range(624)]).encode()
-"""What stands in a description for the state of the first generator, which is long and no fuzzer's business."""
+"""Replaces the state of the first generator in a description, which is long and need not be fuzzed."""
 
 
-def _loose(name: str) -> Callable[[Path], list[bytes]]:
-    return lambda folder: [_in_parts(path) for path in good_files(folder) if path.name == name]
+def _valid_sections(name: str) -> Callable[[Path], list[bytes]]:
+    return lambda folder: [_to_sections(path) for path in good_files(folder) if path.name == name]
 
 
-def _in_parts(path: Path) -> bytes:
+def _to_sections(path: Path) -> bytes:
     text, tensors = read_tensors(path)
     description = json.loads(text)
     if "initial_generator" in description:
@@ -102,30 +102,32 @@ def _in_parts(path: Path) -> bytes:
     return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), b"\x3d\xcc\xcc\xbd"])
 
 
-def _of_parts(data: bytes) -> bytes:
+def _from_sections(data: bytes) -> bytes:
     description, _, rest = data.replace(b'"@"', _KEY).partition(b"\n")
     arrays, _, raw = rest.partition(b"\n")
     try:
-        return sealed(description.decode(), {name: _filled(raw, *kind) for name, kind in json.loads(arrays).items()})
+        return serialize_with_digest(
+            description.decode(), {name: _fill(raw, *kind) for name, kind in json.loads(arrays).items()}
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-        return data  # no file can say that
+        return data  # cannot be represented in a file
 
 
-def _filled(raw: bytes, name: str, shape: list[int]) -> Any:
+def _fill(raw: bytes, name: str, shape: list[int]) -> Any:
     """Return an array of this type and shape."""
-    if name not in DTYPES or any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > LONGEST:
+    if name not in DTYPES or any(type(n) is not int or n < 0 for n in shape) or math.prod(shape) > MAX_SIZE:
         raise ValueError(name, shape)
     dtype = np.dtype(name)
     data = np.resize(np.frombuffer(raw or b"\0", np.uint8), math.prod(shape) * dtype.itemsize)
     return data.view(dtype).reshape(shape)
 
 
-def spoil_a_line(data: bytes, chance: random.Random) -> bytes:
-    """Alter what one of the lines of JSON says."""
+def corrupt_line(data: bytes, rng: random.Random) -> bytes:
+    """Change a value in one of the lines of JSON."""
     lines = data.split(b"\n")
-    n = chance.randrange(len(lines))
+    n = rng.randrange(len(lines))
     try:
-        lines[n] = json.dumps(spoilt(json.loads(lines[n]), chance)).encode()
+        lines[n] = json.dumps(corrupt_value(json.loads(lines[n]), rng)).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
     return b"\n".join(lines)
@@ -146,11 +148,11 @@ def _use_samples(path: Path) -> None:
     RunDirectory(path.parent).samples()
 
 
-def _on_one_line(folder: Path) -> list[bytes]:
-    return [json.dumps(json.loads(data)).encode() for data in _good("run.json")(folder)]
+def _single_lines(folder: Path) -> list[bytes]:
+    return [json.dumps(json.loads(data)).encode() for data in _valid_files("run.json")(folder)]
 
 
-# --- Texts: a byte that says the encoding, and what is folded; then the text, read a few bytes at a time ---
+# --- Texts: a byte for the encoding and the minimum count, then the text, read a few bytes at a time ---
 
 
 class _Slow(BytesIO):
@@ -160,38 +162,36 @@ class _Slow(BytesIO):
 
 def _use_text(path: Path) -> None:
     first, *_ = data = path.read_bytes() or b"\0"
-    encoding, rare = ENCODINGS[first % len(ENCODINGS)], first // len(ENCODINGS) % 4
-    alphabet, indices = gathered(reading := Reading(_Slow(data[1:]), encoding, "text"), "text")
-    corpus = Corpus("text", alphabet, indices, reading.sha256, encoding)
+    encoding, min_count = ENCODINGS[first % len(ENCODINGS)], first // len(ENCODINGS) % 4
+    alphabet, indices = encode_chunks(stream := DecodingStream(_Slow(data[1:]), encoding, "text"), "text")
+    corpus = Corpus("text", alphabet, indices, stream.sha256, encoding)
     text = data[1:].decode(encoding)
-    # Of two byte-order marks the second is text where the decoder takes the first away.
+    # Of two byte order marks the second is text if the decoder removes the first.
     assert corpus.text in (text, text.removeprefix("\ufeff"))
-    assert len(fold(corpus, rare).indices) == len(indices)
+    assert len(replace_rare(corpus, min_count).indices) == len(indices)
 
 
 def _texts(folder: Path) -> list[bytes]:
     text = "\ufeffaé\r\n\0\u202e漢字😀\N{COMBINING ACUTE ACCENT}"
-    known = [(n, encoding) for n, encoding in enumerate(ENCODINGS) if codecs.lookup(encoding)]
-    return [bytes([n]) + text.encode(encoding, "ignore") for n, encoding in known]
+    encodings = [(n, encoding) for n, encoding in enumerate(ENCODINGS) if codecs.lookup(encoding)]
+    return [bytes([n]) + text.encode(encoding, "ignore") for n, encoding in encodings]
 
 
-# --- The files of other programs ---
+# --- Files of other programs ---
 
 
 def _exported(suffix: str) -> Callable[[Path], list[bytes]]:
     def seeds(folder: Path) -> list[bytes]:
         for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 1)):
-            export(_network(cell, layers), folder / f"{cell}{suffix}")
+            export(_make_model(cell, layers), folder / f"{cell}{suffix}")
         return [path.read_bytes() for path in sorted(folder.glob(f"*{suffix}"))]
 
     return seeds
 
 
-def _network(cell: str, layers: int) -> Model:
-    K, m, chance = 5, 2, np.random.default_rng(1)
-    parameters = {
-        name: chance.normal(size=shape).astype(np.float32) for name, shape in shapes(K, m, cell, layers).items()
-    }
+def _make_model(cell: str, layers: int) -> Model:
+    K, m, rng = 5, 2, np.random.default_rng(1)
+    parameters = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes(K, m, cell, layers).items()}
     h = np.zeros(Architecture(cell, layers, K, m).state_size, np.float32)
     return Model(Alphabet("ab \né"), parameters, h, get_engine("numpy"))
 
@@ -201,15 +201,21 @@ def _import(path: Path) -> None:
 
 
 TARGETS = {
-    "checkpoint": Target("checkpoint.safetensors", _use_checkpoint, _good("checkpoint.safetensors")),
+    "checkpoint": Target("checkpoint.safetensors", _use_checkpoint, _valid_files("checkpoint.safetensors")),
     "checkpoint-sealed": Target(
-        "checkpoint.safetensors", _use_checkpoint, _loose("checkpoint.safetensors"), _of_parts, spoil_a_line
+        "checkpoint.safetensors",
+        _use_checkpoint,
+        _valid_sections("checkpoint.safetensors"),
+        _from_sections,
+        corrupt_line,
     ),
-    "best": Target("best.safetensors", _use_network, _good("best.safetensors")),
-    "best-sealed": Target("best.safetensors", _use_network, _loose("best.safetensors"), _of_parts, spoil_a_line),
-    "run": Target("run.json", _use_run, _on_one_line, altered=spoil_a_line),
-    "metrics": Target("metrics.csv", _use_metrics, _good("metrics.csv")),
-    "samples": Target("samples.jsonl", _use_samples, _good("samples.jsonl"), altered=spoil_a_line),
+    "best": Target("best.safetensors", _use_network, _valid_files("best.safetensors")),
+    "best-sealed": Target(
+        "best.safetensors", _use_network, _valid_sections("best.safetensors"), _from_sections, corrupt_line
+    ),
+    "run": Target("run.json", _use_run, _single_lines, mutate=corrupt_line),
+    "metrics": Target("metrics.csv", _use_metrics, _valid_files("metrics.csv")),
+    "samples": Target("samples.jsonl", _use_samples, _valid_files("samples.jsonl"), mutate=corrupt_line),
     "text": Target("text", _use_text, _texts),
     "npz": Target("network.npz", _import, _exported(".npz")),
     "torch": Target("network.safetensors", _import, _exported(".safetensors")),

@@ -83,7 +83,7 @@ def test_a_text_is_encoded_in_another_texts_alphabet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stranger", "named"),
+    ("unknown", "named"),
     [
         ("é", "'é' (U+00E9)"),
         ("\n", r"'\n' (U+000A)"),
@@ -92,25 +92,25 @@ def test_a_text_is_encoded_in_another_texts_alphabet() -> None:
         ("🐈", "'🐈' (U+1F408)"),
     ],
 )
-def test_the_first_character_outside_the_alphabet_is_named(stranger: str, named: str) -> None:
-    expected = f"{named} is not among the model's 2 characters: leave it out, or train on a text that contains it"
+def test_the_first_character_outside_the_alphabet_is_named(unknown: str, named: str) -> None:
+    expected = f"{named} is not among the model's 2 characters: remove it, or train on a text that contains it"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        Alphabet("ab").encode(f"ab{stranger}!?{stranger}")
+        Alphabet("ab").encode(f"ab{unknown}!?{unknown}")
 
 
 def test_a_repeated_character_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^an alphabet holds .* 'b' \(U\+0062\) stands 2 times"):
+    with pytest.raises(ElmanError, match=r"^an alphabet must contain .* 'b' \(U\+0062\) occurs 2 times$"):
         Alphabet("abcb")
 
 
 def test_an_empty_alphabet_is_refused() -> None:
-    with pytest.raises(ElmanError, match="needs at least one character"):
+    with pytest.raises(ElmanError, match="must have at least one character"):
         Alphabet.from_text("")
 
 
 @pytest.mark.parametrize(
-    ("characters", "folds", "beginning"),
+    ("characters", "has_unknown", "start_char"),
     [("ab\n", False, "\n"), ("ab", False, "a"), ("ab\n", True, "a"), ("\n", True, "\n")],
 )
-def test_what_is_read_where_nothing_came_before(characters: str, folds: bool, beginning: str) -> None:
-    assert Alphabet(characters, folds=folds).beginning == beginning
+def test_the_character_read_where_no_text_precedes(characters: str, has_unknown: bool, start_char: str) -> None:
+    assert Alphabet(characters, has_unknown=has_unknown).start_char == start_char

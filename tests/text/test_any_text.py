@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 import elman
 from elman.errors import ElmanError
-from elman.text import Alphabet, Corpus, decoding, fold, read_corpus, spool
-from elman.text.decoding import Reading
-from elman.text.spool import Spool, let_go
-from elman.text.unknown import UNWIELDY, counts
+from elman.text import Alphabet, Corpus, decoding, read_corpus, replace_rare, spool
+from elman.text.decoding import DecodingStream
+from elman.text.spool import Spool, drop_pages
+from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
 from support.training import EXACT
 
 PLAIN = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
@@ -34,7 +34,7 @@ FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own for large texts, which is not there yet, and an empty current folder."""
+    """A cache directory for large texts, which does not exist yet, and an empty current directory."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(spool, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
@@ -43,11 +43,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text of more than a hundred bytes is kept in a file."""
+    """A text of more than a hundred bytes is stored in a file."""
     monkeypatch.setattr(spool, "LARGE", 100)
 
 
-# Reading in pieces
+# Reading in chunks
 
 
 ENCODINGS = [
@@ -56,11 +56,11 @@ ENCODINGS = [
 ]  # fmt: skip
 
 
-def in_pieces(data: bytes, encoding: str, size: int) -> str:
-    """Decode as `Reading` does, with pieces of another size."""
+def in_chunks(data: bytes, encoding: str, size: int) -> str:
+    """Decode as `DecodingStream` does, with another chunk size."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "PIECE", size)
-        return "".join(Reading(BytesIO(data), encoding, "x"))
+        patch.setattr(decoding, "CHUNK_SIZE", size)
+        return "".join(DecodingStream(BytesIO(data), encoding, "x"))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -68,7 +68,7 @@ def in_pieces(data: bytes, encoding: str, size: int) -> str:
 @given(text=st.text(st.sampled_from("ab\r\n\0é漢字かな한글🐈\ufeff")), size=st.integers(4, 9))
 def test_a_text_in_pieces_is_the_text_whole(encoding: str, text: str, size: int) -> None:
     data = text.encode(encoding, "ignore")
-    assert in_pieces(data, encoding, size) == data.decode(encoding).removeprefix("\ufeff")
+    assert in_chunks(data, encoding, size) == data.decode(encoding).removeprefix("\ufeff")
 
 
 @pytest.mark.parametrize(
@@ -80,40 +80,42 @@ def test_any_bytes_are_read_or_refused_as_they_are_whole(encoding: str, data: by
     try:
         expected = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        with pytest.raises(ElmanError, match=f"^byte 0x{data[error.start]:02x} at offset {error.start} of 'x' is not"):
-            in_pieces(data, encoding, size)
+        with pytest.raises(
+            ElmanError, match=f"^byte 0x{data[error.start]:02x} at offset {error.start} of 'x' is not valid"
+        ):
+            in_chunks(data, encoding, size)
     else:
-        assert in_pieces(data, encoding, size) == expected
+        assert in_chunks(data, encoding, size) == expected
 
 
 @pytest.mark.parametrize("encoding", ["euc_kr", "gb18030", "big5", "shift_jis", "utf-8"])
 def test_a_character_in_two_pieces_before_a_bad_byte_is_given(encoding: str) -> None:
     good = b"abc" + "漢".encode(encoding) + b"\0"
-    pieces: list[str] = []
+    chunks: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoding, "PIECE", 4)
+        patch.setattr(decoding, "CHUNK_SIZE", 4)
         with pytest.raises(ElmanError, match=rf"^byte 0xff at offset {len(good)} "):
-            pieces.extend(Reading(BytesIO(good + b"\xff\0"), encoding, "x"))
-    assert "".join(pieces) == good.decode(encoding)
+            chunks.extend(DecodingStream(BytesIO(good + b"\xff\0"), encoding, "x"))
+    assert "".join(chunks) == good.decode(encoding)
 
 
 def test_what_stands_before_a_bad_byte_is_given() -> None:
-    pieces: list[str] = []
+    chunks: list[str] = []
     with pytest.raises(ElmanError, match=r"^byte 0xff at offset 8 "):
-        pieces.extend(Reading(BytesIO("one\nä \n".encode() + b"\xff two\n"), "utf-8", "x"))
-    assert pieces == ["one\nä \n"]
+        chunks.extend(DecodingStream(BytesIO("one\nä \n".encode() + b"\xff two\n"), "utf-8", "x"))
+    assert chunks == ["one\nä \n"]
 
 
 def test_the_offset_counts_the_byte_order_mark() -> None:
-    with pytest.raises(ElmanError, match=r"^byte 0xff at offset 4 of 'x' is not utf-8-sig"):
-        in_pieces(b"\xef\xbb\xbfa\xff", "utf-8-sig", 100)
+    with pytest.raises(ElmanError, match=r"^byte 0xff at offset 4 of 'x' is not valid utf-8-sig"):
+        in_chunks(b"\xef\xbb\xbfa\xff", "utf-8-sig", 100)
 
 
 def test_a_lone_surrogate_in_utf_16_is_refused_where_it_stands() -> None:
     Path("text").write_bytes("\ufeffab\ud800cd".encode("utf-16-le", "surrogatepass"))
     expected = (
-        "byte 0x00 at offset 6 of 'text' is not utf-16: the file is damaged there, so mend it "
-        "(iconv -c leaves out what cannot be read)"
+        "byte 0x00 at offset 6 of 'text' is not valid utf-16: the file is corrupted there "
+        "(iconv -c removes invalid bytes)"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         read_corpus("text", encoding="utf-16")
@@ -124,8 +126,8 @@ def test_a_source_that_breaks_off_is_said_so() -> None:
         def read(self, size: int | None = -1) -> bytes:
             raise OSError(5, "Input/output error")
 
-    with pytest.raises(ElmanError, match=r"^cannot read 'x' to its end \(Input/output error\): give a file"):
-        list(Reading(Broken(), "utf-8", "x"))
+    with pytest.raises(ElmanError, match=r"^cannot read 'x' to the end \(Input/output error\)$"):
+        list(DecodingStream(Broken(), "utf-8", "x"))
 
 
 # Large texts
@@ -169,16 +171,16 @@ def test_a_large_text_trains_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch
 
 
 def test_indices_are_widened_as_the_alphabet_grows() -> None:
-    with Spool(np.dtype(np.uint8)) as gathered:
-        gathered.append(np.array([1, 255]))
-        gathered.widen(np.dtype(np.uint16))
-        gathered.append(np.array([256, 2]))
-        np.testing.assert_array_equal(gathered.array(), np.array([1, 255, 256, 2], np.uint16))
+    with Spool(np.dtype(np.uint8)) as spooled:
+        spooled.append(np.array([1, 255]))
+        spooled.widen(np.dtype(np.uint16))
+        spooled.append(np.array([256, 2]))
+        np.testing.assert_array_equal(spooled.array(), np.array([1, 255, 256, 2], np.uint16))
 
 
-def test_what_is_not_mapped_may_be_let_go_as_well() -> None:
+def test_pages_of_unmapped_indices_may_be_dropped_too() -> None:
     indices = np.arange(9)
-    let_go(indices[3:])
+    drop_pages(indices[3:])
     np.testing.assert_array_equal(indices, range(9))
 
 
@@ -194,8 +196,8 @@ def no_large_files() -> Iterator[None]:
 @pytest.mark.usefixtures("small_is_large", "no_large_files")
 def test_no_room_for_a_large_text(cache: Path) -> None:
     expected = (
-        f"a text of this size needs room for its characters in {str(cache)!r} (File too large): "
-        "make room there, or name another folder by ELMAN_CACHE"
+        f"cannot store a text of this size in {str(cache)!r} (File too large): "
+        "free disk space there, or set ELMAN_CACHE to another directory"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Corpus.from_text("ab" * 100_000)
@@ -205,7 +207,9 @@ def test_no_room_for_a_large_text(cache: Path) -> None:
 @pytest.mark.usefixtures("small_is_large")
 def test_no_folder_for_a_large_text(cache: Path) -> None:
     cache.touch()
-    with pytest.raises(ElmanError, match=r"needs room .* \(File exists\): make room there, or name another folder"):
+    with pytest.raises(
+        ElmanError, match=r"^cannot store .* \(File exists\): free disk space there, or set ELMAN_CACHE"
+    ):
         Corpus.from_text("ab" * 100)
 
 
@@ -306,10 +310,11 @@ def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     text = PLAIN * 50 + MANY + MANY[:4000] * 2
     K = len(set(text))
     message = (
-        f"'text' has K = {K:,} distinct characters, more than the 5,000 that are trained on unasked: U and V of m = 2 "
-        f"hold {4 * K:,} weights, and a character takes some {12 * K:,} operations, {K // 100} times as many as in an "
-        "alphabet of 100; --rare 2 folds the 56,000 that occur fewer than 2 times, "
-        f"{56_000 / len(text):.2%} of the text, into one, and --rare 1 trains on all of them"
+        f"'text' has {K:,} distinct characters (limit without --min-count: 5,000); with a hidden size of 2, the input "
+        f"and output layers would have {4 * K:,} weights and need about {12 * K:,} operations per character, "
+        f"{K // 100} times as many as with 100 characters; use --min-count 2 to replace the 56,000 that occur fewer "
+        f"than 2 times ({56_000 / len(text):.2%} of the text) by one unknown symbol, or --min-count 1 to train on all "
+        "of them"
     )
     Path("text").write_text(text)
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
@@ -324,43 +329,45 @@ def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
     assert run.state.update == 3
 
 
-def test_where_folding_is_no_remedy_none_is_named() -> None:
-    with pytest.raises(ElmanError, match=r"of 100; --rare 1 trains on all of them, as they are about equally frequent"):
+def test_where_no_minimum_count_helps_none_is_named() -> None:
+    with pytest.raises(
+        ElmanError, match=r"; use --min-count 1 to train on all of them; they are about equally frequent"
+    ):
         elman.train(Corpus.from_text(MANY), **FEW)
 
 
-def test_as_many_as_are_trained_on_unasked() -> None:
-    text = MANY[:UNWIELDY]
+def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
+    text = MANY[:MAX_UNCONFIRMED_SIZE]
     assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
-    with pytest.raises(ElmanError, match="K = 5,001 distinct"):
-        elman.train(Corpus.from_text(MANY[: UNWIELDY + 1]), **FEW)
+    with pytest.raises(ElmanError, match="has 5,001 distinct"):
+        elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
 
 
 # Rare characters
 
 
 def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:
-    corpus = fold(Corpus.from_text("abxabcyb"), 2)
-    assert corpus.alphabet == Alphabet("ab\ufffd", folds=True)
+    corpus = replace_rare(Corpus.from_text("abxabcyb"), 2)
+    assert corpus.alphabet == Alphabet("ab\ufffd", has_unknown=True)
     assert corpus.text == "ab\ufffdab\ufffd\ufffdb"
     assert corpus.sha256 == Corpus.from_text("abxabcyb").sha256
-    np.testing.assert_array_equal(counts(corpus), [2, 3, 3])
+    np.testing.assert_array_equal(count_characters(corpus), [2, 3, 3])
 
 
 def test_the_next_free_character_where_the_text_has_the_replacement() -> None:
-    assert fold(Corpus.from_text("aab\ufffd\ufffe"), 2).alphabet.characters == "a\uffff"
-    assert fold(Corpus.from_text("aa\ufffd\ufffdb"), 2).alphabet.characters == "a\ufffd\ufffe"
+    assert replace_rare(Corpus.from_text("aab\ufffd\ufffe"), 2).alphabet.characters == "a\uffff"
+    assert replace_rare(Corpus.from_text("aa\ufffd\ufffdb"), 2).alphabet.characters == "a\ufffd\ufffe"
 
 
 def test_a_NUL_may_be_frequent() -> None:
-    assert fold(Corpus.from_text("\0\0abb"), 2).text == "\0\0\ufffdbb"
+    assert replace_rare(Corpus.from_text("\0\0abb"), 2).text == "\0\0\ufffdbb"
 
 
 @pytest.mark.usefixtures("small_is_large")
-def test_a_large_text_is_folded_in_a_file() -> None:
+def test_rare_characters_of_a_large_text_are_replaced_in_a_file() -> None:
     text = PLAIN * 1000 + SOME
     Path("text").write_text(text)
-    corpus = read_corpus("text", rare=2)
+    corpus = read_corpus("text", min_count=2)
     assert mapped(corpus)
     assert corpus.indices.dtype == np.uint8
     assert corpus.text == PLAIN * 1000 + "\ufffd" * 300
@@ -368,35 +375,35 @@ def test_a_large_text_is_folded_in_a_file() -> None:
 
 @settings(deadline=None)
 @given(st.text(min_size=1), st.integers(0, 4))
-def test_folding_replaces_exactly_the_rare(text: str, rare: int) -> None:
+def test_exactly_the_rare_characters_are_replaced(text: str, min_count: int) -> None:
     text += "ab" * 4
-    corpus = fold(Corpus.from_text(text), rare)
+    corpus = replace_rare(Corpus.from_text(text), min_count)
     last = corpus.alphabet.characters[-1]
-    assert corpus.text == "".join(c if text.count(c) >= rare else last for c in text)
-    assert corpus.alphabet.folds == (rare > 0)
+    assert corpus.text == "".join(c if text.count(c) >= min_count else last for c in text)
+    assert corpus.alphabet.has_unknown == (min_count > 0)
 
 
-def test_what_is_read_later_is_folded_too() -> None:
+def test_characters_read_later_are_replaced_too() -> None:
     Path("text").write_text("abé\nc")
-    alphabet = fold(Corpus.from_text("abab"), 1).alphabet
+    alphabet = replace_rare(Corpus.from_text("abab"), 1).alphabet
     np.testing.assert_array_equal(read_corpus("text", alphabet=alphabet).indices, [0, 1, 2, 2, 2])
     np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
 
 
-def test_too_much_is_not_folded() -> None:
-    expected = "--rare 9 leaves a single character of 'text', so there is nothing to learn: lower --rare"
+def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
+    expected = "--min-count 9 leaves a single character of 'text', so there is nothing to learn: lower --min-count"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        fold(Corpus.from_text("aab"), 9)
+        replace_rare(Corpus.from_text("aab"), 9)
     Path("text").write_text("aabb")
-    with pytest.raises(ElmanError, match=r"^--rare must be 0 or more, and -1 came: give a number in that range$"):
-        read_corpus("text", rare=-1)
+    with pytest.raises(ElmanError, match=r"^--min-count must be at least 0 \(got -1\)$"):
+        read_corpus("text", min_count=-1)
 
 
-def test_a_folded_corpus_is_trained_on_as_one() -> None:
-    folded = fold(Corpus.from_text(PLAIN), 2)
-    assert elman.train(folded, rare=2, **FEW).corpus is folded
-    with pytest.raises(ElmanError, match=r"are folded already, and rare = 0 came: give rare as well$"):
-        elman.train(folded, **FEW)
+def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:
+    replaced = replace_rare(Corpus.from_text(PLAIN), 2)
+    assert elman.train(replaced, rare=2, **FEW).corpus is replaced
+    with pytest.raises(ElmanError, match=r"has an unknown symbol already \(got min_count = 0\): pass its min_count$"):
+        elman.train(replaced, **FEW)
 
 
 def test_a_model_with_rare_characters_refuses_none() -> None:

@@ -17,7 +17,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.paths import cache_dir
 from elman.text import datasets
-from elman.text.datasets import BUILTIN, _fetch, builtin_bytes
+from elman.text.datasets import BUILTIN_CORPORA, _fetch, load_builtin
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -76,7 +76,7 @@ def file(tmp_path: Path) -> Path:
 
 def refusal(url: str, reason: str, file: Path) -> str:
     return "^" + re.escape(
-        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs, or put the file at {file}"
+        f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {file}"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_downloaded_again(file: Path) -> None:
 
 def test_another_hash_is_refused_and_nothing_kept(file: Path) -> None:
     with serving() as server:
-        expected = refusal(server.url, "its SHA-256 is not the known one", file)
+        expected = refusal(server.url, "SHA-256 mismatch", file)
         with pytest.raises(ElmanError, match=expected):
             _fetch(server.url, "0" * 64, file)
     assert list(file.parent.iterdir()) == []
@@ -137,7 +137,7 @@ def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(datasets, "_fetch", fetch)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
-    assert builtin_bytes("shakespeare") == CONTENT
+    assert load_builtin("shakespeare") == CONTENT
 
 
 def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,16 +147,16 @@ def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPat
 
 
 def test_python_docs_are_the_topics_in_order() -> None:
-    text = builtin_bytes("python-docs").decode("utf-8")
+    text = load_builtin("python-docs").decode("utf-8")
     assert text.startswith(topics[min(topics)] + "\n")
     assert text.endswith("\n" + topics[max(topics)])
     assert len(text) == sum(map(len, topics.values())) + len(topics) - 1
 
 
 def test_the_names() -> None:
-    assert list(BUILTIN) == ["python-docs", "shakespeare"]
+    assert list(BUILTIN_CORPORA) == ["python-docs", "shakespeare"]
 
 
-def test_importing_the_room_imports_no_downloader() -> None:
+def test_importing_the_package_imports_no_downloader() -> None:
     code = "import sys, elman.text; assert not {'pooch', 'requests', 'platformdirs'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Windows: every character has its successor as target, and short texts are refused."""
+"""Windows: the target of every character is its successor, and short texts are refused."""
 
 import re
 
@@ -51,20 +51,20 @@ def test_the_shortest_text_has_one_window() -> None:
 
 def test_a_shorter_text_is_refused() -> None:
     expected = (
-        "a text of N = 25 characters is too short for windows of T = 25, which need"
-        " N >= T + 1 = 26: lower --seq-length, or use a longer text"
+        "the text has 25 characters, but a sequence length of 25 needs at least 26:"
+        " lower --seq-length or use a longer text"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Windows(text_of(25), seq_length=25)
 
 
-# --- Streams ---
+# --- Batches ---
 
 
-def test_a_window_of_streams_and_its_targets() -> None:
-    """Of 14 characters 13 have a successor: 4 in each of 3 streams, and one is left out."""
+def test_a_window_of_batch_rows_and_its_targets() -> None:
+    """Of 14 characters 13 have a target: 4 in each of 3 batch rows, and one is not used."""
     windows = Windows(text_of(14), seq_length=2, batch_size=3)
-    assert (windows.stream_length, windows.per_epoch) == (4, 2)
+    assert (windows.row_length, windows.per_epoch) == (4, 2)
     x, y = windows.at(2)
     np.testing.assert_array_equal(x, [[2, 6, 10], [3, 7, 11]])
     np.testing.assert_array_equal(y, [[3, 7, 11], [4, 8, 12]])
@@ -72,17 +72,17 @@ def test_a_window_of_streams_and_its_targets() -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 9), st.integers(2, 6), st.integers(0, 60))
-def test_an_epoch_reads_every_stream_in_order(seq_length: int, batch_size: int, extra: int) -> None:
+def test_an_epoch_reads_every_batch_row_in_order(seq_length: int, batch_size: int, extra: int) -> None:
     text = text_of(batch_size * seq_length + 1 + extra)
     windows = Windows(text, seq_length, batch_size)
     positions = range(0, windows.per_epoch * seq_length, seq_length)
     x, y = (np.concatenate(parts) for parts in zip(*map(windows.at, positions), strict=True))
-    for stream in range(batch_size):
-        begin = stream * windows.stream_length
-        np.testing.assert_array_equal(x[:, stream], text[begin : begin + len(x)])
-        np.testing.assert_array_equal(y[:, stream], text[begin + 1 : begin + 1 + len(x)])
-    assert 0 <= windows.stream_length - len(x) < seq_length
-    assert 0 <= len(text) - 1 - batch_size * windows.stream_length < batch_size
+    for row in range(batch_size):
+        begin = row * windows.row_length
+        np.testing.assert_array_equal(x[:, row], text[begin : begin + len(x)])
+        np.testing.assert_array_equal(y[:, row], text[begin + 1 : begin + 1 + len(x)])
+    assert 0 <= windows.row_length - len(x) < seq_length
+    assert 0 <= len(text) - 1 - batch_size * windows.row_length < batch_size
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -91,16 +91,16 @@ def test_an_epoch_begins_where_no_window_is_left(batch_size: int) -> None:
     assert [windows.begins_epoch(position) for position in (0, 5, 7, 8, 10)] == [False, False, False, True, True]
 
 
-def test_the_shortest_text_of_streams_has_one_window() -> None:
+def test_the_shortest_text_of_a_batch_has_one_window() -> None:
     windows = Windows(text_of(13), seq_length=4, batch_size=3)
     assert windows.per_epoch == 1
     assert windows.at(0)[1][-1, -1] == 12
 
 
-def test_a_text_too_short_for_its_streams_is_refused() -> None:
+def test_a_text_too_short_for_its_batch_is_refused() -> None:
     expected = (
-        "a text of N = 12 characters is too short for B = 3 streams in windows of T = 4, which need"
-        " N >= B T + 1 = 13: lower --batch-size or --seq-length, or use a longer text"
+        "the text has 12 characters, but a batch size of 3 and a sequence length of 4 need at least 13:"
+        " lower --batch-size or --seq-length, or use a longer text"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Windows(text_of(12), seq_length=4, batch_size=3)
@@ -108,5 +108,5 @@ def test_a_text_too_short_for_its_streams_is_refused() -> None:
 
 @pytest.mark.parametrize(("seq_length", "batch_size", "flag"), [(0, 1, "--seq-length"), (4, 0, "--batch-size")])
 def test_nothing_below_one_is_taken(seq_length: int, batch_size: int, flag: str) -> None:
-    with pytest.raises(ElmanError, match=f"^{flag} must be 1 or more, and 0 came: give another$"):
+    with pytest.raises(ElmanError, match=rf"^{flag} must be at least 1 \(got 0\)$"):
         Windows(text_of(12), seq_length, batch_size)

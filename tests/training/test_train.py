@@ -399,7 +399,7 @@ def test_another_text_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_run_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: give a run directory"):
+    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
         train(corpus, out=tmp_path / "none", resume=True)
     assert contents(tmp_path) == {}
 
@@ -461,7 +461,7 @@ def test_a_directory_that_holds_a_run_is_refused(corpus: Corpus, tmp_path: Path)
 @pytest.mark.parametrize("validation", [0.0, 0.5])
 def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
     short = Corpus.from_text("abcde" if not validation else "abcdefghij")
-    expected = "a text of N = 5 characters is too short for windows of T = 5, which need N >= T + 1 = 6"
+    expected = "the text has 5 characters, but a sequence length of 5 needs at least 6"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
         train(short, **EXACT, validation=validation, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Lossless compression by a trained network, whose decoder gives the same bits on any machine."""
+"""Lossless compression with a trained model; decoding is bit-exact on every machine."""
 
 from elman.compression.codec import compress as compress
 from elman.compression.codec import decompress as decompress

@@ -1,11 +1,11 @@
-"""Learning while coding, in the arithmetic of `kernels`: the rule of `elman.inference.dynamic_evaluation`.
+"""Online training while coding: dynamic evaluation (`elman.inference.dynamic_evaluation`) in exact arithmetic.
 
-T  characters in one window, `WINDOW`       m  hidden units of a layer
-K  size of the alphabet                     G  blocks of m in a layer's sums: 1 rnn, 3 gru, 4 lstm
+T  characters per window, `WINDOW`      m  hidden units per layer
+K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
 
-Every T characters the network takes one step against the loss of those it has just coded, which the decoder has
-decoded by then too. The gradients are those that `elman.network` computes, truncated at the window. The numbers of the
-rule are part of the format: files written with others would no longer be read.
+After every T characters the network takes one optimizer step on the loss of the characters just coded, which the
+decoder knows by then too. The gradients are those of `elman.network`, truncated at the window. The constants are part
+of the file format: files written with other values could not be read.
 """
 
 from __future__ import annotations
@@ -15,76 +15,82 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression import exact_gradients, exact_kernels
-from elman.compression.exact_network import Floats, Network, Step
+from elman.compression.exact_kernels import Floats
+from elman.compression.exact_network import ExactNetwork, Step
 from elman.network.parameters import suffix
 
 WINDOW = 32
-RATE = 0.15
-"""The rate times m."""
-DECAY = 0.999
-FLOOR = 1e-8
-FADE_EVERY = 16
-FADED = 0.0158727
-"""1 - e^(-16 · 32 / 32,000), written out since the e^x of a library may differ in its last bit."""
+SCALED_LEARNING_RATE = 0.15
+"""Learning rate times m."""
+SQUARED_GRAD_DECAY = 0.999
+EPSILON = 1e-8
+DECAY_INTERVAL = 16
+"""Windows between two decays towards the trained weights."""
+DECAY_FRACTION = 0.0158727
+"""1 - e^(-16 · 32 / 32,000), as a literal since a library's e^x may differ in its last bit."""
 
 
-class Seen(NamedTuple):
-    """A step, the weights of the next symbol (1, K + 1) that came of it, and the character it was."""
+class CodedStep(NamedTuple):
+    """A forward step, the frequencies minus one (1, K + 1) predicted by it, and the character that was coded."""
 
     step: Step
-    weights: Floats
+    freqs: Floats
     y: int
 
 
-class Learner:
-    """Changes a network in place as it reads one stream."""
+class OnlineLearner:
+    """Trains a network in place as it reads one substream."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: ExactNetwork) -> None:
         self.network = network
         self.trained = network.theta.copy()
-        self.squares = np.zeros_like(network.theta)
-        self.seen: list[Seen] = []
+        self.squared_grads = np.zeros_like(network.theta)
+        self.coded_steps: list[CodedStep] = []
         self.windows = 0
-        self.power = 1.0  # DECAY to the number of windows
+        self.decay_power = 1.0  # SQUARED_GRAD_DECAY to the power of `windows`
 
-    def saw(self, seen: Seen) -> None:
-        """Take in one step, and learn if it fills the window."""
-        self.seen.append(seen)
-        if len(self.seen) == WINDOW:
-            self._learn()
-            self.seen = []
+    def observe(self, coded_step: CodedStep) -> None:
+        """Record one step, and take an optimizer step if it completes a window."""
+        self.coded_steps.append(coded_step)
+        if len(self.coded_steps) == WINDOW:
+            self._update()
+            self.coded_steps = []
 
-    def _learn(self) -> None:
+    def _update(self) -> None:
         network = self.network
         self.windows += 1
-        self.power *= DECAY
-        numbers = [np.float32(n) for n in (RATE / network.m, DECAY, 1 - DECAY, 1 - self.power, FLOOR)]
-        exact_gradients.learn(network.theta, gradients(network, self.seen).theta, self.squares, *numbers)
-        if self.windows % FADE_EVERY == 0:
-            exact_gradients.fade(network.theta, self.trained, np.float32(FADED))
+        self.decay_power *= SQUARED_GRAD_DECAY
+        gradient = compute_gradients(network, self.coded_steps).theta
+        constants = (
+            SCALED_LEARNING_RATE / network.m, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
+        )  # fmt: skip
+        exact_gradients.rmsprop_step(network.theta, gradient, self.squared_grads, *map(np.float32, constants))
+        if self.windows % DECAY_INTERVAL == 0:
+            exact_gradients.decay_towards(network.theta, self.trained, np.float32(DECAY_FRACTION))
 
 
-def gradients(network: Network, seen: list[Seen]) -> Network:
-    """Return dL/d of every parameter, where L is the loss of the window in nats."""
-    d = network.like(np.zeros_like(network.theta))
-    steps = [one.step for one in seen]
-    g = np.empty((len(seen), network.K), np.float32)
-    exact_gradients.output_back(np.concatenate([one.weights for one in seen]), np.array([one.y for one in seen]), g)
-    h = _h(network, steps, network.L - 1)
-    exact_kernels.add_product(d.arrays["V"], _transposed(h), g)
-    _add_total(d.arrays["c"], g)
-    dh_out = _product(g, _transposed(network.arrays["V"]))
+def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> ExactNetwork:
+    """Return dL/d of every parameter, where L is the summed loss of the window in nats."""
+    d = network.with_theta(np.zeros_like(network.theta))
+    steps = [coded.step for coded in coded_steps]
+    freqs = np.concatenate([coded.freqs for coded in coded_steps])
+    g = np.empty((len(coded_steps), network.K), np.float32)
+    exact_gradients.output_backward(freqs, np.array([coded.y for coded in coded_steps]), g)
+    h = _layer_outputs(network, steps, network.L - 1)
+    exact_kernels.add_matmul(d.arrays["V"], _transpose(h), g)
+    _add_row_sum(d.arrays["c"], g)
+    dh_out = _matmul(g, _transpose(network.arrays["V"]))
     for n in reversed(range(network.L)):
-        da, dk = _back(network, n, steps, dh_out)
-        _add_layer(d, n, steps, da, dk)
+        da, dk = _layer_backward(network, n, steps, dh_out)
+        _add_layer_gradients(d, n, steps, da, dk)
         if n > 0:
-            dh_out = _product(da, _transposed(network.arrays["U" + suffix(n + 1)]))
+            dh_out = _matmul(da, _transpose(network.arrays["U" + suffix(n + 1)]))
     return d
 
 
-def _back(network: Network, n: int, steps: list[Step], dh_out: Floats) -> tuple[Floats, Floats]:
-    """Return dL/d of U x and of W h_{t-1} of layer n, step by step (T, G m), given dL/dh_t|out (T, m)."""
-    W, m, p = _transposed(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
+def _layer_backward(network: ExactNetwork, n: int, steps: list[Step], dh_out: Floats) -> tuple[Floats, Floats]:
+    """Return dL/d of U x and of W h_{t-1} of layer n, both (T, G m), given dL/dh_t|out (T, m)."""
+    W, m, p = _transpose(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
     da = np.empty((len(steps), network.G * m), np.float32)
     dk = np.empty_like(da) if network.G == 3 else da
     dh_next, ds = np.zeros((1, m), np.float32), np.zeros(m, np.float32)
@@ -93,47 +99,47 @@ def _back(network: Network, n: int, steps: list[Step], dh_out: Floats) -> tuple[
         gates, before = steps[t].gates[n, 0], steps[t].before
         dh_next = np.zeros((1, m), np.float32)
         if network.G == 1:
-            exact_gradients.rnn_back(steps[t].after[p, 0], dh, da[t])
+            exact_gradients.rnn_backward(steps[t].after[p, 0], dh, da[t])
         elif network.G == 3:
-            exact_gradients.gru_back(gates, before[p, 0], dh, da[t], dk[t], dh_next[0])
+            exact_gradients.gru_backward(gates, before[p, 0], dh, da[t], dk[t], dh_next[0])
         else:
-            exact_gradients.lstm_back(gates, before[p + 1, 0], dh, ds, da[t])
-        exact_kernels.add_product(dh_next, dk[t : t + 1], W)
+            exact_gradients.lstm_backward(gates, before[p + 1, 0], dh, ds, da[t])
+        exact_kernels.add_matmul(dh_next, dk[t : t + 1], W)
     return da, dk
 
 
-def _add_layer(d: Network, n: int, steps: list[Step], da: Floats, dk: Floats) -> None:
+def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats, dk: Floats) -> None:
     """Set dU, dW, db and dd of layer n."""
     dU, dW, db = (d.arrays[name + suffix(n + 1)] for name in "UWb")
     if n > 0:
-        exact_kernels.add_product(dU, _transposed(_h(d, steps, n - 1)), da)
+        exact_kernels.add_matmul(dU, _transpose(_layer_outputs(d, steps, n - 1)), da)
     else:
-        for t, step in enumerate(steps):  # a character met twice adds to its row twice, in order
+        for t, step in enumerate(steps):  # a character that occurs twice adds to its row twice, in order
             dU[step.x[0]] += da[t]
     p = n * (d.P // d.L)
-    exact_kernels.add_product(dW, _transposed(np.concatenate([step.before[p] for step in steps])), dk)
-    _add_total(db, da)
+    exact_kernels.add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
+    _add_row_sum(db, da)
     if d.G == 3:
-        _add_total(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk[:, 2 * d.m :]))
+        _add_row_sum(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk[:, 2 * d.m :]))
 
 
-def _h(network: Network, steps: list[Step], n: int) -> Floats:
-    """Return what layer n handed on (T, m)."""
+def _layer_outputs(network: ExactNetwork, steps: list[Step], n: int) -> Floats:
+    """Return the outputs h of layer n (T, m)."""
     return np.concatenate([step.after[n * (network.P // network.L)] for step in steps])
 
 
-def _add_total(total: Floats, da: Floats) -> None:
-    """Add the steps of da (T, n), in their order, to a vector (n,)."""
-    exact_kernels.add_product(total[None], np.ones((1, len(da)), np.float32), da)
+def _add_row_sum(total: Floats, da: Floats) -> None:
+    """Add the rows of da (T, n), in order, to a vector (n,)."""
+    exact_kernels.add_matmul(total[None], np.ones((1, len(da)), np.float32), da)
 
 
-def _product(a: Floats, B: Floats) -> Floats:
+def _matmul(a: Floats, B: Floats) -> Floats:
     y = np.zeros((len(a), B.shape[1]), np.float32)
-    exact_kernels.add_product(y, a, B)
+    exact_kernels.add_matmul(y, a, B)
     return y
 
 
-def _transposed(a: Floats) -> Floats:
+def _transpose(a: Floats) -> Floats:
     b = np.empty(a.shape[::-1], np.float32)
     exact_gradients.transpose(a, b)
     return b

@@ -1,6 +1,7 @@
-"""How a text is cut: into parts that are coded apart, and each part into streams read side by side.
+"""Tokens split into independently coded blocks, and each block into substreams that are coded in lockstep.
 
-The number of tokens says all of it, so a file states nothing but that. A network that learns reads one stream.
+The number of tokens determines the whole layout, so a file stores nothing else. In adaptive mode a block is a single
+substream.
 """
 
 from __future__ import annotations
@@ -13,52 +14,55 @@ from numpy.typing import NDArray
 
 from elman.compression.container import Mode
 
-PART = 1 << 16
-"""Tokens of a part at most: what one thread works on, and what is decoded before a false length is noticed."""
-STREAM = 1 << 12
-"""Tokens of a stream at least, as each begins without knowing what was before it."""
+BLOCK_SIZE = 1 << 16
+"""Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
+MIN_SUBSTREAM_SIZE = 1 << 12
+"""Minimum tokens of a substream when a block has several, since each starts without any context."""
 
 
-def number(N: int) -> int:
-    """Return into how many parts N tokens are cut: one at least, even of none."""
-    return -(-N // PART) or 1
+def count_blocks(N: int) -> int:
+    """Return the number of blocks of N tokens: at least one, even of no tokens."""
+    return -(-N // BLOCK_SIZE) or 1
 
 
-def sizes(N: int) -> Iterator[int]:
-    """Yield the tokens of each part of N, as equal as can be."""
-    return shared(N, number(N))
+def block_sizes(N: int) -> Iterator[int]:
+    """Yield the number of tokens in each block of N tokens, as equal as possible."""
+    return split_evenly(N, count_blocks(N))
 
 
-def streams(n: int, mode: Mode) -> int:
-    """Return how many streams a part of n tokens is read in."""
-    return max(1, n // STREAM) if mode == Mode.FIXED else 1
+def count_substreams(n: int, mode: Mode) -> int:
+    """Return the number of substreams in a block of n tokens."""
+    return max(1, n // MIN_SUBSTREAM_SIZE) if mode == Mode.STATIC else 1
 
 
-def shared(n: int, among: int) -> Iterator[int]:
-    """Yield n in so many shares, of which the first are one larger where it does not divide."""
-    return (n // among + (number < n % among) for number in range(among))
+def split_evenly(n: int, count: int) -> Iterator[int]:
+    """Yield `count` sizes that sum to n; the first ones are larger by one where n is not divisible."""
+    return (n // count + (number < n % count) for number in range(count))
 
 
-def cut(tokens: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
-    """Yield the parts of tokens (N,)."""
-    for first, last in pairwise(accumulate(sizes(len(tokens)), initial=0)):
-        yield tokens[first:last]
+def split_blocks(tokens: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    """Yield the blocks of tokens (N,)."""
+    for start, end in pairwise(accumulate(block_sizes(len(tokens)), initial=0)):
+        yield tokens[start:end]
 
 
-def columns(n: int, R: int) -> list[tuple[int, int]]:
-    """Return where each of R streams begins and ends in a part of n tokens."""
-    return list(pairwise(accumulate(shared(n, R), initial=0)))
+def substream_ranges(n: int, R: int) -> list[tuple[int, int]]:
+    """Return the start and the end of each of R substreams in a block of n tokens."""
+    return list(pairwise(accumulate(split_evenly(n, R), initial=0)))
 
 
-def side_by_side(tokens: NDArray[np.int32], R: int) -> NDArray[np.int64]:
-    """Return a part's tokens (n,) as a column each stream, (steps, R); the last row is of the longer streams only."""
+def interleave(tokens: NDArray[np.int32], R: int) -> NDArray[np.int64]:
+    """Return a block's tokens (n,) with one column per substream, (steps, R).
+
+    Where n is not divisible by R, the last row is used by the longer substreams only.
+    """
     table = np.zeros((-(-len(tokens) // R), R), np.int64)
-    for column, (first, last) in enumerate(columns(len(tokens), R)):
-        table[: last - first, column] = tokens[first:last]
+    for column, (start, end) in enumerate(substream_ranges(len(tokens), R)):
+        table[: end - start, column] = tokens[start:end]
     return table
 
 
-def end_to_end(table: NDArray[np.int64], n: int) -> NDArray[np.int32]:
-    """Return the n tokens of the streams in `table`, one after the other."""
-    pieces = [table[: last - first, column] for column, (first, last) in enumerate(columns(n, table.shape[1]))]
-    return np.concatenate(pieces).astype(np.int32)
+def deinterleave(table: NDArray[np.int64], n: int) -> NDArray[np.int32]:
+    """Return the n tokens of the substreams in `table` (steps, R), one substream after the other."""
+    ranges = substream_ranges(n, table.shape[1])
+    return np.concatenate([table[: end - start, column] for column, (start, end) in enumerate(ranges)]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Bytes to a compressed file and back: one course of steps, gone through by an encoder or a decoder."""
+"""Compression and decompression: one sequence of steps, run by an encoder or by a decoder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from elman.compression import blocks, container
 from elman.compression.container import Mode
-from elman.compression.exact_network import Ints, Network, Step, network_of, read
-from elman.compression.predictor import Reading
+from elman.compression.exact_kernels import Ints
+from elman.compression.exact_network import ExactNetwork, Step, build_exact_network, forward_step
+from elman.compression.predictor import SymbolPredictor
 from elman.compression.range_coder import Coder, Decoder, Encoder
 from elman.compression.tokens import Tokens, from_tokens, to_tokens
 from elman.errors import ElmanError
@@ -28,16 +29,16 @@ _B = TypeVar("_B")
 
 
 def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
-    """Return `data` compressed, so that `decompress` with the same model gives it back.
+    """Return `data` compressed; `decompress` with the same model restores it.
 
     Parameters
     ----------
     model : Model
     data : bytes
-        Any. What is not UTF-8 or not of the model's alphabet is kept, at some cost.
+        Any bytes. Those that are not UTF-8, or characters outside the model's alphabet, are preserved at some cost.
     adapt : bool
-        Whether the network goes on learning from what it has coded: fewer bytes for a text of some length, one
-        stream instead of several, and some ten to fifteen times the time.
+        Whether to train the network online while coding: smaller files for texts of some length, but one substream
+        instead of several, and ten to fifteen times slower.
 
     Raises
     ------
@@ -46,41 +47,41 @@ def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
     """
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
-    mode = Mode.LEARNING if adapt else Mode.FIXED
-    payloads = list(_each(mode, _encoder(model, mode), blocks.cut(tokens)))
-    file = container.write(container.header_of(mode, len(tokens), digest, data), payloads)
-    stored = container.header_of(Mode.STORED, len(data), digest, data)
-    return min(file, container.write(stored, [data]), key=len)
+    mode = Mode.ADAPTIVE if adapt else Mode.STATIC
+    payloads = list(_map_blocks(mode, _block_encoder(model, mode), blocks.split_blocks(tokens)))
+    file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
+    stored = container.make_header(Mode.STORED, len(data), digest, data)
+    return min(file, container.serialize(stored, [data]), key=len)
 
 
 def decompress(model: Model, file: bytes) -> bytes:
-    """Return what was compressed.
+    """Return the original of a compressed file.
 
     Raises
     ------
     ElmanError
-        If the file is no compressed one, of a newer version, of another model, truncated or altered; or if the
-        library constriction is not installed.
+        If the file is not a compressed one, has a newer format, was compressed by another model, is truncated or
+        corrupted; or if the library constriction is not installed.
     """
-    header, at = container.read_header(file)
-    own = fingerprint(model)[: len(header.fingerprint)]
-    if header.fingerprint != own:
+    header, offset = container.read_header(file)
+    expected = fingerprint(model)[: len(header.fingerprint)]
+    if header.fingerprint != expected:
         raise ElmanError(
-            f"the file was compressed by a model with the fingerprint {header.fingerprint.hex()}, and this one's is"
-            f" {own.hex()}: give the run that compressed it"
+            f"the file was compressed by another model (fingerprint {header.fingerprint.hex()}, this model has"
+            f" {expected.hex()}): use the run that compressed it"
         )
-    data = file[at:] if header.mode == Mode.STORED else _decoded(model, header, file, at)
+    data = file[offset:] if header.mode == Mode.STORED else _decode_payloads(model, header, file, offset)
     if header.mode == Mode.STORED and len(data) != header.N:
-        raise container.altered("it says that it is of another length")
+        raise container.corrupt_file_error("its length differs from the one in its header")
     if container.checksum(header.N, data) != header.checksum:
-        raise container.altered("its text has another checksum than it says")
+        raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
 
 
 def fingerprint(model: Model) -> bytes:
-    """Return the SHA-256 of all that the codec takes from a model: the alphabet and the weights, rounded."""
+    """Return the SHA-256 of everything the codec depends on: the alphabet, and the weights as float32."""
     alphabet = model.alphabet
-    digest = hashlib.sha256(f"{alphabet.folds}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
     for name, array in sorted(model.parameters.items()):
         digest.update(f"{name} {array.shape}\0".encode())
         with np.errstate(over="ignore"):
@@ -88,85 +89,88 @@ def fingerprint(model: Model) -> bytes:
     return digest.digest()
 
 
-def _decoded(model: Model, header: container.Header, file: bytes, at: int) -> bytes:
-    payloads = container.read_payloads(file, at, blocks.number(header.N))
-    of_parts = zip(payloads, blocks.sizes(header.N), strict=True)
-    tokens = _each(header.mode, _decoder(model, header.mode), of_parts)
-    return b"".join(from_tokens(of_part, model.alphabet) for of_part in tokens)
+def _decode_payloads(model: Model, header: container.Header, file: bytes, offset: int) -> bytes:
+    payloads = container.read_payloads(file, offset, blocks.count_blocks(header.N))
+    sized_payloads = zip(payloads, blocks.block_sizes(header.N), strict=True)
+    decoded = _map_blocks(header.mode, _block_decoder(model, header.mode), sized_payloads)
+    return b"".join(from_tokens(tokens, model.alphabet) for tokens in decoded)
 
 
-def _encoder(model: Model, mode: Mode) -> Callable[[Tokens], bytes]:
-    """Return what makes a payload of the tokens of a part."""
-    reading = _readings(model, mode)
+def _block_encoder(model: Model, mode: Mode) -> Callable[[Tokens], bytes]:
+    """Return a function that encodes the tokens of a block to its payload."""
+    predictor = _predictor_factory(model, mode)
 
     def encode(tokens: Tokens) -> bytes:
-        R = blocks.streams(len(tokens), mode)
+        R = blocks.count_substreams(len(tokens), mode)
         encoder = Encoder()
-        _code(encoder, reading(R), blocks.side_by_side(tokens, R), len(tokens))
+        _code_block(encoder, predictor(R), blocks.interleave(tokens, R), len(tokens))
         return encoder.finish()
 
     return encode
 
 
-def _decoder(model: Model, mode: Mode) -> Callable[[tuple[bytes, int]], Tokens]:
-    """Return what makes the n tokens of a part of its payload and n."""
-    reading = _readings(model, mode)
+def _block_decoder(model: Model, mode: Mode) -> Callable[[tuple[bytes, int]], Tokens]:
+    """Return a function that decodes a payload and a number n to the n tokens of a block."""
+    predictor = _predictor_factory(model, mode)
 
-    def decode(part: tuple[bytes, int]) -> Tokens:
-        payload, n = part
-        R = blocks.streams(n, mode)
-        table = blocks.side_by_side(np.zeros(n, np.int32), R)
+    def decode(block: tuple[bytes, int]) -> Tokens:
+        payload, n = block
+        R = blocks.count_substreams(n, mode)
+        table = blocks.interleave(np.zeros(n, np.int32), R)
         decoder = Decoder(payload)
-        _code(decoder, reading(R), table, n)
+        _code_block(decoder, predictor(R), table, n)
         decoder.finish()
-        return blocks.end_to_end(table, n)
+        return blocks.deinterleave(table, n)
 
     return decode
 
 
-def _readings(model: Model, mode: Mode) -> Callable[[int], Reading]:
-    """Return what gives the reading of a part in R streams: a new one, or one that goes on from part to part."""
-    network = network_of(model.parameters)
-    start = _start(network, model.alphabet)
-    if mode == Mode.FIXED:
-        return lambda R: Reading(network, model.alphabet, start, R)
-    one = Reading(network, model.alphabet, start, 1, learns=True)
-    return lambda R: one
+def _predictor_factory(model: Model, mode: Mode) -> Callable[[int], SymbolPredictor]:
+    """Return a function that gives the predictor of a block in R substreams.
 
-
-def _start(network: Network, alphabet: Alphabet) -> Step:
-    """Read what comes before every stream, the alphabet's beginning.
-
-    It is read in a state of zero. The state that training ended in still has in it where that was, in the middle of
-    a line most often, and small files would pay for that.
+    Static blocks are independent, so each gets a new one; in adaptive mode one predictor continues from block to block.
     """
-    x = alphabet.encode(alphabet.beginning).astype(np.int64)
-    return read(network, np.zeros((network.P, 1, network.m), np.float32), x)
+    network = build_exact_network(model.parameters)
+    start = _read_start_char(network, model.alphabet)
+    if mode == Mode.STATIC:
+        return lambda R: SymbolPredictor(network, model.alphabet, start, R)
+    predictor = SymbolPredictor(network, model.alphabet, start, 1, adaptive=True)
+    return lambda R: predictor
 
 
-@np.errstate(over="ignore", invalid="ignore")  # weights may be of any size, and what comes of it is defined
-def _code(coder: Coder, reading: Reading, table: Ints, n: int) -> None:
+def _read_start_char(network: ExactNetwork, alphabet: Alphabet) -> Step:
+    """Return the step that precedes every substream: the alphabet's start character, read in a state of zeros.
+
+    The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
+    which would cost small files bytes.
+    """
+    x = alphabet.encode(alphabet.start_char).astype(np.int64)
+    return forward_step(network, np.zeros((network.P, 1, network.m), np.float32), x)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # weights may have any size, and overflow has a defined result
+def _code_block(coder: Coder, predictor: SymbolPredictor, table: Ints, n: int) -> None:
     """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
-    Where R does not divide n, streams that have ended go on reading the first character, and code nothing.
+    Where n is not divisible by R, the substreams that have ended keep reading the first character and code nothing.
     """
-    K = reading.network.K
+    K = predictor.network.K
     for t, row in enumerate(table):
-        going = row[: n - len(row) * t]
-        symbols = coder.code(reading.symbols()[: len(going)], np.minimum(going, K))
+        active = row[: n - len(row) * t]
+        symbols = coder.code(predictor.predict_symbols()[: len(active)], np.minimum(active, K))
         escaped = np.flatnonzero(symbols == K)
         if len(escaped):
-            symbols[escaped] = K + coder.code(reading.bytes(escaped), going[escaped] - K)
-        going[:] = symbols
-        reading.read(row, escaped)
+            symbols[escaped] = K + coder.code(predictor.predict_bytes(escaped), active[escaped] - K)
+        active[:] = symbols
+        predictor.advance(row, escaped)
 
 
-def _each(mode: Mode, job: Callable[[_A], _B], of: Iterable[_A]) -> Iterator[_B]:
-    """Yield what `job` gives for each part, as many at a time as there are processors, or one after the other."""
-    if mode == Mode.LEARNING:
-        yield from map(job, of)
+def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -> Iterator[_B]:
+    """Yield the result of `function` for each block: in parallel on all cores or, in adaptive mode, sequentially."""
+    if mode == Mode.ADAPTIVE:
+        yield from map(function, items)
         return
-    workers, left = os.cpu_count() or 1, iter(of)
+    workers, remaining = os.cpu_count() or 1, iter(items)
     with ThreadPoolExecutor(workers) as pool:
-        while some := list(islice(left, workers)):  # no more than that, should the next be one that cannot be decoded
-            yield from pool.map(job, some)
+        while batch := list(islice(remaining, workers)):  # no more at once, as the next may fail to decode
+            yield from pool.map(function, batch)

@@ -1,13 +1,13 @@
-"""The file: what stands before the payloads, byte for byte as docs/compress.md has it.
+"""The container format, byte for byte as specified in docs/compress.md.
 
 ::
 
-    1        1110 vvmm: a mark, the version of the format, the mode
-    1 to 9   N, the tokens: seven bits a byte, the lowest first, the highest bit set where more follow
-    w        fingerprint of the model, the first bytes of its SHA-256
-    w        CRC-32 of the original bytes, the lowest w bytes, lowest first
-             w = 2 where N < 256, and else 4
-    …        of each part but the last the bytes of its payload, as N is written, and the payload; of the last only that
+    1        1110 vvmm: magic bits, format version, mode
+    1 to 9   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
+    w        fingerprint of the model: the first bytes of its SHA-256
+    w        CRC-32 of the original bytes: its lowest w bytes, least significant first
+             w = 2 if N < 256, otherwise 4
+    …        for each block the length of its payload as a varint, and the payload; the last one has no length
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ from enum import IntEnum
 from elman.errors import ElmanError
 
 VERSION = 1
-_MARK = 0b1110
+_MAGIC = 0b1110
 _SHORT = 256
-_DIGITS = 9
-_MORE = "it says that more follows"
+"""Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
+_MAX_VARINT_BYTES = 9
+_ENDS_EARLY = "it ends too early"
 
 
 class Mode(IntEnum):
     """How the payloads were made."""
 
-    FIXED = 0
-    """By the network as it is, in streams side by side."""
-    LEARNING = 1
-    """By a network that learns as it goes, in one stream."""
+    STATIC = 0
+    """With fixed weights, in several substreams."""
+    ADAPTIVE = 1
+    """With weights that are trained while coding, in one substream."""
     STORED = 2
-    """The one payload is the original, which the network would only have made longer."""
+    """The only payload is the original, which coding would have made longer."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself.
+    """Header of a compressed file.
 
     Parameters
     ----------
     mode : Mode
     N : int
-        Tokens; of a stored file, bytes.
+        Number of tokens; in a stored file, of bytes.
     fingerprint : bytes
-        As many bytes of the model's digest as the file keeps.
+        Truncated digest of the model.
     checksum : bytes
-        As many bytes of the original's CRC-32.
+        Truncated CRC-32 of the original.
     """
 
     mode: Mode
@@ -58,90 +59,91 @@ class Header:
     checksum: bytes
 
 
-def header_of(mode: Mode, N: int, digest: bytes, data: bytes) -> Header:
-    """Return the header of a file of `data`, coded as N tokens by the model that has this digest."""
+def make_header(mode: Mode, N: int, digest: bytes, data: bytes) -> Header:
+    """Return the header of a file of `data`, coded as N tokens by the model with this digest."""
     return Header(mode, N, digest[: _width(N)], checksum(N, data))
 
 
 def checksum(N: int, data: bytes) -> bytes:
-    """Return what a file of N tokens keeps of its original's CRC-32."""
+    """Return the CRC-32 of the original as stored in a file of N tokens."""
     return zlib.crc32(data).to_bytes(4, "little")[: _width(N)]
 
 
-def write(header: Header, payloads: list[bytes]) -> bytes:
-    """Return the file."""
-    first = bytes([_MARK << 4 | VERSION << 2 | header.mode])
-    sized = [_number(len(payload)) + payload for payload in payloads[:-1]]
-    return b"".join([first, _number(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
+def serialize(header: Header, payloads: list[bytes]) -> bytes:
+    """Return the bytes of a file."""
+    first = bytes([_MAGIC << 4 | VERSION << 2 | header.mode])
+    sized = [_encode_varint(len(payload)) + payload for payload in payloads[:-1]]
+    return b"".join([first, _encode_varint(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
 
 
 def read_header(file: bytes) -> tuple[Header, int]:
-    """Return the header, and where the payloads begin.
+    """Return the header and the offset of the first payload.
 
     Raises
     ------
     ElmanError
-        If it is not Elman's, of a later version, or truncated.
+        If the file was not written by Elman, has a newer format, or is truncated.
     """
     if not file:
-        raise ElmanError("a compressed file has at least six bytes, and this has none: get it again")
-    mark, version, mode = file[0] >> 4, file[0] >> 2 & 3, file[0] & 3
-    if mark != _MARK or version == 0:
-        raise ElmanError("this is no file that elman compress wrote, as its first byte is another: give one that is")
+        raise ElmanError("the compressed file is empty; a complete one has at least six bytes")
+    magic, version, mode = file[0] >> 4, file[0] >> 2 & 3, file[0] & 3
+    if magic != _MAGIC or version == 0:
+        raise ElmanError("not a file written by elman compress: its first byte does not match")
     if version > VERSION or mode > max(Mode):
         raise ElmanError(
-            f"the file is of format {version}.{mode}, of a newer Elman, and this one reads {VERSION}.0 to"
-            f" {VERSION}.{max(Mode)}: install the newer one"
+            f"the file has format {version}.{mode} of a newer Elman; this version reads {VERSION}.0 to"
+            f" {VERSION}.{max(Mode)}: upgrade Elman"
         )
-    N, at = _read_number(file, 1)
+    N, offset = _read_varint(file, 1)
     w = _width(N)
-    if len(file) < at + 2 * w:
-        raise altered(_MORE)
-    return Header(Mode(mode), N, file[at : at + w], file[at + w : at + 2 * w]), at + 2 * w
+    if len(file) < offset + 2 * w:
+        raise corrupt_file_error(_ENDS_EARLY)
+    fingerprint, crc = file[offset : offset + w], file[offset + w : offset + 2 * w]
+    return Header(Mode(mode), N, fingerprint, crc), offset + 2 * w
 
 
-def read_payloads(file: bytes, at: int, parts: int) -> Iterator[bytes]:
-    """Yield the payloads of so many parts, the first of which begins at `at`.
+def read_payloads(file: bytes, offset: int, count: int) -> Iterator[bytes]:
+    """Yield the payloads of `count` blocks, the first of which starts at `offset`.
 
     Raises
     ------
     ElmanError
-        Where the file ends too early.
+        If the file ends too early.
     """
-    if parts - 1 > len(file) - at:
-        raise altered(_MORE)
-    for _ in range(parts - 1):
-        size, at = _read_number(file, at)
-        if at + size > len(file):
-            raise altered(_MORE)
-        yield file[at : at + size]
-        at += size
-    yield file[at:]
+    if count - 1 > len(file) - offset:
+        raise corrupt_file_error(_ENDS_EARLY)
+    for _ in range(count - 1):
+        size, offset = _read_varint(file, offset)
+        if offset + size > len(file):
+            raise corrupt_file_error(_ENDS_EARLY)
+        yield file[offset : offset + size]
+        offset += size
+    yield file[offset:]
 
 
-def altered(reason: str) -> ElmanError:
-    """Return the error of a file that an encoder has not left so."""
-    return ElmanError(f"the compressed file is truncated or altered, as {reason}: get it again")
+def corrupt_file_error(reason: str) -> ElmanError:
+    """Return the error for a file that no encoder wrote in this form."""
+    return ElmanError(f"the compressed file is truncated or corrupted: {reason}")
 
 
 def _width(N: int) -> int:
     return 2 if N < _SHORT else 4
 
 
-def _number(n: int) -> bytes:
-    """Return a number of 0 or more, seven bits a byte."""
+def _encode_varint(n: int) -> bytes:
+    """Return a non-negative integer as a varint (LEB128)."""
     digits = [n >> shift & 0x7F for shift in range(0, max(n.bit_length(), 1), 7)]
     return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
 
 
-def _read_number(file: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins at `at`, and where it ends."""
+def _read_varint(file: bytes, offset: int) -> tuple[int, int]:
+    """Return the varint at `offset`, and the offset behind it."""
     n = 0
-    for digit in range(_DIGITS):
-        if at + digit >= len(file):
-            raise altered(_MORE)
-        byte = file[at + digit]
+    for digit in range(_MAX_VARINT_BYTES):
+        if offset + digit >= len(file):
+            raise corrupt_file_error(_ENDS_EARLY)
+        byte = file[offset + digit]
         n |= (byte & 0x7F) << 7 * digit
         if byte < 0x80:
-            return n, at + digit + 1
-    raise altered("no number in it takes ten bytes")
+            return n, offset + digit + 1
+    raise corrupt_file_error(f"it contains an integer of more than {_MAX_VARINT_BYTES} bytes")

@@ -1,17 +1,17 @@
-"""The way back through a network, fixed to the bit as `kernels` is and by the same rules.
+"""Bit-exact backward kernels, under the same rules as `exact_kernels`.
 
-T  steps of a window        m  hidden units of a layer      K  size of the alphabet
+T  steps per window        m  hidden units per layer      K  alphabet size
 
-Products and sums over steps are `kernels.add_product`.
+Products and sums over steps are `exact_kernels.add_matmul`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from elman.compression.exact_kernels import PRECISION, exact
+from elman.compression.exact_kernels import FREQ_BITS, exact
 
-_ONE, _UNIT = np.float32(1), np.float32(2.0**-PRECISION)
+_ONE, _UNIT = np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
 @exact
@@ -26,15 +26,18 @@ def transpose(a, b):
 
 
 @exact
-def rnn_back(h, dh, da):
+def rnn_backward(h, dh, da):
     """Set da of one step from its h and dh, all (m,): (4) of `elman.network.cells.rnn`."""
     for i in range(len(h)):
         da[i] = (_ONE - h[i] * h[i]) * dh[i]
 
 
 @exact
-def gru_back(gates, before, dh, da, dk, carry):
-    """Set da and dk (3 m,), and in carry (m,) the part of dL/dh_{t-1} that goes by z: (7) to (10) of `network.gru`."""
+def gru_backward(gates, before, dh, da, dk, carry):
+    """Set da and dk (3 m,), and in carry (m,) the part of dL/dh_{t-1} through z.
+
+    The equations are (7) to (10) of `elman.network.cells.gru`.
+    """
     m = len(dh)
     for i in range(m):
         r, z, n, q = gates[i], gates[m + i], gates[2 * m + i], gates[3 * m + i]
@@ -47,8 +50,8 @@ def gru_back(gates, before, dh, da, dk, carry):
 
 
 @exact
-def lstm_back(gates, before, dh, ds, da):
-    """Set da (4 m,), and in ds (m,) what goes to the s before: (6) and (7) of `network.lstm`."""
+def lstm_backward(gates, before, dh, ds, da):
+    """Set da (4 m,), and in ds (m,) dL/ds_{t-1}: (6) and (7) of `elman.network.cells.lstm`."""
     m = len(dh)
     for n in range(m):
         i, f, g, o, tanh_s = gates[n], gates[m + n], gates[2 * m + n], gates[3 * m + n], gates[4 * m + n]
@@ -61,27 +64,30 @@ def lstm_back(gates, before, dh, ds, da):
 
 
 @exact
-def output_back(weights, y, g):
-    """Set g (T, K), the probabilities less one at y (T,), from the `weights` (T, K + 1) that coded y."""
+def output_backward(freqs, y, g):
+    """Set g (T, K), the probabilities minus the one-hot vectors of y (T,), from the `freqs` (T, K + 1) that coded y."""
     T, K = g.shape
     for t in range(T):
         for i in range(K):
-            g[t, i] = (weights[t, i] + _ONE) * _UNIT
+            g[t, i] = (freqs[t, i] + _ONE) * _UNIT
         g[t, y[t]] = g[t, y[t]] - _ONE
 
 
 @exact
-def learn(theta, gradient, squares, rate, decay, complement, unbiased, floor):
-    """Take one step of RMSprop: theta by its gradient over the root of `squares`, their mean, divided by `unbiased`."""
+def rmsprop_step(theta, gradient, squared_grads, rate, decay, complement, bias_correction, epsilon):
+    """Take one RMSprop step: theta -= rate · gradient / (sqrt(squared_grads / bias_correction) + epsilon).
+
+    squared_grads : the running average of squared gradients, updated first, with weight `complement` = 1 - `decay`
+    """
     for i in range(len(theta)):
         g = gradient[i]
-        square = decay * squares[i] + complement * (g * g)
-        squares[i] = square
-        theta[i] = theta[i] - rate * g / (np.sqrt(square / unbiased) + floor)
+        square = decay * squared_grads[i] + complement * (g * g)
+        squared_grads[i] = square
+        theta[i] = theta[i] - rate * g / (np.sqrt(square / bias_correction) + epsilon)
 
 
 @exact
-def fade(theta, trained, faded):
-    """Bring theta nearer to what training left."""
+def decay_towards(theta, trained, fraction):
+    """Move theta by a fraction of its distance towards the trained parameters."""
     for i in range(len(theta)):
-        theta[i] = theta[i] + faded * (trained[i] - theta[i])
+        theta[i] = theta[i] + fraction * (trained[i] - theta[i])

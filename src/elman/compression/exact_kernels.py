@@ -1,55 +1,60 @@
-"""Arithmetic fixed to the bit: all that a decoder must do exactly as the encoder did, on any machine.
+"""Bit-exact arithmetic: everything that a decoder must compute exactly as the encoder did, on any machine.
 
-R  rows: streams read side by side      m  hidden units of a layer
-K  size of the alphabet                 G  blocks of m in a layer's sums: 1 rnn, 3 gru, 4 lstm
-L  layers                               P  vectors (m,) in the state: h of every layer, and for lstm its s behind it
+R  rows: substreams coded in lockstep   m  hidden units per layer
+K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
+L  layers                               P  state vectors (m,): h of every layer, for lstm each followed by its s
 
-Every number is an IEEE float32 or an integer. +, -, *, / and the square root round as IEEE 754 says and in the order
-written here: these kernels are compiled without any of the rewrites that the engines allow, so that no product and
-sum become one operation and no sum is reordered. What runs in parallel lanes are whole outputs, each with a sum of
-its own. e^x and tanh are polynomials of this file, as those of a system's library differ from one machine to the next.
-Run by the interpreter (``NUMBA_DISABLE_JIT=1``) this same source gives the same bits; for that every constant is
-float32 and every array is of one type, since NumPy and Numba differ in how they mix types.
+Every number is an IEEE float32 or an integer. +, -, *, / and the square root round as IEEE 754 defines, in the order
+written here: these kernels are compiled without fastmath, so that no product and sum are fused and no sum is
+reordered. Vector lanes hold different outputs, each with a sum of its own. e^x and tanh are polynomials defined here,
+since those of system libraries differ between machines. The interpreter (``NUMBA_DISABLE_JIT=1``) computes the same
+bits from the same source; for that every constant is float32 and every array has one type, since NumPy and Numba
+differ in how they promote mixed types.
 
-What is inlined into a kernel is in its own file, as Numba looks at no other to see whether what it keeps is current.
+Everything that is inlined into a kernel is in the same file, as Numba checks only that file to see whether a cached
+kernel is current.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine.numba.jit import compiled
 
-PRECISION = 24
-"""Frequencies sum to two to this."""
-FRACTION = 20
-"""The probability of an escape is a fraction of two to this,"""
-HASTE = 5
-"""and goes a 2^-5 of the way to what has just been seen."""
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
-_RAISE = np.float32(1 << PRECISION)
+FREQ_BITS = 24
+"""The frequencies of all symbols sum to 2^24."""
+ESCAPE_PROB_BITS = 20
+"""The probability of an escape is an integer multiple of 2^-20."""
+ESCAPE_RATE_SHIFT = 5
+"""At each symbol, the probability of an escape moves 2^-5 of the way to what was observed."""
+
+_FREQ_TOTAL = np.float32(1 << FREQ_BITS)
 _TILE, _ROWS = 512, 16
-"""Outputs and rows worked on at a time: 32 kB of sums, which stay in a near cache."""
+"""Outputs and rows per tile: 32 kB of sums, which stay in the L1 cache."""
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
-_HIGHEST, _LOWEST = np.float32(22), np.float32(-22)
-"""e^22 / (1 + e^22) is 1 in float32, and e^-22 of the largest frequency is less than one."""
-_SHARE = np.float32(1 / 64)
+_MAX_EXP, _MIN_EXP = np.float32(22), np.float32(-22)
+"""e^22 / (1 + e^22) is 1 in float32, and e^-22 times the largest frequency is less than one."""
+_EXP_SCALE = np.float32(1 / 64)
 _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
 exact = compiled()
-"""IEEE arithmetic as written: no flag of fastmath."""
+"""IEEE arithmetic as written, without fastmath."""
 
 
 @exact
 def exp(x):
-    """Return e^x for x cut to [-22, 22], to 1.5e-5 of itself: (e^(x/64))^64, the inner one a Taylor polynomial.
+    """Return e^x for x clipped to [-22, 22]: (e^(x/64))^64 with a Taylor polynomial inside, relative error 1.5e-5.
 
-    A NaN counts as -22: no comparison is true of it.
+    NaN is clipped to -22, since every comparison with it is false.
     """
-    x = x if x > _LOWEST else _LOWEST
-    x = x if x < _HIGHEST else _HIGHEST
-    u = x * _SHARE
+    x = x if x > _MIN_EXP else _MIN_EXP
+    x = x if x < _MAX_EXP else _MAX_EXP
+    u = x * _EXP_SCALE
     p = _ONE + u * (_ONE + u * (_C2 + u * (_C3 + u * (_C4 + u * (_C5 + u * _C6)))))
     p = p * p
     p = p * p
@@ -73,22 +78,22 @@ def tanh(x):
 
 
 @exact
-def add_one(y, a, b):
-    """Add a multiple of a vector to y."""
+def axpy(y, a, b):
+    """Add a multiple of a vector to y: y += a b."""
     for i in range(len(y)):
         y[i] = y[i] + a * b[i]
 
 
 @exact
-def add_four(y, a0, b0, a1, b1, a2, b2, a3, b3):
-    """Add four multiples of vectors to y, one after the other; a y that is in a register is not stored four times."""
+def axpy4(y, a0, b0, a1, b1, a2, b2, a3, b3):
+    """Add four multiples of vectors to y, one after the other; y stays in a register and is stored once."""
     for i in range(len(y)):
         y[i] = (((y[i] + a0 * b0[i]) + a1 * b1[i]) + a2 * b2[i]) + a3 * b3[i]
 
 
 @exact
-def add_four_twice(y, a0, a1, a2, a3, z, c0, c1, c2, c3, b0, b1, b2, b3):
-    """Do so with the same vectors for y and z, which fetches them once."""
+def axpy4_pair(y, a0, a1, a2, a3, z, c0, c1, c2, c3, b0, b1, b2, b3):
+    """Do `axpy4` for y and z with the same vectors, which are loaded once."""
     for i in range(len(y)):
         p0, p1, p2, p3 = b0[i], b1[i], b2[i], b3[i]
         y[i] = (((y[i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
@@ -96,40 +101,40 @@ def add_four_twice(y, a0, a1, a2, a3, z, c0, c1, c2, c3, b0, b1, b2, b3):
 
 
 @exact
-def add_product(y, a, B):
-    """Add a B to y, of shapes (R, k), (k, n) and (R, n): to each number the k products in their order."""
+def add_matmul(y, a, B):
+    """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order."""
     R, k = a.shape
     n = y.shape[1]
     tile = n if R == 1 else _TILE
-    whole = k - k % 4
+    unrolled = k - k % 4
     for first in range(0, n, tile):
         last = min(first + tile, n)
         for top in range(0, R, _ROWS):
             bottom = min(top + _ROWS, R)
-            for j in range(0, whole, 4):
+            for j in range(0, unrolled, 4):
                 b0, b1, b2, b3 = B[j, first:last], B[j + 1, first:last], B[j + 2, first:last], B[j + 3, first:last]
                 for r in range(top, bottom - 1, 2):
                     a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
                     c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
                     y0, y1 = y[r, first:last], y[r + 1, first:last]
-                    add_four_twice(y0, a0, a1, a2, a3, y1, c0, c1, c2, c3, b0, b1, b2, b3)
+                    axpy4_pair(y0, a0, a1, a2, a3, y1, c0, c1, c2, c3, b0, b1, b2, b3)
                 for r in range(bottom - (bottom - top) % 2, bottom):
-                    add_four(y[r, first:last], a[r, j], b0, a[r, j + 1], b1, a[r, j + 2], b2, a[r, j + 3], b3)
-            for j in range(whole, k):
+                    axpy4(y[r, first:last], a[r, j], b0, a[r, j + 1], b1, a[r, j + 2], b2, a[r, j + 3], b3)
+            for j in range(unrolled, k):
                 for r in range(top, bottom):
-                    add_one(y[r, first:last], a[r, j], B[j, first:last])
+                    axpy(y[r, first:last], a[r, j], B[j, first:last])
 
 
 @exact
 def sigmoids(a, y):
-    """Set y = sigmoid a, vectors."""
+    """Set y = sigmoid(a), vectors."""
     for i in range(len(y)):
         y[i] = sigmoid(a[i])
 
 
 @exact
 def tanhs(a, y):
-    """Set y = tanh a, vectors."""
+    """Set y = tanh(a), vectors."""
     for i in range(len(y)):
         y[i] = tanh(a[i])
 
@@ -143,20 +148,20 @@ def copy(a, y):
 
 @exact
 def multiply(a, b, y):
-    """Set y = a b, number by number."""
+    """Set y = a b, elementwise."""
     for i in range(len(y)):
         y[i] = a[i] * b[i]
 
 
 @exact
-def gru(a, k, before, gates, h):
-    """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`; keep r, z, n and q.
+def gru_step(a, k, before, gates, h):
+    """Set h (R, m) from U x + b in a and W h + (0, 0, d) in k, both (R, 3 m), and the h `before`; store r, z, n and q.
 
-    The equations are (1) to (5) of `elman.network.cells.gru`; a and k are used up.
+    The equations are (1) to (5) of `elman.network.cells.gru`; a and k are overwritten.
     """
     R, m = h.shape
     for r in range(R):
-        add_one(a[r, : 2 * m], _ONE, k[r, : 2 * m])
+        axpy(a[r, : 2 * m], _ONE, k[r, : 2 * m])
         sigmoids(a[r, : 2 * m], gates[r, : 2 * m])
         copy(k[r, 2 * m :], gates[r, 3 * m : 4 * m])
         z, n, q = gates[r, m : 2 * m], gates[r, 2 * m : 3 * m], gates[r, 3 * m : 4 * m]
@@ -173,8 +178,8 @@ def gru_h(a, before, r, z, n, q, h):
 
 
 @exact
-def lstm(a, before, gates, s, h):
-    """Set s and h (R, m) from W h + U x + b in a (R, 4 m) and the s `before`; keep i, f, g, o and tanh s.
+def lstm_step(a, before, gates, s, h):
+    """Set s and h (R, m) from W h + U x + b in a (R, 4 m) and the s `before`; store i, f, g, o and tanh s.
 
     The equations are (1) to (4) of `elman.network.cells.lstm`.
     """
@@ -196,11 +201,11 @@ def lstm_s(before, i, f, g, s):
 
 
 @exact
-def read(theta, G, K, x, before, after, gates, o):
+def forward_step(theta, G, K, x, before, after, gates, o):
     """Read the characters x (R,) in the state `before` (P, R, m); set the state `after`, gates and logits o (R, K).
 
     theta : the arrays of `elman.compression.exact_network` one after the other
-    gates : (L, R, 5 m), what the cells keep for the way back; nothing for rnn, whose h says all
+    gates : (L, R, 5 m), stored for the backward pass; unused by rnn, which needs only h
     """
     L, R, m = len(gates), before.shape[1], before.shape[2]
     p, at = np.int64(0), np.int64(0)
@@ -213,20 +218,20 @@ def read(theta, G, K, x, before, after, gates, o):
         at += G * m
         if n == 0:
             for r in range(R):
-                add_one(a[r], _ONE, U[x[r]])
+                axpy(a[r], _ONE, U[x[r]])
         else:
-            add_product(a, after[p - len(before) // L], U)
+            add_matmul(a, after[p - len(before) // L], U)
         if G == 3:
             k = np.zeros((R, 3 * m), np.float32)
             for r in range(R):
                 copy(theta[at : at + m], k[r, 2 * m :])
             at += m
-            add_product(k, before[p], W)
-            gru(a, k, before[p], gates[n], after[p])
+            add_matmul(k, before[p], W)
+            gru_step(a, k, before[p], gates[n], after[p])
         else:
-            add_product(a, before[p], W)
+            add_matmul(a, before[p], W)
             if G == 4:
-                lstm(a, before[p + 1], gates[n], after[p + 1], after[p])
+                lstm_step(a, before[p + 1], gates[n], after[p + 1], after[p])
             else:
                 for r in range(R):
                     tanhs(a[r], after[p, r])
@@ -234,45 +239,45 @@ def read(theta, G, K, x, before, after, gates, o):
     V, at = matrix(theta, at, m, K)
     for r in range(R):
         copy(theta[at : at + K], o[r])
-    add_product(o, after[p - len(before) // L], V)
+    add_matmul(o, after[p - len(before) // L], V)
 
 
 @exact
 def matrix(theta, at, k, n):
-    """Return the (k, n) numbers that begin at `at`, and where they end."""
+    """Return the (k, n) numbers at offset `at`, and the offset behind them."""
     return theta[at : at + k * n].reshape(k, n), at + k * n
 
 
 @exact
-def share(counts, free, weights):
-    """Divide `free` among n symbols in the ratio of counts (n,), integers; what rounding leaves goes to the largest.
+def apportion(counts, total, freqs):
+    """Divide an integer `total` among n symbols in proportion to counts (n,); the largest gets the remainder.
 
-    Counts are 0 or more and sum to 1 or more; `free` is at most 2^24, so no product here is above 2^56.
+    Counts are non-negative integers that sum to at least 1; `total` is at most 2^24, so no product exceeds 2^56.
     """
     n = len(counts)
-    total, largest = np.int64(0), 0
+    count_sum, largest = np.int64(0), 0
     for i in range(n):
-        total += counts[i]
+        count_sum += counts[i]
         if counts[i] > counts[largest]:
             largest = i
-    rate = (free << 32) // total
-    left = free
+    rate = (total << 32) // count_sum
+    remainder = total
     for i in range(n):
         part = (counts[i] * rate) >> 32
-        left -= part
-        weights[i] = np.float32(part)
-    weights[largest] = np.float32(np.int64(weights[largest]) + left)
+        remainder -= part
+        freqs[i] = np.float32(part)
+    freqs[largest] = np.float32(np.int64(freqs[largest]) + remainder)
 
 
 @exact
-def expect(o, escapes, was_byte, folds, weights):
-    """Set weights (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
+def compute_symbol_freqs(o, escape_probs, was_byte, has_unknown, freqs):
+    """Set freqs (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
 
-    A frequency is one more than its weight, and the frequencies of a row sum to 2^24. Where the alphabet folds, its
-    last character stands for all that are escaped, and what the network expects of it goes to the escape.
+    A symbol's frequency is one more than its entry, and the frequencies of a row sum to 2^24. If the last character is
+    an unknown symbol, every character it stands for is escaped, so its probability is added to the escape's.
 
-    escapes : int64 (R, 2), of 2^20, behind a character and behind a byte
-    was_byte : int64 (R,), which of the two it is
+    escape_probs : int64 (R, 2), in units of 2^-20, after a character and after a byte
+    was_byte : int64 (R,), which of the two applies
     """
     R, K = o.shape
     e = np.empty(K, np.float32)
@@ -282,23 +287,25 @@ def expect(o, escapes, was_byte, folds, weights):
         for i in range(1, K):
             largest = o[r, i] if o[r, i] > largest else largest
         for i in range(K):
-            e[i] = exp(o[r, i] - largest) * _RAISE
+            e[i] = exp(o[r, i] - largest) * _FREQ_TOTAL
         for i in range(K):
             counts[i] = np.int64(e[i]) + 1  # so that their sum is not 0, whatever the logits are
-        free = np.int64((1 << PRECISION) - K - 1)
-        escape = (free * escapes[r, was_byte[r]]) >> FRACTION
-        share(counts, free - escape, weights[r])
-        if folds:
-            escape += np.int64(weights[r, K - 1])
-            weights[r, K - 1] = _ZERO
-        weights[r, K] = np.float32(escape)
+        free = np.int64((1 << FREQ_BITS) - K - 1)
+        escape = (free * escape_probs[r, was_byte[r]]) >> ESCAPE_PROB_BITS
+        apportion(counts, free - escape, freqs[r])
+        if has_unknown:
+            escape += np.int64(freqs[r, K - 1])
+            freqs[r, K - 1] = _ZERO
+        freqs[r, K] = np.float32(escape)
 
 
 @exact
-def count_escapes(tokens, K, escapes, was_byte):
-    """Learn from tokens (R,), of which those from K on were escaped, how probable the next escape is."""
+def update_escape_probs(tokens, K, escape_probs, was_byte):
+    """Update the probability of an escape from tokens (R,), of which those >= K were escaped."""
     for r in range(len(tokens)):
-        p = escapes[r, was_byte[r]]
+        p = escape_probs[r, was_byte[r]]
         escaped = tokens[r] >= K
-        escapes[r, was_byte[r]] = p + (((1 << FRACTION) - p) >> HASTE) if escaped else p - (p >> HASTE)
+        escape_probs[r, was_byte[r]] = (
+            p + (((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT) if escaped else p - (p >> ESCAPE_RATE_SHIFT)
+        )
         was_byte[r] = np.int64(escaped)

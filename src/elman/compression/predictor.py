@@ -1,11 +1,11 @@
-"""What is expected next in each of R streams: characters by the network, escapes and bytes by counting.
+"""Predicted frequencies of the next symbol: characters by the network, escapes and bytes by counting.
 
-R  rows: streams read side by side      K  size of the alphabet; the symbol K is the escape
+R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape
 
-An escape says that a byte follows which is no character of the alphabet. Its probability is learned as it goes, apart
-for what follows a character and what follows an escaped byte, so that a lone strange character costs little
-elsewhere, and a file of nothing but bytes costs little more than its bytes. The network does not read
-them; only where its alphabet folds, its last character is read for each that begins.
+An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is estimated
+adaptively, separately after a character and after an escaped byte. So a single unknown character costs little
+elsewhere, and a file of nothing but bytes costs little more than its bytes. The network does not read escaped bytes;
+but if the alphabet has an unknown symbol, the network reads that symbol at the first byte of each escaped character.
 """
 
 from __future__ import annotations
@@ -13,78 +13,82 @@ from __future__ import annotations
 import numpy as np
 
 from elman.compression import exact_kernels
-from elman.compression.adaptive import Learner, Seen
-from elman.compression.exact_network import Floats, Ints, Network, Step, read
+from elman.compression.adaptive import CodedStep, OnlineLearner
+from elman.compression.exact_kernels import Floats, Ints
+from elman.compression.exact_network import ExactNetwork, Step, forward_step
 from elman.text import Alphabet
 
-_AFTER_CHARACTER, _AFTER_BYTE = 1 << exact_kernels.HASTE, 1 << (exact_kernels.FRACTION - 1)
-"""How probable an escape is at first, of 2^20: as little as can be, and one half."""
-_BYTE, _MORE, _MOST = 1 << 10, 1 << 15, 1 << 24
-"""What a byte's count begins with, what it grows by, and the sum from which on all are halved."""
+_ESCAPE_AFTER_CHARACTER = 1 << exact_kernels.ESCAPE_RATE_SHIFT
+_ESCAPE_AFTER_BYTE = 1 << (exact_kernels.ESCAPE_PROB_BITS - 1)
+"""Initial probability of an escape, in units of 2^-20: the smallest possible, and one half."""
+_INITIAL_COUNT, _COUNT_STEP, _MAX_TOTAL = 1 << 10, 1 << 15, 1 << 24
+"""Initial count of each byte, its increment per occurrence, and the total above which all counts are halved."""
 
 
-class Reading:
-    """Streams that begin alike.
+class SymbolPredictor:
+    """Predicts R substreams that start alike.
 
     Parameters
     ----------
-    network : Network
-        Changed in place if `learns`.
+    network : ExactNetwork
+        Changed in place if `adaptive`.
     alphabet : Alphabet
     start : Step
-        What the network did when it read what comes before every stream; of one row.
+        The step that precedes every substream; of one row.
     R : int
-    learns : bool
-        Whether the network learns from what it reads; R is 1 then.
+    adaptive : bool
+        Whether the network is trained on the tokens it reads; R must be 1 then.
     """
 
-    def __init__(self, network: Network, alphabet: Alphabet, start: Step, R: int, learns: bool = False) -> None:
-        self.network, self.folds = network, alphabet.folds
-        self.learner = Learner(network) if learns else None
-        self.step = start.repeated(R)
-        self.escapes = np.tile(np.array([_AFTER_CHARACTER, _AFTER_BYTE], np.int64), (R, 1))
+    def __init__(self, network: ExactNetwork, alphabet: Alphabet, start: Step, R: int, adaptive: bool = False) -> None:
+        self.network, self.has_unknown = network, alphabet.has_unknown
+        self.learner = OnlineLearner(network) if adaptive else None
+        self.step = start.repeat(R)
+        self.escape_probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
         self.was_byte = np.zeros(R, np.int64)
-        self.counts = np.full((R, 256), _BYTE, np.int64)
-        self.weights = np.empty((R, network.K + 1), np.float32)
+        self.byte_counts = np.full((R, 256), _INITIAL_COUNT, np.int64)
+        self.freqs = np.empty((R, network.K + 1), np.float32)
 
-    def symbols(self) -> Floats:
-        """Return the weights (R, K + 1) of the next symbol in each stream."""
-        exact_kernels.expect(self.step.logits, self.escapes, self.was_byte, self.folds, self.weights)
-        return self.weights
+    def predict_symbols(self) -> Floats:
+        """Return the frequencies minus one (R, K + 1) of the next symbol of each substream."""
+        exact_kernels.compute_symbol_freqs(
+            self.step.logits, self.escape_probs, self.was_byte, self.has_unknown, self.freqs
+        )
+        return self.freqs
 
-    def bytes(self, rows: Ints) -> Floats:
-        """Return the weights (n, 256) of the byte that follows the escape in `rows` (n,)."""
-        weights = np.empty((len(rows), 256), np.float32)
+    def predict_bytes(self, rows: Ints) -> Floats:
+        """Return the frequencies minus one (n, 256) of the byte that follows an escape in `rows` (n,)."""
+        freqs = np.empty((len(rows), 256), np.float32)
         for n, row in enumerate(rows):
-            exact_kernels.share(self.counts[row], np.int64(_MOST - 256), weights[n])
-        return weights
+            exact_kernels.apportion(self.byte_counts[row], np.int64(_MAX_TOTAL - 256), freqs[n])
+        return freqs
 
-    def read(self, tokens: Ints, escaped: Ints) -> None:
-        """Go on behind tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
+    def advance(self, tokens: Ints, escaped: Ints) -> None:
+        """Read tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
         K = self.network.K
-        exact_kernels.count_escapes(tokens, K, self.escapes, self.was_byte)
+        exact_kernels.update_escape_probs(tokens, K, self.escape_probs, self.was_byte)
         if not len(escaped):
             self._read(tokens)
             return
         for row in escaped:
-            self._count(row, tokens[row] - K)
+            self._count_byte(row, tokens[row] - K)
         unread = escaped
-        if self.folds:  # the last character stands for one, which begins where no other of UTF-8 goes on
+        if self.has_unknown:  # its symbol is read once per character: at bytes that are not UTF-8 continuation bytes
             unread = escaped[tokens[escaped] - K & 0xC0 == 0x80]
         if len(unread) == len(tokens):
             return
-        before = self.step
+        previous = self.step
         self._read(np.minimum(tokens, K - 1))
-        self.step.after[:, unread] = before.after[:, unread]
-        self.step.logits[unread] = before.logits[unread]
+        self.step.after[:, unread] = previous.after[:, unread]
+        self.step.logits[unread] = previous.logits[unread]
 
     def _read(self, characters: Ints) -> None:
         if self.learner is not None:
-            self.learner.saw(Seen(self.step, self.weights.copy(), int(characters[0])))
-        self.step = read(self.network, self.step.after, characters)
+            self.learner.observe(CodedStep(self.step, self.freqs.copy(), int(characters[0])))
+        self.step = forward_step(self.network, self.step.after, characters)
 
-    def _count(self, row: int, byte: int) -> None:
-        counts = self.counts[row]
-        counts[byte] += _MORE
-        if counts.sum() > _MOST:
+    def _count_byte(self, row: int, byte: int) -> None:
+        counts = self.byte_counts[row]
+        counts[byte] += _COUNT_STEP
+        if counts.sum() > _MAX_TOTAL:
             counts -= counts >> 1

@@ -1,8 +1,9 @@
-"""The entropy coder, from the library constriction: a range coder over frequencies of 24 bits.
+"""Range coding by the library constriction, with 24-bit frequencies.
 
-constriction takes probabilities as floating-point numbers and gives each of n symbols one unit of 2^24 and its part of
-the rest. What it gets here are whole numbers below 2^24 that sum to that rest, so every sum and product in it is
-exact, and the frequency of a symbol is one more than its weight, whatever the processor.
+constriction takes floating-point probabilities and gives each of n symbols one unit of 2^24 plus its part of the
+remainder. Here it is given integers below 2^24 that sum to that remainder, so every sum and product in it is exact, and
+a symbol's frequency is one more than the number passed, on any processor. These numbers, frequencies minus one, are
+called `freqs` throughout the package.
 """
 
 from __future__ import annotations
@@ -11,24 +12,37 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elman.compression.container import altered
-from elman.compression.exact_kernels import PRECISION
-from elman.compression.exact_network import Floats, Ints
+from elman.compression.container import corrupt_file_error
+from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints
 from elman.errors import require_extra
 
-_WORD, _STATE = 32, 64
+_WORD_BITS, _STATE_BITS = 32, 64
 """Bits that the range coder writes at a time, and bits of its state."""
-_SLACK = 12
-"""Bytes that may be read before they are known to be written: the state, and a word that may still change."""
+_WORD_BYTES = _WORD_BITS // 8
+_LOOKAHEAD = 12
+"""Bytes that the decoder may read before they are final: the state, and a word that a carry may still change."""
 
-_ELSEWHERE = "what it holds ends elsewhere"
+_BAD_END = "a payload does not end where it should"
 
 
 class Coder(Protocol):
-    """Codes symbols one way or the other, so that both ways are one course of steps."""
+    """Codes symbols in either direction, so that encoding and decoding share one sequence of steps."""
 
-    def code(self, weights: Floats, symbols: Ints) -> Ints:
-        """Return the symbols (n,) of n rows of `weights` (n, symbols): the encoder those given, the decoder its own."""
+    def code(self, freqs: Floats, symbols: Ints) -> Ints:
+        """Code one symbol per row.
+
+        Parameters
+        ----------
+        freqs : ndarray of float32, shape (n, symbols)
+            Frequency of each symbol minus one; each row sums to 2^24 minus the number of symbols.
+        symbols : ndarray of int64, shape (n,)
+            The symbols to encode; ignored by a decoder.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            The symbols that were encoded or decoded.
+        """
         ...
 
 
@@ -39,84 +53,87 @@ def _library() -> Any:
 
 
 class Encoder:
-    """Writes symbols."""
+    """Encodes symbols to a payload."""
 
     def __init__(self) -> None:
         stream = _library()
         self._family = stream.model.Categorical(perfect=False)
-        self._range = stream.queue.RangeEncoder()
+        self._coder = stream.queue.RangeEncoder()
 
-    def code(self, weights: Floats, symbols: Ints) -> Ints:
-        """Write symbols."""
-        self._range.encode(symbols.astype(np.int32), self._family, weights)
+    def code(self, freqs: Floats, symbols: Ints) -> Ints:
+        """Encode symbols; see `Coder`."""
+        self._coder.encode(symbols.astype(np.int32), self._family, freqs)
         return symbols
 
     @property
-    def written(self) -> int:
-        """Bytes that are settled, but for a carry."""
-        return self._state()[0] * (_WORD // 8)
+    def bytes_written(self) -> int:
+        """Number of bytes that only a carry can still change."""
+        return self._state()[0] * _WORD_BYTES
 
     def _state(self) -> tuple[int, tuple[int, int]]:
-        """Return the words that are settled, but for a carry; the lower end of the interval in them, and its size."""
-        state: tuple[int, tuple[int, int]] = self._range.pos()
+        """Return the number of words written, and the lower end and the size of the current interval."""
+        state: tuple[int, tuple[int, int]] = self._coder.pos()
         return state
 
     def finish(self) -> bytes:
-        """Return what was written, as few bytes as tell it from all else if zeros follow.
+        """Return the payload: the fewest bytes that identify the interval if zeros follow.
 
-        The coder ends in an interval of numbers; any of them will do. All but the last state are kept even where
-        they are zeros, so that a payload is never much shorter than what it says.
+        The coder ends in an interval of numbers, any of which will do. All words before the final state are kept, even
+        trailing zeros, so that a payload is never much shorter than its content.
         """
         position, (lower, size) = self._state()
-        words = self._range.get_compressed()[: position + 1]
-        point = int.from_bytes(words.astype(">u4").tobytes()) << _WORD if len(words) else 0
-        lower = point - (point - lower) % (1 << _STATE)  # the carry included
-        for kept in range(_STATE // 8 + 1):
-            unit = 1 << (_STATE - 8 * kept)
+        words = self._coder.get_compressed()[: position + 1]
+        point = int.from_bytes(words.astype(">u4").tobytes()) << _WORD_BITS if len(words) else 0
+        lower = point - (point - lower) % (1 << _STATE_BITS)  # the carry included
+        for kept in range(_STATE_BITS // 8 + 1):
+            unit = 1 << (_STATE_BITS - 8 * kept)
             rounded = -(-lower // unit)
             if rounded * unit < lower + size:
-                return rounded.to_bytes(position * _WORD // 8 + kept)
-        raise AssertionError("an interval holds its own lower end")
+                return rounded.to_bytes(position * _WORD_BYTES + kept)
+        raise AssertionError("an interval contains its own lower end")
 
 
 class Decoder:
-    """Reads symbols, and writes them again, which tells how much was read and whether an encoder wrote it so."""
+    """Decodes symbols from a payload, and encodes them again.
+
+    The second encoding shows how much of the payload has been consumed, and whether an encoder wrote it.
+    """
 
     def __init__(self, payload: bytes) -> None:
         stream = _library()
         self._payload = payload
         self._family = stream.model.Categorical(perfect=False)
-        padded = payload + bytes(_SLACK - len(payload) % (_WORD // 8))
-        self._range = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-        self._again = Encoder()
+        padded = payload + bytes(_LOOKAHEAD - len(payload) % _WORD_BYTES)
+        self._coder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._encoder = Encoder()
 
-    def code(self, weights: Floats, symbols: Ints) -> Ints:
-        """Read symbols.
+    def code(self, freqs: Floats, symbols: Ints) -> Ints:
+        """Decode symbols; see `Coder`.
 
         Raises
         ------
         ElmanError
-            If there are none to read.
+            If the payload is exhausted or was not written by an encoder.
         """
         try:
-            found: Ints = self._range.decode(self._family, weights).astype(np.int64)
-        except AssertionError:  # what the library raises of data that no encoder writes
-            raise altered(_ELSEWHERE) from None
-        self._again.code(weights, found)
-        if self._again.written > len(self._payload) + _SLACK:
-            raise altered(_ELSEWHERE)
-        return found
+            decoded: Ints = self._coder.decode(self._family, freqs).astype(np.int64)
+        except AssertionError:  # raised by the library for data that no encoder writes
+            raise corrupt_file_error(_BAD_END) from None
+        self._encoder.code(freqs, decoded)
+        if self._encoder.bytes_written > len(self._payload) + _LOOKAHEAD:
+            raise corrupt_file_error(_BAD_END)
+        return decoded
 
     def finish(self) -> None:
-        """Check that all was read.
+        """Check that the payload was consumed completely.
 
         Raises
         ------
         ElmanError
-            If not, or if it is not what an encoder writes.
+            If it was not, or if it differs from what an encoder writes.
         """
-        if self._again.finish() != self._payload:
-            raise altered(_ELSEWHERE)
+        if self._encoder.finish() != self._payload:
+            raise corrupt_file_error(_BAD_END)
 
 
-assert PRECISION == 24, "constriction's"
+assert FREQ_BITS == 24, "constriction uses 24 bits"

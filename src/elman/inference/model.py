@@ -18,7 +18,7 @@ from elman.inference.score import Score, check_finite, score
 from elman.inference.stop_sequences import cut_at_stop
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, opened
+from elman.text import Alphabet, with_unknown
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
@@ -173,7 +173,7 @@ class Model:
 
     def _prefill(self, prompt: str) -> tuple[Array, int]:
         """Read the prompt but for its last character; return the state (D,) and that character."""
-        indices, h = self.alphabet.encode(prompt or self.alphabet.beginning), self.h
+        indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
         if len(indices) > 1:
             _, h = self.engine.loss(self.parameters, h, indices[:-1], indices[1:])
         return h, int(indices[-1])
@@ -195,7 +195,7 @@ class Model:
             If the text has fewer than two characters, or the network's output is not finite.
         """
         evaluate = score_dynamic if adapt else score
-        result = evaluate(self.engine, self.parameters, self.h, opened(self.alphabet).encode(text))
+        result = evaluate(self.engine, self.parameters, self.h, with_unknown(self.alphabet).encode(text))
         check_finite(result.nats)
         return result
 

@@ -21,7 +21,7 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters
 from elman.network.parameters import Array
-from elman.text.spool import let_go
+from elman.text.spool import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
 CHUNK = 1 << 20
@@ -88,7 +88,7 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     h0 : ndarray, shape (D,)
         The initial state.
     indices : ndarray of unsigned int, shape (N,)
-        An index of K or more is an unknown character; see `elman.text.opened`.
+        An index of K or more is an unknown character; see `elman.text.with_unknown`.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices:
         chunk = indices[start : start + CHUNK + 1]
         loss, h = engine.loss(parameters, h, chunk[:-1], chunk[1:])
         nats += float(loss)
-        let_go(chunk)
+        drop_pages(chunk)
     return nats
 
 
@@ -170,5 +170,5 @@ def _sum_batch(session: InferenceSession, h: Array, x: Indices, y: Indices) -> t
     for start in range(0, len(x), SLICE):
         losses, h = session.losses(h, x[start : start + SLICE], y[start : start + SLICE])
         nats += float(np.sum(losses))
-    let_go(x)
+    drop_pages(x)
     return nats, h

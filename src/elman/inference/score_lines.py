@@ -25,7 +25,7 @@ from elman.inference.aliases import accept_aliases
 from elman.inference.score import check_finite
 from elman.network import SamplingParams
 from elman.network.parameters import Array
-from elman.text import opened
+from elman.text import with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
@@ -125,12 +125,12 @@ class _LineScorer:
 
     def __init__(self, model: Model, carry_state: bool) -> None:
         self.session, self.carry_state = model.engine.session(model.parameters), carry_state
-        alphabet = opened(model.alphabet)
+        alphabet = with_unknown(model.alphabet)
         self.K = len(model.alphabet)
-        self.table, self.dtype = alphabet.table(), alphabet.dtype
-        self.scores_line_feed = model.alphabet.beginning == "\n"
-        self.start = model.alphabet.characters.index(model.alphabet.beginning)
-        self.table.enter("\n", self.start)
+        self.table, self.dtype = alphabet.index(), alphabet.dtype
+        self.scores_line_feed = model.alphabet.start_char == "\n"
+        self.start = model.alphabet.characters.index(model.alphabet.start_char)
+        self.table.add("\n", self.start)
         h = _mean_line_end_state(self.session, model.h, self.start) if self.scores_line_feed else model.h
         self.h = h[None]
 

@@ -1,4 +1,4 @@
-"""A network in the formats of others: ONNX, a state dict of PyTorch, NumPy's npz; and the way back."""
+"""Export and import of models: ONNX, PyTorch state dict, NumPy npz."""
 
 from elman.interop.formats import SUFFIXES as SUFFIXES
 from elman.interop.formats import export as export

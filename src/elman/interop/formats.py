@@ -1,4 +1,4 @@
-"""The formats there are, and what goes for all of them: files written whole, and believed only after a look."""
+"""Export and import entry points and the format registry; files are written atomically and validated when read."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ from elman.network.parameters import architecture
 from elman.runs.checkpoint import KeptNetwork, Network
 from elman.runs.records import RunDirectory
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import regular, shown
+from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
 
 
 class Format(Protocol):
-    """What each of `onnx`, `torch` and `npz` offers."""
+    """The interface of the modules `onnx`, `torch` and `npz`."""
 
     def write(self, model: Model, /) -> bytes:
-        """Return the bytes of a file."""
+        """Return a model as the bytes of a file."""
         ...
 
     def read(self, path: Path, alphabet: Alphabet | None, engine: Engine, /) -> Model:
-        """Return the network of a file, with that alphabet where it is given."""
+        """Return the model in a file; `alphabet` overrides the one in the file."""
         ...
 
 
 FORMATS: dict[str, Format] = {".onnx": onnx, ".safetensors": torch, ".npz": npz}
-"""By what the names of their files end in."""
+"""Formats by file suffix."""
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".safetensors", "npz": ".npz"}
 
-_WRONG = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError)
-"""What the readers meet in a file that is not what it should be; besides `ValueError`."""
+_READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError)
+"""What readers raise for an invalid file, besides `ValueError`."""
 
 
 def export(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a network in a format of others, which the end of the name says.
+    """Write a model in the format given by the file suffix.
 
     Parameters
     ----------
     model : Model
     path : str or path
-        ``….onnx``, with ONNX's operators, in float32; ``….safetensors``, a state dict of PyTorch; or ``….npz``,
-        NumPy's.
+        ``….onnx``, with ONNX's recurrent operators, in float32; ``….safetensors``, a PyTorch state dict; or ``….npz``,
+        NumPy arrays.
 
     Raises
     ------
     ElmanError
-        If the name ends in something else, a library is missing (onnx), the network does not fit the format, or the
-        system refuses.
+        If the suffix is unknown, a library (onnx) is not installed, the model cannot be represented in the format, or
+        the file cannot be written.
     """
     path = Path(path)
-    replace_file(path, _format(path).write(model))
+    replace_file(path, _format_of(path).write(model))
 
 
 def import_(
@@ -69,56 +69,55 @@ def import_(
     alphabet: str | None = None,
     engine: str = "numba",
 ) -> Model:
-    """Return the network of a file that `export` wrote, or of another's PyTorch; see ``docs/export.md``.
+    """Return the model in a file written by `export`, or in a PyTorch state dict; see ``docs/export.md``.
 
     Parameters
     ----------
     path : str or path
     out : str or path, optional
-        A directory to put it in, from which `elman.load` and the commands take it like that of a run.
+        A directory to save the model to, from which `elman.load` and the commands load it like a run.
     alphabet : str, optional
-        Its characters in the order of their indices, where the file does not say them.
+        The characters in the order of their indices, if the file does not contain them.
     engine : str
         ``numba`` or ``numpy``.
 
     Raises
     ------
     ElmanError
-        If there is no such file, or it is damaged, contradicts itself, or holds another kind of network; if `out`
-        holds a run or a network already.
+        If the file does not exist, is corrupted or inconsistent, or contains another kind of network; if `out`
+        contains a run or a model already.
     """
-    path, known = Path(path), None if alphabet is None else Alphabet(alphabet)
-    read, chosen = _format(path).read, get_engine(engine)
+    path, given_alphabet = Path(path), None if alphabet is None else Alphabet(alphabet)
+    read, engine_used = _format_of(path).read, get_engine(engine)
     try:
-        regular(path).open("rb").close()  # says better than the libraries why it cannot be read
-        model = read(path, known, chosen)
+        require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
+        model = read(path, given_alphabet, engine_used)
     except OSError as error:
-        raise ElmanError(f"cannot read {str(path)!r} ({error.strerror}): give a file to import") from error
-    except (*_WRONG, ValueError) as error:
-        raise ElmanError(f"{str(path)!r} cannot be imported: {shown(error)}") from error
+        raise ElmanError(f"cannot read {str(path)!r} ({error.strerror})") from error
+    except (*_READ_ERRORS, ValueError) as error:
+        raise ElmanError(f"{str(path)!r} cannot be imported: {safe_message(error)}") from error
     if out is not None:
-        _keep(model, Path(out))
+        _save_as_run(model, Path(out))
     return model
 
 
-def _format(path: Path) -> Format:
+def _format_of(path: Path) -> Format:
     if path.suffix not in FORMATS:
-        endings = ", ".join(FORMATS)
         raise ElmanError(
-            f"the format is told by the end of the name, one of {endings}, and {path.name!r} came: rename it"
+            f"the file name must end in one of {', '.join(FORMATS)}, which sets its format (got {path.name!r})"
         )
     return FORMATS[path.suffix]
 
 
-def _keep(model: Model, out: Path) -> None:
-    """Write a network where `elman.runs.run.load` finds it."""
+def _save_as_run(model: Model, out: Path) -> None:
+    """Save a model where `elman.runs.run.load` finds it."""
     net = architecture(model.parameters)
     config = Config(
         cell=net.cell,  # type: ignore[arg-type]
         hidden_size=net.m,
         layers=net.layers,
         dtype=str(model.h.dtype),  # type: ignore[arg-type]
-        rare=int(model.alphabet.folds),
+        rare=int(model.alphabet.has_unknown),
     )
     directory = RunDirectory(out)
     with directory.writer:

@@ -1,7 +1,7 @@
-"""What every exported file says of its network in JSON, and how that is held against the arrays beside it.
+"""The JSON metadata in every exported file, and its validation against the file's arrays.
 
-K  size of the alphabet         L  layers
-m  hidden units of a layer      D  numbers in the state, see `elman.network.parameters`
+K  alphabet size                L  layers
+m  hidden units per layer       D  size of the state, see `elman.network.parameters`
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.network.parameters import Architecture, Array, Parameters, architecture, shapes
-from elman.storage.untrusted import count, figure, strict_json, text
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
 
 FORMAT = 1
 
-ABOUT = "elman"
-"""The name under which each format keeps the description."""
+METADATA_KEY = "elman"
+"""The key under which each format stores the metadata."""
 
-STATE = ("h0", "s0")
-"""What the two parts of a state are called by ONNX's inputs and in the description."""
+STATE_NAMES = ("h0", "s0")
+"""Names of the state vectors h and s among the ONNX inputs and in the metadata."""
 
 
-def describe(model: Model) -> dict[str, Any]:
-    """Return what an exported file says of a network: which it is, its characters, and the state it begins with."""
+def export_metadata(model: Model) -> dict[str, Any]:
+    """Return the metadata of a model: its architecture, its characters, and its initial state."""
     net = architecture(model.parameters)
     return {
         "format": FORMAT,
@@ -36,83 +36,88 @@ def describe(model: Model) -> dict[str, Any]:
         "layers": net.layers,
         "hidden_size": net.m,
         "alphabet": model.alphabet.characters,
-        "folds": model.alphabet.folds,
-        "state": {name: rows.tolist() for name, rows in stacked(net, model.h).items()},
+        "folds": model.alphabet.has_unknown,
+        "state": {name: rows.tolist() for name, rows in stack_state(net, model.h).items()},
     }
 
 
-def stacked(net: Architecture, h: Array) -> dict[str, Array]:
-    """Return the state (D,) as others keep it: of every layer h, and for lstm of every layer s, each (L, m)."""
-    parts = h.reshape(net.layers, net.state_vectors, net.m)
-    return {name: parts[:, n] for n, name in enumerate(STATE[: net.state_vectors])}
+def stack_state(net: Architecture, h: Array) -> dict[str, Array]:
+    """Return the state (D,) stacked by layer: h and, for lstm, s, each (L, m)."""
+    vectors = h.reshape(net.layers, net.state_vectors, net.m)
+    return {name: vectors[:, n] for n, name in enumerate(STATE_NAMES[: net.state_vectors])}
 
 
-def read_description(json_text: str) -> dict[str, Any]:
-    """Return what a file says of itself; nothing, where it says nothing.
+def parse_metadata(json_text: str) -> dict[str, Any]:
+    """Parse the metadata of a file; an empty text gives an empty dictionary.
 
     Raises
     ------
     ElmanError, ValueError
-        If that is no description, or one of another format.
+        If it is not a JSON object, or has an unknown format.
     """
-    about = strict_json(json_text) if json_text else {}
-    if type(about) is not dict:
-        raise ElmanError("its description is no object of JSON")
-    if "config" in about:
-        raise ElmanError("it is a checkpoint of elman train, which every command takes as it is")
-    if count(about.get("format", FORMAT), "format") != FORMAT:
-        raise ElmanError(f"it is of format {about['format']}, and this Elman reads {FORMAT}")
-    return about
+    metadata = parse_strict_json(json_text) if json_text else {}
+    if type(metadata) is not dict:
+        raise ElmanError("its metadata is not a JSON object")
+    if "config" in metadata:
+        raise ElmanError("it is a checkpoint written by elman train, which every command reads without import")
+    if require_int(metadata.get("format", FORMAT), "format") != FORMAT:
+        raise ElmanError(f"it has format {metadata['format']}; this version of Elman reads {FORMAT}")
+    return metadata
 
 
-def model_of(
-    about: Mapping[str, Any], net: Architecture, parameters: Parameters, given: Alphabet | None, engine: Engine
+def build_model(
+    metadata: Mapping[str, Any], net: Architecture, parameters: Parameters, given: Alphabet | None, engine: Engine
 ) -> Model:
-    """Return the network of arrays that were checked and of the description beside them.
+    """Return the model of validated arrays and the metadata in the same file.
 
     Raises
     ------
     ElmanError, ValueError, TypeError, AttributeError
-        If the description is of another network.
+        If the metadata does not match the arrays.
     """
-    _check_claims(about, net)
-    # Copies: what was read may be of another order in memory, or not to be written to.
+    _check_claims(metadata, net)
+    # Copies: the arrays read may have another memory order, or be read-only.
     parameters = {name: np.array(parameters[name], order="C") for name in shapes(net.K, net.m, net.cell, net.layers)}
-    return Model(_alphabet(about, given, net), parameters, _state(about, net, parameters["W"].dtype), engine)
+    return Model(_alphabet(metadata, given, net), parameters, _state(metadata, net, parameters["W"].dtype), engine)
 
 
-def _check_claims(about: Mapping[str, Any], net: Architecture) -> None:
+def _check_claims(metadata: Mapping[str, Any], net: Architecture) -> None:
     for claim, value in {"cell": net.cell, "layers": net.layers, "hidden_size": net.m}.items():
-        if claim in about and about[claim] != value:
-            raise ElmanError(f"its {claim} is said to be {about[claim]}, and its arrays have {value}")
+        if claim in metadata and metadata[claim] != value:
+            raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays have {value}")
 
 
-def _alphabet(about: Mapping[str, Any], given: Alphabet | None, net: Architecture) -> Alphabet:
-    """Return the alphabet: the one that was given, or else the file's own."""
-    if given is None and "alphabet" not in about:
-        raise ElmanError(f"it does not say its {net.K} characters: give them by --alphabet")
-    alphabet = given or Alphabet(text(about["alphabet"], "alphabet"), folds=_flag(about.get("folds", False), "folds"))
+def _alphabet(metadata: Mapping[str, Any], given: Alphabet | None, net: Architecture) -> Alphabet:
+    """Return the alphabet: the given one, or else that of the file."""
+    if given is None and "alphabet" not in metadata:
+        raise ElmanError(f"it does not contain its {net.K} characters: pass them with --alphabet")
+    alphabet = given or Alphabet(
+        require_str(metadata["alphabet"], "alphabet"), has_unknown=_require_bool(metadata.get("folds", False), "folds")
+    )
     if len(alphabet) != net.K:
-        raise ElmanError(f"the alphabet has {len(alphabet)} characters, and the network reads {net.K}")
+        raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {net.K}")
     return alphabet
 
 
-def _state(about: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
-    """Return the state (D,) to begin with: zero, where the file says none."""
-    if "state" not in about:
+def _state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any]) -> Array:
+    """Return the initial state (D,): zeros if the file contains none."""
+    if "state" not in metadata:
         return np.zeros(net.state_size, dtype)
-    names = STATE[: net.state_vectors]
-    state = {name: np.array([[figure(x, name) for x in row] for row in rows]) for name, rows in about["state"].items()}
+    names = STATE_NAMES[: net.state_vectors]
+    state = {
+        name: np.array([[require_finite(x, name) for x in row] for row in rows])
+        for name, rows in metadata["state"].items()
+    }
     if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
-        raise ElmanError(f"its state is not {' and '.join(names)}, each of {net.layers} rows of {net.m} numbers")
+        raise ElmanError(f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers")
     with np.errstate(over="ignore"):
         h = np.stack([state[name] for name in names], axis=1).reshape(-1).astype(dtype)
     if not np.isfinite(h).all():
-        raise ElmanError(f"its state is beyond {dtype}")
+        raise ElmanError(f"its state exceeds the range of {dtype}")
     return np.asarray(h)
 
 
-def _flag(value: Any, what: str) -> bool:
+def _require_bool(value: Any, name: str) -> bool:
     if type(value) is not bool:
-        raise ElmanError(f"{what} is neither true nor false")
+        raise ElmanError(f"{name} must be true or false")
     return value

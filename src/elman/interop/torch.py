@@ -1,7 +1,7 @@
-"""A PyTorch state dict in safetensors, for a module of a recurrent part and a linear one; written without PyTorch.
+"""A PyTorch state dict in safetensors, for a module with a recurrent and a linear submodule; written without PyTorch.
 
-The recurrent part is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, and PyTorch's order of the gates is Elman's. It has two
-biases where Elman has one, so the second is zero but for the third block of GRU's, which is d.
+The recurrent submodule is ``torch.nn.RNN``, ``GRU`` or ``LSTM``, whose gates have the same order as Elman's. It has two
+biases where Elman has one, so the recurrent bias is zero except for the third block of a GRU, which is d.
 """
 
 from __future__ import annotations
@@ -17,106 +17,109 @@ from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop.metadata import (
-    ABOUT,
-    describe,
-    model_of,
-    read_description,
+    METADATA_KEY,
+    build_model,
+    export_metadata,
+    parse_metadata,
 )
-from elman.interop.validation import architecture_of, check_arrays, second_bias
+from elman.interop.validation import check_arrays, infer_architecture, recurrent_bias
 from elman.network.parameters import Architecture, Array, Parameters, architecture, layer, shapes, suffix
 from elman.text import Alphabet
 
 RECURRENT, LINEAR = "rnn.", "linear."
-"""What the names of the two parts begin with in a file of Elman's; in another's they may begin otherwise."""
+"""Prefixes of the two submodules in exported files; files of other programs may have others."""
 
-_OF_RECURRENT = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
-_OF_LINEAR = re.compile(r"(.*\.|)(?:weight|bias)")
+_RECURRENT_NAME = re.compile(r"(.*\.|)(?:weight|bias)_(?:ih|hh)_l[0-9]+")
+_LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 
 def write(model: Model) -> bytes:
-    """Return the file's bytes; its metadata holds the description."""
+    """Return the bytes of a file."""
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict(model.parameters).items()}
-    return save(arrays, {ABOUT: json.dumps(describe(model))})
+    return save(arrays, {METADATA_KEY: json.dumps(export_metadata(model))})
 
 
 def state_dict(parameters: Parameters) -> dict[str, Array]:
-    """Return the arrays that PyTorch's module loads."""
+    """Return the arrays of the PyTorch module's state dict."""
     net = architecture(parameters)
-    found: dict[str, Array] = {}
+    result: dict[str, Array] = {}
     for n in range(net.layers):
         of_layer = layer(parameters, n + 1)
-        second = second_bias(net, of_layer)
-        arrays = {"weight_ih": of_layer["U"], "weight_hh": of_layer["W"], "bias_ih": of_layer["b"], "bias_hh": second}
-        found |= {f"{RECURRENT}{name}_l{n}": array for name, array in arrays.items()}
-    return found | {LINEAR + "weight": parameters["V"], LINEAR + "bias": parameters["c"]}
+        bias = recurrent_bias(net, of_layer)
+        arrays = {"weight_ih": of_layer["U"], "weight_hh": of_layer["W"], "bias_ih": of_layer["b"], "bias_hh": bias}
+        result |= {f"{RECURRENT}{name}_l{n}": array for name, array in arrays.items()}
+    return result | {LINEAR + "weight": parameters["V"], LINEAR + "bias": parameters["c"]}
 
 
 def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
-    """Return the network of a file, which may be a stranger's.
+    """Return the model in an untrusted file.
 
     Raises
     ------
     ElmanError, ValueError, LookupError, TypeError, AttributeError, SafetensorError
-        If it holds none.
+        If the file is invalid.
     """
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        about = read_description((file.metadata() or {}).get(ABOUT, ""))
+        metadata = parse_metadata((file.metadata() or {}).get(METADATA_KEY, ""))
         arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    recurrent, linear = _parts(arrays)
+    recurrent, linear = _find_prefixes(arrays)
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
-    net = architecture_of(W, V, layers)
-    check_arrays(arrays, _wanted(net, recurrent, linear))
-    return model_of(about, net, _parameters(arrays, net, recurrent, linear), alphabet, engine)
+    net = infer_architecture(W, V, layers)
+    check_arrays(arrays, _expected_shapes(net, recurrent, linear))
+    return build_model(metadata, net, _parameters(arrays, net, recurrent, linear), alphabet, engine)
 
 
-def _parts(names: Iterable[str]) -> tuple[str, str]:
-    """Return what the names of the recurrent part begin with, and those of the linear one."""
+def _find_prefixes(names: Iterable[str]) -> tuple[str, str]:
+    """Return the prefixes of the recurrent and of the linear submodule."""
     recurrent, linear = set[str](), set[str]()
     for name in names:
-        if found := _OF_RECURRENT.fullmatch(name):
-            recurrent.add(found[1])
-        elif found := _OF_LINEAR.fullmatch(name):
-            linear.add(found[1])
+        if match := _RECURRENT_NAME.fullmatch(name):
+            recurrent.add(match[1])
+        elif match := _LINEAR_NAME.fullmatch(name):
+            linear.add(match[1])
         else:
-            raise ElmanError(f"there is no use for the array {name}")
-    for part, found_as, example in (("recurrent", recurrent, "weight_hh_l0"), ("linear", linear, "weight")):
-        if len(found_as) != 1:
-            raise ElmanError(f"one {part} part with arrays such as {example} is needed, and {len(found_as)} are there")
-    recurrent_name, linear_name = recurrent.pop(), linear.pop()
-    for name in (recurrent_name + "weight_hh_l0", linear_name + "weight"):
+            raise ElmanError(f"unexpected array {name}")
+    for kind, prefixes, example in (("recurrent", recurrent, "weight_hh_l0"), ("linear", linear, "weight")):
+        if len(prefixes) != 1:
+            raise ElmanError(f"exactly one {kind} module with arrays such as {example} is needed (got {len(prefixes)})")
+    recurrent_prefix, linear_prefix = recurrent.pop(), linear.pop()
+    for name in (recurrent_prefix + "weight_hh_l0", linear_prefix + "weight"):
         if name not in names:
             raise ElmanError(f"the array {name} is missing")
-    return recurrent_name, linear_name
+    return recurrent_prefix, linear_prefix
 
 
-def _wanted(net: Architecture, recurrent: str, linear: str) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(net: Architecture, recurrent: str, linear: str) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array."""
-    ours = shapes(net.K, net.m, net.cell, net.layers)
-    wanted = {linear + "weight": ours["V"], linear + "bias": ours["c"]}
-    theirs = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
+    by_parameter = shapes(net.K, net.m, net.cell, net.layers)
+    expected = {linear + "weight": by_parameter["V"], linear + "bias": by_parameter["c"]}
+    parameter_of = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
     for n in range(net.layers):
-        wanted |= {f"{recurrent}{name}_l{n}": ours[our + suffix(n + 1)] for name, our in theirs.items()}
-    return wanted
+        expected |= {
+            f"{recurrent}{name}_l{n}": by_parameter[parameter + suffix(n + 1)]
+            for name, parameter in parameter_of.items()
+        }
+    return expected
 
 
 def _parameters(arrays: dict[str, Array], net: Architecture, recurrent: str, linear: str) -> Parameters:
-    """Return Elman's parameters. Where only the sum of the two biases counts, b is that sum."""
-    found: Parameters = {"V": arrays[linear + "weight"], "c": arrays[linear + "bias"]}
+    """Return Elman's parameters. Where only the sum of the two biases matters, it becomes b."""
+    parameters: Parameters = {"V": arrays[linear + "weight"], "c": arrays[linear + "bias"]}
     for n in range(net.layers):
-        U, W, first, second = (
+        U, W, b_input, b_recurrent = (
             arrays[f"{recurrent}{name}_l{n}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         if net.cell == "gru":
-            found["d" + suffix(n + 1)] = second[-net.m :]
-            second = np.concatenate([second[: -net.m], np.zeros(net.m, second.dtype)])
+            parameters["d" + suffix(n + 1)] = b_recurrent[-net.m :]
+            b_recurrent = np.concatenate([b_recurrent[: -net.m], np.zeros(net.m, b_recurrent.dtype)])
         with np.errstate(over="ignore"):
-            b = first + second
+            b = b_input + b_recurrent
         if not np.isfinite(b).all():
-            raise ElmanError(f"the two biases of layer {n + 1} add up to more than {b.dtype} holds")
-        found |= {"U" + suffix(n + 1): U, "W" + suffix(n + 1): W, "b" + suffix(n + 1): b}
-    return found
+            raise ElmanError(f"the sum of the two biases of layer {n + 1} exceeds the range of {b.dtype}")
+        parameters |= {"U" + suffix(n + 1): U, "W" + suffix(n + 1): W, "b" + suffix(n + 1): b}
+    return parameters

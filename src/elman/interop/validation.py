@@ -1,4 +1,4 @@
-"""The arrays of a file that a stranger may have made, held against one another; and the second bias of others."""
+"""Validation of the arrays in an untrusted file, and the recurrent bias of other frameworks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from elman.network.parameters import GATES, Architecture, Array, Parameters
 DTYPES = ("float32", "float64")
 
 
-def architecture_of(W: tuple[int, ...], V: tuple[int, ...], layers: int) -> Architecture:
-    """Return which network has a W and a V of these shapes.
+def infer_architecture(W: tuple[int, ...], V: tuple[int, ...], layers: int) -> Architecture:
+    """Return the architecture of a network with W and V of these shapes.
 
     Raises
     ------
     ElmanError
-        If there is none.
+        If no network has them.
     """
     if len(W) == len(V) == 2 and W[1] == V[1] > 0:
         for cell, G in GATES.items():
@@ -27,32 +27,32 @@ def architecture_of(W: tuple[int, ...], V: tuple[int, ...], layers: int) -> Arch
     raise ElmanError(f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}")
 
 
-def check_arrays(found: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse arrays that are not those which are needed, in shape or kind.
+def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that arrays have the expected names and shapes, one common dtype, and finite values.
 
     Raises
     ------
     ElmanError
-        If one is missing, is of another shape, dtype or too many, or holds what is no finite number.
+        If an array is missing or unexpected, has another shape or dtype, or contains NaN or infinity.
     """
-    for name, shape in wanted.items():
-        if name not in found:
+    for name, shape in expected.items():
+        if name not in arrays:
             raise ElmanError(f"the array {name} is missing")
-        if found[name].shape != shape:
-            raise ElmanError(f"{name} has shape {found[name].shape}, and only {shape} fits the rest")
-    if found.keys() != wanted.keys():
-        raise ElmanError(f"there is no use for the array {min(found.keys() - wanted.keys())}")
-    dtypes = {str(array.dtype) for array in found.values()}
+        if arrays[name].shape != shape:
+            raise ElmanError(f"{name} has shape {arrays[name].shape}, but {shape} is needed to match the other arrays")
+    if arrays.keys() != expected.keys():
+        raise ElmanError(f"unexpected array {min(arrays.keys() - expected.keys())}")
+    dtypes = {str(array.dtype) for array in arrays.values()}
     if len(dtypes) > 1 or dtypes.isdisjoint(DTYPES):
-        raise ElmanError(f"its arrays are {' and '.join(sorted(dtypes))}: all have to be {' or all '.join(DTYPES)}")
-    for name, array in found.items():
+        raise ElmanError(f"its arrays must be all {' or all '.join(DTYPES)} (got {' and '.join(sorted(dtypes))})")
+    for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ElmanError(f"{name} holds numbers that are not finite")
+            raise ElmanError(f"{name} contains NaN or infinity")
 
 
-def second_bias(net: Architecture, of_layer: Parameters) -> Array:
-    """Return what others add where W h is: zero, but for d in the last block of gru. Their first bias is b."""
-    second = np.zeros_like(of_layer["b"])
+def recurrent_bias(net: Architecture, layer: Parameters) -> Array:
+    """Return the bias that other frameworks add to W h: zeros, but d in the last block of gru."""
+    bias = np.zeros_like(layer["b"])
     if net.cell == "gru":
-        second[-net.m :] = of_layer["d"]
-    return second
+        bias[-net.m :] = layer["d"]
+    return bias

@@ -116,7 +116,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     h0 : ndarray, shape (D,)
         The initial state.
     indices : ndarray of unsigned int, shape (N,)
-        K or more is an unknown character; see `elman.text.opened`.
+        K or more is an unknown character; see `elman.text.with_unknown`.
 
     Raises
     ------

@@ -22,7 +22,7 @@ from elman.runs.records import RunDirectory
 from elman.runs.run import Run, split
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
-from elman.text.unknown import fold, refuse_unwieldy
+from elman.text.unknown import check_alphabet_size, replace_rare
 from elman.training.callbacks import Nobody, Watcher
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
@@ -125,7 +125,11 @@ def report(
     if rare is None:
         there = RunDirectory(Path(out) / "run")
         rare = there.load().config.rare if resume and there.holds_run() else 0
-    corpus = fold(corpus, rare) if isinstance(corpus, Corpus) else read_corpus(corpus, encoding=encoding, rare=rare)
+    corpus = (
+        replace_rare(corpus, rare)
+        if isinstance(corpus, Corpus)
+        else read_corpus(corpus, encoding=encoding, min_count=rare)
+    )
     desk = _ReportBuilder(
         corpus, Path(out), epochs, long_epochs, watcher or _NullReportCallback(), options | {"rare": rare}
     )
@@ -192,7 +196,7 @@ class _ReportBuilder:
         if not self.directory.holds_run():
             options = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset", "paper"), options)
-            refuse_unwieldy(self.corpus, config.hidden_size)
+            check_alphabet_size(self.corpus, config.hidden_size)
             split(self.corpus, config)  # raises if the text is too short
             return config
         saved, short = self.directory.load(), self.progress.short

@@ -22,8 +22,16 @@ from elman.errors import ElmanError
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Parameters, shapes
 from elman.runs.rng_state import describe_initial, restore_initial, restore_sample
-from elman.storage.tensors import damaged, read_tensors, save_tensors
-from elman.storage.untrusted import count, digest, figure, no_giants, shown, strict_json, text
+from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
+from elman.storage.untrusted import (
+    parse_strict_json,
+    require_bounded_ints,
+    require_finite,
+    require_int,
+    require_sha256,
+    require_str,
+    safe_message,
+)
 from elman.text import Alphabet
 
 FORMAT = 2
@@ -157,7 +165,7 @@ def load_kept(path: Path) -> KeptNetwork:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return what a file says it holds, and its arrays."""
     text, tensors = read_tensors(path)
-    return _fitting(path, lambda: _of_known_format(strict_json(text))), tensors
+    return _fitting(path, lambda: _of_known_format(parse_strict_json(text))), tensors
 
 
 def _fitting(path: Path, restore: Callable[[], _T]) -> _T:
@@ -165,7 +173,7 @@ def _fitting(path: Path, restore: Callable[[], _T]) -> _T:
     try:
         return restore()
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise damaged(path, f"its description does not fit ({shown(error)})") from error
+        raise corrupt_checkpoint_error(path, f"its description does not fit ({safe_message(error)})") from error
 
 
 def _of_known_format(description: dict[str, Any]) -> dict[str, Any]:
@@ -233,15 +241,15 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     network = None if best is None else _network(groups["best."], best, scored=True)
     if network is not None and network.update > state.update:
         raise ValueError("the best network is of an update that is not done")
-    last_loss = None if last_loss is None else figure(last_loss, "last_loss")
-    return Checkpoint(config, alphabet, digest(description["corpus_sha256"]), state, network, last_loss)
+    last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
+    return Checkpoint(config, alphabet, require_sha256(description["corpus_sha256"]), state, network, last_loss)
 
 
 def _config_and_alphabet(description: dict[str, Any], tensors: dict[str, Array]) -> tuple[Config, Alphabet]:
-    config = Config(**no_giants(description["config"]))
+    config = Config(**require_bounded_ints(description["config"]))
     if config.layers > len(tensors):  # before as many shapes are listed
         raise ElmanError(f"fewer arrays than {config.layers} layers have")
-    return config, Alphabet(text(description["alphabet"], "alphabet"), folds=config.rare > 0)
+    return config, Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.rare > 0)
 
 
 def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -267,9 +275,9 @@ def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> 
 def _network(tensors: dict[str, Array], description: dict[str, Any], *, scored: bool) -> Network:
     """Return a network; one that was imported is not `scored`."""
     parameters = {name: array for name, array in tensors.items() if name != "h"}
-    update, loss = count(description["update"], "update"), description["validation_loss"]
+    update, loss = require_int(description["update"], "update"), description["validation_loss"]
     if loss is not None or scored:
-        loss = figure(loss, "validation_loss")
+        loss = require_finite(loss, "validation_loss")
     return Network(parameters, tensors["h"], update, loss)
 
 
@@ -289,8 +297,10 @@ def _check_tensors(wanted: dict[str, tuple[int, ...]], tensors: dict[str, Array]
 
 
 def _numbers(description: dict[str, Any]) -> dict[str, Any]:
-    counters = {name: count(description["counters"][name], name) for name in _COUNTERS}
+    counters = {name: require_int(description["counters"][name], name) for name in _COUNTERS}
     if counters["minimum_at"] > counters["update"]:
         raise ValueError("the minimum is at an update that is not done")
     figures = {name: description["figures"][name] for name in _FIGURES}
-    return counters | {name: math.nan if value is None else figure(value, name) for name, value in figures.items()}
+    return counters | {
+        name: math.nan if value is None else require_finite(value, name) for name, value in figures.items()
+    }

@@ -15,7 +15,7 @@ from elman.runs.checkpoint import Checkpoint
 from elman.runs.metadata import describe
 from elman.runs.records import Beginning, RunDirectory
 from elman.runs.run import Run, split
-from elman.text import Corpus, Windows, fold, read_corpus, refuse_unwieldy
+from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
 
 Source = str | os.PathLike[str] | Corpus
 
@@ -30,7 +30,7 @@ def begin(directory: RunDirectory | None, source: Source, preset: str, options: 
     """
     config = make_config(preset, options)
     corpus = _read(source, config)
-    refuse_unwieldy(corpus, config.hidden_size)
+    check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # refuses a text that is too short before anything is written
     return _written(Run(config, corpus, first_state(len(corpus.alphabet), config), directory))
 
@@ -188,5 +188,5 @@ def validation_every(config: Config, windows: Windows) -> int:
 
 def _read(source: Source, config: Config) -> Corpus:
     if isinstance(source, Corpus):
-        return fold(source, config.rare)
-    return read_corpus(source, encoding=config.encoding, rare=config.rare)
+        return replace_rare(source, config.rare)
+    return read_corpus(source, encoding=config.encoding, min_count=config.rare)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from elman.errors import ElmanError
-from elman.storage.atomic import PART, sync_directory
+from elman.storage.atomic import PARTIAL_SUFFIX, sync_directory
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -69,7 +69,7 @@ class Writer:
                     sync_directory(self.folder.parent)
             lock.acquire()
             status = path.stat()
-            for left in self.folder.glob(f".*{PART}"):  # by a process that was killed while it wrote
+            for left in self.folder.glob(f".*{PARTIAL_SUFFIX}"):  # by a process that was killed while it wrote
                 left.unlink(missing_ok=True)
         except Timeout:
             raise ElmanError(

@@ -19,7 +19,7 @@ from typing import Any
 from elman.errors import ElmanError, require_extra
 from elman.runs.records import Log, Metrics, Sample
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import figure, regular, strict_json
+from elman.storage.untrusted import parse_strict_json, require_finite, require_regular_file
 
 JSONL, TENSORBOARD = "metrics.jsonl", "tensorboard"
 EVENTS = "events.out.tfevents.elman"
@@ -53,8 +53,8 @@ class JsonLines:
         found: dict[int, float] = {}
         for line in _bytes(self.path).split(b"\n"):
             try:
-                row = strict_json(line.decode("utf-8"))
-                found[row["update"]] = figure(row["learning_rate"], "learning_rate")
+                row = parse_strict_json(line.decode("utf-8"))
+                found[row["update"]] = require_finite(row["learning_rate"], "learning_rate")
             except (ValueError, KeyError, TypeError):
                 continue  # half a line, or one whose rate is not known
         return found
@@ -155,7 +155,7 @@ def _code(text: str) -> str:
 
 def _bytes(path: Path) -> bytes:
     """Return what a file holds; nothing where there is none."""
-    return regular(path).read_bytes() if path.exists() else b""
+    return require_regular_file(path).read_bytes() if path.exists() else b""
 
 
 def _append(path: Path, data: bytes) -> None:

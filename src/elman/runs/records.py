@@ -25,8 +25,17 @@ from elman.runs.checkpoint import (
     save_network,
 )
 from elman.runs.lock import LOCK, Writer, cannot_write
-from elman.storage.atomic import PART, replace_file
-from elman.storage.untrusted import count, digest, figure, no_giants, regular, shown, strict_json, text
+from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
+from elman.storage.untrusted import (
+    parse_strict_json,
+    require_bounded_ints,
+    require_finite,
+    require_int,
+    require_regular_file,
+    require_sha256,
+    require_str,
+    safe_message,
+)
 from elman.text import Alphabet
 
 
@@ -200,11 +209,11 @@ class RunDirectory:
 
     def beginning(self) -> Beginning:
         """Return what ``run.json`` says that a run begins from."""
-        return self._read(_RUN, lambda lines: _beginning(strict_json("".join(lines))))
+        return self._read(_RUN, lambda lines: _beginning(parse_strict_json("".join(lines))))
 
     def description(self) -> dict[str, Any]:
         """Return all that ``run.json`` says."""
-        described: dict[str, Any] = self._read(_RUN, lambda lines: strict_json("".join(lines)))
+        described: dict[str, Any] = self._read(_RUN, lambda lines: parse_strict_json("".join(lines)))
         return described
 
     def was_begun(self) -> bool:
@@ -214,7 +223,7 @@ class RunDirectory:
     def is_blank(self) -> bool:
         """Whether it is there and nothing is in it, or only what a process left that was killed at the very first."""
         try:
-            return all(path.name == LOCK or path.suffix == PART for path in self.path.iterdir())
+            return all(path.name == LOCK or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
             return False
 
@@ -250,12 +259,12 @@ class RunDirectory:
     def _of_file(self, name: str, read: Callable[[Path], _T]) -> _T:
         path = self.path / name
         try:
-            return read(regular(path))
+            return read(require_regular_file(path))
         except FileNotFoundError:
             raise ElmanError(f"there is no {name} in {str(self.path)!r}: give a run directory of elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             raise ElmanError(
-                f"{str(path)!r} cannot be read as {name} ({shown(error)}): restore it or train again"
+                f"{str(path)!r} cannot be read as {name} ({safe_message(error)}): restore it or train again"
             ) from error
 
     def _try(self, write: Callable[[], None]) -> None:
@@ -288,7 +297,7 @@ def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
 
 def parse_samples(lines: Iterable[str]) -> list[Sample]:
     """Return samples that are read as lines of JSON; a line that is none raises one of many errors."""
-    return [_sample(strict_json(line)) for line in lines]
+    return [_sample(parse_strict_json(line)) for line in lines]
 
 
 def _metrics(row: dict[str, str]) -> Metrics:
@@ -296,11 +305,11 @@ def _metrics(row: dict[str, str]) -> Metrics:
         raise ValueError("a row has not as many fields as the header")
 
     def number(name: str) -> float:
-        return figure(float(row[name]), name)
+        return require_finite(float(row[name]), name)
 
     return Metrics(
-        count(int(row["update"]), "update"),
-        count(int(row["epoch"]), "epoch"),
+        require_int(int(row["update"]), "update"),
+        require_int(int(row["epoch"]), "epoch"),
         number("smooth_loss"),
         number("loss"),
         number("validation_loss") if row["validation_loss"] else None,
@@ -312,18 +321,18 @@ def _metrics(row: dict[str, str]) -> Metrics:
 def _sample(line: Any) -> Sample:
     update, smooth_loss, written = line["update"], line["smooth_loss"], line["text"]
     return Sample(
-        count(update, "update"),
-        None if smooth_loss is None else figure(smooth_loss, "smooth_loss"),
-        text(written, "text"),
+        require_int(update, "update"),
+        None if smooth_loss is None else require_finite(smooth_loss, "smooth_loss"),
+        require_str(written, "text"),
     )
 
 
 def _beginning(described: Any) -> Beginning:
-    config = Config(**no_giants(described["config"]))
+    config = Config(**require_bounded_ints(described["config"]))
     return Beginning(
         config,
-        Alphabet(text(described["alphabet"], "alphabet"), folds=config.rare > 0),
-        digest(described["corpus"]["sha256"]),
+        Alphabet(require_str(described["alphabet"], "alphabet"), has_unknown=config.rare > 0),
+        require_sha256(described["corpus"]["sha256"]),
     )
 
 

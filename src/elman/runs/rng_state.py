@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.storage.untrusted import count, figure
+from elman.storage.untrusted import require_finite, require_int
 
 _WORDS = 624
 """The state of the Mersenne Twister, in words of 32 bits."""
@@ -33,14 +33,14 @@ def restore_initial(described: Any) -> np.random.RandomState:
     inner = described["state"]
     if type(inner["key"]) is not list or len(inner["key"]) != _WORDS:
         raise ValueError(f"the key of a generator has not {_WORDS} words")
-    key = np.array([count(word, "a word of the key", most=2**32 - 1) for word in inner["key"]], np.uint32)
+    key = np.array([require_int(word, "a word of the key", maximum=2**32 - 1) for word in inner["key"]], np.uint32)
     generator = np.random.RandomState()
     generator.set_state(
         {
             "bit_generator": "MT19937",
-            "state": {"key": key, "pos": count(inner["pos"], "the position in the key", most=_WORDS)},
-            "has_gauss": count(described["has_gauss"], "has_gauss", most=1),
-            "gauss": figure(described["gauss"], "gauss"),
+            "state": {"key": key, "pos": require_int(inner["pos"], "the position in the key", maximum=_WORDS)},
+            "has_gauss": require_int(described["has_gauss"], "has_gauss", maximum=1),
+            "gauss": require_finite(described["gauss"], "gauss"),
         }
     )
     return generator
@@ -56,15 +56,15 @@ def restore_sample(described: Any) -> np.random.Generator:
     """
     if described["bit_generator"] != "PCG64":
         raise ValueError("the second generator is another than PCG64")
-    inner, most = described["state"], 2**128 - 1
-    state = {name: count(inner[name], f"{name} of a generator", most=most) for name in ("state", "inc")}
+    inner, maximum = described["state"], 2**128 - 1
+    state = {name: require_int(inner[name], f"{name} of a generator", maximum=maximum) for name in ("state", "inc")}
     if not state["inc"] % 2:
         raise ValueError("the increment of a generator is even")
     generator = np.random.Generator(np.random.PCG64())
     generator.bit_generator.state = {
         "bit_generator": "PCG64",
         "state": state,
-        "has_uint32": count(described["has_uint32"], "has_uint32", most=1),
-        "uinteger": count(described["uinteger"], "uinteger", most=2**32 - 1),
+        "has_uint32": require_int(described["has_uint32"], "has_uint32", maximum=1),
+        "uinteger": require_int(described["uinteger"], "uinteger", maximum=2**32 - 1),
     }
     return generator

@@ -130,7 +130,7 @@ class Run:
     def at_hand(self) -> int:
         """Where in the text the last stream goes on."""
         windows, _ = split(self.corpus, self.config)
-        return (windows.batch_size - 1) * windows.stream_length + self.state.position
+        return (windows.batch_size - 1) * windows.row_length + self.state.position
 
     def final_text(self) -> str:
         """Return a text of the network that is kept, drawn so that asking for it does not change the run."""

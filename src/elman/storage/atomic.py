@@ -9,20 +9,20 @@ from pathlib import Path
 
 from elman.errors import ElmanError
 
-PART = ".part"
-"""What the names of files end in that are not whole yet."""
+PARTIAL_SUFFIX = ".part"
+"""Suffix of temporary files that are still being written."""
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` at one stroke: written beside, synced, renamed, and the directory synced.
+    """Replace a file atomically: write a temporary file next to it, sync, rename, and sync the directory.
 
     Raises
     ------
     ElmanError
-        If the system refuses; what was there before is untouched.
+        If the file cannot be written; an existing file is left unchanged.
     """
     try:
-        handle, name = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
+        handle, name = tempfile.mkstemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -37,25 +37,25 @@ def replace_file(path: Path, data: bytes) -> None:
     except OSError as error:
         raise ElmanError(
             f"cannot write {str(path)!r} ({error.strerror}): make room or choose another --out; "
-            "what was there before is untouched"
+            "an existing file is left unchanged"
         ) from error
 
 
 def sync_directory(folder: Path) -> None:
-    """Have the new name of a file outlive a loss of power, not only its contents."""
-    if os.name != "posix":  # elsewhere a directory cannot be opened
+    """Sync a directory, so that a renamed file survives a power loss under its new name."""
+    if os.name != "posix":  # other systems cannot open a directory
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems do without
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported by some file systems
             raise
     finally:
         os.close(handle)
 
 
 def _umask() -> int:
-    """The permissions that new files do without; there is no way to read them but to set them."""
+    """Return the umask; it can only be read by setting it."""
     os.umask(mask := os.umask(0))
     return mask

@@ -1,4 +1,4 @@
-"""Tensors in a safetensors file, with a digest of description and contents."""
+"""Tensors and a description in a safetensors file, with a digest of both."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import regular
+from elman.storage.untrusted import require_regular_file
 
 Array = NDArray[np.floating[Any]]
 
 
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Write arrays and what they are as safetensors.
+    """Write a description and arrays as safetensors.
 
-    The file's metadata holds under ``elman`` the description, one JSON text, and under ``sha256`` a digest of that
-    text and of all arrays, so that an altered file is noticed.
+    The file's metadata contains the description as JSON (``elman``) and a digest of that text and of all arrays
+    (``sha256``), so that a corrupted file is detected.
 
     Raises
     ------
     ElmanError
-        If the system refuses; what was there before is untouched.
+        If the file cannot be written; an existing file is left unchanged.
     """
-    replace_file(path, sealed(json.dumps(description), tensors))
+    replace_file(path, serialize_with_digest(json.dumps(description), tensors))
 
 
-def sealed(description: str, tensors: dict[str, Array]) -> bytes:
-    """Return the bytes of a file that holds a description and arrays, with the digest of both."""
+def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
+    """Return a description and arrays as the bytes of a safetensors file, with the digest of both."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
@@ -40,39 +40,39 @@ def sealed(description: str, tensors: dict[str, Array]) -> bytes:
 
 
 def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
-    """Return the description, as JSON, and the arrays of a file that `save_tensors` wrote.
+    """Return the description, as JSON, and the arrays of a file written by `save_tensors`.
 
     Raises
     ------
     ElmanError
-        If there is none, or it is truncated, altered, or another program's.
+        If the file does not exist, is truncated or corrupted, or was written by another program.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
-        regular(path).open("rb").close()  # says better than safetensors why it cannot be read
+        require_regular_file(path).open("rb").close()  # gives a better reason than safetensors if it cannot be read
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise ElmanError(f"there is no checkpoint {str(path)!r}: give a run directory that elman train wrote") from None
+        raise ElmanError(f"there is no checkpoint {str(path)!r}: pass a run directory written by elman train") from None
     except OSError as error:
         raise ElmanError(
-            f"cannot read {str(path)!r} ({error.strerror}): give a run directory that elman train wrote"
+            f"cannot read {str(path)!r} ({error.strerror}): pass a run directory written by elman train"
         ) from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise damaged(path, "it is no whole safetensors file") from error
+        raise corrupt_checkpoint_error(path, "it is not a complete safetensors file") from error
     text = metadata.get("elman", "")
     if not text:
-        raise damaged(path, "it does not say that Elman wrote it")
+        raise corrupt_checkpoint_error(path, "it was not written by Elman")
     if metadata.get("sha256") != _digest(text, tensors):
-        raise damaged(path, "its contents do not have the SHA-256 it states")
+        raise corrupt_checkpoint_error(path, "its contents do not match its SHA-256")
     return text, tensors
 
 
-def damaged(path: Path, reason: str) -> ElmanError:
-    """Return the error that says why a file of weights cannot be used."""
-    return ElmanError(f"the checkpoint {str(path)!r} cannot be used, {reason}: restore a copy of it, or train again")
+def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
+    """Return the error for a checkpoint that cannot be used."""
+    return ElmanError(f"checkpoint {str(path)!r} cannot be used: {reason}; restore a backup or train again")
 
 
 def _digest(description: str, tensors: dict[str, Array]) -> str:

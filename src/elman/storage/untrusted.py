@@ -1,4 +1,4 @@
-"""What a file says, believed only after a look: JSON without surprises, and numbers that are what they should be."""
+"""Validation of untrusted files: strict JSON, and values of the expected type and range."""
 
 from __future__ import annotations
 
@@ -11,125 +11,136 @@ import stat
 from pathlib import Path
 from typing import Any
 
-MOST = 2**53
-"""No count in a file is larger: every whole number up to it is a float64, and an int64, too."""
+MAX_INT = 2**53
+"""Maximum of every integer in a file: up to it, every integer can be represented as a float64, and as an int64."""
+
+_MAX_FINITE = 1e300
+_MAX_MESSAGE = 200
 
 
-def strict_json(text: str) -> Any:
-    """Return what a JSON text says.
+def parse_strict_json(text: str) -> Any:
+    """Parse a JSON text.
 
     Raises
     ------
     ValueError
-        If it is none, names a key twice, is nested too deeply, or has a number that is not finite.
+        If it is not valid JSON, contains a duplicate key or a number that is not finite, or is nested too deeply.
     """
     try:
-        return json.loads(text, object_pairs_hook=_each_once, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            text,
+            object_pairs_hook=_reject_duplicate_keys,
+            parse_constant=_reject_constant,
+            parse_float=_parse_finite_float,
+        )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands in it twice")
-    return found
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("it contains a duplicate key")
+    return result
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not valid JSON")
 
 
-def _finite(digits: str) -> float:
+def _parse_finite_float(digits: str) -> float:
     if math.isfinite(number := float(digits)):
         return number
-    raise ValueError("a number is beyond float64")
+    raise ValueError("a number exceeds the range of float64")
 
 
-def count(value: Any, what: str, *, least: int = 0, most: int = MOST) -> int:
-    """Return a whole number of that range.
+def require_int(value: Any, name: str, *, minimum: int = 0, maximum: int = MAX_INT) -> int:
+    """Return an integer in a range.
 
     Raises
     ------
     ValueError
-        If it is another thing.
+        If the value is not one.
     """
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{what} is no whole number from {least} to {most}")
+    if type(value) is not int or not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be an integer from {minimum} to {maximum}")
     return value
 
 
-def figure(value: Any, what: str) -> float:
+def require_finite(value: Any, name: str) -> float:
     """Return a finite number.
 
     Raises
     ------
     ValueError
-        If it is another thing.
+        If the value is not one.
     """
-    if type(value) not in (int, float) or not -math.inf < value < math.inf or abs(value) > 1e300:
-        raise ValueError(f"{what} is no finite number")
+    if type(value) not in (int, float) or not -math.inf < value < math.inf or abs(value) > _MAX_FINITE:
+        raise ValueError(f"{name} must be a finite number")
     return float(value)
 
 
-def text(value: Any, what: str) -> str:
-    """Return a text.
+def require_str(value: Any, name: str) -> str:
+    """Return a string.
 
     Raises
     ------
     ValueError
-        If it is another thing.
+        If the value is not one.
     """
     if type(value) is not str:
-        raise ValueError(f"{what} is no text")
+        raise ValueError(f"{name} must be a string")
     return value
 
 
-def no_giants(settings: Any) -> dict[str, Any]:
-    """Return settings by name, none of them a whole number beyond `MOST`.
+def require_bounded_ints(settings: Any) -> dict[str, Any]:
+    """Return a dictionary, none of whose integers exceeds `MAX_INT`.
 
     Raises
     ------
     ValueError, TypeError
-        If they are another thing.
+        If the value is not one.
     """
     for name, value in dict(settings).items():
         if type(value) is int:
-            count(value, name)
+            require_int(value, name)
     return dict(settings)
 
 
-def digest(value: Any) -> str:
-    """Return a SHA-256 in hexadecimal.
+def require_sha256(value: Any) -> str:
+    """Return the SHA-256 of a text in hexadecimal.
 
     Raises
     ------
     ValueError
-        If it is another thing.
+        If the value is not one.
     """
-    if not re.fullmatch("[0-9a-f]{64}", text(value, "the SHA-256 of the text")):
-        raise ValueError("the SHA-256 of the text is none")
+    if not re.fullmatch("[0-9a-f]{64}", require_str(value, "the SHA-256 of the text")):
+        raise ValueError("the SHA-256 of the text must have 64 hexadecimal digits")
     return str(value)
 
 
-def shown(error: Exception) -> str:
-    """Return what an error says, in a line of bearable length that no terminal obeys: a file may speak in it."""
+def safe_message(error: Exception) -> str:
+    """Return an error's message as one line of limited length, with control characters escaped.
+
+    The message may quote an untrusted file.
+    """
     line = " ".join(str(error).split())
-    line = line if len(line) <= 200 else f"{line[:200]}…"
+    line = line if len(line) <= _MAX_MESSAGE else f"{line[:_MAX_MESSAGE]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
-def regular(path: Path) -> Path:
-    """Return the path of a file that ends; a pipe or a device might not.
+def require_regular_file(path: Path) -> Path:
+    """Return the path of a regular file; reading a pipe or a device might never end.
 
     Raises
     ------
     OSError
-        If there is none, or it is another thing.
+        If it does not exist or is not a regular file.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "No regular file")
+        raise OSError(errno.EINVAL, "Not a regular file")
     return path

@@ -1,11 +1,11 @@
-"""Text as small unsigned indices: alphabets, corpora and the windows a network reads."""
+"""Text as small unsigned indices: alphabets, corpora, and training windows."""
 
 from elman.text.alphabet import Alphabet as Alphabet
 from elman.text.corpus import Corpus as Corpus
+from elman.text.loading import read_chunks as read_chunks
 from elman.text.loading import read_corpus as read_corpus
-from elman.text.loading import read_pieces as read_pieces
 from elman.text.loading import standard_input as standard_input
-from elman.text.unknown import fold as fold
-from elman.text.unknown import opened as opened
-from elman.text.unknown import refuse_unwieldy as refuse_unwieldy
+from elman.text.unknown import check_alphabet_size as check_alphabet_size
+from elman.text.unknown import replace_rare as replace_rare
+from elman.text.unknown import with_unknown as with_unknown
 from elman.text.windows import Windows as Windows

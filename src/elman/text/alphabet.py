@@ -1,10 +1,10 @@
-"""The characters a model knows, and text as their indices.
+"""The characters of a model, and text as indices into them.
 
-K  size of the alphabet
+K  alphabet size (vocabulary size)
 N  characters in a text
 
-A character is one Unicode code point. Text becomes indices through a table over code points, in
-NumPy; the largest intermediate is that table, at most 0x110001 entries.
+A character is one Unicode code point. Text is encoded in NumPy through a table indexed by code point, which has at most
+0x110001 entries.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError
-from elman.text.code_points import Table, as_text, code_points
+from elman.text.code_points import CodePointIndex, as_text, code_points
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,26 @@ class Alphabet:
     ----------
     characters : str
         Each character once, ordered by first appearance in the text it was made from.
-    folds : bool
-        Whether the last of them stands for every character that is not among them, as ``--rare`` has it; otherwise
-        such a character is refused.
+    has_unknown : bool
+        Whether the last character is the unknown symbol, which replaces every character outside the alphabet; see
+        ``--min-count``. Without it, such a character is an error.
 
     Raises
     ------
     ElmanError
-        If there is no character, or one stands twice.
+        If `characters` is empty or contains a duplicate.
     """
 
     characters: str
-    folds: bool = False
+    has_unknown: bool = False
 
     def __post_init__(self) -> None:
         if not self.characters:
-            raise ElmanError("an alphabet needs at least one character, and this one has none")
+            raise ElmanError("an alphabet must have at least one character")
         character, count = Counter(self.characters).most_common(1)[0]
         if count > 1:
             raise ElmanError(
-                f"an alphabet holds each character once, and {_named(character)} stands {count}"
-                " times in this one: remove the repeats, or restore the file it was read from"
+                f"an alphabet must contain each character once: {_format_character(character)} occurs {count} times"
             )
 
     def __len__(self) -> int:
@@ -60,25 +59,23 @@ class Alphabet:
         return np.min_scalar_type(len(self) - 1)
 
     @property
-    def beginning(self) -> str:
-        """What is read where nothing came before: a line feed, so that a text begins a line, or the first character.
+    def start_char(self) -> str:
+        """The character read where no text precedes: a line feed, as at the start of a line, or else the first one.
 
-        A line feed that stands for other characters is none.
+        A line feed that serves as the unknown symbol does not count.
         """
-        return "\n" if "\n" in self.characters[: len(self) - self.folds] else self.characters[0]
+        return "\n" if "\n" in self.characters[: len(self) - self.has_unknown] else self.characters[0]
 
     @classmethod
     def from_text(cls, text: str) -> Alphabet:
         """Return the alphabet of `text`, ordered by first appearance.
-
-        A set would do for membership, but its order changes from process to process.
 
         Raises
         ------
         ElmanError
             If `text` is empty.
         """
-        return cls("".join(dict.fromkeys(text)))
+        return cls("".join(dict.fromkeys(text)))  # unlike a set, in the same order in every process
 
     def encode(self, text: str) -> NDArray[np.unsignedinteger]:
         """Return the index of each character of `text`.
@@ -90,10 +87,10 @@ class Alphabet:
         Raises
         ------
         ElmanError
-            If a character is not in the alphabet and it does not fold; the message names the first one.
+            If a character is not in the alphabet, which has no unknown symbol; the message names the first one.
         """
         indices, start = np.empty(len(text), self.dtype), 0
-        for chunk in self.table().encode(text):
+        for chunk in self.index().encode(text):
             indices[start : start + len(chunk)] = chunk
             start += len(chunk)
         return indices
@@ -108,21 +105,21 @@ class Alphabet:
         """
         return as_text(code_points(self.characters)[np.asarray(indices, np.intp)])
 
-    def table(self) -> Table:
-        """Return what encodes text piece by piece, and refuses or folds strangers."""
-        table = Table(self._meet)
-        table.enter(self.characters, np.arange(len(self)))
-        return table
+    def index(self) -> CodePointIndex:
+        """Return an index that encodes text in chunks, and rejects or replaces unknown characters."""
+        index = CodePointIndex(self._on_unknown)
+        index.add(self.characters, np.arange(len(self)))
+        return index
 
-    def _meet(self, strangers: str) -> int:
-        if self.folds:
+    def _on_unknown(self, characters: str) -> int:
+        if self.has_unknown:
             return len(self) - 1
         raise ElmanError(
-            f"{_named(strangers[0])} is not among the model's {len(self)} characters:"
-            " leave it out, or train on a text that contains it"
+            f"{_format_character(characters[0])} is not among the model's {len(self)} characters:"
+            " remove it, or train on a text that contains it"
         )
 
 
-def _named(character: str) -> str:
-    """Return `character` as it would be typed in Python, with its code point: ``'é' (U+00E9)``."""
+def _format_character(character: str) -> str:
+    """Return a character as a Python literal with its code point: ``'é' (U+00E9)``."""
     return f"{character!r} (U+{ord(character):04X})"

@@ -1,8 +1,8 @@
-"""A text ready to train on, and where it came from.
+"""A text ready for training, and its provenance.
 
-The text is exactly what its bytes say. Newlines are kept as they are, so CRLF stays two characters.
-Decoding is strict, so nothing is replaced in silence. Only a leading byte order mark is dropped.
-It is read in pieces and never held whole: what is kept is its indices, and those of a long text in a file.
+The text is exactly what its bytes encode. Newlines are kept, so CRLF stays two characters. Decoding is strict, so
+nothing is replaced silently; only a leading byte order mark is dropped. A text is read in chunks and never held in
+memory as a string: only its indices are kept, in a file if it is long.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
-from elman.text.code_points import Table
-from elman.text.spool import Spool, let_go
+from elman.text.code_points import CodePointIndex
+from elman.text.spool import Spool, drop_pages
 
-_PIECE = 1 << 20
-"""Characters of a text in memory, or indices, that are looked at at a time."""
+_CHUNK_SIZE = 1 << 20
+"""Characters of a text in memory, or indices, processed at a time."""
 
 
 # Compared by identity: the equality of arrays is an array, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text as indices into its alphabet, N characters long.
+    """A text of N characters as indices into its alphabet.
 
     Parameters
     ----------
     name : str
-        The file's name without its folder, ``-`` for standard input, or the built-in's name.
+        Name of the file without its directory, ``-`` for standard input, or the name of a built-in corpus.
     alphabet : Alphabet
     indices : ndarray of ``alphabet.dtype``, shape (N,)
     sha256 : str
-        Hexadecimal, of the bytes the text was decoded from.
+        SHA-256, in hexadecimal, of the bytes the text was decoded from.
     encoding : str
-        What those bytes were decoded as.
+        Encoding of those bytes.
     """
 
     name: str
@@ -49,26 +49,26 @@ class Corpus:
     def __post_init__(self) -> None:
         K = len(self.alphabet)
         fits = self.indices.ndim == 1 and self.indices.dtype.kind == "u"
-        if not fits or any(piece.max() >= K for piece in self.pieces()):
+        if not fits or any(chunk.max() >= K for chunk in self.chunks()):
             raise ElmanError(
-                f"a corpus needs a row of unsigned indices below K = {K}, and {self.indices.dtype} of shape "
-                f"{self.indices.shape} came: make it by Corpus.from_text or read_corpus"
+                f"corpus indices must be one-dimensional, unsigned and below {K} (got {self.indices.dtype} of shape"
+                f" {self.indices.shape}): use Corpus.from_text or read_corpus"
             )
 
     @property
     def text(self) -> str:
-        """The text, decoded anew each time it is asked for."""
+        """The text, decoded on every access."""
         return self.alphabet.decode(self.indices)
 
-    def pieces(self) -> Iterator[NDArray[np.unsignedinteger]]:
-        """Yield the indices a few at a time, without their memory adding up."""
-        for start in range(0, len(self.indices), _PIECE):
-            yield self.indices[start : start + _PIECE]
-            let_go(self.indices)
+    def chunks(self) -> Iterator[NDArray[np.unsignedinteger]]:
+        """Yield the indices in chunks, releasing the memory of each."""
+        for start in range(0, len(self.indices), _CHUNK_SIZE):
+            yield self.indices[start : start + _CHUNK_SIZE]
+            drop_pages(self.indices)
 
     def release(self) -> None:
-        """Give back the memory that reading a long text took; it comes from its file again when it is read again."""
-        let_go(self.indices)
+        """Release the memory of a long text that has been read; it is read from its file again when needed."""
+        drop_pages(self.indices)
 
     @classmethod
     def from_text(cls, text: str, name: str = "text") -> Corpus:
@@ -79,43 +79,56 @@ class Corpus:
         ElmanError
             If `text` has fewer than two distinct characters.
         """
-        pieces = [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
+        chunks = [text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE)]
         digest = hashlib.sha256()
-        for piece in pieces:
-            digest.update(piece.encode("utf-8", "surrogatepass"))
-        alphabet, indices = gathered(pieces, name)
+        for chunk in chunks:
+            digest.update(chunk.encode("utf-8", "surrogatepass"))
+        alphabet, indices = encode_chunks(chunks, name)
         return cls(name, alphabet, indices, digest.hexdigest(), "utf-8")
 
 
-def gathered(
-    pieces: Iterable[str], name: str, alphabet: Alphabet | None = None, extend: bool = False
+def encode_chunks(
+    chunks: Iterable[str], name: str, alphabet: Alphabet | None = None, extend: bool = False
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
-    """Return the alphabet of a text that comes in pieces, unless it is given, and its indices.
+    """Encode a text that arrives in chunks.
 
-    To `extend` one that is given is to take up what it does not have, behind its own; one that folds has everything.
+    Parameters
+    ----------
+    chunks : iterable of str
+    name : str
+        What errors call the text.
+    alphabet : Alphabet, optional
+        Without it, the alphabet is built from the text.
+    extend : bool
+        Append characters that `alphabet` lacks to it; an alphabet with an unknown symbol lacks none.
+
+    Returns
+    -------
+    alphabet : Alphabet
+    indices : ndarray of ``alphabet.dtype``
     """
-    fixed = None if extend and alphabet and not alphabet.folds else alphabet
-    found = _Found(alphabet.characters if alphabet else "")
-    table = fixed.table() if fixed else found.table()
-    with Spool(found.dtype) as spool:
-        for piece in pieces:
-            for chunk in table.encode(piece):
-                if found.dtype != spool.dtype:
-                    spool.widen(found.dtype)
-                spool.append(chunk)
+    fixed = None if extend and alphabet and not alphabet.has_unknown else alphabet
+    builder = _AlphabetBuilder(alphabet.characters if alphabet else "")
+    index = fixed.index() if fixed else builder.index()
+    with Spool(builder.dtype) as spool:
+        for chunk in chunks:
+            for encoded in index.encode(chunk):
+                if builder.dtype != spool.dtype:
+                    spool.widen(builder.dtype)
+                spool.append(encoded)
         indices = spool.array()
     if not len(indices):
-        raise ElmanError(f"{name!r} holds no text: give one of at least two characters")
-    if alphabet is None and len(found.characters) < 2:
+        raise ElmanError(f"{name!r} is empty: use a text of at least two characters")
+    if alphabet is None and len(builder.characters) < 2:
         raise ElmanError(
-            f"{name!r} holds a single distinct character, {found.characters!r}, so there is nothing"
-            " to learn: give a text of at least two"
+            f"{name!r} has a single distinct character, {builder.characters!r}, so there is nothing"
+            " to learn: use a text of at least two"
         )
-    return fixed or Alphabet(found.characters), indices
+    return fixed or Alphabet(builder.characters), indices
 
 
-class _Found:
-    """Characters that are there before, and those of a text in order of first appearance, while it is read."""
+class _AlphabetBuilder:
+    """Collects the characters of a text in order of first appearance, after given ones."""
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
@@ -125,14 +138,14 @@ class _Found:
         """The smallest unsigned type for their indices."""
         return np.min_scalar_type(max(0, len(self.characters) - 1))
 
-    def table(self) -> Table:
-        """Return what encodes text piece by piece, and takes up the characters that it meets."""
-        table = Table(self.meet)
-        table.enter(self.characters, np.arange(len(self.characters)))
-        return table
+    def index(self) -> CodePointIndex:
+        """Return an index that encodes text in chunks, and adds the unknown characters to this builder."""
+        index = CodePointIndex(self.add)
+        index.add(self.characters, np.arange(len(self.characters)))
+        return index
 
-    def meet(self, strangers: str) -> NDArray[np.intp]:
-        """Add characters, and return their indices."""
+    def add(self, characters: str) -> NDArray[np.intp]:
+        """Append characters, and return their indices."""
         first = len(self.characters)
-        self.characters += strangers
+        self.characters += characters
         return np.arange(first, len(self.characters))

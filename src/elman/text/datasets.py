@@ -1,14 +1,14 @@
-"""The built-in corpora: a name in place of a file.
+"""Built-in corpora, named in place of a file.
 
 ``python-docs``
     The language reference and other topics behind Python's own ``help()``, from the standard
-    library's `pydoc_data.topics`: every topic's text in sorted order of the topics' names, with a
-    line feed between them (each ends with one, so a blank line parts them). Nothing is downloaded.
-    The topics grow with Python, so runs compare only within one minor version of it.
+    library's `pydoc_data.topics`: the texts of all topics in sorted order of their names, joined by
+    a line feed (each ends with one, so they are separated by a blank line). Nothing is downloaded.
+    The topics grow with Python, so runs are comparable only within one minor version of it.
 ``shakespeare``
-    A million characters of Shakespeare's plays, as published with Karpathy's char-rnn. Downloaded
-    once, checked against a known SHA-256, and kept in the user's cache (`ELMAN_CACHE`, or where the
-    system keeps caches).
+    Tiny Shakespeare: a million characters of Shakespeare's plays, as published with Karpathy's
+    char-rnn. Downloaded once, verified by its SHA-256, and cached (in `ELMAN_CACHE`, or in the
+    system's cache directory).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/d
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
-def builtin_bytes(name: str) -> bytes:
-    """Return a built-in corpus as UTF-8.
+def load_builtin(name: str) -> bytes:
+    """Return a built-in corpus as UTF-8 bytes.
 
     Parameters
     ----------
     name : str
-        A key of `BUILTIN`.
+        A key of `BUILTIN_CORPORA`.
 
     Raises
     ------
     ElmanError
-        If the corpus has to be downloaded and cannot be.
+        If the corpus has to be downloaded and the download fails.
     """
-    return BUILTIN[name]()
+    return BUILTIN_CORPORA[name]()
 
 
 def _python_docs() -> bytes:
@@ -50,32 +50,29 @@ def _shakespeare() -> bytes:
 
 
 def _fetch(url: str, sha256: str, path: Path) -> bytes:
-    """Return the bytes of `path`, downloaded from `url` unless they are there already.
+    """Return the bytes of `path`, downloaded from `url` unless the file exists.
 
     Raises
     ------
     ElmanError
-        If there is no network, or what came does not have the given SHA-256; `path` is then as it
-        was before.
+        If the download fails or does not have the given SHA-256; `path` is then unchanged.
     """
-    # Imported here because it is slow to import and only this one corpus needs it.
+    # Imported here because it is slow to import and only this corpus needs it.
     import pooch  # type: ignore[import-untyped]
 
     pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(url, f"sha256:{sha256}", fname=path.name, path=path.parent)
     except ValueError:
-        reason = "its SHA-256 is not the known one"
-    except OSError as error:  # requests' own errors among them
+        reason = "SHA-256 mismatch"
+    except OSError as error:  # including those of requests
         reason = type(error).__name__
     else:
         return path.read_bytes()
-    raise ElmanError(
-        f"cannot fetch {url} ({reason}): train on a file of your own or on python-docs, or put the file at {path}"
-    )
+    raise ElmanError(f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {path}")
 
 
-BUILTIN: dict[str, Callable[[], bytes]] = {
+BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
     "shakespeare": _shakespeare,
 }

@@ -1,8 +1,8 @@
-"""A row of indices that is written from its beginning: in memory or, where it is long, in a temporary file.
+"""An append-only array of indices: in memory or, if it is large, in a temporary file that is memory-mapped.
 
-The file has no name that could outlive the process. It lies in the cache folder, since the system's folder for
-temporary files is often memory itself, and is mapped only once it is whole: what is mapped counts as the process's own
-memory when it is touched, what is written does not.
+The file is unlinked, so it cannot outlive the process. It is in the cache directory, since the system's directory for
+temporary files is often in memory itself, and it is mapped only when complete: mapped pages count as the process's
+memory once they are touched, written ones do not.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from elman.errors import ElmanError
 from elman.paths import cache_dir
 
 LARGE = 64 << 20
-"""Bytes of indices that are kept in memory at most."""
+"""Maximum bytes of indices kept in memory."""
 
-_PIECE = 1 << 20
-"""Indices that are written in another type at a time."""
+_CHUNK_SIZE = 1 << 20
+"""Indices converted at a time when the type is widened."""
 
 
 class Spool:
-    """A context within which indices are gathered; `array` ends it.
+    """Context manager that collects indices; `array` returns them and ends it.
 
     Parameters
     ----------
     dtype : dtype of unsigned int
-        Of the indices; see `widen`.
+        Type of the indices; see `widen`.
     """
 
     def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
@@ -43,23 +43,23 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         if not isinstance(self.file, BytesIO):
-            self.file.close()  # its mapping keeps it; the memory of a BytesIO is let go with the array
+            self.file.close()  # the mapping keeps it open; the memory of a BytesIO is freed with the array
 
     def append(self, indices: NDArray[Any]) -> None:
-        """Write indices behind those that are there."""
+        """Append indices."""
         self._write(indices.astype(self.dtype, copy=False))
 
     def widen(self, dtype: np.dtype[np.unsignedinteger]) -> None:
-        """Go on in another type, and write in it what is there."""
+        """Convert to a wider type, including the indices that were appended already."""
         with Spool(self.dtype) as narrow:
             narrow.file = self.file
             self.dtype, self.file = dtype, BytesIO()
             narrow.file.seek(0)
-            while data := narrow.file.read(_PIECE * narrow.dtype.itemsize):
+            while data := narrow.file.read(_CHUNK_SIZE * narrow.dtype.itemsize):
                 self.append(np.frombuffer(data, narrow.dtype))
 
     def array(self) -> NDArray[np.unsignedinteger]:
-        """Return the indices; a file's are mapped, and the file is gone when nothing refers to them any more."""
+        """Return the indices; those in a file are memory-mapped, and the file is freed with the array."""
         if isinstance(self.file, BytesIO):
             return np.frombuffer(self.file.getbuffer(), self.dtype)
         self._write(b"", last=True)
@@ -74,8 +74,8 @@ class Spool:
                 self.file.flush()
         except OSError as error:
             raise ElmanError(
-                f"a text of this size needs room for its characters in {str(cache_dir())!r} ({error.strerror}): "
-                "make room there, or name another folder by ELMAN_CACHE"
+                f"cannot store a text of this size in {str(cache_dir())!r} ({error.strerror}): "
+                "free disk space there, or set ELMAN_CACHE to another directory"
             ) from error
 
     def _move_to_file(self) -> None:
@@ -85,8 +85,8 @@ class Spool:
         self.file.write(memory.getbuffer())
 
 
-def let_go(indices: NDArray[Any]) -> None:
-    """Give back the memory that reading mapped indices took; what is read again comes from the file again."""
+def drop_pages(indices: NDArray[Any]) -> None:
+    """Release the pages of memory-mapped indices that have been read; they are read from the file again when needed."""
     owner: Any = indices
     while isinstance(owner, np.ndarray | memoryview):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj

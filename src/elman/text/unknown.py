@@ -1,11 +1,12 @@
-"""Rare characters folded into one, and what a large alphabet costs.
+"""The unknown symbol, rare characters that it replaces, and the cost of a large alphabet.
 
-K  size of the alphabet
-m  hidden units of a layer
+K  alphabet size
+m  hidden units per layer
 
-In a text of many distinct characters most occur too seldom to be learned, and each is a column of U and a row of V.
-With ``--rare N`` those that occur fewer than N times become one character, U+FFFD, or the next after it that the text
-does not have. It is the last of the alphabet, and stands for whatever else a model meets later.
+In a text of many distinct characters most occur too seldom to be learned, and each costs a column of U and a row of V.
+With ``--min-count N``, characters that occur fewer than N times are replaced by one unknown symbol: U+FFFD, or the next
+code point after it that the text does not contain. It is the last character of the alphabet, and also replaces every
+character outside the alphabet that a model meets later.
 """
 
 from __future__ import annotations
@@ -19,111 +20,116 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus
-from elman.text.spool import Spool, let_go
+from elman.text.spool import Spool, drop_pages
 
-UNWIELDY = 5000
-"""Distinct characters from which on a text is trained on only by someone who knows the cost. Novels in Chinese have
-three to four thousand."""
+MAX_UNCONFIRMED_SIZE = 5000
+"""Largest alphabet that is trained on without ``--min-count``. Chinese novels have 3,000 to 4,000 characters."""
 
 _REPLACEMENT = 0xFFFD
 
 
-def counts(corpus: Corpus) -> NDArray[np.int64]:
+def count_characters(corpus: Corpus) -> NDArray[np.int64]:
     """Return how often each character of the alphabet occurs, int64 of shape (K,)."""
     K = len(corpus.alphabet)
     total = np.zeros(K, np.int64)
-    for piece in corpus.pieces():
-        total += np.bincount(piece, minlength=K)
+    for chunk in corpus.chunks():
+        total += np.bincount(chunk, minlength=K)
     return total
 
 
-def fold(corpus: Corpus, rare: int) -> Corpus:
-    """Return a corpus whose characters that occur fewer than `rare` times are one.
+def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
+    """Return a corpus in which rare characters are replaced by an unknown symbol.
 
     Parameters
     ----------
     corpus : Corpus
-        One that is folded already is returned as it is.
-    rare : int
-        0 folds none, and characters met later are refused. 1 folds none of the text's own.
+        Returned as it is if its alphabet has an unknown symbol already.
+    min_count : int
+        Characters that occur fewer times are replaced. 0 adds no unknown symbol, so characters outside the alphabet
+        stay an error; 1 adds one, but replaces no character of the text.
 
     Raises
     ------
     ElmanError
-        If `rare` is below 0, or leaves a single character; if it is 0, and the corpus is folded.
+        If `min_count` is negative, or leaves a single character; if it is 0, but the alphabet has an unknown symbol.
     """
-    if rare < 0:
-        raise ElmanError(f"--rare must be 0 or more, and {rare} came: give a number in that range")
-    if corpus.alphabet.folds and not rare:
+    if min_count < 0:
+        raise ElmanError(f"--min-count must be at least 0 (got {min_count})")
+    if corpus.alphabet.has_unknown and not min_count:
         raise ElmanError(
-            f"the rare characters of {corpus.name!r} are folded already, and rare = 0 came: give rare as well"
+            f"the alphabet of {corpus.name!r} has an unknown symbol already (got min_count = 0): pass its min_count"
         )
-    if corpus.alphabet.folds or not rare:
+    if corpus.alphabet.has_unknown or not min_count:
         return corpus
-    kept = counts(corpus) >= rare
-    if kept.sum() + (not kept.all()) < 2:
+    frequent = count_characters(corpus) >= min_count
+    if frequent.sum() + (not frequent.all()) < 2:
         raise ElmanError(
-            f"--rare {rare} leaves a single character of {corpus.name!r}, so there is nothing to learn: lower --rare"
+            f"--min-count {min_count} leaves a single character of {corpus.name!r}, so there is nothing to learn:"
+            " lower --min-count"
         )
-    characters = compress(corpus.alphabet.characters, kept.tolist())
-    alphabet = Alphabet("".join(characters) + _free_character(corpus.alphabet), folds=True)
-    return Corpus(corpus.name, alphabet, _renumbered(corpus, kept, alphabet.dtype), corpus.sha256, corpus.encoding)
+    characters = compress(corpus.alphabet.characters, frequent.tolist())
+    alphabet = Alphabet("".join(characters) + _unused_character(corpus.alphabet), has_unknown=True)
+    indices = _renumber(corpus, frequent, alphabet.dtype)
+    return Corpus(corpus.name, alphabet, indices, corpus.sha256, corpus.encoding)
 
 
-def _renumbered(
-    corpus: Corpus, kept: NDArray[np.bool_], dtype: np.dtype[np.unsignedinteger]
+def _renumber(
+    corpus: Corpus, frequent: NDArray[np.bool_], dtype: np.dtype[np.unsignedinteger]
 ) -> NDArray[np.unsignedinteger]:
-    """Return the indices where only the characters that are `kept`, of shape (K,), have one of their own."""
-    if kept.all() and dtype == corpus.indices.dtype:
+    """Return the indices with all characters but the `frequent` ones, bool of shape (K,), replaced by the last."""
+    if frequent.all() and dtype == corpus.indices.dtype:
         return corpus.indices
-    index_of = np.full(len(kept), kept.sum(), dtype)
-    index_of[kept] = np.arange(kept.sum())
+    index_of = np.full(len(frequent), frequent.sum(), dtype)
+    index_of[frequent] = np.arange(frequent.sum())
     with Spool(dtype) as spool:
-        for piece in corpus.pieces():
-            spool.append(index_of.take(piece, mode="clip"))  # which is faster than to raise; all are below K
+        for chunk in corpus.chunks():
+            spool.append(index_of.take(chunk, mode="clip"))  # faster than raising; all indices are below K
         return spool.array()
 
 
-def opened(alphabet: Alphabet) -> Alphabet:
-    """Return an alphabet that refuses no character: whatever `alphabet` would refuse is one more, of index K."""
-    return alphabet if alphabet.folds else Alphabet(alphabet.characters + _free_character(alphabet), folds=True)
+def with_unknown(alphabet: Alphabet) -> Alphabet:
+    """Return an alphabet with an unknown symbol, added as index K if `alphabet` has none."""
+    if alphabet.has_unknown:
+        return alphabet
+    return Alphabet(alphabet.characters + _unused_character(alphabet), has_unknown=True)
 
 
-def refuse_unwieldy(corpus: Corpus, m: int) -> None:
-    """Refuse an alphabet so large that it has to be said what it costs, unless it was said that it may be so.
+def check_alphabet_size(corpus: Corpus, m: int) -> None:
+    """Reject an alphabet that is expensive to train on, unless ``--min-count`` confirms it.
 
     Raises
     ------
     ElmanError
-        If it has more than `UNWIELDY` characters and was not folded by ``--rare``.
+        If it has more than `MAX_UNCONFIRMED_SIZE` characters and no unknown symbol; the message states the cost.
     """
     K = len(corpus.alphabet)
-    if K <= UNWIELDY or corpus.alphabet.folds:
+    if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return
     raise ElmanError(
-        f"{corpus.name!r} has K = {K:,} distinct characters, more than the {UNWIELDY:,} that are trained on unasked: "
-        f"U and V of m = {m} hold {2 * K * m:,} weights, and a character takes some {6 * K * m:,} operations, "
-        f"{K // 100:,} times as many as in an alphabet of 100; {_remedy(corpus)}"
+        f"{corpus.name!r} has {K:,} distinct characters (limit without --min-count: {MAX_UNCONFIRMED_SIZE:,}); with a"
+        f" hidden size of {m}, the input and output layers would have {2 * K * m:,} weights and need about"
+        f" {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100 characters;"
+        f" {_suggest_min_count(corpus)}"
     )
 
 
-def _remedy(corpus: Corpus) -> str:
-    """What to do: the least ``--rare`` that is enough, if there is one, or to go on."""
-    found = counts(corpus)
-    least = int(np.sort(found)[-UNWIELDY]) + 1
-    folded = found < least
-    to_go_on = "--rare 1 trains on all of them"
-    if folded.all():
-        return f"{to_go_on}, as they are about equally frequent and to fold the rare ones leaves none"
-    share = found[folded].sum() / found.sum()
+def _suggest_min_count(corpus: Corpus) -> str:
+    """Return a remedy: the smallest sufficient ``--min-count``, if there is one, or to confirm the size."""
+    occurrences = count_characters(corpus)
+    min_count = int(np.sort(occurrences)[-MAX_UNCONFIRMED_SIZE]) + 1
+    rare = occurrences < min_count
+    confirm = "--min-count 1 to train on all of them"
+    if rare.all():
+        return f"use {confirm}; they are about equally frequent, so no higher value helps"
+    fraction = occurrences[rare].sum() / occurrences.sum()
     return (
-        f"--rare {least} folds the {folded.sum():,} that occur fewer than {least} times, {share:.2%} of the text, "
-        f"into one, and {to_go_on}"
+        f"use --min-count {min_count} to replace the {rare.sum():,} that occur fewer than {min_count} times"
+        f" ({fraction:.2%} of the text) by one unknown symbol, or {confirm}"
     )
 
 
-def _free_character(alphabet: Alphabet) -> str:
-    """The replacement character, or the next that the text does not have."""
+def _unused_character(alphabet: Alphabet) -> str:
+    """Return the replacement character, or the next code point that is not in the alphabet."""
     return next(chr(point) for point in count(_REPLACEMENT) if chr(point) not in alphabet.characters)
 
 
@@ -164,11 +170,11 @@ def drop_unknown(indices: NDArray[np.unsignedinteger], K: int) -> NDArray[np.uns
         for start in starts:
             chunk = indices[start : start + _CHUNK]
             spool.append(chunk[chunk < K])
-            let_go(chunk)
+            drop_pages(chunk)
         return spool.array()
 
 
 def _has_unknown(chunk: NDArray[np.unsignedinteger], K: int) -> bool:
     result = bool(np.max(chunk) >= K)
-    let_go(chunk)
+    drop_pages(chunk)
     return result

@@ -1,8 +1,8 @@
-"""A text cut into contiguous windows, each of which predicts the characters one further on.
+"""Contiguous training windows of a text; the targets are the characters one position later.
 
 N  characters in the text
-T  characters in one window
-B  streams read side by side, each a B-th of the text
+T  characters per window (sequence length)
+B  batch size: rows read in parallel, each a contiguous B-th of the text
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Windows:
     seq_length : int
         T, at least 1.
     batch_size : int
-        B, at least 1. Stream b begins at character ``b * stream_length``; a shorter rest is left out.
+        B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
 
     Raises
     ------
     ElmanError
-        If N < B T + 1, so that not even one window has its targets.
+        If N < B T + 1, which is too short for a single window and its targets.
     """
 
     indices: NDArray[np.unsignedinteger]
@@ -41,52 +41,50 @@ class Windows:
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
-            raise ElmanError(f"--seq-length must be 1 or more, and {self.seq_length} came: give another")
+            raise ElmanError(f"--seq-length must be at least 1 (got {self.seq_length})")
         if self.batch_size < 1:
-            raise ElmanError(f"--batch-size must be 1 or more, and {self.batch_size} came: give another")
+            raise ElmanError(f"--batch-size must be at least 1 (got {self.batch_size})")
         T, B = self.seq_length, self.batch_size
-        least = B * T + 1
-        if len(self.indices) < least and B == 1:
+        minimum = B * T + 1
+        if len(self.indices) < minimum and B == 1:
             raise ElmanError(
-                f"a text of N = {len(self.indices)} characters is too short for windows of"
-                f" T = {T}, which need N >= T + 1 = {least}:"
-                " lower --seq-length, or use a longer text"
+                f"the text has {len(self.indices):,} characters, but a sequence length of {T:,} needs at least"
+                f" {minimum:,}: lower --seq-length or use a longer text"
             )
-        if len(self.indices) < least:
+        if len(self.indices) < minimum:
             raise ElmanError(
-                f"a text of N = {len(self.indices)} characters is too short for B = {B} streams in windows of"
-                f" T = {T}, which need N >= B T + 1 = {least}:"
-                " lower --batch-size or --seq-length, or use a longer text"
+                f"the text has {len(self.indices):,} characters, but a batch size of {B:,} and a sequence length of"
+                f" {T:,} need at least {minimum:,}: lower --batch-size or --seq-length, or use a longer text"
             )
 
     @property
-    def stream_length(self) -> int:
-        """Characters with a successor in one stream, floor((N - 1) / B)."""
+    def row_length(self) -> int:
+        """Characters in one batch row that have a target, floor((N - 1) / B)."""
         return (len(self.indices) - 1) // self.batch_size
 
     @property
     def per_epoch(self) -> int:
-        """Windows in one pass over the text, floor(stream_length / T); a shorter rest is left out."""
-        return self.stream_length // self.seq_length
+        """Windows per epoch, floor(row_length / T); a shorter remainder is not used."""
+        return self.row_length // self.seq_length
 
     def begins_epoch(self, position: int) -> bool:
-        """Whether no window is left at `position`, so that the next one begins the text again."""
-        return position + self.seq_length > self.stream_length
+        """Whether no complete window is left at `position`, so that the next one starts a new epoch."""
+        return position + self.seq_length > self.row_length
 
     def at(self, position: int) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-        """Return the window that starts at `position` of every stream, and its targets.
+        """Return the window that starts at `position` of every batch row, and its targets.
 
         Parameters
         ----------
         position : int
-            In [0, stream_length - T].
+            In [0, row_length - T].
 
         Returns
         -------
         x, y : ndarray of unsigned int, shape (T,) or, where B > 1, (T, B)
             Views of the text: y[t] = x[t + 1], the character to predict after x[t].
         """
-        end, n = position + self.seq_length, self.stream_length
+        end, n = position + self.seq_length, self.row_length
         if self.batch_size == 1:
             return self.indices[position:end], self.indices[position + 1 : end + 1]
         x, y = (self.indices[first : first + self.batch_size * n].reshape(-1, n).T for first in (0, 1))

@@ -294,7 +294,7 @@ def test_a_long_value_is_not_said_whole(client: httpx.Client) -> None:
 def test_a_character_that_the_model_does_not_know(client: httpx.Client, stream: bool) -> None:
     answer = client.post("/v1/completions", json={"model": NAME, "prompt": "the Quick", "stream": stream})
     assert refused(answer) == (400, "unknown_character", "prompt")
-    expected = "'Q' (U+0051) is not among the model's 26 characters: leave it out"
+    expected = "'Q' (U+0051) is not among the model's 26 characters: remove it"
     assert answer.json()["error"]["message"].startswith(expected)
 
 

@@ -38,7 +38,7 @@ def described() -> Schema:
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     """A client of a server whose model takes every character: that another is refused no document can say."""
-    model = replace(tiny(), alphabet=replace(tiny().alphabet, folds=True))
+    model = replace(tiny(), alphabet=replace(tiny().alphabet, has_unknown=True))
     limits = {"max_tokens": LIMITS.max_tokens, "max_characters": LIMITS.max_characters}
     with serving(model, api_key=KEY, **limits) as client:
         client.headers["authorization"] = f"Bearer {KEY}"

@@ -63,10 +63,10 @@ def import_(
 
 def _characters(path: Path) -> str:
     """Return the characters of a file, line feeds and carriage returns as they stand."""
-    from elman.storage.untrusted import regular
+    from elman.storage.untrusted import require_regular_file
 
     try:
-        return regular(path).read_bytes().decode("utf-8")
+        return require_regular_file(path).read_bytes().decode("utf-8")
     except OSError as error:
         raise ElmanError(f"cannot read the alphabet {str(path)!r} ({error.strerror}): give a file") from error
     except UnicodeDecodeError:

@@ -48,13 +48,13 @@ def score(
     from elman.cli.display import visible
     from elman.inference.score_lines import score_lines
     from elman.runs.run import load
-    from elman.text import read_pieces
+    from elman.text import read_chunks
 
     if worst is not None and worst < 1:
         raise ElmanError(f"--worst must be 1 or more, and {worst} came: give another")
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
     write = _json if as_json else tsv_row
-    blocks = score_lines(load(run), read_pieces(file, encoding=encoding), carry_state=context)
+    blocks = score_lines(load(run), read_chunks(file, encoding=encoding), carry_state=context)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
     for lines in blocks if worst is None else [_most_surprising(worst, blocks)]:

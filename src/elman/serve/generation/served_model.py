@@ -99,7 +99,7 @@ class Served:
 
     def first(self) -> Indices:
         """What is read where there is no prompt."""
-        return self.model.alphabet.encode(self.model.alphabet.beginning)
+        return self.model.alphabet.encode(self.model.alphabet.start_char)
 
     def encoded(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return what the argument `param` holds as indices; what the model does not know is refused."""

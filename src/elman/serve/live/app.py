@@ -22,7 +22,7 @@ from elman.serve.http.request_body import read_json
 from elman.serve.live.history import Known, Shown
 from elman.serve.live.live_run import LiveRun
 from elman.serve.settings import Settings
-from elman.storage.untrusted import count
+from elman.storage.untrusted import require_int
 
 PLOTLY = f"{STATIC}/plotly.min.js"
 
@@ -127,7 +127,7 @@ class Board:
 def _number(request: Request, name: str, default: int | None = None) -> int:
     given = request.query_params.get(name, default)
     try:
-        return count(int(given if given is not None else ""), name)
+        return require_int(int(given if given is not None else ""), name)
     except ValueError:
         raise Refusal(400, f"{name} must be a count, and {given!r} came", "invalid_number", name) from None
 

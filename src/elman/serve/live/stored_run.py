@@ -13,7 +13,7 @@ from elman.errors import ElmanError
 from elman.runs.records import CHECKPOINT, METRICS, SAMPLES, Metrics, RunDirectory, parse_metrics, parse_samples
 from elman.serve.live.histograms import histograms
 from elman.serve.live.history import Progress, Written
-from elman.storage.untrusted import count, regular, shown, text
+from elman.storage.untrusted import require_int, require_regular_file, require_str, safe_message
 
 LOOK_SECONDS = 0.5
 """Between two looks at the files, at least."""
@@ -44,7 +44,7 @@ class Tail:
 
         Lines of which one says nothing that can be understood are left as well, and so is what follows them.
         """
-        with regular(self.path).open("rb") as file:
+        with require_regular_file(self.path).open("rb") as file:
             file.seek(self._read)
             whole = file.read().rpartition(b"\n")[0]
         if not whole:
@@ -54,7 +54,7 @@ class Tail:
         return found
 
     def _status(self) -> tuple[tuple[int, int], int]:
-        status = regular(self.path).stat()
+        status = require_regular_file(self.path).stat()
         return (status.st_dev, status.st_ino), status.st_size
 
 
@@ -158,7 +158,7 @@ class KeptRun:
             self._files.read()
             self._fault = ""
         except _SPOILT as error:
-            self._fault = f"the files cannot be read now: {shown(error)}"
+            self._fault = f"the files cannot be read now: {safe_message(error)}"
         self._looked_at = time.monotonic()
 
     def _written(self) -> float | None:
@@ -175,10 +175,12 @@ def _about(directory: RunDirectory) -> dict[str, Any]:
     try:
         corpus = described["corpus"]
         text_of_it = {
-            "name": text(corpus["name"], "the name of the text"),
-            "chars": count(corpus["chars"], "the length of the text"),
+            "name": require_str(corpus["name"], "the name of the text"),
+            "chars": require_int(corpus["chars"], "the length of the text"),
             "alphabet_size": len(beginning.alphabet),
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ElmanError(f"run.json in {str(directory.path)!r} cannot be used ({shown(error)}): restore it") from error
+        raise ElmanError(
+            f"run.json in {str(directory.path)!r} cannot be used ({safe_message(error)}): restore it"
+        ) from error
     return {"config": beginning.config.as_dict(), "corpus": text_of_it}

@@ -212,7 +212,7 @@ def _about(served: Served) -> dict[str, Any]:
         "layers": network.layers,
         "hidden_size": network.m,
         "characters": list(served.model.alphabet.characters),
-        "folds": served.model.alphabet.folds,
+        "folds": served.model.alphabet.has_unknown,
         "first": served.model.alphabet.decode(served.first()),
         "units": groups,
     }

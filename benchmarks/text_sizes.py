@@ -1,6 +1,6 @@
-"""What a text's size costs: seconds to the first updates, and memory. Each row is a process of its own.
+"""Startup time and memory for texts of different sizes; each row is a separate process.
 
-python benchmarks/texts.py [MEGABYTES ...]     by default 1 2000; as much again is needed on the disk of the cache
+python benchmarks/text_sizes.py [MEGABYTES ...]     default: 1 2000; needs as much disk space again in the cache
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ print(json.dumps([len(run.corpus.alphabet), len(run.corpus.indices), starts.at, 
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield kinds of text: ASCII, nearly so, and one of 1,602 characters, half of them of three bytes."""
+    """Yield kinds of text: ASCII, almost ASCII, and one of 1,602 characters, half of which take three bytes."""
     from pydoc_data.topics import topics
 
     plain = "\n".join(topics[name] for name in sorted(topics)).encode("ascii", "ignore").decode()
@@ -41,7 +41,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def write(path: Path, text: str, megabytes: int) -> None:
-    """Write a text as often as it takes."""
+    """Write complete copies of a text up to a size."""
     data = text.encode()[: None if megabytes > 10 else megabytes * 1_000_000].decode(errors="ignore").encode()
     with path.open("wb") as file:
         while file.tell() < megabytes * 1_000_000:
@@ -53,20 +53,22 @@ def main() -> None:
     sizes = [int(size) for size in sys.argv[1:]] or [1, 2000]
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}\n")
     print(
-        "| text | MB | `--rare` | K | characters | first updates, s | peak memory, MB |\n|---|--:|--:|--:|--:|--:|--:|"
+        "| text | MB | `--min-count` | alphabet size | characters | first updates, s | peak memory, MB |\n"
+        "|---|--:|--:|--:|--:|--:|--:|"
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "text"
         for kind, text in texts():
             for megabytes in sizes:
                 write(path, text, megabytes)
-                for rare in (0, megabytes * 1000) if kind == "ASCII" else (0,):
+                for min_count in (0, megabytes * 1000) if kind == "ASCII" else (0,):
                     done = subprocess.run(
-                        [sys.executable, "-c", _TRAIN, path, str(rare)], stdout=subprocess.PIPE, check=True
+                        [sys.executable, "-c", _TRAIN, path, str(min_count)], stdout=subprocess.PIPE, check=True
                     )
                     K, chars, seconds, peak = json.loads(done.stdout)
                     print(
-                        f"| {kind} | {megabytes} | {rare} | {K} | {chars:,} | {seconds:.1f} | {peak:.0f} |", flush=True
+                        f"| {kind} | {megabytes} | {min_count} | {K} | {chars:,} | {seconds:.1f} | {peak:.0f} |",
+                        flush=True,
                     )
 
 
