@@ -29,7 +29,7 @@ from typing import Any
 from elman.runs.run import Run
 from elman.serve.live.server import beside_training
 from elman.text import Corpus, read_corpus
-from elman.training.callbacks import Nobody, Watcher
+from elman.training.callbacks import NullCallback, TrainingCallback
 from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -42,26 +42,26 @@ LOADING = 4.0
 """Seconds for the browser to be done with loading."""
 
 
-class Stopwatch(Nobody):
+class Stopwatch(NullCallback):
     """Times a training from a third of it to its last stop, and what another watcher takes of that.
 
     Parameters
     ----------
-    watched : Watcher
+    watched : TrainingCallback
     taken : callable
         Gives what others have taken so far, of the processor's time.
     """
 
-    def __init__(self, watched: Watcher, taken: Callable[[], list[float]]) -> None:
+    def __init__(self, watched: TrainingCallback, taken: Callable[[], list[float]]) -> None:
         self.watched, self.taken = watched, taken
         self.began = self.ended = self.inside = 0.0
         self.before: list[float] = []
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         now = time.perf_counter()
         if not self.began and run.state.update >= updates // 3:
             self.began, self.before = now, self.taken()
-        self.watched.progressed(run, updates)
+        self.watched.on_progress(run, updates)
         self.ended = time.perf_counter()
         self.inside += self.ended - now if self.began else 0.0
 
@@ -72,11 +72,15 @@ class Stopwatch(Nobody):
 
 
 def trained(
-    corpus: Corpus, settings: dict[str, Any], folder: Path, watcher: Watcher, taken: Callable[[], list[float]] = list
+    corpus: Corpus,
+    settings: dict[str, Any],
+    folder: Path,
+    callback: TrainingCallback,
+    taken: Callable[[], list[float]] = list,
 ) -> Stopwatch:
     """Train, and return the times."""
-    watch = Stopwatch(watcher, taken)
-    train(corpus, out=folder / str(time.monotonic_ns()), watcher=watch, **settings)
+    watch = Stopwatch(callback, taken)
+    train(corpus, out=folder / str(time.monotonic_ns()), callback=watch, **settings)
     return watch
 
 
@@ -143,9 +147,9 @@ def measured(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str,
         folder = Path(name)
 
         def without() -> None:
-            alone.append(trained(corpus, settings, folder, Nobody()).seconds)
+            alone.append(trained(corpus, settings, folder, NullCallback()).seconds)
 
-        trained(corpus, settings | {"max_updates": 10}, folder, Nobody())  # compiles
+        trained(corpus, settings | {"max_updates": 10}, folder, NullCallback())  # compiles
         for number in range(rounds):
             # Each comes first in every second round: the machine may change meanwhile.
             if number % 2:

@@ -1,8 +1,8 @@
-"""Whether memory grows: while networks train for half an hour, and while one writes a million characters.
+"""Memory growth: while models train for half an hour, and while one generates a million characters.
 
     python benchmarks/memory.py [--minutes 30] [--characters 1000000] [TEXT]
 
-Each training and the writing is a process of its own, whose resident set is read from /proc, so it runs on Linux only.
+Training and sampling are processes of their own, whose resident sets are read from /proc, so it runs on Linux only.
 Writes ``benchmarks/results/memory.json`` and ``docs/memory.png``.
 """
 
@@ -24,58 +24,58 @@ import numpy as np
 HERE = Path(__file__).parent
 ELMAN = (sys.executable, "-m", "elman")
 TRAININGS: dict[str, tuple[object, ...]] = {
-    "paper: rnn, 100 units": ("--preset", "paper", "--epochs", 10**9),
-    "minute: gru, 256 units, 32 streams": ("--preset", "minute"),
+    "rnn, 100 units": ("--preset", "paper", "--epochs", 10**9),
+    "gru, 256 units, batch size 32": ("--preset", "minute"),
 }
 EVERY = 5.0
-"""Seconds between two readings."""
-WARM = 1 / 15
-"""The share at the beginning that the slope leaves out: two minutes of thirty."""
-DRAWS = 1.0
-"""Minutes at the end that it leaves out: the process reads its whole curve and draws it."""
+"""Seconds between two measurements."""
+WARMUP = 1 / 15
+"""Fraction at the start that the slope leaves out: two minutes of thirty."""
+PLOT_MINUTES = 1.0
+"""Minutes at the end that the slope leaves out: the process reads all its metrics and plots them."""
 
 Points = list[tuple[float, float]]
 
 
-def note(points: Points, at: float, process: int) -> None:
-    """Add the resident set of a process, in MB; of one that has just ended there is none."""
+def measure_memory(points: Points, at: float, process: int) -> None:
+    """Add the resident set of a process, in MB; one that has just ended has none."""
     lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
     for line in lines:
         if line.startswith("VmRSS:"):
             points.append((at, round(int(line.split()[1]) * 1024 / 1e6, 2)))
 
 
-def trained(options: tuple[object, ...], seconds: float, text: str, out: Path) -> dict[str, Any]:
-    """Train in a process of its own; return what it took, and its memory by the minute."""
+def measure_training(options: tuple[object, ...], seconds: float, text: str, out: Path) -> dict[str, Any]:
+    """Train in a process of its own; return the number of updates, and its memory over the minutes."""
     limits = ("--max-seconds", seconds, "--out", out, "--json")
     command = [*ELMAN, "train", text, *map(str, (*options, *limits))]
     points: Points = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         began = time.monotonic()
         while process.poll() is None:
-            note(points, (time.monotonic() - began) / 60, process.pid)
+            measure_memory(points, (time.monotonic() - began) / 60, process.pid)
             time.sleep(EVERY)
         printed = process.stdout.read() if process.stdout else ""
-    return {"updates": json.loads(printed)["updates"], **described(points, "minutes", 60, "mb_per_hour", DRAWS)}
+    return {"updates": json.loads(printed)["updates"], **summarize(points, "minutes", 60, "mb_per_hour", PLOT_MINUTES)}
 
 
-def written(run: Path, characters: int) -> dict[str, Any]:
-    """Write text in a process of its own; return its memory by the characters it wrote."""
+def measure_sampling(run: Path, characters: int) -> dict[str, Any]:
+    """Generate text in a process of its own; return its memory over the characters."""
     command = [*ELMAN, "sample", str(run), "--length", str(characters), "--random-state", "1"]
     points: Points = []
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         read = 0
-        while piece := process.stdout.read(10_000):
-            read += len(piece.decode(errors="ignore"))
-            note(points, read, process.pid)
-    return described(points, "characters", 1e6, "mb_per_million")
+        while chunk := process.stdout.read(10_000):
+            read += len(chunk.decode(errors="ignore"))
+            measure_memory(points, read, process.pid)
+    return summarize(points, "characters", 1e6, "mb_per_million")
 
 
-def described(points: Points, unit: str, per: float, slope: str, end: float = 0.0) -> dict[str, Any]:
-    """Return readings with their slope, by least squares, and their peak."""
+def summarize(points: Points, unit: str, per: float, slope: str, end: float = 0.0) -> dict[str, Any]:
+    """Return measurements with their slope, by least squares, and their peak."""
     at, memory = np.array(points).T
-    late = (at >= WARM * at[-1]) & (at <= at[-1] - end)
+    late = (at >= WARMUP * at[-1]) & (at <= at[-1] - end)
     return {
         slope: round(float(np.polyfit(at[late], memory[late], 1)[0]) * per, 2) + 0.0,  # and no -0.0
         "peak_mb": float(memory.max()),
@@ -86,8 +86,8 @@ def described(points: Points, unit: str, per: float, slope: str, end: float = 0.
     }
 
 
-def draw(trainings: dict[str, dict[str, Any]], writing: dict[str, Any]) -> None:
-    """Write the figure."""
+def plot(trainings: dict[str, dict[str, Any]], sampling: dict[str, Any]) -> None:
+    """Write ``docs/memory.png``."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -95,21 +95,20 @@ def draw(trainings: dict[str, dict[str, Any]], writing: dict[str, Any]) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for name, found in trainings.items():
-        left.plot(
-            found["minutes"], found["mb"], label=f"{name} ({found['mb_per_hour']:+.1f} MB an hour)", linewidth=1.2
-        )
+    for name, result in trainings.items():
+        label = f"{name} ({result['mb_per_hour']:+.1f} MB per hour)"
+        left.plot(result["minutes"], result["mb"], label=label, linewidth=1.2)
     left.set(xlabel="minutes of training", ylabel="resident memory, MB", ylim=(0, None))
     left.legend(loc="lower right", fontsize=8)
-    right.plot(np.array(writing["characters"]) / 1e3, writing["mb"], linewidth=1.2, color="tab:green")
-    right.set(xlabel="thousand characters written")
+    right.plot(np.array(sampling["characters"]) / 1e3, sampling["mb"], linewidth=1.2, color="tab:green")
+    right.set(xlabel="thousand characters generated")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(HERE.parent / "docs" / "memory.png", dpi=150)
 
 
 def main() -> None:
-    """Measure, print, draw and write."""
+    """Measure, print, plot and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--characters", type=int, default=1_000_000)
@@ -117,16 +116,16 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         outs = [Path(folder) / str(n) for n in range(len(TRAININGS))]
-        train = partial(trained, seconds=60 * options.minutes, text=options.text)
-        found = pool.map(lambda pair: train(pair[0], out=pair[1]), zip(TRAININGS.values(), outs, strict=True))
-        trainings = dict(zip(TRAININGS, found, strict=True))
-        writing = written(outs[0], options.characters)
-    for name, result in (*trainings.items(), ("writing", writing)):
+        train = partial(measure_training, seconds=60 * options.minutes, text=options.text)
+        results = pool.map(lambda pair: train(pair[0], out=pair[1]), zip(TRAININGS.values(), outs, strict=True))
+        trainings = dict(zip(TRAININGS, results, strict=True))
+        sampling = measure_sampling(outs[0], options.characters)
+    for name, result in (*trainings.items(), ("sampling", sampling)):
         print(name, {key: value for key, value in result.items() if not isinstance(value, list)})
-    draw(trainings, writing)
+    plot(trainings, sampling)
     from speed import machine
 
-    text = json.dumps({"machine": machine(), "training": trainings, "writing": writing})
+    text = json.dumps({"machine": machine(), "training": trainings, "writing": sampling})
     (HERE / "results" / "memory.json").write_text(text + "\n", encoding="utf-8")
 
 

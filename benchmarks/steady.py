@@ -1,9 +1,9 @@
-"""The reference network trained as the reference does it, and by preset `steady`: ten epochs, several random states.
+"""The reference network trained as in the reference experiment, and by preset `steady`: ten epochs, several seeds.
 
     python benchmarks/steady.py TEXT…
 
-Prints the least smooth loss of each, and writes ``benchmarks/results/steady.json`` and ``docs/steady.png``, the curves
-of the first text and the first random state.
+Prints the minimum smooth loss of each, in nats per window, and writes ``benchmarks/results/steady.json`` and
+``docs/steady.png``, the curves of the first text and the first seed in nats per character.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import Any
 import elman
 
 HERE = Path(__file__).parent
-STATES = (400, 1, 2, 3, 4)
+SEEDS = (400, 1, 2, 3, 4)
 
 Curve = list[tuple[int, float]]
 
 
-def trained(text: str, preset: str, state: int) -> tuple[dict[str, Any], Curve]:
-    """Return what one run reached, and its smooth loss."""
-    run = elman.train(text, preset=preset, random_state=state, sample_every=0)
+def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
+    """Return the results of one run, and its smooth loss in nats per character."""
+    run = elman.train(text, preset=preset, random_state=seed, sample_every=0)
     result = {
         "text": Path(text).name,
         "preset": preset,
-        "random_state": state,
+        "random_state": seed,
         "minimum_smooth_loss": round(run.state.minimum_smooth_loss, 3),
         "seconds": round(run.state.seconds, 1),
     }
-    return result, [(row.update, row.smooth_loss) for row in run.metrics]
+    return result, [(row.update, row.smooth_loss / run.config.seq_length) for row in run.metrics]
 
 
-def draw(curves: dict[str, Curve], title: str) -> None:
-    """Write the figure."""
+def plot(curves: dict[str, Curve], title: str) -> None:
+    """Write ``docs/steady.png``."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -47,27 +47,27 @@ def draw(curves: dict[str, Curve], title: str) -> None:
     axes = figure.subplots()
     for name, curve in curves.items():
         axes.plot(*zip(*curve, strict=True), label=name, linewidth=1.2)
-    axes.set(xlabel="update", ylabel="smooth loss, nats a window", title=title)
+    axes.set(xlabel="update", ylabel="smooth loss, nats per character", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(HERE.parent / "docs" / "steady.png", dpi=150)
 
 
 def main() -> None:
-    """Measure, print, draw and write."""
+    """Measure, print, plot and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+")
     texts = parser.parse_args().texts
-    jobs = [(text, preset, state) for text in texts for state in STATES for preset in ("steady", "paper")]
+    jobs = [(text, preset, seed) for text in texts for seed in SEEDS for preset in ("steady", "paper")]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(trained, *zip(*jobs, strict=True)))
-    for result, _ in found:
+        results = list(pool.map(train, *zip(*jobs, strict=True)))
+    for result, _ in results:
         print(result, flush=True)
-    first = {preset: curve for (_, preset, _), (_, curve) in zip(jobs[:2], found[:2], strict=True)}
-    draw(first, f"{found[0][0]['text']}, ten epochs of m = 100, T = 25")
+    first = {preset: curve for (_, preset, _), (_, curve) in zip(jobs[:2], results[:2], strict=True)}
+    plot(first, f"{results[0][0]['text']}, ten epochs of m = 100, T = 25")
     from speed import machine
 
-    text = json.dumps({"machine": machine(), "results": [result for result, _ in found]}, indent=1)
+    text = json.dumps({"machine": machine(), "results": [result for result, _ in results]}, indent=1)
     (HERE / "results" / "steady.json").write_text(text + "\n", encoding="utf-8")
 
 

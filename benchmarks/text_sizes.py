@@ -20,7 +20,7 @@ import elman
 from elman.training.callbacks import Nobody
 class Starts(Nobody):
     at = 0.0
-    def progressed(self, run, updates):
+    def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began
 starts = Starts()
 run = elman.train(sys.argv[1], rare=int(sys.argv[2]), max_seconds=3.0, sample_every=0, watcher=starts)

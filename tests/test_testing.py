@@ -23,7 +23,7 @@ from elman.network.optimizer import EPSILON
 from elman.network.parameters import NAMES, Array, shapes
 from elman.testing import REFERENCE_OPTIMIZER, check_engine, compare_gradients
 from elman.text import Corpus, Windows
-from elman.training.gradcheck import LARGEST_ERROR, GradientCheck, gradcheck
+from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck, gradcheck
 from support import tolerances as tolerances
 
 CORPUS = Corpus.from_text("a tiny text, to be read again")
@@ -130,7 +130,7 @@ def test_the_gradient_check_catches_a_faulty_gradient(
     check_of: Callable[[Engine], GradientCheck], fault: Fault, affected: set[str]
 ) -> None:
     check = check_of(FaultyGradients(fault))
-    assert blamed(check.relative_error, LARGEST_ERROR) == affected
+    assert blamed(check.relative_error, MAX_RELATIVE_ERROR) == affected
     assert not check.passed
 
 
@@ -149,7 +149,7 @@ def test_the_checker_catches_single_precision() -> None:
 
 def test_the_gradient_check_catches_single_precision(check_of: Callable[[Engine], GradientCheck]) -> None:
     check = check_of(SinglePrecision())
-    assert blamed(check.relative_error, LARGEST_ERROR) == ALL
+    assert blamed(check.relative_error, MAX_RELATIVE_ERROR) == ALL
     assert not check.passed
 
 

@@ -19,7 +19,7 @@ import pytest
 
 import elman
 from elman.config import Config, flag
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from elman.training.train import train
 from support.cli import Command, Ended, assert_refused
@@ -195,15 +195,15 @@ def test_options_of_train_that_do_not_do(folder: Path, command: Command, options
 
 
 def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:
-    assert_refused(command("train", "novel.txt", "--out", run), "holds a run already: go on by --resume")
+    assert_refused(command("train", "novel.txt", "--out", run), "already contains a run; add --resume")
     assert {path.name: path.read_bytes() for path in run.iterdir()} == trained
 
 
 @pytest.mark.parametrize(
     ("corpus", "options", "words"),
     [
-        ("novel.txt", "--hidden-size 4", "--hidden-size is 3 there and 4 here: leave these out"),
-        ("novel.txt", "--dtype float64", "--dtype is float32 there and float64 here: leave these out"),
+        ("novel.txt", "--hidden-size 4", "cannot change --hidden-size (run: 3, given: 4) on resume; remove it"),
+        ("novel.txt", "--dtype float64", "cannot change --dtype (run: float32, given: float64) on resume; remove it"),
         ("novel.txt", "--epochs 0", "--epochs must be 1 or more, and 0 came"),
         ("other.txt", "", "was trained on another text"),
     ],
@@ -236,14 +236,14 @@ def test_a_run_that_cannot_go_on_so(
         ("eval run empty.txt", "'empty.txt' is empty"),
         ("eval run latin.txt", "byte 0xe9 at offset 3"),
         ("plot", "elman plot needs at least one run directory: name those to draw"),
-        ("plot none", "there is no metrics.csv in 'none': give a run directory of elman train"),
+        ("plot none", "no metrics.csv in 'none'; pass a run directory written by elman train"),
         ("plot run --out curve.pdf", "--out must end in .png or .svg, and 'curve.pdf' came"),
         ("plot run --out curve", "--out must end in .png or .svg, and 'curve' came"),
         ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
         ("gradcheck novl.txt", "did you mean 'novel.txt'"),
-        ("gradcheck novel.txt --points 100 --hidden-size 2", "'novel.txt' has 77 characters, and 100 points need 101"),
-        ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length of 1 or more"),
-        ("gradcheck novel.txt --seq-length 9 --points 8", "T = 9, points = 8 came"),
+        ("gradcheck novel.txt --points 100 --hidden-size 2", "--points 100 needs a text of at least 101 characters ('novel.txt' has 77)"),
+        ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length must be at least 1"),
+        ("gradcheck novel.txt --seq-length 9 --points 8", "(got 100, 9 and 8)"),
         ("gradcheck novel.txt --cell grue", "--cell must be rnn or gru or lstm, and grue came"),
         ("gradcheck novel.txt --layers 0", "--layers must be 1 or more, and 0 came"),
         ("train --foo 3 novel.txt --out out", "Unknown option: --foo"),
@@ -313,7 +313,7 @@ def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Comm
     assert (code, err) == (0, "")
     assert "minimum smooth loss" in out
     assert out.endswith("more text: elman sample out\n")
-    assert "\nThere are too few updates to tell anything: train longer.\n" in out
+    assert "\nTrain longer: there are too few updates to see a trend.\n" in out
 
 
 def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
@@ -557,7 +557,7 @@ def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:
 def test_a_gradcheck_that_fails_ends_with_1(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
-    monkeypatch.setattr("elman.training.gradcheck.LARGEST_ERROR", 0.0)
+    monkeypatch.setattr("elman.training.gradcheck.MAX_RELATIVE_ERROR", 0.0)
     code, out, err = command(*CHECK, *options)
     assert (code, err) == (1, "")
     assert ("false" if options else "NO") in out

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from elman.training.train import train
 from support.cli import Command, assert_refused
@@ -51,7 +51,7 @@ def test_a_run_is_laid_beside_the_training(command: Command) -> None:
     command("train", "novel.txt", "--out", "first", *SMALL)
     assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0
     refused = command("train", "novel.txt", "--out", "other", *SMALL, "--live", "--live-with", "nowhere")
-    assert_refused(refused, "there is no metrics.csv in 'nowhere'")
+    assert_refused(refused, "no metrics.csv in 'nowhere'")
     assert not Path("other").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_port_that_there_is_not(command: Command, port: int) -> None:
 
 def test_view_needs_runs(command: Command) -> None:
     assert_refused(command("view"), "needs at least one run directory")
-    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
+    assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
 
 
 def test_without_its_libraries_the_page_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,4 +108,6 @@ def test_logs_by_their_option(command: Command) -> None:
     lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
     assert Path("out/tensorboard").is_dir()
-    assert_refused(command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl or tensorboard")
+    assert_refused(
+        command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl, tensorboard or wandb"
+    )

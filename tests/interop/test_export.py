@@ -17,7 +17,7 @@ from elman.inference import Model
 from elman.interop import SUFFIXES, export, import_, torch
 from elman.network.model import logits
 from elman.network.parameters import Architecture, Array, Parameters, shapes
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.text import Alphabet, Corpus
 from elman.training.train import train
@@ -647,10 +647,10 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
             "import short.npz --out new",
             "'short.npz' cannot be imported: it is not a complete file written by numpy.savez",
         ),
-        ("import network.npz --out run", "'run' holds a run already: choose another --out"),
-        ("import network.npz --out kept", "'kept' holds a network already: choose another --out"),
+        ("import network.npz --out run", "'run' already contains a run; choose another --out"),
+        ("import network.npz --out kept", "'kept' already contains a network; choose another --out"),
         ("import network.npz --out text", "cannot write in 'text' (File exists)"),
-        ("train text --out kept", "'kept' holds a network already: choose another --out"),
+        ("train text --out kept", "'kept' already contains a network; choose another --out"),
         ("train text --out kept --resume", "there is no checkpoint 'kept/checkpoint.safetensors'"),
         ("import network.npz --out new --alphabet no", "cannot read the alphabet 'no' (No such file or directory)"),
         ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is no UTF-8: save it in that encoding"),

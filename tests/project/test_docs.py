@@ -4,6 +4,10 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
 
 import elman
 from support.state import ROOT
@@ -36,3 +40,30 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 def test_the_tables_are_those_of_the_results() -> None:
     subprocess.run([sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, check=True)
+
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_test_that_a_document_cites_exists(document: Path) -> None:
+    cited = set(re.findall(r"`(test_\w+)`", document.read_text("utf-8")))
+    assert cited <= names_of_tests(), cited - names_of_tests()
+
+
+@cache
+def names_of_tests() -> set[str]:
+    """Return the names of all tests."""
+    sources = (path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    return {name for source in sources for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_cites_exists(document: Path) -> None:
+    paths = r"(?<![\w/.-])(?:benchmarks|docs|examples|scripts|src|tests)/[\w./-]*\w/?"
+    for path in re.findall(paths, document.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_documents_of_guarantees_cite_tests() -> None:
+    assert len(re.findall(r"`test_\w+`", (ROOT / "docs" / "reliability.md").read_text("utf-8"))) > 60

@@ -196,25 +196,26 @@ def test_a_gradient_that_forgot_the_initial_state_does_not_pass(
 
 
 @pytest.mark.parametrize(
-    ("options", "came"),
+    ("options", "given"),
     [
-        ({"hidden_size": 0}, "m = 0, T = 25, points = 25"),
-        ({"seq_length": 0}, "m = 100, T = 0, points = 0"),
-        ({"seq_length": 9, "points": 8}, "m = 100, T = 9, points = 8"),
-        ({"points": 0}, "m = 100, T = 25, points = 0"),
+        ({"hidden_size": 0}, "0, 25 and 25"),
+        ({"seq_length": 0}, "100, 0 and 0"),
+        ({"seq_length": 9, "points": 8}, "100, 9 and 8"),
+        ({"points": 0}, "100, 25 and 0"),
     ],
     ids=str,
 )
-def test_a_gradient_check_out_of_range(corpus: Corpus, options: dict[str, Any], came: str) -> None:
-    expected = (
-        f"a gradient check needs --hidden-size and --seq-length of 1 or more and --points of at least T, and {came}"
-    )
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)} came: give others$"):
+def test_a_gradient_check_out_of_range(corpus: Corpus, options: dict[str, Any], given: str) -> None:
+    expected = f"--hidden-size and --seq-length must be at least 1, and --points at least --seq-length (got {given})"
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         elman.gradcheck(corpus, **options)
 
 
 def test_a_gradient_check_on_too_short_a_text() -> None:
-    expected = "'text' has 6 characters, and 6 points need 7: lower --points and --seq-length, or use a longer text"
+    expected = (
+        "--points 6 needs a text of at least 7 characters ('text' has 6); lower --points and --seq-length, or use a "
+        "longer text"
+    )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         elman.gradcheck(Corpus.from_text("abcdef"), hidden_size=2, seq_length=3, points=6)
 
@@ -226,7 +227,7 @@ def test_too_short_a_text_is_refused_before_anything_is_checked(
         raise AssertionError("an experiment was begun")
 
     monkeypatch.setattr("elman.training.gradcheck.central_differences", checked)
-    with pytest.raises(ElmanError, match=r"^'text' has 77 characters, and 100 points need 101: "):
+    with pytest.raises(ElmanError, match=r"^--points 100 needs a text of at least 101 characters \('text' has 77\); "):
         elman.gradcheck(corpus, engine="numpy")
 
 

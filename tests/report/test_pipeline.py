@@ -51,21 +51,21 @@ class Stopper:
         self.checks -= 1
         self.seen.append(f"{points} {hidden_size} {seq_length}")
 
-    def preparing(self) -> None:
+    def on_compile(self) -> None:
         """Note it."""
         self.seen.append("preparing")
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         """Count."""
         self.updates = min(self.updates, self.updates if run.state.update < self.updates else 0)
 
-    def sampled(self, sample: Sample) -> None:
+    def on_sample(self, sample: Sample) -> None:
         """Do nothing."""
 
-    def warned(self, warning: str) -> None:
+    def on_warning(self, warning: str) -> None:
         """Do nothing."""
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether one of the counts has run out."""
         return self.updates <= 0 or self.checks <= 0
 
@@ -141,7 +141,7 @@ def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], c
         for figure in ("seconds", "chars_per_second", "kept_update", "stopped", "advice"):
             expected.pop(figure)
         assert {name: results[part][name] for name in expected} == expected
-    assert results["final"]["text"] == run.final_text()
+    assert results["final"]["text"] == run.final_sample()
     assert [sample["text"] for sample in results["samples"]] == [sample.text for sample in run.samples[:11]]
     assert results["facts"]["short"]["start"] == pytest.approx(train(corpus, max_updates=1, **SMALL).state.smooth_loss)
     assert results["curve"]["update"] == [1, *range(10, 4 * PER_EPOCH, 10), 4 * PER_EPOCH]
@@ -181,7 +181,7 @@ def test_a_stopped_report_goes_on_to_the_same_results(
     updates: int, corpus: Corpus, whole: tuple[dict[str, Any], Path], tmp_path: Path
 ) -> None:
     options = SMALL | {"out": tmp_path, "epochs": 2, "long_epochs": 4}
-    assert report(corpus, watcher=Stopper(updates=updates), **options) is None
+    assert report(corpus, callback=Stopper(updates=updates), **options) is None
     assert not json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["finished"]
     assert not (tmp_path / "report.html").exists()
     results = report(corpus, resume=True, **options)
@@ -196,11 +196,11 @@ def test_a_report_stopped_in_its_gradient_check_goes_on(
 ) -> None:
     monkeypatch.setattr(pipeline, "REPORTED", [(5, 5, 5, {}), (6, 4, 3, {}), (7, 3, 2, {})])
     options = SMALL | {"out": tmp_path, "epochs": 1, "long_epochs": 1}
-    assert report(corpus, watcher=Stopper(checks=1), **options) is None
+    assert report(corpus, callback=Stopper(checks=1), **options) is None
     assert not (tmp_path / "run").exists()
-    watcher = Stopper()
-    results = report(corpus, resume=True, watcher=watcher, **options)
-    assert watcher.seen == ["6 4 3", "7 3 2", "preparing"]
+    callback = Stopper()
+    results = report(corpus, resume=True, callback=callback, **options)
+    assert callback.seen == ["6 4 3", "7 3 2", "preparing"]
     assert results is not None
     assert len(results["gradient_check"]["experiments"]) == 3
     assert results["long"] is None
@@ -247,7 +247,7 @@ def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
     assert longer is not None
     assert longer["long"]["epochs"] == 2
-    with pytest.raises(ElmanError, match="--rare is 2 there and 3 here"):
+    with pytest.raises(ElmanError, match=r"cannot change --rare \(run: 2, given: 3\) on resume"):
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
 
 
@@ -274,7 +274,7 @@ def test_the_reference_engine_makes_a_report_too(corpus: Corpus, tmp_path: Path)
 
 
 def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_path: Path) -> None:
-    watcher = Stopper()
+    callback = Stopper()
     refused: list[tuple[dict[str, Any], str]] = [
         ({"seq_length": 0}, "--seq-length must be 1 or more"),
         ({"hiden_size": 3}, "did you mean hidden_size"),
@@ -283,12 +283,12 @@ def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_p
     ]
     for options, message in refused:
         with pytest.raises(ElmanError, match=message):
-            report(corpus, out=tmp_path / "new", watcher=watcher, **options)
+            report(corpus, out=tmp_path / "new", callback=callback, **options)
     with pytest.raises(
         ElmanError, match="a report checks gradients on 100 characters and the next, and 'text' has 100"
     ):
-        report(Corpus.from_text("ab" * 50), out=tmp_path / "new", watcher=watcher)
-    assert watcher.seen == []
+        report(Corpus.from_text("ab" * 50), out=tmp_path / "new", callback=callback)
+    assert callback.seen == []
     assert not (tmp_path / "new").exists()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint, load_network
-from elman.runs.records import CHECKPOINT, RunDirectory
+from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.run import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
@@ -50,7 +50,7 @@ def read(path: Path) -> None:
         case "samples.jsonl":
             directory.samples()
         case "run.json":
-            directory.beginning()
+            directory.manifest()
         case _:
             load_network(path)
             with np.errstate(all="ignore"):
@@ -140,37 +140,37 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("config.hidden_size", 10**9, "arrays of other shapes than the configuration's"),
-        ("config.layers", 10**9, "fewer arrays than 1000000000 layers have"),
-        ("config.batch_size", 10**9, "arrays of other shapes than the configuration's"),
+        ("config.hidden_size", 10**9, "array shapes do not match the configuration"),
+        ("config.layers", 10**9, "too few arrays for 1000000000 layers"),
+        ("config.batch_size", 10**9, "array shapes do not match the configuration"),
         ("config.hidden_size", 10**30, "hidden_size must be an integer from 0 to"),
         ("config.hidden_size", "2", "--hidden-size must be a whole number"),
-        ("config.cell", "lstm", "arrays of other shapes than the configuration's"),
+        ("config.cell", "lstm", "array shapes do not match the configuration"),
         ("config.learning_rate", float("nan"), "NaN is not valid JSON"),
-        ("alphabet", "ab", "arrays of other shapes than the configuration's"),
+        ("alphabet", "ab", "array shapes do not match the configuration"),
         ("alphabet", ["a"], "alphabet must be a string"),
         ("alphabet", "a" * 26, "an alphabet must contain each character once"),
         ("counters.update", -1, "update must be an integer from 0 to"),
         ("counters.update", 1.0, "update must be an integer from 0 to"),
         ("counters.update", 2**63, "update must be an integer from 0 to"),
-        ("counters.minimum_at", 12, "the minimum is at an update that is not done"),
+        ("counters.minimum_at", 12, "minimum_at is later than the update of the state"),
         ("figures.smooth_loss", "1", "smooth_loss must be a finite number"),
-        ("best.update", 12, "the best network is of an update that is not done"),
+        ("best.update", 12, "the best network is from a later update than the state"),
         ("best.validation_loss", None, "validation_loss must be a finite number"),
-        ("best", None, "arrays of other shapes than the configuration's"),
+        ("best", None, "array shapes do not match the configuration"),
         ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
         ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"and \x1b[2J came"),
-        ("format", 3, "format 3, and this Elman reads 1 and 2"),
+        ("format", 3, "format 3, but this version reads 1 and 2"),
         ("initial_generator.state.pos", 10**6, "the position in the key must be an integer from 0 to 624"),
         ("initial_generator.state.pos", -1, "the position in the key must be an integer from 0 to 624"),
-        ("initial_generator.state.key", [0] * 623, "the key of a generator has not 624 words"),
+        ("initial_generator.state.key", [0] * 623, "the key of the initial generator does not have 624 words"),
         ("initial_generator.state.key", [2**32] * 624, "a word of the key must be an integer from 0 to"),
-        ("initial_generator.bit_generator", "PCG64", "the first generator is another than MT19937"),
-        ("sample_generator.state.inc", 2, "the increment of a generator is even"),
+        ("initial_generator.bit_generator", "PCG64", "the initial generator is not MT19937"),
+        ("sample_generator.state.inc", 2, "the increment of the sample generator is even"),
         ("sample_generator.uinteger", 2**32, "uinteger must be an integer from 0 to"),
-        ("counters.position", 10**9, "a run is at character 55 of a stream, and the checkpoint says 1000000000"),
-        ("counters.epoch", 7, "and the checkpoint says 55 in epoch 7"),
+        ("counters.position", 10**9, "a run is at character 55 of epoch 0, but the checkpoint is at 1000000000"),
+        ("counters.epoch", 7, "but the checkpoint is at 55 of epoch 7"),
     ],
 )
 def test_a_checkpoint_that_contradicts_itself(run: Path, key: str, value: Any, reason: str) -> None:
@@ -210,8 +210,8 @@ def test_a_sample_that_is_none(run: Path, line: str, reason: str) -> None:
         (f"{10**30},0,1,1,,1,1", "update must be an integer"),
         ("1,0,nan,1,,1,1", "smooth_loss must be a finite number"),
         ("1,0,1,inf,,1,1", "loss must be a finite number"),
-        ("1,0,1,1,,1", "a row has not as many fields as the header"),
-        ("1,0,1,1,,1,1,1", "a row has not as many fields as the header"),
+        ("1,0,1,1,,1", "a row does not have as many fields as the header"),
+        ("1,0,1,1,,1,1,1", "a row does not have as many fields as the header"),
     ],
 )
 def test_a_row_that_is_none(run: Path, row: str, reason: str) -> None:

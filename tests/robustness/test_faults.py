@@ -1,4 +1,4 @@
-"""Disks that are full, directories that may not be written or are gone: one clear line, and the last good checkpoint.
+"""Full disks, directories that are read-only or gone: a one-line error, and the last good checkpoint stays usable.
 
 The faults are real: limits of the system on a process, its permissions, and a small file system where one can be
 mounted.
@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from elman.errors import ElmanError
-from elman.runs.records import CHECKPOINT, RunDirectory
+from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.run import Run, load
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.callbacks import Nobody
+from elman.training.callbacks import NullCallback
 from elman.training.train import train
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same
@@ -50,7 +50,7 @@ def refused(ended: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
-    """The file that is trained on."""
+    """The training text."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
@@ -63,29 +63,29 @@ def begin(text: Path, out: Path) -> bytes:
 
 
 def assert_goes_on(text: Path, out: Path) -> None:
-    """The run ends as one that met no fault, and leaves nothing half-written."""
+    """The resumed run ends as one without a fault, and leaves no partial file."""
     assert_same(train(text, resume=True, max_updates=20, out=out), train(text, **OPTIONS, max_updates=20))
     assert not list(out.glob("*.part"))
 
 
 def save_after_every_update(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a checkpoint written as often as there can be one, whatever it costs."""
+    """Write a checkpoint after every update, whatever it costs."""
     monkeypatch.setattr(training, "TICK_SECONDS", 1e-9)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
 
 
-# --- No room ---
+# --- No space ---
 
 
 def no_file_larger_than(size: int) -> Prepare:
-    """Return what lets the system refuse longer files to this process, as a full disk would."""
+    """Return a function that limits the file size for its process, as a full disk would."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.5, 0.99])
 def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None:
-    """A smaller limit is met at the lock, the rows or the description, a larger one at the checkpoint."""
+    """A small limit is hit by the lock, the records or the metadata, a larger one by the checkpoint."""
     out = tmp_path / "run"
     before = begin(text, out)
     limit = no_file_larger_than(int(share * len(before)))
@@ -111,7 +111,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room on a disk; return what takes it."""
+    """Fill a disk; return the file that fills it."""
     path = folder / "filler"
     with path.open("wb", buffering=0) as file:
         for size in (4096, 1):
@@ -131,7 +131,7 @@ def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
     assert elman("train", text, "--out", small_disk / "run", "--max-updates", 9, "--resume").returncode == 0
 
 
-def test_a_disk_that_is_full_when_a_run_goes_on(text: Path, small_disk: Path) -> None:
+def test_a_disk_that_is_full_when_a_run_is_resumed(text: Path, small_disk: Path) -> None:
     out = small_disk / "run"
     before = begin(text, out)
     filler = fill(small_disk)
@@ -148,20 +148,20 @@ def test_a_disk_that_fills_at_any_moment(
 ) -> None:
     save_after_every_update(monkeypatch)
 
-    class Fills(Nobody):
-        """Takes all room once so many updates are done."""
+    class Fills(NullCallback):
+        """Fills the disk once so many updates are done."""
 
         def __init__(self, update: int) -> None:
             self.update = update
 
-        def progressed(self, run: Run, updates: int) -> None:
+        def on_progress(self, run: Run, updates: int) -> None:
             if run.state.update == self.update:
                 fill(small_disk)
 
     for update in range(1, 20, 3):
         out = small_disk / str(update)
         with pytest.raises(ElmanError, match=r"\(No space left on device\): make room or choose another --out"):
-            train(text, **OPTIONS, max_updates=20, out=out, watcher=Fills(update))
+            train(text, **OPTIONS, max_updates=20, out=out, callback=Fills(update))
         assert RunDirectory(out).load().state.update == update - 1
         assert load(out).sample(5, seed=1)
         (small_disk / "filler").unlink()
@@ -173,14 +173,14 @@ def test_a_disk_that_fills_at_any_moment(
 
 
 def without_privilege() -> None:
-    """Let permissions hold for the administrator as well."""
+    """Make permissions apply to root as well."""
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
 
 
 @pytest.fixture
 def locked_away(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which nothing may be made once its mode says so."""
+    """A folder whose mode a test changes."""
     folder = tmp_path / "folder"
     folder.mkdir()
     yield folder
@@ -242,26 +242,26 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
 # --- No directory ---
 
 
-class Does(Nobody):
+class Does(NullCallback):
     """Does something once, after the fifth update."""
 
     def __init__(self, deed: Callable[[], object]) -> None:
         self.deed = deed
         self.done = False
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         if run.state.update >= 5 and not self.done:
             self.done = True
             self.deed()
 
 
-GONE = r"run' is no longer the directory that this run writes to, it was deleted or moved: put it back and go on by"
+GONE = r"run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use --resume"
 
 
 def test_a_directory_that_vanishes(text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(ElmanError, match=GONE):
-        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(lambda: shutil.rmtree(out)))
+        train(text, **OPTIONS, max_updates=20, out=out, callback=Does(lambda: shutil.rmtree(out)))
     assert not out.exists()
 
 
@@ -269,12 +269,12 @@ def test_a_directory_that_is_moved(text: Path, tmp_path: Path, monkeypatch: pyte
     save_after_every_update(monkeypatch)
     out, moved = tmp_path / "run", tmp_path / "moved"
     with pytest.raises(ElmanError, match=GONE):
-        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(lambda: out.rename(moved)))
+        train(text, **OPTIONS, max_updates=20, out=out, callback=Does(lambda: out.rename(moved)))
     assert RunDirectory(moved).load().state.update == 4
     assert_goes_on(text, moved)
 
 
-def test_a_directory_in_whose_place_another_run_stands(corpus: Corpus, text: Path, tmp_path: Path) -> None:
+def test_a_directory_that_is_replaced_by_that_of_another_run(corpus: Corpus, text: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     other: list[Run] = []
 
@@ -283,7 +283,7 @@ def test_a_directory_in_whose_place_another_run_stands(corpus: Corpus, text: Pat
         other.append(train(corpus, **EXACT, max_updates=3, out=out))
 
     with pytest.raises(ElmanError, match=GONE):
-        train(text, **OPTIONS, max_updates=20, out=out, watcher=Does(replace))
+        train(text, **OPTIONS, max_updates=20, out=out, callback=Does(replace))
     directory = RunDirectory(out)
     assert snapshot(directory.load().state) == snapshot(other[0].state)
     assert directory.metrics() == other[0].metrics
@@ -307,7 +307,7 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
 ) -> None:
     """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
-    trainer: Any = training._Trainer(train(corpus, **EXACT, max_updates=1), Nobody())
+    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), NullCallback())
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     trainer.saved_at, trainer.save_seconds = now - since, took

@@ -1,8 +1,8 @@
-"""Training that is killed at any moment and taken up again ends in the files of a run that was never stopped.
+"""A training run that is killed at any moment and resumed ends with the files of a run that was never stopped.
 
 A real `elman train` process is killed by SIGKILL, some moments after it has begun to write, and started again by
-``--resume``; so until it ends. Then what it leaves is compared: the checkpoint to the bit, the rows without what the
-clock says, the texts byte by byte.
+``--resume``, until it ends. Then the files are compared: the checkpoint bit for bit, the metrics without the columns
+that the clock writes, the samples byte for byte.
 """
 
 import csv
@@ -22,8 +22,8 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
+from elman.runs.directory import CHECKPOINT
 from elman.runs.lock import LOCK
-from elman.runs.records import CHECKPOINT
 from elman.runs.run import load
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors
@@ -43,14 +43,14 @@ RECIPES = {
     "numpy": "--max-updates 1500 --engine numpy --dtype float64 --hidden-size 4 --optimizer sgd "
     "--learning-rate 0.01 --schedule cosine --warmup 50 --validation 0.2 --metrics-every 33 --sample-every 250",
 }
-"""Between them every cell and engine, several optimisers, and all that a checkpoint may have to hold."""
+"""Together every cell and engine, several optimizers, and everything that a checkpoint can contain."""
 
 AT_WORK, STARTING = 0.4, 0.9
 """Seconds in which a process is killed: from its first checkpoint on, or from its first touch of the directory on."""
 
 
 def command(folder: Path, out: str, recipe: str) -> list[str]:
-    """Return the command that trains so; as `elman`, but for how often it saves."""
+    """Return the training command; `elman`, but with frequent checkpoints."""
     often, text = ROOT / "tests" / "support" / "frequent_checkpoints.py", folder / "text.txt"
     options = [
         "--out",
@@ -70,7 +70,7 @@ def killed(arguments: list[str], out: Path, moments: random.Random) -> bool:
     """Start a process, kill it some moments after it began to write, and say whether it was still at work."""
     sign, seconds = (CHECKPOINT, AT_WORK) if moments.random() < 0.7 else (LOCK, STARTING)
     delay = moments.uniform(0, seconds)
-    (out / LOCK).unlink(missing_ok=True)  # what the dead left would look like a beginning
+    (out / LOCK).unlink(missing_ok=True)  # one left by a killed process would look like a start
     before = number(out / sign)
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while number(out / sign) == before and process.poll() is None:
@@ -86,12 +86,12 @@ def killed(arguments: list[str], out: Path, moments: random.Random) -> bool:
 
 
 def number(path: Path) -> int:
-    """Return which file stands there: another one has another number."""
+    """Return the inode of a file: another file has another one."""
     return path.stat().st_ino if path.exists() else 0
 
 
 def left(out: Path) -> dict[str, Any]:
-    """Return all that a run leaves, without what the clock says."""
+    """Return all files of a run, without what the clock writes."""
     with (out / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = [row[:5] for row in csv.reader(file)]
     files: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def left(out: Path) -> dict[str, Any]:
 
 
 def survive(folder: Path, name: str, kills: int, seed: int = 0) -> None:
-    """Kill runs of a recipe so often, and hold each that comes to its end to the one that was never stopped."""
+    """Kill runs of a recipe so often, and compare each that ends with the one that was never stopped."""
     (folder / "text.txt").write_text(TEXT * 9, encoding="utf-8")
     subprocess.run(command(folder, "whole", RECIPES[name]), check=True, capture_output=True)
     whole, moments = left(folder / "whole"), random.Random(f"{name} {seed}")
@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path, name: str
 
 
 class Killed(BaseException):
-    """Ends a training as a signal would, where a test asks for it."""
+    """Ends a training run as a signal would, at a chosen point."""
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -144,7 +144,7 @@ class Killed(BaseException):
 def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], when: str
 ) -> None:
-    """Whatever reaches the disk does so by a sync: here a run ends before or after every single one."""
+    """Whatever reaches the disk does so by a sync: here a run is killed before and after every single one."""
     monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
@@ -205,7 +205,7 @@ def begun(corpus: Corpus, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("lost", [(), ("metrics.csv",), ("metrics.csv", "samples.jsonl")], ids=len)
-def test_a_run_without_a_checkpoint_goes_on_from_its_start(
+def test_a_run_without_a_checkpoint_is_resumed_from_its_start(
     corpus: Corpus, begun: Path, tmp_path: Path, lost: tuple[str, ...]
 ) -> None:
     for name in lost:
@@ -216,13 +216,13 @@ def test_a_run_without_a_checkpoint_goes_on_from_its_start(
 
 
 def test_a_run_without_a_checkpoint_has_its_own_settings_and_text(corpus: Corpus, begun: Path) -> None:
-    with pytest.raises(ElmanError, match="--hidden-size is 4 there and 5 here: leave these out"):
+    with pytest.raises(ElmanError, match="cannot change --hidden-size \\(run: 4, given: 5\\) on resume; remove it"):
         train(corpus, resume=True, hidden_size=5, out=begun)
     with pytest.raises(ElmanError, match="was trained on another text"):
         train(Corpus.from_text(TEXT[::-1]), resume=True, out=begun)
 
 
-def test_an_empty_directory_goes_on_from_the_start(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_empty_directory_is_resumed_from_the_start(corpus: Corpus, tmp_path: Path) -> None:
     for name in ("run", "whole"):
         (tmp_path / name).mkdir()
     (tmp_path / "run" / ".run.json.abcdefgh.part").touch()
@@ -238,7 +238,7 @@ def test_a_directory_of_other_things_is_no_run(corpus: Corpus, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["novel.txt"]
 
 
-# --- What is used belongs to the checkpoint ---
+# --- The selected network belongs to the checkpoint ---
 
 
 def test_a_stale_copy_of_the_best_network_is_not_used(corpus: Corpus, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Memory does not grow with the updates that are done, nor with the characters that are written."""
+"""Memory grows neither with the number of updates nor with the number of generated characters."""
 
 import json
 import subprocess
@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 TRACED = 200_000
-"""Bytes that Python may hold more at the end than in the middle: a few rows more or less, and what is being printed."""
+"""Bytes by which Python's memory may grow: a few rows more or less, and output buffers."""
 RESIDENT = 8_000_000
-"""Bytes that the process may: the allocator keeps pages as it likes, and does not give them back. A copy of the weights
-a call would be 300 times as much."""
+"""Bytes by which the resident set may grow: the allocator keeps pages as it likes. A copy of the weights per call would
+be 300 times as much."""
 
 PROGRAM = """
 import gc, json, sys, tracemalloc
@@ -17,7 +17,7 @@ from pathlib import Path
 import elman
 from elman.runs import history
 from elman.training import train
-from elman.training.callbacks import Nobody
+from elman.training.callbacks import NullCallback
 
 history.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
 
@@ -26,15 +26,15 @@ def held():
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return tracemalloc.get_traced_memory()[0], 4096 * pages
 
-class Notes(Nobody):
+class Notes(NullCallback):
     at = {}
-    def progressed(self, run, updates):
+    def on_progress(self, run, updates):
         if run.state.update in (20_000, 40_000):
             self.at[run.state.update] = held()
 
 tracemalloc.start()
 options = dict(metrics_every=20, sample_every=500, max_updates=40_000)
-run = elman.train("python-docs", **options, out=sys.argv[1], watcher=Notes())
+run = elman.train("python-docs", **options, out=sys.argv[1], callback=Notes())
 points, written = [], 0
 for piece in run.model.stream(300_000, seed=1):
     written += len(piece)
@@ -46,6 +46,6 @@ print(json.dumps([[Notes.at[20_000], Notes.at[40_000]], [points[0], points[2]]])
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "run"], stdout=subprocess.PIPE, check=True)
-    for what, (before, after) in zip(("training", "writing"), json.loads(done.stdout), strict=True):
+    for what, (before, after) in zip(("training", "sampling"), json.loads(done.stdout), strict=True):
         assert after[0] < before[0] + TRACED, what
         assert after[1] < before[1] + RESIDENT, what

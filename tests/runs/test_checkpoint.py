@@ -1,4 +1,4 @@
-"""The checkpoint: a run comes back to the bit, and no other file passes for one."""
+"""Checkpoints: a run is restored bit for bit, and no other file is accepted."""
 
 import ast
 import json
@@ -21,7 +21,7 @@ from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.runs.checkpoint import (
     Checkpoint,
-    Network,
+    NetworkSnapshot,
     load_checkpoint,
     load_network,
     save_checkpoint,
@@ -37,7 +37,7 @@ from support.training import network
 
 @pytest.fixture
 def checkpoint(corpus: Corpus) -> Checkpoint:
-    """A network in the middle of an epoch, its sums and its state not zero."""
+    """A network in the middle of an epoch, with moments and a state that are not zero."""
     return trained(corpus, "float32")
 
 
@@ -52,11 +52,11 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
     assert snapshot(found.state) == snapshot(expected.state)
 
 
-# --- There and back ---
+# --- Saving and loading ---
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_checkpoint_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, dtype: str) -> None:
+def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dtype: str) -> None:
     expected = trained(corpus, dtype)
     save_checkpoint(tmp_path / "c", expected)
     assert_same(load_checkpoint(tmp_path / "c"), expected)
@@ -72,7 +72,9 @@ def test_a_checkpoint_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, dtyp
     ],
     ids=str,
 )
-def test_a_run_of_any_kind_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]) -> None:
+def test_a_checkpoint_of_any_kind_of_run_is_restored_bit_for_bit(
+    corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]
+) -> None:
     options = recipe | {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01}
     run = train(corpus, **options, max_updates=20)
     assert (run.best is None) == ("validation" not in recipe)
@@ -80,9 +82,9 @@ def test_a_run_of_any_kind_comes_back_to_the_bit(corpus: Corpus, tmp_path: Path,
     found = load_checkpoint(tmp_path / "c")
     assert_same(found, run.checkpoint)
     assert network(found.best) == network(run.best)
-    kept = load_network(tmp_path / "c")
-    assert network(kept.network) == network(Network.of(run.state))
-    assert (kept.config, kept.alphabet) == (run.config, corpus.alphabet)
+    last = load_network(tmp_path / "c")
+    assert network(last.network) == network(NetworkSnapshot.of(run.state))
+    assert (last.config, last.alphabet) == (run.config, corpus.alphabet)
 
 
 def test_a_file_of_format_1_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -115,11 +117,11 @@ def test_a_file_of_format_1_is_read(checkpoint: Checkpoint, tmp_path: Path) -> N
     del description["best"]
     save_tensors(tmp_path / "old", description | {"format": 1}, tensors)
     assert_same(load_checkpoint(tmp_path / "old"), checkpoint)
-    assert network(load_network(tmp_path / "old").network) == network(Network.of(checkpoint.state))
+    assert network(load_network(tmp_path / "old").network) == network(NetworkSnapshot.of(checkpoint.state))
 
 
-def test_a_network_comes_back_to_the_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    expected = Network.of(checkpoint.state, 1.25)
+def test_a_network_is_restored_bit_for_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    expected = NetworkSnapshot.of(checkpoint.state, 1.25)
     save_network(tmp_path / "n", checkpoint, expected)
     found = load_network(tmp_path / "n")
     assert network(found.network) == network(expected)
@@ -128,8 +130,8 @@ def test_a_network_comes_back_to_the_bit(checkpoint: Checkpoint, tmp_path: Path)
 
 def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
     other = replace(checkpoint, config=replace(checkpoint.config, cell="gru"))
-    save_network(tmp_path / "n", other, Network.of(checkpoint.state, 1.25))
-    with pytest.raises(ElmanError, match=r"\(arrays of other shapes than the configuration's\)"):
+    save_network(tmp_path / "n", other, NetworkSnapshot.of(checkpoint.state, 1.25))
+    with pytest.raises(ElmanError, match=r"\(array shapes do not match the configuration\)"):
         load_network(tmp_path / "n")
 
 
@@ -138,7 +140,7 @@ def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> No
 )
 def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
-    assert "(arrays of other shapes than the configuration's)" in refusal(tmp_path / "c")
+    assert "(array shapes do not match the configuration)" in refusal(tmp_path / "c")
 
 
 def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
@@ -152,7 +154,7 @@ def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Pa
 
 def test_generators_come_back_with_the_half_they_hold(checkpoint: Checkpoint, tmp_path: Path) -> None:
     state = checkpoint.state
-    state.initial_generator.randn()  # the second number of a pair is kept for the next call
+    state.initial_generator.randn()  # the second number of a pair is stored for the next call
     state.sample_generator.integers(5, dtype=np.uint32)  # so is the second half of a 64-bit number
     save_checkpoint(tmp_path / "c", checkpoint)
     found = load_checkpoint(tmp_path / "c").state
@@ -175,11 +177,11 @@ def test_what_is_loaded_can_be_trained_on(checkpoint: Checkpoint, tmp_path: Path
     assert all(array.flags.writeable for array in (*state.parameters.values(), *state.M.values(), state.h))
 
 
-# --- Files that are no checkpoint ---
+# --- Other files ---
 
 
 def refusal(path: Path) -> str:
-    """Return the one line that says why a file is refused."""
+    """Return the one-line error with which a file is rejected."""
     with pytest.raises(ElmanError) as raised:
         load_checkpoint(path)
     message = str(raised.value)
@@ -190,7 +192,7 @@ def refusal(path: Path) -> str:
 
 @pytest.fixture
 def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
-    """The bytes of a good file."""
+    """The bytes of a valid file."""
     save_checkpoint(tmp_path / "good", checkpoint)
     return (tmp_path / "good").read_bytes()
 
@@ -257,24 +259,24 @@ def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr("elman.runs.checkpoint.FORMAT", 3)
         save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(format 3, and this Elman reads 1 and 2)" in refusal(tmp_path / "c")
+    assert "(format 3, but this version reads 1 and 2)" in refusal(tmp_path / "c")
 
 
 def test_arrays_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, hidden_size=4)))
-    assert "(arrays of other shapes than the configuration's)" in refusal(tmp_path / "c")
+    assert "(array shapes do not match the configuration)" in refusal(tmp_path / "c")
 
 
 def test_arrays_of_another_width(checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, dtype="float64")))
-    assert "is not made of finite float64" in refusal(tmp_path / "c")
+    assert "is not an array of finite float64 values" in refusal(tmp_path / "c")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
     checkpoint.state.parameters["W"][1, 2] = value
     save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(W is not made of finite float32)" in refusal(tmp_path / "c")
+    assert "(W is not an array of finite float32 values)" in refusal(tmp_path / "c")
 
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:
@@ -285,7 +287,7 @@ def test_the_package_neither_pickles_nor_evaluates() -> None:
 
 
 def names(node: ast.AST) -> set[str]:
-    """Return what a node imports, calls or passes by name."""
+    """Return the names that a node imports, calls or passes by keyword."""
     match node:
         case ast.Import():
             return {alias.name.partition(".")[0] for alias in node.names}

@@ -1,11 +1,11 @@
-"""What a run has written, as a sequence whose length costs no memory."""
+"""The history of a run, of which only the newest items stay in memory."""
 
 from pathlib import Path
 
 import pytest
 
 from elman.runs import history as module
-from elman.runs.history import Rows
+from elman.runs.history import SpilledList
 from elman.text import Corpus
 from elman.training import train as training
 from elman.training.train import train
@@ -15,11 +15,11 @@ from support.training import SMALL, rows
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let few stay in memory."""
+    """Let only a few items stay in memory."""
     monkeypatch.setattr(module, "NEWEST", 3)
 
 
-def test_what_was_let_go_is_read_where_it_was_written() -> None:
+def test_spilled_items_are_read_where_they_were_written() -> None:
     written: list[int] = []
     asked: list[int] = []
 
@@ -27,11 +27,11 @@ def test_what_was_let_go_is_read_where_it_was_written() -> None:
         asked.append(len(written))
         return written
 
-    found = Rows[int](read=read)
+    found = SpilledList[int](read=read)
     for n in range(20):
         found.append(n)
         written.append(n)
-        found.let_go()
+        found.spill()
     assert len(found) == 20
     assert found[-1] == 19
     assert found[17:] == [17, 18, 19]
@@ -48,14 +48,14 @@ def test_what_was_let_go_is_read_where_it_was_written() -> None:
         found[20]
 
 
-def test_what_is_written_nowhere_stays_in_memory() -> None:
-    found = Rows(range(20))
-    found.let_go()
+def test_without_a_file_all_items_stay_in_memory() -> None:
+    found = SpilledList(range(20))
+    found.spill()
     assert found[:2] == [0, 1]
     assert list(found) == [*range(20)]
 
 
-def test_a_run_in_a_directory_tells_what_one_in_memory_does(
+def test_a_run_in_a_directory_has_the_history_of_one_in_memory(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
@@ -64,8 +64,8 @@ def test_a_run_in_a_directory_tells_what_one_in_memory_does(
     expected = train(Corpus.from_text(TEXT), **options, max_updates=30)
     for updates, resume in ((17, False), (30, True)):
         run = train(corpus, **{} if resume else options, max_updates=updates, out=tmp_path, resume=resume)
-        assert len(run.metrics._kept[1]) < 10  # what is in memory
+        assert len(run.metrics._split[1]) < 10  # what is in memory
     assert rows(run.metrics) == rows(expected.metrics)
     assert run.samples == expected.samples
-    assert run.latest_score == expected.latest_score is not None
+    assert run.latest_validation_loss == expected.latest_validation_loss is not None
     assert run.advice == expected.advice

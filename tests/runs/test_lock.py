@@ -1,4 +1,4 @@
-"""One writer to a directory: the second is refused, the dead are in nobody's way, and who reads needs no leave."""
+"""One writer per directory: the second is rejected, dead processes block nobody, and readers need no lock."""
 
 import os
 import re
@@ -15,19 +15,16 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.report import report
-from elman.runs.lock import Writer
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
+from elman.runs.lock import DirectoryLock
 from elman.runs.run import Run, load
 from elman.text import Corpus
-from elman.training.callbacks import Nobody
+from elman.training.callbacks import NullCallback
 from elman.training.train import train
 from support.state import TEXT
 from support.training import EXACT, assert_same
 
-BUSY = (
-    "{!r} is for one writer at a time, and another process is writing to it: wait until that has ended, or choose "
-    "another --out"
-)
+BUSY = "{!r} is locked, another process is writing to it; wait until that ends or choose another --out"
 LONG = Corpus.from_text(TEXT * 20)
 """Long enough for a report."""
 
@@ -37,9 +34,9 @@ def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
     lines = (
         "import pathlib",
-        "from elman.runs.lock import Writer",
-        f"writer = Writer(pathlib.Path({str(folder)!r}))",
-        "writer.take()",
+        "from elman.runs.lock import DirectoryLock",
+        f"lock = DirectoryLock(pathlib.Path({str(folder)!r}))",
+        "lock.acquire()",
         "print(flush=True)",
         "input()",
     )
@@ -74,7 +71,7 @@ def test_a_second_training_is_refused_and_changes_nothing(corpus: Corpus, run: P
 
 
 def test_a_second_training_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
-    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is for one writer at a time"):
+    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is locked, another process is writing to it"):
         train(corpus, **EXACT, out=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
@@ -87,18 +84,18 @@ def test_the_command_says_so_and_ends_with_2(run: Path) -> None:
 
 
 def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:
-    class Second(Nobody):
+    class Second(NullCallback):
         """Begins a second training while the first is at work."""
 
         refused = 0
 
-        def progressed(self, run: Run, updates: int) -> None:
-            with pytest.raises(ElmanError, match="is for one writer at a time"):
+        def on_progress(self, run: Run, updates: int) -> None:
+            with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
                 train(corpus, out=tmp_path, resume=True)
             self.refused += 1
 
     second = Second()
-    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, watcher=second)
+    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=second)
     assert second.refused
     assert_same(run, train(corpus, **EXACT, max_updates=20))
 
@@ -115,7 +112,7 @@ def test_a_training_may_be_asked_for_in_another_thread(corpus: Corpus, tmp_path:
 
 
 def test_a_report_is_one_writer_to_its_folder(tmp_path: Path) -> None:
-    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is for one writer at a time"):
+    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is locked, another process is writing to it"):
         report(LONG, out=tmp_path, epochs=1, long_epochs=1)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
@@ -123,12 +120,12 @@ def test_a_report_is_one_writer_to_its_folder(tmp_path: Path) -> None:
 def test_a_report_is_refused_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.report.pipeline.REPORTED", ())
     monkeypatch.setattr("elman.report.pipeline._ReportBuilder.open", lambda desk, resume: desk.settings())
-    with writer_elsewhere(tmp_path / "run"), pytest.raises(ElmanError, match=r"run' is for one writer at a time"):
+    with writer_elsewhere(tmp_path / "run"), pytest.raises(ElmanError, match=r"run' is locked"):
         report(LONG, out=tmp_path, epochs=1, long_epochs=1)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_the_lock_of_a_dead_process_is_in_nobodys_way(corpus: Corpus, run: Path, how: signal.Signals) -> None:
+def test_the_lock_of_a_dead_process_blocks_nobody(corpus: Corpus, run: Path, how: signal.Signals) -> None:
     with writer_elsewhere(run) as process:
         (run / ".checkpoint.safetensors.abcdefgh.part").write_bytes(b"half")
         os.kill(process.pid, how)
@@ -139,9 +136,9 @@ def test_the_lock_of_a_dead_process_is_in_nobodys_way(corpus: Corpus, run: Path,
 
 
 def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path) -> None:
-    with pytest.raises(ElmanError, match="holds a run already"):
+    with pytest.raises(ElmanError, match="already contains a run"):
         train(corpus, **EXACT, out=run)
-    with pytest.raises(ElmanError, match="--hidden-size is 4 there and 5 here"):
+    with pytest.raises(ElmanError, match="--hidden-size \\(run: 4, given: 5\\)"):
         train(corpus, out=run, resume=True, hidden_size=5)
     assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
 
@@ -153,13 +150,13 @@ def test_who_reads_needs_no_lock(run: Path) -> None:
 
 
 def test_the_lock_is_taken_once(tmp_path: Path) -> None:
-    with Writer(tmp_path) as writer:
-        writer.take()
-        writer.take()
-        with pytest.raises(ElmanError, match="is for one writer at a time"):
-            Writer(tmp_path).take()
-    with Writer(tmp_path) as writer:
-        writer.take()
+    with DirectoryLock(tmp_path) as lock:
+        lock.acquire()
+        lock.acquire()
+        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            DirectoryLock(tmp_path).acquire()
+    with DirectoryLock(tmp_path) as lock:
+        lock.acquire()
 
 
 @pytest.mark.parametrize("options", [{"hidden_size": 0}, {"seq_length": 1000}])

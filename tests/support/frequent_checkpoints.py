@@ -1,4 +1,4 @@
-"""The command `elman` with checkpoints after every few updates, so that a short run can be killed among many."""
+"""The command `elman` with a checkpoint every few updates, so that a short run can be killed between them."""
 
 import sys
 

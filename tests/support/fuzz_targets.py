@@ -17,7 +17,7 @@ from elman.inference import Model
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, shapes
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.text import Alphabet, Corpus
@@ -137,7 +137,7 @@ def corrupt_line(data: bytes, rng: random.Random) -> bytes:
 
 
 def _use_run(path: Path) -> None:
-    RunDirectory(path.parent).beginning()
+    RunDirectory(path.parent).manifest()
 
 
 def _use_metrics(path: Path) -> None:

@@ -1,14 +1,15 @@
-"""What the tests of training share: settings of a tiny network, who stops a run, and when two runs are one."""
+"""Helpers for tests of training: settings of a tiny network, a callback that stops, and comparisons of runs."""
 
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.runs.checkpoint import Network, load_network
-from elman.runs.records import Metrics, RunDirectory
+from elman.runs.checkpoint import NetworkSnapshot, load_network
+from elman.runs.directory import RunDirectory
+from elman.runs.records import Metrics
 from elman.runs.run import Run
-from elman.training.callbacks import Nobody
+from elman.training.callbacks import NullCallback
 from support.state import T, snapshot
 
 M = 4
@@ -16,50 +17,50 @@ SMALL: dict[str, Any] = {"hidden_size": M, "seq_length": T, "sample_length": 20,
 EXACT: dict[str, Any] = SMALL | {"engine": "numpy", "dtype": "float64"}
 
 
-class StopsAt(Nobody):
-    """Asks to stop when this many updates are done, or at the next chance after them."""
+class StopsAt(NullCallback):
+    """Asks to stop once this many updates are done."""
 
     def __init__(self, update: int) -> None:
         self.update = update
         self.done = 0
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         self.done = run.state.update
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         return self.done >= self.update
 
 
 def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
-    """Return rows without what the clock says."""
+    """Return rows without the columns that the clock writes."""
     return [astuple(row)[:5] for row in metrics]
 
 
-def network(found: Network | None) -> object:
-    """Return all that a network is, to the bit."""
-    if found is None:
+def network(snapshot: NetworkSnapshot | None) -> object:
+    """Return everything of a network, with the bytes of its arrays."""
+    if snapshot is None:
         return None
-    arrays = found.parameters | {"h": found.h}
-    return found.update, found.validation_loss, {name: array.tobytes() for name, array in arrays.items()}
+    arrays = snapshot.parameters | {"h": snapshot.h}
+    return snapshot.update, snapshot.validation_loss, {name: array.tobytes() for name, array in arrays.items()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return what is in a folder."""
+    """Return the files of a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_same(run: Run, expected: Run) -> None:
-    """Two runs are one: the state to the bit, the curve, the texts and the networks kept."""
+    """Two runs are equal: the states bit for bit, the metrics, the samples and the selected networks."""
     assert snapshot(run.state) == snapshot(expected.state)
     assert rows(run.metrics) == rows(expected.metrics)
     assert run.samples == expected.samples
     assert network(run.best) == network(expected.best)
-    assert network(run.kept) == network(expected.kept)
+    assert network(run.selected) == network(expected.selected)
     assert run.stopped == expected.stopped
 
 
 def assert_kept(folder: Path, expected: Run) -> None:
-    """The directory holds that run: checkpoint, metrics, samples and the network to use."""
+    """The directory contains that run: checkpoint, metrics, samples and the selected network."""
     directory = RunDirectory(folder)
     saved = directory.load()
     assert snapshot(saved.state) == snapshot(expected.state)
@@ -67,4 +68,4 @@ def assert_kept(folder: Path, expected: Run) -> None:
     assert rows(directory.metrics()) == rows(expected.metrics)
     assert directory.samples() == expected.samples
     best = folder / "best.safetensors"
-    assert network(load_network(best).network if best.exists() else None) == network(expected.kept)
+    assert network(load_network(best).network if best.exists() else None) == network(expected.selected)

@@ -217,13 +217,13 @@ MEASURE = """
 import json, resource, sys, time
 began = time.perf_counter()
 import elman
-from elman.training.callbacks import Nobody
-class Starts(Nobody):
+from elman.training.callbacks import NullCallback
+class Starts(NullCallback):
     at = 0.0
-    def progressed(self, run, updates):
+    def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began
 starts = Starts()
-run = elman.train(sys.argv[1], max_updates=2000, sample_every=0, watcher=starts)
+run = elman.train(sys.argv[1], max_updates=2000, sample_every=0, callback=starts)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 print(json.dumps([len(run.corpus.indices), starts.at, peak]))
 """

@@ -1,4 +1,4 @@
-"""What a run is followed by: train longer, use a larger network, or stop."""
+"""The advice after a run: train longer, use a larger network, or stop."""
 
 import pytest
 
@@ -17,40 +17,49 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
 @pytest.mark.parametrize(
     ("outcome", "begins"),
     [
-        (Outcome(SMOOTH, FALLING, 1.85), "Train longer: the loss of the text kept aside was still falling."),
+        (Outcome(SMOOTH, FALLING, 1.85), "Train longer: validation loss was still falling."),
         (
             Outcome(SMOOTH, FALLING, 1.5),
-            "Train longer: the loss of the text kept aside was still falling (27 % above that of its own text)",
+            "Train longer: validation loss was still falling (27 % above training loss).",
         ),
-        (Outcome(SMOOTH, RISING, 1.85), "Stop: the loss of the text kept aside was lower before, though the network"),
-        (Outcome(SMOOTH, RISING, 1.3), "Stop: the loss of the text kept aside was lower before (46 %"),
+        (
+            Outcome(SMOOTH, RISING, 1.85),
+            "Stop: validation loss has risen from its minimum, although the model is not overfitting.",
+        ),
+        (
+            Outcome(SMOOTH, RISING, 1.3),
+            "Stop: validation loss has risen from its minimum (46 % above training loss), the model is overfitting.",
+        ),
         (
             Outcome(SMOOTH, FLAT, 1.3),
-            "Stop: the loss of the text kept aside has come to rest (46 % above that of its own text)",
+            "Stop: validation loss has plateaued (46 % above training loss), the model is overfitting.",
         ),
-        (Outcome(SMOOTH, FLAT, 1.85), "Use a larger network: both losses have come to rest, and they are close."),
-        (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few scores"),
-        (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: the text has not been read to its end once."),
+        (
+            Outcome(SMOOTH, FLAT, 1.85),
+            "Use a larger network: training and validation loss have both plateaued, close to each other.",
+        ),
+        (Outcome(SMOOTH, FLAT[-1:], 1.85), "Train longer: there are too few validation losses"),
+        (Outcome(SMOOTH, FLAT, 1.3, epochs=0), "Train longer: not even one epoch is complete."),
         (Outcome(SMOOTH, FLAT, None), "Use a larger network"),
-        (Outcome(SMOOTH), "The smooth loss was still falling: train longer. Whether it learns its text by heart"),
-        (Outcome(SMOOTH, reference=True), "The smooth loss was still falling: train longer."),
-        (Outcome([(1, 50.0), (2, 50.0)], reference=True), "The smooth loss has come to rest: a larger network"),
-        (Outcome([(1, 50.0)]), "There are too few updates to tell anything: train longer."),
-        (Outcome(SMOOTH, FALLING, 1.85, interrupted=True), "The run was interrupted: go on with it by --resume."),
+        (Outcome(SMOOTH), "Train longer: the smooth loss was still falling. To see whether the model overfits"),
+        (Outcome(SMOOTH, reference=True), "Train longer: the smooth loss was still falling."),
+        (Outcome([(1, 50.0), (2, 50.0)], reference=True), "Use a larger network: the smooth loss has plateaued"),
+        (Outcome([(1, 50.0)]), "Train longer: there are too few updates to see a trend."),
+        (Outcome(SMOOTH, FALLING, 1.85, interrupted=True), "The run was interrupted: continue it with --resume."),
     ],
 )
 def test_typical_runs(outcome: Outcome, begins: str) -> None:
     assert advise(outcome).startswith(begins)
 
 
-def test_without_a_text_kept_aside_one_is_asked_for() -> None:
-    assert "give --validation 0.1" in advise(Outcome(SMOOTH))
+def test_without_a_validation_set_one_is_recommended() -> None:
+    assert "with --validation 0.1" in advise(Outcome(SMOOTH))
     assert "validation" not in advise(Outcome(SMOOTH, reference=True))
 
 
 def test_more_dropout_is_not_asked_for_where_there_is_much() -> None:
-    assert "more text or more --dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
-    assert "only more text will" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.5))
+    assert "add text or increase --dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
+    assert "to improve, add text." in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.5))
 
 
 def test_the_fall_is_that_of_the_last_quarter() -> None:
@@ -63,5 +72,5 @@ def test_the_fall_is_that_of_the_last_quarter() -> None:
 def test_every_run_ends_with_advice() -> None:
     corpus = Corpus.from_text(TEXT * 3)
     assert train(corpus, **EXACT, max_updates=30).advice
-    assert "kept aside" in train(corpus, **EXACT, validation=0.2, epochs=2).advice
-    assert "--resume" in train(corpus, **EXACT, watcher=StopsAt(1)).advice
+    assert "validation loss" in train(corpus, **EXACT, validation=0.2, epochs=2).advice
+    assert "--resume" in train(corpus, **EXACT, callback=StopsAt(1)).advice

@@ -1,5 +1,6 @@
-"""Networks that are dead or blown up are noticed in words; ordinary runs say nothing."""
+"""Dead, saturated and diverging networks are warned of; ordinary runs are not."""
 
+import math
 import re
 from typing import Any
 
@@ -13,8 +14,8 @@ from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.callbacks import Nobody
-from elman.training.health import LOSSES, Health
+from elman.training.callbacks import NullCallback
+from elman.training.health import LOSSES, HealthMonitor
 from elman.training.train import train
 from support.state import TEXT
 
@@ -22,20 +23,20 @@ SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
 CORPUS = Corpus.from_text(TEXT * 20)
 
 
-class Listens(Nobody):
-    """Keeps what it is warned of, and how many updates were done then."""
+class Listens(NullCallback):
+    """Keeps the warnings."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def warned(self, warning: str) -> None:
+    def on_warning(self, warning: str) -> None:
         self.said.append(warning)
 
 
 def trained(**options: Any) -> tuple[Run, list[str]]:
     """Train; return the run and the warnings."""
-    watcher = Listens()
-    return train(CORPUS, **SMALL | options, watcher=watcher), watcher.said
+    callback = Listens()
+    return train(CORPUS, **SMALL | options, callback=callback), callback.said
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
@@ -44,7 +45,7 @@ def test_a_saturated_network_is_noticed_within_100_updates(engine: str, cell: st
     run, said = trained(engine=engine, cell=cell, init_std=1e4, max_updates=100)
     (warning,) = said
     assert "the hidden layer is saturated" in warning
-    assert warning.endswith("lower --init-std (it is 10000.0) or --learning-rate (0.1)")
+    assert warning.endswith("lower --init-std (now 10000.0) or --learning-rate (now 0.1)")
     assert run.advice.startswith("The hidden layer is saturated")
 
 
@@ -56,41 +57,44 @@ def test_a_saturated_layer_above_another_is_named() -> None:
 def test_a_dead_network_is_noticed_within_100_updates() -> None:
     _, (warning,) = trained(init_std=0.0, max_updates=100)
     assert "the hidden layer is dead" in warning
-    assert "raise --init-std (it is 0.0)" in warning
+    assert "raise --init-std (now 0.0)" in warning
 
 
 def test_a_loss_that_blew_up_is_noticed_within_100_updates() -> None:
     _, (warning,) = trained(optimizer="sgd", learning_rate=30.0, beta1=0.0, max_updates=100, metrics_every=100)
-    assert "times that of a network that knows nothing" in warning or "is saturated" in warning
+    assert "times that of uniform predictions" in warning or "is saturated" in warning
 
 
-def test_losses_are_held_against_knowing_nothing() -> None:
-    health = Health(Config(seq_length=10), Architecture("rnn", 1, 20, 4))
-    bad, good = 1.6 * health.uniform, 1.4 * health.uniform
-    assert "1.6 times that of a network that knows nothing" in health.of_losses([bad] * LOSSES)
-    assert health.of_losses([bad] * (LOSSES - 1)) == ""
-    assert health.of_losses([good] * LOSSES) == ""
-    assert health.of_losses([good] * 60 + [bad] * 40) == ""
+def test_losses_are_compared_with_uniform_predictions() -> None:
+    health = HealthMonitor(Config(seq_length=10), Architecture("rnn", 1, 20, 4))
+    bad, good = 1.6 * health.uniform_loss, 1.4 * health.uniform_loss
+    warning = (
+        f"the loss is {bad / 10:.2f} nats per character over the last 90 updates, 1.6 times that of uniform predictions"
+    )
+    assert health.check_losses([bad] * LOSSES).startswith(f"{warning} ({math.log(20):.2f}): lower --learning-rate")
+    assert health.check_losses([bad] * (LOSSES - 1)) == ""
+    assert health.check_losses([good] * LOSSES) == ""
+    assert health.check_losses([good] * 60 + [bad] * 40) == ""
 
 
-def test_one_look_at_a_state_is_not_enough() -> None:
-    health = Health(Config(), Architecture("lstm", 1, 20, 4))
+def test_one_check_of_a_state_is_not_enough() -> None:
+    health = HealthMonitor(Config(), Architecture("lstm", 1, 20, 4))
     state = np.array([1.0, -1, 0, 1, 50, 60, 70, 80])
     other = np.array([0.5, -1, 0, 1, 50, 60, 70, 80])
-    assert [bool(health.of_state(h)) for h in (state, other, state, state)] == [False, False, False, True]
+    assert [bool(health.check_state(h)) for h in (state, other, state, state)] == [False, False, False, True]
 
 
 # --- In the middle of a run, where a call of the engine does a thousand updates ---
 
 
 class Spoils(Listens):
-    """Multiplies all weights, momenta and the state, once, after a long call; notes after which update."""
+    """Multiplies all weights, moments and the state, once, after a long call; keeps after which update."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
         self.factor, self.before, self.at = np.float32(factor), 0, 0
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         self.run = run
         if run.state.update - self.before == 1000 and not self.at:
             self.at = run.state.update
@@ -110,16 +114,16 @@ PATHS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
-@pytest.mark.parametrize(("factor", "what"), [(0.0, "is dead"), (1e6, "is saturated|times that of a network")])
+@pytest.mark.parametrize(("factor", "what"), [(0.0, "is dead"), (1e6, "is saturated|times that of uniform")])
 def test_what_happens_later_is_noticed_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, what: str
 ) -> None:
     monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
-    watcher = Spoils(factor)
-    train(CORPUS, **LONG | options, watcher=watcher)
-    (warning,) = watcher.said
+    callback = Spoils(factor)
+    train(CORPUS, **LONG | options, callback=callback)
+    (warning,) = callback.said
     assert re.search(what, warning)
-    assert watcher.at < int(warning.split()[2]) <= watcher.at + 100
+    assert callback.at < int(warning.split()[2]) <= callback.at + 100
 
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
@@ -127,12 +131,12 @@ def test_a_run_whose_weights_overflow_later_ends_within_100_updates(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
-    watcher = Spoils(3e38)
+    callback = Spoils(3e38)
     with pytest.raises(NonFiniteLossError, match="is not finite") as caught:
-        train(CORPUS, **LONG | options, watcher=watcher)
+        train(CORPUS, **LONG | options, callback=callback)
     found = re.search(r"of update (\d+) is not finite", str(caught.value))
     assert found
-    assert watcher.at < int(found[1]) <= watcher.run.state.update <= watcher.at + 100
+    assert callback.at < int(found[1]) <= callback.run.state.update <= callback.at + 100
 
 
 DIVERGING: tuple[dict[str, Any], ...] = (
@@ -149,12 +153,12 @@ DIVERGING: tuple[dict[str, Any], ...] = (
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("options", DIVERGING, ids=str)
 def test_a_run_that_diverges_is_noticed_within_100_updates(cell: str, options: dict[str, Any]) -> None:
-    watcher = Listens()
+    callback = Listens()
     try:
-        train(CORPUS, **SMALL | {"cell": cell, "max_updates": 100} | options, watcher=watcher)
+        train(CORPUS, **SMALL | {"cell": cell, "max_updates": 100} | options, callback=callback)
     except NonFiniteLossError as error:
-        watcher.warned(str(error))
-    assert len(watcher.said) == 1
+        callback.on_warning(str(error))
+    assert len(callback.said) == 1
 
 
 def test_a_warning_comes_at_the_same_update_however_quick_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,14 +174,14 @@ def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
     assert trained(**options, max_updates=2000)[1] == []
 
 
-def test_the_paper_preset_is_not_warned_of() -> None:
-    watcher = Listens()
-    train(CORPUS, max_updates=2000, sample_every=0, watcher=watcher)
-    assert watcher.said == []
+def test_the_reference_preset_is_not_warned_of() -> None:
+    callback = Listens()
+    train(CORPUS, max_updates=2000, sample_every=0, callback=callback)
+    assert callback.said == []
 
 
 def test_a_warning_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    TrainingDisplay().warned("[it] is not well " * 20)
+    TrainingDisplay().on_warning("[it] is not well " * 20)
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("warning: [it] is not well")

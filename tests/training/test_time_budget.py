@@ -1,4 +1,4 @@
-"""A run with so many seconds: which update will be its last, and what the schedule makes of that. No real clock."""
+"""The time budget: which update will be the last, and how the schedule follows. No real clock."""
 
 import math
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from elman.network.parameters import Array
 from elman.runs.run import Run
 from elman.text import Corpus, Windows
 from elman.training import train as training
-from elman.training.time_budget import Budget
+from elman.training.time_budget import TimeBudget
 from elman.training.train import train
 from support.training import EXACT
 
@@ -23,39 +23,39 @@ from support.training import EXACT
 
 
 def test_without_a_limit_the_end_is_the_end() -> None:
-    budget = Budget(None)
-    budget.measured(10, 1.0)
+    budget = TimeBudget(None)
+    budget.observe(10, 1.0)
     assert budget.last(10, 1.0, 500) == 500
 
 
 def test_until_a_speed_is_known_the_end_is_the_end() -> None:
-    assert Budget(3.0).last(0, 0.0, 500) == 500
+    assert TimeBudget(3.0).last(0, 0.0, 500) == 500
 
 
-def test_the_last_update_is_told_from_the_speed() -> None:
-    budget = Budget(3.0)
-    budget.measured(10, 1.0)
+def test_the_last_update_follows_from_the_speed() -> None:
+    budget = TimeBudget(3.0)
+    budget.observe(10, 1.0)
     assert budget.last(10, 1.0, 500) == 30
     assert budget.last(10, 1.0, 25) == 25
     assert budget.last(29, 2.96, 500) == 29  # less than half an update is left
     assert budget.last(31, 3.2, 500) == 31
 
 
-def test_a_run_that_goes_on_knows_its_speed() -> None:
-    assert Budget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30
+def test_a_resumed_run_knows_its_speed() -> None:
+    assert TimeBudget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30
 
 
-def test_of_the_speed_what_is_old_counts_little() -> None:
-    budget = Budget(1000.0)
-    budget.measured(1, 1.0)  # the first is slow
+def test_old_measurements_of_the_speed_count_little() -> None:
+    budget = TimeBudget(1000.0)
+    budget.observe(1, 1.0)  # the first is slow
     for _ in range(20):
-        budget.measured(100, 1.0)
-    assert budget.pace == pytest.approx(0.01, rel=0.01)
+        budget.observe(100, 1.0)
+    assert budget.seconds_per_update == pytest.approx(0.01, rel=0.01)
 
 
 def test_a_clock_that_stands_still_is_no_error() -> None:
-    budget = Budget(1.0)
-    budget.measured(10, 0.0)
+    budget = TimeBudget(1.0)
+    budget.observe(10, 0.0)
     assert budget.last(10, 0.0, 500) == 500
 
 
@@ -63,7 +63,7 @@ def test_a_clock_that_stands_still_is_no_error() -> None:
 
 
 class Machine:
-    """A clock that moves only with updates, and an engine that takes the time of each from `pace`."""
+    """A clock that moves only with updates, and an engine whose updates take the time that `pace` returns."""
 
     def __init__(self, pace: Any) -> None:
         self.pace, self.now = pace, 0.0

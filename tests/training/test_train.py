@@ -1,4 +1,4 @@
-"""The loop: the order of data and state, the curve, the texts, and runs that stop and go on to the bit.
+"""The training loop: the order of data and state, the metrics, the samples, and runs that are resumed bit for bit.
 
 The network is tiny (m = 4, T = 5), and the text short enough that most runs go through it several times.
 """
@@ -21,11 +21,11 @@ from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import Optimizer
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import train as training
-from elman.training.callbacks import Nobody
+from elman.training.callbacks import NullCallback
 from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
@@ -36,15 +36,15 @@ from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same,
 ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
 
 
-class Killed(Nobody):
-    """Ends the process before the first update, as far as the run can tell."""
+class Killed(NullCallback):
+    """Raises as if the process were killed before the first update."""
 
-    def preparing(self) -> None:
+    def on_compile(self) -> None:
         raise KeyboardInterrupt
 
 
 def losses_of(corpus: Corpus, updates: int, engine: str = "numpy") -> list[float]:
-    """Return the losses that the engine gives in one call."""
+    """Return the losses that the engine computes in one call."""
     state = TrainState.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
     losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Optimizer(0.1, 5.0))
     return [float(loss) for loss in losses]
@@ -118,10 +118,10 @@ def test_a_random_state_is_another_run(corpus: Corpus) -> None:
     assert_same(again, one)
 
 
-# --- The curve ---
+# --- The metrics ---
 
 
-def test_the_smooth_loss_begins_with_the_first_loss(corpus: Corpus) -> None:
+def test_the_smooth_loss_starts_as_the_first_loss(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, max_updates=1)
     assert run.state.smooth_loss == run.metrics[0].loss == losses_of(corpus, 1)[0]
 
@@ -150,7 +150,7 @@ def test_a_row_at_every_so_many_updates_and_at_the_last(corpus: Corpus) -> None:
     assert [row.smooth_loss for row in run.metrics] == [smoothed(losses)[n - 1] for n in (7, 14, 21, 25)]
 
 
-def test_the_last_row_does_not_stand_twice(corpus: Corpus) -> None:
+def test_the_last_row_is_written_once(corpus: Corpus) -> None:
     assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
 
 
@@ -169,45 +169,45 @@ def test_the_results_are_those_of_the_state(corpus: Corpus) -> None:
     assert results["validation_loss"] is None
 
 
-# --- The texts ---
+# --- The samples ---
 
 
-def test_a_text_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
+def test_a_sample_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, max_updates=25)
     assert [sample.update for sample in run.samples] == [0, 10, 20]
     assert {len(sample.text) for sample in run.samples} == {20}
 
 
-def test_no_text_where_none_is_asked_for(corpus: Corpus) -> None:
+def test_no_sample_where_none_is_asked_for(corpus: Corpus) -> None:
     assert train(corpus, **EXACT | {"sample_every": 0}, max_updates=5).samples == []
 
 
-def test_a_text_begins_with_the_character_at_hand(corpus: Corpus) -> None:
+def test_a_sample_starts_with_the_next_character_of_the_text(corpus: Corpus) -> None:
     run = train(corpus, **EXACT | {"sample_every": 1}, max_updates=2 * PER_EPOCH)
     # After the last window of an epoch it is the character that follows the window.
     ends = [0] + [T * n for _ in range(2) for n in range(1, PER_EPOCH + 1)]
     assert [sample.text[0] for sample in run.samples] == [TEXT[end] for end in ends]
 
 
-def test_a_text_names_the_smooth_loss_at_its_update(corpus: Corpus) -> None:
+def test_a_sample_has_the_smooth_loss_at_its_update(corpus: Corpus) -> None:
     run = train(corpus, **EXACT | {"sample_every": 7}, max_updates=14)
     assert [s.smooth_loss for s in run.samples] == [None] + [row.smooth_loss for row in run.metrics]
 
 
-def test_the_final_text_does_not_change_the_run(corpus: Corpus) -> None:
+def test_the_final_sample_does_not_change_the_run(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, max_updates=20)
     before = snapshot(run.state)
-    assert run.final_text() == run.final_text()
-    assert len(run.final_text()) == 1000
+    assert run.final_sample() == run.final_sample()
+    assert len(run.final_sample()) == 1000
     assert snapshot(run.state) == before
 
 
-# --- Stopping and going on ---
+# --- Stopping and resuming ---
 
 
 @st.composite
 def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
-    """Return where a run is cut, how far it went on and was killed, where it ends, and its settings."""
+    """Return where a run is stopped, how far it continued until it was killed, where it ends, and its settings."""
     cut = draw(st.integers(1, 40))
     killed = draw(st.integers(cut, 50))
     options = {
@@ -222,8 +222,8 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
 
 
 @contextmanager
-def no_figure() -> Iterator[None]:
-    """Leave the figure out: it takes longer than all the rest of a short run."""
+def no_plot() -> Iterator[None]:
+    """Leave the plot out: it takes longer than all the rest of a short run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "save_figure", lambda *_: None)
         yield
@@ -234,13 +234,13 @@ def no_figure() -> Iterator[None]:
 @given(case=cut_runs())
 @example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}))
 @example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}))
-def test_a_run_goes_on_to_the_bit(
+def test_a_run_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, engine: str, case: tuple[int, int, int, dict[str, Any]]
 ) -> None:
     cut, _, end, given = case
     out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": engine}
     expected = train(corpus, **options, max_updates=end)
-    with no_figure():
+    with no_plot():
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_kept(out, expected)
@@ -248,7 +248,7 @@ def test_a_run_goes_on_to_the_bit(
 
 @st.composite
 def recipes(draw: st.DrawFn) -> dict[str, Any]:
-    """Return the settings of a network and of how it is trained."""
+    """Return the settings of a network and its training."""
     return {
         "cell": draw(st.sampled_from(["rnn", "gru", "lstm"])),
         "layers": draw(st.sampled_from([1, 2])),
@@ -267,36 +267,36 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=25, deadline=None)
 @given(case=cut_runs(), recipe=recipes())
-def test_a_run_of_any_kind_goes_on_to_the_bit(
+def test_a_run_of_any_kind_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], recipe: dict[str, Any]
 ) -> None:
     cut, _, end, given = case
     out, corpus = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT)
     options = SMALL | given | recipe | {"engine": "numpy", "epochs": 100}
     expected = train(corpus, **options, max_updates=end)
-    with no_figure():
+    with no_plot():
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_kept(out, expected)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step"])
-def test_an_interrupted_schedule_goes_on_to_the_bit(corpus: Corpus, tmp_path: Path, schedule: str) -> None:
+def test_an_interrupted_schedule_is_resumed_bit_for_bit(corpus: Corpus, tmp_path: Path, schedule: str) -> None:
     options = EXACT | {"schedule": schedule, "optimizer": "adam", "learning_rate": 0.01, "epochs": 3, "warmup": 5}
     expected = train(corpus, **options)
-    train(corpus, **options, out=tmp_path, watcher=StopsAt(20))
+    train(corpus, **options, out=tmp_path, callback=StopsAt(20))
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
 
 
 @settings(max_examples=15, deadline=None)
 @given(case=cut_runs(), torn=st.sampled_from([b"", b"9", b'{"update": 1, "text": "\xc3']))
-def test_a_killed_run_goes_on_to_the_bit(
+def test_a_killed_run_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], torn: bytes
 ) -> None:
     cut, killed, end, given = case
     out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": "numpy"}
     expected = train(corpus, **options, max_updates=end)
-    with no_figure():
+    with no_plot():
         train(corpus, **options, max_updates=cut, out=out)
         left_behind(out, corpus, killed, torn)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
@@ -304,7 +304,7 @@ def test_a_killed_run_goes_on_to_the_bit(
 
 
 def left_behind(out: Path, corpus: Corpus, killed: int, torn: bytes) -> None:
-    """Leave what a run leaves that is killed after it wrote its rows, and before the checkpoint that covers them."""
+    """Leave what a run leaves that is killed after writing its records and before the checkpoint that covers them."""
     checkpoint = out / "checkpoint.safetensors"
     before = checkpoint.read_bytes()
     train(corpus, out=out, resume=True, max_updates=killed)
@@ -314,23 +314,23 @@ def left_behind(out: Path, corpus: Corpus, killed: int, torn: bytes) -> None:
             file.write(torn)
 
 
-def test_a_run_killed_before_its_first_checkpoint_goes_on_to_the_bit(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_bit_for_bit(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(corpus, **EXACT, out=tmp_path, watcher=Killed())
+        train(corpus, **EXACT, out=tmp_path, callback=Killed())
     left_behind(tmp_path, corpus, 15, b"")
     expected = train(corpus, **EXACT, max_updates=25)
     assert_same(train(corpus, out=tmp_path, resume=True, max_updates=25), expected)
     assert_kept(tmp_path, expected)
 
 
-def test_a_run_goes_on_for_more_epochs(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_is_resumed_for_more_epochs(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, epochs=1, out=tmp_path)
     expected = train(corpus, **EXACT, epochs=3)
     assert_same(train(corpus, out=tmp_path, resume=True, epochs=3), expected)
     assert load_checkpoint(tmp_path / "checkpoint.safetensors").config == expected.config
 
 
-def test_a_finished_run_that_goes_on_stays_as_it_is(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_finished_run_that_is_resumed_stays_as_it_is(corpus: Corpus, tmp_path: Path) -> None:
     expected = train(corpus, **EXACT, validation=0.25, epochs=1, out=tmp_path)
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
     assert_kept(tmp_path, expected)
@@ -338,11 +338,11 @@ def test_a_finished_run_that_goes_on_stays_as_it_is(corpus: Corpus, tmp_path: Pa
 
 @ENGINES
 @pytest.mark.parametrize("update", [1, 8, 40])
-def test_an_interrupted_run_is_saved_and_goes_on_to_the_bit(
+def test_an_interrupted_run_is_saved_and_resumed_bit_for_bit(
     corpus: Corpus, tmp_path: Path, engine: str, update: int
 ) -> None:
     options = SMALL | {"engine": engine, "max_updates": 40}
-    run = train(corpus, **options, out=tmp_path, watcher=StopsAt(update))
+    run = train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert update <= run.state.update < update + SMALL["metrics_every"]
     assert_kept(tmp_path, run)
     expected = train(corpus, **options)
@@ -350,8 +350,12 @@ def test_an_interrupted_run_is_saved_and_goes_on_to_the_bit(
     assert_kept(tmp_path, expected)
 
 
+def test_a_callback_may_be_passed_by_its_former_name(corpus: Corpus) -> None:
+    assert train(corpus, **EXACT, max_updates=20, watcher=StopsAt(1)).interrupted
+
+
 def test_a_run_says_whether_it_was_interrupted(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, max_updates=20, watcher=StopsAt(1))
+    run = train(corpus, **EXACT, max_updates=20, callback=StopsAt(1))
     assert run.interrupted
     assert run.metrics[-1].update == run.state.update
     assert not train(corpus, **EXACT, max_updates=20).interrupted
@@ -369,56 +373,55 @@ def test_the_nearest_limit_counts(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("option", [{"hidden_size": 5}, {"learning_rate": 0.2}, {"engine": "numba"}], ids=str)
-def test_other_settings_cannot_go_on(corpus: Corpus, tmp_path: Path, option: dict[str, Any]) -> None:
+def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, option: dict[str, Any]) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before, (name, value) = contents(tmp_path), next(iter(option.items()))
     saved = ({"learning_rate": 0.1} | EXACT)[name]
-    expected = f"--{name.replace('_', '-')} is {saved} there and {value} here: leave these out"
+    flag = f"--{name.replace('_', '-')}"
+    expected = f"cannot change {flag} (run: {saved}, given: {value}) on resume; remove it or start a new run"
     with pytest.raises(ElmanError, match=re.escape(expected)):
         train(corpus, out=tmp_path, resume=True, **option)
     assert contents(tmp_path) == before
 
 
-def test_its_own_settings_can_go_on(corpus: Corpus, tmp_path: Path) -> None:
+def test_its_own_settings_on_resume_are_accepted(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     assert train(corpus, **EXACT, max_updates=8, out=tmp_path, resume=True).state.update == 8
 
 
-def test_an_unknown_setting_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_unknown_setting_on_resume_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     with pytest.raises(ElmanError, match="did you mean max_updates"):
         train(corpus, out=tmp_path, resume=True, max_update=9)
 
 
-def test_another_text_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
+def test_another_text_on_resume_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(ElmanError, match=r"was trained on another text \(SHA-256 [0-9a-f]{12}…, and 'other' has"):
+    with pytest.raises(ElmanError, match=r"was trained on another text \(SHA-256 [0-9a-f]{12}…, but 'other' has"):
         train(Corpus.from_text(TEXT[::-1], "other"), out=tmp_path, resume=True)
     assert contents(tmp_path) == before
 
 
-def test_a_directory_without_a_run_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_directory_without_a_run_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
         train(corpus, out=tmp_path / "none", resume=True)
     assert contents(tmp_path) == {}
 
 
-def test_going_on_needs_a_directory(corpus: Corpus) -> None:
-    with pytest.raises(ElmanError, match=r"^--resume needs the run to go on with: name its directory by --out$"):
+def test_resuming_needs_a_directory(corpus: Corpus) -> None:
+    with pytest.raises(ElmanError, match=r"^--resume requires --out, the directory of the run$"):
         train(corpus, resume=True)
 
 
-def test_a_run_without_its_metrics_cannot_go_on(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_without_its_metrics_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     (tmp_path / "metrics.csv").unlink()
-    with pytest.raises(ElmanError, match=r"^there is no metrics\.csv in "):
+    with pytest.raises(ElmanError, match=r"^no metrics\.csv in "):
         train(corpus, out=tmp_path, resume=True)
 
 
-def test_a_failed_start_of_going_on_loses_no_row(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(corpus, **EXACT, max_updates=21, out=tmp_path)
     opened: Callable[..., Any] = Path.open
 
@@ -453,7 +456,7 @@ def test_a_directory_is_made_with_its_parents(corpus: Corpus, tmp_path: Path) ->
 def test_a_directory_that_holds_a_run_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(ElmanError, match=r"holds a run already: go on by --resume, or choose another --out$"):
+    with pytest.raises(ElmanError, match=r"already contains a run; add --resume or choose another --out$"):
         train(corpus, **EXACT, max_updates=5, out=tmp_path)
     assert contents(tmp_path) == before
 
@@ -483,7 +486,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, engine: str) ->
         train(corpus, **SMALL | {"engine": engine}, learning_rate=1e38)
     expected = (
         r"the loss of update \d+ is not finite: "
-        r"lower --learning-rate \(it is 1e\+38\), --clip \(5\.0\) or --init-std \(0\.1\)"
+        r"lower --learning-rate \(now 1e\+38\), --clip \(now 5\.0\) or --init-std \(now 0\.1\)"
     )
     assert re.fullmatch(expected, str(raised.value))
 
@@ -513,7 +516,7 @@ def test_the_last_good_checkpoint_is_kept(
 
 
 def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
-    """Let the losses be not a number from this update on."""
+    """Let the losses be nan from this update on."""
     engine = get_engine("numpy")
 
     class Spoilt:
@@ -589,10 +592,10 @@ def test_a_text_with_uncommon_characters(tmp_path: Path, text: str) -> None:
     assert load(tmp_path).alphabet == corpus.alphabet
 
 
-# --- What a stranger tried ---
+# --- Other texts and limits on resume ---
 
 
-def test_a_run_goes_on_in_its_own_alphabet_only(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_is_resumed_in_its_own_alphabet_only(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **SMALL, max_updates=3, out=tmp_path)
     other = Alphabet(corpus.alphabet.characters[::-1])
     same_text = Corpus(corpus.name, other, other.encode(corpus.text), corpus.sha256, corpus.encoding)
@@ -600,6 +603,6 @@ def test_a_run_goes_on_in_its_own_alphabet_only(corpus: Corpus, tmp_path: Path) 
         train(same_text, out=tmp_path, resume=True, max_updates=9)
 
 
-def test_a_limit_given_on_going_on_lifts_the_others(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_limit_given_on_resume_lifts_the_others(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **SMALL | {"epochs": 1}, max_updates=3, out=tmp_path)
     assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2

@@ -1,4 +1,4 @@
-"""The text kept aside: what is scored and when, which network is kept, and when a run has had enough."""
+"""Validation: what is evaluated and when, which network is selected, and early stopping."""
 
 import re
 from pathlib import Path
@@ -27,13 +27,13 @@ OPTIONS: dict[str, Any] = EXACT | {"validation": SHARE, "validate_every": 3, "ep
 
 
 def scored(run: Run) -> dict[int, float]:
-    """Return the scores in the rows of a run, by the update."""
+    """Return the validation losses in the rows of a run, by update."""
     return {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
 
 
 @pytest.fixture
 def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the text kept aside is said to cost, one score after the other; the last for ever."""
+    """The validation losses that a run is told, one after the other; the last one from then on."""
     left: list[float] = []
 
     def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
@@ -43,10 +43,10 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return left
 
 
-# --- What is scored ---
+# --- What is evaluated ---
 
 
-def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
+def test_the_validation_set_is_never_trained_on(corpus: Corpus) -> None:
     texts = (TEXT[:-20] + tail for tail in ("the rain and a storm", "rrrr nnnn tttt eeee "))
     one, other = (train(Corpus.from_text(text), **EXACT, validation=SHARE, epochs=2) for text in texts)
     assert snapshot(one.state) == snapshot(other.state)
@@ -54,7 +54,7 @@ def test_what_is_kept_aside_is_never_trained_on(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("option", [{}, {"averaging": 0.9}], ids=str)
-def test_the_share_kept_aside_is_the_texts_last(corpus: Corpus, option: dict[str, Any]) -> None:
+def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[str, Any]) -> None:
     run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH)
     kept = corpus.indices[-20:]
     expected = reference_impl.loss(run.state.eval_parameters, run.state.h, kept[:-1], kept[1:]) / 19
@@ -62,31 +62,31 @@ def test_the_share_kept_aside_is_the_texts_last(corpus: Corpus, option: dict[str
     assert run.results()["validation_loss"] == run.validation_loss
 
 
-def test_of_streams_the_last_carries_on(corpus: Corpus) -> None:
+def test_validation_continues_from_the_last_row_of_the_batch(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, batch_size=2, validation=SHARE, max_updates=1)
     kept = corpus.indices[-20:]
     expected = reference_impl.loss(run.state.parameters, run.state.h[1], kept[:-1], kept[1:]) / 19
     assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
 
 
-def test_what_is_kept_aside_is_scored_at_the_end_of_every_epoch(corpus: Corpus) -> None:
+def test_the_validation_loss_is_computed_at_the_end_of_every_epoch(corpus: Corpus) -> None:
     run = train(corpus, **EXACT, validation=SHARE, max_updates=2 * PER_SHORTER_EPOCH + 1)
     assert list(scored(run)) == [PER_SHORTER_EPOCH, 2 * PER_SHORTER_EPOCH]
     assert [row.update for row in run.metrics] == [7, PER_SHORTER_EPOCH, 14, 21, 22, 23]
 
 
-def test_what_is_kept_aside_is_scored_after_every_so_many_updates(corpus: Corpus) -> None:
+def test_the_validation_loss_is_computed_after_every_so_many_updates(corpus: Corpus) -> None:
     run = train(corpus, **OPTIONS, max_updates=10)
     assert list(scored(run)) == [3, 6, 9]
     assert [row.update for row in run.metrics] == [3, 6, 7, 9, 10]
 
 
-def test_scoring_does_not_change_the_run(corpus: Corpus) -> None:
+def test_validation_does_not_change_the_run(corpus: Corpus) -> None:
     one, other = (train(corpus, **OPTIONS | {"validate_every": every}, max_updates=50) for every in (1, 7))
     assert snapshot(one.state) == snapshot(other.state)
 
 
-# --- Which network is kept ---
+# --- Which network is selected ---
 
 
 def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
@@ -94,8 +94,8 @@ def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[f
     at_the_best = train(corpus, **OPTIONS, max_updates=6)
     scores[:] = [3.0, 2.0, 2.5, 2.4]
     run = train(corpus, **OPTIONS, max_updates=10, out=tmp_path)
-    assert run.kept is not None
-    assert (run.kept.update, run.validation_loss) == (6, 2.0)
+    assert run.selected is not None
+    assert (run.selected.update, run.validation_loss) == (6, 2.0)
     assert (run.results()["validation_loss"], run.results()["kept_update"]) == (2.0, 6)
     for found in (run.model, load(tmp_path), load(tmp_path / "best.safetensors")):
         assert found.sample(50, seed=1) == at_the_best.model.sample(50, seed=1)
@@ -105,9 +105,9 @@ def test_the_best_network_is_kept(corpus: Corpus, tmp_path: Path, scores: list[f
 def test_the_finished_network_is_kept_where_it_is_the_best(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [3.0, 2.9, 2.8, 2.7]
     run = train(corpus, **OPTIONS, max_updates=10, out=tmp_path)
-    assert run.kept is not None
-    assert (run.kept.update, run.validation_loss) == (10, 2.7)
-    assert network(load_network(tmp_path / "best.safetensors").network) == network(run.kept)
+    assert run.selected is not None
+    assert (run.selected.update, run.validation_loss) == (10, 2.7)
+    assert network(load_network(tmp_path / "best.safetensors").network) == network(run.selected)
     assert load(tmp_path / "checkpoint.safetensors").score(TEXT) == load(tmp_path).score(TEXT)
 
 
@@ -119,13 +119,15 @@ def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
     assert load_network(tmp_path / "best.safetensors").network.update == 4
     scores[:] = [2.0, 2.5]
     run = train(corpus, out=tmp_path, resume=True, max_updates=8)
-    assert run.kept is not None
-    assert (run.kept.update, run.validation_loss) == (6, 2.0)
+    assert run.selected is not None
+    assert (run.selected.update, run.validation_loss) == (6, 2.0)
     assert_kept(tmp_path, run)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_score_that_is_not_finite_is_never_the_best(corpus: Corpus, scores: list[float], bad: float) -> None:
+def test_a_validation_loss_that_is_not_finite_is_never_the_best(
+    corpus: Corpus, scores: list[float], bad: float
+) -> None:
     scores += [bad, 3.0, bad]
     run = train(corpus, **OPTIONS, max_updates=9)
     assert (run.validation_loss, run.results()["kept_update"]) == (3.0, 6)
@@ -133,16 +135,16 @@ def test_a_score_that_is_not_finite_is_never_the_best(corpus: Corpus, scores: li
     assert train(corpus, **OPTIONS, max_updates=9).validation_loss is None
 
 
-def test_without_a_text_kept_aside_the_last_network_is_used(corpus: Corpus, tmp_path: Path) -> None:
+def test_without_a_validation_set_the_last_network_is_used(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=9, out=tmp_path)
-    assert (run.kept, run.validation_loss, run.results()["kept_update"]) == (None, None, 9)
+    assert (run.selected, run.validation_loss, run.results()["kept_update"]) == (None, None, 9)
     assert not (tmp_path / "best.safetensors").exists()
 
 
-def test_a_network_is_no_run_to_go_on_with(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_network_is_no_run_that_can_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, max_updates=9, out=tmp_path)
     path = tmp_path / "best.safetensors"
-    expected = f"{str(path)!r} holds a network and no run to go on with: give the run's checkpoint"
+    expected = f"{str(path)!r} contains only a network, not a run that can be resumed; pass a run's checkpoint"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         load_checkpoint(path)
 
@@ -157,7 +159,7 @@ def test_a_run_stops_when_its_patience_is_over(corpus: Corpus, scores: list[floa
     assert (run.validation_loss, run.results()["stopped"]) == (2.0, "patience")
 
 
-def test_patience_counts_from_the_beginning_where_no_score_is_finite(corpus: Corpus, scores: list[float]) -> None:
+def test_patience_counts_from_the_start_where_no_loss_is_finite(corpus: Corpus, scores: list[float]) -> None:
     scores += [float("nan")]
     assert train(corpus, **OPTIONS, patience=2).state.update == 6
 
@@ -167,12 +169,12 @@ def test_patience_outlasts_an_interrupt(corpus: Corpus, tmp_path: Path, update: 
     options = OPTIONS | {"patience": 3, "learning_rate": 1.0}  # too large a step, so that the scores soon rise
     expected = train(corpus, **options)
     assert expected.stopped == "patience"
-    train(corpus, **options, out=tmp_path, watcher=StopsAt(update))
+    train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
     assert_kept(tmp_path, expected)
 
 
-def test_a_run_out_of_patience_goes_on_only_with_more(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
+def test_a_run_out_of_patience_continues_only_with_more(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:
     scores += [2.0]
     stopped = train(corpus, **OPTIONS, patience=2, out=tmp_path)
     assert (stopped.state.update, stopped.stopped) == (9, "patience")
@@ -188,4 +190,4 @@ def test_a_run_says_why_it_ended(corpus: Corpus) -> None:
     assert train(corpus, **EXACT, epochs=1).stopped == "epochs"
     assert train(corpus, **EXACT, max_updates=3).stopped == "max_updates"
     assert train(corpus, **EXACT, epochs=1, max_updates=PER_EPOCH + 1).stopped == "epochs"
-    assert train(corpus, **EXACT, watcher=StopsAt(1)).stopped == "interrupted"
+    assert train(corpus, **EXACT, callback=StopsAt(1)).stopped == "interrupted"

@@ -86,7 +86,7 @@ class TrainingDisplay:
         self.stop.set()
         self.console.print("stopping: the run is being saved (Ctrl-C again to stop at once)")
 
-    def preparing(self) -> None:
+    def on_compile(self) -> None:
         """Say what the wait is for."""
         self._show("preparing the kernels: the first time they are compiled, which takes some seconds …")
 
@@ -98,7 +98,7 @@ class TrainingDisplay:
         if self.console.is_terminal:
             self.console.print(Text(line, style="dim"))
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         """Move the bar."""
         if not self.console.is_terminal:
             return
@@ -113,15 +113,15 @@ class TrainingDisplay:
             self.live.start()
         self.live.update(Group(self.progress, Padding(self.text, (1, 2))), refresh=True)
 
-    def sampled(self, sample: Sample) -> None:
+    def on_sample(self, sample: Sample) -> None:
         """Show the latest text."""
         self.text = Text(visible(sample.text), style="dim")
 
-    def warned(self, warning: str) -> None:
+    def on_warning(self, warning: str) -> None:
         """Say so in one line, on a terminal or not."""
         self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self.stop.is_set()
 
@@ -136,7 +136,7 @@ def progress_fields(run: Run, updates: int) -> dict[str, Any]:
         "description": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
         "updates": f"{state.update:,}/{updates:,}",
         "smooth_loss": f"{state.smooth_loss:.2f}",
-        "validation": "" if run.latest_score is None else f"validation loss {run.latest_score:.3f}",
+        "validation": "" if run.latest_validation_loss is None else f"validation loss {run.latest_validation_loss:.3f}",
         "speed": f"{speed:,.0f}",
     }
 
@@ -161,7 +161,7 @@ def show_results(run: Run, out: Path) -> None:
     if run.interrupted:
         _OUT.print(f"\nstopped and saved; go on with: elman train … --out {out} --resume", markup=False)
         return
-    print(f"\n{visible(run.final_text())}\n")
+    print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)
     _OUT.print(f"more text: elman sample {out}", markup=False)
 

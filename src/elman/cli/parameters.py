@@ -19,7 +19,7 @@ Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
 
 def refuse_to_replace(out: Path, *read: Path) -> None:
     """Refuse to write over a file that is read, or over one of the files of a run that is read."""
-    from elman.runs.records import FILES
+    from elman.runs.directory import FILES
 
     for path in read:
         run = path.parent if path.name in FILES else path

@@ -14,8 +14,8 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop import npz, onnx, torch
 from elman.network.parameters import architecture
-from elman.runs.checkpoint import KeptNetwork, Network
-from elman.runs.records import RunDirectory
+from elman.runs.checkpoint import NetworkSnapshot, SavedNetwork
+from elman.runs.directory import RunDirectory
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
@@ -120,5 +120,7 @@ def _save_as_run(model: Model, out: Path) -> None:
         rare=int(model.alphabet.has_unknown),
     )
     directory = RunDirectory(out)
-    with directory.writer:
-        directory.keep(KeptNetwork(config, model.alphabet, Network(model.parameters, model.h, update=0)))
+    with directory.lock:
+        directory.save_imported(
+            SavedNetwork(config, model.alphabet, NetworkSnapshot(model.parameters, model.h, update=0))
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import get_engine
-from elman.runs.lifecycle import first_state
+from elman.runs.lifecycle import initial_state
 from elman.runs.records import Metrics
 from elman.runs.run import Run, split
 from elman.text import Corpus
@@ -93,7 +93,7 @@ class CurveStats:
 
 def first_loss(corpus: Corpus, config: Config) -> float:
     """Return S_0, the loss of the first window under the initial weights, which no row of metrics contains."""
-    state = first_state(len(corpus.alphabet), config)
+    state = initial_state(len(corpus.alphabet), config)
     x, y = split(corpus, config)[0].at(0)
     return float(np.mean(get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]))
 

@@ -17,25 +17,25 @@ from elman.report.plots import drawings, loss_figure, save_figures
 from elman.report.progress import ReportProgress, load_progress, save_results
 from elman.report.render import render_html, render_markdown
 from elman.report.results import collect_results
-from elman.runs.lock import Writer
-from elman.runs.records import RunDirectory
+from elman.runs.directory import RunDirectory
+from elman.runs.lock import DirectoryLock
 from elman.runs.run import Run, split
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size, replace_rare
-from elman.training.callbacks import Nobody, Watcher
+from elman.training.callbacks import NullCallback, TrainingCallback
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
 
-class ReportCallback(Watcher, Protocol):
+class ReportCallback(TrainingCallback, Protocol):
     """Callback of a report: its gradient check and its training."""
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Called before each experiment of the gradient check."""
 
 
-class _NullReportCallback(Nobody):
+class _NullReportCallback(NullCallback):
     """The callback that does nothing."""
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
@@ -49,7 +49,7 @@ def report(
     epochs: int = 10,
     long_epochs: int = 100,
     resume: bool = False,
-    watcher: ReportCallback | None = None,
+    callback: ReportCallback | None = None,
     encoding: str = "utf-8",
     rare: int | None = None,
     **options: Any,
@@ -131,7 +131,7 @@ def report(
         else read_corpus(corpus, encoding=encoding, min_count=rare)
     )
     desk = _ReportBuilder(
-        corpus, Path(out), epochs, long_epochs, watcher or _NullReportCallback(), options | {"rare": rare}
+        corpus, Path(out), epochs, long_epochs, callback or _NullReportCallback(), options | {"rare": rare}
     )
     return desk.make(resume)
 
@@ -145,25 +145,25 @@ class _ReportBuilder:
         out: Path,
         epochs: int,
         long_epochs: int,
-        watcher: ReportCallback,
+        callback: ReportCallback,
         options: dict[str, Any],
     ) -> None:
-        self.corpus, self.out, self.watcher = corpus, out, watcher
+        self.corpus, self.out, self.callback = corpus, out, callback
         self.epochs, self.long_epochs = epochs, long_epochs
         self.options = options | {"encoding": corpus.encoding}
-        self.writer, self.directory = Writer(out), RunDirectory(out / "run")
+        self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
         self.progress = ReportProgress()
         self.began = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
-        with self.writer:
+        with self.lock:
             return self.make_locked(resume)
 
     def make_locked(self, resume: bool) -> dict[str, Any] | None:
         """Do the same while holding the lock of the directory."""
         config = self.open(resume)
-        self.writer.take()
+        self.lock.acquire()
         run = self.train(self.epochs) if self.check_gradients(config) else None
         if run is not None and run.state.update <= self.last_short(run.config):
             self.save_progress(short=PhaseSummary.of(run, self.epochs))
@@ -222,7 +222,7 @@ class _ReportBuilder:
     def check_gradients(self, config: Config) -> bool:
         """Carry out the remaining experiments; return False if stopped."""
         for points, m, T, _ in REPORTED[len(self.progress.checks) :]:
-            self.watcher.on_gradient_check(points, m, T)
+            self.callback.on_gradient_check(points, m, T)
             began = time.perf_counter()
             found = gradcheck(
                 self.corpus,
@@ -234,7 +234,7 @@ class _ReportBuilder:
             )
             took = self.progress.check_seconds + time.perf_counter() - began
             self.save_progress(checks=(*self.progress.checks, *found), check_seconds=took)
-            if self.watcher.stop_asked():
+            if self.callback.should_stop():
                 return False
         return True
 
@@ -244,7 +244,7 @@ class _ReportBuilder:
             self.corpus,
             out=self.directory.path,
             resume=self.directory.holds_run(),
-            watcher=self.watcher,
+            callback=self.callback,
             epochs=epochs,
             **self.options,
         )

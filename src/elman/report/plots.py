@@ -14,7 +14,7 @@ from elman.report.curve_stats import PhaseSummary
 from elman.report.narrative.formatting import nats, pluralize
 from elman.report.results import Results
 from elman.runs.records import Metrics
-from elman.training.plots import save_figure, smooth_loss_figure
+from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,8 @@ def loss_figure(rows: Sequence[Metrics], part: PhaseSummary) -> Figure:
     """Plot the rows of a curve, and a dot at the minimum of their phase."""
     at, least = part.minimum_at, part.minimum_smooth_loss
     lowest = replace(rows[-1], update=at, smooth_loss=least)  # between two rows, and lower than both
-    figure = smooth_loss_figure([("smooth loss", sorted([*rows, lowest], key=lambda row: row.update))])
+    curve = LossCurve("smooth loss", sorted([*rows, lowest], key=lambda row: row.update), seq_length=1)
+    figure = plot_smooth_loss([curve], per_window=True)
     axes = figure.axes[0]
     axes.plot([at], [least], "o", color=axes.lines[0].get_color(), markersize=4.5, clip_on=False)
     axes.annotate(

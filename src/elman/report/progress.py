@@ -12,7 +12,7 @@ from elman.errors import ElmanError
 from elman.report.curve_stats import PhaseSummary
 from elman.runs.records import finite_or_none
 from elman.storage.atomic import replace_file
-from elman.training.gradcheck import LARGEST_ERROR, GradientCheck
+from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck
 
 RESULTS = "results.json"
 
@@ -94,7 +94,7 @@ def check_dict(checks: Sequence[GradientCheck]) -> dict[str, Any]:
     for experiment in experiments:
         errors = experiment["relative_error"]
         experiment["relative_error"] = {name: finite_or_none(error) for name, error in errors.items()}
-    return {"experiments": experiments, "passed": all(check.passed for check in checks), "limit": LARGEST_ERROR}
+    return {"experiments": experiments, "passed": all(check.passed for check in checks), "limit": MAX_RELATIVE_ERROR}
 
 
 def checks_from(saved: Mapping[str, Any]) -> tuple[GradientCheck, ...]:

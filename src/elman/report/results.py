@@ -13,7 +13,7 @@ from elman.report import published_results
 from elman.report.curve_stats import CurveStats, PhaseSummary, curve_of, curve_stats, first_loss
 from elman.report.lexicon import Lexicon, Name, WordCount, count_words, first_written
 from elman.report.progress import ReportProgress, check_dict
-from elman.runs.metadata import describe
+from elman.runs.metadata import run_metadata
 from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run, split
 from elman.training.gradcheck import REPORTED, GradientCheck
@@ -148,10 +148,10 @@ def collect_results(known: Lexicon, run: Run, kept: ReportProgress, long: PhaseS
     start, per_epoch = first_loss(corpus, run.config), split(corpus, run.config)[0].per_epoch
     uniform = run.config.seq_length * math.log(len(corpus.alphabet))
     short_curve, curve = (curve_of(part, run.metrics, start) for part in (kept.short, long or kept.short))
-    final = Sample(run.state.update, run.state.smooth_loss, run.final_text())
+    final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
     samples = run.samples[: published_results.SAMPLES]
     return Results(
-        about=describe(run),
+        about=run_metadata(run),
         config=run.config,
         checks=kept.checks,
         short=kept.short,

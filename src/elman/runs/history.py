@@ -1,4 +1,4 @@
-"""What a run has written, as a sequence whose length costs no memory: the older of it stays where it was written."""
+"""The history of a run as a sequence of bounded memory: older items stay in the file they were written to."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar, overload
 
 NEWEST = 1000
-"""Items that stay in memory; there are never more than twice as many."""
+"""Items kept in memory after a spill; there are at most twice as many before the next one."""
 
 T = TypeVar("T")
 
 
-class Rows(Sequence[T]):
-    """Rows of metrics, or texts, in the order in which they were added. One thread adds; others may read.
+class SpilledList(Sequence[T]):
+    """A list of which only the newest items stay in memory. One thread appends; others may read.
 
     Parameters
     ----------
     items : iterable
-        Those that are there.
+        The initial items.
     read : callable, optional
-        Returns all that were written to a file, as far as `let_go` was told of them. Without it, all stay in memory.
+        Returns all items that the file contains. Without it, all stay in memory.
     """
 
     def __init__(self, items: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
         self._read = read
-        self._kept: tuple[int, list[T]] = (0, list(items))  # how many stand in the file alone, and the others
+        self._split: tuple[int, list[T]] = (0, list(items))  # how many are only in the file, and the others
 
     def append(self, item: T) -> None:
-        """Add one."""
-        self._kept[1].append(item)
+        """Add an item."""
+        self._split[1].append(item)
 
-    def let_go(self) -> None:
-        """Take note that a file holds all of them, so that only the newest need stay in memory."""
-        older, newest = self._kept
+    def spill(self) -> None:
+        """Drop older items from memory; the file must contain all items by now."""
+        older, newest = self._split
         if self._read is not None and len(newest) > 2 * NEWEST:
-            self._kept = (older + len(newest) - NEWEST, newest[-NEWEST:])
+            self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
 
     def _from(self, first: int) -> tuple[int, list[T]]:
-        """Return all from the first on, or more, and which is the first of them."""
-        older, newest = self._kept
+        """Return the items from `first` on, or more, after the index of the first one returned."""
+        older, newest = self._split
         if self._read is None or first >= older:
             return older, newest
         return 0, self._read()[:older] + newest
 
     def __len__(self) -> int:
-        older, newest = self._kept
+        older, newest = self._split
         return older + len(newest)
 
     def __iter__(self) -> Iterator[T]:
@@ -63,6 +63,6 @@ class Rows(Sequence[T]):
     @overload
     def __getitem__(self, at: slice) -> list[T]: ...
     def __getitem__(self, at: int | slice) -> T | list[T]:
-        places = range(len(self))[at]  # refuses what is beyond the end
-        first, found = self._from(places if isinstance(places, int) else min(places, default=len(self)))
-        return found[places - first] if isinstance(places, int) else [found[place - first] for place in places]
+        indices = range(len(self))[at]  # raises an IndexError beyond the end
+        first, items = self._from(indices if isinstance(indices, int) else min(indices, default=len(self)))
+        return items[indices - first] if isinstance(indices, int) else [items[index - first] for index in indices]

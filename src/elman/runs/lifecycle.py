@@ -1,4 +1,4 @@
-"""How a run begins, and how one that stopped is taken up again."""
+"""How a run starts, and how a stopped one is resumed."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from elman.errors import ElmanError
 from elman.network.dropout import Dropout
 from elman.network.optimizer import Optimizer
 from elman.runs.checkpoint import Checkpoint
-from elman.runs.metadata import describe
-from elman.runs.records import Beginning, RunDirectory
+from elman.runs.directory import RunDirectory, RunManifest
+from elman.runs.metadata import run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
 
 Source = str | os.PathLike[str] | Corpus
 
 
-def begin(directory: RunDirectory | None, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
-    """Return a run before its first update, written to its directory.
+def start_run(directory: RunDirectory | None, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
+    """Return a run before its first update, saved to its directory.
 
     Raises
     ------
     ElmanError
-        If an option, the text or the directory does not fit.
+        If an option, the text or the directory is invalid.
     """
     config = make_config(preset, options)
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
-    split(corpus, config)  # refuses a text that is too short before anything is written
-    return _written(Run(config, corpus, first_state(len(corpus.alphabet), config), directory))
+    split(corpus, config)  # rejects a text that is too short before anything is written
+    return _created(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
 
 
-def _written(run: Run) -> Run:
-    """Return a run before its first update, after having begun its directory."""
+def _created(run: Run) -> Run:
+    """Return a run before its first update, after creating its directory."""
     if run.directory is not None:
-        run.directory.create(describe(run), run.checkpoint)
+        run.directory.create(run_metadata(run), run.checkpoint)
     return run
 
 
-def first_state(K: int, config: Config) -> TrainState:
+def initial_state(K: int, config: Config) -> TrainState:
     """Return the state before the first update.
 
     Raises
     ------
     ElmanError
-        If there is no memory for it.
+        If there is not enough memory.
     """
     m = config.hidden_size
     try:
@@ -62,14 +62,16 @@ def first_state(K: int, config: Config) -> TrainState:
             layers=config.layers,
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
-            optimizer=rule_of(config),
+            optimizer=optimizer_from(config),
         )
-    except (MemoryError, ValueError):  # NumPy says the second where not even the number of bytes fits
-        raise ElmanError(f"there is no memory for a network of K = {K} and m = {m}: lower --hidden-size") from None
+    except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
+        raise ElmanError(
+            f"not enough memory for --hidden-size {m} and an alphabet of {K:,} characters; lower --hidden-size"
+        ) from None
 
 
-def rule_of(config: Config) -> Optimizer:
-    """Return how an update is made, but for when the run ends."""
+def optimizer_from(config: Config) -> Optimizer:
+    """Return the optimizer; when the run ends, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.random_state)
     return Optimizer(
         config.learning_rate,
@@ -88,77 +90,89 @@ def rule_of(config: Config) -> Optimizer:
 
 
 def resume_run(directory: RunDirectory, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
-    """Return the run of a directory as its checkpoint left it, or from its start where it was killed before the first.
+    """Return the run of a directory as its checkpoint left it, or from its start if it was killed before the first.
 
     Raises
     ------
     ElmanError
-        If there is none, or an option or the text is not its own.
+        If there is none, or an option or the text differs from the run's.
     """
-    saved = _saved(directory)
+    saved = _load(directory)
     if saved is None:
-        return begin(directory, source, preset, options)
+        return start_run(directory, source, preset, options)
     refuse_unknown(preset, options)
-    settings = saved.config.as_dict()
-    if LIMITS & options.keys():
-        lift_limits(settings)
-    config = Config(**settings | dict(options))
-    differing = [
-        f"{flag(name)} is {getattr(saved.config, name)} there and {value} here"
-        for name, value in options.items()
-        if name not in ADJUSTABLE and value != getattr(saved.config, name)
-    ]
-    if differing:
-        raise ElmanError(f"a run goes on with its own settings, and {'; '.join(differing)}: leave these out")
+    config = _merge_options(saved.config, options)
     corpus = _read(source, config)
-    if corpus.sha256 != saved.corpus_sha256:
-        raise ElmanError(
-            f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, and "
-            f"{corpus.name!r} has {corpus.sha256[:12]}…): give that text, or choose another --out"
-        )
-    if corpus.alphabet != saved.alphabet:
-        raise ElmanError(
-            f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, and the run in "
-            f"{str(directory.path)!r} in its own of {len(saved.alphabet)}: read the text with that one"
-        )
+    _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):
-        return _written(Run(config, corpus, first_state(len(corpus.alphabet), config), directory))
-    _check_place(saved, corpus)
+        return _created(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
+    _check_position(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
-    if config != saved.config:  # other limits hold even if the run is killed before it saves for the first time
-        directory.save(run.checkpoint, run.kept)
-    run.begin_with(*directory.rewind(*_covered(run)))
-    directory.describe(describe(run))
+    if config != saved.config:  # new limits hold even if the run is killed before it saves for the first time
+        directory.save(run.checkpoint, run.selected)
+    directory.write_metadata(run_metadata(run))  # before the loggers are started, which read it
+    run.restore_history(*directory.rewind(*_covered(run)))
     return run
 
 
-def _saved(directory: RunDirectory) -> Checkpoint | Beginning | None:
-    """Return what there is of a run to go on with; None where it was killed before anything was known of it."""
-    if not directory.holds_run() and directory.is_blank():
+def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
+    """Return what there is to resume; None if the run was killed before it wrote anything."""
+    if not directory.holds_run() and directory.is_empty():
         return None
-    if directory.holds_run() or directory.was_begun():
-        directory.writer.take()
-    if directory.was_begun() and not directory.holds_run():
-        return directory.beginning()
+    if directory.holds_run() or directory.has_manifest():
+        directory.lock.acquire()
+    if directory.has_manifest() and not directory.holds_run():
+        return directory.manifest()
     return directory.load()
 
 
-def _check_place(saved: Checkpoint, corpus: Corpus) -> None:
-    """Refuse a state whose place in the text is not where so many updates lead."""
+def _merge_options(saved: Config, options: Mapping[str, Any]) -> Config:
+    """Return the settings of a run with new limits; reject any other change."""
+    settings = saved.as_dict()
+    if LIMITS & options.keys():
+        lift_limits(settings)
+    config = Config(**settings | dict(options))
+    changed = [
+        f"{flag(name)} (run: {getattr(saved, name)}, given: {value})"
+        for name, value in options.items()
+        if name not in ADJUSTABLE and value != getattr(saved, name)
+    ]
+    if changed:
+        what = "it" if len(changed) == 1 else "them"
+        raise ElmanError(f"cannot change {', '.join(changed)} on resume; remove {what} or start a new run")
+    return config
+
+
+def _require_same_text(saved: Checkpoint | RunManifest, corpus: Corpus, directory: RunDirectory) -> None:
+    if corpus.sha256 != saved.corpus_sha256:
+        raise ElmanError(
+            f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but "
+            f"{corpus.name!r} has {corpus.sha256[:12]}…); pass that text or choose another --out"
+        )
+    if corpus.alphabet != saved.alphabet:
+        raise ElmanError(
+            f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, but the run in "
+            f"{str(directory.path)!r} has its own of {len(saved.alphabet)}; encode the text in that one"
+        )
+
+
+def _check_position(saved: Checkpoint, corpus: Corpus) -> None:
+    """Reject a state whose position in the text does not follow from its number of updates."""
     windows, _ = split(corpus, saved.config)
     state, T, per_epoch = saved.state, saved.config.seq_length, windows.per_epoch
     position = ((state.update - 1) % per_epoch + 1) * T if state.update else 0
-    if (state.position, state.epoch) != (position, state.update // per_epoch):
+    epoch = state.update // per_epoch
+    if (state.position, state.epoch) != (position, epoch):
         raise ElmanError(
-            f"after {state.update} updates a run is at character {position} of a stream, and the checkpoint says "
-            f"{state.position} in epoch {state.epoch}: restore a copy of it, or train again"
+            f"after {state.update} updates a run is at character {position} of epoch {epoch}, but the checkpoint is at "
+            f"{state.position} of epoch {state.epoch}; restore a copy or train again"
         )
 
 
 def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
-    """Of which updates the checkpoint covers a row of metrics, and of which a sample.
+    """Return whether the checkpoint covers a row of metrics of an update, and whether a sample.
 
-    They are those of a run that was never stopped. The row that ended a shorter run has no place in a longer one.
+    The records it covers are those of a run that was never stopped: without the row that ended a shorter run.
     """
     windows, _ = split(run.corpus, run.config)
     config, last, end = run.config, run.state.update, last_update(run.config, windows)
@@ -169,20 +183,20 @@ def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
         return update <= last and (due or update == last >= end)
 
     def sample(update: int) -> bool:
-        # A checkpoint at update 0 was written before the sample there.
+        # A checkpoint at update 0 was written before the sample at update 0.
         return update <= last and last > 0 and config.sample_every > 0 and update % config.sample_every == 0
 
     return row, sample
 
 
 def last_update(config: Config, windows: Windows) -> int:
-    """Return the update that ends the run, where neither time nor patience ends it before."""
-    in_all = config.epochs * windows.per_epoch
-    return min(in_all, config.max_updates or in_all)
+    """Return the update that ends the run, unless time or patience ends it before."""
+    total = config.epochs * windows.per_epoch
+    return min(total, config.max_updates or total)
 
 
 def validation_every(config: Config, windows: Windows) -> int:
-    """Return the updates between two scores of the text kept aside; 0 where there is none."""
+    """Return the number of updates between validations; 0 if nothing is held out."""
     return (config.validate_every or windows.per_epoch) if config.validation else 0
 
 

@@ -1,4 +1,4 @@
-"""One writer at a time: the lock that a training holds on the directory it writes to."""
+"""The lock that a training run holds on its directory, so that there is one writer at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 LOCK = ".lock"
 
 
-class Writer:
-    """The right to write to a directory, which one at a time has; reading needs none.
+class DirectoryLock:
+    """An exclusive lock for writing to a directory; reading needs none.
 
-    It is a lock of the operating system on the file ``.lock`` there. The kernel gives it back when the process ends,
-    however it ends: the file that a dead process leaves is in nobody's way.
+    It is a lock of the operating system on the file ``.lock`` there. The kernel releases it when the process ends,
+    however it ends: the file that a dead process leaves behind blocks nobody.
 
     Parameters
     ----------
@@ -34,27 +34,27 @@ class Writer:
         self._file: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
-        """Take the right at once where there was a writer before; else `take` does so when the writing begins."""
+        """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
         # Unlike Path.exists, this takes a name too long for the system as one that is not there.
         if os.path.exists(self.folder / LOCK):  # noqa: PTH110
-            self.take()
+            self.acquire()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the right back."""
+        """Release it."""
         if self._lock is not None:
             self._lock.release()
         self._lock = self._file = None
 
-    def take(self) -> None:
-        """Take the right, if it is not taken yet; make the directory, if there is none; clear up after the dead.
+    def acquire(self) -> None:
+        """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
 
         Raises
         ------
         ElmanError
-            If another has it, or the system refuses.
+            If another writer holds it, or the system refuses.
         """
         if self._lock is not None:
             return
@@ -65,16 +65,16 @@ class Writer:
         try:
             if not os.path.isdir(self.folder):  # noqa: PTH112
                 self.folder.mkdir(parents=True)
-                with suppress(OSError):  # a folder above that may not be read
+                with suppress(OSError):  # the parent may be unreadable
                     sync_directory(self.folder.parent)
             lock.acquire()
             status = path.stat()
-            for left in self.folder.glob(f".*{PARTIAL_SUFFIX}"):  # by a process that was killed while it wrote
-                left.unlink(missing_ok=True)
+            for partial in self.folder.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
+                partial.unlink(missing_ok=True)
         except Timeout:
             raise ElmanError(
-                f"{str(self.folder)!r} is for one writer at a time, and another process is writing to it: "
-                "wait until that has ended, or choose another --out"
+                f"{str(self.folder)!r} is locked, another process is writing to it; wait until that ends or choose "
+                "another --out"
             ) from None
         except OSError as error:
             lock.release()
@@ -82,27 +82,27 @@ class Writer:
         self._lock, self._file = lock, (status.st_dev, status.st_ino)
 
     def check(self) -> None:
-        """Make sure, where the right is taken, that the directory is still the one it was taken for.
+        """Check, where the lock is held, that the directory is still the locked one.
 
         Raises
         ------
         ElmanError
-            If the directory was deleted or moved away, even if another stands in its place.
+            If the directory was deleted or moved, even if another one has its name now.
         """
         if self._lock is None:
             return
         try:
             status = (self.folder / LOCK).stat()
-            there = (status.st_dev, status.st_ino) == self._file
+            same = (status.st_dev, status.st_ino) == self._file
         except OSError:
-            there = False
-        if not there:
+            same = False
+        if not same:
             raise ElmanError(
-                f"{str(self.folder)!r} is no longer the directory that this run writes to, it was deleted or moved: "
-                "put it back and go on by --resume, or train again with another --out"
+                f"{str(self.folder)!r} is no longer the directory that this run writes to, it was deleted or moved; "
+                "restore it and use --resume, or train again with another --out"
             )
 
 
 def cannot_write(folder: Path, error: OSError) -> ElmanError:
-    """Return the error that says why nothing can be written in a directory."""
+    """Return the error that says why a directory cannot be written to."""
     return ElmanError(f"cannot write in {str(folder)!r} ({error.strerror}): make room or choose another --out")

@@ -1,4 +1,4 @@
-"""What is said about a run: its settings, its text, and what it was made with and on."""
+"""The metadata of a run: its settings, its text, the versions it was made with and the machine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from elman._version import __version__
 from elman.runs.run import Run
 
 
-def describe(run: Run) -> dict[str, Any]:
-    """Return what ``run.json`` says: settings, alphabet, text, versions, machine."""
+def run_metadata(run: Run) -> dict[str, Any]:
+    """Return the contents of ``run.json``: settings, alphabet, text, versions, machine."""
     corpus = run.corpus
     return {
         "config": run.config.as_dict(),
@@ -29,7 +29,7 @@ def describe(run: Run) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Elman, Python and what the numbers depend on."""
+    """Return the versions of Elman, Python and the libraries that the numbers depend on."""
     from importlib.metadata import version
 
     libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the machine calls itself."""
+    """Return the system, architecture, processor and number of cores of this machine."""
     return {
         "system": platform.system(),
         "architecture": platform.machine(),

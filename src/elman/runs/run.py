@@ -1,4 +1,4 @@
-"""A run: what training made, and how to read it back."""
+"""A run: what training produces; and how to load its model."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from elman.config import Config
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.network import SamplingParams
-from elman.runs.checkpoint import Checkpoint, Network, load_kept, load_network
-from elman.runs.history import Rows
-from elman.runs.records import BEST, CHECKPOINT, Metrics, RunDirectory, Sample, finite_or_none
+from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
+from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.runs.history import SpilledList
+from elman.runs.records import Metrics, Sample, finite_or_none
 from elman.text import Corpus, Windows
 
 FINAL_LENGTH = 1000
-"""Characters that the finished network of the reference experiment writes."""
+"""Length of the sample of the finished network, as in the reference experiment."""
 
 
 @dataclass(eq=False, repr=False)
 class Run:
-    """A network in training or trained, with its curve and its texts.
+    """A network in training or trained, with its metrics and samples.
 
     Parameters
     ----------
@@ -32,17 +33,17 @@ class Run:
     corpus : Corpus
         The text it is trained on.
     state : State
-        Everything that training carries on.
+        The training state, from which training continues.
     directory : RunDirectory or None
-        Where it is kept.
-    best : Network or None
-        Where a text is kept aside, the network that predicted it best when it was last due to be scored.
-    kept : Network or None
-        That one or, where the run has ended, the last if it is better: the network that is used from then on.
+        Where it is saved.
+    best : NetworkSnapshot or None
+        The network with the lowest validation loss so far, where a validation set is held out.
+    selected : NetworkSnapshot or None
+        That network or, once the run has ended, the last one if it is better: the network used from then on.
     metrics : sequence of Metrics
     samples : sequence of Sample
-    latest_score : float or None
-        Of the text kept aside, when it was last scored; mean nats a character.
+    latest_validation_loss : float or None
+        The latest validation loss, in nats per character.
     stopped : str
         Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
     advice : str
@@ -53,54 +54,57 @@ class Run:
     corpus: Corpus
     state: TrainState
     directory: RunDirectory | None = None
-    best: Network | None = None
-    kept: Network | None = None
-    metrics: Rows[Metrics] = field(init=False)
-    samples: Rows[Sample] = field(init=False)
-    latest_score: float | None = None
+    best: NetworkSnapshot | None = None
+    selected: NetworkSnapshot | None = None
+    metrics: SpilledList[Metrics] = field(init=False)
+    samples: SpilledList[Sample] = field(init=False)
+    latest_validation_loss: float | None = None
     stopped: str = ""
     advice: str = ""
 
     def __post_init__(self) -> None:
-        self.begin_with([], [])
+        self.restore_history([], [])
 
     def __repr__(self) -> str:
-        """Say in a line how far it is, and not all that it holds."""
+        """Summarize the run in one line."""
         loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
         return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
 
-    def begin_with(self, metrics: list[Metrics], samples: list[Sample]) -> None:
-        """Begin with what was written before; where the run is kept in a directory, that holds all of it."""
-        there = self.directory
-        self.metrics = Rows(metrics, None if there is None else there.metrics)
-        self.samples = Rows(samples, None if there is None else there.samples)
-        scores = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
-        self.latest_score = next(scores, None)
+    def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
+        """Start from these records; those of a run with a directory are spilled to its files."""
+        directory = self.directory
+        self.metrics = SpilledList(metrics, None if directory is None else directory.metrics)
+        self.samples = SpilledList(samples, None if directory is None else directory.samples)
+        losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
+        self.latest_validation_loss = next(losses, None)
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was stopped before its end."""
+        """Whether it was stopped before it reached a limit."""
         return self.stopped == "interrupted"
 
     @property
     def validation_loss(self) -> float | None:
-        """Of the text kept aside, predicted by the network that is kept; mean nats a character."""
-        return None if self.kept is None else self.kept.validation_loss
+        """The validation loss of the selected network, in nats per character."""
+        return None if self.selected is None else self.selected.validation_loss
 
     @property
     def model(self) -> Model:
-        """The network that is kept, ready for use: the best or, where no text is kept aside, that of now."""
-        network = self.kept or Network(self.state.eval_parameters, self.state.final_hidden, self.state.update)
+        """The selected network, ready for use: the best or, where nothing is held out, the current one."""
+        network = self.selected or NetworkSnapshot(
+            self.state.eval_parameters, self.state.final_hidden, self.state.update
+        )
         return Model(self.corpus.alphabet, network.parameters, network.h, get_engine(self.config.engine))
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What a checkpoint keeps of it."""
-        last_loss = None if self.kept is None or self.kept is self.best else self.kept.validation_loss
+        """What a checkpoint stores of it."""
+        selected = self.selected
+        last_loss = None if selected is None or selected is self.best else selected.validation_loss
         return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss)
 
     def results(self) -> dict[str, Any]:
-        """Return what `elman train --json` prints."""
+        """Return what ``elman train --json`` prints."""
         state = self.state
         chars = state.update * self.config.chars_per_update
         return {
@@ -112,41 +116,41 @@ class Run:
             "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
             "minimum_at": state.minimum_at,
             "validation_loss": self.validation_loss,
-            "kept_update": state.update if self.kept is None else self.kept.update,
+            "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,
             "advice": self.advice,
         }
 
     def write(self, length: int, generator: np.random.Generator) -> str:
-        """Return the text's character at hand and what the network of now draws from there; `length` in all."""
+        """Generate `length` characters from the current state, starting with the next character of the text."""
         state, alphabet = self.state, self.corpus.alphabet
-        first, engine = int(self.corpus.indices[self.at_hand]), get_engine(self.config.engine)
+        first, engine = int(self.corpus.indices[self.next_index]), get_engine(self.config.engine)
         pieces = written(
             engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
         )
         return alphabet.decode([first]) + "".join(pieces)
 
     @property
-    def at_hand(self) -> int:
-        """Where in the text the last stream goes on."""
+    def next_index(self) -> int:
+        """The index of the character that the last row of the batch reads next."""
         windows, _ = split(self.corpus, self.config)
         return (windows.batch_size - 1) * windows.row_length + self.state.position
 
-    def final_text(self) -> str:
-        """Return a text of the network that is kept, drawn so that asking for it does not change the run."""
+    def final_sample(self) -> str:
+        """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.random_state, self.state.update]
-        if self.kept is None or self.kept.update == self.state.update:
+        if self.selected is None or self.selected.update == self.state.update:
             return self.write(FINAL_LENGTH, np.random.default_rng(seed))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
 def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
-    """Return the windows to train on, and those of the share at the end that is kept aside.
+    """Return the training windows, and the validation windows from the end of the text if it is held out.
 
     Raises
     ------
     ElmanError
-        If the first part is shorter than B T + 1 characters, or the second than T + 1.
+        If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
     border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
     windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size)
@@ -154,16 +158,17 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
-    """Load a trained network from a run directory or one of its two files of weights.
+    """Load a trained model from a run directory or one of its two files of weights.
 
-    Of a directory it is the best network where a text was kept aside, and else the last. ``checkpoint.safetensors``
-    holds both, and is what is read; ``best.safetensors`` is the best alone, and is read where it stands alone.
+    From a directory, it is the best network where a validation set was held out, and otherwise the last. It is read
+    from ``checkpoint.safetensors``, which contains both, or from ``best.safetensors``, which contains the best, if
+    that is the only file.
 
     Parameters
     ----------
     path : str or path
     engine : str, optional
-        ``numba`` or ``numpy``; by default the one it was trained with.
+        ``numba`` or ``numpy``; by default the engine it was trained with.
 
     Raises
     ------
@@ -171,12 +176,11 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         If there is no checkpoint, or it is truncated or altered.
     """
     path = Path(path)
-    # Unlike the methods of Path, these take what the system refuses to look at as what is not there.
+    # Unlike the methods of Path, these take what the system refuses to look at as nonexistent.
     if not os.path.isdir(path):  # noqa: PTH112
         saved = load_network(path)
     elif os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
         saved = load_network(path / BEST)
     else:
-        saved = load_kept(path / CHECKPOINT)
-    chosen = get_engine(engine or saved.config.engine)
-    return Model(saved.alphabet, saved.network.parameters, saved.network.h, chosen)
+        saved = load_selected(path / CHECKPOINT)
+    return Model(saved.alphabet, saved.network.parameters, saved.network.h, get_engine(engine or saved.config.engine))

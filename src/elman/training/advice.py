@@ -1,29 +1,34 @@
-"""What to do after a run, in words: train longer, use a larger network, or stop.
+"""Advice after a run: train longer, use a larger network, or stop.
 
-Two numbers tell. The gap is how much worse the network does on the text kept aside than on what it learned from, as
-a share of the latter; the slope is how much of its loss it lost over the last quarter of the run.
+It rests on two numbers. The gap is how far the validation loss is above the training loss, as a fraction of the latter;
+the slope is the fraction of its loss that the run lost over its last quarter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from elman.runs.run import Run
 
 Curve = Sequence[tuple[int, float]]
 """Update and loss, from the first to the last."""
 
 FALLING = 0.01
-"""A curve still falls if its last quarter brought this share of the loss."""
+"""A curve is still falling if its last quarter reduced the loss by this fraction."""
 
 WIDE = 0.2
-"""A gap is wide from this share on: the network knows its own text better than the language of it. The end of a text
-is often harder than the rest by half as much, with nothing learned by heart."""
+"""The gap from which on the network overfits. The end of a text is often harder than the rest by half as much, without
+any overfitting."""
 
-SCORES = 3
-"""Scores of the text kept aside that it takes to see where they are going."""
+VALIDATIONS = 3
+"""Validation losses needed to see a trend."""
 
 WORSE = 0.01
-"""The text kept aside is predicted worse again if its last loss is above its best by this share."""
+"""The validation loss has risen if the last is above the minimum by this fraction."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +38,16 @@ class Outcome:
     Parameters
     ----------
     smooth : Curve
-        The smooth loss, nats a window.
+        The smooth loss, in nats per window.
     validation : Curve
-        Of the text kept aside, nats a character; empty if none was.
+        The validation loss, in nats per character; empty if nothing was held out.
     train_loss : float or None
-        Of the latest updates, nats a character; with dropout it is that of the thinned network.
+        Of the latest updates, in nats per character; with dropout, that of the thinned network.
     dropout : float
     epochs : int
-        Times that the whole text was read.
+        Epochs completed.
     reference : bool
-        Whether it is the reference's network and update rule, which keep no text aside.
+        Whether it is the reference experiment's network and optimizer, which hold nothing out.
     interrupted : bool
     """
 
@@ -55,56 +60,81 @@ class Outcome:
     interrupted: bool = False
 
 
+def outcome_of(run: Run, losses: Sequence[float], final_validation_loss: float | None) -> Outcome:
+    """Return the outcome of a run.
+
+    Parameters
+    ----------
+    run : Run
+    losses : sequence of float
+        Of the latest updates, in nats per window. The training loss is their mean, over a tenth of the run at most.
+    final_validation_loss : float or None
+        Of the finished network, where no row of metrics has it.
+    """
+    config, rows = run.config, list(run.metrics)
+    recent = list(losses)[-max(1, run.state.update // 10) :]
+    validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
+    return Outcome(
+        smooth=[(row.update, row.smooth_loss) for row in rows],
+        validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
+        train_loss=float(np.mean(recent)) / config.seq_length if recent else None,
+        dropout=config.dropout,
+        epochs=run.state.epoch,
+        reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
+        interrupted=run.interrupted,
+    )
+
+
 def advise(outcome: Outcome) -> str:
     """Return one or two sentences."""
     if outcome.interrupted:
-        return "The run was interrupted: go on with it by --resume."
+        return "The run was interrupted: continue it with --resume."
     if outcome.epochs < 1:
-        return "Train longer: the text has not been read to its end once."
+        return "Train longer: not even one epoch is complete."
     if outcome.validation:
-        return _from_validation(outcome)
+        return _advise_from_validation(outcome)
     if len(outcome.smooth) < 2:
-        return "There are too few updates to tell anything: train longer."
-    said = (
-        "The smooth loss was still falling: train longer."
+        return "Train longer: there are too few updates to see a trend."
+    advice = (
+        "Train longer: the smooth loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "The smooth loss has come to rest: a larger network will bring more than more epochs."
+        else "Use a larger network: the smooth loss has plateaued, more epochs would bring little."
     )
     if outcome.reference:
-        return said
-    return f"{said} Whether it learns its text by heart, only a text kept aside tells: give --validation 0.1."
+        return advice
+    return f"{advice} To see whether the model overfits, hold out a validation set with --validation 0.1."
 
 
-def _from_validation(outcome: Outcome) -> str:
-    last, best = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
+def _advise_from_validation(outcome: Outcome) -> str:
+    last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
     gap = last / outcome.train_loss - 1 if outcome.train_loss else None
-    wide = gap is not None and gap >= WIDE
-    known = "" if gap is None else f" ({100 * gap:.0f} % above that of its own text)"
-    more = "more text" if outcome.dropout >= 0.5 else "more text or more --dropout"
-    if last > best * (1 + WORSE) and not wide:
+    overfits = gap is not None and gap >= WIDE
+    above = "" if gap is None else f" ({100 * gap:.0f} % above training loss)"
+    remedy = "add text" if outcome.dropout >= 0.5 else "add text or increase --dropout"
+    if last > lowest * (1 + WORSE) and not overfits:
         return (
-            "Stop: the loss of the text kept aside was lower before, though the network does not learn its own text by "
-            "heart. The best network is kept; a lower --learning-rate or --schedule cosine will bring a better one."
+            "Stop: validation loss has risen from its minimum, although the model is not overfitting. The best model "
+            "is kept; to improve, lower --learning-rate or use --schedule cosine."
         )
-    if last > best * (1 + WORSE):
+    if last > lowest * (1 + WORSE):
         return (
-            f"Stop: the loss of the text kept aside was lower before{known}, so the network now learns its own text "
-            f"by heart. The best network is kept; only {more} will bring a better one."
+            f"Stop: validation loss has risen from its minimum{above}, the model is overfitting. The best model is "
+            f"kept; to improve, {remedy}."
         )
-    if len(outcome.validation) < SCORES and not wide:
-        return "Train longer: there are too few scores of the text kept aside to see where they are going."
+    if len(outcome.validation) < VALIDATIONS and not overfits:
+        return "Train longer: there are too few validation losses to see a trend."
     if fall(outcome.validation) >= FALLING:
-        return f"Train longer: the loss of the text kept aside was still falling{known if wide else ''}."
-    if wide:
+        return f"Train longer: validation loss was still falling{above if overfits else ''}."
+    if overfits:
         return (
-            f"Stop: the loss of the text kept aside has come to rest{known}. "
-            f"A larger network would only learn more by heart; {more} will bring more."
+            f"Stop: validation loss has plateaued{above}, the model is overfitting. A larger network would only "
+            f"overfit more; to improve, {remedy}."
         )
-    return "Use a larger network: both losses have come to rest, and they are close."
+    return "Use a larger network: training and validation loss have both plateaued, close to each other."
 
 
 def fall(curve: Curve) -> float:
-    """Return which share of its loss a curve lost over the last quarter of its updates; below 0 where it rose."""
+    """Return the fraction of its loss that a curve lost over the last quarter of its updates; negative if it rose."""
     last, loss = curve[-1]
     before = [value for update, value in curve if update <= 0.75 * last] or [curve[0][1]]
     return (before[-1] - loss) / before[-1] if before[-1] else 0.0

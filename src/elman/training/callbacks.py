@@ -1,4 +1,4 @@
-"""Who looks on while a run trains."""
+"""Training callbacks: told of progress, samples and warnings while a run trains, and asked whether to stop."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ from elman.runs.records import Sample
 from elman.runs.run import Run
 
 
-class Watcher(Protocol):
-    """Who looks on while a run trains. Every method may do nothing."""
+class TrainingCallback(Protocol):
+    """Called by `elman.train`, in its thread, between two calls of the engine."""
 
-    def preparing(self) -> None:
-        """Kernels are about to be compiled, or loaded if they have been before."""
+    def on_compile(self) -> None:
+        """Kernels are about to be compiled, or loaded from the cache."""
 
-    def progressed(self, run: Run, updates: int) -> None:
-        """Some updates were done, of `updates` in all, as far as that is known."""
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Some updates were done, of `updates` in total as far as that is known."""
 
-    def sampled(self, sample: Sample) -> None:
-        """Text was written."""
+    def on_sample(self, sample: Sample) -> None:
+        """A sample was generated."""
 
-    def warned(self, warning: str) -> None:
-        """The network is not well: what was seen, and what to change."""
+    def on_warning(self, warning: str) -> None:
+        """The network is not healthy: what was found, and what to change."""
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether to save and stop."""
 
 
-class Nobody:
-    """The watcher that does not look."""
+class NullCallback:
+    """The callback that does nothing; a base class for those that need only some of the methods."""
 
-    def preparing(self) -> None:
+    def on_compile(self) -> None:
         """Do nothing."""
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         """Do nothing."""
 
-    def sampled(self, sample: Sample) -> None:
+    def on_sample(self, sample: Sample) -> None:
         """Do nothing."""
 
-    def warned(self, warning: str) -> None:
+    def on_warning(self, warning: str) -> None:
         """Do nothing."""
 
-    def stop_asked(self) -> bool:
-        """Never."""
+    def should_stop(self) -> bool:
+        """Return False."""
         return False
 
 
-class Watchers:
-    """Several watchers, each of whom may ask to stop.
+class CallbackList:
+    """Several callbacks as one: all are called in turn, and each may ask to stop.
 
     Parameters
     ----------
-    *watchers : Watcher
+    *callbacks : TrainingCallback
     """
 
-    def __init__(self, *watchers: Watcher) -> None:
-        self.watchers = watchers
+    def __init__(self, *callbacks: TrainingCallback) -> None:
+        self.callbacks = callbacks
 
-    def preparing(self) -> None:
-        """Tell all."""
-        for watcher in self.watchers:
-            watcher.preparing()
+    def on_compile(self) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_compile()
 
-    def progressed(self, run: Run, updates: int) -> None:
-        """Tell all."""
-        for watcher in self.watchers:
-            watcher.progressed(run, updates)
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_progress(run, updates)
 
-    def sampled(self, sample: Sample) -> None:
-        """Tell all."""
-        for watcher in self.watchers:
-            watcher.sampled(sample)
+    def on_sample(self, sample: Sample) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_sample(sample)
 
-    def warned(self, warning: str) -> None:
-        """Tell all."""
-        for watcher in self.watchers:
-            watcher.warned(warning)
+    def on_warning(self, warning: str) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_warning(warning)
 
-    def stop_asked(self) -> bool:
-        """Whether one of them asks for it."""
-        return any(watcher.stop_asked() for watcher in self.watchers)
+    def should_stop(self) -> bool:
+        """Return whether any of them asks to stop."""
+        return any(callback.should_stop() for callback in self.callbacks)

@@ -1,4 +1,4 @@
-"""The gradient check of the reference experiment: every weight moved by a little, two whole forward passes each."""
+"""The gradient check of the reference experiment: central differences, two forward passes for every weight."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from elman.testing import relative_error
 from elman.text import Corpus, Windows, read_corpus
 
 STEP = 1e-4
-LARGEST_ERROR = 1e-7
-"""The check has passed where every array's relative error is at most this."""
+"""By which each weight is moved up and down."""
+MAX_RELATIVE_ERROR = 1e-7
+"""The check passes if every array's relative error is at most this."""
 
 _ORDER = ("V", "U", "W", "b", "c", "h0")
-"""Of the vanilla network's errors, as the reference reported them."""
+"""The order of the vanilla network's errors in the reference's report."""
 
 REPORTED = (
     (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
     (5, 100, 5, {"V": 6.00e-10, "U": 1.63e-9, "W": 2.51e-10, "b": 1.80e-9, "c": 4.28e-10}),
     (100, 100, 100, {"V": 7.50e-10, "U": 1.71e-9, "W": 1.29e-10, "b": 2.16e-9, "c": 6.54e-10}),
 )
-"""The three experiments of the reference, (characters, m, T), and the errors it reported."""
+"""The three experiments of the reference, as (characters, m, T), with the errors it reported."""
 
 
 @dataclass(frozen=True)
 class GradientCheck:
-    """One experiment.
+    """The result of one experiment.
 
     Parameters
     ----------
     points, hidden_size, seq_length : int
-        Characters of the text that are read, m, T.
+        Characters of the text that are used, m, T.
     relative_error : dict of str to float
         sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
         network, and of the state h0.
@@ -55,11 +56,11 @@ class GradientCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether every error is at most `LARGEST_ERROR`. An error that is not a number is too large."""
-        return all(error <= LARGEST_ERROR for error in self.relative_error.values())
+        """Whether every error is at most `MAX_RELATIVE_ERROR`; nan is not."""
+        return all(error <= MAX_RELATIVE_ERROR for error in self.relative_error.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `elman gradcheck --json` prints of it."""
+        """Return what ``elman gradcheck --json`` prints of it."""
         return {
             "points": self.points,
             "hidden_size": self.hidden_size,
@@ -82,21 +83,21 @@ def gradcheck(
 ) -> list[GradientCheck]:
     """Check the gradients of an engine against central differences, in float64.
 
-    The hidden state carried in is not zero: at zero, the commonest fault (leaving h_0 out of dW) cannot be seen.
+    The initial hidden state is not zero: at zero, the most common mistake, leaving h_0 out of dW, cannot be seen.
 
     Parameters
     ----------
     corpus : str, path or Corpus
         Where the characters come from.
     hidden_size, seq_length, points : int, optional
-        m (100), T (25) and the number of characters (T) of one experiment; where none is given, the reference's three.
-        The characters are cut into floor(points / T) windows, whose losses are added.
+        m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
+        characters are split into floor(points / T) windows, whose losses are summed.
     cell, layers
-        Of the network, as in `elman.Config`.
+        The architecture of the network, as in `elman.Config`.
     engine : str
-        Whose gradients.
+        The engine whose gradients are checked.
     random_state : int
-        Of the weights and the state.
+        Seed of the weights and of the initial state.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def gradcheck(
     Raises
     ------
     ElmanError
-        If a number is below 1, `points` below T, or the text too short.
+        If a number is below 1, `points` is below T, or the text is too short.
     """
     options = {"cell": cell, "layers": layers, "engine": engine, "random_state": random_state}
     config = make_config(options=options)
@@ -117,20 +118,21 @@ def gradcheck(
         experiments = [(T if points is None else points, m, T)]
     experiments = list(experiments)
     for p, m, T in experiments:
-        _refuse_what_does_not_fit(corpus, p, m, T)
+        _check_size(corpus, p, m, T)
     return [_check(corpus, p, T, replace(config, hidden_size=m)) for p, m, T in experiments]
 
 
-def _refuse_what_does_not_fit(corpus: Corpus, points: int, m: int, T: int) -> None:
+def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
+    """Reject an experiment that is empty or larger than the text."""
     if m < 1 or T < 1 or points < T:
         raise ElmanError(
-            f"a gradient check needs --hidden-size and --seq-length of 1 or more and --points of at least T, and "
-            f"m = {m}, T = {T}, points = {points} came: give others"
+            "--hidden-size and --seq-length must be at least 1, and --points at least --seq-length "
+            f"(got {m}, {T} and {points})"
         )
     if len(corpus.indices) <= points:
         raise ElmanError(
-            f"{corpus.name!r} has {len(corpus.indices)} characters, and {points} points need {points + 1}: "
-            "lower --points and --seq-length, or use a longer text"
+            f"--points {points} needs a text of at least {points + 1} characters ({corpus.name!r} has "
+            f"{len(corpus.indices)}); lower --points and --seq-length, or use a longer text"
         )
 
 
@@ -166,29 +168,28 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
     Parameters
     ----------
     engine : Engine
-        Whose loss.
+        Computes the loss.
     arrays : Parameters
-        The parameters, and under ``h0`` the state that every window begins with.
+        The parameters, and under ``h0`` the initial state of every window.
     windows : Windows
-        All of them are read; their losses are added.
+        Their losses are summed.
     """
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
-    places = [(name, index) for name, array in arrays.items() for index in range(array.size)]
+    components = [(name, index) for name, array in arrays.items() for index in range(array.size)]
     workers = os.cpu_count() or 1
     stopped = threading.Event()
 
-    def differences(places: list[tuple[str, int]]) -> None:
-        own = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
-        h0 = own.pop("h0")
-        moved = own | {"h0": h0}
+    def differences(components: list[tuple[str, int]]) -> None:
+        copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
+        parameters, h0 = {name: array for name, array in copies.items() if name != "h0"}, copies["h0"]
 
         def loss() -> float:
-            return float(sum(engine.loss(own, h0, x, y)[0] for x, y in _windows(windows)))
+            return float(sum(engine.loss(parameters, h0, x, y)[0] for x, y in _windows(windows)))
 
-        for name, index in places:
+        for name, index in components:
             if stopped.is_set():
                 return
-            flat, value = moved[name].reshape(-1), arrays[name].flat[index]
+            flat, value = copies[name].reshape(-1), arrays[name].flat[index]
             flat[index] = value + STEP
             above = loss()
             flat[index] = value - STEP
@@ -197,7 +198,7 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            list(pool.map(differences, (places[n::workers] for n in range(workers))))
+            list(pool.map(differences, (components[n::workers] for n in range(workers))))
         finally:
-            stopped.set()  # an interrupt waits for the threads, and they for nothing
+            stopped.set()  # so that an interrupt does not wait for the threads to finish
     return numeric

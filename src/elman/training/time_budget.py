@@ -1,20 +1,20 @@
-"""How many updates are still to come, where time is the limit."""
+"""The time budget of a run: how many updates still fit into it."""
 
 from __future__ import annotations
 
 import math
 
 MEMORY_SECONDS = 2.0
-"""What was measured longer ago than this counts little: other programs come and go."""
+"""Time constant with which measurements are forgotten: other programs come and go."""
 
 
-class Budget:
-    """Tells, from the seconds spent and the speed, which update will be the last.
+class TimeBudget:
+    """Estimates, from the seconds spent and the current speed, which update will be the last.
 
     Parameters
     ----------
     limit : float or None
-        Seconds of updates in all; None for no limit.
+        Seconds of updates in total; None for no limit.
     update : int
         Updates done before.
     seconds : float
@@ -26,18 +26,18 @@ class Budget:
         self._updates, self._seconds = float(update), seconds
 
     @property
-    def pace(self) -> float | None:
-        """Seconds that an update takes, as of late; None while that is not known."""
+    def seconds_per_update(self) -> float | None:
+        """The recent duration of an update; None while it is not known."""
         return self._seconds / self._updates if self._updates else None
 
-    def measured(self, updates: int, seconds: float) -> None:
-        """Take note of how long so many updates took."""
-        kept = math.exp(-seconds / MEMORY_SECONDS)
-        self._updates = kept * self._updates + updates
-        self._seconds = kept * self._seconds + seconds
+    def observe(self, updates: int, seconds: float) -> None:
+        """Take into account how long so many updates took."""
+        decay = math.exp(-seconds / MEMORY_SECONDS)
+        self._updates = decay * self._updates + updates
+        self._seconds = decay * self._seconds + seconds
 
     def last(self, update: int, seconds: float, end: int) -> int:
-        """Return the update at which time is up, or `end`, whichever comes first.
+        """Return the update at which the time is up, or `end`, whichever comes first.
 
         Parameters
         ----------
@@ -46,10 +46,10 @@ class Budget:
         seconds : float
             Spent in them.
         end : int
-            The last update, if time is not up before.
+            The last update, if the time is not up before.
         """
-        pace = self.pace
-        if self.limit is None or pace is None:
+        per_update = self.seconds_per_update
+        if self.limit is None or per_update is None:
             return end
-        left = max(0.0, self.limit - seconds)
-        return update + round(left / pace) if left < (end - update) * pace else end
+        remaining = max(0.0, self.limit - seconds)
+        return update + round(remaining / per_update) if remaining < (end - update) * per_update else end

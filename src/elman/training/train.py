@@ -1,7 +1,7 @@
 """The training loop.
 
-An engine advances many updates in one call; this loop only decides where to stop next: at a row of metrics, a text
-sample, a score of the text kept aside, a tick of the progress display, or a limit.
+An engine advances many updates in one call. The loop only decides where to stop next: at a row of metrics, a sample, a
+validation, a refresh of the progress display, or a limit.
 """
 
 from __future__ import annotations
@@ -21,32 +21,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
-from elman.errors import ElmanError, NonFiniteLossError
+from elman.errors import ElmanError
 from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
-from elman.runs.checkpoint import Network
-from elman.runs.lifecycle import begin, last_update, resume_run, rule_of, validation_every
-from elman.runs.loggers import open_logs
-from elman.runs.records import Metrics, RunDirectory, Sample, finite_or_none
+from elman.runs.checkpoint import NetworkSnapshot
+from elman.runs.directory import RunDirectory
+from elman.runs.lifecycle import last_update, optimizer_from, resume_run, start_run, validation_every
+from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows
-from elman.training.advice import Outcome, advise
-from elman.training.callbacks import Nobody, Watcher
-from elman.training.health import Health
-from elman.training.plots import save_figure, smooth_loss_figure
-from elman.training.time_budget import Budget
+from elman.training.advice import advise, outcome_of
+from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
+from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.training.recorder import Recorder
+from elman.training.time_budget import TimeBudget
 
 TICK_SECONDS = 0.1
+"""Between two refreshes of the progress display."""
 CHECKPOINT_SECONDS = 30.0
 """Between two checkpoints, at most, unless writing them takes too much of the time."""
 CHECKPOINT_UPDATES = 100_000
-"""Likewise."""
+"""Between two checkpoints, likewise."""
 CHECKPOINT_SHARE = 0.01
-"""Of the time, that writing checkpoints may take: after one that took s seconds, s / share pass before the next."""
+"""Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
 RECENT = 1000
-"""Updates, at most and of the last tenth, whose mean loss tells how well the network does on its own text."""
+"""The training loss is the mean over the last tenth of the updates, but at most this many."""
 
 
 def train(
@@ -56,26 +58,27 @@ def train(
     preset: str = "paper",
     resume: bool = False,
     log: Sequence[str] = (),
-    watcher: Watcher | None = None,
+    callback: TrainingCallback | None = None,
     **options: Any,
 ) -> Run:
-    """Train a network on a text.
+    """Train a character-level model on a text.
 
     Parameters
     ----------
     corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a text read already.
+        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a loaded text.
     out : path, optional
-        The run directory to write. Without one nothing is written and the run lives in memory.
+        The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
         Where settings come from that are not given; ``paper`` is the reference experiment.
     resume : bool
-        Go on with the run in `out`. Its settings are taken from there; other limits may be given.
+        Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str
-        Write the metrics once more in `out`: ``jsonl``, in ``metrics.jsonl``; ``tensorboard``, in ``tensorboard/``.
-        A run that is gone on with goes on with the logs that are there.
-    watcher : Watcher, optional
-        Told about progress.
+        The loggers to write to besides ``metrics.csv`` and ``samples.jsonl``; a resumed run goes on with those it has.
+
+        LOGGERS
+    callback : TrainingCallback, optional
+        Told of progress, samples and warnings; may stop the run.
     **options
         The fields of `elman.Config`.
 
@@ -86,291 +89,254 @@ def train(
     Raises
     ------
     ElmanError
-        If an option, the text or the directory does not fit, or another training writes to it; the message says what
+        If an option, the text or the directory is invalid, or another training run writes to it; the message says what
         to do.
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
     """
+    callback = options.pop("watcher", None) or callback or NullCallback()  # the name it had before
     if out is None and resume:
-        raise ElmanError("--resume needs the run to go on with: name its directory by --out")
+        raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
-        raise ElmanError("--log writes in the directory of the run: name it by --out")
-    directory = None if out is None else RunDirectory(Path(out), open_logs(Path(out), log, resume=resume))
-    with nullcontext() if directory is None else directory.writer:
+        raise ElmanError("--log requires --out, the directory of the run")
+    directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
+    with nullcontext() if directory is None else directory.writing():
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, options)
         else:
-            run = begin(directory, corpus, preset, options)
-        # What is no longer finite is noticed and said in words; NumPy need not say it as well.
+            run = start_run(directory, corpus, preset, options)
+        # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"):
-            _Trainer(run, watcher or Nobody()).train()
+            Trainer(run, callback).train()
     return run
 
 
-class _Trainer:
-    """One call of `train`: the loop and what it keeps between two stops."""
+if train.__doc__:  # Python removes docstrings under -OO
+    train.__doc__ = train.__doc__.replace("LOGGERS", logger_help().partition("\n\n")[2].replace("\n", f"\n{8 * ' '}"))
 
-    def __init__(self, run: Run, watcher: Watcher) -> None:
-        self.run, self.watcher = run, watcher
+
+class Trainer:
+    """One call of `train`: the loop, and what it remembers between two stops.
+
+    Parameters
+    ----------
+    run : Run
+    callback : TrainingCallback
+    """
+
+    def __init__(self, run: Run, callback: TrainingCallback) -> None:
+        self.run, self.callback = run, callback
         self.config, self.state = run.config, run.state
-        self.windows, self.kept_aside = split(run.corpus, run.config)
+        self.windows, self.validation_windows = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
-        self.optimizer = self.current_optimizer = rule_of(run.config)
+        self.optimizer = self.current_optimizer = optimizer_from(run.config)
         self.end = last_update(run.config, self.windows)
         self.validation_every = validation_every(run.config, self.windows)
-        self.budget = Budget(run.config.max_seconds, run.state.update, run.state.seconds)
-        self.new_metrics: list[Metrics] = []
-        self.new_samples: list[Sample] = []
-        self.new_rates: list[float] = []  # of the new rows' updates
+        self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
+        self.recorder = Recorder(run)
         self.saved_at = time.monotonic()
         self.saved_update = run.state.update
-        self.save_seconds = 0.0  # that the last save took
-        self.tick = 1  # updates in one call, until their speed is known
-        self.recent = deque[float](maxlen=RECENT)
-        self.health = Health(run.config, architecture(run.state.parameters))
-        self.ailing = ""  # what is wrong with the network now
-        self.warned = False
-        self.end_score: float | None = None  # of the finished network, on the text kept aside
+        self.save_seconds = 0.0  # spent on the last save
+        self.tick = 1  # updates per call, until their speed is known
+        self.recent_losses = deque[float](maxlen=RECENT)
+        self.health = HealthMonitor(run.config, architecture(run.state.parameters))
+        self.has_warned = False
+        self.final_validation_loss: float | None = None
+
+    # --- The loop ---
 
     def train(self) -> None:
-        """Advance to the end or a limit, then leave everything saved."""
-        self.watcher.preparing()
+        """Advance to the end or to a limit, then save everything."""
+        self.callback.on_compile()
         prepare(self.engine, self.state, self.windows, self.optimizer)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
             self.advance()
-            if self.watcher.stop_asked():
+            if self.callback.should_stop():
                 self.run.stopped = self.reason_to_stop() or "interrupted"
                 break
-        self.run.stopped = self.run.stopped or self.reason_to_stop()
-        self.end_curve()
-        if self.kept_aside is not None and not self.run.interrupted:
-            self.score_the_end()
+        self.finish()
+
+    def finish(self) -> None:
+        """End the run: the last row, the final validation, the checkpoint, the advice and the plot."""
+        run = self.run
+        run.stopped = run.stopped or self.reason_to_stop()
+        if self.recent_losses and not self.recorder.has_row(self.state.update):
+            self.add_row(None)  # ends the curve; dropped if the run is resumed
+        if self.validation_windows is not None and not run.interrupted:
+            self.validate_final()
         self.save()
-        self.run.advice = self.advice()
-        if self.run.directory is not None and self.run.metrics:
-            save_figure(smooth_loss_figure([(self.run.corpus.name, self.run.metrics)]), self.run.directory.figure)
+        run.advice = self.advice()
+        if run.directory is not None and run.metrics:
+            curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
+            save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
 
     def reason_to_stop(self) -> str:
-        """The limit that is reached, by its name; empty while none is."""
-        done, patience = self.state.update, self.config.patience
-        if done >= self.end:
+        """Return the name of the limit that is reached; empty while none is."""
+        update, patience = self.state.update, self.config.patience
+        if update >= self.end:
             return "max_updates" if self.config.max_updates == self.end else "epochs"
-        if done >= self.last():
+        if update >= self.estimate_last():
             return "max_seconds"
-        return "patience" if patience and self.scores_since_best() >= patience else ""
+        return "patience" if patience and self.validations_since_best() >= patience else ""
 
-    def last(self) -> int:
-        """The update that will be the last, as far as is known."""
+    def estimate_last(self) -> int:
+        """Return the update that will be the last, as far as is known."""
         return self.budget.last(self.state.update, self.state.seconds, self.end)
 
-    def scores_since_best(self) -> int:
-        """How often the text kept aside was scored since it was predicted best, or from the beginning."""
+    def validations_since_best(self) -> int:
+        """Return the number of validations since the best one, or since the start."""
         since = self.state.update - (0 if self.run.best is None else self.run.best.update)
         return since // self.validation_every
 
     def advance(self) -> None:
         """Do the updates up to the next stop, and what is due there."""
-        state, last = self.state, self.last()
-        updates = self.updates_to_next_stop(last)
-        began = time.perf_counter()
-        self.current_optimizer = replace(self.optimizer, end=last)
-        losses = self.engine.advance(state, self.windows, updates, self.current_optimizer, self.look)
-        took = time.perf_counter() - began
-        state.seconds += took
-        self.budget.measured(len(losses), took)
-        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / took), 4 * self.tick))
-        self.check(losses)
-        smooth(state, losses)
-        if unseen := min(len(losses), state.update % CALLBACK_INTERVAL):
-            self.recent.extend(losses[-unseen:].tolist())
-            if self.health.suspects:
-                self.ailing = self.health.look(state.h, self.recent)
-        if self.ailing and not self.warned:
-            self.warned = True
-            self.watcher.warned(f"at update {state.update} {self.ailing}")
+        losses = self.call_engine(self.estimate_last())
+        require_finite_losses(losses, self.state.update, self.config, saved=self.run.directory is not None)
+        update_smooth_loss(self.state, losses)
+        self.check_health(losses)
         self.record()
-        self.watcher.progressed(self.run, self.last())
-        # At the end `train` saves, and adds the row that ends the curve, which a run resumed here would not know.
+        self.callback.on_progress(self.run, self.estimate_last())
+        # At the end `finish` saves, with a last row that a run resumed from here would not know.
         if self.checkpoint_is_due() and not self.reason_to_stop():
             self.save()
 
-    def look(self, h: Array, losses: NDArray[np.float64]) -> bool:
-        """See, while the engine is at work, whether the network is alive; have it stop where there is more to do."""
-        latest = losses.tolist()
-        self.recent.extend(latest)
-        if not math.isfinite(sum(latest)):
-            return True
-        self.ailing = self.health.look(h, self.recent)
-        return self.health.suspects or (bool(self.ailing) and not self.warned)
-
-    def checkpoint_is_due(self) -> bool:
-        """Whether enough time has passed, or enough updates, and enough time for what the last one cost."""
-        since, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
-        due = since > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
-        return due and since * CHECKPOINT_SHARE >= self.save_seconds
+    def call_engine(self, last: int) -> NDArray[np.float64]:
+        """Advance to the next stop, measure the time, and return the losses."""
+        self.current_optimizer = replace(self.optimizer, end=last)
+        updates, started = self.updates_to_next_stop(last), time.perf_counter()
+        losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
+        seconds = time.perf_counter() - started
+        self.state.seconds += seconds
+        self.budget.observe(len(losses), seconds)
+        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
+        return losses
 
     def updates_to_next_stop(self, last: int) -> int:
-        """The least number of updates after which something is due."""
-        done = self.state.update
-        stops = [1 if self.health.suspects else self.tick, max(1, last - done)]
+        """Return the smallest number of updates after which something is due."""
+        update = self.state.update
+        stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
-                stops.append(every - done % every)
+                stops.append(every - update % every)
         return min(stops)
 
+    # --- Health ---
+
+    def on_step(self, h: Array, losses: NDArray[np.float64]) -> bool:
+        """Check the health of the network while the engine is at work; return whether to interrupt it."""
+        new = losses.tolist()
+        self.recent_losses.extend(new)
+        if not math.isfinite(sum(new)):
+            return True
+        problem = self.health.check(h, self.recent_losses)
+        return self.health.needs_recheck or (bool(problem) and not self.has_warned)
+
+    def check_health(self, losses: NDArray[np.float64]) -> None:
+        """Take up the losses that `on_step` has not seen, check again where that is due, and warn once."""
+        if unseen := min(len(losses), self.state.update % CALLBACK_INTERVAL):
+            self.recent_losses.extend(losses[-unseen:].tolist())
+            if self.health.needs_recheck:
+                self.health.check(self.state.h, self.recent_losses)
+        if self.health.problem and not self.has_warned:
+            self.has_warned = True
+            self.callback.on_warning(f"at update {self.state.update} {self.health.problem}")
+
+    def check_weights(self) -> None:
+        """Stop before weights that are not finite are used or saved."""
+        require_finite_state(self.state, self.config, saved=self.run.directory is not None)
+
+    # --- Records ---
+
     def record(self) -> None:
-        """Keep the row, the score and the text that are due after this update."""
-        done, every = self.state.update, self.validation_every
-        validated = bool(every) and done % every == 0
-        sampled = bool(self.config.sample_every) and done % self.config.sample_every == 0
-        if validated or sampled:
+        """Add the row, the validation and the sample that are due after this update."""
+        update, every = self.state.update, self.validation_every
+        validation_is_due = bool(every) and update % every == 0
+        sample_is_due = bool(self.config.sample_every) and update % self.config.sample_every == 0
+        if validation_is_due or sample_is_due:
             self.check_weights()
-        if validated or done % self.config.metrics_every == 0:
-            self.add_row(self.validate() if validated else None)
-        if validated:
-            self.run.best = self.run.kept = self.better_of_now_and(self.run.best, self.run.metrics[-1].validation_loss)
-        if sampled:
+        if validation_is_due or update % self.config.metrics_every == 0:
+            self.add_row(self.validate() if validation_is_due else None)
+        if validation_is_due:
+            self.run.best = self.run.selected = self.better_of_best_and_current(self.run.metrics[-1].validation_loss)
+        if sample_is_due:
             self.sample()
 
     def add_row(self, validation_loss: float | None) -> None:
         """Add a row of metrics for the update just done."""
-        state, rows = self.state, self.run.metrics
-        since = (rows[-1].update, rows[-1].seconds) if rows else (0, 0.0)
-        chars = (state.update - since[0]) * self.config.chars_per_update
-        row = Metrics(
-            state.update,
-            state.epoch,
-            state.smooth_loss,
-            self.recent[-1],
-            validation_loss,
-            state.seconds,
-            chars / (state.seconds - since[1]) if state.seconds > since[1] else 0.0,
-        )
-        rows.append(row)
-        self.new_metrics.append(row)
-        self.new_rates.append(float(self.current_optimizer.learning_rates(state.update - 1, 1)[0]))
-        if validation_loss is not None:
-            self.run.latest_score = validation_loss
+        learning_rate = float(self.current_optimizer.rates(self.state.update - 1, 1)[0])
+        self.recorder.add_row(self.recent_losses[-1], learning_rate, validation_loss)
 
-    def end_curve(self) -> None:
-        """End the curve at the last update. A run that goes on takes that row away."""
-        rows = self.run.metrics
-        if self.recent and (not rows or rows[-1].update < self.state.update):
-            self.add_row(None)
+    def sample(self) -> None:
+        """Generate a sample."""
+        self.callback.on_sample(self.recorder.add_sample())
 
-    def score_the_end(self) -> None:
-        """Score what was kept aside with the finished network.
+    def checkpoint_is_due(self) -> bool:
+        """Return whether enough time or updates have passed, and enough time for what the last checkpoint cost."""
+        seconds, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
+        due = seconds > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
+        return due and seconds * CHECKPOINT_SHARE >= self.save_seconds
 
-        What that finds is kept for use, but is no part of the run: a longer one would not have asked here.
+    def save(self) -> None:
+        """Save the run to its directory."""
+        started = time.monotonic()
+        self.check_weights()
+        self.recorder.save()
+        self.run.corpus.release()  # the pages of a long text would add up
+        self.saved_at, self.saved_update = time.monotonic(), self.state.update
+        self.save_seconds = self.saved_at - started
+
+    # --- Validation and advice ---
+
+    def validate(self) -> float:
+        """Return the validation loss of the current network, in nats per character of the whole validation set."""
+        assert self.validation_windows is not None
+        state = self.state
+        return score(
+            self.engine, state.eval_parameters, state.final_hidden, self.validation_windows.indices
+        ).nats_per_char
+
+    def validate_final(self) -> None:
+        """Validate the finished network, and select it if it is the best.
+
+        The result is not recorded as `best`: a longer run would not have validated here.
         """
         self.check_weights()
-        self.end_score = self.last_score()
-        self.run.kept = self.better_of_now_and(self.run.best, self.end_score)
-
-    def advice(self) -> str:
-        """What to do next; for a network that is not well, what is wrong with it."""
-        if self.ailing and not self.run.interrupted:
-            return f"{self.ailing[0].upper()}{self.ailing[1:]}."
-        return advise(self.outcome())
-
-    def outcome(self) -> Outcome:
-        """What there is to say what to do next from."""
-        run, config = self.run, self.config
-        recent = list(self.recent)[-max(1, run.state.update // 10) :]
-        rows = list(run.metrics)
-        scores = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, self.end_score)]
-        validation = [(update, loss) for update, loss in scores if loss is not None and math.isfinite(loss)]
-        return Outcome(
-            smooth=[(row.update, row.smooth_loss) for row in rows],
-            validation=validation,
-            train_loss=float(np.mean(recent)) / config.seq_length if recent else None,
-            dropout=config.dropout,
-            epochs=run.state.epoch,
-            reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),
-            interrupted=run.interrupted,
-        )
-
-    def last_score(self) -> float:
-        """How the network of now predicts the text kept aside, which a row may tell."""
         rows = self.run.metrics
-        if rows and rows[-1].update == self.state.update and rows[-1].validation_loss is not None:
-            return rows[-1].validation_loss
-        return self.validate()
+        recorded = rows[-1].validation_loss if self.recorder.has_row(self.state.update) else None
+        self.final_validation_loss = self.validate() if recorded is None else recorded
+        self.run.selected = self.better_of_best_and_current(self.final_validation_loss)
 
-    def better_of_now_and(self, best: Network | None, validation_loss: float | None) -> Network | None:
-        """Return the network of now if it scores better than the best so far, else that one."""
+    def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
+        """Return the current network if its validation loss is below that of the best so far, else the latter."""
+        best = self.run.best
         if validation_loss is None or not math.isfinite(validation_loss):
             return best
         if best is not None and best.validation_loss is not None and best.validation_loss <= validation_loss:
             return best
-        return Network.of(self.state, validation_loss)
+        return NetworkSnapshot.of(self.state, validation_loss)
 
-    def validate(self) -> float:
-        """Score the text kept aside, whole."""
-        assert self.kept_aside is not None
-        state = self.state
-        return score(self.engine, state.eval_parameters, state.final_hidden, self.kept_aside.indices).nats_per_char
-
-    def sample(self) -> None:
-        """Write text from the state and the first character of the window at hand."""
-        text = self.run.write(self.config.sample_length, self.state.sample_generator)
-        sample = Sample(self.state.update, finite_or_none(self.state.smooth_loss), text)
-        self.run.samples.append(sample)
-        self.new_samples.append(sample)
-        self.watcher.sampled(sample)
-
-    def save(self) -> None:
-        """Bring the directory up to date: rows first, then the checkpoint that covers them."""
-        began = time.monotonic()
-        self.check_weights()
-        if self.run.directory is not None:
-            self.run.directory.append(self.new_metrics, self.new_rates, self.new_samples)
-            self.run.directory.save(self.run.checkpoint, self.run.kept)
-            self.run.metrics.let_go()
-            self.run.samples.let_go()
-        self.run.corpus.release()  # what a long text's pages took would add up
-        self.new_metrics, self.new_samples, self.new_rates = [], [], []
-        self.saved_at, self.saved_update = time.monotonic(), self.state.update
-        self.save_seconds = self.saved_at - began
-
-    def check(self, losses: NDArray[np.float64]) -> None:
-        """Stop at a loss that is not finite; the directory stays at the last checkpoint."""
-        bad = np.flatnonzero(~np.isfinite(losses))
-        if len(bad):
-            raise self.not_finite("the loss", self.state.update - len(losses) + int(bad[0]) + 1)
-
-    def check_weights(self) -> None:
-        """Stop before weights that are not finite are used or saved: one finite loss may come before."""
-        state = self.state
-        arrays = [a for group in (state.parameters, state.M, state.N, state.average) for a in group.values()]
-        if not all(np.isfinite(array).all() for array in (*arrays, state.h)):
-            raise self.not_finite("a weight, its momentum, its sum of squares or a hidden unit", state.update)
-
-    def not_finite(self, what: str, update: int) -> NonFiniteLossError:
-        """The error that says what to lower."""
-        directory, config = self.run.directory, self.config
-        return NonFiniteLossError(
-            f"{what} of update {update} is not finite"
-            f"{'' if directory is None else '; the last good checkpoint is kept'}:"
-            f" lower --learning-rate (it is {config.learning_rate}), --clip ({config.clip}) or --init-std"
-            f" ({config.init_std})"
-        )
+    def advice(self) -> str:
+        """Return what to do next; for a network that is not healthy, what is wrong with it."""
+        problem = self.health.problem
+        if problem and not self.run.interrupted:
+            return f"{problem[0].upper()}{problem[1:]}."
+        return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
 
 
-def smooth(state: TrainState, losses: NDArray[np.float64]) -> None:
-    """Carry S <- 0.999 S + 0.001 L through the losses of the last updates, S_0 being the first of all."""
-    S, least, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
+def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
+    """Apply S <- 0.999 S + 0.001 L to the losses of the last updates; S starts as the first loss of the run."""
+    S, minimum, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
     for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
         S = L if update == 1 else 0.999 * S + 0.001 * L
-        if math.isnan(least) or least > S:
-            least, at = S, update
-    state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, least, at
+        if math.isnan(minimum) or minimum > S:
+            minimum, at = S, update
+    state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
 
 
 def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
-    """Have everything compiled that training calls, by calling it on a copy."""
+    """Compile every kernel that training calls, by calling it on a copy."""
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from elman.errors import ElmanError
-from elman.runs.records import METRICS, SAMPLES, RunDirectory
+from elman.runs.directory import METRICS, SAMPLES, RunDirectory
 from elman.runs.run import Run
 from elman.serve.live import app, server, stored_run
 from elman.serve.live import live_run as live_module
@@ -26,7 +26,7 @@ from elman.serve.live.server import beside_training, open_browser
 from elman.serve.live.stored_run import KeptRun
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training.callbacks import Nobody, Watchers
+from elman.training.callbacks import CallbackList, NullCallback
 from elman.training.train import train
 from support.server import listening
 from support.state import TEXT
@@ -60,21 +60,21 @@ def directory(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
-class Asks(Nobody):
+class Asks(NullCallback):
     """Does something to a run that is shown after so many updates."""
 
     def __init__(self, update: int, does: Callable[[], object]) -> None:
         self.update, self.does = update, does
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         if run.state.update == self.update:
             self.does()
 
 
-def trained(corpus: Corpus, *others: Nobody, **options: Any) -> tuple[LiveRun, Run]:
+def trained(corpus: Corpus, *others: NullCallback, **options: Any) -> tuple[LiveRun, Run]:
     """Return what is shown of a training, and its run."""
     live = options.pop("live", None) or LiveRun("novel")
-    run = train(corpus, **OPTIONS | options, watcher=Watchers(*others, live))
+    run = train(corpus, **OPTIONS | options, callback=CallbackList(*others, live))
     live.ended(run)
     return live, run
 
@@ -140,7 +140,7 @@ def test_before_the_first_update_it_is_preparing() -> None:
 def test_stop_ends_a_run_as_an_interrupt_does(corpus: Corpus, tmp_path: Path) -> None:
     live = LiveRun("novel")
     trained(corpus, Asks(20, live.stop.set), live=live, out=tmp_path / "stopped")
-    interrupted = train(corpus, **OPTIONS, out=tmp_path / "interrupted", watcher=StopsAt(20))
+    interrupted = train(corpus, **OPTIONS, out=tmp_path / "interrupted", callback=StopsAt(20))
     assert live.status()["stage"] == "stopped"
     for file in (METRICS, SAMPLES):
         rows = [(tmp_path / out / file).read_text("utf-8").splitlines() for out in ("stopped", "interrupted")]
@@ -162,17 +162,17 @@ def test_a_text_asked_for_does_not_change_the_run(corpus: Corpus) -> None:
 
 def test_texts_asked_for_at_one_update_differ(corpus: Corpus) -> None:
     live = LiveRun("novel")
-    train(corpus, **OPTIONS | {"max_updates": 10}, watcher=live)
+    train(corpus, **OPTIONS | {"max_updates": 10}, callback=live)
     run = live._run
     assert run is not None
     for _ in range(2):
         live.sample_asked.set()
-        live.progressed(run, 10)
+        live.on_progress(run, 10)
     assert len(set(asked(live))) == 2
 
 
 def test_a_run_that_goes_on_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **OPTIONS, out=tmp_path, watcher=StopsAt(25))
+    train(corpus, **OPTIONS, out=tmp_path, callback=StopsAt(25))
     live, run = trained(corpus, out=tmp_path, resume=True)
     assert {row.update for row in run.metrics} <= losses(live).keys()
     assert texts(live) == [(sample.update, sample.text, False) for sample in run.samples]
@@ -197,12 +197,12 @@ def test_weights_are_not_looked_at_where_no_page_asks(corpus: Corpus, monkeypatc
         raise AssertionError("nobody asked")
 
     monkeypatch.setattr(live_module, "histograms", refuse)
-    train(corpus, **OPTIONS, watcher=LiveRun("novel"))
+    train(corpus, **OPTIONS, callback=LiveRun("novel"))
 
 
 def test_a_warning_and_an_error_are_told(corpus: Corpus) -> None:
     live = LiveRun("novel")
-    live.warned("at update 5 the hidden layer is dead")
+    live.on_warning("at update 5 the hidden layer is dead")
     live.ended(None, "the loss of update 7 is not finite")
     status = live.status()
     assert (status["stage"], status["ending"]) == ("failed", "the loss of update 7 is not finite")
@@ -289,7 +289,7 @@ def test_a_spoilt_beginning_is_read_once_it_is_mended(directory: Path) -> None:
 
 
 def test_a_run_before_its_first_row_is_shown(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **OPTIONS, out=tmp_path / "novel", watcher=StopsAt(1))
+    train(corpus, **OPTIONS, out=tmp_path / "novel", callback=StopsAt(1))
     metrics = (tmp_path / "novel" / METRICS).read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "novel" / METRICS).write_text(metrics[0], encoding="utf-8")
     assert KeptRun(tmp_path / "novel").status()["update"] == 0
@@ -307,7 +307,7 @@ def test_a_directory_whose_text_is_not_said_is_refused(directory: Path, spoilt: 
 
 
 def test_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match="give a run directory"):
+    with pytest.raises(ElmanError, match="pass a run directory"):
         KeptRun(tmp_path)
 
 
@@ -455,7 +455,7 @@ def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus
     with beside_training("novel", 0, []) as (live, address):
         visitors = [Visitor(address, seconds) for seconds in (0.0, 1.0)]
         assert live.farewell.is_awaited
-        run = train(corpus, **OPTIONS, watcher=live)
+        run = train(corpus, **OPTIONS, callback=live)
         live.ended(run)
     for visitor in visitors:
         visitor.join(60)
@@ -468,7 +468,7 @@ def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.
     with beside_training("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as answer:
         lines = answer.iter_lines()
         assert next(lines) == ":"
-        live.ended(train(corpus, **OPTIONS, watcher=live))
+        live.ended(train(corpus, **OPTIONS, callback=live))
         live.close(0.5)
         assert [*lines] == ["", "data: over", ""]
     assert not live.farewell.is_awaited
@@ -480,7 +480,7 @@ def test_who_interrupts_the_farewell_loses_nothing(corpus: Corpus, monkeypatch: 
 
     with beside_training("novel", 0, []) as (live, _):
         monkeypatch.setattr(live, "close", interrupted)
-        run = train(corpus, **OPTIONS, watcher=live)
+        run = train(corpus, **OPTIONS, callback=live)
         live.ended(run)
     assert run.results()["updates"] == run.state.update
 
@@ -563,25 +563,25 @@ def test_a_browser_is_opened_where_there_is_a_display(
 def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
     told = list[str]()
 
-    class Notes(Nobody):
-        def preparing(self) -> None:
+    class Notes(NullCallback):
+        def on_compile(self) -> None:
             told.append("preparing")
 
-        def sampled(self, sample: object) -> None:
+        def on_sample(self, sample: object) -> None:
             told.append("sampled")
 
-        def warned(self, warning: str) -> None:
+        def on_warning(self, warning: str) -> None:
             told.append(warning)
 
-    both = Watchers(Notes(), Notes(), StopsAt(10))
-    run = train(corpus, **OPTIONS, watcher=both)
-    both.warned("of a test")
+    both = CallbackList(Notes(), Notes(), StopsAt(10))
+    run = train(corpus, **OPTIONS, callback=both)
+    both.on_warning("of a test")
     assert run.interrupted
     assert told.count("preparing") == told.count("of a test") == 2
     assert told.count("sampled") == 2 * len(run.samples)
 
 
 def test_the_settings_shown_are_no_more_than_those_of_the_run(directory: Path) -> None:
-    about, config = KeptRun(directory).about(), RunDirectory(directory).beginning().config
+    about, config = KeptRun(directory).about(), RunDirectory(directory).manifest().config
     assert about["corpus"] == {"name": about["corpus"]["name"], "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
     assert about["config"] == config.as_dict()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from elman.runs.records import METRICS
+from elman.runs.directory import METRICS
 from elman.serve.http.server import in_background, listen
 from elman.serve.live.app import create_live_app
 from elman.serve.live.live_run import LiveRun
@@ -281,7 +281,7 @@ def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None
         in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
         opened(browser, address) as page,
     ):
-        train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, watcher=live)
+        train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, callback=live)
         until(page, "chart.data?.length === 1")
         zoom(page)
         page.get_by_role("button", name="Zoom out").click()

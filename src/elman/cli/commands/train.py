@@ -16,7 +16,7 @@ from elman.errors import ElmanError
 
 if TYPE_CHECKING:
     from elman.runs.run import Run
-    from elman.training.callbacks import Watcher
+    from elman.training.callbacks import TrainingCallback
 
 LIVE = Group("Page", sort_key=4)
 Log = Annotated[
@@ -59,8 +59,8 @@ def train(
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with are for the page that --live opens: give --live as well")
 
-    def training(watcher: Watcher) -> Run:
-        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], watcher=watcher, **given(options))
+    def training(callback: TrainingCallback) -> Run:
+        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **given(options))
 
     display = TrainingDisplay()
     if live:
@@ -104,7 +104,7 @@ def report(
             epochs=epochs,
             long_epochs=long_epochs,
             resume=resume,
-            watcher=display,
+            callback=display,
             encoding=encoding,
             rare=rare,
         )
@@ -173,14 +173,13 @@ def plot(
     out: Annotated[Path, Parameter(help="The figure to write, PNG or SVG.")] = Path("smooth_loss.png"),
 ) -> int:
     """Draw the smooth loss of one or several runs."""
-    from elman.runs.records import RunDirectory
-    from elman.training.plots import save_figure, smooth_loss_figure
+    from elman.runs.directory import RunDirectory
+    from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
 
     if not runs:
         raise ElmanError("elman plot needs at least one run directory: name those to draw")
     if out.suffix not in (".png", ".svg"):
         raise ElmanError(f"--out must end in .png or .svg, and {out.name!r} came: give another name")
-    curves = [(run.name, RunDirectory(run).metrics()) for run in runs]
-    save_figure(smooth_loss_figure(curves), out)
+    save_figure(plot_smooth_loss([LossCurve.of_directory(RunDirectory(run)) for run in runs]), out)
     print(out)
     return 0

@@ -17,7 +17,7 @@ from elman.errors import ElmanError, require_extra
 if TYPE_CHECKING:
     from elman.cli.display import TrainingDisplay
     from elman.runs.run import Run
-    from elman.training.callbacks import Watcher
+    from elman.training.callbacks import TrainingCallback
 
 
 @app.command
@@ -45,21 +45,21 @@ def view(
 
 
 def beside_page(
-    training: Callable[[Watcher], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
+    training: Callable[[TrainingCallback], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
 ) -> Run:
     """Carry out a training while a page shows it; a display on the terminal, which is entered here, is told as well."""
     with require_extra("serve"):
         from elman.serve.live.server import beside_training, open_browser
-    from elman.training.callbacks import Nobody, Watchers
+    from elman.training.callbacks import CallbackList, NullCallback
 
-    class Opening(Nobody):
-        def preparing(self) -> None:
+    class Opening(NullCallback):
+        def on_compile(self) -> None:
             """Open the page: whatever was given does, and training begins."""
             print(f"the page of this run: {address}", file=sys.stderr, flush=True)
             open_browser(address)
 
     with beside_training(name, port, others) as (live, address):
         with display:  # which lets go before the pages fetch the last: there is nothing more to stop and save
-            run = training(Watchers(Opening(), display, live))
+            run = training(CallbackList(Opening(), display, live))
         live.ended(run)
     return run

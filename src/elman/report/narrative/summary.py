@@ -9,7 +9,7 @@ from elman.report import published_results as published
 from elman.report.narrative.curve import format_length
 from elman.report.narrative.formatting import agree, duration, join_and, nats, percent, pluralize, scientific
 from elman.report.results import Results
-from elman.training.gradcheck import LARGEST_ERROR, GradientCheck
+from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck
 
 
 def summary(results: Results) -> str:
@@ -41,8 +41,8 @@ def _names_written(known: int, found: int) -> str:
 def gradients(checks: Sequence[GradientCheck]) -> str:
     """State the result of the gradient check."""
     errors = [(error, name, n) for n, check in enumerate(checks, 1) for name, error in check.relative_error.items()]
-    failed = [f"{_symbol(name)} in experiment {n}" for error, name, n in errors if not error <= LARGEST_ERROR]
-    limit = scientific(LARGEST_ERROR).removeprefix("1.00×")
+    failed = [f"{_symbol(name)} in experiment {n}" for error, name, n in errors if not error <= MAX_RELATIVE_ERROR]
+    limit = scientific(MAX_RELATIVE_ERROR).removeprefix("1.00×")
     if failed:
         noun = "error" if len(failed) == 1 else "errors"
         return (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from elman.network.parameters import Array
-from elman.runs.metadata import describe
+from elman.runs.metadata import run_metadata
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.serve.live.end_event import Farewell
@@ -62,10 +62,10 @@ class LiveRun:
 
     # What the training calls.
 
-    def preparing(self) -> None:
+    def on_compile(self) -> None:
         """The kernels are about to be compiled."""
 
-    def progressed(self, run: Run, updates: int) -> None:
+    def on_progress(self, run: Run, updates: int) -> None:
         """Keep what is new, and do what was asked for."""
         if self._run is None:
             self._begin(run)
@@ -79,15 +79,15 @@ class LiveRun:
         if now - self._histograms_asked < SHOWN_SECONDS:
             self._look(run, now)
 
-    def sampled(self, sample: Sample) -> None:
+    def on_sample(self, sample: Sample) -> None:
         """Keep a text."""
         self._progress.samples.append(Written(sample))
 
-    def warned(self, warning: str) -> None:
+    def on_warning(self, warning: str) -> None:
         """Keep it."""
         self._warning = warning
 
-    def stop_asked(self) -> bool:
+    def should_stop(self) -> bool:
         """Whether the page asked."""
         return self.stop.is_set()
 
@@ -111,7 +111,7 @@ class LiveRun:
 
     def about(self) -> dict[str, Any]:
         """Return what ``run.json`` says."""
-        return {} if self._run is None else describe(self._run)
+        return {} if self._run is None else run_metadata(self._run)
 
     def status(self) -> dict[str, Any]:
         """Return where the run stands."""

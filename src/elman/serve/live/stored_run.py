@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from elman.errors import ElmanError
-from elman.runs.records import CHECKPOINT, METRICS, SAMPLES, Metrics, RunDirectory, parse_metrics, parse_samples
+from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
+from elman.runs.records import Metrics, parse_metrics, parse_samples
 from elman.serve.live.histograms import histograms
 from elman.serve.live.history import Progress, Written
 from elman.storage.untrusted import require_int, require_regular_file, require_str, safe_message
@@ -171,7 +172,7 @@ class KeptRun:
 
 def _about(directory: RunDirectory) -> dict[str, Any]:
     """Return of ``run.json`` what a page shows, each what it should be."""
-    described, beginning = directory.description(), directory.beginning()
+    described, beginning = directory.metadata(), directory.manifest()
     try:
         corpus = described["corpus"]
         text_of_it = {

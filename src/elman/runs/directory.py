@@ -1,0 +1,249 @@
+"""The run directory: the files of one run, written so that they agree at every instant."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from elman.config import Config
+from elman.errors import ElmanError
+from elman.runs.checkpoint import (
+    Checkpoint,
+    NetworkSnapshot,
+    SavedNetwork,
+    load_checkpoint,
+    save_checkpoint,
+    save_imported,
+    save_network,
+)
+from elman.runs.lock import LOCK, DirectoryLock, cannot_write
+from elman.runs.loggers import open_loggers
+from elman.runs.loggers.base import RUN_JSON, MetricsLogger
+from elman.runs.loggers.csv import CsvLogger
+from elman.runs.loggers.samples import SamplesLogger
+from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
+from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
+from elman.storage.untrusted import (
+    parse_strict_json,
+    require_bounded_ints,
+    require_regular_file,
+    require_sha256,
+    safe_message,
+)
+from elman.text import Alphabet
+
+CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
+METRICS, SAMPLES = CsvLogger.target, SamplesLogger.target
+PLOT = "smooth_loss.png"
+FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, RUN_JSON)
+"""The files of a run directory that cannot be made again without training."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class RunManifest:
+    """What ``run.json`` records of a run before there is a checkpoint: its settings, its alphabet, and which text."""
+
+    config: Config
+    alphabet: Alphabet
+    corpus_sha256: str
+
+
+class RunDirectory:
+    """The files of one run. The checkpoint, the metrics and the samples in it belong together.
+
+    Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
+    covers. A writer holds `lock`; readers need none.
+
+    Parameters
+    ----------
+    path : Path
+    loggers : sequence of MetricsLogger, optional
+        What the records are written with; by default the loggers that every run has.
+    """
+
+    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None) -> None:
+        self.path = path
+        self.loggers = open_loggers(path) if loggers is None else loggers
+        self.lock = DirectoryLock(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock from the first write on, and close the loggers at the end."""
+        with self.lock:
+            try:
+                yield
+            finally:
+                for logger in self.loggers:
+                    self._try(logger.close)
+
+    @property
+    def plot_path(self) -> Path:
+        """The path of the plot of the smooth loss."""
+        return self.path / PLOT
+
+    # --- What there is ---
+
+    def holds_run(self) -> bool:
+        """Whether it contains a run, which is to say a checkpoint."""
+        # Unlike Path.exists, this takes what the system refuses to look at as nonexistent.
+        return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
+
+    def has_manifest(self) -> bool:
+        """Whether a run was started in it, of which perhaps only the manifest exists."""
+        return os.path.isfile(self.path / RUN_JSON)  # noqa: PTH113 (as in `holds_run`)
+
+    def is_empty(self) -> bool:
+        """Whether it exists and is empty, but for what a process leaves that is killed right at the start."""
+        try:
+            return all(path.name == LOCK or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
+        except OSError:
+            return False
+
+    # --- Reading ---
+
+    def load(self) -> Checkpoint:
+        """Load the checkpoint."""
+        return load_checkpoint(self.path / CHECKPOINT)
+
+    def metrics(self) -> list[Metrics]:
+        """Read the rows of ``metrics.csv``."""
+        return self._read(METRICS, lambda lines: parse_metrics(csv.DictReader(_complete(lines))))
+
+    def samples(self) -> list[Sample]:
+        """Read the lines of ``samples.jsonl``."""
+        return self._read(SAMPLES, lambda lines: parse_samples(_complete(lines)))
+
+    def manifest(self) -> RunManifest:
+        """Read from ``run.json`` what a run starts from."""
+        return self._read(RUN_JSON, lambda lines: _parse_manifest(parse_strict_json("".join(lines))))
+
+    def metadata(self) -> dict[str, Any]:
+        """Read all of ``run.json``."""
+        metadata: dict[str, Any] = self._read(RUN_JSON, lambda lines: parse_strict_json("".join(lines)))
+        return metadata
+
+    # --- Writing ---
+
+    def create(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+        """Start a run.
+
+        Raises
+        ------
+        ElmanError
+            If the directory already contains a run, or cannot be written.
+        """
+        self._lock_unused("add --resume or choose another --out")
+        self.write_metadata(metadata)  # first: a run that is killed from here on can be started again from it
+        self._rewind_loggers([], [])
+        self.save(checkpoint)  # last: without a checkpoint there is no run
+
+    def save_imported(self, imported: SavedNetwork) -> None:
+        """Save a network where there is no run, as the best network of one.
+
+        Raises
+        ------
+        ElmanError
+            If the directory already contains a run or a network, or cannot be written.
+        """
+        self._lock_unused("choose another --out")
+        save_imported(self.path / BEST, imported)
+
+    def write_metadata(self, metadata: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        replace_file(self.path / RUN_JSON, (json.dumps(metadata, indent=2) + "\n").encode())
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add records to all logs."""
+        self.lock.check()
+        for logger in self.loggers:
+            self._try(partial(logger.append, metrics, samples))
+
+    def save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None = None) -> None:
+        """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
+
+        The checkpoint contains that network, too, so that it is complete whatever happens in between.
+        """
+        self.lock.check()
+        save_checkpoint(self.path / CHECKPOINT, checkpoint)
+        if selected is not None:
+            save_network(self.path / BEST, checkpoint, selected)
+        else:
+            self._try(lambda: (self.path / BEST).unlink(missing_ok=True))
+
+    def rewind(
+        self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
+    ) -> tuple[list[Metrics], list[Sample]]:
+        """Keep only the records that the checkpoint covers, by their update, and return them."""
+        self._drop_partial_line(METRICS)
+        self._drop_partial_line(SAMPLES)
+        metrics = [row for row in self.metrics() if row_covered(row.update)]
+        samples = [sample for sample in self.samples() if sample_covered(sample.update)]
+        self._rewind_loggers(metrics, samples)
+        return metrics, samples
+
+    def _rewind_loggers(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        for logger in self.loggers:
+            self._try(partial(logger.rewind, metrics, samples))
+
+    def _drop_partial_line(self, name: str) -> None:
+        """Remove the partial last line that a killed run may have left, and that no checkpoint covers."""
+        data = self._read_file(name, Path.read_bytes)
+        replace_file(self.path / name, data[: data.rfind(b"\n") + 1])
+
+    def _lock_unused(self, remedy: str) -> None:
+        """Acquire the lock where there is no run, nor one that another process started meanwhile."""
+        self._require_unused(remedy)
+        self.lock.acquire()
+        self._require_unused(remedy)
+
+    def _require_unused(self, remedy: str) -> None:
+        if self.holds_run():
+            raise ElmanError(f"{str(self.path)!r} already contains a run; {remedy}")
+        if os.path.exists(self.path / BEST):  # noqa: PTH110 (as in `holds_run`)
+            raise ElmanError(f"{str(self.path)!r} already contains a network; choose another --out")
+
+    def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
+        def read_lines(path: Path) -> _T:
+            with path.open(encoding="utf-8") as lines:
+                return parse(lines)
+
+        return self._read_file(name, read_lines)
+
+    def _read_file(self, name: str, read: Callable[[Path], _T]) -> _T:
+        path = self.path / name
+        try:
+            return read(require_regular_file(path))
+        except FileNotFoundError:
+            raise ElmanError(f"no {name} in {str(self.path)!r}; pass a run directory written by elman train") from None
+        except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
+            raise ElmanError(
+                f"{str(path)!r} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"
+            ) from error
+
+    def _try(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+
+def _complete(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines without a partial one at the end, which a killed run may have left."""
+    return (line for line in lines if line.endswith("\n"))
+
+
+def _parse_manifest(metadata: Any) -> RunManifest:
+    config = Config(**require_bounded_ints(metadata["config"]))
+    return RunManifest(
+        config,
+        Alphabet(text(metadata["alphabet"], "alphabet"), has_unknown=config.rare > 0),
+        require_sha256(metadata["corpus"]["sha256"]),
+    )

@@ -1,0 +1,73 @@
+"""What every logger of a run provides, and the file operations that several of them share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from elman.runs.records import Metrics, Sample
+from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file
+
+RUN_JSON = "run.json"
+"""The metadata of a run; it is written before the loggers of the run are started."""
+
+
+class MetricsLogger(Protocol):
+    """Writes the metrics and the samples of a run in one format.
+
+    A logger is started by `rewind`, which makes it agree with the checkpoint, and is then given what is new by
+    `append`, always before the checkpoint that covers it is written. What `append` got must survive a loss of power
+    when it returns, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names
+    the directory.
+
+    Parameters
+    ----------
+    folder : Path
+        The directory of the run.
+    """
+
+    target: ClassVar[str]
+    """The file or directory that it writes in the directory of the run; no two loggers share one."""
+    help: ClassVar[str]
+    """What it writes, as in ``--help``: a phrase without a full stop."""
+    extra: ClassVar[str] = ""
+    """The optional dependency group that it needs, if any."""
+    always_on: ClassVar[bool] = False
+    """Whether every run has it; the others are named by ``--log``."""
+
+    def __init__(self, folder: Path) -> None: ...
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add records."""
+
+    def close(self) -> None:
+        """End the log: training has ended, or failed."""
+
+
+def append_synced(path: Path, data: bytes) -> None:
+    """Append to a file and sync it to the disk."""
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_if_exists(path: Path) -> bytes:
+    """Return the contents of a file; nothing if it does not exist."""
+    return require_regular_file(path).read_bytes() if path.exists() else b""
+
+
+def read_run_json(folder: Path) -> dict[str, Any]:
+    """Return the metadata of the run: its config, alphabet, corpus, versions and machine."""
+    metadata: dict[str, Any] = parse_strict_json(require_regular_file(folder / RUN_JSON).read_text("utf-8"))
+    return metadata
+
+
+def read_seq_length(folder: Path) -> int:
+    """Return T: a loss in nats per window, divided by it, is in nats per character."""
+    return require_int(read_run_json(folder)["config"]["seq_length"], "seq_length", least=1)

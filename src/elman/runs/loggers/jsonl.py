@@ -1,0 +1,50 @@
+"""``metrics.jsonl``: the rows of ``metrics.csv`` as JSON objects, with the learning rate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from elman.runs.loggers.base import MetricsLogger, append_synced, read_if_exists
+from elman.runs.records import Metrics, Sample
+from elman.storage.atomic import replace_file
+from elman.storage.untrusted import figure, parse_strict_json
+
+
+class JsonlLogger(MetricsLogger):
+    """Writes one JSON object per row of ``metrics.csv``, with the same keys and `learning_rate`."""
+
+    target = "metrics.jsonl"
+    help = "the metrics as one JSON object per row, with the learning rate"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / self.target
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Keep the lines of these rows, and add missing ones, whose learning rate is not known."""
+        rates = self._learning_rates()
+        replace_file(self.path, _lines(replace(row, learning_rate=rates.get(row.update)) for row in metrics))
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add lines."""
+        append_synced(self.path, _lines(metrics))
+
+    def close(self) -> None:
+        """Do nothing: every write is complete."""
+
+    def _learning_rates(self) -> dict[int, float]:
+        """Return the learning rates in the file, by update."""
+        rates: dict[int, float] = {}
+        for line in read_if_exists(self.path).split(b"\n"):
+            try:
+                row = parse_strict_json(line.decode("utf-8"))
+                rates[row["update"]] = figure(row["learning_rate"], "learning_rate")
+            except (ValueError, KeyError, TypeError):
+                continue  # a partial line, or one without a learning rate
+        return rates
+
+
+def _lines(metrics: Iterable[Metrics]) -> bytes:
+    return "".join(json.dumps(asdict(row)) + "\n" for row in metrics).encode("ascii")

@@ -1,0 +1,134 @@
+"""``wandb/``: a run of Weights & Biases, on its server or offline, with losses in nats per character."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from elman.errors import ElmanError, require_extra
+from elman.runs.loggers.base import MetricsLogger, read_if_exists, read_run_json
+from elman.runs.records import Metrics, Sample
+from elman.storage.atomic import replace_file
+from elman.storage.untrusted import parse_strict_json, require_int
+
+PROGRESS = "elman.json"
+"""In `WandbLogger.target`: the id of the W&B run, and the updates up to which it has the rows and the samples."""
+SCALARS = ("smooth_loss", "loss", "validation_loss", "chars_per_second", "learning_rate", "epoch")
+
+
+class WandbLogger(MetricsLogger):
+    """Sends the metrics, the samples and the settings to a W&B run, with the update as the x-axis.
+
+    W&B is configured by its own environment variables, such as ``WANDB_MODE=offline``, ``WANDB_PROJECT`` (by default
+    ``elman``) and ``WANDB_DIR``, which is ignored. A W&B run only grows: a resumed run goes on in the same W&B run,
+    and records that it has are not sent again. That is right although no checkpoint may cover them, for a resumed run
+    repeats them bit for bit. Other than the files of the other loggers, W&B's are not synced to the disk: a killed
+    process may lose its last records there, or repeat them.
+
+    Raises
+    ------
+    ElmanError
+        If wandb is not installed, or refuses.
+    """
+
+    target = "wandb"
+    help = "the metrics, samples and settings for Weights & Biases, losses in nats per character"
+    extra = "wandb"
+
+    def __init__(self, folder: Path) -> None:
+        with require_extra(self.extra):
+            import wandb
+        self.folder, self.path = folder, folder / self.target / PROGRESS
+        self._wandb: Any = wandb
+        self._run: Any = None
+        self._id, self._last_row, self._last_sample = "", 0, -1
+        self._seq_length = 1
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Start a W&B run or continue that of this run, and send what it does not have yet."""
+        run_json = read_run_json(self.folder)
+        self._seq_length = run_json["config"]["seq_length"]
+        self.path.parent.mkdir(exist_ok=True)
+        progress = self._read_progress() if metrics or samples else None
+        self._id, self._last_row, self._last_sample = progress or (os.urandom(4).hex(), 0, -1)
+        while any(self.path.parent.glob(f"*-{time.strftime('%Y%m%d_%H%M%S')}-{self._id}")):
+            time.sleep(0.05)  # W&B names its directory by the second, and would overwrite that of a run just stopped
+        with _readable_errors():
+            self._run = self._wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "elman"),
+                name=self.folder.resolve().name,
+                id=self._id,
+                resume="allow" if progress else None,
+                dir=self.folder,
+                config={name: run_json[name] for name in ("config", "corpus", "versions", "machine")},
+                settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
+            )
+            self._run.define_metric("*", step_metric="update")
+        self.append(metrics, samples)
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Send the records that are newer than those sent before."""
+        entries = [self._row_entry(row) for row in metrics if row.update > self._last_row]
+        entries += [self._sample_entry(sample) for sample in samples if sample.update > self._last_sample]
+        with _readable_errors():
+            for entry in sorted(entries, key=itemgetter("update")):
+                self._run.log(entry)
+        self._last_row = max([self._last_row, *(row.update for row in metrics)])
+        self._last_sample = max([self._last_sample, *(sample.update for sample in samples)])
+        progress = {"id": self._id, "last_row": self._last_row, "last_sample": self._last_sample}
+        replace_file(self.path, json.dumps(progress).encode())
+
+    def close(self) -> None:
+        """Finish the W&B run."""
+        if self._run is not None:
+            run, self._run = self._run, None
+            with _readable_errors():
+                run.finish()
+
+    def _row_entry(self, row: Metrics) -> dict[str, Any]:
+        """Return a row as W&B gets it, without unknown values."""
+        values = {name: getattr(row, name) for name in SCALARS}
+        values |= {name: values[name] / self._seq_length for name in ("smooth_loss", "loss")}
+        return {"update": row.update} | {name: value for name, value in values.items() if value is not None}
+
+    def _sample_entry(self, sample: Sample) -> dict[str, Any]:
+        return {"update": sample.update, "sample": self._wandb.Html(f"<pre>{escape(_writable(sample.text))}</pre>")}
+
+    def _read_progress(self) -> tuple[str, int, int] | None:
+        """Return what `PROGRESS` says; None if there is none that can be used, so that a new W&B run is started."""
+        try:
+            progress = parse_strict_json(read_if_exists(self.path).decode("utf-8"))
+            rows, samples = (
+                require_int(progress["last_row"], "last_row"),
+                require_int(progress["last_sample"] + 1, "last_sample"),
+            )
+            run_id = text(progress["id"], "id")
+            return (run_id, rows, samples - 1) if re.fullmatch("[0-9a-f]{8}", run_id) else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _writable(sample: str) -> str:
+    """Return a text without lone surrogates, which become escapes."""
+    return sample.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Turn an error of wandb into one line."""
+    import wandb
+
+    try:
+        yield
+    except wandb.Error as error:
+        raise ElmanError(
+            f"--log wandb failed ({' '.join(str(error).split())}); WANDB_MODE=offline needs no server"
+        ) from error
