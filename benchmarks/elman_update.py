@@ -1,7 +1,7 @@
-"""One update of the reference experiment by Elman's compiled engine, and the floor of the machine beside it.
+"""Time of one update of the reference experiment by Elman's compiled engine, and the machine's lower bound.
 
-The floor is the time that 3 T m (m + K) multiply-adds take at the rate of a large product by the BLAS that NumPy
-brings, on one core, measured between the blocks: no arrangement of the same sums can be much faster.
+The lower bound ("floor") is the time that 3 T m (m + K) multiply-adds take at the rate of a large matrix product with
+NumPy's BLAS on one core, measured between the blocks: no arrangement of the same sums can be much faster.
 
     python elman_update.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1
 """
@@ -24,12 +24,12 @@ _SIDE = 1024
 
 
 def multiply_adds(m: int, T: int, K: int) -> int:
-    """Multiply-adds of one update: every product with W and with V, forwards, backwards and for the gradient."""
+    """Multiply-adds of one update: every product with W and with V, forward, backward and for the gradient."""
     return 3 * T * m * (m + K)
 
 
 def product_rate(dtype: str) -> float:
-    """Return the multiply-adds a second of one large product."""
+    """Return the multiply-adds per second of one large product."""
     a, b, c = (np.full((_SIDE, _SIDE), 0.5, dtype) for _ in range(3))
     start = time.perf_counter()
     np.dot(a, b, out=c)
@@ -37,10 +37,10 @@ def product_rate(dtype: str) -> float:
 
 
 def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
-    """Time one update; see `textbook.time_update`. Adds "floor_seconds", one for each repeat."""
+    """Time one update; see `textbook.time_update`. Adds "floor_seconds", one per repeat."""
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
     state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
-    product_rate(dtype)  # the first one wakes the BLAS
+    product_rate(dtype)  # warms up the BLAS
     floors: list[float] = []
 
     def train(first: int) -> list[float]:

@@ -1,9 +1,9 @@
 """The reference experiment in JAX: one compiled scan over all updates of a block.
 
-The gradients are written by hand, and U has a row for each character, so that the one-hot product
-is a gather and its gradient a scatter.  Each choice is the fastest of those tried on the CPU:
-hand-written gradients, not autodiff; a rolled scan over t, not an unrolled one (5 % slower, and
-three times as long to compile); `h @ W`, not `W @ h`; a scatter, not a product with one-hot rows.
+The gradients are written by hand, and U has a row per character, so that the one-hot product is a
+gather and its gradient a scatter.  Each choice is the fastest of those tried on the CPU:
+hand-written gradients, not autodiff; a rolled scan over t, not an unrolled one (5 % slower, three
+times the compile time); `h @ W`, not `W @ h`; a scatter, not a product with one-hot rows.
 
     python peer_jax.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1
 
@@ -28,14 +28,14 @@ State = tuple[Arrays, Arrays, jax.Array]
 
 
 def parameters(m: int, K: int, dtype: str) -> Arrays:
-    """Return U (K, m), W (m, m) with the unit it comes from first, V (K, m), b (m,) and c (K,)."""
+    """Return U (K, m), W (m, m) indexed by source unit first, V (K, m), b (m,) and c (K,)."""
     start = initial(m, K, dtype)
     U, W, V, b, c = start["U"].T, start["W"].T, start["V"], start["b"][:, 0], start["c"][:, 0]
     return {name: jnp.array(array) for name, array in zip("UWVbc", (U, W, V, b, c), strict=True)}
 
 
 def gradients(theta: Arrays, x: jax.Array, y: jax.Array, h0: jax.Array) -> tuple[jax.Array, Arrays, jax.Array]:
-    """Return the loss, its gradients and the last state, for characters x, y (T,) and h0 (m,)."""
+    """Return the loss, its gradients and the final state, for characters x, y (T,) and h0 (m,)."""
     U, W, V = theta["U"], theta["W"], theta["V"]
 
     def forward(h: jax.Array, a: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -59,7 +59,7 @@ def gradients(theta: Arrays, x: jax.Array, y: jax.Array, h0: jax.Array) -> tuple
 
 
 def update(state: State, window: tuple[jax.Array, jax.Array]) -> tuple[State, jax.Array]:
-    """Make one AdaGrad step; a state is the weights, the sums of squares and h (m,)."""
+    """Perform one AdaGrad step; a state is the weights, the sums of squared gradients and h (m,)."""
     theta, M, h = state
     loss, d, h = gradients(theta, *window, h)
     M = {name: M[name] + d[name] ** 2 for name in d}
@@ -69,7 +69,7 @@ def update(state: State, window: tuple[jax.Array, jax.Array]) -> tuple[State, ja
 
 @functools.partial(jax.jit, donate_argnums=0)
 def train_block(state: State, X: jax.Array, Y: jax.Array) -> tuple[State, jax.Array]:
-    """Make an update for each row of X and Y (N, T); return the new state and the losses (N,)."""
+    """Perform an update for each row of X and Y (N, T); return the new state and the losses (N,)."""
     state, losses = lax.scan(update, state, (X, Y))
     return state, losses
 

@@ -1,9 +1,9 @@
 """The reference experiment in eager PyTorch: autograd, its own clipping, its own fused AdaGrad.
 
-``--cell nn.RNN`` is what a user would pick, on an embedding, its cheapest input here. ``--cell written-out`` is the
-quickest that eager PyTorch was found to be: a gathered row of U and `tanh(addmv(a, W, h))` at each step.
-PyTorch clips the gradient before it is squared into M, the reference after; the two are the same until a
-gradient exceeds 5. `nn.RNN` has a second bias, so its hidden bias moves twice as far.
+``--cell nn.RNN`` is what a user would choose, with an embedding, the cheapest input here. ``--cell written-out`` is
+the fastest variant of eager PyTorch found: a gathered row of U and `tanh(addmv(a, W, h))` at each step.
+PyTorch clips the gradient before it is squared into M, the reference after; the two agree until a gradient
+exceeds 5. `nn.RNN` has a second bias, so its hidden bias moves twice as far.
 
     python peer_torch.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1 --cell nn.RNN
 
@@ -33,7 +33,7 @@ from textbook import (
 
 
 class WrittenOut(nn.Module):
-    """U (K, m), a row for each character, W (m, m), V (K, m), b (m,) and c (K,)."""
+    """U (K, m), a row per character, W (m, m), V (K, m), b (m,) and c (K,)."""
 
     def __init__(self, m: int, K: int, dtype: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class WrittenOut(nn.Module):
         self.b, self.c = nn.Parameter(b[:, 0].contiguous()), nn.Parameter(c[:, 0].contiguous())
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (T, K) and the last state, for characters x (T,) and h (m,)."""
+        """Return the logits (T, K) and the final state, for characters x (T,) and h (m,)."""
         states = []
         for a in F.embedding(x, self.U) + self.b:
             h = torch.tanh(torch.addmv(a, self.W, h))
@@ -51,7 +51,7 @@ class WrittenOut(nn.Module):
 
 
 class Layered(nn.Module):
-    """`nn.Embedding` of the identity, `nn.RNN` and `nn.Linear`, begun with the same weights."""
+    """`nn.Embedding` of the identity, `nn.RNN` and `nn.Linear`, with the same initial weights."""
 
     def __init__(self, m: int, K: int, dtype: str) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def time_update(
     chars = torch.from_numpy(text(K, (repeats + 1) * updates * T + 1))
     model = CELLS[cell](m, K, dtype)
     theta = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # An accumulator that starts at epsilon is an epsilon inside the root.
+    # Starting the accumulator at epsilon puts epsilon inside the square root.
     optimizer = torch.optim.Adagrad(theta, lr=ETA, initial_accumulator_value=EPSILON, eps=0, fused=True)
     h = torch.zeros(m, dtype=getattr(torch, dtype))
 

@@ -1,11 +1,11 @@
-"""Elman beside the textbook, PyTorch and JAX: the time of one update, and its ratio to the machine's floor.
+"""Time of one update: Elman against textbook NumPy, PyTorch and JAX, and against the machine's lower bound.
 
     python benchmarks/speed.py              the reference setting, every contender
-    python benchmarks/speed.py --curve      Elman and JAX over hidden sizes, window lengths and alphabets
+    python benchmarks/speed.py --curve      Elman and JAX over hidden sizes, window lengths and alphabet sizes
 
-Every contender runs in a process of its own, in rounds that alternate, so that all meet the same machine; a ratio is
-that of medians over the rounds. PyTorch and JAX take part where they are installed (``pip install '.[peers]'``).
-Results are written to ``benchmarks/results/``; ``benchmarks/tables.py`` makes the README's table of them.
+Every contender runs in a process of its own, in alternating rounds, so that all run under the same conditions; ratios
+are of medians over the rounds. PyTorch and JAX are included if installed (``pip install '.[peers]'``). Results are
+written to ``benchmarks/results/``; ``benchmarks/tables.py`` writes the tables of README and docs from them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Result = dict[str, Any]
 
 
 def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
-    """Return the command of every contender that is installed, by its name in the table."""
+    """Return the command of every installed contender, by its name in the table."""
     work = 3 * sizes["T"] * sizes["m"] * (sizes["m"] + sizes["K"])
     fast, slow = max(20, 1_500_000_000 // work), max(10, 100_000_000 // work)
 
@@ -38,17 +38,17 @@ def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
         rest = ["--updates", str(updates), "--repeats", "5", "--threads", str(threads)]
         return [sys.executable, str(HERE / script), *size, *rest, *more]
 
-    found = {"Elman float32": command("elman_update.py", fast, 1)}
-    found["Elman float64"] = command("elman_update.py", fast, 1, "--dtype", "float64")
-    found["textbook NumPy"] = command("textbook.py", slow, 1)
+    commands = {"Elman float32": command("elman_update.py", fast, 1)}
+    commands["Elman float64"] = command("elman_update.py", fast, 1, "--dtype", "float64")
+    commands["textbook NumPy"] = command("textbook.py", slow, 1)
     if find_spec("jax"):
         for threads in sorted({1, cores}):
-            found[f"JAX, {threads} thread{'s'[: threads - 1]}"] = command("peer_jax.py", fast, threads)
+            commands[f"JAX, {threads} thread{'s'[: threads - 1]}"] = command("peer_jax.py", fast, threads)
     if find_spec("torch"):
-        # One thread is PyTorch's best here: two wait for each other, from twice to thousands of times as long.
+        # PyTorch is fastest with one thread here; two wait for each other and take twice to thousands of times as long.
         for cell in ("nn.RNN", "written-out"):
-            found[f"PyTorch {cell}, 1 thread"] = command("peer_torch.py", slow, 1, "--cell", cell)
-    return found
+            commands[f"PyTorch {cell}, 1 thread"] = command("peer_torch.py", slow, 1, "--cell", cell)
+    return commands
 
 
 def run(command: list[str]) -> Result:
@@ -59,7 +59,7 @@ def run(command: list[str]) -> Result:
 
 
 def compare(commands: dict[str, list[str]], rounds: int) -> dict[str, Result]:
-    """Run all in alternating rounds; return for each the median time, the floor and what it reported."""
+    """Run all in alternating rounds; return the summary of each."""
     reports: dict[str, list[Result]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -68,7 +68,7 @@ def compare(commands: dict[str, list[str]], rounds: int) -> dict[str, Result]:
 
 
 def summary(results: list[Result]) -> Result:
-    """Return the figures of one contender over all rounds."""
+    """Return the measurements of one contender over all rounds."""
     seconds = [value for result in results for value in result["seconds_per_update"]]
     floors = [value for result in results for value in result.get("floor_seconds", [])]
     return {
@@ -81,7 +81,7 @@ def summary(results: list[Result]) -> Result:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures were measured on."""
+    """Return the processor, core count, system and Python version of this machine."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
@@ -94,7 +94,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(title: str, figures: dict[str, Result]) -> None:
-    """Print one comparison, all against Elman in float32."""
+    """Print one comparison, relative to Elman in float32."""
     elman = figures["Elman float32"]
     print(f"\n{title}: floor {elman['floor_microseconds']:.1f} µs")
     for name, figure in figures.items():
@@ -104,7 +104,7 @@ def show(title: str, figures: dict[str, Result]) -> None:
 
 
 def curve_points() -> list[dict[str, int]]:
-    """Every size of the curve: one dimension moves, the others are the reference's, and the large corner."""
+    """Every size of the curve: one dimension varied from the reference setting, and the corners."""
     points = [REFERENCE | {name: value} for name, values in CURVE.items() for value in values]
     points += [{"m": m, "T": 10, "K": K} for m, K in ((32, 30), (32, 5000), (512, 30), (512, 5000))]
     return [point for n, point in enumerate(points) if point not in points[:n]]

@@ -75,9 +75,9 @@ def curve() -> str:
     return table(["m", "T", "K", "µs per update", "× floor", "JAX × Elman"], rows)
 
 
-def parts() -> str:
+def update_breakdown() -> str:
     """Time per part of an update."""
-    result = load("parts")
+    result = load("update_breakdown")
     rows = []
     for part in result["parts"]:
         operations, at_rate = part["multiply_adds"], part["at_product_rate"]
@@ -296,7 +296,7 @@ def compression_speed() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "curve": curve,
-    "parts": parts,
+    "update_breakdown": update_breakdown,
     "experience": experience,
     "presets": presets,
     "steady": steady,

@@ -1,8 +1,8 @@
-"""The reference experiment in NumPy, as a course report writes it: the yardstick, not a contender.
+"""The reference experiment in NumPy, written as in a course report: a baseline, not a contender.
 
-A loop over t on column vectors, a dense one-hot matrix of the whole text, the derivative of tanh as
-a full diagonal matrix, and new arrays at every update: neither tuned nor slowed down.  The peers
-take their text, first weights, stopwatch and command line from here, so all run one experiment:
+A loop over t on column vectors, a dense one-hot matrix of the complete text, the derivative of tanh
+as a full diagonal matrix, and new arrays in every update: neither tuned nor slowed down.  The peers
+take their text, initial weights, timer and command line from here, so all run the same experiment:
 
     python textbook.py --m 100 --T 25 --K 76 --updates 2000 --repeats 5 --threads 1
 
@@ -31,13 +31,13 @@ SEED, DEVIATION = 400, 0.1
 
 
 def text(K: int, n: int) -> NDArray[np.int64]:
-    """Draw `n` character numbers below `K`, independent, with p_k proportional to 1 / (k + 1)."""
+    """Return `n` independent random character indices below `K`, with p_k proportional to 1 / (k + 1)."""
     weights = 1 / np.arange(1, K + 1)
     return np.random.RandomState(0).choice(K, size=n, p=weights / weights.sum())
 
 
 def initial(m: int, K: int, dtype: str) -> Arrays:
-    """Return U (m, K), W (m, m), V (K, m), drawn in that order, and zero b (m, 1) and c (K, 1)."""
+    """Return random U (m, K), W (m, m), V (K, m), generated in that order, and zero b (m, 1) and c (K, 1)."""
     draw = np.random.RandomState(SEED).randn
     U, W, V = (draw(*shape) * DEVIATION for shape in ((m, K), (m, m), (K, m)))
     arrays = {"U": U, "W": W, "V": V, "b": np.zeros((m, 1)), "c": np.zeros((K, 1))}
@@ -52,7 +52,7 @@ def softmax(o: Array) -> Array:
 
 
 def gradients(theta: Arrays, X: Array, Y: Array, h0: Array) -> tuple[float, Arrays, Array]:
-    """Return the loss, its gradients and the last state; X and Y are (K, T), the states (m, 1)."""
+    """Return the loss, its gradients and the final state; X and Y are (K, T), the states (m, 1)."""
     U, W, V, b, c = theta["U"], theta["W"], theta["V"], theta["b"], theta["c"]
     T = X.shape[1]
     h, p, loss = [h0], [], 0.0
@@ -74,28 +74,28 @@ def gradients(theta: Arrays, X: Array, Y: Array, h0: Array) -> tuple[float, Arra
 
 
 def adagrad(theta: Arrays, M: Arrays, d: Arrays) -> tuple[Arrays, Arrays]:
-    """Return the weights and the sums of squares after one step; the sums take the raw gradient."""
+    """Return the weights and the sums of squared gradients after one step; the sums use the unclipped gradient."""
     M = {name: M[name] + d[name] ** 2 for name in d}
     step = {name: np.clip(d[name], -CLIP, CLIP) / np.sqrt(M[name] + EPSILON) for name in d}
     return {name: theta[name] - ETA * step[name] for name in d}, M
 
 
 def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float64") -> dict[str, Any]:
-    """Time one update of the textbook way, whose dtype is float64 unless another is asked for.
+    """Time one update of the textbook implementation, in float64 by default.
 
     Parameters
     ----------
     m, T, K : int
         Hidden units, characters in one update, size of the alphabet.
     updates, repeats : int
-        Updates in one block, and blocks that are timed after the one that warms up.
+        Updates per block, and blocks that are timed after one for warm-up.
     dtype : str
         "float32" or "float64".
 
     Returns
     -------
     dict
-        What `stopwatch` returns, and the versions.
+        The result of `stopwatch`, and the versions.
     """
     chars = text(K, (repeats + 1) * updates * T + 1)
     X = np.zeros((K, len(chars)), dtype)
@@ -121,15 +121,15 @@ def stopwatch(
     repeats: int,
     between: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Time `train`, which makes `updates` updates, from the one it is given on, and returns losses.
+    """Time `train`, which performs `updates` updates from the given one on and returns their losses.
 
-    `between` is called before every block, off the clock.
+    `between` is called before every block and is not timed.
 
     Returns
     -------
     dict
-        "seconds_per_update", one for each block but the first; "first_call_seconds", of the whole
-        first block, compilation included; "losses", the first three in nats; "threads".
+        "seconds_per_update", one per block but the first; "first_call_seconds", of the complete first
+        block, compilation included; "losses", the first three in nats; "threads".
     """
     seconds: list[float] = []
     losses: list[float] = []
@@ -148,23 +148,23 @@ def stopwatch(
 
 
 def versions(**libraries: str) -> dict[str, str]:
-    """Return the versions of Python and of the `libraries`."""
+    """Return the versions of Python and the `libraries`."""
     return {"python": platform.python_version(), **libraries}
 
 
 def threads_allowed() -> int:
-    """Return how many threads this process may run: its cores, or OMP_NUM_THREADS if fewer."""
+    """Return the number of threads this process may use: its cores, or OMP_NUM_THREADS if fewer."""
     cores = len(os.sched_getaffinity(0))
     return min(cores, int(os.environ.get("OMP_NUM_THREADS", cores)))
 
 
 def arguments(**choices: list[str]) -> dict[str, Any]:
-    """Read the command line, put `--threads` into force, and return the rest for `time_update`.
+    """Parse the command line, apply `--threads`, and return the other options for `time_update`.
 
-    `choices` are further options and what each may be, the first by default.
+    `choices` are further options and their allowed values, the first of which is the default.
 
-    BLAS, OpenMP and XLA read their settings as they are loaded, so the process pins itself to that
-    many cores and starts anew with the settings in its environment.
+    BLAS, OpenMP and XLA read their settings when they are loaded, so the process pins itself to that
+    many cores and restarts itself with the settings in its environment.
     """
     parser = argparse.ArgumentParser(description="Time one update and print the result as JSON.")
     sizes = {"m": 100, "T": 25, "K": 76, "updates": 2000, "repeats": 5, "threads": 1}

@@ -1,13 +1,13 @@
-"""Characters a second in training: Elman's LSTM and GRU beside PyTorch's, and beside the machine's own sgemm.
+"""Training throughput in characters per second: Elman's LSTM and GRU against PyTorch's and the machine's sgemm.
 
-    python benchmarks/throughput.py             LSTM and GRU of 256 units, 32 streams, T = 64
-    python benchmarks/throughput.py --curve     hidden sizes 64 to 1024 and 1 to 128 streams
+    python benchmarks/throughput.py             LSTM and GRU of 256 units, batch size 32, T = 64
+    python benchmarks/throughput.py --curve     hidden sizes 64 to 1024 and batch sizes 1 to 128
 
-An update is forward, backward, the gradient's norm clipped, and Adam, in float32 on all cores. Contenders run in
-processes of their own, in rounds that alternate; a ratio is that of medians over the rounds. The share of sgemm counts
-3 T B (G m^2 + m K) multiply-adds an update (recurrent and output products, forward and twice backward) at the rate of
-a 2048 x 2048 product on all cores, measured in the same process, before and after. Results go to
-``benchmarks/results``.
+An update is the forward and backward pass, clipping of the gradient norm, and Adam, in float32 on all cores.
+Contenders run in processes of their own, in alternating rounds; ratios are of medians over the rounds. The fraction of
+sgemm counts 3 T B (G m^2 + m K) multiply-adds per update (recurrent and output products, forward and twice backward)
+at the rate of a 2048 x 2048 product on all cores, measured in the same process, before and after. Results are written
+to ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GATES = {"lstm": 4, "gru": 3}
 
 
 def sgemm_rate() -> float:
-    """Return the multiply-adds a second of a large product on all cores, the median of several."""
+    """Return the multiply-adds per second of a large product on all cores, the median of several."""
     n = 2048
     a, b, c = (np.ones((n, n), np.float32) for _ in range(3))
     rates = []
@@ -43,7 +43,7 @@ def sgemm_rate() -> float:
 
 
 def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
-    """Return Elman's characters a second and the rate of sgemm beside it."""
+    """Return Elman's characters per second and the rate of sgemm in the same process."""
     from elman.engine import TrainState, get_engine
     from elman.network import Optimizer
     from elman.text import Windows
@@ -63,7 +63,7 @@ def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
 
 
 def torch_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
-    """Return PyTorch's characters a second, with an embedding before `nn.LSTM` or `nn.GRU`."""
+    """Return PyTorch's characters per second, with an embedding before `nn.LSTM` or `nn.GRU`."""
     import torch
     from torch import nn
 
@@ -89,19 +89,19 @@ def torch_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
     return {"chars_per_second": updates * B * T / (time.perf_counter() - began)}
 
 
-def contender(who: str, cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
-    """Run one in a process of its own."""
+def run_contender(who: str, cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
+    """Run one contender in a process of its own."""
     command = [sys.executable, __file__, "--one", who, cell, str(m), str(B), "--seconds", str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
     return figures
 
 
-def point(cell: str, m: int, B: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """Compare at one size."""
+def compare(cell: str, m: int, B: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Compare the contenders at one size."""
     names = ["elman", *(["torch"] if find_spec("torch") else [])]
-    found = [{who: contender(who, cell, m, B, seconds) for who in names} for _ in range(rounds)]
-    ours = statistics.median(one["elman"]["chars_per_second"] for one in found)
+    trials = [{who: run_contender(who, cell, m, B, seconds) for who in names} for _ in range(rounds)]
+    ours = statistics.median(trial["elman"]["chars_per_second"] for trial in trials)
     work = 3 * (GATES[cell] * m * m + m * K)
     result: dict[str, Any] = {
         "cell": cell,
@@ -110,11 +110,12 @@ def point(cell: str, m: int, B: int, rounds: int, seconds: float) -> dict[str, A
         "T": T,
         "chars_per_second": round(ours),
         "share_of_sgemm": round(
-            statistics.median(one["elman"]["chars_per_second"] * work / one["elman"]["sgemm"] for one in found), 3
+            statistics.median(trial["elman"]["chars_per_second"] * work / trial["elman"]["sgemm"] for trial in trials),
+            3,
         ),
     }
     if "torch" in names:
-        theirs = statistics.median(one["torch"]["chars_per_second"] for one in found)
+        theirs = statistics.median(trial["torch"]["chars_per_second"] for trial in trials)
         result |= {"torch_chars_per_second": round(theirs), "times_torch": round(ours / theirs, 2)}
     return result
 
@@ -138,7 +139,7 @@ def main() -> None:
         sizes += [(cell, 256, B) for cell in GATES for B in (1, 4, 8, 16, 64, 128)]
     results = []
     for cell, m, B in sizes:
-        results.append(point(cell, m, B, options.rounds, options.seconds))
+        results.append(compare(cell, m, B, options.rounds, options.seconds))
         print(results[-1], flush=True)
     from speed import machine
 

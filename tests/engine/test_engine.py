@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.engine import ENGINES, TrainState, get_engine
-from elman.engine.numba.engine import _LOSS_WINDOW
+from elman.engine.numba.fused.engine import _LOSS_WINDOW
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams
 from elman.network.parameters import NAMES, Array, shapes

@@ -1,4 +1,4 @@
-"""The parts that the compiled engine is built from, each against NumPy, in both widths.
+"""The building blocks of the compiled engine, each against NumPy, in both dtypes.
 
 Every kernel is called through a wrapper compiled here, as the engine's own kernels call it.
 """
@@ -26,7 +26,7 @@ from support import tolerances as tolerances
 Dtype = type[np.floating]
 Values = NDArray[np.floating]
 
-both_widths = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 GUARD = 77.0
 
 
@@ -36,22 +36,23 @@ def units(dtype: Dtype, n: float) -> float:
 
 
 def vector_function(name: str) -> Any:
-    """Return a kernel that fills `out` with a function of x, both of whole vectors."""
+    """Return a kernel that fills `out` with a function of x, both of full vectors."""
 
     @intrinsic
     def apply(typingctx: Any, out: Any, o: Any, x: Any, i: Any, vectors: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            rows = vector.Rows(context, builder, signature, values, 2)
+            pointers = vector.RowPointers(context, builder, signature, values, 2)
             with cgutils.for_range(builder, values[-1]) as loop:
-                to, of = rows.places(loop.index)
-                rows.simd.store(getattr(rows.simd, name)(rows.simd.load(of)), to)
+                to, of = pointers.addresses(loop.index)
+                simd_ = pointers.simd
+                simd_.store(getattr(simd_, name)(simd_.load(of)), to)
             return context.get_dummy_value()
 
         return types.void(out, types.intp, x, types.intp, types.intp), emit
 
     call: Any = apply
 
-    @njit  # not cached, as the cache would take the two functions for one
+    @njit  # not cached, as the cache would not tell these functions apart
     def every(x: Any, out: Any, vectors: Any) -> None:
         call(out, 0, x, 0, vectors)
 
@@ -99,9 +100,9 @@ FUNCTIONS: dict[str, tuple[Any, Any, float]] = {
     "sigmoid": (vector_function("sigmoid"), lambda x: 1 / (1 + np.exp(-x)), tolerances.SIGMOID_ULP),
 }
 EXP_LIMIT: dict[Dtype, float] = {np.float32: 87.0, np.float64: 708.0}
-"""Where 2^n, in e^x = 2^n e^r, is near the last normal number. Beyond, exp stands still; below, it is 0."""
+"""Where 2^n, in e^x = 2^n e^r, is near the last normal number. Beyond, exp is constant; below, it is 0."""
 TANH_LIMIT: dict[Dtype, float] = {np.float32: 11.5, np.float64: 26.0}
-"""Where tanh is 1 to the last bit, and e^{2x} need not grow any more."""
+"""Where tanh is exactly 1, and e^{2x} need not grow any more."""
 
 all_functions = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -115,7 +116,7 @@ def computed(name: str, x: Values) -> Values:
 
 
 def arguments(name: str, dtype: Dtype) -> Values:
-    """Return numbers of every size, of both signs, and such as leave the largest r of either sign."""
+    """Return numbers of every magnitude and both signs, and some with the largest r of either sign."""
     limit = (TANH_LIMIT if name == "tanh" else EXP_LIMIT)[dtype]
     generator = np.random.default_rng(1)
     smallest = math.log2(np.finfo(dtype).tiny)
@@ -127,38 +128,38 @@ def arguments(name: str, dtype: Dtype) -> Values:
     return np.concatenate([x, -x]).astype(dtype)
 
 
-@both_widths
+@both_dtypes
 @all_functions
 def test_fast_functions_are_within_their_ulp(name: str, dtype: Dtype) -> None:
-    wide = np.float64 if dtype is np.float32 else np.longdouble
-    if np.finfo(wide).nmant <= np.finfo(dtype).nmant:
-        pytest.skip("this machine has no number wider than a double")
+    wider = np.float64 if dtype is np.float32 else np.longdouble
+    if np.finfo(wider).nmant <= np.finfo(dtype).nmant:
+        pytest.skip("no floating-point type on this machine is more precise than a double")
     _, function, limit = FUNCTIONS[name]
     x = arguments(name, dtype)
-    right = function(x.astype(wide))
+    right = function(x.astype(wider))
     errors = np.abs(computed(name, x) - right) / np.spacing(np.abs(right).astype(dtype))
     assert errors.max() <= limit
 
 
-@both_widths
+@both_dtypes
 @all_functions
 def test_nan_stays_nan(name: str, dtype: Dtype) -> None:
-    """In every lane of a vector, and in the rest that fills none."""
-    for place in range(19):
+    """In every lane of a vector, and in a remainder that does not fill one."""
+    for position in range(19):
         x = np.zeros(19, dtype)
-        x[place] = np.nan
+        x[position] = np.nan
         np.testing.assert_array_equal(np.isnan(computed(name, x)), np.isnan(x))
 
 
-@both_widths
+@both_dtypes
 def test_exp_and_tanh_of_zero(dtype: Dtype) -> None:
     zeros = np.array([0.0, -0.0], dtype)
     np.testing.assert_array_equal(computed("exp", zeros), [1, 1])
     np.testing.assert_array_equal(computed("tanh", zeros), [0, 0])
 
 
-@both_widths
-def test_exp_stands_still_above_its_limit_and_is_zero_below(dtype: Dtype) -> None:
+@both_dtypes
+def test_exp_is_constant_above_its_limit_and_zero_below(dtype: Dtype) -> None:
     limit = EXP_LIMIT[dtype]
     beyond = np.array([limit * 1.01, limit * 1e6, np.inf], dtype)
     np.testing.assert_array_equal(computed("exp", beyond), computed("exp", np.full(3, limit, dtype)))
@@ -166,7 +167,7 @@ def test_exp_stands_still_above_its_limit_and_is_zero_below(dtype: Dtype) -> Non
     assert 0 < computed("exp", np.array([-limit], dtype))[0] < 2 * np.finfo(dtype).tiny
 
 
-@both_widths
+@both_dtypes
 def test_tanh_saturates_at_one(dtype: Dtype) -> None:
     limit = TANH_LIMIT[dtype]
     beyond = np.array([limit, limit * 1.01, limit * 1e6, np.finfo(dtype).max, np.inf], dtype)
@@ -174,7 +175,7 @@ def test_tanh_saturates_at_one(dtype: Dtype) -> None:
     np.testing.assert_array_equal(computed("tanh", -beyond), -np.ones(5))
 
 
-@both_widths
+@both_dtypes
 def test_tanh_is_never_beyond_one_and_never_falls(dtype: Dtype) -> None:
     x = np.linspace(-2 * TANH_LIMIT[dtype], 2 * TANH_LIMIT[dtype], 100_001).astype(dtype)
     h = computed("tanh", x)
@@ -183,7 +184,7 @@ def test_tanh_is_never_beyond_one_and_never_falls(dtype: Dtype) -> None:
     assert (fall <= 2 * tolerances.TANH_ULP * np.spacing(np.abs(h[1:]))).all()
 
 
-@both_widths
+@both_dtypes
 def test_tanh_is_odd(dtype: Dtype) -> None:
     x = arguments("tanh", dtype)
     h, mirrored = computed("tanh", x), -computed("tanh", -x)
@@ -191,19 +192,19 @@ def test_tanh_is_odd(dtype: Dtype) -> None:
 
 
 # --- The product ---
-# Small whole numbers: every sum is exact in either width, in any order.
+# Small integers: every sum is exact in either dtype, in any order.
 
 ROWS = [*range(1, 15), 31]
 VECTORS = [n for n in range(1, 40) if n % -(-n // tile.MAX_VECTORS) == 0]
-"""Whole strips, as rows are padded to."""
+"""Multiples of the strip width, as padded rows are."""
 DEPTHS = (0, 1, 7, 30)
 
 
-def whole_numbers(generator: np.random.Generator, size: int, dtype: Dtype) -> Values:
+def random_integers(generator: np.random.Generator, size: int, dtype: Dtype) -> Values:
     return generator.integers(-9, 10, size).astype(dtype)
 
 
-def place(view: Values) -> tuple[Values, int, int, int]:
+def storage_of(view: Values) -> tuple[Values, int, int, int]:
     """Return the flat storage of a matrix, where it begins there, and its two strides."""
     storage = view.base
     assert storage is not None
@@ -212,45 +213,55 @@ def place(view: Values) -> tuple[Values, int, int, int]:
 
 
 def matrix(storage: Values, rows: int, columns: int, row: int) -> Values:
-    """Return a matrix inside `storage`, whose rows are `row` apart and not where vectors begin."""
+    """Return a matrix inside `storage`, whose rows are `row` elements apart and not aligned to vectors."""
     return storage[3 : 3 + rows * row].reshape(rows, row)[:, :columns]
 
 
-@both_widths
+@both_dtypes
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("added", ["bias", "matrix", "itself"])
 @pytest.mark.parametrize("strided", [False, True])
 def test_a_product_of_every_shape(dtype: Dtype, backwards: bool, added: str, strided: bool) -> None:
-    """Exact, and nothing but C is written."""
+    """Exact, and only C is written."""
     generator = np.random.default_rng(1)
     lanes = simd.BYTES // np.dtype(dtype).itemsize
-    numbers = whole_numbers(generator, 40_000, dtype)
+    values = random_integers(generator, 40_000, dtype)
     for rows, vectors, depth in itertools.product(ROWS, VECTORS, DEPTHS):
         columns = vectors * lanes
         c_storage = np.full(rows * (columns + 5) + 60, GUARD, dtype)
         C = matrix(c_storage, rows, columns, columns + 5)
-        A = matrix(numbers, depth, rows, rows + 2).T if strided else matrix(numbers, rows, depth, depth + 2)
-        B = matrix(numbers[1000:], depth, columns, columns + 1)
-        D = matrix(numbers[500:], rows, columns, columns + 1)
+        A = matrix(values, depth, rows, rows + 2).T if strided else matrix(values, rows, depth, depth + 2)
+        B = matrix(values[1000:], depth, columns, columns + 1)
+        D = matrix(values[500:], rows, columns, columns + 1)
         if backwards:
             A, B = A[:, ::-1], B[::-1]
         if added == "itself":
             C[:] = D
             D = C
-        d_row = 0 if added == "bias" else place(D)[2]
+        d_row = 0 if added == "bias" else storage_of(D)[2]
         right = c_storage.copy()
         matrix(right, rows, columns, columns + 5)[:] = (D[:1] if added == "bias" else D) + A @ B
-        strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B stand whole here
-        multiply(*place(C)[:3], *place(D)[:2], d_row, *place(A), *place(B)[:3], strip, rows, depth, vectors)
+        strip = -(-vectors // -(-vectors // tile.MAX_VECTORS)) * lanes  # rows of B are contiguous here
+        multiply(
+            *storage_of(C)[:3],
+            *storage_of(D)[:2],
+            d_row,
+            *storage_of(A),
+            *storage_of(B)[:3],
+            strip,
+            rows,
+            depth,
+            vectors,
+        )
         assert np.array_equal(c_storage, right), (rows, vectors, depth)
 
 
 # --- AdaGrad ---
 
 
-@both_widths
+@both_dtypes
 def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
-    """With gradients of every size, some beyond the limit, and sums of which some are zero."""
+    """With gradients of every magnitude, some of which are clipped, and sums some of which are zero."""
     generator = np.random.default_rng(1)
     n = 4000
     theta = generator.normal(size=n).astype(dtype)
@@ -267,12 +278,12 @@ def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
     assert (np.abs(theta - parameters["b"]) <= units(dtype, tolerances.ADAGRAD_STEP) * scale).all()
 
 
-@both_widths
+@both_dtypes
 def test_an_update_by_hand(dtype: Dtype) -> None:
     theta, M = np.ones(8, dtype), np.array([25, 25, 16, 0, 0, 9, 9, 0], dtype)
     gradient = np.array([12, -12, -3, 0, 1e-4, 4, 0, -1e-4], dtype)
     adagrad(theta, M, gradient, dtype(0.1), dtype(5), dtype(EPSILON))
-    # 12 is clipped to 5 where it steps, and not where it is summed: 13^2 = 5^2 + 12^2.
+    # 12 is clipped to 5 in the step but not in the sum: 13^2 = 5^2 + 12^2.
     squares = np.array([169, 169, 25, 0, 1e-8, 25, 9, 1e-8])
     clipped = np.array([5, -5, -3, 0, 1e-4, 4, 0, -1e-4])
     few = units(dtype, tolerances.ROUNDINGS)
@@ -280,7 +291,7 @@ def test_an_update_by_hand(dtype: Dtype) -> None:
     np.testing.assert_allclose(theta, 1 - 0.1 * clipped / np.sqrt(squares + 1e-8), rtol=few)
 
 
-@both_widths
+@both_dtypes
 @pytest.mark.parametrize("vectors", [1, 2, 5, 13])
 def test_an_update_of_rows_is_the_same_and_leaves_its_transpose(dtype: Dtype, vectors: int) -> None:
     generator = np.random.default_rng(vectors)
@@ -288,18 +299,18 @@ def test_an_update_of_rows_is_the_same_and_leaves_its_transpose(dtype: Dtype, ve
     columns, start, column_row = vectors * lanes, 3, lanes + 5
     theta, M, gradient = (generator.normal(size=start + lanes * columns).astype(dtype) ** 2 for _ in range(3))
     expected, sums = theta[start:].copy(), M[start:].copy()
-    rule = (dtype(0.1), dtype(0.5), dtype(EPSILON))
-    adagrad(expected, sums, gradient[start:].copy(), *rule)
+    hyperparameters = (dtype(0.1), dtype(0.5), dtype(EPSILON))
+    adagrad(expected, sums, gradient[start:].copy(), *hyperparameters)
     transposed = np.full(columns * column_row + 4, GUARD, dtype)
-    adagrad_rows(theta, M, gradient, start, vectors, transposed, 2, column_row, *rule)
+    adagrad_rows(theta, M, gradient, start, vectors, transposed, 2, column_row, *hyperparameters)
     np.testing.assert_array_equal(theta[start:], expected)
     np.testing.assert_array_equal(M[start:], sums)
-    found = transposed[2 : 2 + columns * column_row].reshape(columns, column_row)
-    np.testing.assert_array_equal(found[:, :lanes], expected.reshape(lanes, columns).T)
-    np.testing.assert_array_equal(found[:, lanes:], GUARD)
+    actual = transposed[2 : 2 + columns * column_row].reshape(columns, column_row)
+    np.testing.assert_array_equal(actual[:, :lanes], expected.reshape(lanes, columns).T)
+    np.testing.assert_array_equal(actual[:, lanes:], GUARD)
 
 
-@both_widths
+@both_dtypes
 def test_a_gradient_of_zero_changes_nothing(dtype: Dtype) -> None:
     theta = np.random.default_rng(1).normal(size=16).astype(dtype)
     M, before = np.arange(16).astype(dtype), theta.copy()
@@ -308,7 +319,7 @@ def test_a_gradient_of_zero_changes_nothing(dtype: Dtype) -> None:
     np.testing.assert_array_equal(M, np.arange(16))
 
 
-@both_widths
+@both_dtypes
 def test_a_gradient_that_is_not_a_number_is_not_clipped_away(dtype: Dtype) -> None:
     theta, gradient = np.ones(8, dtype), np.zeros(8, dtype)
     gradient[3] = np.nan
@@ -320,7 +331,7 @@ def test_a_gradient_that_is_not_a_number_is_not_clipped_away(dtype: Dtype) -> No
 
 
 def softmax_of(o: Values, y: NDArray[np.unsignedinteger]) -> tuple[float, Values]:
-    """Return L and p - y of logits o (T, K), whose rows stand padded with -infinity, which becomes 0."""
+    """Return L and p - y of logits o (T, K), whose rows are padded with -infinity, which becomes 0."""
     T, K = o.shape
     lanes = simd.BYTES // o.itemsize
     K_row = -(-K // lanes) * lanes + lanes
@@ -332,7 +343,7 @@ def softmax_of(o: Values, y: NDArray[np.unsignedinteger]) -> tuple[float, Values
     return loss, g[:, :K]
 
 
-@both_widths
+@both_dtypes
 @pytest.mark.parametrize("T", [1, 31, 32, 33, 64, 100])
 @pytest.mark.parametrize("K", [2, 7, 80, 5000])
 def test_softmax_and_loss_are_those_of_the_reference(dtype: Dtype, K: int, T: int) -> None:
@@ -347,7 +358,7 @@ def test_softmax_and_loss_are_those_of_the_reference(dtype: Dtype, K: int, T: in
     np.testing.assert_allclose(g, p, rtol=0, atol=unit)
 
 
-@both_widths
+@both_dtypes
 def test_the_largest_sums_do_not_overflow(dtype: Dtype) -> None:
     """Every step's sum is K; the product of 32 of them is e^272, and of 100 it would be beyond a double."""
     loss, g = softmax_of(np.zeros((100, 5000), dtype), np.zeros(100, np.uint16))
@@ -355,7 +366,7 @@ def test_the_largest_sums_do_not_overflow(dtype: Dtype) -> None:
     np.testing.assert_allclose(g[:, 1:], 1 / 5000, rtol=units(dtype, tolerances.ROUNDINGS))
 
 
-@both_widths
+@both_dtypes
 def test_logits_of_a_thousand(dtype: Dtype) -> None:
     o = np.array([[1000, -1000, 1000, 0], [-1000, -1000, -1000, -1000], [1000, -1000, 0, -1000]], dtype)
     loss, g = softmax_of(o, np.array([0, 3, 1], np.uint8))
@@ -364,13 +375,13 @@ def test_logits_of_a_thousand(dtype: Dtype) -> None:
     np.testing.assert_allclose(g, right, rtol=0, atol=tolerances.ROUNDINGS * float(np.finfo(dtype).tiny))
 
 
-@both_widths
-@pytest.mark.parametrize("stranger", [np.nan, np.inf])
+@both_dtypes
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("K", [2, 8, 19])
-def test_a_logit_that_is_no_number_makes_the_loss_nan(dtype: Dtype, K: int, stranger: float) -> None:
-    """Wherever it stands, on the character to predict or beside it, at the first step or after the 32nd."""
+def test_a_logit_that_is_no_number_makes_the_loss_nan(dtype: Dtype, K: int, value: float) -> None:
+    """Wherever it is: at the target or elsewhere, at the first step or after the 32nd."""
     for k, t in itertools.product(range(K), (0, 33)):
         o = np.random.default_rng(k).normal(size=(35, K)).astype(dtype)
-        o[t, k] = stranger
+        o[t, k] = value
         loss, _ = softmax_of(o, np.ones(35, np.uint8))
         assert math.isnan(loss)

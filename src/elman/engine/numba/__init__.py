@@ -1,3 +1,3 @@
-"""The ``numba`` engine: the mathematics of `elman.network`, compiled for the processor at hand."""
+"""The compiled engine."""
 
 from elman.engine.numba.engine import NumbaEngine as NumbaEngine

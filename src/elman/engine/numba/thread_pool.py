@@ -1,4 +1,4 @@
-"""Work shared out over the cores of the machine, or done by one: whichever has proved quicker."""
+"""A thread pool that measures whether one thread or all cores are faster, and uses what is."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from types import TracebackType
 from typing import Any
 
 _TRIALS = 3
-"""Updates timed each way before one is chosen."""
+"""Runs timed with one thread and with all before one of the two is chosen."""
 
 _timings: dict[Hashable, tuple[list[float], list[float]]] = {}
-"""Seconds a step of an update took alone and shared, by what kind of update it was."""
+"""Seconds per step with one thread and with all, for each kind of work."""
 
 
-class Crew:
-    """Carries out lists of tasks that do not depend on one another; kernels let go of the interpreter's lock.
+class AutotunedThreadPool:
+    """Runs lists of independent tasks, on one thread or on all cores; kernels release the interpreter's lock.
 
-    Nothing that is computed depends on who computes it, so the choice changes no bit of any result.
+    No result depends on the thread that computes it, so the choice changes no bit of any result.
 
     Parameters
     ----------
     kind : hashable
-        What the work depends on; the choice is remembered for it.
+        Identifies the kind of work, for which the timings are remembered.
     tasks : int
         The length of the longest list.
     """
@@ -32,39 +32,39 @@ class Crew:
     def __init__(self, kind: Hashable, tasks: int) -> None:
         self.workers = min(os.cpu_count() or 1, tasks)
         self.timings = _timings.setdefault(kind, ([], []))
-        self.pool = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
-        self.shared = self.pool is not None
+        self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
+        self.parallel = self.executor is not None
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> AutotunedThreadPool:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()
+        if self.executor is not None:
+            self.executor.shutdown()
 
-    def timed(self, update: Callable[[], None], size: int = 1) -> None:
-        """Carry out one update, alone or shared, and learn from the time it takes for each of so many equal steps."""
-        alone, shared = self.timings
-        learns = self.pool is not None and size > 0 and min(len(alone), len(shared)) < _TRIALS
-        if learns:
-            self.shared = len(shared) <= len(alone)
-        elif alone:
-            self.shared = self.pool is not None and min(shared) < min(alone)
+    def run_timed(self, run: Callable[[], None], steps: int = 1) -> None:
+        """Call `run`, which does so many equal steps with `run_all`, and learn from the time per step."""
+        serial, parallel = self.timings
+        measures = self.executor is not None and steps > 0 and min(len(serial), len(parallel)) < _TRIALS
+        if measures:
+            self.parallel = len(parallel) <= len(serial)
+        elif serial:
+            self.parallel = self.executor is not None and min(parallel) < min(serial)
         began = time.perf_counter()
-        update()
-        if learns:
-            (shared if self.shared else alone).append((time.perf_counter() - began) / size)
+        run()
+        if measures:
+            (parallel if self.parallel else serial).append((time.perf_counter() - began) / steps)
 
-    def do(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Carry out the tasks; return what each returned."""
-        if self.pool is None or not self.shared or len(tasks) == 1:
+    def run_all(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run the tasks; return what each returned."""
+        if self.executor is None or not self.parallel or len(tasks) == 1:
             return [task() for task in tasks]
-        rest = [self.pool.submit(_every, tasks[n :: self.workers]) for n in range(1, self.workers)]
-        parts = [_every(tasks[:: self.workers]), *(future.result() for future in rest)]
-        return [parts[n % self.workers][n // self.workers] for n in range(len(tasks))]
+        futures = [self.executor.submit(_run_serially, tasks[n :: self.workers]) for n in range(1, self.workers)]
+        results = [_run_serially(tasks[:: self.workers]), *(future.result() for future in futures)]
+        return [results[n % self.workers][n // self.workers] for n in range(len(tasks))]
 
 
-def _every(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+def _run_serially(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return [task() for task in tasks]

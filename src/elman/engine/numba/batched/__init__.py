@@ -1,1 +1,1 @@
-"""Any cell, number of layers and batch size: kernels over packed matrices."""
+"""The general path: any cell, number of layers, batch size and optimizer, on packed matrices."""

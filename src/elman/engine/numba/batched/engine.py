@@ -1,4 +1,4 @@
-"""The engine's four calls for any network on any number of streams."""
+"""The `Engine` calls of the batched path."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
-from elman.engine.numba.batched import optimizer_kernels
 from elman.engine.numba.batched.layout import unflatten
-from elman.engine.numba.batched.network import Codes, LaidOut
-from elman.engine.numba.batched.optimizer import Updating
-from elman.engine.numba.session import NumbaSession
+from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
+from elman.engine.numba.batched.optimizer import FlatOptimizer, reduce_gradients
+from elman.engine.numba.batched.session import NumbaSession
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
@@ -23,9 +22,9 @@ from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 
-def _codes(array: Indices) -> Codes:
-    """Characters (T,) or (T, B) as (T, B)."""
-    return array.reshape(len(array), -1).astype(np.intp)
+def _as_batch(indices: Indices) -> IndexArray:
+    """Return the indices (T,) or (T, B) as (T, B)."""
+    return indices.reshape(len(indices), -1).astype(np.intp)
 
 
 def advance(
@@ -33,62 +32,65 @@ def advance(
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     T, B = windows.seq_length, windows.batch_size
-    net = LaidOut(state.parameters, T, B, backward=True)
-    updating = Updating(net, state, optimizer)
-    net.put_state(state.h.reshape(B, -1))
+    network = CompiledNetwork(state.parameters, T, B, backward=True)
+    flat_optimizer = FlatOptimizer(network, state, optimizer)
+    network.set_state(state.h.reshape(B, -1))
 
     def update(losses: NDArray[np.float64], n: int, rate: float) -> None:
-        """Carry out the n-th update of a stretch."""
+        """Perform the n-th update of a chunk."""
         if windows.begins_epoch(state.position):
             state.position = 0
-            net.put_state(np.zeros((B, net.network.state_size), net.dtype))
+            network.set_state(np.zeros((B, network.architecture.state_size), network.dtype))
         x, y = windows.at(state.position)
         number = state.update + 1
-        net.window(_codes(x), _codes(y), net.dropping(optimizer.dropout, number) if optimizer.dropout else None)
-        losses[n] = sum(room.losses.sum() for room in net.rooms) / B
-        updating.update(number, rate)
+        dropout_masks = network.dropout_masks(optimizer.dropout, number) if optimizer.dropout else None
+        network.run_window(_as_batch(x), _as_batch(y), dropout_masks)
+        losses[n] = sum(workspace.losses.sum() for workspace in network.workspaces) / B
+        flat_optimizer.update(number, rate)
         state.update, state.position = number, state.position + T
         state.epoch = number // windows.per_epoch
 
-    def stretch(losses: NDArray[np.float64]) -> Array:
-        """Do as many updates as `losses` is long; return the state h."""
+    def advance_chunk(losses: NDArray[np.float64]) -> Array:
+        """Perform `len(losses)` updates; return the state h."""
         for n, rate in enumerate(optimizer.learning_rates(state.update, len(losses)).tolist()):
-            net.crew.timed(partial(update, losses, n, rate))
-        return net.state().reshape(state.h.shape)
+            network.pool.run_timed(partial(update, losses, n, rate))
+        return network.state().reshape(state.h.shape)
 
-    with net.crew:
-        losses = run_in_chunks(updates, state.update, stretch, callback)
-    updating.put_back(state)
-    state.h = net.state().reshape(state.h.shape)
+    with network.pool:
+        losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+    flat_optimizer.write_to(state)
+    state.h = network.state().reshape(state.h.shape)
     return losses
 
 
 def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
     """See `elman.engine.Engine.loss`."""
-    streams = (array.reshape(len(array), -1) for array in (x, y))
-    losses, h = NumbaSession(parameters).losses(h0.reshape(-1, h0.shape[-1]), *streams)
+    batch = (array.reshape(len(array), -1) for array in (x, y))
+    losses, h = NumbaSession(parameters).losses(h0.reshape(-1, h0.shape[-1]), *batch)
     total = losses.sum(axis=0)
     return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
 
 
 def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
     """See `elman.engine.Engine.loss_and_gradients`."""
-    codes, targets = _codes(x), _codes(y)
-    T, B = codes.shape
-    net = LaidOut(parameters, T, B, backward=True)
-    net.put_state(h0.reshape(B, -1))
-    with net.crew:
-        net.window(codes, targets)
-    optimizer_kernels.combine(net.gradients, 0, net.layout.theta, 1 / B)
+    indices, targets = _as_batch(x), _as_batch(y)
+    T, B = indices.shape
+    network = CompiledNetwork(parameters, T, B, backward=True)
+    network.set_state(h0.reshape(B, -1))
+    with network.pool:
+        network.run_window(indices, targets)
+    reduce_gradients(network.gradients, 0, network.layout.theta_size, 1 / B)
     gradients = {name: np.empty_like(array) for name, array in parameters.items()}
-    unflatten(net.layout, net.gradients[0], gradients)
-    loss = float(net.losses().sum()) / B
-    return LossAndGradients(loss, gradients, (net.dh0() / B).reshape(h0.shape), net.state().reshape(h0.shape))
+    unflatten(network.layout, network.gradients[0], gradients)
+    loss = float(network.losses().sum()) / B
+    dh0 = (network.dh0() / B).reshape(h0.shape)
+    return LossAndGradients(loss, gradients, dh0, network.state().reshape(h0.shape))
 
 
 def generate(
     parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], sampling: SamplingParams
 ) -> tuple[NDArray[np.intp], Array]:
     """See `elman.engine.Engine.generate`."""
-    characters, states = NumbaSession(parameters).generate(h[None], np.array([x]), uniforms[:, None], [sampling])
+    session = NumbaSession(parameters)
+    characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling])
     return characters[:, 0], states[0]

@@ -1,10 +1,11 @@
-"""Where everything of a network stands in the flat arrays that the kernels for many streams work on.
+"""Offsets of a network's arrays in the flat buffers of the batched kernels.
 
-K  size of the alphabet     m  hidden units of a layer     m_row, K_row  the same, padded to whole panels
+K  size of the alphabet     m  hidden units of a layer     m_row, K_row  the same, padded to full panels
 
-`theta` holds the parameters, first the matrices and then the biases, so that an update rule goes over them in two
-runs. A row of U belongs to a character in the first layer and to a gate's unit in the others. `packs` holds what is
-derived from them after every update: the matrices in panels, both ways round, and the first layer's rows U + b.
+`theta` holds the parameters, first the matrices and then the biases, so that an optimizer processes each kind as one
+range. A row of U is that of a character in the first layer and of a unit of a gate in the others. `packed_weights`
+holds what is derived from `theta` after every update: the matrices in panels, also transposed, and the first layer's
+rows U + b.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.fused.packing import zeros
+from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS
 from elman.network.parameters import Architecture, Array, Parameters
@@ -22,15 +23,18 @@ from elman.network.parameters import Architecture, Array, Parameters
 RNN, GRU, LSTM = 0, 1, 2
 CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
-PANEL = ACCUMULATORS // MAX_ROWS
-"""Vectors of a panel for many rows; all padded rows are a multiple of it."""
+_BLOCKS = {RNN: (1, 1, 1), GRU: (3, 3, 4), LSTM: (4, 4, 4)}
+"""Of each cell, `Sizes.input_blocks`, `Sizes.recurrent_blocks` and `Sizes.blocks`."""
 
-# Columns of `Layout.table`, a row for every layer.
+PANEL_VECTORS = ACCUMULATORS // MAX_ROWS
+"""Vectors per panel for products of many rows; all padded rows are a multiple of it."""
+
+# Columns of `Layout.offsets`, which has a row for each layer.
 U, W, B, D, W_FORWARD, W_BACKWARD, U_FORWARD, U_BACKWARD = range(8)
 
 
 class Sizes(NamedTuple):
-    """Numbers that every kernel needs. A block is the m_row numbers of one gate."""
+    """Sizes and offsets that every kernel needs. A block is the m_row elements of one gate."""
 
     cell: int
     layers: int
@@ -38,128 +42,130 @@ class Sizes(NamedTuple):
     m_row: int
     K: int
     K_row: int
-    inputs: int  # blocks that the input adds to: the first ones
-    recurrent: int  # blocks that the recurrent product adds to: the last ones
+    input_blocks: int  # blocks that the input product adds to: the first ones
+    recurrent_blocks: int  # blocks that the recurrent product adds to: the last ones
     blocks: int  # blocks of a row of gates
     gates_row: int
-    width: int  # numbers in a row of a panel
-    V: int  # places in theta …
+    panel_width: int  # elements of a row of a panel
+    V: int  # offsets in theta …
     c: int
-    V_forward: int  # … and in packs
+    V_forward: int  # … and in packed_weights
     V_backward: int
     c_padded: int
 
 
 class Layout(NamedTuple):
-    """The places, for one network, width of numbers and number of rows."""
+    """The offsets, for one architecture, dtype and number of rows."""
 
     sizes: Sizes
-    table: NDArray[np.intp]
-    matrices: int  # numbers in theta before the biases
-    theta: int  # numbers in all
-    packs: int
+    offsets: NDArray[np.intp]  # (layers, 8), see the constants above
+    matrix_size: int  # elements of theta before the biases
+    theta_size: int
+    packed_size: int
 
 
 def panel_vectors(rows: int) -> int:
-    """Vectors of a panel for products with so many rows: enough sums at once to hide the time one takes."""
-    return {1: 8, 2: 6, 3: 4}.get(rows, PANEL)
+    """Vectors per panel for products of so many rows: enough independent sums to hide the latency of one."""
+    return {1: 8, 2: 6, 3: 4}.get(rows, PANEL_VECTORS)
 
 
 def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int) -> Layout:
-    """Return the layout for steps with `rows` streams at a time."""
+    """Return the layout for products of `rows` batch rows at a time."""
     lanes = BYTES // dtype.itemsize
-    unit = PANEL * lanes
+    unit = PANEL_VECTORS * lanes
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     cell = CELLS[network.cell]
-    inputs, recurrent, blocks = ((1, 1, 1), (3, 3, 4), (4, 4, 4))[cell]
-    table = np.zeros((network.layers, 8), np.intp)
-    place = _Places(unit)
+    input_blocks, recurrent_blocks, blocks = _BLOCKS[cell]
+    offsets = np.zeros((network.layers, 8), np.intp)
+    theta = _OffsetAllocator(unit)
     for layer in range(network.layers):
-        table[layer, U] = place.take((network.K if layer == 0 else m_row) * inputs * m_row)
-        table[layer, W] = place.take(recurrent * m_row * m_row)
-    V = place.take(K_row * m_row)
-    matrices = place.taken
+        offsets[layer, U] = theta.allocate((network.K if layer == 0 else m_row) * input_blocks * m_row)
+        offsets[layer, W] = theta.allocate(recurrent_blocks * m_row * m_row)
+    V = theta.allocate(K_row * m_row)
+    matrix_size = theta.size
     for layer in range(network.layers):
-        table[layer, B] = place.take(inputs * m_row)
-        table[layer, D] = place.take(m_row)
-    c, theta = place.take(K_row), place.taken
-    packs = _Places(unit)
+        offsets[layer, B] = theta.allocate(input_blocks * m_row)
+        offsets[layer, D] = theta.allocate(m_row)
+    c = theta.allocate(K_row)
+    packed = _OffsetAllocator(unit)
     for layer in range(network.layers):
         for column in (W_FORWARD, W_BACKWARD):
-            table[layer, column] = packs.take(recurrent * m_row * m_row)
+            offsets[layer, column] = packed.allocate(recurrent_blocks * m_row * m_row)
         for column in (U_FORWARD, U_BACKWARD):
-            table[layer, column] = packs.take((network.K if layer == 0 else m_row) * inputs * m_row)
-    V_forward, V_backward, c_padded = (packs.take(n) for n in (K_row * m_row, K_row * m_row, K_row))
-    # A cache line more, so that successive rows do not fall on the same lines of the cache.
+            offsets[layer, column] = packed.allocate((network.K if layer == 0 else m_row) * input_blocks * m_row)
+    V_forward, V_backward, c_padded = (packed.allocate(n) for n in (K_row * m_row, K_row * m_row, K_row))
+    # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = blocks * m_row + unit
     sizes = Sizes(
-        cell, network.layers, network.m, m_row, network.K, K_row, inputs, recurrent, blocks, gates_row,
+        cell, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, blocks, gates_row,
         panel_vectors(rows) * lanes, V, c, V_forward, V_backward, c_padded,
     )  # fmt: skip
-    return Layout(sizes, table, matrices, theta, packs.taken)
+    return Layout(sizes, offsets, matrix_size, theta.size, packed.size)
 
 
-class _Places:
-    """Hands out places one after the other, each on a cache line."""
+class _OffsetAllocator:
+    """Allocates consecutive ranges of a flat buffer, each beginning at a multiple of `unit` elements."""
 
     def __init__(self, unit: int) -> None:
-        self.unit, self.taken = unit, 0
+        self.unit, self.size = unit, 0
 
-    def take(self, n: int) -> int:
-        """The place of the next n numbers."""
-        start = self.taken
-        self.taken += -(-n // self.unit) * self.unit
+    def allocate(self, n: int) -> int:
+        """Return the offset of the next n elements."""
+        start = self.size
+        self.size += -(-n // self.unit) * self.unit
         return start
 
 
 def views(layout: Layout, flat: Array) -> Parameters:
-    """Return the parameters, shaped as the network's own but for the order of axes and gates, as views of `flat`.
+    """Return the parameters as views of `flat`, shaped like the network's own but for the order of axes and gates.
 
-    Of a gate's block the first m numbers are meant, so a view has an axis for the blocks.
+    Each view has an axis for the blocks; the padding behind the m elements of a gate is left out.
     """
-    s, found = layout.sizes, {}
+    s, arrays = layout.sizes, {}
     for layer in range(s.layers):
         name = str(layer + 1) if layer else ""
-        place = layout.table[layer]
+        offset = layout.offsets[layer]
         if layer == 0:
-            rows = flat[place[U] :][: s.K * s.inputs * s.m_row].reshape(s.K, s.inputs, s.m_row)[:, :, : s.m]
-            found["U"] = rows.transpose(1, 2, 0)
+            shape = (s.K, s.input_blocks, s.m_row)
+            rows = flat[offset[U] :][: s.K * s.input_blocks * s.m_row].reshape(shape)[:, :, : s.m]
+            arrays["U"] = rows.transpose(1, 2, 0)
         else:
-            found["U" + name] = _square(flat, place[U], s.inputs, s)
-        found["W" + name] = _square(flat, place[W], s.recurrent, s)
-        found["b" + name] = flat[place[B] :][: s.inputs * s.m_row].reshape(s.inputs, s.m_row)[:, : s.m]
+            arrays["U" + name] = _square(flat, offset[U], s.input_blocks, s)
+        arrays["W" + name] = _square(flat, offset[W], s.recurrent_blocks, s)
+        biases = flat[offset[B] :][: s.input_blocks * s.m_row]
+        arrays["b" + name] = biases.reshape(s.input_blocks, s.m_row)[:, : s.m]
         if s.cell == GRU:
-            found["d" + name] = flat[place[D] :][None, : s.m]
-    found["V"] = flat[s.V :][: s.K_row * s.m_row].reshape(1, s.K_row, s.m_row)[:, : s.K, : s.m]
-    found["c"] = flat[s.c :][None, : s.K]
-    return found
+            arrays["d" + name] = flat[offset[D] :][None, : s.m]
+    arrays["V"] = flat[s.V :][: s.K_row * s.m_row].reshape(1, s.K_row, s.m_row)[:, : s.K, : s.m]
+    arrays["c"] = flat[s.c :][None, : s.K]
+    return arrays
 
 
 def _square(flat: Array, start: int, blocks: int, s: Sizes) -> Array:
     return flat[start:][: blocks * s.m_row**2].reshape(blocks, s.m_row, s.m_row)[:, : s.m, : s.m]
 
 
-def _order(layout: Layout, name: str) -> list[int]:
-    """The gates of an array in the order that the blocks have: the GRU's input goes n, r, z."""
+def _gate_order(layout: Layout, name: str) -> list[int]:
+    """The gates of an array in the order of the blocks, which for the input of the GRU is n, r, z."""
     if layout.sizes.cell == GRU and name[0] in "Ub":
         return [2, 0, 1]
     s = layout.sizes
-    return list(range({"U": s.inputs, "b": s.inputs, "W": s.recurrent}.get(name[0], 1)))
+    return list(range({"U": s.input_blocks, "b": s.input_blocks, "W": s.recurrent_blocks}.get(name[0], 1)))
 
 
 def flatten(layout: Layout, parameters: Parameters, dtype: np.dtype[Any]) -> Array:
-    """Return the parameters, or what is shaped like them, in one flat array; what has no value is zero."""
-    flat = zeros(layout.theta, dtype)
+    """Return the parameters, or arrays of the same names and shapes, as one flat array; missing ones are zero."""
+    flat = aligned_zeros(layout.theta_size, dtype)
     for name, view in views(layout, flat).items():
         if name in parameters:
-            order = _order(layout, name)
+            order = _gate_order(layout, name)
             array = parameters[name]
             view[...] = array.reshape(len(order), -1, *array.shape[1:])[order]
     return flat
 
 
 def unflatten(layout: Layout, flat: Array, into: Parameters) -> None:
-    """Write the arrays back into `into`."""
+    """Write the flat array into the arrays of `into`."""
     for name, view in views(layout, flat).items():
-        order, array = _order(layout, name), into[name]
+        order, array = _gate_order(layout, name), into[name]
         array.reshape(len(order), -1, *array.shape[1:])[order] = view

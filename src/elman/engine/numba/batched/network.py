@@ -1,4 +1,4 @@
-"""A network laid out for the kernels of `elman.engine.numba.batched.kernels`, with room for the windows of its streams."""
+"""A network packed for the batched kernels, with workspaces for its batch and the thread pool that runs them."""
 
 from __future__ import annotations
 
@@ -9,205 +9,233 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba import sampling
-from elman.engine.numba.batched import kernels, segments
+from elman.engine.numba.batched import inference, kernels
 from elman.engine.numba.batched.layout import LSTM, Layout, flatten, make_layout
-from elman.engine.numba.fused.packing import zeros
+from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
-from elman.engine.numba.thread_pool import Crew
+from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
-Codes = NDArray[np.intp]
+IndexArray = NDArray[np.intp]
 
-RANGES = 4
-"""Parts of the parameters that are updated at the same time."""
+UPDATE_RANGES = 4
+"""Ranges of the parameters that the optimizer updates in parallel."""
 
-_NO_DROPPING = kernels.Dropping(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
+_NO_DROPOUT = kernels.DropoutMask(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
+
+INFERENCE_GROUP = 24
+"""Batch rows per group of a large batch without gradients, which are sums over a group: full tiles of rows."""
 
 
-READ_TOGETHER = 24
-"""Streams of a group where there are many and no gradients, which are sums over a whole group: full tiles of rows."""
-
-
-def groups(B: int, backward: bool) -> list[slice]:
-    """Return the groups that B streams are cut into: by no more than that, as no result may depend on the cores."""
-    count = 1 if B < 8 else 2 if B < 64 else 4 if backward else max(4, B // READ_TOGETHER)
+def split_batch(B: int, backward: bool) -> list[slice]:
+    """Return the groups that B batch rows are split into. They depend on B only: no result may depend on the cores."""
+    count = 1 if B < 8 else 2 if B < 64 else 4 if backward else max(4, B // INFERENCE_GROUP)
     return [slice(first, last) for first, last in pairwise(B * n // count for n in range(count + 1))]
 
 
-class LaidOut:
-    """A network as the kernels want it, and the arrays they work in.
+class CompiledNetwork:
+    """A network in the layout of the kernels, and their workspaces.
 
     Parameters
     ----------
     parameters : Parameters
         Copied.
     T, B : int
-        Characters of a window, streams. The attribute `T` may be set to fewer; the state is then to be put again.
+        Characters in one window; batch size. The attribute `T` may be set to fewer, after which the state must be
+        set again.
     backward : bool
-        Whether gradients are wanted as well.
-    like : LaidOut, optional
-        Another layout of the same parameters. Where it fits, they are not copied again.
+        Whether gradients are computed as well.
+    like : CompiledNetwork, optional
+        Another one with the same parameters. If the layouts agree, they are not copied again.
     """
 
-    def __init__(self, parameters: Parameters, T: int, B: int, *, backward: bool, like: LaidOut | None = None) -> None:
-        self.network: Architecture = architecture(parameters)
+    def __init__(
+        self, parameters: Parameters, T: int, B: int, *, backward: bool, like: CompiledNetwork | None = None
+    ) -> None:
+        self.architecture: Architecture = architecture(parameters)
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
-        self.groups = groups(B, backward)
+        self.groups = split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        self.layout: Layout = make_layout(self.network, self.dtype, min(self.rows))
-        self.sizes, self.table = self.layout.sizes, self.layout.table
-        fits = like is not None and like.sizes == self.sizes
-        self.theta: Array = like.theta if like and fits else flatten(self.layout, parameters, self.dtype)
-        self.packs: Array = like.packs if like and fits else zeros(self.layout.packs, self.dtype)
-        count = len(self.rows) if backward else 0
-        self.gradients = zeros(count * self.layout.theta, self.dtype).reshape(count, self.layout.theta)
-        self.rooms = [self._room(n) for n in range(len(self.rows))]
-        # Weights that are read alone are packed once: no threads are worth while for that.
-        tasks = max(len(self.rows), RANGES) if backward else len(self.rows)
-        self.crew = Crew((self.sizes, T, B, backward, self.dtype), tasks)
-        if not fits:
+        self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows))
+        self.sizes, self.offsets = self.layout.sizes, self.layout.offsets
+        shared = like if like is not None and like.sizes == self.sizes else None
+        self.theta: Array = shared.theta if shared else flatten(self.layout, parameters, self.dtype)
+        self.packed_weights: Array = (
+            shared.packed_weights if shared else aligned_zeros(self.layout.packed_size, self.dtype)
+        )
+        count, size = len(self.rows) if backward else 0, self.layout.theta_size
+        self.gradients = aligned_zeros(count * size, self.dtype).reshape(count, size)
+        self.workspaces = [self._make_workspace(n) for n in range(len(self.rows))]
+        # Without training, weights are packed only once, which does not justify threads.
+        tasks = max(len(self.rows), UPDATE_RANGES) if backward else len(self.rows)
+        self.pool = AutotunedThreadPool((self.sizes, T, B, backward, self.dtype), tasks)
+        if not shared:
             self.pack()
 
-    def _room(self, n: int) -> kernels.Room:
+    def _make_workspace(self, n: int) -> kernels.Workspace:
         s, T, R, dtype = self.sizes, self.T, self.rows[n], self.dtype
-        state, steps, back = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
+        state, steps, backward = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
         lstm = int(s.cell == LSTM)
-        return kernels.Room(
-            h=zeros(state, dtype),
-            s=zeros(lstm * state, dtype),
-            squashed=zeros(lstm * steps * s.m_row, dtype),
-            gates=zeros(steps * s.gates_row, dtype),
-            y=zeros(back * steps * s.m_row, dtype),
-            inputs=zeros(int(s.layers > 1) * T * R * s.inputs * s.m_row, dtype),
-            dy=zeros(back * (T + 1) * R * s.m_row, dtype),
-            ds=zeros(R * s.m_row, dtype),
-            g=zeros(T * R * s.K_row, dtype),
+        return kernels.Workspace(
+            h=aligned_zeros(state, dtype),
+            s=aligned_zeros(lstm * state, dtype),
+            tanh_s=aligned_zeros(lstm * steps * s.m_row, dtype),
+            gates=aligned_zeros(steps * s.gates_row, dtype),
+            y=aligned_zeros(backward * steps * s.m_row, dtype),
+            inputs=aligned_zeros(int(s.layers > 1) * T * R * s.input_blocks * s.m_row, dtype),
+            dy=aligned_zeros(backward * (T + 1) * R * s.m_row, dtype),
+            ds=aligned_zeros(R * s.m_row, dtype),
+            g=aligned_zeros(T * R * s.K_row, dtype),
             losses=np.zeros(T * R),
-            dh0=zeros(back * s.layers * (1 + lstm) * R * s.m_row, dtype),
-            gradient=self.gradients[n] if self.backward else zeros(0, dtype),
-            panels=zeros(back * DEPTH * s.m_row, dtype),
-            zeros=zeros(max(s.gates_row, s.K_row), dtype),
+            dh0=aligned_zeros(backward * s.layers * (1 + lstm) * R * s.m_row, dtype),
+            gradient=self.gradients[n] if self.backward else aligned_zeros(0, dtype),
+            panels=aligned_zeros(backward * DEPTH * s.m_row, dtype),
+            zeros=aligned_zeros(max(s.gates_row, s.K_row), dtype),
         )
 
     def pack(self) -> None:
-        """Bring what is derived from theta up to date."""
-        numbers = (self.theta, self.packs, self.table, self.sizes)
+        """Update the packed weights from theta."""
+        arguments = (self.theta, self.packed_weights, self.offsets, self.sizes)
         tasks: list[Callable[[], object]] = [
-            partial(kernels.pack_layer, *numbers, layer, self.backward) for layer in range(self.sizes.layers)
+            partial(kernels.pack_layer, *arguments, layer, self.backward) for layer in range(self.sizes.layers)
         ]
-        self.crew.do([*tasks, partial(kernels.pack_output, self.theta, self.packs, self.sizes, self.backward)])
+        tasks.append(partial(kernels.pack_output, self.theta, self.packed_weights, self.sizes, self.backward))
+        self.pool.run_all(tasks)
 
-    def put_state(self, h: Array) -> None:
-        """Begin the next window with h (B, D)."""
-        for view, part in self._state_views(h):
-            view[...] = part
+    def set_state(self, h: Array) -> None:
+        """Set the initial state (B, D) of the next window."""
+        for view, columns in self._state_views(h):
+            view[...] = columns
 
     def state(self) -> Array:
-        """The state (B, D) that the next window begins with."""
-        h = np.empty((self.B, self.network.state_size), self.dtype)
-        for view, part in self._state_views(h):
-            part[...] = view
+        """Return the initial state (B, D) of the next window, which is the final state of the last one."""
+        h = np.empty((self.B, self.architecture.state_size), self.dtype)
+        for view, columns in self._state_views(h):
+            columns[...] = view
         return h
 
     def _state_views(self, h: Array) -> list[tuple[Array, Array]]:
-        """Where the kernels keep the parts of the state, each beside its part of h."""
+        """Pairs of the kernels' state vectors and the columns of h that correspond to them."""
         s, pairs = self.sizes, []
-        for room, R, group in zip(self.rooms, self.rows, self.groups, strict=True):
+        for workspace, R, group in zip(self.workspaces, self.rows, self.groups, strict=True):
             column = 0
             for layer in range(s.layers):
                 start = layer * (self.T + 1) * R * s.m_row
-                for array in (room.h, room.s) if s.cell == LSTM else (room.h,):
+                for array in (workspace.h, workspace.s) if s.cell == LSTM else (workspace.h,):
                     view = array[start : start + R * s.m_row].reshape(R, s.m_row)[:, : s.m]
                     pairs.append((view, h[group, column : column + s.m]))
                     column += s.m
         return pairs
 
-    def window(self, x: Codes, y: Codes, dropping: list[kernels.Dropping] | None = None) -> None:
-        """Read x, y (T, B) in every group: losses, with `backward` gradients, and the next state."""
+    def _run_groups(self, make_task: Callable[[int], Callable[[], object]]) -> None:
+        """Run a task for every group."""
+        self.pool.run_all([make_task(n) for n in range(len(self.groups))])
+
+    def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
+        """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""
 
         def task(n: int) -> Callable[[], object]:
-            codes, targets = (np.ascontiguousarray(array[:, self.groups[n]]).ravel() for array in (x, y))
-            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], codes, targets)
-            drop = dropping[n] if dropping else _NO_DROPPING
-            return partial(kernels.window, *numbers, self.T, self.rows[n], drop, bool(dropping), self.backward)
+            indices, targets = (np.ascontiguousarray(array[:, self.groups[n]]).ravel() for array in (x, y))
+            arguments = (
+                self.theta,
+                self.packed_weights,
+                self.offsets,
+                self.sizes,
+                self.workspaces[n],
+                indices,
+                targets,
+            )
+            mask = dropout_masks[n] if dropout_masks else _NO_DROPOUT
+            return partial(
+                kernels.run_window, *arguments, self.T, self.rows[n], mask, bool(dropout_masks), self.backward
+            )
 
-        self.crew.do([task(n) for n in range(len(self.groups))])
+        self._run_groups(task)
 
     def losses(self) -> NDArray[np.float64]:
-        """The losses of the last window, (T, B)."""
-        pairs = zip(self.rooms, self.rows, strict=True)
-        return np.concatenate([room.losses[: self.T * R].reshape(self.T, R) for room, R in pairs], axis=1)
+        """Return the losses (T, B) of the last window."""
+        pairs = zip(self.workspaces, self.rows, strict=True)
+        return np.concatenate([ws.losses[: self.T * R].reshape(self.T, R) for ws, R in pairs], axis=1)
 
-    def segment_losses(
-        self, h: Array, text: Codes, order: Codes, begins: Codes, chars: Codes, found: SegmentLosses
+    def score_segments(
+        self,
+        h: Array,
+        text: IndexArray,
+        order: IndexArray,
+        starts: IndexArray,
+        lengths: IndexArray,
+        result: SegmentLosses,
     ) -> None:
-        """Read the passages of a text that `order` names, the longest first, each from the state h (D,)."""
+        """Add the losses of the segments in `order`, longest first, to `result`; each begins in the state h (D,)."""
         s, R = self.sizes, self.rows[0]
-        start = zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
-        parts = h.reshape(s.layers, -1, s.m).swapaxes(0, 1)
-        start[: len(parts), :, : s.m] = parts
+        initial = aligned_zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
+        state_vectors = h.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        initial[: len(state_vectors), :, : s.m] = state_vectors
 
         def task(n: int) -> Callable[[], object]:
-            numbers = (self.theta, self.packs, self.table, s, self.rooms[n], start.ravel())
-            window = np.empty((2, self.T * R), np.intp)
-            share = (n, len(self.rooms), self.T, R, *window, _NO_DROPPING)
-            return partial(segments.read, *numbers, text, order, begins, chars, *share, *found)
+            arguments = (self.theta, self.packed_weights, self.offsets, s, self.workspaces[n], initial.ravel())
+            x, y = np.empty((2, self.T * R), np.intp)
+            return partial(
+                inference.score_segments, *arguments, text, order, starts, lengths,
+                n, len(self.workspaces), self.T, R, x, y, _NO_DROPOUT, *result,
+            )  # fmt: skip
 
-        self.crew.do([task(n) for n in range(len(self.rooms))])
+        self._run_groups(task)
 
-    def read(self, x: Codes) -> tuple[Array, Array]:
-        """Read x (T, B): logits (T, B, K) and the states (T, B, D). The next state is to be put."""
+    def compute_logits(self, x: IndexArray) -> tuple[Array, Array]:
+        """Read x (T, B); return logits (T, B, K) and states (T, B, D). The state must be set before the next call."""
 
         def task(n: int) -> Callable[[], object]:
-            codes = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
-            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], codes)
-            return partial(kernels.logits, *numbers, self.T, self.rows[n], _NO_DROPPING)
+            indices = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
+            arguments = (self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], indices)
+            return partial(kernels.compute_logits, *arguments, self.T, self.rows[n], _NO_DROPOUT)
 
-        self.crew.do([task(n) for n in range(len(self.groups))])
+        self._run_groups(task)
         s, T = self.sizes, self.T
         o = np.empty((T, self.B, s.K), self.dtype)
-        states = np.empty((T, self.B, self.network.state_size), self.dtype)
-        for room, R, group in zip(self.rooms, self.rows, self.groups, strict=True):
-            o[:, group] = room.g[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
+        states = np.empty((T, self.B, self.architecture.state_size), self.dtype)
+        for workspace, R, group in zip(self.workspaces, self.rows, self.groups, strict=True):
+            o[:, group] = workspace.g[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
             column = 0
             for layer in range(s.layers):
-                for array in (room.h, room.s) if s.cell == LSTM else (room.h,):
+                for array in (workspace.h, workspace.s) if s.cell == LSTM else (workspace.h,):
                     after = array[(layer * (T + 1) + 1) * R * s.m_row :][: T * R * s.m_row]
                     states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
                     column += s.m
         return o, states
 
-    def generate(self, x: Codes, uniforms: NDArray[np.float64], limits: NDArray[np.float64]) -> Codes:
-        """Read x (B,), draw what follows, read that, and so on: one (n, B) for each of `uniforms` (n, B).
+    def generate(
+        self, x: IndexArray, uniforms: NDArray[np.float64], sampling_params: NDArray[np.float64]
+    ) -> IndexArray:
+        """Read x (B,), sample the next characters, read them, and so on: (n, B), one for each of `uniforms` (n, B).
 
-        The rows of `limits` (4, B) are temperature, top_k (K for no limit), top_p and min_p; T is 1.
+        `sampling_params` (4, B) comes from `elman.engine.numba.sampling.pack_sampling_params`; T is 1.
         """
         characters = [np.empty((len(uniforms), R), np.intp) for R in self.rows]
 
         def task(n: int) -> Callable[[], object]:
-            of_group = (np.ascontiguousarray(array[..., self.groups[n]]) for array in (uniforms, limits))
-            numbers = (self.theta, self.packs, self.table, self.sizes, self.rooms[n], self.rows[n])
-            codes = x[self.groups[n]].copy()
-            return partial(sampling.generate_with_streams, *numbers, codes, *of_group, characters[n])
+            of_group = (np.ascontiguousarray(array[..., self.groups[n]]) for array in (uniforms, sampling_params))
+            arguments = (self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.rows[n])
+            return partial(inference.generate, *arguments, x[self.groups[n]].copy(), *of_group, characters[n])
 
-        self.crew.do([task(n) for n in range(len(self.groups))])
+        self._run_groups(task)
         return np.concatenate(characters, axis=1)
 
     def dh0(self) -> Array:
-        """The gradients (B, D) of the state that the last window began with, of the sum over the streams."""
-        s, parts = self.sizes, []
-        for room, R in zip(self.rooms, self.rows, strict=True):
-            rows = room.dh0.reshape(-1, R, s.m_row)[:, :, : s.m]
-            parts.append(rows.transpose(1, 0, 2).reshape(R, -1))
-        return np.concatenate(parts)
+        """Return the gradients (B, D) of the sum of the losses with respect to the last window's initial state."""
+        s, groups = self.sizes, []
+        for workspace, R in zip(self.workspaces, self.rows, strict=True):
+            rows = workspace.dh0.reshape(-1, R, s.m_row)[:, :, : s.m]
+            groups.append(rows.transpose(1, 0, 2).reshape(R, -1))
+        return np.concatenate(groups)
 
-    def dropping(self, dropout: Dropout, update: int) -> list[kernels.Dropping]:
-        """The masks of one update, for every group."""
+    def dropout_masks(self, dropout: Dropout, update: int) -> list[kernels.DropoutMask]:
+        """Return the masks of one update, for every group."""
         keys = np.array([key(dropout.seed, update, layer + 1) for layer in range(self.sizes.layers)], np.uint32)
-        least, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
+        threshold, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
         return [
-            kernels.Dropping(keys, least, scale, not dropout.variational, group.start, self.B) for group in self.groups
+            kernels.DropoutMask(keys, threshold, scale, not dropout.variational, group.start, self.B)
+            for group in self.groups
         ]

@@ -1,1 +1,1 @@
-"""The compiled cells: what is computed per element, one module per cell."""
+"""The compiled cells: what is computed element by element, one module per cell."""

@@ -1,35 +1,35 @@
-"""The GRU between its products: equations of `elman.network.cells.gru` on rows of blocks n, r, z, q.
+"""The GRU cell between its products: equations of `elman.network.cells.gru` on rows of blocks n, r, z, q.
 
-q = W_n h + d is what the reset gate scales. The input adds to the first three blocks, the recurrent product to the
-last three, and so it is with their gradients: each side's lie together.
+q = W_n h + d is what the reset gate scales. The input product adds to the first three blocks and the recurrent product
+to the last three, and their gradients are stored likewise, so that those of each product are contiguous.
 """
 
-from elman.engine.numba.linalg.elementwise import Place, along_rows
 from elman.engine.numba.linalg.simd import Simd
+from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
 
 
-def _forward(simd: Simd, at: Place) -> None:
-    """Rows: in blocks 1 to 3 W h, all four become n, r, z, q; U x + b; d; h before; h."""
-    r, z = (simd.sigmoid(simd.add(at.load(0, k), at.load(1, k))) for k in (1, 2))
-    q = simd.add(at.load(0, 3), at.load(2))
-    n = simd.tanh(simd.muladd(r, q, at.load(1, 0)))
+def _forward(simd: Simd, view: VectorView) -> None:
+    """Rows: W h in blocks 1 to 3, overwritten with block 0 by n, r, z, q; U x + b; d; the previous h; h."""
+    r, z = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (1, 2))
+    q = simd.add(view.load(0, 3), view.load(2))
+    n = simd.tanh(simd.muladd(r, q, view.load(1, 0)))
     for k, value in enumerate((n, r, z, q)):
-        at.store(value, 0, k)
-    at.store(simd.muladd(z, simd.sub(at.load(3), n), n), 4)
+        view.store(value, 0, k)
+    view.store(simd.muladd(z, simd.sub(view.load(3), n), n), 4)
 
 
-def _backward(simd: Simd, at: Place) -> None:
-    """Rows: the blocks, which become gradients; h before; dL/dh; what of dL/dh before is at hand, to be added to."""
-    n, r, z, q = (at.load(0, k) for k in range(4))
-    dh, one = at.load(2), simd.constant(1.0)
+def _backward(simd: Simd, view: VectorView) -> None:
+    """Rows: the blocks, overwritten by their gradients; the previous h; dL/dh; dL/dh of the previous step, added to."""
+    n, r, z, q = (view.load(0, k) for k in range(4))
+    dh, one = view.load(2), simd.constant(1.0)
     keep = simd.sub(one, z)
     dn = simd.mul(simd.mul(dh, keep), simd.sub(one, simd.mul(n, n)))
-    dz = simd.mul(simd.mul(dh, simd.sub(at.load(1), n)), simd.mul(z, keep))
+    dz = simd.mul(simd.mul(dh, simd.sub(view.load(1), n)), simd.mul(z, keep))
     dr = simd.mul(simd.mul(dn, q), simd.mul(r, simd.sub(one, r)))
     for k, value in enumerate((dn, dr, dz, simd.mul(dn, r))):
-        at.store(value, 0, k)
-    at.store(simd.muladd(dh, z, at.load(3)), 3)
+        view.store(value, 0, k)
+    view.store(simd.muladd(dh, z, view.load(3)), 3)
 
 
-forward = along_rows("gru_forward", _forward)
-backward = along_rows("gru_backward", _backward)
+forward = elementwise_kernel("gru_forward", _forward)
+backward = elementwise_kernel("gru_backward", _backward)

@@ -1,38 +1,38 @@
-"""The LSTM between its products: equations of `elman.network.cells.lstm` on rows of gates i, f, g, o."""
+"""The LSTM cell between its products: equations of `elman.network.cells.lstm` on rows of gates i, f, g, o."""
 
-from elman.engine.numba.linalg.elementwise import Place, along_rows
 from elman.engine.numba.linalg.simd import Simd
+from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
 
 
-def _forward(simd: Simd, at: Place) -> None:
-    """Rows: W h, which becomes the gates; U x + b; s before; s; tanh s; h."""
-    i, f, o = (simd.sigmoid(simd.add(at.load(0, k), at.load(1, k))) for k in (0, 1, 3))
-    g = simd.tanh(simd.add(at.load(0, 2), at.load(1, 2)))
+def _forward(simd: Simd, view: VectorView) -> None:
+    """Rows: W h, overwritten by the gates; U x + b; the previous s; s; tanh s; h."""
+    i, f, o = (simd.sigmoid(simd.add(view.load(0, k), view.load(1, k))) for k in (0, 1, 3))
+    g = simd.tanh(simd.add(view.load(0, 2), view.load(1, 2)))
     for k, gate in enumerate((i, f, g, o)):
-        at.store(gate, 0, k)
-    s = simd.muladd(f, at.load(2), simd.mul(i, g))
-    squashed = simd.tanh(s)
-    at.store(s, 3)
-    at.store(squashed, 4)
-    at.store(simd.mul(o, squashed), 5)
+        view.store(gate, 0, k)
+    s = simd.muladd(f, view.load(2), simd.mul(i, g))
+    tanh_s = simd.tanh(s)
+    view.store(s, 3)
+    view.store(tanh_s, 4)
+    view.store(simd.mul(o, tanh_s), 5)
 
 
-def _backward(simd: Simd, at: Place) -> None:
-    """Rows: the gates, which become dL/da of each; s before; tanh s; dL/dh; dL/ds, which is carried back."""
-    i, f, g, o = (at.load(0, k) for k in range(4))
-    squashed, dh = at.load(2), at.load(3)
+def _backward(simd: Simd, view: VectorView) -> None:
+    """Rows: the gates, overwritten by dL/da; the previous s; tanh s; dL/dh; dL/ds, replaced by the previous step's."""
+    i, f, g, o = (view.load(0, k) for k in range(4))
+    tanh_s, dh = view.load(2), view.load(3)
     one = simd.constant(1.0)
 
-    def slope(gate: object) -> object:
+    def sigmoid_derivative(gate: object) -> object:
         return simd.mul(gate, simd.sub(one, gate))
 
-    ds = simd.muladd(simd.mul(dh, o), simd.sub(one, simd.mul(squashed, squashed)), at.load(4))
-    at.store(simd.mul(simd.mul(ds, g), slope(i)), 0, 0)
-    at.store(simd.mul(simd.mul(ds, at.load(1)), slope(f)), 0, 1)
-    at.store(simd.mul(simd.mul(ds, i), simd.sub(one, simd.mul(g, g))), 0, 2)
-    at.store(simd.mul(simd.mul(dh, squashed), slope(o)), 0, 3)
-    at.store(simd.mul(ds, f), 4)
+    ds = simd.muladd(simd.mul(dh, o), simd.sub(one, simd.mul(tanh_s, tanh_s)), view.load(4))
+    view.store(simd.mul(simd.mul(ds, g), sigmoid_derivative(i)), 0, 0)
+    view.store(simd.mul(simd.mul(ds, view.load(1)), sigmoid_derivative(f)), 0, 1)
+    view.store(simd.mul(simd.mul(ds, i), simd.sub(one, simd.mul(g, g))), 0, 2)
+    view.store(simd.mul(simd.mul(dh, tanh_s), sigmoid_derivative(o)), 0, 3)
+    view.store(simd.mul(ds, f), 4)
 
 
-forward = along_rows("lstm_forward", _forward)
-backward = along_rows("lstm_backward", _backward)
+forward = elementwise_kernel("lstm_forward", _forward)
+backward = elementwise_kernel("lstm_backward", _backward)

@@ -1,19 +1,19 @@
-"""The vanilla cell between its products, many rows at once: equations of `elman.network.cells.rnn`."""
+"""The vanilla RNN cell between its products, for many rows: equations of `elman.network.cells.rnn`."""
 
-from elman.engine.numba.linalg.elementwise import Place, along_rows
 from elman.engine.numba.linalg.simd import Simd
+from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
 
 
-def _forward(simd: Simd, at: Place) -> None:
+def _forward(simd: Simd, view: VectorView) -> None:
     """Rows: W h, U x + b, h."""
-    at.store(simd.tanh(simd.add(at.load(0), at.load(1))), 2)
+    view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 2)
 
 
-def _backward(simd: Simd, at: Place) -> None:
+def _backward(simd: Simd, view: VectorView) -> None:
     """Rows: dL/da, h, dL/dh."""
-    h = at.load(1)
-    at.store(simd.mul(at.load(2), simd.sub(simd.constant(1.0), simd.mul(h, h))), 0)
+    h = view.load(1)
+    view.store(simd.mul(view.load(2), simd.sub(simd.constant(1.0), simd.mul(h, h))), 0)
 
 
-forward = along_rows("vanilla_forward", _forward)
-backward = along_rows("vanilla_backward", _backward)
+forward = elementwise_kernel("rnn_forward", _forward)
+backward = elementwise_kernel("rnn_backward", _backward)

@@ -1,12 +1,12 @@
-"""The vanilla network with a large alphabet, compiled: V is too large for the caches, and memory sets the pace.
+"""The fused path for a large alphabet: V exceeds the caches, so that memory bandwidth limits the speed.
 
-m, K  hidden units, characters; padded to whole vectors: m_row, K_row
+m, K  hidden units, characters; padded to full vectors: m_row, K_row
 T     characters in one window
 
-One update has to read V and AdaGrad's sums of it, and to write both; whatever else is read or written is lost time. So
-V is kept once, by columns, as the logits want it, and its rows, which V' g_t wants, are made again of one strip at a
-time. A strip is a few characters wide; it is read from memory once, and while it is in the second cache it gives its
-share of V' g_t, and is updated. But for that, all is as in `elman.engine.numba.fused.rnn`.
+One update has to read and write V and its squared-gradient sums; all other memory traffic is avoidable. So V is stored
+once, by columns, as the logits need it, and its rows, which V' g_t needs, are rebuilt one strip at a time. A strip
+is a few characters wide; it is read from memory once, and while it is in the second-level cache its terms of
+V' g_t are added and it is updated. Everything else is as in `elman.engine.numba.fused.rnn`.
 """
 
 from typing import NamedTuple
@@ -22,52 +22,52 @@ from elman.engine.numba.linalg.vector import adagrad, copy, transpose
 
 
 class Strip(NamedTuple):
-    """Room for what one strip of V needs."""
+    """Workspace for one strip of V."""
 
     rows: NDArray[np.floating]  # (characters of a strip, m_row), in strips of m_row
     panel: NDArray[np.floating]  # (PANEL_ROWS, characters of a strip)
 
 
 @inlined
-def _rows_of_strip(strip, V_columns, start, width, m_row):
-    """Transpose a strip of `width` characters, whose m_row rows begin at `start`."""
+def _transpose_strip(strip, V_columns, start, columns, m_row):
+    """Transpose a strip of V, `columns` characters, whose m_row rows begin at `start`."""
     lanes = BYTES // V_columns.itemsize
-    across = strip_width(m_row // lanes) * lanes
+    row_columns = strip_width(m_row // lanes) * lanes
     for j in range(0, m_row, lanes):
-        to = j // across * (width * across) + j % across
-        for k in range(0, width, lanes):
-            transpose(strip.rows, to + k * across, across, V_columns, start + j * width + k, width)
+        to = j // row_columns * (columns * row_columns) + j % row_columns
+        for k in range(0, columns, lanes):
+            transpose(strip.rows, to + k * row_columns, row_columns, V_columns, start + j * columns + k, columns)
 
 
 @inlined
-def output_backward(weights, squares, scratch, strip, rule, T, m):
-    """da_t = V' g_t, before V is updated with the gradient sum_t g_t h_t': strip by strip."""
-    h, g, da, V, M = scratch.h, scratch.g, scratch.da, weights.V_columns, squares.V
+def output_backward(weights, squared_grads, scratch, strip, scalars, T, m):
+    """Strip by strip, add to da_t = V' g_t, then update V with the gradient sum_t g_t h_t'."""
+    h, g, da, V, M = scratch.h, scratch.g, scratch.da, weights.V_columns, squared_grads.V
     m_row, K_row = len(weights.b), len(weights.c)
     lanes = BYTES // h.itemsize
     vectors = strip_width(K_row // lanes)
-    width, across = vectors * lanes, strip_width(m_row // lanes) * lanes
+    columns, row_columns = vectors * lanes, strip_width(m_row // lanes) * lanes
     for t in range(T):
         copy(da, (t + 1) * m_row, scratch.zeros, 0, m_row // lanes)
-    for k in range(0, K_row, width):
+    for k in range(0, K_row, columns):
         start = k * m_row
-        _rows_of_strip(strip, V, start, width, m_row)
+        _transpose_strip(strip, V, start, columns, m_row)
         multiply(
-            da, m_row, m_row, da, m_row, m_row, g, k, K_row, 1, strip.rows, 0, across, width * across,
-            T, width, m_row // lanes,
+            da, m_row, m_row, da, m_row, m_row, g, k, K_row, 1, strip.rows, 0, row_columns, columns * row_columns,
+            T, columns, m_row // lanes,
         )  # fmt: skip
         for j in range(0, m, PANEL_ROWS):
             height = min(PANEL_ROWS, m - j)
             multiply(
-                strip.panel, 0, width, scratch.zeros, 0, 0, h, m_row + j, 1, m_row, g, k, K_row, 0, height, T, vectors
+                strip.panel, 0, columns, scratch.zeros, 0, 0, h, m_row + j, 1, m_row, g, k, K_row, 0, height, T, vectors
             )
-            place = start + j * width
-            adagrad(V, place, M, place, strip.panel, 0, height * vectors, rule.rate, rule.clip, rule.epsilon)
+            offset = start + j * columns
+            adagrad(V, offset, M, offset, strip.panel, 0, height * vectors, scalars.rate, scalars.clip, scalars.epsilon)
 
 
 @kernel
-def advance(weights, squares, scratch, strip, rule, text, position, T, m, K, losses):
-    """As many updates as `losses` is long; return the position of the window to come."""
+def advance(weights, squared_grads, scratch, strip, scalars, text, position, T, m, K, losses):
+    """Perform `len(losses)` updates; return the position of the next window."""
     m_row = len(weights.b)
     vectors = m_row * scratch.h.itemsize // BYTES
     for n in range(len(losses)):
@@ -78,9 +78,9 @@ def advance(weights, squares, scratch, strip, rule, text, position, T, m, K, los
         y = text[position + 1 : position + T + 1]
         forward(weights, scratch, x, m)
         losses[n] = softmax_loss(scratch.g, y, len(weights.c))
-        output_backward(weights, squares, scratch, strip, rule, T, m)
+        output_backward(weights, squared_grads, scratch, strip, scalars, T, m)
         recurrent_backward(weights, scratch, T, m)
-        update_all_but_V(weights, squares, scratch, rule, x, m)
+        update_all_but_V(weights, squared_grads, scratch, scalars, x, m)
         copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         position += T
     return position

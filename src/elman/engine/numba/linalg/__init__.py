@@ -1,1 +1,1 @@
-"""Linear algebra for the kernels: vectors of the processor, register tiles, packed panels, elementwise functions."""
+"""Vectors, matrix products and storage: what every compiled kernel is built from."""

@@ -1,102 +1,109 @@
-"""Products of whole batches, on matrices packed into panels of columns.
+"""Matrix products for batches, on matrices packed into panels of columns.
 
-A panel holds a few vectors of every row of a matrix, row after row, so that a product reads it in one run from the
-first cache while the sums stay in registers (`elman.engine.numba.linalg.tile`). Panels are filled once an update and read in
-every step. The panel that begins at column s of a matrix with `depth` rows begins at s * depth, however wide it is.
+A panel holds a few vectors of every row of a matrix, row after row, so that a product reads it sequentially from the
+first-level cache while the sums stay in registers (`elman.engine.numba.linalg.tile`). Panels are packed once per
+update and read in every time step. The panel that starts at column s of a matrix with `depth` rows begins at offset
+s * depth, whatever the number of its columns.
 """
 
 from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even, tile
+from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
 
 DEPTH = 128
-"""Terms of a deep sum that are added at once, so that what they are made of stays in the first cache."""
+"""Block size of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
 
 
 @inlined
-def pack(to, to_start, matrix, start, row, depth, columns, width):
-    """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels `width` numbers wide.
+def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
+    """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels of `panel_width` columns.
 
-    Columns and panels are whole vectors.
+    `columns` and `panel_width` are multiples of a vector.
     """
-    for s in range(0, columns, width):
-        wide = min(width, columns - s)
+    for s in range(0, columns, panel_width):
+        panel_columns = min(panel_width, columns - s)
         for k in range(depth):
-            copy(to, to_start + s * depth + k * wide, matrix, start + k * row + s, wide * to.itemsize // BYTES)
+            copy(
+                to,
+                to_start + s * depth + k * panel_columns,
+                matrix,
+                start + k * row + s,
+                panel_columns * to.itemsize // BYTES,
+            )
 
 
 @inlined
-def pack_transposed(to, to_start, matrix, start, row, depth, columns, width):
-    """B[k, j] = matrix[j, k]; columns and panels are whole vectors."""
+def pack_panels_transposed(to, to_start, matrix, start, row, depth, columns, panel_width):
+    """B[k, j] = matrix[j, k]; `columns` and `panel_width` are multiples of a vector."""
     lanes = BYTES // to.itemsize
-    whole = depth // lanes * lanes
-    for s in range(0, columns, width):
-        wide = min(width, columns - s)
-        for j in range(s, s + wide, lanes):
+    full = depth // lanes * lanes
+    for s in range(0, columns, panel_width):
+        panel_columns = min(panel_width, columns - s)
+        for j in range(s, s + panel_columns, lanes):
             begin, of = to_start + s * depth + j - s, start + j * row
-            for k in range(0, whole, lanes):
-                transpose(to, begin + k * wide, wide, matrix, of + k, row)
-            for k in range(whole, depth):
+            for k in range(0, full, lanes):
+                transpose(to, begin + k * panel_columns, panel_columns, matrix, of + k, row)
+            for k in range(full, depth):
                 for lane in range(lanes):
-                    to[begin + k * wide + lane] = matrix[of + lane * row + k]
+                    to[begin + k * panel_columns + lane] = matrix[of + lane * row + k]
 
 
 @inlined
-def product(
-    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, width, rows, depth, columns
+def multiply_panels(
+    c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, panel_width, rows, depth, columns
 ):  # fmt: skip
-    """C = D + A B for B in panels; D may be C, and ``d_row = 0`` adds one row to all."""
+    """C = D + A B for B in panels; D may be C, and ``d_row = 0`` adds the same row to every row."""
     lanes = BYTES // c.itemsize
-    tile_rows = even(rows, MAX_ROWS)
-    most = width // lanes if tile_rows == 1 else min(width // lanes, ACCUMULATORS // tile_rows)
+    tile_rows = even_split(rows, MAX_ROWS)
+    max_vectors = panel_width // lanes if tile_rows == 1 else min(panel_width // lanes, ACCUMULATORS // tile_rows)
     s = 0
     while s < columns:
-        wide = min(width, columns - s)
+        panel_columns = min(panel_width, columns - s)
         q = 0
-        while q < wide:
+        while q < panel_columns:
             r = 0
             while r < rows:
                 tile(
                     c, c_start + r * c_row + s + q, c_row, d, d_start + r * d_row + s + q, d_row, c, 0,
-                    a, a_start + r * a_row, a_row, 1, b, b_start + s * depth + q, wide,
-                    depth, min(tile_rows, rows - r), min(most, (wide - q) // lanes),
+                    a, a_start + r * a_row, a_row, 1, b, b_start + s * depth + q, panel_columns,
+                    depth, min(tile_rows, rows - r), min(max_vectors, (panel_columns - q) // lanes),
                 )  # fmt: skip
                 r += tile_rows
-            q += most * lanes
-        s += width
+            q += max_vectors * lanes
+        s += panel_width
 
 
 @inlined
-def outer_sum(c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, room, zeros, rows, depth, columns):
-    """C = sum_k A[k, :]' B[k, :], a sum over `depth` rows of A (`rows` wide) and of B (`columns` wide).
+def sum_outer_products(c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, panels, zeros, rows, depth, columns):
+    """C = sum_k A[k, :]' B[k, :], a sum over `depth` rows of A (`rows` columns) and of B (`columns` columns).
 
-    `zeros` is a row of C, and `room` takes `DEPTH` rows of B in panels. The columns of A that a tile needs stay in the
-    first cache while the panels pass by.
+    `zeros` is as long as a row of C; `panels` is workspace for `DEPTH` rows of B. The columns of A that a tile needs
+    stay in the first-level cache while all panels are read.
     """
     lanes = BYTES // c.itemsize
-    width = ACCUMULATORS // MAX_ROWS * lanes
-    tile_rows = even(rows, MAX_ROWS)
+    panel_width = ACCUMULATORS // MAX_ROWS * lanes
+    tile_rows = even_split(rows, MAX_ROWS)
     k = 0
     while k < depth:
-        deep = min(DEPTH, depth - k)
-        pack(room, 0, b, b_start + k * b_row, b_row, deep, columns, width)
+        terms = min(DEPTH, depth - k)
+        pack_panels(panels, 0, b, b_start + k * b_row, b_row, terms, columns, panel_width)
         r = 0
         while r < rows:
             s = 0
             while s < columns:
-                wide, corner = min(width, columns - s), c_start + r * c_row + s
-                below = min(tile_rows, rows - r)
+                panel_columns, corner = min(panel_width, columns - s), c_start + r * c_row + s
+                tile_height = min(tile_rows, rows - r)
                 if k == 0:
                     tile(
                         c, corner, c_row, zeros, 0, 0, c, 0, a, a_start + r, 1, a_row,
-                        room, s * deep, wide, deep, below, wide // lanes,
+                        panels, s * terms, panel_columns, terms, tile_height, panel_columns // lanes,
                     )  # fmt: skip
                 else:
                     tile(
                         c, corner, c_row, c, corner, c_row, c, 0, a, a_start + k * a_row + r, 1, a_row,
-                        room, s * deep, wide, deep, below, wide // lanes,
+                        panels, s * terms, panel_columns, terms, tile_height, panel_columns // lanes,
                     )  # fmt: skip
-                s += width
+                s += panel_width
             r += tile_rows
         k += DEPTH

@@ -1,9 +1,9 @@
-"""Vectors of 32 bytes in LLVM's own types: what the compiled kernels are written in where speed asks for it.
+"""Operations on LLVM vectors of 32 bytes, in which the inner loops of the compiled kernels are written.
 
-LLVM's loop vectoriser does well on long arrays; the rows of a small network are a dozen vectors, where its checks,
-remainders and trips through memory cost as much as the arithmetic. So the inner loops are written as vector
-operations. They belong to no processor: LLVM lowers a vector of 32 bytes to one AVX register or to two NEON
-registers, and a multiply followed by an add (flag ``contract``) to a fused one where there is one.
+LLVM's loop vectorizer does well on long arrays; the rows of a small network are a dozen vectors, where its checks,
+remainder loops and memory traffic cost as much as the arithmetic. So the inner loops are written as vector
+operations. They are portable: LLVM lowers a vector of 32 bytes to one AVX register or to two NEON registers, and a
+multiply followed by an add (flag ``contract``) to a fused multiply-add where the processor has one.
 """
 
 import math
@@ -14,16 +14,16 @@ from llvmlite import ir
 from numba.core import cgutils
 
 BYTES = 32
-"""Bytes of a vector: 8 float32 or 4 float64. Rows of padded arrays are a multiple of it."""
+"""Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
 
 _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
 
 
-def called_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
-    """The LLVM function of this name, and a builder where it has no body yet.
+def declare_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
+    """The LLVM function of this name, and a builder for its body if it has none yet, else None.
 
-    It is called and never inlined: a copy of its loops at every call would multiply the time that compiling takes.
+    It is called and never inlined: a copy of its loops at every call would multiply the compile time.
     """
     if name in module.globals:
         return module.globals[name], None
@@ -34,7 +34,7 @@ def called_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any,
 
 
 class Simd:
-    """Vector operations at the end of one builder, for one element type."""
+    """Vector operations that one builder appends, for one element type."""
 
     def __init__(self, builder: Any, element: Any) -> None:
         self.builder, self.element = builder, element
@@ -49,27 +49,27 @@ class Simd:
         return ir.Constant(self.type, [value] * self.lanes)
 
     def integer(self, value: int) -> Any:
-        """A vector of integers as wide as the numbers, with `value` in every lane."""
+        """A vector of integers of the element's size, with `value` in every lane."""
         return ir.Constant(self.integers, [value] * self.lanes)
 
-    def place(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
+    def address(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
         """The address of vector `column` of row `row`."""
         offset = self.builder.mul(stride, stride.type(row))
         offset = self.builder.add(offset, stride.type(column * self.lanes))
         return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
 
-    def load(self, place: Any) -> Any:
-        """A vector from anywhere in memory."""
-        value = self.builder.load(place)
+    def load(self, address: Any) -> Any:
+        """Load a vector from an unaligned address."""
+        value = self.builder.load(address)
         value.align = self.bytes
         return value
 
-    def store(self, value: Any, place: Any) -> None:
-        """A vector to anywhere in memory."""
-        self.builder.store(value, place).align = self.bytes
+    def store(self, value: Any, address: Any) -> None:
+        """Store a vector to an unaligned address."""
+        self.builder.store(value, address).align = self.bytes
 
     def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
-        """The named lanes of x, and of y from `self.lanes` on."""
+        """Select lanes by index: those of x, and from `self.lanes` on those of y."""
         mask = ir.Constant(ir.VectorType(_INT, self.lanes), lanes)
         return self.builder.shuffle_vector(x, y, mask)
 
@@ -92,38 +92,38 @@ class Simd:
         return self.builder.fmul(x, y, flags=["contract"])
 
     def muladd(self, x: Any, y: Any, z: Any) -> Any:
-        """x y + z, fused where the processor can."""
+        """x y + z, fused if the processor can."""
         return self.add(self.mul(x, y), z)
 
-    def smaller(self, x: Any, y: Any) -> Any:
-        """The smaller of x and y, lane by lane; x where x is not a number."""
+    def minimum(self, x: Any, y: Any) -> Any:
+        """The smaller of x and y, lane by lane; x if x is NaN."""
         return self.builder.select(self.builder.fcmp_ordered(">", x, y), y, x)
 
-    def larger(self, x: Any, y: Any) -> Any:
-        """The larger of x and y, lane by lane; x where x is not a number."""
+    def maximum(self, x: Any, y: Any) -> Any:
+        """The larger of x and y, lane by lane; x if x is NaN."""
         return self.builder.select(self.builder.fcmp_ordered("<", x, y), y, x)
 
     def _unary(self, name: str, x: Any, flags: tuple[str, ...] = ()) -> Any:
-        """A function that LLVM knows by itself."""
+        """An intrinsic function of LLVM."""
         function_type = ir.FunctionType(self.type, [self.type])
         name = f"llvm.{name}.v{self.lanes}f{8 * self.bytes}"
         function = cgutils.get_or_insert_function(self.builder.module, function_type, name)
         return self.builder.call(function, [x], fastmath=flags)
 
     def floor(self, x: Any) -> Any:
-        """The integer below, as a floating-point number."""
+        """floor(x), as a floating-point number."""
         return self._unary("floor", x)
 
-    def over_root(self, x: Any, y: Any) -> Any:
-        """x / sqrt(y), by an estimate of 1 / sqrt(y) and Newton's step where the processor has one: within 2 ulp."""
+    def div_sqrt(self, x: Any, y: Any) -> Any:
+        """x / sqrt(y) within 2 ulp; a reciprocal estimate and a Newton step if the processor has the estimate."""
         flags = ("reassoc", "nsz", "arcp", "contract", "afn")
         return self.builder.fdiv(x, self._unary("sqrt", y, flags), flags=flags)
 
-    def transposed(self, rows: list[Any]) -> list[Any]:
-        """The transpose of a square of numbers: as many vectors as each has lanes.
+    def transpose(self, rows: list[Any]) -> list[Any]:
+        """The transpose of a square matrix, given as one vector per row.
 
         First within 16 bytes, where shuffles are cheapest: interleaving the first half of w rows with the second,
-        log2(w) times, transposes each block of w x w numbers in its place. Then the blocks change places.
+        log2(w) times, transposes each block of w x w elements in place. Then the blocks are exchanged.
         """
         n, w = self.lanes, 16 // self.bytes
         low, high = (
@@ -137,22 +137,22 @@ class Simd:
         blocks = [[half * w + k for k in range(w)] + [n + half * w + k for k in range(w)] for half in range(2)]
         return [self.shuffle(x, y, lanes) for lanes in blocks for x, y in zip(*groups, strict=True)]
 
-    def across(self, combine: Any, x: Any) -> Any:
-        """`combine` of all lanes, a scalar: halves are folded together until one lane is left."""
-        width = self.lanes
-        while width > 1:
-            width //= 2
-            x = combine(x, self.shuffle(x, x, [(lane + width) % self.lanes for lane in range(self.lanes)]))
+    def reduce(self, combine: Any, x: Any) -> Any:
+        """Reduce all lanes to a scalar with `combine`, halving the vector until one lane is left."""
+        half = self.lanes
+        while half > 1:
+            half //= 2
+            x = combine(x, self.shuffle(x, x, [(lane + half) % self.lanes for lane in range(self.lanes)]))
         return self.builder.extract_element(x, _INT(0))
 
     def exp(self, x: Any) -> Any:
-        """e^x; 0 where it would be below the normal numbers, and at most e^87 (float32) or e^708.
+        """e^x; 0 where it would be subnormal, and at most e^87 (float32) or e^708 (float64).
 
-        Cody and Waite (1980): e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. 2^n is put together
-        from exponent bits; e^r - 1 is its Taylor polynomial.
+        Cody and Waite (1980): e^x = 2^n e^r with n = round(x / ln 2) and |r| <= ln(2) / 2. 2^n is assembled from
+        exponent bits; e^r - 1 is its Taylor polynomial.
         """
         limit = 87.0 if self.single else 708.0
-        power, p = self._power_and_rest(self.smaller(self.larger(x, self.constant(-limit)), self.constant(limit)))
+        power, p = self._split_exp(self.minimum(self.maximum(x, self.constant(-limit)), self.constant(limit)))
         tiny = self.builder.fcmp_ordered("<", x, self.constant(-limit))
         return self.builder.select(tiny, self.constant(0.0), self.muladd(power, p, power))
 
@@ -160,11 +160,11 @@ class Simd:
         """tanh(x) = (e^{2x} - 1) / (e^{2x} + 1).
 
         e^{2x} - 1 = 2^n (e^r - 1) + (2^n - 1) keeps its relative accuracy down to x = 0. Beyond the bounds the
-        result is 1 to the last bit.
+        result is exactly 1.
         """
         bound = self.constant(20.0 if self.single else 40.0)
-        y = self.larger(self.smaller(self.add(x, x), bound), self.builder.fneg(bound))
-        power, p = self._power_and_rest(y)
+        y = self.maximum(self.minimum(self.add(x, x), bound), self.builder.fneg(bound))
+        power, p = self._split_exp(y)
         e = self.muladd(power, p, self.sub(power, self.constant(1.0)))
         return self.builder.fdiv(e, self.add(e, self.constant(2.0)), flags=["arcp"])
 
@@ -173,11 +173,11 @@ class Simd:
         one = self.constant(1.0)
         return self.builder.fdiv(one, self.add(one, self.exp(self.builder.fneg(x))), flags=["arcp"])
 
-    def _power_and_rest(self, x: Any) -> tuple[Any, Any]:
-        """2^n and e^r - 1."""
+    def _split_exp(self, x: Any) -> tuple[Any, Any]:
+        """2^n and e^r - 1, whose combination is e^x."""
         mantissa, bias, degree = (23, 127, 7) if self.single else (52, 1023, 13)
         n = self.floor(self.muladd(x, self.constant(1 / math.log(2)), self.constant(0.5)))
-        # ln 2 in two parts: the first has 11 zero bits at its end, so that n times it is exact.
+        # ln 2 in two parts: the first ends in 11 zero bits, so that its product with n is exact.
         high = math.floor(math.log(2) * 2 ** (mantissa - 11)) / 2 ** (mantissa - 11)
         low = float(_LN2 - Decimal(high))
         r = self.muladd(n, self.constant(-low), self.muladd(n, self.constant(-high), x))

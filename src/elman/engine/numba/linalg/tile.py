@@ -1,13 +1,13 @@
-"""The register-tiled product that every compiled kernel is built from.
+"""The register-tiled matrix product that every compiled kernel is built from.
 
 Every product of a recurrent network has one form,
 
     C[r, :] = D[r, :] + sum_k A[r, k] B[k, :]        r < rows, k < depth,
 
-with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the whole
-sum is what brings small products to the rate of a large ``sgemm``; Numba cannot say so, and so the loop nest
-is written in vector operations (`elman.engine.numba.linalg.simd`). A single row may be sent through the cell's
-activation, or back through it, before it leaves the registers.
+with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the entire
+sum is what brings small products to the rate of a large ``sgemm``; Numba cannot express this, so the loop nest
+is written in vector operations (`elman.engine.numba.linalg.simd`). For a single row, the activation of the vanilla
+RNN or its derivative can be fused in as an epilogue, applied before the row leaves the registers.
 """
 
 from collections.abc import Callable
@@ -16,26 +16,26 @@ from typing import Any
 from numba.core import cgutils, types
 
 from elman.engine.numba.jit import inlined, intrinsic
-from elman.engine.numba.linalg.simd import BYTES, Simd, called_function
+from elman.engine.numba.linalg.simd import BYTES, Simd, declare_function
 
 MAX_ROWS = 6
 ACCUMULATORS = 12
-"""Vectors of C held at once. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
+"""Vectors of C held in registers. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
 
 MAX_VECTORS = 13
-"""Vectors of a single row: a matrix-vector product needs no register for B."""
+"""Vectors of C if it is a single row: a matrix-vector product needs no register for B."""
 
 
 def _no_epilogue(simd: Simd, total: Any, e: Any) -> Any:
     return total
 
 
-def _squashed(simd: Simd, total: Any, e: Any) -> Any:
+def _tanh_epilogue(simd: Simd, total: Any, e: Any) -> Any:
     """tanh of the sum and a bias."""
     return simd.tanh(simd.add(total, e))
 
 
-def _through_tanh(simd: Simd, total: Any, h: Any) -> Any:
+def _tanh_backward_epilogue(simd: Simd, total: Any, h: Any) -> Any:
     """(1 - h^2) times the sum."""
     return simd.sub(total, simd.mul(simd.mul(h, h), total))
 
@@ -43,40 +43,40 @@ def _through_tanh(simd: Simd, total: Any, h: Any) -> Any:
 def _emit_tile(
     builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, epilogue: Callable[[Simd, Any, Any], Any]
 ) -> None:
-    """Emit the product for one tile of rows x vectors, its sums in registers."""
+    """Emit the product for one tile of rows x vectors, with its sums in registers."""
     c, c_row, d, d_row, e, a, a_row, a_step, b, b_step, depth = operands
     simd = Simd(builder, c.type.pointee)
     tile = [(r, q) for r in range(rows) for q in range(vectors)]
-    # Stack slots that are only loaded and stored become registers (LLVM's mem2reg).
+    # LLVM's mem2reg turns stack slots that are only loaded and stored into registers.
     sums = {rq: cgutils.alloca_once(builder, simd.type) for rq in tile}
-    a_now, b_now = (cgutils.alloca_once_value(builder, start) for start in (a, b))
+    a_pointer, b_pointer = (cgutils.alloca_once_value(builder, start) for start in (a, b))
     for r, q in tile:
-        builder.store(simd.load(simd.place(d, d_row, r, q)), sums[r, q])
+        builder.store(simd.load(simd.address(d, d_row, r, q)), sums[r, q])
     with cgutils.for_range(builder, depth):
-        a_k, b_k = builder.load(a_now), builder.load(b_now)
-        b_vectors = [simd.load(simd.place(b_k, b_step, 0, q)) for q in range(vectors)]
+        a_k, b_k = builder.load(a_pointer), builder.load(b_pointer)
+        b_vectors = [simd.load(simd.address(b_k, b_step, 0, q)) for q in range(vectors)]
         for r in range(rows):
             offset = builder.mul(a_row, a_row.type(r))
             a_rk = simd.broadcast(builder.load(builder.gep(a_k, [offset])))
             for q in range(vectors):
                 builder.store(simd.muladd(a_rk, b_vectors[q], builder.load(sums[r, q])), sums[r, q])
-        builder.store(builder.gep(a_k, [a_step]), a_now)
-        builder.store(builder.gep(b_k, [b_step]), b_now)
+        builder.store(builder.gep(a_k, [a_step]), a_pointer)
+        builder.store(builder.gep(b_k, [b_step]), b_pointer)
     for r, q in tile:
-        extra = simd.load(simd.place(e, c_row, r, q)) if epilogue is not _no_epilogue else None
-        simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.place(c, c_row, r, q))
+        extra = simd.load(simd.address(e, c_row, r, q)) if epilogue is not _no_epilogue else None
+        simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.address(c, c_row, r, q))
 
 
-def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], most_rows: int) -> Any:
-    """The LLVM function that chooses, while running, the loop for these rows and vectors."""
+def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], max_rows: int) -> Any:
+    """The LLVM function that selects the loop for its arguments `rows` and `vectors` at run time."""
     parameters = [pointer, i, pointer, i, pointer, pointer, i, i, pointer, i, i, i, i]
-    function, builder = called_function(module, f"elman{epilogue.__name__}_{pointer.pointee}", parameters)
+    function, builder = declare_function(module, f"elman{epilogue.__name__}_{pointer.pointee}", parameters)
     if builder is None:
         return function
     *operands, rows, vectors = function.args
     end = function.append_basic_block("end")
     choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
-    for r in range(1, most_rows + 1):
+    for r in range(1, max_rows + 1):
         for q in range(1, (MAX_VECTORS if r == 1 else ACCUMULATORS // r) + 1):
             block = function.append_basic_block(f"tile.{r}x{q}")
             choice.add_case(i(r * 16 + q), block)
@@ -93,8 +93,8 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, sta
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
-    """The intrinsic that calls the tile function with this epilogue."""
+def _make_tile(epilogue: Callable[..., Any], max_rows: int) -> Any:
+    """Return the intrinsic that calls the tile function with this epilogue."""
 
     @intrinsic
     def tile(
@@ -111,7 +111,7 @@ def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
                 return element_pointer(context, builder, signature.args[position], array, start)
 
             c, d, e, a, b = (pointer(position) for position in (0, 3, 6, 8, 12))
-            function = _tile_function(builder.module, c.type, values[1].type, epilogue, most_rows)
+            function = _tile_function(builder.module, c.type, values[1].type, epilogue, max_rows)
             c_row, d_row, a_row, a_step = values[2], values[5], values[10], values[11]
             builder.call(function, [c, c_row, d, d_row, e, a, a_row, a_step, b, *values[14:]])
             return context.get_dummy_value()
@@ -122,23 +122,23 @@ def _make_tile(epilogue: Callable[..., Any], most_rows: int) -> Any:
 
 
 tile = _make_tile(_no_epilogue, MAX_ROWS)
-_squashed_row = _make_tile(_squashed, 1)
-_row_through_tanh = _make_tile(_through_tanh, 1)
+_tanh_tile = _make_tile(_tanh_epilogue, 1)
+_tanh_backward_tile = _make_tile(_tanh_backward_epilogue, 1)
 
 
 @inlined
-def even(n, most):
-    """The size of the fewest parts of n that are no larger than `most`; the last may be smaller."""
-    if n <= most:
+def even_split(n, maximum):
+    """The size of the fewest equal parts of n no larger than `maximum`; the last part may be smaller."""
+    if n <= maximum:
         return n
-    parts = (n + most - 1) // most
+    parts = (n + maximum - 1) // maximum
     return (n + parts - 1) // parts
 
 
 @inlined
 def strip_width(vectors):
-    """Vectors in a strip of a padded row; see `elman.engine.numba.fused.packing`."""
-    return even(vectors, MAX_VECTORS)
+    """Vectors per strip of a padded row; see `elman.engine.numba.linalg.memory`."""
+    return even_split(vectors, MAX_VECTORS)
 
 
 @inlined
@@ -151,20 +151,20 @@ def multiply(
     Parameters
     ----------
     c, d, a, b : ndarray, shape (n,)
-        Flat storage. Row r of C begins at ``c_start + r * c_row``, and of D likewise: ``d_row = 0`` adds one row,
-        a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``. Strip s of
+        Flat storage. Row r of C begins at ``c_start + r * c_row``, and of D likewise: ``d_row = 0`` adds the same
+        row, a bias, to every row of the product. A[r, k] is at ``a_start + r * a_row + k * a_step``. Strip s of
         row k of B is at ``b_start + s * b_strip + k * b_step``.
     rows, depth : int
-        Rows of A and C; length of the sum.
+        Rows of A and C; number of terms of each sum.
     vectors : int
-        Columns of B and C in vectors of `BYTES`: whole strips, or less than one.
+        Columns of B and C in vectors of `BYTES`: a multiple of the strip width, or less than one strip.
     """
     lanes = BYTES // c.itemsize
     width = strip_width(vectors)
-    tile_rows = even(rows, MAX_ROWS)
-    tile_vectors = even(width, MAX_VECTORS if tile_rows == 1 else ACCUMULATORS // tile_rows)
+    tile_rows = even_split(rows, MAX_ROWS)
+    tile_vectors = even_split(width, MAX_VECTORS if tile_rows == 1 else ACCUMULATORS // tile_rows)
     strip = 0
-    while strip < vectors:  # a range with a step would divide to know its length
+    while strip < vectors:  # a range with a step would divide to compute its length
         q = 0
         while q < width:
             column = (strip + q) * lanes
@@ -182,32 +182,32 @@ def multiply(
 
 
 @inlined
-def squashed_row(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, backwards):
-    """C = tanh(D + bias + A B), a row of m padded to m_row, with B an m x m matrix in strips.
+def matvec_tanh(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, reverse):
+    """C = tanh(D + bias + A B), a row of m units padded to m_row, with B an m x m matrix in strips.
 
-    Summed from the last k to the first where `backwards` is set: alternating, a row begins with what the one
-    before it ended with, which is still in the first cache.
+    If `reverse`, the sum goes from the last k to the first: with alternating directions, a call starts with
+    the rows of B that the previous one ended with, which are still in the first-level cache.
     """
-    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
-    first, step = (m - 1, -1) if backwards else (0, 1)
-    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+    columns = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if reverse else (0, 1)
+    strip, next_strip = (m_row - columns, -columns) if reverse else (0, columns)
     while 0 <= strip < m_row:
-        _squashed_row(
+        _tanh_tile(
             c, c_start + strip, 0, d, d_start + strip, 0, bias, strip, a, a_start + first, 0, step,
-            b, strip * m_row + first * width, step * width, m, 1, width * c.itemsize // BYTES,
+            b, strip * m_row + first * columns, step * columns, m, 1, columns * c.itemsize // BYTES,
         )  # fmt: skip
         strip += next_strip
 
 
 @inlined
-def row_through_tanh(c, c_start, h, h_start, a, a_start, b, m, m_row, backwards, depth):
-    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; otherwise as `squashed_row`."""
-    width = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
-    first, step = (m - 1, -1) if backwards else (0, 1)
-    strip, next_strip = (m_row - width, -width) if backwards else (0, width)
+def matvec_tanh_backward(c, c_start, h, h_start, a, a_start, b, m, m_row, reverse, depth):
+    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; otherwise like `matvec_tanh`."""
+    columns = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
+    first, step = (m - 1, -1) if reverse else (0, 1)
+    strip, next_strip = (m_row - columns, -columns) if reverse else (0, columns)
     while 0 <= strip < m_row:
-        _row_through_tanh(
+        _tanh_backward_tile(
             c, c_start + strip, 0, c, c_start + strip, 0, h, h_start + strip, a, a_start + first, 0, step,
-            b, strip * m_row + first * width, step * width, depth, 1, width * c.itemsize // BYTES,
+            b, strip * m_row + first * columns, step * columns, depth, 1, columns * c.itemsize // BYTES,
         )  # fmt: skip
         strip += next_strip

@@ -1,6 +1,6 @@
-"""The vector kernels beside the products: softmax's exponentials, AdaGrad, and sums, copies and multiples of rows.
+"""Elementwise kernels on rows: copy, scale, sum, softmax's exponentials, AdaGrad, and the builder of the cells' own.
 
-Each works on `vectors` whole vectors from a start in a flat array.
+A row is `vectors` full vectors from a start in a flat array.
 """
 
 from collections.abc import Callable
@@ -9,14 +9,72 @@ from typing import Any
 from numba.core import cgutils, types
 
 from elman.engine.numba.jit import intrinsic
-from elman.engine.numba.linalg.simd import Simd, called_function
+from elman.engine.numba.linalg.simd import Simd, declare_function
 from elman.engine.numba.linalg.tile import element_pointer
 
 Emitter = tuple[Any, Callable[..., Any]]
 
 
-class Rows:
-    """The rows that a kernel is given, as places of their vectors."""
+class VectorView:
+    """One vector of each row that an elementwise kernel works on."""
+
+    def __init__(self, simd: Simd, rows: list[Any], offset: Any, block: Any) -> None:
+        self.simd, self.rows, self.offset, self.block = simd, rows, offset, block
+
+    def _address(self, row: int, block: int) -> Any:
+        builder = self.simd.builder
+        offset = builder.add(self.offset, builder.mul(self.block, self.block.type(block)))
+        return builder.bitcast(builder.gep(self.rows[row], [offset]), self.simd.type.as_pointer())
+
+    def load(self, row: int, block: int = 0) -> Any:
+        """Load the vector of a row, or of one of its blocks, where the row has one for each gate."""
+        return self.simd.load(self._address(row, block))
+
+    def store(self, value: Any, row: int, block: int = 0) -> None:
+        """Store a vector in a row or block, see `load`."""
+        self.simd.store(value, self._address(row, block))
+
+
+def elementwise_kernel(name: str, step: Callable[[Simd, VectorView], None]) -> Any:
+    """Return the kernel ``name(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
+
+    A row begins at its start in its flat array; the blocks of one row are `block` elements apart. The kernel is one
+    LLVM function, called and never inlined.
+    """
+
+    @intrinsic
+    def kernel(typingctx: Any, arrays: Any, starts: Any, block: Any, vectors: Any) -> Emitter:
+        i, count = types.intp, len(arrays)
+
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            pairs = zip(cgutils.unpack_tuple(builder, values[0]), cgutils.unpack_tuple(builder, values[1]), strict=True)
+            rows = [element_pointer(context, builder, arrays[0], array, start) for array, start in pairs]
+            function = _elementwise_function(builder.module, name, rows, values[2].type, step)
+            builder.call(function, [*rows, *values[2:]])
+            return context.get_dummy_value()
+
+        return types.void(arrays, types.UniTuple(i, count), i, i), emit
+
+    return kernel
+
+
+def _elementwise_function(
+    module: Any, name: str, rows: list[Any], i: Any, step: Callable[[Simd, VectorView], None]
+) -> Any:
+    element = rows[0].type.pointee
+    function, builder = declare_function(module, f"elman_{name}_{element}", [row.type for row in rows] + [i, i])
+    if builder is None:
+        return function
+    simd = Simd(builder, element)
+    *starts, block, vectors = function.args
+    with cgutils.for_range(builder, vectors) as loop:
+        step(simd, VectorView(simd, starts, builder.mul(loop.index, i(simd.lanes)), block))
+    builder.ret_void()
+    return function
+
+
+class RowPointers:
+    """Pointers to the rows that a kernel takes as pairs of array and start."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, values: Any, rows: int) -> None:
         self.builder = builder
@@ -26,7 +84,7 @@ class Rows:
         ]
         self.simd = Simd(builder, self.starts[0].type.pointee)
 
-    def places(self, index: Any) -> list[Any]:
+    def addresses(self, index: Any) -> list[Any]:
         """The address of vector `index` of every row."""
         offset = self.builder.mul(index, index.type(self.simd.lanes))
         return [
@@ -41,10 +99,10 @@ def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 2)
+        pointers = RowPointers(context, builder, signature, values, 2)
         with cgutils.for_range(builder, values[-1]) as loop:
-            total, row = rows.places(loop.index)
-            rows.simd.store(rows.simd.add(rows.simd.load(total), rows.simd.load(row)), total)
+            total, row = pointers.addresses(loop.index)
+            pointers.simd.store(pointers.simd.add(pointers.simd.load(total), pointers.simd.load(row)), total)
         return context.get_dummy_value()
 
     return types.void(total, i, row, i, i), emit
@@ -56,10 +114,10 @@ def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emit
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 2)
+        pointers = RowPointers(context, builder, signature, values, 2)
         with cgutils.for_range(builder, values[-1]) as loop:
-            to, of = rows.places(loop.index)
-            rows.simd.store(rows.simd.load(of), to)
+            to, of = pointers.addresses(loop.index)
+            pointers.simd.store(pointers.simd.load(of), to)
         return context.get_dummy_value()
 
     return types.void(to, i, of, i, i), emit
@@ -67,7 +125,7 @@ def copy(typingctx: Any, to: Any, t: Any, of: Any, o: Any, vectors: Any) -> Emit
 
 @intrinsic
 def transpose(typingctx: Any, to: Any, t: Any, to_row: Any, of: Any, o: Any, of_row: Any) -> Emitter:
-    """to <- of', a square as wide as a vector, whose rows are `to_row` and `of_row` apart."""
+    """to <- of', a square matrix whose rows are one vector each, `to_row` and `of_row` elements apart."""
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -85,11 +143,11 @@ def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitte
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 1)
-        factor = rows.simd.broadcast(values[3])
+        pointers = RowPointers(context, builder, signature, values, 1)
+        factor = pointers.simd.broadcast(values[3])
         with cgutils.for_range(builder, values[2]) as loop:
-            (row,) = rows.places(loop.index)
-            rows.simd.store(rows.simd.mul(rows.simd.load(row), factor), row)
+            (row,) = pointers.addresses(loop.index)
+            pointers.simd.store(pointers.simd.mul(pointers.simd.load(row), factor), row)
         return context.get_dummy_value()
 
     return types.void(row, i, i, row.dtype), emit
@@ -99,26 +157,26 @@ def scale(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitte
 def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) -> Emitter:
     """row <- e^((row - max) factor); return (sum, maximum).
 
-    A lane at -infinity becomes 0, so padding takes no part. A NaN makes the sum a NaN.
+    A lane at -infinity becomes 0, so padding does not contribute. A NaN makes the sum NaN.
     """
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 1)
-        simd, vectors = rows.simd, values[2]
-        largest = cgutils.alloca_once_value(builder, simd.load(rows.places(vectors.type(0))[0]))
+        pointers = RowPointers(context, builder, signature, values, 1)
+        simd, vectors = pointers.simd, values[2]
+        lane_maxima = cgutils.alloca_once_value(builder, simd.load(pointers.addresses(vectors.type(0))[0]))
         with cgutils.for_range(builder, vectors) as loop:
-            (row,) = rows.places(loop.index)
-            builder.store(simd.larger(simd.load(row), builder.load(largest)), largest)
-        maximum = simd.across(simd.larger, builder.load(largest))
+            (row,) = pointers.addresses(loop.index)
+            builder.store(simd.maximum(simd.load(row), builder.load(lane_maxima)), lane_maxima)
+        maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
         maxima, factors = simd.broadcast(maximum), simd.broadcast(values[3])
         total = cgutils.alloca_once_value(builder, simd.constant(0.0))
         with cgutils.for_range(builder, vectors) as loop:
-            (row,) = rows.places(loop.index)
+            (row,) = pointers.addresses(loop.index)
             e = simd.exp(simd.mul(simd.sub(simd.load(row), maxima), factors))
             simd.store(e, row)
             builder.store(simd.add(builder.load(total), e), total)
-        sums = [simd.across(simd.add, builder.load(total)), maximum]
+        sums = [simd.reduce(simd.add, builder.load(total)), maximum]
         return context.make_tuple(builder, signature.return_type, sums)
 
     return types.UniTuple(row.dtype, 2)(row, i, i, row.dtype), emit
@@ -130,13 +188,13 @@ def adagrad(
     vectors: Any, rate: Any, clip: Any, epsilon: Any,
 ) -> Emitter:  # fmt: skip
     """M <- M + g^2; theta <- theta - eta clip(g) / sqrt(M + epsilon)."""
-    i, number = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, number, number, number)
+    i, scalar = types.intp, theta.dtype
+    signature = types.void(theta, i, M, i, gradient, i, i, scalar, scalar, scalar)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 3)
-        function = _adagrad_function(builder.module, rows.starts[0].type, values[6].type)
-        builder.call(function, [*rows.starts, *values[6:]])
+        pointers = RowPointers(context, builder, signature, values, 3)
+        function = _adagrad_function(builder.module, pointers.starts[0].type, values[6].type)
+        builder.call(function, [*pointers.starts, *values[6:]])
         return context.get_dummy_value()
 
     return signature, emit
@@ -147,84 +205,92 @@ def adagrad_rows(
     typingctx: Any, theta: Any, t: Any, M: Any, s: Any, gradient: Any, g: Any, vectors: Any,
     columns: Any, c: Any, column_row: Any, rate: Any, clip: Any, epsilon: Any,
 ) -> Emitter:  # fmt: skip
-    """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors; and their transpose.
+    """`adagrad` for as many rows as a vector has lanes, each of `vectors` vectors, and for their transpose.
 
-    The transpose goes to `columns`, whose rows are `column_row` apart. Its shuffles run beside the arithmetic.
+    The transpose is stored in `columns`, whose rows are `column_row` elements apart. The processor overlaps its
+    shuffles with the arithmetic.
     """
-    i, number = types.intp, theta.dtype
-    signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, number, number, number)
+    i, scalar = types.intp, theta.dtype
+    signature = types.void(theta, i, M, i, gradient, i, i, columns, i, i, scalar, scalar, scalar)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        rows = Rows(context, builder, signature, values, 3)
-        function = _adagrad_rows_function(builder.module, rows.starts[0].type, values[6].type)
+        pointers = RowPointers(context, builder, signature, values, 3)
+        function = _adagrad_rows_function(builder.module, pointers.starts[0].type, values[6].type)
         corner = element_pointer(context, builder, signature.args[7], values[7], values[8])
-        builder.call(function, [*rows.starts, values[6], corner, *values[9:]])
+        builder.call(function, [*pointers.starts, values[6], corner, *values[9:]])
         return context.get_dummy_value()
 
     return signature, emit
 
 
 def _transpose_function(module: Any, pointer: Any, integer: Any) -> Any:
-    function, builder = called_function(
+    function, builder = declare_function(
         module, f"elman_transpose_{pointer.pointee}", [pointer, integer, pointer, integer]
     )
     if builder is None:
         return function
     simd = Simd(builder, pointer.pointee)
     to, to_row, of, of_row = function.args
-    rows = [simd.load(simd.place(of, of_row, r)) for r in range(simd.lanes)]
-    for r, column in enumerate(simd.transposed(rows)):
-        simd.store(column, simd.place(to, to_row, r))
+    rows = [simd.load(simd.address(of, of_row, r)) for r in range(simd.lanes)]
+    for r, column in enumerate(simd.transpose(rows)):
+        simd.store(column, simd.address(to, to_row, r))
     builder.ret_void()
     return function
 
 
 def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
-    number = pointer.pointee
-    parameters = [pointer, pointer, pointer, integer, number, number, number]
-    function, builder = called_function(module, f"elman_adagrad_{number}", parameters)
+    element = pointer.pointee
+    parameters = [pointer, pointer, pointer, integer, element, element, element]
+    function, builder = declare_function(module, f"elman_adagrad_{element}", parameters)
     if builder is None:
         return function
-    simd = Simd(builder, number)
-    theta, M, gradient, vectors, *numbers = function.args
-    rule = [simd.broadcast(value) for value in numbers]
+    simd = Simd(builder, element)
+    theta, M, gradient, vectors, *scalars = function.args
+    hyperparameters = [simd.broadcast(value) for value in scalars]
     with cgutils.for_range(builder, vectors) as loop:
-        here = builder.mul(loop.index, integer(simd.lanes))
-        _step(simd, [simd.place(builder.gep(start, [here]), integer(0), 0) for start in (theta, M, gradient)], rule)
+        offset = builder.mul(loop.index, integer(simd.lanes))
+        _adagrad_step(
+            simd,
+            [simd.address(builder.gep(start, [offset]), integer(0), 0) for start in (theta, M, gradient)],
+            hyperparameters,
+        )
     builder.ret_void()
     return function
 
 
 def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
-    number = pointer.pointee
-    parameters = [pointer, pointer, pointer, integer, pointer, integer, number, number, number]
-    function, builder = called_function(module, f"elman_adagrad_rows_{number}", parameters)
+    element = pointer.pointee
+    parameters = [pointer, pointer, pointer, integer, pointer, integer, element, element, element]
+    function, builder = declare_function(module, f"elman_adagrad_rows_{element}", parameters)
     if builder is None:
         return function
-    simd = Simd(builder, number)
-    theta, M, gradient, vectors, columns, column_row, *numbers = function.args
-    rule = [simd.broadcast(value) for value in numbers]
+    simd = Simd(builder, element)
+    theta, M, gradient, vectors, columns, column_row, *scalars = function.args
+    hyperparameters = [simd.broadcast(value) for value in scalars]
     row = builder.mul(vectors, integer(simd.lanes))
     with cgutils.for_range(builder, vectors) as loop:
-        here = builder.mul(loop.index, integer(simd.lanes))
-        starts = [builder.gep(start, [here]) for start in (theta, M, gradient)]
-        stepped = [_step(simd, [simd.place(start, row, r) for start in starts], rule) for r in range(simd.lanes)]
-        corner = builder.gep(columns, [builder.mul(here, column_row)])
-        for r, column in enumerate(simd.transposed(stepped)):
-            simd.store(column, simd.place(corner, column_row, r))
+        offset = builder.mul(loop.index, integer(simd.lanes))
+        starts = [builder.gep(start, [offset]) for start in (theta, M, gradient)]
+        updated = [
+            _adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters)
+            for r in range(simd.lanes)
+        ]
+        corner = builder.gep(columns, [builder.mul(offset, column_row)])
+        for r, column in enumerate(simd.transpose(updated)):
+            simd.store(column, simd.address(corner, column_row, r))
     builder.ret_void()
     return function
 
 
-def _step(simd: Simd, places: list[Any], rule: list[Any]) -> Any:
-    """AdaGrad for one vector of theta, which is stored and returned."""
-    theta, M, gradient = places
-    rate, clip, epsilon = rule
+def _adagrad_step(simd: Simd, addresses: list[Any], hyperparameters: list[Any]) -> Any:
+    """Emit AdaGrad for one vector of theta, which is stored and returned."""
+    theta, M, gradient = addresses
+    rate, clip, epsilon = hyperparameters
     g = simd.load(gradient)
-    squares = simd.muladd(g, g, simd.load(M))
-    simd.store(squares, M)
-    clipped = simd.larger(simd.smaller(g, clip), simd.builder.fneg(clip))
-    step = simd.over_root(simd.mul(rate, clipped), simd.add(squares, epsilon))
-    stepped = simd.sub(simd.load(theta), step)
-    simd.store(stepped, theta)
-    return stepped
+    squared_grads = simd.muladd(g, g, simd.load(M))
+    simd.store(squared_grads, M)
+    clipped = simd.maximum(simd.minimum(g, clip), simd.builder.fneg(clip))
+    delta = simd.div_sqrt(simd.mul(rate, clipped), simd.add(squared_grads, epsilon))
+    updated = simd.sub(simd.load(theta), delta)
+    simd.store(updated, theta)
+    return updated

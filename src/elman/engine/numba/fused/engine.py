@@ -1,0 +1,190 @@
+"""The `Engine` calls of the fused path: pack the parameters, run the kernels, unpack the result.
+
+K  alphabet, m  hidden units, T  characters in one window; padded: K_row, m_row
+
+Rows of U, the biases and all states are stored in rows; W, V and their transposes in strips
+(`elman.engine.numba.linalg.memory`). A V that exceeds the caches is stored by columns only, and so are its
+squared-gradient sums (`elman.engine.numba.fused.large_alphabet`). Padding is zero and stays zero: a padded unit has
+zero input weights, so its state is tanh(0), and zero output weights. Only the bias of a padded character is -infinity
+and stays so: its probability is 0, and so are all its gradients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
+from elman.engine.numba.fused import large_alphabet as large_alphabet_kernels
+from elman.engine.numba.fused import rnn as kernels
+from elman.engine.numba.fused.large_alphabet import Strip
+from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
+from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
+from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.protocol import Indices
+from elman.engine.state import TrainState
+from elman.network.model import LossAndGradients
+from elman.network.optimizer import EPSILON, Optimizer
+from elman.network.parameters import Array, Parameters, architecture
+from elman.network.sampling import SamplingParams
+from elman.text import Windows
+
+_LOSS_WINDOW = 128
+"""Characters whose logits exist at once while a loss is computed."""
+
+MIN_LARGE_V_BYTES = 3 * 2**19
+"""Size of V above which it and its sums exceed the second-level cache of common processors, so that storing it by
+columns only is faster.
+"""
+
+
+def supports(parameters: Parameters) -> bool:
+    """Whether the network is one vanilla RNN layer."""
+    network = architecture(parameters)
+    return network.cell == "rnn" and network.layers == 1
+
+
+def supports_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
+    """Whether the training is that of the reference experiment: batch size 1, plain AdaGrad."""
+    plain = Optimizer(optimizer.learning_rate, optimizer.clip)
+    plain = replace(
+        plain, end=optimizer.end, beta1=optimizer.beta1, beta2=optimizer.beta2, final_rate=optimizer.final_rate
+    )
+    return supports(parameters) and batch_size == 1 and optimizer == plain
+
+
+def is_large_alphabet(parameters: Parameters) -> bool:
+    """Whether V is so large that it is stored by columns only, see `elman.engine.numba.fused.large_alphabet`."""
+    return parameters["V"].nbytes > MIN_LARGE_V_BYTES
+
+
+def pack_weights(parameters: Parameters, *, large_alphabet: bool = False) -> Weights:
+    """Return the parameters in the kernels' layout; with `large_alphabet`, without V by rows."""
+    U, W, V, b, c = (parameters[name] for name in ("U", "W", "V", "b", "c"))
+    c_row = pack_rows(c[None])
+    c_row[len(c) :] = -np.inf
+    V_rows = aligned_zeros(0, V.dtype) if large_alphabet else pack_strips(V)
+    return Weights(
+        pack_rows(U.T), pack_strips(W), pack_strips(W.T), V_rows, pack_strips(V.T), pack_rows(b[None]), c_row
+    )
+
+
+def pack_accumulators(M: Parameters, *, large_alphabet: bool = False) -> AdagradAccumulators:
+    """Return AdaGrad's sums of squared gradients, stored as their parameters are."""
+    V = pack_strips(M["V"].T if large_alphabet else M["V"])
+    return AdagradAccumulators(
+        pack_rows(M["U"].T), pack_strips(M["W"]), V, pack_rows(M["b"][None]), pack_rows(M["c"][None])
+    )
+
+
+def unpack(packed: Weights | AdagradAccumulators, into: Parameters, *, large_alphabet: bool = False) -> None:
+    """Write the packed arrays into `into`."""
+    m, K = into["U"].shape
+    into["U"][:] = packed.U.reshape(K, -1)[:, :m].T
+    into["W"][:] = unpack_strips(packed.W, (m, m))
+    if large_alphabet:
+        into["V"].T[:] = unpack_strips(packed.V_columns if isinstance(packed, Weights) else packed.V, (m, K))
+    else:
+        into["V"][:] = unpack_strips(packed.V, (K, m))
+    into["b"][:] = packed.b[:m]
+    into["c"][:] = packed.c[:K]
+
+
+def make_strip(weights: Weights) -> Strip:
+    """Return workspace for one strip of V by columns."""
+    m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
+    columns = K_row // strip_count(K_row, dtype)
+    return Strip(aligned_zeros(columns * m_row, dtype), aligned_zeros(PANEL_ROWS * columns, dtype))
+
+
+def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
+    """Return workspace for windows of up to T characters, with `h0` (m,) as the initial state."""
+    m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
+    h = aligned_zeros((T + 1) * m_row, dtype)
+    h[: len(h0)] = h0
+    return Scratch(
+        h=h,
+        g=aligned_zeros(T * K_row, dtype),
+        da=aligned_zeros((T + 1) * m_row, dtype),
+        dU=aligned_zeros(len(weights.U), dtype),
+        touched=np.zeros(len(weights.U) // m_row, np.uint8),
+        panel=aligned_zeros(PANEL_ROWS * m_row, dtype),
+        zeros=aligned_zeros(max(BYTES // dtype.itemsize * m_row, K_row), dtype),
+        db=aligned_zeros(m_row, dtype),
+        dc=aligned_zeros(K_row, dtype),
+    )
+
+
+def advance(
+    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
+) -> NDArray[np.float64]:
+    """See `elman.engine.Engine.advance`."""
+    T, (m, K) = windows.seq_length, state.parameters["U"].shape
+    scalar_type = state.h.dtype.type
+    large = is_large_alphabet(state.parameters)
+    weights = pack_weights(state.parameters, large_alphabet=large)
+    squared_grads = pack_accumulators(state.M, large_alphabet=large)
+    scratch = make_scratch(weights, state.h, T)
+    maximum = float(np.finfo(scalar_type).max)
+    scalars = AdagradScalars(
+        *(scalar_type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.clip, EPSILON))
+    )
+
+    def advance_chunk(losses: NDArray[np.float64]) -> Array:
+        """Perform `len(losses)` updates; return the state h."""
+        arguments = (scalars, windows.indices, state.position, T, m, K, losses)
+        if large:
+            strip = make_strip(weights)
+            state.position = large_alphabet_kernels.advance(weights, squared_grads, scratch, strip, *arguments)
+        else:
+            state.position = kernels.advance(weights, squared_grads, scratch, *arguments)
+        return scratch.h[:m]
+
+    losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+    unpack(weights, state.parameters, large_alphabet=large)
+    unpack(squared_grads, state.M, large_alphabet=large)
+    state.h = scratch.h[:m].copy()
+    state.update += len(losses)
+    state.epoch = state.update // windows.per_epoch
+    return losses
+
+
+def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[float, Array]:
+    """See `elman.engine.Engine.loss`."""
+    T, m = min(_LOSS_WINDOW, max(len(x), 1)), len(h0)
+    weights = pack_weights(parameters)
+    scratch = make_scratch(weights, h0, T)
+    loss = kernels.compute_loss(weights, scratch, x, y, T, m)
+    return loss, scratch.h[:m].copy()
+
+
+def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    """See `elman.engine.Engine.loss_and_gradients`."""
+    T, (m, K) = len(x), parameters["U"].shape
+    weights = pack_weights(parameters)
+    scratch = make_scratch(weights, h0, T)
+    dW, dV = (aligned_zeros(len(array), h0.dtype) for array in (weights.W, weights.V))
+    loss = kernels.compute_gradients(weights, scratch, dW, dV, x, y, m, K)
+    gradients = {name: np.empty_like(array) for name, array in parameters.items()}
+    unpack(AdagradAccumulators(scratch.dU, dW, dV, scratch.db, scratch.dc), gradients)
+    m_row = len(weights.b)
+    return LossAndGradients(loss, gradients, scratch.da[:m].copy(), scratch.h[T * m_row : T * m_row + m].copy())
+
+
+def generate(
+    parameters: Parameters, h: Array, x: int, uniforms: NDArray[np.float64], sampling: SamplingParams
+) -> tuple[NDArray[np.intp], Array]:
+    """See `elman.engine.Engine.generate`."""
+    m, K = parameters["U"].shape
+    weights = pack_weights(parameters)
+    scratch = make_scratch(weights, h, 1)
+    characters = np.empty(len(uniforms), np.intp)
+    arguments = (weights, scratch, x, uniforms, m, K, float(sampling.temperature))
+    if sampling.truncates:
+        truncation = (min(sampling.top_k or K, K), float(sampling.top_p), float(sampling.min_p))
+        kernels.generate_truncated(*arguments, *truncation, characters)
+    else:
+        kernels.generate(*arguments, characters)
+    return characters, scratch.h[:m].copy()
