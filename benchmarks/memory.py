@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--minutes 30] [--characters 1000000] [TEXT]
 
 Training and sampling are processes of their own, whose resident sets are read from /proc, so it runs on Linux only.
-Writes ``benchmarks/results/memory.json`` and ``docs/memory.png``.
+Writes ``benchmarks/results/memory.json`` and ``docs/images/memory.png``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def summarize(points: Points, unit: str, per: float, slope: str, end: float = 0.
 
 
 def plot(trainings: dict[str, dict[str, Any]], sampling: dict[str, Any]) -> None:
-    """Write ``docs/memory.png``."""
+    """Write ``docs/images/memory.png``."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -104,7 +104,7 @@ def plot(trainings: dict[str, dict[str, Any]], sampling: dict[str, Any]) -> None
     right.set(xlabel="thousand characters generated")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-    figure.savefig(HERE.parent / "docs" / "memory.png", dpi=150)
+    figure.savefig(HERE.parent / "docs" / "images" / "memory.png", dpi=150)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""What `elman serve` bears: many clients at once, more than there is room for, and ten minutes of them.
+"""Load test of `elman serve`: concurrent clients, more clients than the batch holds, and minutes of mixed load.
 
-python benchmarks/serving.py                the load, into results/serving.json
-python benchmarks/serving.py --soak 10      minutes of mixed load, and the server's memory, into the same file
+python benchmarks/serving.py                load test, into results/serving.json
+python benchmarks/serving.py --soak 10      10 minutes of mixed load and the server's memory, into the same file
 
 The server and the clients share the machine's cores.
 """
@@ -31,11 +31,11 @@ PROMPT = "The "
 
 @dataclass
 class Client(asyncio.Protocol):
-    """One request over one connection: when it was sent, when text first came, and all that came."""
+    """One request over one connection: when it was sent, when the first text arrived, and the response."""
 
     request: bytes
     leave_after: int | None = None
-    """Bytes after which the client leaves."""
+    """Bytes after which the client disconnects."""
     sent: float = 0.0
     first: float | None = None
     received: list[bytes] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Client(asyncio.Protocol):
         self.ended.set_result(None)
 
     def characters(self) -> int:
-        """Return how many characters came, or -1 if the answer is not whole."""
+        """Return the number of characters received, or -1 if the response is incomplete."""
         head, _, body = b"".join(self.received).partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):
             return -1
@@ -72,23 +72,21 @@ class Client(asyncio.Protocol):
 
 
 def request(model: str, **arguments: Any) -> bytes:
-    """Return a request for a stream, the connection's only one."""
+    """Return a request for a stream, the only request of its connection."""
     body = json.dumps({"model": model, "prompt": PROMPT, "stream": True} | arguments).encode()
     head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def ask(port: int, wanted: bytes, leave_after: int | None = None) -> Client:
-    """Return a client when its connection has ended."""
-    _, client = await asyncio.get_running_loop().create_connection(
-        lambda: Client(wanted, leave_after), "127.0.0.1", port
-    )
+async def send_request(port: int, data: bytes, leave_after: int | None = None) -> Client:
+    """Send a request, and return its client when the connection is closed."""
+    _, client = await asyncio.get_running_loop().create_connection(lambda: Client(data, leave_after), "127.0.0.1", port)
     await client.ended
     return client
 
 
-def figures(clients: list[Client], seconds: float) -> dict[str, Any]:
-    """Return what clients met with."""
+def summarize(clients: list[Client], seconds: float) -> dict[str, Any]:
+    """Return throughput and latencies of clients."""
     characters = [client.characters() for client in clients]
     waits = sorted(1000 * (client.first - client.sent) for client in clients if client.first is not None)
     return {
@@ -104,27 +102,28 @@ def figures(clients: list[Client], seconds: float) -> dict[str, Any]:
 
 
 async def crowd(port: int, model: str, count: int, length: int) -> dict[str, Any]:
-    """Return what many clients meet with that come at the same moment."""
+    """Measure many clients that connect at the same time."""
     began = time.perf_counter()
-    clients = await asyncio.gather(*(ask(port, request(model, max_tokens=length, seed=n)) for n in range(count)))
+    requests = (request(model, max_tokens=length, seed=n) for n in range(count))
+    clients = await asyncio.gather(*(send_request(port, data) for data in requests))
     seconds = time.perf_counter() - began
-    return {"clients": count, "max_tokens": length} | figures(clients, seconds)
+    return {"clients": count, "max_tokens": length} | summarize(clients, seconds)
 
 
 async def steady(port: int, model: str) -> dict[str, Any]:
-    """Return what so many clients meet with, each of which asks again as soon as it is answered."""
+    """Measure clients that each send their next request as soon as the last is answered."""
     began, clients = time.perf_counter(), list[Client]()
 
     async def one(seed: int) -> None:
         while time.perf_counter() < began + SECONDS:
-            clients.append(await ask(port, request(model, max_tokens=LENGTH, seed=seed)))
+            clients.append(await send_request(port, request(model, max_tokens=LENGTH, seed=seed)))
 
     await asyncio.gather(*(one(n) for n in range(CLIENTS)))
-    return {"clients": CLIENTS, "max_tokens": LENGTH} | figures(clients, time.perf_counter() - began)
+    return {"clients": CLIENTS, "max_tokens": LENGTH} | summarize(clients, time.perf_counter() - began)
 
 
 async def soak(port: int, model: str, pid: int, minutes: float) -> dict[str, Any]:
-    """Return the server's memory under a mixed load: streams, lists of log-probabilities, clients that leave."""
+    """Measure the server's memory under mixed load: streams, log-probabilities, clients that disconnect."""
     began, counts, memory = time.perf_counter(), {"requests": 0, "left": 0, "lost": 0}, list[float]()
     until = began + 60 * minutes
 
@@ -132,31 +131,31 @@ async def soak(port: int, model: str, pid: int, minutes: float) -> dict[str, Any
         while time.perf_counter() < until:
             leaves = generator.random() < 0.1
             logprobs = 5 if generator.random() < 0.1 else None
-            wanted = request(model, max_tokens=generator.randrange(1, 4000), logprobs=logprobs, stop=["\n\n\n"])
-            client = await ask(port, wanted, generator.randrange(20_000) if leaves else None)
+            data = request(model, max_tokens=generator.randrange(1, 4000), logprobs=logprobs, stop=["\n\n\n"])
+            client = await send_request(port, data, generator.randrange(20_000) if leaves else None)
             counts["requests"] += 1
             counts["left" if leaves else "lost"] += leaves or client.characters() < 0
 
-    async def look() -> None:
+    async def sample_memory() -> None:
         while time.perf_counter() < until:
             memory.append(resident(pid))
             await asyncio.sleep(10)
 
-    await asyncio.gather(look(), *(one(random.Random(n)) for n in range(CLIENTS)))
+    await asyncio.gather(sample_memory(), *(one(random.Random(n)) for n in range(CLIENTS)))
     sixth = max(len(memory) // 6, 1)
     parts = [round(statistics.mean(memory[n : n + sixth]), 1) for n in range(0, len(memory), sixth)]
     return {"clients": CLIENTS, "minutes": minutes} | counts | {"resident_mib_in_sixths": parts}
 
 
 def resident(pid: int) -> float:
-    """Return the memory of a process in MiB."""
+    """Return the resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 @contextmanager
 def server() -> Iterator[tuple[int, str, int]]:
-    """Serve the reference network, trained a little, for the block; gives port, model and process."""
+    """Serve a briefly trained network for the duration of the block; yields port, model name and process id."""
     with tempfile.TemporaryDirectory() as folder:
         elman = [sys.executable, "-m", "elman"]
         subprocess.run([*elman, "train", "--out", "m100", "--max-updates", "20000", "--json"], cwd=folder, check=True)
@@ -170,7 +169,7 @@ def server() -> Iterator[tuple[int, str, int]]:
 
 
 def main() -> None:
-    """Measure, show and keep."""
+    """Measure, print, and update the results."""
     from speed import machine
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -181,7 +180,7 @@ def main() -> None:
         if minutes is not None:
             found["soak"] = asyncio.run(soak(port, model, pid, minutes))
         else:
-            asyncio.run(crowd(port, model, 8, 100))  # the first layouts and connections
+            asyncio.run(crowd(port, model, 8, 100))  # warm-up
             found |= {
                 "machine": machine(),
                 "at_once": asyncio.run(crowd(port, model, CLIENTS, 10 * LENGTH)),

@@ -3,7 +3,7 @@
     python benchmarks/steady.py TEXT…
 
 Prints the minimum smooth loss of each, in nats per window, and writes ``benchmarks/results/steady.json`` and
-``docs/steady.png``, the curves of the first text and the first seed in nats per character.
+``docs/images/steady.png``, the curves of the first text and the first seed in nats per character.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
 
 
 def plot(curves: dict[str, Curve], title: str) -> None:
-    """Write ``docs/steady.png``."""
+    """Write ``docs/images/steady.png``."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -50,7 +50,7 @@ def plot(curves: dict[str, Curve], title: str) -> None:
     axes.set(xlabel="update", ylabel="smooth loss, nats per character", title=title)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(HERE.parent / "docs" / "steady.png", dpi=150)
+    figure.savefig(HERE.parent / "docs" / "images" / "steady.png", dpi=150)
 
 
 def main() -> None:

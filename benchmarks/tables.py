@@ -197,9 +197,9 @@ def sampling() -> str:
 
 
 def serving() -> str:
-    """What a server bears, and its memory over minutes of it."""
+    """Load tests of the server, and its memory over minutes of load."""
     result = load("serving")
-    names = {"steady": "again and again", "at_once": "at the same moment", "crowd": "at the same moment"}
+    names = {"steady": "repeatedly", "at_once": "at the same time", "crowd": "at the same time"}
     rows = []
     for name, when in names.items():
         figures, waits = result[name], result[name]["first_character_ms"]
@@ -212,22 +212,22 @@ def serving() -> str:
                 *(f"{waits[part]:,.0f} ms" for part in ("median", "p99")),
             ]
         )
-    header = ["clients", "requests", "lost", "characters/s in all", "first character, median", "99th percentile"]
+    header = ["clients", "requests", "lost", "total characters/s", "time to first character, median", "99th percentile"]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}. {soaked(result['soak'])}"
 
 
 def soaked(soak: Result) -> str:
-    """Minutes of load, and what they do to the memory, as a sentence."""
+    """Describe minutes of load and the memory over that time in a sentence."""
     memory = ", ".join(f"{part:,.0f}" for part in soak["resident_mib_in_sixths"])
     return (
-        f"{soak['minutes']:g} minutes of {soak['clients']} clients that stream, ask for log-probabilities or leave:"
-        f" {soak['requests']:,} requests, {soak['left']:,} of them left, {soak['lost']} lost; resident memory in MiB,"
-        f" a mean for each sixth of the time: {memory}."
+        f"{soak['minutes']:g} minutes of {soak['clients']} clients that stream, request log-probabilities or"
+        f" disconnect: {soak['requests']:,} requests, {soak['left']:,} of them disconnected, {soak['lost']} lost; mean"
+        f" resident memory in each sixth of the time, in MiB: {memory}."
     )
 
 
 def live() -> str:
-    """What a page that is open costs a training."""
+    """The cost of an open dashboard."""
     result = load("live")
     rows = []
     for name, found in result["results"].items():
@@ -236,10 +236,10 @@ def live() -> str:
         shares = [f"{100 * share:.1f} %" for share in (found["slower"], *taken.values())]
         rows.append([f"`{name}`", *seconds, *shares])
     header = [
-        "preset", "without a page", "with one", "slower", "of a core: in the training's thread", "the server",
-        "the browser",
+        "preset", "without dashboard", "with dashboard", "slowdown", "CPU: training thread", "CPU: server",
+        "CPU: browser",
     ]  # fmt: skip
-    says = 'medians, and "slower" is that of the pairs, as each training has one of its own beside it'
+    says = "medians; the slowdown is that of pairs of consecutive trainings, CPU is the load in percent of one core"
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; {says}."
 
 

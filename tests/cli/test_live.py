@@ -1,4 +1,4 @@
-"""The commands that show runs in a browser, and the logs by their option: what they print, and how they end."""
+"""The commands that open the dashboard, and --log: their output and exit codes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 @pytest.fixture
 def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs a command in this process, in a folder with a novel in it."""
+    """Runs a command in this process, in a directory with a text file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
     (tmp_path / "novel.txt").write_text(TEXT, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page on serving: its examples run, and what it says of limits is so."""
+"""docs/serve.md: its examples run, and the limits that it states are true."""
 
 import re
 import shutil
@@ -58,10 +58,10 @@ def test_what_it_says_of_limits() -> None:
     limits = Settings()
     for said in (
         f"a list of up to {MAX_PROMPTS} of either",
-        f"texts for each prompt, up to {MAX_N}",
-        f"a string, or up to {MAX_STOPS}, before",
-        f"at every place, 0 to {MAX_LOGPROBS};",
-        f"a body that takes over {limits.body_seconds:g} seconds, is over {limits.max_body >> 20} MiB",
-        f"after {limits.stall_seconds:g} seconds it counts as gone",
+        f"sequences per prompt, up to {MAX_N}",
+        f"up to {MAX_STOPS} stop sequences, or one as a string;",
+        f"at every position, 0 to {MAX_LOGPROBS};",
+        f"the body takes more than {limits.body_timeout:g} seconds, is larger than {limits.max_body >> 20} MiB",
+        f"after {limits.send_timeout:g} seconds it counts as disconnected",
     ):
         assert said in PAGE

@@ -1,6 +1,6 @@
-"""What the tests of pages share: Chromium, and a page that may not complain or call anybody else.
+"""Helpers of the tests of web pages: Chromium, and a page without errors and without requests to other servers.
 
-The browser is the one that ELMAN_CHROMIUM names or that is found on PATH; without one these tests are skipped.
+The browser is that of ELMAN_CHROMIUM or the first found on PATH; without one these tests are skipped.
 """
 
 import os
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-PATIENCE = 60
-"""Seconds that anything on a page may take, on a machine that does other work."""
+TIMEOUT_SECONDS = 60
+"""Timeout of everything on a page, for a busy machine."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start a browser, or skip the tests that need one."""
+    """Start Chromium, or skip the test if there is none."""
     path = os.environ.get("ELMAN_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if path is None:
         pytest.skip("no Chromium on PATH: install it, or name it in ELMAN_CHROMIUM")
     with sync_playwright() as playwright:
-        expect.set_options(timeout=1000 * PATIENCE)
+        expect.set_options(timeout=1000 * TIMEOUT_SECONDS)
         browser = playwright.chromium.launch(executable_path=path, args=["--disable-gpu"])
         try:
             yield browser
@@ -34,10 +34,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(
-    browser: Browser, address: str, path: str = "/", *, spoken: tuple[str, ...] = (), **how: Any
+def open_page(
+    browser: Browser, address: str, path: str = "/", *, expected: tuple[str, ...] = (), **options: Any
 ) -> Iterator[Page]:
-    """Open a page in a context of its own, and see at the end that it kept its manners.
+    """Open a page in a context of its own, and check at the end that there were no errors and no foreign requests.
 
     Parameters
     ----------
@@ -45,30 +45,28 @@ def opened(
     address : str
         Of the server; requests to any other fail the test.
     path : str
-    spoken : tuple of str
+    expected : tuple of str
         Parts of messages on the console that are expected; every other warning or error fails the test.
-    how
-        Goes to the context: ``viewport``, ``color_scheme``, …
+    options
+        Passed to the context: ``viewport``, ``color_scheme``, …
     """
-    context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | how)
+    context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options)
     page = context.new_page()
-    page.set_default_timeout(1000 * PATIENCE)
-    complaints, hosts = list[str](), set[str]()
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("warning", "error") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(1000 * TIMEOUT_SECONDS)
+    messages, hosts = list[str](), set[str]()
+    page.on("console", lambda message: messages.append(message.text) if message.type in ("warning", "error") else None)
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     try:
         page.goto(address + path)
         yield page
-        assert not [said for said in complaints if not any(part in said for part in spoken)]
+        assert not [message for message in messages if not any(part in message for part in expected)]
         assert hosts - {""} <= {urlsplit(address).netloc}
     finally:
         context.close()
 
 
 def fits(page: Page) -> bool:
-    """Whether nothing of a page lies beside the window."""
+    """Return whether a page fits the width of its window."""
     found = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     return bool(found[0] <= found[1])

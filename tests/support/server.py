@@ -1,4 +1,4 @@
-"""What the tests of serving share: a small model, an application in a thread of its own, a client."""
+"""Helpers of the server's tests: a small model, an application in a thread, clients."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from elman.inference import Model
 from elman.serve.app import create_app
-from elman.serve.http.server import in_background, listen
+from elman.serve.http.server import listen, run_in_thread
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from elman.training.train import train
@@ -26,54 +26,54 @@ NAME = "stormy"
 
 @cache
 def tiny() -> Model:
-    """Return a network that has learned a little, in float64; 26 characters."""
+    """Return a briefly trained model in float64, with an alphabet of 26 characters."""
     return train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=20, dtype="float64").model
 
 
 @contextmanager
 def listening(app: ASGIApp) -> Iterator[httpx.Client]:
-    """Serve an application at a free port of this machine; gives a client of it."""
-    with in_background(app, listen("127.0.0.1", 0)) as address, httpx.Client(base_url=address, timeout=30) as client:
+    """Serve an application on a free port for the duration of the block; yields a client."""
+    with run_in_thread(app, listen("127.0.0.1", 0)) as address, httpx.Client(base_url=address, timeout=30) as client:
         yield client
 
 
 @contextmanager
 def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Client]:
-    """Serve a model, by default the small one."""
+    """Serve a model, by default the small one; yields a client."""
     with listening(create_app({NAME: model or tiny()}, Settings(**settings))) as client:
         yield client
 
 
 def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> Any:
-    """Return what an answer to a request for completions holds."""
+    """Request completions, and return the response."""
     answer = client.post("/v1/completions", json={"model": NAME, "prompt": prompt} | arguments)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
 def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:
-    """Return the texts of an answer."""
+    """Request completions, and return their texts."""
     return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
 
 
-def figure(client: httpx.Client, name: str, **labels: str) -> float:
-    """Return a figure that Prometheus is told, summed over the labels that are not given."""
+def get_metric(client: httpx.Client, name: str, **labels: str) -> float:
+    """Return a Prometheus metric, summed over the labels that are not given."""
     families = text_string_to_metric_families(client.get("/metrics").text)
     samples = (sample for family in families for sample in family.samples if sample.name == name)
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
-def until(client: httpx.Client, name: str, value: float) -> None:
-    """Wait until a figure is what it should be."""
+def wait_for_metric(client: httpx.Client, name: str, value: float) -> None:
+    """Wait until a metric has a value."""
     for _ in range(4000):
-        if figure(client, name, model=NAME) == value:
+        if get_metric(client, name, model=NAME) == value:
             return
         time.sleep(0.005)
     pytest.fail(f"{name} is still not {value}")
 
 
-class Slow:
-    """A client that asks for a stream and reads the answer when it is told to."""
+class SlowClient:
+    """A client that requests a stream, and reads the response only on demand."""
 
     def __init__(self, client: httpx.Client, path: str = "/v1/completions", **arguments: Any) -> None:
         body = json.dumps({"model": NAME} | arguments).encode()
@@ -85,7 +85,7 @@ class Slow:
         self.received = self.socket.recv(100)
 
     def read(self) -> bytes:
-        """Return all that came, until the connection ends."""
+        """Return the response, read until the connection is closed."""
         parts = [self.received]
         while part := self.socket.recv(1 << 20):
             parts.append(part)

@@ -1,1 +1,1 @@
-"""What a person looks at while a network learns and writes: the page, the playground, the protocol of programs."""
+"""Web applications: the OpenAI-compatible server with its playground, and the dashboard of training runs."""

@@ -1,4 +1,4 @@
-"""The application: models behind the OpenAI completions protocol, and whatever routes are put beside it."""
+"""The server's application: the OpenAI-compatible completions API and the playground."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from starlette.routing import Route
 
 from elman.inference import Model
 from elman.serve.api.completions import Completions
-from elman.serve.api.metrics import Counted, Metrics
+from elman.serve.api.metrics import Metrics, MetricsMiddleware
 from elman.serve.api.models import Models
-from elman.serve.api.tokenizer import Tokens
-from elman.serve.generation.served_model import Served
-from elman.serve.http.access import Guard
-from elman.serve.http.errors import as_json
-from elman.serve.http.exception_handlers import HANDLERS
-from elman.serve.openapi.document import document
-from elman.serve.playground.endpoints import PLAY_PATHS, play_routes
+from elman.serve.api.tokenizer import Tokenizer
+from elman.serve.generation.served_model import ServedModel
+from elman.serve.http.access import AccessMiddleware
+from elman.serve.http.errors import EXCEPTION_HANDLERS
+from elman.serve.http.responses import json_response
+from elman.serve.openapi.document import create_document
+from elman.serve.playground.endpoints import PLAYGROUND_PATHS, playground_routes
 from elman.serve.settings import Settings
 
-OPEN_PATHS = frozenset({"/health"}) | PLAY_PATHS
-"""Shown without a key."""
+PUBLIC_PATHS = frozenset({"/health"}) | PLAYGROUND_PATHS
+"""Paths served without an API key."""
 
 
 def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
-    """Return the application that serves models under their names; `state.served` holds them for other routes."""
-    served = {name: Served(name, model, settings) for name, model in models.items()}
-    metrics, tokens, about = Metrics(served), Tokens(served, settings), Models(served)
-    page = as_json(document(models, settings))
+    """Return the application that serves models under their names; its `state.models` are the served models."""
+    served = {name: ServedModel(name, model, settings) for name, model in models.items()}
+    metrics, tokenizer, info = Metrics(served), Tokenizer(served, settings), Models(served)
+    document = json_response(create_document(models, settings))
 
     async def openapi(_: Request) -> Response:
-        return page
+        return document
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        for model in served.values():
-            await run_in_threadpool(model.sampler.close)
+        for each in served.values():
+            await run_in_threadpool(each.batcher.close)
 
     routes = [
         Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
-        Route("/v1/models", about.models),
-        Route("/v1/models/{name}", about.model),
-        Route("/tokenizer_info", tokens.tokenizer_info),
-        Route("/tokenize", tokens.tokenize, methods=["POST"]),
-        Route("/detokenize", tokens.detokenize, methods=["POST"]),
-        Route("/health", about.health),
+        Route("/v1/models", info.models),
+        Route("/v1/models/{name}", info.model),
+        Route("/tokenizer_info", tokenizer.tokenizer_info),
+        Route("/tokenize", tokenizer.tokenize, methods=["POST"]),
+        Route("/detokenize", tokenizer.detokenize, methods=["POST"]),
+        Route("/health", info.health),
         Route("/metrics", metrics.metrics),
         Route("/openapi.json", openapi),
-        *play_routes(served, settings, metrics),
+        *playground_routes(served, settings, metrics),
     ]
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Counted, metrics=metrics, paths={route.endpoint: route.path for route in routes}),
-            Middleware(Guard, settings=settings, is_public=OPEN_PATHS.__contains__),
+            Middleware(MetricsMiddleware, metrics=metrics, paths={route.endpoint: route.path for route in routes}),
+            Middleware(AccessMiddleware, settings=settings, is_public=PUBLIC_PATHS.__contains__),
         ],
-        exception_handlers=HANDLERS,
+        exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    app.state.served = served
+    app.state.models = served
     return app

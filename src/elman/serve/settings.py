@@ -1,4 +1,4 @@
-"""What a server may be told: whom it answers, and how much it takes on."""
+"""Settings of a server: accepted hosts, the API key, limits and timeouts."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits and manners of a server.
+    """Access rules and limits of a server.
 
     Parameters
     ----------
     hosts : tuple of str
-        The names that it answers to, without a port; every other ``Host`` is refused, so that a page which turns its
-        own name into this machine's address (DNS rebinding) gets nothing.
+        Accepted host names, without a port. Requests with any other ``Host`` are rejected, which prevents DNS
+        rebinding: a web page that points its own host name at this machine.
     any_address : bool
-        Answer to every numerical address as well: no page can turn one of those into another.
+        Accept every numerical IP address as ``Host`` as well. A web page cannot rebind an address.
     api_key : str, optional
-        What a client must show.
+        Key that clients must send; without one, no key is required.
     max_tokens : int
-        Characters of one text, at most.
+        Maximum number of characters to generate for one sequence.
     max_characters : int
-        Characters of one request, at most: its prompts, and all that is to be written.
+        Maximum number of characters of one request: its prompts and everything to be generated.
     max_body : int
-        Bytes of a request's body, at most.
-    streams : int
-        Texts that one model writes at a time.
-    queue : int
-        Requests that may wait for their turn, beyond as many as there are streams.
-    body_seconds : float
-        How long a client may take to send a body.
-    stall_seconds : float
-        How long a client may take nothing of a stream before it counts as gone.
+        Maximum size of a request body in bytes.
+    max_batch_size : int
+        Sequences that one model generates concurrently.
+    max_queued_requests : int
+        Requests that may wait, in addition to `max_batch_size` requests that are being processed.
+    body_timeout : float
+        Seconds within which a request body must be received.
+    send_timeout : float
+        Seconds that a client may stop reading a response before it counts as disconnected.
     """
 
     hosts: tuple[str, ...] = LOOPBACK_NAMES
@@ -42,7 +42,7 @@ class Settings:
     max_tokens: int = 10_000
     max_characters: int = 100_000
     max_body: int = 1 << 20
-    streams: int = 64
-    queue: int = 1000
-    body_seconds: float = 30.0
-    stall_seconds: float = 30.0
+    max_batch_size: int = 64
+    max_queued_requests: int = 1000
+    body_timeout: float = 30.0
+    send_timeout: float = 30.0

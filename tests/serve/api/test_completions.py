@@ -1,4 +1,4 @@
-"""The protocol over a real connection: every argument, the shape of every answer and of every refusal."""
+"""The API over a real connection: every argument, the format of every response and error."""
 
 import json
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from support import reference_impl
 from support import tolerances as tolerances
-from support.server import NAME, complete, figure, listening, serving, texts, tiny
+from support.server import NAME, complete, get_metric, listening, serving, texts, tiny
 
 PROMPT = "the rain"
 ENDPOINTS = {"/v1/models": 1, "/v1/models/{name}": 2, "/api/models": 2, "/": 1}
-"""Times that each is asked below."""
+"""Requests of each endpoint below."""
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def events(client: httpx.Client, prompt: Any = PROMPT, **arguments: Any) -> list[Any]:
-    """Return what the events of a stream hold, which must end as it should."""
+    """Return the contents of the events of a stream, which must be complete."""
     body = {"model": NAME, "prompt": prompt, "stream": True} | arguments
     answer = client.post("/v1/completions", json=body)
     assert answer.status_code == 200
@@ -39,12 +39,12 @@ def events(client: httpx.Client, prompt: Any = PROMPT, **arguments: Any) -> list
 
 
 def log_p(text: str) -> reference_impl.Array:
-    """Return the naive code's log p of every character after each of `text`."""
+    """Return the naive implementation's log p of every character after each of `text`."""
     _, p = reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(text))[:2]
     return np.asarray(np.log(p[1:]))
 
 
-# --- Writing ---
+# --- Generation ---
 
 
 def test_the_text_is_the_one_that_the_model_writes(client: httpx.Client) -> None:
@@ -217,11 +217,11 @@ def test_log_probabilities_end_with_the_text(client: httpx.Client) -> None:
     assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
 
 
-# --- Refusals ---
+# --- Errors ---
 
 
 def refused(answer: httpx.Response) -> tuple[int, str, str | None]:
-    """Return the status, the code and the argument of a refusal."""
+    """Return the status, the code and the argument of an error."""
     (error,) = answer.json().values()
     assert list(error) == ["message", "type", "param", "code"]
     assert error["type"] == ("server_error" if answer.status_code >= 500 else "invalid_request_error")
@@ -232,25 +232,25 @@ def refused(answer: httpx.Response) -> tuple[int, str, str | None]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_tokens": 301}, "max_tokens must be a whole number from 0 to 300, and 301 came: give another"),
-        ({"max_tokens": -1}, "max_tokens must be a whole number from 0 to 300, and -1 came: give another"),
-        ({"max_tokens": 1.5}, "max_tokens must be a whole number from 0 to 300, and 1.5 came: give another"),
-        ({"max_tokens": True}, "max_tokens must be a whole number from 0 to 300, and True came: give another"),
-        ({"n": 0}, "n must be a whole number from 1 to 16, and 0 came: give another"),
-        ({"n": 17}, "n must be a whole number from 1 to 16, and 17 came: give another"),
-        ({"logprobs": 6}, "logprobs must be a whole number from 0 to 5, and 6 came: give another"),
-        ({"top_k": -1}, "top_k must be a whole number of 0 or more, and -1 came: give another"),
-        ({"temperature": 2.1}, "temperature must be a number from 0 to 2, and 2.1 came: give another"),
-        ({"temperature": "hot"}, "temperature must be a number from 0 to 2, and 'hot' came: give another"),
-        ({"top_p": -0.1}, "top_p must be a number from 0 to 1, and -0.1 came: give another"),
-        ({"min_p": False}, "min_p must be a number from 0 to 1, and False came: give another"),
-        ({"echo": 1}, "echo must be true or false, and 1 came: give another"),
-        ({"stream": "yes"}, "stream must be true or false, and 'yes' came: give another"),
-        ({"user": 1}, "user must be a string, and 1 came: give another"),
-        ({"best_of": 2}, "best_of is not supported: leave it out"),
-        ({"best_of": True}, "best_of is not supported: leave it out"),
-        ({"suffix": "x"}, "suffix is not supported: leave it out"),
-        ({"seed": 2**63}, f"seed must be a whole number from -{2**63} to {2**63 - 1}, and {2**63} came: give another"),
+        ({"max_tokens": 301}, "max_tokens must be an integer from 0 to 300 (got 301)"),
+        ({"max_tokens": -1}, "max_tokens must be an integer from 0 to 300 (got -1)"),
+        ({"max_tokens": 1.5}, "max_tokens must be an integer from 0 to 300 (got 1.5)"),
+        ({"max_tokens": True}, "max_tokens must be an integer from 0 to 300 (got True)"),
+        ({"n": 0}, "n must be an integer from 1 to 16 (got 0)"),
+        ({"n": 17}, "n must be an integer from 1 to 16 (got 17)"),
+        ({"logprobs": 6}, "logprobs must be an integer from 0 to 5 (got 6)"),
+        ({"top_k": -1}, "top_k must be an integer of at least 0 (got -1)"),
+        ({"temperature": 2.1}, "temperature must be a number from 0 to 2 (got 2.1)"),
+        ({"temperature": "hot"}, "temperature must be a number from 0 to 2 (got 'hot')"),
+        ({"top_p": -0.1}, "top_p must be a number from 0 to 1 (got -0.1)"),
+        ({"min_p": False}, "min_p must be a number from 0 to 1 (got False)"),
+        ({"echo": 1}, "echo must be true or false (got 1)"),
+        ({"stream": "yes"}, "stream must be true or false (got 'yes')"),
+        ({"user": 1}, "user must be a string (got 1)"),
+        ({"best_of": 2}, "best_of is not supported"),
+        ({"best_of": True}, "best_of is not supported"),
+        ({"suffix": "x"}, "suffix is not supported"),
+        ({"seed": 2**63}, f"seed must be an integer from -{2**63} to {2**63 - 1} (got {2**63})"),
     ],
     ids=str,
 )
@@ -272,6 +272,14 @@ def test_a_stop_that_is_none(client: httpx.Client, stop: Any) -> None:
 def test_a_prompt_that_is_none(client: httpx.Client, prompt: Any) -> None:
     answer = client.post("/v1/completions", json={"model": NAME, "prompt": prompt})
     assert refused(answer) == (400, "invalid_value", "prompt")
+
+
+def test_length_is_an_alias_of_max_tokens(client: httpx.Client) -> None:
+    assert texts(client, seed=1, length=30) == texts(client, seed=1, max_tokens=30)
+    answer = client.post("/v1/completions", json={"model": NAME, "length": 301})
+    assert refused(answer) == (400, "invalid_value", "length")
+    answer = client.post("/v1/completions", json={"model": NAME, "length": 5, "max_tokens": 5})
+    assert refused(answer) == (400, "invalid_value", "length")
 
 
 @pytest.mark.parametrize("options", [1, {"usage": True}, {"include_usage": 1}], ids=str)
@@ -313,14 +321,14 @@ def test_an_index_of_no_character(client: httpx.Client, index: int) -> None:
 def test_more_than_a_request_may_take(client: httpx.Client) -> None:
     answer = client.post("/v1/completions", json={"model": NAME, "prompt": "the ", "n": 8, "max_tokens": 250})
     assert refused(answer) == (400, "request_too_large", "max_tokens")
-    assert "2000 characters at most" in answer.json()["error"]["message"]
+    assert "limit: 2000" in answer.json()["error"]["message"]
     assert len(texts(client, n=8, max_tokens=249)) == 8
 
 
 def test_a_model_that_is_not_served(client: httpx.Client) -> None:
     answer = client.post("/v1/completions", json={"model": "sunny", "prompt": "the "})
     assert refused(answer) == (404, "model_not_found", "model")
-    assert answer.json()["error"]["message"] == "there is no model 'sunny': ask for one of stormy"
+    assert answer.json()["error"]["message"] == "model 'sunny' not found (available: stormy)"
 
 
 @pytest.mark.parametrize("model", [None, 1, ["stormy"]], ids=str)
@@ -350,7 +358,7 @@ def test_json_with_a_character_set(client: httpx.Client) -> None:
 
 
 def pieces(size: int) -> Iterator[bytes]:
-    """Yield a body whose length is not said before."""
+    """Yield a body of undeclared length."""
     yield from (b" " * 1000 for _ in range(size // 1000))
 
 
@@ -375,16 +383,16 @@ def test_another_method(client: httpx.Client) -> None:
 def test_a_fault_of_the_server_is_told_without_details(caplog: pytest.LogCaptureFixture) -> None:
     app = create_app({NAME: tiny()}, Settings())
     with listening(app) as client:
-        app.state.served[NAME].model = "nothing"
+        app.state.models[NAME].model = "nothing"
         answer = client.get("/tokenizer_info")
-        assert figure(client, "elman_http_requests_total", endpoint="/tokenizer_info", status="500") == 1
+        assert get_metric(client, "elman_http_requests_total", endpoint="/tokenizer_info", status="500") == 1
     assert refused(answer) == (500, "internal_error", None)
-    assert answer.json()["error"]["message"] == "the server has failed: see its log"
+    assert answer.json()["error"]["message"] == "internal server error; see the server's log"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "AttributeError" in caplog.text
 
 
-# --- What is served ---
+# --- Models, tokenizer, metrics ---
 
 
 def test_the_models(client: httpx.Client) -> None:
@@ -446,8 +454,8 @@ def test_the_figures_for_prometheus() -> None:
         client.post("/v1/completions", json={})
         client.get("/nowhere")
         answers = {"name": "elman_http_requests_total", "endpoint": "/v1/completions"}
-        assert [figure(client, **answers, status=status) for status in ("200", "400")] == [1, 1]
-        assert figure(client, "elman_http_requests_total", endpoint="none", status="404") == 1
+        assert [get_metric(client, **answers, status=status) for status in ("200", "400")] == [1, 1]
+        assert get_metric(client, "elman_http_requests_total", endpoint="none", status="404") == 1
         for name, expected in {
             "elman_prompt_characters_total": 8,
             "elman_written_characters_total": 60,
@@ -455,9 +463,11 @@ def test_the_figures_for_prometheus() -> None:
             "elman_completion_seconds_count": 1,
             "elman_requests_in_progress": 0,
         }.items():
-            assert figure(client, name, model=NAME, endpoint="/v1/completions") == figure(client, name) == expected
-        assert figure(client, "elman_texts_running", model=NAME) == figure(client, "elman_texts_waiting") == 0
-        assert figure(client, "process_resident_memory_bytes") > 0
+            assert (
+                get_metric(client, name, model=NAME, endpoint="/v1/completions") == get_metric(client, name) == expected
+            )
+        assert get_metric(client, "elman_texts_running", model=NAME) == get_metric(client, "elman_texts_waiting") == 0
+        assert get_metric(client, "process_resident_memory_bytes") > 0
         assert client.get("/metrics").headers["content-type"].startswith("text/plain")
 
 
@@ -466,5 +476,5 @@ def test_an_endpoint_is_counted_under_its_path() -> None:
         for path in ("/v1/models", f"/v1/models/{NAME}", "/v1/models/sunny", "/api/models", "/"):
             client.get(path)
         client.delete("/api/models")
-        counted = {path: figure(client, "elman_http_requests_total", endpoint=path) for path in ENDPOINTS}
+        counted = {path: get_metric(client, "elman_http_requests_total", endpoint=path) for path in ENDPOINTS}
     assert counted == ENDPOINTS

@@ -1,4 +1,4 @@
-"""A harness that was written for other servers: lm-eval scores a text over the wire as Elman does itself."""
+"""lm-eval as a client: it computes the same score of a text over HTTP as Elman does itself."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from support.state import TEXT
 pytest.importorskip("lm_eval", reason="lm-eval is not installed: pip install 'lm_eval[api]'")
 
 STORY = TEXT * 20
-"""What is scored: 1,540 characters."""
+"""The text to score: 1,540 characters."""
 
 TASK = """
 task: story
@@ -55,7 +55,7 @@ print(json.dumps(found["results"]["story"]))
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server that knows the letters of ``test``, by which lm-eval tries whether it cuts text."""
+    """A client of a server that knows the letters of ``test``, with which lm-eval probes the tokenizer."""
     with serving(max_characters=10_000) as client:
         yield client
 

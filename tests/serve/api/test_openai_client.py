@@ -1,4 +1,4 @@
-"""A client that was written for another server: the `openai` package, over a real connection."""
+"""The `openai` package as a client, over a real connection."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PROMPT = "the rain"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[openai.OpenAI]:
-    """The package's client, which is told where to call and with which key, and nothing else."""
+    """The package's client, configured with the address and the key only."""
     with (
         serving(api_key="sesame") as http,
         openai.OpenAI(base_url=f"{http.base_url}/v1", api_key="sesame", max_retries=0) as client,
@@ -72,17 +72,17 @@ def test_the_models(client: openai.OpenAI) -> None:
 
 
 def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="there is no model 'sunny'") as not_found:
+    with pytest.raises(openai.NotFoundError, match="model 'sunny' not found") as not_found:
         client.completions.create(model="sunny", prompt=PROMPT)
     assert (not_found.value.code, not_found.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.BadRequestError, match=r"'Q' \(U\+0051\) is not among the model's 26 characters"):
         client.completions.create(model=NAME, prompt="Quick")
-    with pytest.raises(openai.AuthenticationError, match="the API key is missing or wrong"):
+    with pytest.raises(openai.AuthenticationError, match="missing or invalid API key"):
         client.with_options(api_key="wrong").models.list()
 
 
 async def several(address: str) -> list[str]:
-    """Return the texts of many calls."""
+    """Return the texts of many concurrent calls."""
     async with openai.AsyncOpenAI(base_url=address, api_key="sesame", max_retries=0) as client:
         calls = (client.completions.create(model=NAME, prompt=PROMPT, seed=n) for n in range(20))
         return [found.choices[0].text for found in await asyncio.gather(*calls)]

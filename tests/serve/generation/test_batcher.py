@@ -1,4 +1,4 @@
-"""Texts written side by side: each as if alone, in its turn, and given up when nobody wants it."""
+"""Continuous batching: sequences do not depend on their batch, wait in order, and can be cancelled."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from elman.inference import Model
 from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
 from elman.inference.stop_sequences import StopSequenceFilter
-from elman.serve.api.completion_request import asked
+from elman.serve.api.completion_request import parse_completion_request
+from elman.serve.api.jobs import create_job, encode_prompts
 from elman.serve.generation import batcher
-from elman.serve.generation.batcher import AHEAD
-from elman.serve.generation.job import Job
-from elman.serve.generation.served_model import Served
-from elman.serve.http.errors import Left, Refusal
+from elman.serve.generation.batcher import MAX_UNSENT
+from elman.serve.generation.job import GenerationJob
+from elman.serve.generation.served_model import ServedModel
+from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from elman.training.train import train
@@ -49,43 +50,45 @@ def model(request: pytest.FixtureRequest) -> Model:
     return networks()[request.param]
 
 
-def with_sampler(model: Model, test: Callable[[Served], Coroutine[Any, Any, None]], limits: Settings = LIMITS) -> None:
-    """Run a test in an event loop, with a sampler that is closed behind it."""
-    served = Served(NAME, model, limits)
+def with_batcher(
+    model: Model, test: Callable[[ServedModel], Coroutine[Any, Any, None]], limits: Settings = LIMITS
+) -> None:
+    """Run a test in an event loop, with a batcher that is closed afterwards."""
+    served = ServedModel(NAME, model, limits)
     try:
         asyncio.run(asyncio.wait_for(test(served), 60))
     finally:
-        served.sampler.close()
+        served.batcher.close()
 
 
-def begin(served: Served, prompt: Any = "the ", **arguments: Any) -> Job:
-    """Return a job that the sampler has."""
-    wanted = asked({"model": NAME, "prompt": prompt} | arguments, served.settings)
-    job = served.job(wanted, served.prompts(wanted))
-    served.sampler.submit(job)
+def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
+    """Submit a job and return it."""
+    request = parse_completion_request({"model": NAME, "prompt": prompt} | arguments, served.settings)
+    job = create_job(served, request, encode_prompts(served, request))
+    served.batcher.submit(job)
     return job
 
 
-async def finished(job: Job) -> list[str]:
+async def finished(job: GenerationJob) -> list[str]:
     """Return the texts of a job."""
-    texts = [""] * len(job.texts)
-    async for pieces in job.pieces():
-        for piece in pieces:
-            texts[piece.index] += piece.text
+    texts = [""] * len(job.sequences)
+    async for deltas in job.deltas():
+        for delta in deltas:
+            texts[delta.index] += delta.text
     return texts
 
 
-async def until(what: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    while not what():
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    while not condition():
         await asyncio.sleep(0.001)
 
 
-# --- Side by side ---
+# --- Batches ---
 
 
 def test_a_text_does_not_depend_on_those_beside_it(model: Model) -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         asks: list[dict[str, Any]] = [
             {"prompt": TEXT[: 3 * n % 40 + 1], "seed": n, "max_tokens": 40 * n % 1100 + 1, "temperature": 0.2 * (n % 7)}
             for n in range(40)
@@ -99,152 +102,155 @@ def test_a_text_does_not_depend_on_those_beside_it(model: Model) -> None:
         together = await asyncio.gather(*map(finished, jobs))
         assert list(together) == alone
 
-    with_sampler(model, test)
+    with_batcher(model, test)
 
 
 def test_log_probabilities_do_not_depend_on_those_beside(model: Model) -> None:
-    async def collected(job: Job) -> list[np.ndarray[Any, Any]]:
-        pieces = [piece async for batch in job.pieces() for piece in batch]
-        return [*concatenate_logprobs([piece.rows for piece in pieces if piece.rows])]
+    async def collected(job: GenerationJob) -> list[np.ndarray[Any, Any]]:
+        deltas = [delta async for batch in job.deltas() for delta in batch]
+        known = [delta.logprobs for delta in deltas if delta.logprobs]
+        return [*concatenate_logprobs(known)]
 
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         asks = [{"prompt": TEXT[:20], "seed": n, "max_tokens": 50, "logprobs": 3, "echo": True} for n in range(6)]
         alone = [await collected(begin(served, **ask)) for ask in asks]
         beside = begin(served, "", max_tokens=5000)
         together = await asyncio.gather(*(collected(begin(served, **ask)) for ask in asks))
-        beside.fail(Left())
+        beside.fail(ClientDisconnected())
         for one, other in zip(alone, together, strict=True):
             for array, same in zip(one, other, strict=True):
                 # The reference multiplies as many rows as it is given at a time, and BLAS rounds by their number.
                 tolerance = tolerances.COMPILED if model.engine.name == "numpy" else 0
                 np.testing.assert_allclose(array, same, rtol=tolerance)
 
-    with_sampler(model, test)
+    with_batcher(model, test)
 
 
 def test_the_parts_of_a_long_prompt_are_the_whole(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = TEXT * 4
 
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         whole = await finished(begin(served, prompt, seed=1, max_tokens=80))
-        monkeypatch.setattr(batcher, "NUMBERS", 26 * 16 * 7)  # parts of at most seven characters
+        monkeypatch.setattr(batcher, "MAX_LOGITS", 26 * 16 * 7)  # parts of at most seven characters
         assert await finished(begin(served, prompt, seed=1, max_tokens=80)) == whole
         beside = [begin(served, prompt[:n], seed=1, max_tokens=80) for n in (1, 2, 8, 30, len(prompt))]
         assert (await asyncio.gather(*map(finished, beside)))[-1] == whole
         assert whole == model.samples(1, 80, prompt=prompt, seed=1)
 
-    with_sampler(model, test)
+    with_batcher(model, test)
 
 
-# --- In turn ---
+# --- Scheduling ---
 
 
 def test_more_texts_than_there_is_room_for() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         jobs = [begin(served, seed=n, n=3, max_tokens=50 + n) for n in range(30)]
         texts = await asyncio.gather(*map(finished, jobs))
         assert [[len(text) for text in three] for three in texts] == [[50 + n] * 3 for n in range(30)]
 
-    with_sampler(tiny(), test, replace(LIMITS, streams=4))
+    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=4))
 
 
 def test_texts_wait_in_the_order_in_which_they_came() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         ended = list[int]()
 
-        async def one(n: int, job: Job) -> None:
+        async def one(n: int, job: GenerationJob) -> None:
             await finished(job)
             ended.append(n)
 
         await asyncio.gather(*(one(n, begin(served, max_tokens=100)) for n in range(20)))
         assert ended == list(range(20))
 
-    with_sampler(tiny(), test, replace(LIMITS, streams=1))
+    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=1))
 
 
 def test_a_client_that_takes_nothing_stops_its_own_text_only() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         slow = begin(served, max_tokens=50_000)
-        (text,) = slow.texts
-        await until(lambda: text.ahead >= AHEAD)
+        (sequence,) = slow.sequences
+        await until(lambda: sequence.unsent >= MAX_UNSENT)
         assert len((await finished(begin(served, max_tokens=5000)))[0]) == 5000
-        assert text.passed_on < AHEAD + batcher.MOST
+        assert sequence.emitted < MAX_UNSENT + batcher.MAX_STEP
         assert len((await finished(slow))[0]) == 50_000
 
-    with_sampler(tiny(), test)
+    with_batcher(tiny(), test)
 
 
 def test_a_client_that_leaves_frees_its_place() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         leaving = begin(served, n=2, max_tokens=50_000)
         waiting = begin(served, max_tokens=30)
-        await until(lambda: (served.sampler.running_count(), served.sampler.waiting_count()) == (2, 1))
-        leaving.fail(Left())
+        await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
+        leaving.fail(ClientDisconnected())
         assert len((await finished(waiting))[0]) == 30
-        with pytest.raises(Left):
+        with pytest.raises(ClientDisconnected):
             await finished(leaving)
-        await until(lambda: served.sampler.running_count() == 0)
+        await until(lambda: served.batcher.running_count() == 0)
 
-    with_sampler(tiny(), test, replace(LIMITS, streams=2))
+    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=2))
 
 
 def test_who_leaves_while_it_waits_is_not_kept() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         running = begin(served, max_tokens=50_000)
         gone = [begin(served) for _ in range(10)]
-        await until(lambda: served.sampler.waiting_count() == 10)
+        await until(lambda: served.batcher.waiting_count() == 10)
         for job in gone:
-            job.fail(Left())
+            job.fail(ClientDisconnected())
         last = begin(served)
-        running.fail(Left())
+        running.fail(ClientDisconnected())
         assert len((await finished(last))[0]) == 16
-        assert all(text.passed_on == 0 for job in gone for text in job.texts)
+        assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
 
-    with_sampler(tiny(), test, replace(LIMITS, streams=1))
+    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=1))
 
 
 def test_a_full_queue_is_said_at_once() -> None:
-    served = Served(NAME, tiny(), Settings(streams=1, queue=1))
-    with served.place(), served.place():
-        with pytest.raises(Refusal, match="2 requests are being answered or wait already: ask again later") as raised:
-            served.place().__enter__()
+    served = ServedModel(NAME, tiny(), Settings(max_batch_size=1, max_queued_requests=1))
+    with served.admit(), served.admit():
+        with pytest.raises(
+            APIError, match=r"^the queue is full \(2 requests running or waiting\); retry later$"
+        ) as raised:
+            served.admit().__enter__()
         assert raised.value.status == 429
-    with served.place():
-        assert served.inside == 1
-    served.sampler.close()
+    with served.admit():
+        assert served.in_flight == 1
+    served.batcher.close()
 
 
-# --- When it fails or ends ---
+# --- Failure and shutdown ---
 
 
 def test_a_failure_ends_what_is_written_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(served.sampler._texts, "generate", lambda *_: 1 / 0)
-            with pytest.raises(Refusal, match=r"^writing has failed: see the server's log$"):
+            patched.setattr(served.batcher._session, "generate", lambda *_: 1 / 0)
+            with pytest.raises(APIError, match=r"^generation failed; see the server's log$"):
                 await finished(begin(served, n=3))
         assert len((await finished(begin(served)))[0]) == 16
 
-    with_sampler(tiny(), test)
+    with_batcher(tiny(), test)
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_at_its_end_nobody_is_left_waiting() -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         jobs = [begin(served, max_tokens=50_000) for _ in range(5)]
-        await asyncio.to_thread(served.sampler.close)
+        await asyncio.to_thread(served.batcher.close)
         for job in jobs:
-            with pytest.raises(Refusal, match=r"^the server is ending: ask again later$"):
+            with pytest.raises(APIError, match=r"^the server is shutting down; retry later$"):
                 await finished(job)
 
-    served = Served(NAME, tiny(), replace(LIMITS, streams=2))
+    served = ServedModel(NAME, tiny(), replace(LIMITS, max_batch_size=2))
     asyncio.run(asyncio.wait_for(test(served), 60))
 
 
 def test_a_loop_that_is_gone_stops_nobody() -> None:
-    served = Served(NAME, tiny(), LIMITS)
+    served = ServedModel(NAME, tiny(), LIMITS)
 
     async def abandon() -> None:
         begin(served, max_tokens=50_000)
@@ -254,22 +260,22 @@ def test_a_loop_that_is_gone_stops_nobody() -> None:
 
     asyncio.run(abandon())
     asyncio.run(asyncio.wait_for(test(), 60))
-    served.sampler.close()
+    served.batcher.close()
 
 
 def test_it_sleeps_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(served: Served) -> None:
+    async def test(served: ServedModel) -> None:
         await finished(begin(served))
-        await until(lambda: served.sampler._mail.empty() and not served.sampler._seats)
+        await until(lambda: served.batcher._inbox.empty() and not served.batcher._running)
         steps = list[int]()
-        monkeypatch.setattr(served.sampler, "_step", lambda: steps.append(1))
+        monkeypatch.setattr(served.batcher, "_step", lambda: steps.append(1))
         await asyncio.sleep(0.2)
         assert len(steps) <= 1  # that for which it was woken last
 
-    with_sampler(tiny(), test)
+    with_batcher(tiny(), test)
 
 
-# --- Its parts ---
+# --- Components ---
 
 
 @given(
@@ -290,7 +296,7 @@ def test_stops_do_not_depend_on_how_a_text_comes_in(text: str, stops: list[str],
 
 
 def whole(text: str, stops: list[str]) -> tuple[str, bool]:
-    """Return a text up to the first stop that is complete; of those that end together the longest."""
+    """Return a text up to the first complete stop sequence; of those that end together, the longest."""
     for end in range(1, len(text) + 1):
         if complete := [stop for stop in stops if text[:end].endswith(stop)]:
             return text[: end - max(map(len, complete))], True

@@ -1,4 +1,4 @@
-"""Nobody is let in who should not be: names, origins, keys, headers, addresses."""
+"""Access control: host names, origins, API keys, security headers, addresses."""
 
 import hmac
 from collections.abc import Iterator
@@ -9,34 +9,35 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.serve.api.startup import settings_for
-from elman.serve.http.access import HEADERS, host_name
+from elman.serve.http.access import host_name
+from elman.serve.http.responses import SECURITY_HEADERS
 from elman.serve.http.server import address_of, is_loopback, listen
 from support.server import NAME, serving
 
 KEY = "sesame-0123"
-LIMITS: dict[str, Any] = {"max_tokens": 10, "max_characters": 100, "streams": 1, "queue": 0}
+LIMITS: dict[str, Any] = {"max_tokens": 10, "max_characters": 100, "max_batch_size": 1, "max_queued_requests": 0}
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server on the loopback, without a key."""
+    """A client of a server on the loopback interface, without a key."""
     with serving() as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def locked() -> Iterator[httpx.Client]:
-    """A client of a server with a key, which it does not show, at any address of the machine."""
+    """A client without the key of a server that accepts any numerical address."""
     with serving(api_key=KEY, any_address=True) as client:
         yield client
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:
-    """Return the status and the code of a refusal."""
+    """Return the status and the code of an error."""
     return answer.status_code, answer.json()["error"]["code"]
 
 
-# --- Names ---
+# --- Host names ---
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_page_of_another_site_cannot_even_open_a_form(client: httpx.Client) ->
     assert code(answer) == (403, "origin_not_allowed")
 
 
-# --- Keys ---
+# --- API keys ---
 
 
 @pytest.mark.parametrize(
@@ -195,17 +196,17 @@ def test_every_answer_has_its_headers(client: httpx.Client, locked: httpx.Client
     ]
     assert [answer.status_code for answer in answers] == [200, 404, 405, 403, 415, 200, 401]
     for answer in answers:
-        assert HEADERS.items() <= {name: answer.headers.get(name) for name in HEADERS}.items()
+        assert SECURITY_HEADERS.items() <= {name: answer.headers.get(name) for name in SECURITY_HEADERS}.items()
         assert "server" not in answer.headers
         assert "access-control-allow-origin" not in answer.headers
 
 
 def test_what_the_headers_forbid() -> None:
-    policy = dict(part.strip().split(" ", 1) for part in HEADERS["content-security-policy"].split(";"))
+    policy = dict(part.strip().split(" ", 1) for part in SECURITY_HEADERS["content-security-policy"].split(";"))
     assert policy["default-src"] == "'self'"
     assert policy["frame-ancestors"] == policy["object-src"] == policy["base-uri"] == "'none'"
-    assert "http" not in HEADERS["content-security-policy"]
-    assert "unsafe" not in HEADERS["content-security-policy"]
+    assert "http" not in SECURITY_HEADERS["content-security-policy"]
+    assert "unsafe" not in SECURITY_HEADERS["content-security-policy"]
 
 
 # --- Addresses ---
@@ -222,7 +223,7 @@ def test_the_loopback_needs_no_key(host: str) -> None:
 @pytest.mark.parametrize("key", [None, ""])
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "", "example.com", "127.1", "localhost.evil.example"])
 def test_another_address_needs_a_key(host: str, key: str | None) -> None:
-    expected = r"^others may reach '.*': give --api-key \(or ELMAN_API_KEY\), or leave --host out$"
+    expected = r"^--host '.*' can be reached by other machines and requires --api-key \(or ELMAN_API_KEY\)$"
     with pytest.raises(ElmanError, match=expected):
         settings_for(host, key, [], **LIMITS)
 
@@ -239,22 +240,22 @@ def test_the_names_of_other_addresses() -> None:
 
 @pytest.mark.parametrize("name", ["", "http://box", "box/path", "me@box", "box:http"])
 def test_a_name_that_no_request_has(name: str) -> None:
-    with pytest.raises(ElmanError, match=r"^--allow-host must be a name or an address, and "):
+    with pytest.raises(ElmanError, match=r"^--allow-host must be a host name or an IP address \(got "):
         settings_for("127.0.0.1", None, [name], **LIMITS)
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nfeed", " "])
 def test_a_key_that_no_header_can_hold(key: str) -> None:
-    with pytest.raises(ElmanError, match=r"^--api-key must be ASCII without spaces"):
+    with pytest.raises(ElmanError, match=r"^--api-key must be printable ASCII without spaces"):
         settings_for("127.0.0.1", key, [], **LIMITS)
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "least"),
-    [("max_tokens", 0, 1), ("max_characters", 9, 10), ("streams", 0, 1), ("queue", -1, 0)],
+    ("limit", "value", "minimum"),
+    [("max_tokens", 0, 1), ("max_characters", 9, 10), ("max_batch_size", 0, 1), ("max_queued_requests", -1, 0)],
 )
-def test_a_limit_out_of_its_range(limit: str, value: int, least: int) -> None:
-    expected = rf"^--{limit.replace('_', '-')} must be {least} or more, and {value} came: give another$"
+def test_a_limit_out_of_its_range(limit: str, value: int, minimum: int) -> None:
+    expected = rf"^--{limit.replace('_', '-')} must be at least {minimum} \(got {value}\)$"
     with pytest.raises(ElmanError, match=expected):
         settings_for("127.0.0.1", None, [], **LIMITS | {limit: value})
 
@@ -262,17 +263,15 @@ def test_a_limit_out_of_its_range(limit: str, value: int, least: int) -> None:
 def test_a_port_that_is_taken() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        expected = rf"^port {port} of 127.0.0.1 is taken: give another --port, or --port 0 for one that is free$"
+        expected = rf"^port {port} of 127.0.0.1 is already in use; --port 0 picks a free one$"
         with pytest.raises(ElmanError, match=expected):
             listen("127.0.0.1", port)
 
 
 def test_an_address_that_is_not_this_machines() -> None:
-    with pytest.raises(
-        ElmanError, match=r"^cannot listen at 192\.0\.2\.1, port 0 \(.*\): give another --host or --port$"
-    ):
+    with pytest.raises(ElmanError, match=r"^cannot listen on 192\.0\.2\.1, port 0 \(.*\); change --host or --port$"):
         listen("192.0.2.1", 0)
-    with pytest.raises(ElmanError, match=r"^--host must be an address of this machine, and 'no such' is none"):
+    with pytest.raises(ElmanError, match=r"^--host 'no such' is not an address of this machine"):
         listen("no such", 0)
 
 

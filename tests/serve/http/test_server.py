@@ -1,4 +1,4 @@
-"""The server as a process: how it starts, what it bears, how it ends."""
+"""The server as a process: startup, load, shutdown."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ import httpx
 import pytest
 
 from elman.cli import main
-from elman.serve.api.startup import load_models, unique
+from elman.serve.api.startup import load_models, make_unique
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from elman.training.train import train
-from support.server import NAME, Slow, complete, figure, listening, serving, tiny, until
+from support.server import NAME, SlowClient, complete, get_metric, listening, serving, tiny, wait_for_metric
 from support.state import TEXT, T
 
 LONG: dict[str, Any] = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def server(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Run ``elman serve`` for the block, at a free port; gives its process and a client."""
+    """Run ``elman serve`` on a free port for the duration of the block; yields its process and a client."""
     command = [sys.executable, "-m", "elman", "serve", str(run), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
@@ -59,12 +59,12 @@ def server(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], ht
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for a process; return its exit code and what it printed since."""
+    """Wait for a process; return its exit code and its remaining output."""
     assert process.stdout is not None
     return process.wait(20), process.stdout.read()
 
 
-# --- How it ends ---
+# --- Shutdown ---
 
 
 def test_it_serves_until_it_is_told_to_end(run: Path) -> None:
@@ -76,7 +76,7 @@ def test_it_serves_until_it_is_told_to_end(run: Path) -> None:
 
 def test_what_is_being_written_is_written_to_its_end(run: Path) -> None:
     with server(run, *ROOM) as (process, client):
-        slow = Slow(client, **LONG)
+        slow = SlowClient(client, **LONG)
         process.terminate()
         assert process.stdout is not None
         expected = "ending; 1 requests are still being answered (Ctrl-C again does not wait for them)\n"
@@ -93,7 +93,7 @@ def test_what_is_being_written_is_written_to_its_end(run: Path) -> None:
 
 def test_it_does_not_wait_for_ever(run: Path) -> None:
     with server(run, *ROOM, "--drain", "0.2") as (process, client):
-        slow = Slow(client, **LONG)
+        slow = SlowClient(client, **LONG)
         process.terminate()
         code, printed = ended(process)
         assert code == 0
@@ -103,7 +103,7 @@ def test_it_does_not_wait_for_ever(run: Path) -> None:
 
 def test_ctrl_c_twice_ends_it_at_once(run: Path) -> None:
     with server(run, *ROOM) as (process, client):
-        slow = Slow(client, **LONG)
+        slow = SlowClient(client, **LONG)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("ending; 1 requests")
@@ -114,11 +114,11 @@ def test_ctrl_c_twice_ends_it_at_once(run: Path) -> None:
         assert b"[DONE]" not in slow.read()
 
 
-# --- What it bears ---
+# --- Load ---
 
 
 def test_more_clients_than_there_is_room_for() -> None:
-    with serving(streams=8) as client:
+    with serving(max_batch_size=8) as client:
         address = str(client.base_url)
 
         async def ask(http: httpx.AsyncClient, n: int) -> str:
@@ -136,11 +136,11 @@ def test_more_clients_than_there_is_room_for() -> None:
 
 
 def test_beyond_its_queue_it_says_so() -> None:
-    with serving(streams=1, queue=1, max_tokens=30_000) as client:
-        first = Slow(client, **LONG)
+    with serving(max_batch_size=1, max_queued_requests=1, max_tokens=30_000) as client:
+        first = SlowClient(client, **LONG)
         second = threading.Thread(target=complete, args=(client,), kwargs={"max_tokens": 5})
         second.start()
-        until(client, "elman_texts_waiting", 1)
+        wait_for_metric(client, "elman_texts_waiting", 1)
         refused = client.post("/v1/completions", json={"model": NAME})
         assert refused.status_code == 429
         assert refused.headers["retry-after"] == "1"
@@ -152,28 +152,28 @@ def test_beyond_its_queue_it_says_so() -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_its_place(stream: bool) -> None:
-    with serving(streams=1, max_tokens=10**7, max_characters=10**8) as client:
+    with serving(max_batch_size=1, max_tokens=10**7, max_characters=10**8) as client:
         body = json.dumps({"model": NAME, "prompt": "the ", "max_tokens": 10**7, "stream": stream}).encode()
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0)) as leaving:
             head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             leaving.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            until(client, "elman_texts_running", 1)
-        until(client, "elman_texts_running", 0)
-        assert figure(client, "elman_clients_left_total", endpoint="/v1/completions") == 1
+            wait_for_metric(client, "elman_texts_running", 1)
+        wait_for_metric(client, "elman_texts_running", 0)
+        assert get_metric(client, "elman_clients_left_total", endpoint="/v1/completions") == 1
         assert complete(client)
 
 
 def test_a_client_that_takes_nothing_counts_as_gone() -> None:
-    with serving(streams=1, max_tokens=30_000, stall_seconds=0.2) as client:
-        slow = Slow(client, **LONG)
-        until(client, "elman_clients_left_total", 1)
+    with serving(max_batch_size=1, max_tokens=30_000, send_timeout=0.2) as client:
+        slow = SlowClient(client, **LONG)
+        wait_for_metric(client, "elman_clients_left_total", 1)
         assert complete(client)
         assert b"[DONE]" not in slow.read()
 
 
 def test_a_body_that_takes_too_long() -> None:
     with (
-        serving(body_seconds=0.1) as client,
+        serving(body_timeout=0.1) as client,
         socket.create_connection(("127.0.0.1", client.base_url.port or 0)) as slow,
     ):
         head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -192,7 +192,7 @@ def test_a_client_that_leaves_before_its_body_has_come(caplog: pytest.LogCapture
     assert caplog.text == ""
 
 
-# --- What it contacts ---
+# --- Outgoing connections ---
 
 WATCHED = """
 import sys
@@ -221,15 +221,15 @@ def test_nobody_else_is_contacted(run: Path) -> None:
         process.terminate()
         code, printed = ended(process)
     assert code == 0
-    # Its own address alone was looked up, to listen at.
+    # Only its own address was looked up, to listen on.
     assert re.fullmatch(r"""\["\('socket\.getaddrinfo', \('127\.0\.0\.1', 0, [^"]*"\]\n""", printed), printed
 
 
-# --- How it starts ---
+# --- Startup ---
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Return what a command says that is refused."""
+    """Return the error message of a command that must fail."""
     with pytest.raises(SystemExit) as raised:
         main(["serve", *arguments])
     assert raised.value.code == 2
@@ -241,12 +241,15 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: elman serve needs at least one run directory: name those to serve"),
+        ([], "error: elman serve requires at least one run directory"),
         (["--port", "65536"], "error: --port must be from 0 to 65535, and 65536 came: give another"),
         (["--drain", "-1"], "error: --drain must be a number of 0 or more, and -1.0 came: give another"),
         (["--drain", "nan"], "error: --drain must be a number of 0 or more, and nan came: give another"),
-        (["--streams", "0"], "error: --streams must be 1 or more, and 0 came: give another"),
-        (["--host", "0.0.0.0"], "error: others may reach '0.0.0.0': give --api-key (or ELMAN_API_KEY), or leave"),
+        (["--streams", "0"], "error: --max-batch-size must be at least 1 (got 0)"),
+        (
+            ["--host", "0.0.0.0"],
+            "error: --host '0.0.0.0' can be reached by other machines and requires --api-key (or ELMAN_API_KEY)",
+        ),
         (["nowhere"], "error: "),
     ],
     ids=str,
@@ -263,7 +266,9 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str], run: Path) -> 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        assert refused(capsys, str(run), "--port", port).startswith(f"error: port {port} of 127.0.0.1 is taken: ")
+        assert refused(capsys, str(run), "--port", port).startswith(
+            f"error: port {port} of 127.0.0.1 is already in use"
+        )
 
 
 def test_without_its_libraries(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
@@ -293,9 +298,9 @@ def test_a_name_that_is_no_text_is_written_out(run: Path) -> None:
     (name,) = load_models([bytes_alone])
     assert name == r"nov\udc80el"
     with listening(create_app({name: tiny()}, Settings())) as client:
-        assert figure(client, "elman_texts_running", model=name) == 0
+        assert get_metric(client, "elman_texts_running", model=name) == 0
         assert client.get(f"/v1/models/{name}").json()["id"] == name
 
 
 def test_names_are_unique() -> None:
-    assert unique(["a", "b", "a", "a-2", "a"]) == ["a", "b", "a-2", "a-2-2", "a-3"]
+    assert make_unique(["a", "b", "a", "a-2", "a"]) == ["a", "b", "a-2", "a-2-2", "a-3"]

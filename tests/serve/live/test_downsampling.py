@@ -1,4 +1,4 @@
-"""Curves as a page gets them: piece by piece the same as whole, never too many points, and no extreme lost."""
+"""Downsampled curves: incremental updates equal the entire curve, the points are bounded, extremes are kept."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,40 +10,39 @@ from hypothesis import strategies as st
 
 from elman.network import initial_parameters
 from elman.serve.live import downsampling
-from elman.serve.live.downsampling import Curve
-from elman.serve.live.histograms import BINS, histograms
+from elman.serve.live.downsampling import BINS, MetricCurve, compute_histograms
 
 CHARACTERS = 10
 FEW = 8
-"""Stretches, in these tests."""
+"""Buckets in these tests."""
 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have curves thinned early."""
-    monkeypatch.setattr(downsampling, "STRETCHES", FEW)
-    monkeypatch.setattr(downsampling, "SPEEDS", FEW)
+    """Downsample short curves already."""
+    monkeypatch.setattr(downsampling, "MAX_BUCKETS", FEW)
+    monkeypatch.setattr(downsampling, "MAX_SPEED_BUCKETS", FEW)
 
 
 class Page:
-    """What a page does with what it is told."""
+    """A client's copy of a curve."""
 
     def __init__(self) -> None:
         self.points: list[tuple[int, float, float]] = []
         self.known = 0
 
     def hear(self, told: dict[str, Any]) -> None:
-        """Put the new points in the place of those from `since` on."""
+        """Replace the points from `since` on by the new ones."""
         self.points = [point for point in self.points if point[0] < told["since"]]
         self.points += zip(told["update"], told["seconds"], told["value"], strict=True)
         self.known = told["count"]
 
 
-def curve(values: list[float], updates: list[int] | None = None) -> Curve:
-    made = Curve()
+def curve(values: list[float], updates: list[int] | None = None) -> MetricCurve:
+    made = MetricCurve()
     for i, value in enumerate(values):
         update = 3 * i + 1 if updates is None else updates[i]
-        made.add(update, update / 4, value)
+        made.append(update, update / 4, value)
     return made
 
 
@@ -53,11 +52,11 @@ VALUES = st.lists(st.integers(0, 9).map(float), max_size=6 * FEW)
 @settings(max_examples=300, deadline=None)
 @given(VALUES, st.lists(st.integers(1, 9), max_size=20))
 def test_piece_by_piece_a_curve_is_as_whole(values: list[float], pieces: list[int]) -> None:
-    growing, losses, speeds = Curve(), Page(), Page()
+    growing, losses, speeds = MetricCurve(), Page(), Page()
     borders = [0, *np.minimum(np.cumsum([*pieces, len(values)]), len(values)).tolist()]
     for start, end in pairwise(borders):
         for i in range(start, end):
-            growing.add(3 * i + 1, (3 * i + 1) / 4, values[i])
+            growing.append(3 * i + 1, (3 * i + 1) / 4, values[i])
         losses.hear(growing.since(losses.known))
         speeds.hear(growing.speeds_since(speeds.known, CHARACTERS))
     at_once, speeds_at_once = Page(), Page()
@@ -90,11 +89,11 @@ def test_a_part_in_detail_holds_its_updates_and_one_at_either_side(values: list[
 
 
 def test_the_speed_is_that_of_all_updates_between_two_points() -> None:
-    made = Curve()
+    made = MetricCurve()
     for update, seconds in ((10, 1.0), (20, 2.0), (60, 4.0), (60, 9.0), (61, 4.0)):
-        made.add(update, seconds, 1.0)
+        made.append(update, seconds, 1.0)
     told = made.speeds_since(0, CHARACTERS)
-    # The second point at 60 is none; in the last stretch the clock stood still.
+    # The second point at 60 is ignored; in the last bucket no time passed.
     assert (told["update"], told["value"]) == ([20, 60], [100.0, 200.0])
 
 
@@ -105,9 +104,9 @@ def test_a_page_that_knows_more_than_there_is_gets_all() -> None:
 
 def test_what_is_no_number_has_no_place_in_a_curve() -> None:
     assert curve([1.0, np.nan, np.inf, 2.0]).since(0)["value"] == [1.0, 2.0]
-    assert curve([np.nan]).least() is None
-    assert curve([3.0, 1.0, 2.0]).least() == (4, 1.0)
-    assert Curve().since(0) == {"since": 0, "count": 0, "update": [], "seconds": [], "value": []}
+    assert curve([np.nan]).minimum() is None
+    assert curve([3.0, 1.0, 2.0]).minimum() == (4, 1.0)
+    assert MetricCurve().since(0) == {"since": 0, "count": 0, "update": [], "seconds": [], "value": []}
 
 
 def test_histograms_of_every_array_and_every_part_of_the_state() -> None:
@@ -115,7 +114,7 @@ def test_histograms_of_every_array_and_every_part_of_the_state() -> None:
     parameters = initial_parameters(K, m, 0.5, np.random.RandomState(0), np.float32, "lstm", 2)
     parameters["c"][:] = 0
     states = np.arange(2 * 7 * 4 * m, dtype=np.float32).reshape(2, 7, 4 * m)
-    found = {each["name"]: each for each in histograms(parameters, states)}
+    found = {each["name"]: each for each in compute_histograms(parameters, states)}
     assert [*found] == [*parameters, "h", "s", "h2", "s2"]
     for name, array in parameters.items():
         assert sum(found[name]["counts"]) == array.size
@@ -129,5 +128,5 @@ def test_histograms_of_every_array_and_every_part_of_the_state() -> None:
 def test_numbers_that_are_not_finite_are_in_no_histogram() -> None:
     parameters = initial_parameters(5, 3, 0.5, np.random.RandomState(0), np.float64)
     parameters["b"][0] = np.nan
-    found = {each["name"]: each for each in histograms(parameters, np.full((1, 3), np.inf))}
+    found = {each["name"]: each for each in compute_histograms(parameters, np.full((1, 3), np.inf))}
     assert (sum(found["b"]["counts"]), sum(found["h"]["counts"])) == (2, 0)

@@ -1,4 +1,4 @@
-"""The page of a run without its browser: what is kept of a training, what is read of a directory, what is answered."""
+"""The dashboard without a browser: recording a training, reading a directory, responses."""
 
 import json
 import math
@@ -18,12 +18,10 @@ from elman.runs.run import Run
 from elman.serve.live import app, server, stored_run
 from elman.serve.live import live_run as live_module
 from elman.serve.live.app import create_live_app
-from elman.serve.live.end_event import MOST as MOST_HELD
-from elman.serve.live.history import SAMPLES as MOST_SAMPLES
-from elman.serve.live.history import Known, Shown
-from elman.serve.live.live_run import LiveRun
-from elman.serve.live.server import beside_training, open_browser
-from elman.serve.live.stored_run import KeptRun
+from elman.serve.live.history import MAX_SAMPLES, ClientCursor, RunSource
+from elman.serve.live.live_run import MAX_SUBSCRIBERS, LiveRun
+from elman.serve.live.server import open_browser, serve_live_page
+from elman.serve.live.stored_run import StoredRun
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from elman.training.callbacks import CallbackList, NullCallback
@@ -33,22 +31,22 @@ from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same
 
 OPTIONS: dict[str, Any] = EXACT | {"epochs": 4, "validation": 0.2, "validate_every": 9}
-NOTHING = Known()
+NOTHING = ClientCursor()
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have everything looked at whenever it may be: the clock decides nothing."""
+    """Set all intervals to zero, so that nothing depends on the clock."""
     monkeypatch.setattr(live_module, "POINT_SECONDS", 0.0)
     monkeypatch.setattr(live_module, "HISTOGRAM_SECONDS", 0.0)
-    monkeypatch.setattr(live_module, "HISTOGRAM_SHARE", math.inf)
-    monkeypatch.setattr(stored_run, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(live_module, "HISTOGRAM_FRACTION", math.inf)
+    monkeypatch.setattr(stored_run, "REFRESH_SECONDS", 0.0)
     monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished run, to be read."""
+    """The directory of a finished run, read only."""
     out = tmp_path_factory.mktemp("runs") / "novel"
     train(Corpus.from_text(TEXT), **OPTIONS, out=out)
     return out
@@ -56,12 +54,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def directory(finished: Path, tmp_path: Path) -> Path:
-    """The directory of a finished run, to be changed."""
+    """A copy of the directory of a finished run."""
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
 class Asks(NullCallback):
-    """Does something to a run that is shown after so many updates."""
+    """Calls a function after so many updates."""
 
     def __init__(self, update: int, does: Callable[[], object]) -> None:
         self.update, self.does = update, does
@@ -72,29 +70,29 @@ class Asks(NullCallback):
 
 
 def trained(corpus: Corpus, *others: NullCallback, **options: Any) -> tuple[LiveRun, Run]:
-    """Return what is shown of a training, and its run."""
+    """Train, and return the dashboard's source and the run."""
     live = options.pop("live", None) or LiveRun("novel")
     run = train(corpus, **OPTIONS | options, callback=CallbackList(*others, live))
-    live.ended(run)
+    live.finish(run)
     return live, run
 
 
-def losses(shown: Shown) -> dict[int, float]:
-    told = shown.progress.since(NOTHING)["rows"]
+def losses(shown: RunSource) -> dict[int, float]:
+    told = shown.history.since(NOTHING)["rows"]
     return dict(zip(told["update"], told["value"], strict=True))
 
 
-def scores(shown: Shown) -> dict[int, float]:
-    told = shown.progress.since(NOTHING)["scores"]
+def scores(shown: RunSource) -> dict[int, float]:
+    told = shown.history.since(NOTHING)["scores"]
     return dict(zip(told["update"], told["value"], strict=True))
 
 
-def texts(shown: Shown) -> list[tuple[int, str, bool]]:
-    new = shown.progress.since(NOTHING)["samples"]["new"]
+def texts(shown: RunSource) -> list[tuple[int, str, bool]]:
+    new = shown.history.since(NOTHING)["samples"]["new"]
     return [(told["update"], told["text"], told["asked"]) for told in new]
 
 
-def asked(shown: Shown) -> list[str]:
+def asked(shown: RunSource) -> list[str]:
     return [text for _, text, asked in texts(shown) if asked]
 
 
@@ -139,7 +137,7 @@ def test_before_the_first_update_it_is_preparing() -> None:
 
 def test_stop_ends_a_run_as_an_interrupt_does(corpus: Corpus, tmp_path: Path) -> None:
     live = LiveRun("novel")
-    trained(corpus, Asks(20, live.stop.set), live=live, out=tmp_path / "stopped")
+    trained(corpus, Asks(20, live.stop_requested.set), live=live, out=tmp_path / "stopped")
     interrupted = train(corpus, **OPTIONS, out=tmp_path / "interrupted", callback=StopsAt(20))
     assert live.status()["stage"] == "stopped"
     for file in (METRICS, SAMPLES):
@@ -152,8 +150,8 @@ def test_stop_ends_a_run_as_an_interrupt_does(corpus: Corpus, tmp_path: Path) ->
 
 def test_a_text_asked_for_does_not_change_the_run(corpus: Corpus) -> None:
     live = LiveRun("novel")
-    wishes = (Asks(update, live.sample_asked.set) for update in (10, 13, 14))
-    _, run = trained(corpus, *wishes, live=live)
+    requests = (Asks(update, live.sample_requested.set) for update in (10, 13, 14))
+    _, run = trained(corpus, *requests, live=live)
     assert_same(run, train(corpus, **OPTIONS))
     assert [update for update, _, asked in texts(live) if asked] == [10, 14]  # 13 is not stopped at
     assert all(len(text) == OPTIONS["sample_length"] for text in asked(live))
@@ -166,7 +164,7 @@ def test_texts_asked_for_at_one_update_differ(corpus: Corpus) -> None:
     run = live._run
     assert run is not None
     for _ in range(2):
-        live.sample_asked.set()
+        live.sample_requested.set()
         live.on_progress(run, 10)
     assert len(set(asked(live))) == 2
 
@@ -180,9 +178,9 @@ def test_a_run_that_goes_on_is_shown_from_its_beginning(corpus: Corpus, tmp_path
 
 def test_a_page_forgets_what_it_knew_of_the_preparation(corpus: Corpus) -> None:
     live = LiveRun("novel")
-    before = live.progress.since(NOTHING)["session"]
+    before = live.history.since(NOTHING)["session"]
     trained(corpus, live=live)
-    assert live.progress.since(NOTHING)["session"] != before
+    assert live.history.since(NOTHING)["session"] != before
 
 
 def test_weights_are_looked_at_while_a_page_shows_them(corpus: Corpus) -> None:
@@ -196,14 +194,14 @@ def test_weights_are_not_looked_at_where_no_page_asks(corpus: Corpus, monkeypatc
     def refuse(*_: object) -> None:
         raise AssertionError("nobody asked")
 
-    monkeypatch.setattr(live_module, "histograms", refuse)
+    monkeypatch.setattr(live_module, "compute_histograms", refuse)
     train(corpus, **OPTIONS, callback=LiveRun("novel"))
 
 
 def test_a_warning_and_an_error_are_told(corpus: Corpus) -> None:
     live = LiveRun("novel")
     live.on_warning("at update 5 the hidden layer is dead")
-    live.ended(None, "the loss of update 7 is not finite")
+    live.finish(None, "the loss of update 7 is not finite")
     status = live.status()
     assert (status["stage"], status["ending"]) == ("failed", "the loss of update 7 is not finite")
     assert status["warning"] == "at update 5 the hidden layer is dead"
@@ -220,7 +218,7 @@ def test_a_finished_run_that_goes_on_is_shown_at_once(corpus: Corpus, directory:
 
 def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path) -> None:
     live, run = trained(corpus, out=tmp_path / "novel")
-    kept = KeptRun(tmp_path / "novel")
+    kept = StoredRun(tmp_path / "novel")
     assert (kept.name, kept.about()["config"]) == ("novel", run.config.as_dict())
     rows = {row.update for row in run.metrics}
     assert losses(kept) == {update: loss for update, loss in losses(live).items() if update in rows}
@@ -233,7 +231,7 @@ def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path
 
 
 def test_lines_that_are_added_are_read_and_half_a_line_is_left(directory: Path) -> None:
-    kept, path = KeptRun(directory), directory / METRICS
+    kept, path = StoredRun(directory), directory / METRICS
     before = losses(kept)
     with path.open("a", encoding="utf-8") as file:
         file.write("1000,9,12.5,13.5,,7.0,20")
@@ -245,21 +243,21 @@ def test_lines_that_are_added_are_read_and_half_a_line_is_left(directory: Path) 
 
 
 def test_a_run_that_went_back_is_read_anew(corpus: Corpus, directory: Path) -> None:
-    kept = KeptRun(directory)
-    before = kept.progress.session
+    kept = StoredRun(directory)
+    before = kept.history.session
     train(corpus, **OPTIONS | {"epochs": 6}, out=directory, resume=True)
-    assert kept.progress.session != before
+    assert kept.history.session != before
     assert [*losses(kept)] == [row.update for row in RunDirectory(directory).metrics()]
     assert kept.about()["config"]["epochs"] == 6
 
 
 def test_files_that_vanish_leave_what_was_read(directory: Path) -> None:
-    kept = KeptRun(directory)
+    kept = StoredRun(directory)
     before = losses(kept)
     (directory / METRICS).rename(directory / "elsewhere")
     (directory / "checkpoint.safetensors").unlink()
     assert losses(kept) == before
-    assert "cannot be read now" in kept.status()["warning"]
+    assert "cannot be read at the moment" in kept.status()["warning"]
     assert kept.status()["written"] is None
     assert kept.histograms() == []
     (directory / "elsewhere").rename(directory / METRICS)
@@ -267,7 +265,7 @@ def test_files_that_vanish_leave_what_was_read(directory: Path) -> None:
 
 
 def test_spoilt_lines_are_said(directory: Path) -> None:
-    kept = KeptRun(directory)
+    kept = StoredRun(directory)
     with (directory / METRICS).open("a", encoding="utf-8") as file:
         file.write("1000,nine\n")
     assert "fields" in kept.status()["warning"]
@@ -280,7 +278,7 @@ def test_spoilt_lines_are_said(directory: Path) -> None:
 
 
 def test_a_spoilt_beginning_is_read_once_it_is_mended(directory: Path) -> None:
-    kept, metrics = KeptRun(directory), (directory / METRICS).read_text("utf-8")
+    kept, metrics = StoredRun(directory), (directory / METRICS).read_text("utf-8")
     (directory / METRICS).write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
     assert "fields" in kept.status()["warning"]
     (directory / METRICS).write_text(metrics, encoding="utf-8")
@@ -292,7 +290,7 @@ def test_a_run_before_its_first_row_is_shown(corpus: Corpus, tmp_path: Path) -> 
     train(corpus, **OPTIONS, out=tmp_path / "novel", callback=StopsAt(1))
     metrics = (tmp_path / "novel" / METRICS).read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "novel" / METRICS).write_text(metrics[0], encoding="utf-8")
-    assert KeptRun(tmp_path / "novel").status()["update"] == 0
+    assert StoredRun(tmp_path / "novel").status()["update"] == 0
 
 
 @pytest.mark.parametrize("spoilt", ['{"corpus": {}}', '{"corpus": {"name": 5, "chars": 1}}', '{"corpus": 7}'])
@@ -303,22 +301,22 @@ def test_a_directory_whose_text_is_not_said_is_refused(directory: Path, spoilt: 
         described["corpus"]["sha256"] = "0" * 64
     (directory / "run.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(ElmanError, match=r"run\.json"):
-        KeptRun(directory)
+        StoredRun(directory)
 
 
 def test_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match="pass a run directory"):
-        KeptRun(tmp_path)
+        StoredRun(tmp_path)
 
 
-# --- What is answered ---
+# --- Responses ---
 
 
 @pytest.fixture(scope="module")
 def client(finished: Path) -> Iterator[httpx.Client]:
-    """A client of the page of a run that has ended, and of one in a directory."""
+    """A client of the dashboard of a run that has ended, and of a stored one."""
     live, _ = trained(Corpus.from_text(TEXT))
-    with listening(create_live_app([live, KeptRun(finished)], live)) as client:
+    with listening(create_live_app([live, StoredRun(finished)], live)) as client:
         yield client
 
 
@@ -357,9 +355,9 @@ def test_runs_and_what_is_new_of_them(client: httpx.Client) -> None:
 
 def test_of_very_many_texts_the_last_are_told(corpus: Corpus) -> None:
     live, _ = trained(corpus, epochs=40, sample_every=1)
-    told = live.progress.since(NOTHING)["samples"]
-    assert (len(told["new"]), told["count"]) == (MOST_SAMPLES, len(live.progress.samples))
-    assert told["new"][-1]["text"] == live.progress.samples[-1].sample.text
+    told = live.history.since(NOTHING)["samples"]
+    assert (len(told["new"]), told["count"]) == (MAX_SAMPLES, len(live.history.samples))
+    assert told["new"][-1]["text"] == live.history.samples[-1].sample.text
 
 
 @pytest.mark.parametrize(
@@ -385,29 +383,29 @@ def test_what_is_not_there_is_refused(client: httpx.Client, path: str, status: i
 
 
 @pytest.mark.parametrize("name", ["stop", "sample"])
-def test_only_a_run_in_training_takes_wishes(directory: Path, name: str) -> None:
-    with listening(create_live_app([KeptRun(directory)])) as client:
+def test_only_a_run_in_training_takes_commands(directory: Path, name: str) -> None:
+    with listening(create_live_app([StoredRun(directory)])) as client:
         answer = client.post(f"/api/{name}", json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
 
 
 def test_the_end_of_a_training_can_be_waited_for_where_there_is_one(directory: Path) -> None:
-    with listening(create_live_app([KeptRun(directory)])) as client:
+    with listening(create_live_app([StoredRun(directory)])) as client:
         answer = client.get("/api/end")
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
 
 
-def test_wishes_come_from_the_page_alone(corpus: Corpus) -> None:
+def test_commands_come_from_the_page_alone(corpus: Corpus) -> None:
     live = LiveRun("novel")
     with listening(create_live_app([live], live)) as client:
         foreign = client.post("/api/stop", json={}, headers={"origin": "https://evil.example"})
         rebound = client.post("/api/stop", json={}, headers={"host": "evil.example"})
         form = client.post("/api/stop", data={"a": "b"})
         assert [answer.status_code for answer in (foreign, rebound, form)] == [403, 403, 415]
-        assert not live.stop.is_set()
+        assert not live.stop_requested.is_set()
         assert client.post("/api/stop", json={}).json() == {"asked": True}
         assert client.post("/api/sample", json={}).json() == {"asked": True}
-    assert live.stop.is_set()
+    assert live.stop_requested.is_set()
     assert live.status()["sampling"]
 
 
@@ -415,8 +413,8 @@ def test_a_fault_of_the_server_is_said_in_its_shape(directory: Path, monkeypatch
     def broken(_: object) -> None:
         raise RuntimeError("of a test")
 
-    monkeypatch.setattr(KeptRun, "status", broken)
-    with listening(create_live_app([KeptRun(directory)])) as client:
+    monkeypatch.setattr(StoredRun, "status", broken)
+    with listening(create_live_app([StoredRun(directory)])) as client:
         answer = client.get("/api/runs/0")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "content-security-policy" in answer.headers
@@ -425,14 +423,14 @@ def test_a_fault_of_the_server_is_said_in_its_shape(directory: Path, monkeypatch
 def test_without_plotly_it_says_what_to_install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "find_spec", lambda _: None)
     with pytest.raises(ElmanError, match=r"elman\[serve\]"):
-        create_live_app([KeptRun(directory)])
+        create_live_app([StoredRun(directory)])
 
 
-# --- Beside a training ---
+# --- Serving during training ---
 
 
 class Visitor(threading.Thread):
-    """A page that asks for nothing until it is told of the end, and then takes its time."""
+    """A client that waits for the end event, and then takes its time."""
 
     def __init__(self, address: str, seconds: float = 0.0) -> None:
         super().__init__(daemon=True)
@@ -452,11 +450,11 @@ class Visitor(threading.Thread):
 
 
 def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus) -> None:
-    with beside_training("novel", 0, []) as (live, address):
+    with serve_live_page("novel", 0, []) as (live, address):
         visitors = [Visitor(address, seconds) for seconds in (0.0, 1.0)]
-        assert live.farewell.is_awaited
+        assert live.end_event.has_subscribers
         run = train(corpus, **OPTIONS, callback=live)
-        live.ended(run)
+        live.finish(run)
     for visitor in visitors:
         visitor.join(60)
         assert visitor.heard["status"]["stage"] == "done"
@@ -464,46 +462,46 @@ def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus
 
 
 def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LAST_SECONDS", 0.5)
-    with beside_training("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as answer:
+    monkeypatch.setattr(server, "CLOSE_TIMEOUT", 0.5)
+    with serve_live_page("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as answer:
         lines = answer.iter_lines()
         assert next(lines) == ":"
-        live.ended(train(corpus, **OPTIONS, callback=live))
+        live.finish(train(corpus, **OPTIONS, callback=live))
         live.close(0.5)
         assert [*lines] == ["", "data: over", ""]
-    assert not live.farewell.is_awaited
+    assert not live.end_event.has_subscribers
 
 
-def test_who_interrupts_the_farewell_loses_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_interrupts_the_end_event_loses_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    with beside_training("novel", 0, []) as (live, _):
+    with serve_live_page("novel", 0, []) as (live, _):
         monkeypatch.setattr(live, "close", interrupted)
         run = train(corpus, **OPTIONS, callback=live)
-        live.ended(run)
+        live.finish(run)
     assert run.results()["updates"] == run.state.update
 
 
 def test_a_page_that_is_closed_is_not_waited_for() -> None:
-    with beside_training("novel", 0, []) as (live, address):
+    with serve_live_page("novel", 0, []) as (live, address):
         with httpx.stream("GET", f"{address}/api/end") as answer:
             lines = answer.iter_lines()
             assert next(lines) == ":"
-            assert live.farewell.is_awaited
+            assert live.end_event.has_subscribers
         deadline = time.monotonic() + 30
-        while live.farewell.is_awaited:
+        while live.end_event.has_subscribers:
             assert time.monotonic() < deadline
 
 
 def test_of_many_pages_the_latest_are_held_as_browsers_make_few_connections() -> None:
-    with beside_training("novel", 0, []) as (live, address):
+    with serve_live_page("novel", 0, []) as (live, address):
         with httpx.stream("GET", f"{address}/api/end") as answer:
             lines = answer.iter_lines()
             assert next(lines) == ":"
-            others = [Visitor(address) for _ in range(MOST_HELD)]
+            others = [Visitor(address) for _ in range(MAX_SUBSCRIBERS)]
             assert [*lines] == [""]
-        live.ended(None, "of a test")
+        live.finish(None, "of a test")
     for other in others:
         other.join()
         assert other.heard["status"]["stage"] == "failed"
@@ -511,7 +509,7 @@ def test_of_many_pages_the_latest_are_held_as_browsers_make_few_connections() ->
 
 def test_an_error_is_told_to_an_open_page() -> None:
     def fails() -> None:
-        with beside_training("novel", 0, []) as (_, address):
+        with serve_live_page("novel", 0, []) as (_, address):
             visitors.append(Visitor(address))
             raise ElmanError("an error of a test")
 
@@ -524,9 +522,9 @@ def test_an_error_is_told_to_an_open_page() -> None:
 
 
 def test_a_port_that_is_taken_is_refused_by_its_option(corpus: Corpus) -> None:
-    with beside_training("novel", 0, []) as (_, address):
+    with serve_live_page("novel", 0, []) as (_, address):
         port = int(address.rpartition(":")[2])
-        with pytest.raises(ElmanError, match=f"port {port} .* another --live-port"), beside_training("other", port, []):
+        with pytest.raises(ElmanError, match=f"port {port} .* --live-port 0"), serve_live_page("other", port, []):
             pass
 
 
@@ -542,10 +540,10 @@ def test_a_port_that_is_taken_is_refused_by_its_option(corpus: Corpus) -> None:
 def test_a_browser_is_opened_where_there_is_a_display(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], opens: bool
 ) -> None:
-    opened, done = list[str](), threading.Event()
+    open_page, done = list[str](), threading.Event()
 
     def browser(address: str) -> None:
-        opened.append(address)
+        open_page.append(address)
         done.set()
 
     monkeypatch.setattr("webbrowser.open", browser)
@@ -557,7 +555,7 @@ def test_a_browser_is_opened_where_there_is_a_display(
     open_browser("http://127.0.0.1:1")
     if opens:
         assert done.wait(60)
-    assert opened == ["http://127.0.0.1:1"] * opens
+    assert open_page == ["http://127.0.0.1:1"] * opens
 
 
 def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
@@ -582,6 +580,6 @@ def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
 
 
 def test_the_settings_shown_are_no_more_than_those_of_the_run(directory: Path) -> None:
-    about, config = KeptRun(directory).about(), RunDirectory(directory).manifest().config
+    about, config = StoredRun(directory).about(), RunDirectory(directory).manifest().config
     assert about["corpus"] == {"name": about["corpus"]["name"], "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
     assert about["config"] == config.as_dict()

@@ -1,4 +1,4 @@
-"""The page of runs in Chromium: a training seen, asked, stopped and gone on with; runs laid over one another."""
+"""The dashboard in Chromium: monitoring, sampling from, stopping and resuming a training; comparing runs."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from elman.runs.directory import METRICS
-from elman.serve.http.server import in_background, listen
+from elman.serve.http.server import listen, run_in_thread
 from elman.serve.live.app import create_live_app
 from elman.serve.live.live_run import LiveRun
-from elman.serve.live.stored_run import KeptRun
+from elman.serve.live.stored_run import StoredRun
 from elman.text import Corpus
 from elman.training.train import train
 from support.state import TEXT
@@ -23,7 +23,7 @@ from support.training import EXACT
 
 pytest.importorskip("playwright")
 
-from support.browser import PATIENCE, chromium, fits, opened
+from support.browser import TIMEOUT_SECONDS, chromium, fits, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -51,7 +51,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Directories of two finished runs, of windows of different lengths."""
+    """Directories of two finished runs with different sequence lengths."""
     folder, corpus = tmp_path_factory.mktemp("runs"), Corpus.from_text(TEXT)
     train(corpus, **EXACT | {"epochs": 20, "validation": 0.3}, out=folder / "short")
     train(corpus, **EXACT | {"epochs": 30, "seq_length": 10, "cell": "lstm"}, out=folder / "long")
@@ -60,9 +60,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @contextmanager
 def viewed(browser: "Browser", runs: list[Path], **how: Any) -> Iterator["Page"]:
-    """Open the page of run directories, and wait until it is drawn."""
-    app = create_live_app([KeptRun(run) for run in runs])
-    with in_background(app, listen("127.0.0.1", 0)) as address, opened(browser, address, **how) as page:
+    """Open the dashboard of run directories, and wait until it is drawn."""
+    app = create_live_app([StoredRun(run) for run in runs])
+    with run_in_thread(app, listen("127.0.0.1", 0)) as address, open_page(browser, address, **how) as page:
         until(page, "chart.data?.length > 0")
         yield page
 
@@ -83,7 +83,7 @@ class Training:
     def ended(self) -> int:
         """Wait for its end and return its exit code."""
         assert self.process.stderr is not None
-        self.process.communicate(timeout=PATIENCE)
+        self.process.communicate(timeout=TIMEOUT_SECONDS)
         return self.process.returncode
 
 
@@ -95,7 +95,7 @@ def novel(tmp_path: Path) -> Path:
 
 
 def points(page: "Page", trace: int = 0) -> list[float]:
-    """Return where along the axis below a curve has points."""
+    """Return the horizontal positions of the points of a curve."""
     found: list[float] = page.evaluate("(i) => [...chart.data[i].x]", trace)
     return found
 
@@ -122,7 +122,7 @@ def zoom(page: "Page", right: float = 40, down: float = 0) -> None:
 
 
 def until(page: "Page", condition: str, n: object = None) -> None:
-    """Wait until an expression in n is true; it goes as a function, as the policy forbids to evaluate text."""
+    """Wait until an expression in n is true. It is passed as a function, as the policy forbids evaluating text."""
     page.wait_for_function(f"(n) => {condition}", arg=n)
 
 
@@ -132,15 +132,15 @@ def until(page: "Page", condition: str, n: object = None) -> None:
 def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     training = Training(novel, "--out", out, *FOR_EVER)
-    with opened(browser, training.address) as page:
+    with open_page(browser, training.address) as page:
         page.get_by_role("heading", name="run", exact=True).wait_for()
         until(page, "chart.data?.length")
         before = len(points(page))
         until(page, "chart.data[0].x.length > n", before)
-        page.get_by_text("before the first update").wait_for()
+        page.get_by_text("untrained network").wait_for()
 
-        page.get_by_role("button", name="Take a sample").click()
-        page.get_by_text("as you asked").wait_for()
+        page.get_by_role("button", name="Generate a sample").click()
+        page.get_by_text(", requested").wait_for()
         until(page, "!sample.disabled")
 
         page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
@@ -148,7 +148,7 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
 
         page.get_by_role("button", name="Stop and save").click()
         page.get_by_text("Stopped and saved.").wait_for()
-        assert page.get_by_role("button", name="Take a sample").is_disabled()
+        assert page.get_by_role("button", name="Generate a sample").is_disabled()
         assert training.ended() == 130
         asked = list[str]()
         page.on("request", lambda request: asked.append(request.url))
@@ -158,35 +158,35 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
         reached = points(page)[-1]
 
     again = Training(novel, "--out", out, "--resume")
-    with opened(browser, again.address) as page:
+    with open_page(browser, again.address) as page:
         until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
         assert points(page)[0] <= 20
-        assert page.get_by_text("before the first update").count() == 1
-        assert page.get_by_text("as you asked").count() == 0
+        assert page.get_by_text("untrained network").count() == 1
+        assert page.get_by_text(", requested").count() == 0
         page.get_by_role("button", name="Stop and save").click()
         page.get_by_text("Stopped and saved.").wait_for()
         assert again.ended() == 130
 
 
-def test_wishes_stand_where_the_run_in_training_is_looked_at(
+def test_commands_stand_where_the_run_in_training_is_looked_at(
     browser: "Browser", novel: Path, runs: list[Path], tmp_path: Path
 ) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER, "--live-with", runs[0])
-    with opened(browser, training.address) as page:
+    with open_page(browser, training.address) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
-        page.get_by_role("radio", name="Look at short").check()
+        page.get_by_role("radio", name="Show details of short").check()
         page.get_by_role("heading", name="short", exact=True).wait_for()
         assert page.get_by_role("button", name="Stop and save").is_hidden()
-        page.get_by_role("radio", name="Look at run").check()
+        page.get_by_role("radio", name="Show details of run").check()
         page.get_by_role("button", name="Stop and save").click()
-        page.get_by_role("radio", name="Look at short").check()
+        page.get_by_role("radio", name="Show details of short").check()
         page.get_by_role("status").filter(has_text="run: Stopped and saved.").wait_for()
         assert training.ended() == 130
 
 
 def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with opened(browser, training.address) as page:
+    with open_page(browser, training.address) as page:
         until(page, "chart.data?.[0]?.x.length > 5")
         seen = points(page)
         page.reload()
@@ -201,7 +201,7 @@ def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: P
 
 
 def hide(page: "Page", hidden: bool) -> None:
-    """Have a page believe that another covers it, or that none does any more."""
+    """Make a page believe that it is in the background, or visible again."""
     page.evaluate("(is) => Object.defineProperty(document, 'hidden', { configurable: true, get: () => is })", hidden)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
@@ -209,9 +209,9 @@ def hide(page: "Page", hidden: bool) -> None:
 def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
     with (
-        opened(browser, training.address) as page,
-        opened(browser, training.address) as other,
-        opened(browser, training.address) as hidden,
+        open_page(browser, training.address) as page,
+        open_page(browser, training.address) as other,
+        open_page(browser, training.address) as hidden,
     ):
         for each in (page, other, hidden):
             until(each, "chart.data?.[0]?.x.length > 2")
@@ -237,7 +237,7 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
 def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     held: list[Any] = []
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with opened(browser, training.address) as page, opened(browser, training.address) as other:
+    with open_page(browser, training.address) as page, open_page(browser, training.address) as other:
         for each in (page, other):
             until(each, "chart.data?.[0]?.x.length > 2")
         hide(other, True)
@@ -259,12 +259,12 @@ def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", no
 def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
     live = LiveRun("novel")
     with (
-        in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        opened(browser, address) as page,
+        run_in_thread(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
+        open_page(browser, address) as page,
     ):
-        page.get_by_text("The curve begins with the first points.").wait_for()
-        page.get_by_text("Preparing the kernels").wait_for()
-        assert [small.strip() for small in page.locator("#figures small").all_inner_texts()] == [""] * 4
+        page.get_by_text("Waiting for the first data points.").wait_for()
+        page.get_by_text("Compiling kernels").wait_for()
+        assert [small.strip() for small in page.locator("#metrics small").all_inner_texts()] == [""] * 4
         box = page.locator("#plot").bounding_box()
         assert box is not None
         page.mouse.move(box["x"] + 100, box["y"] + 100)
@@ -278,28 +278,28 @@ def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
 def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None:
     live = LiveRun("novel")
     with (
-        in_background(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        opened(browser, address) as page,
+        run_in_thread(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
+        open_page(browser, address) as page,
     ):
         train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, callback=live)
         until(page, "chart.data?.length === 1")
         zoom(page)
         page.get_by_role("button", name="Zoom out").click()
-        until(page, "whole.hidden")
+        until(page, "unzoom.hidden")
         live.close(0.0)
 
 
 def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with opened(browser, training.address, spoken=("Failed to load resource",)) as page:
+    with open_page(browser, training.address, expected=("Failed to load resource",)) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         training.process.kill()
         training.ended()
-        page.get_by_role("alert").filter(has_text="does not answer").wait_for()
+        page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
         assert "elman view" in page.get_by_role("alert").inner_text()
         assert page.get_by_role("button", name="Stop and save").is_disabled()
-        assert page.get_by_role("button", name="Take a sample").is_disabled()
-        assert page.locator("#figures div", has_text="Time left").locator(".value").inner_text() == "–"
+        assert page.get_by_role("button", name="Generate a sample").is_disabled()
+        assert page.locator("#metrics div", has_text="Time left").locator(".value").inner_text() == "–"
         assert len(points(page)) > 2
 
 
@@ -309,16 +309,16 @@ def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_pa
 def test_runs_are_laid_over_one_another(browser: "Browser", runs: list[Path]) -> None:
     with viewed(browser, runs) as page:
         until(page, "chart.data.length === 5")
-        short = ["short, smooth", "short, validation", "short, characters a second"]
-        assert traces(page) == [*short, "long, smooth", "long, characters a second"]
+        short = ["short, smooth", "short, validation", "short, characters per second"]
+        assert traces(page) == [*short, "long, smooth", "long, characters per second"]
         assert page.get_by_role("button", name="Stop and save").is_hidden()
         rows = page.locator("#runs tbody tr")
         assert rows.count() == 2
         page.get_by_role("checkbox", name="short").uncheck()
         until(page, "chart.data.length === 2")
-        page.get_by_role("radio", name="Look at long").check()
+        page.get_by_role("radio", name="Show details of long").check()
         page.get_by_role("heading", name="long", exact=True).wait_for()
-        until(page, "document.querySelectorAll('#texts li').length > 0")
+        until(page, "document.querySelectorAll('#samples li').length > 0")
         page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
         until(page, "histograms.data?.length === 7")
         page.get_by_text("Settings").click()
@@ -328,7 +328,7 @@ def test_runs_are_laid_over_one_another(browser: "Browser", runs: list[Path]) ->
 def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
     with viewed(browser, runs) as page:
         assert (axis(page, "yaxis")["type"], axis(page, "xaxis")["type"]) == ("linear", "linear")
-        page.get_by_label("Unit of the loss").focus()
+        page.get_by_label("Loss unit").focus()
         for _ in range(3):
             page.keyboard.press("Tab")
         page.keyboard.press("Space")
@@ -336,39 +336,39 @@ def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
         page.keyboard.press("Tab")
         page.keyboard.press("Space")
         until(page, "chart._fullLayout.xaxis.type === 'log'")
-        page.get_by_label("Unit of the loss").focus()
+        page.get_by_label("Loss unit").focus()
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowDown")
-        until(page, "chart._fullLayout.annotations[0].text === 'nats a window'")
+        until(page, "chart._fullLayout.annotations[0].text === 'nats per window'")
 
 
 def test_a_loss_in_every_unit_and_along_every_axis(browser: "Browser", runs: list[Path]) -> None:
-    last = KeptRun(runs[0])
-    loss = last.progress.since(last_known())["rows"]["value"][-1]
+    last = StoredRun(runs[0])
+    loss = last.history.since(last_known())["rows"]["value"][-1]
     with viewed(browser, runs) as page:
         for unit, factor in (("character", 1 / 5), ("bits", 1 / 5 / 0.6931), ("window", 1)):
-            page.get_by_label("Unit of the loss").select_option(unit)
+            page.get_by_label("Loss unit").select_option(unit)
             found = page.evaluate("chart.data[0].y.at(-1)")
             assert found == pytest.approx(loss * factor, rel=1e-3)
         updates = points(page)
-        page.get_by_label("Axis below", exact=True).select_option("characters")
+        page.get_by_label("Horizontal axis", exact=True).select_option("characters")
         assert points(page) == [5 * update for update in updates]
-        page.get_by_label("Axis below", exact=True).select_option("seconds")
+        page.get_by_label("Horizontal axis", exact=True).select_option("seconds")
         assert points(page) == sorted(points(page))
-        page.get_by_label("Axis below", exact=True).select_option("update")
-        page.get_by_label("Part of the run").select_option("0.5")
+        page.get_by_label("Horizontal axis", exact=True).select_option("update")
+        page.get_by_label("Range").select_option("0.5")
         assert points(page) == [update for update in updates if update >= updates[-1] / 2]
 
 
 def last_known() -> Any:
-    from elman.serve.live.history import Known
+    from elman.serve.live.history import ClientCursor
 
-    return Known()
+    return ClientCursor()
 
 
 @pytest.fixture
 def thousands(runs: list[Path], tmp_path: Path) -> Path:
-    """A run of more rows than a page is given at once."""
+    """A run with more rows than are sent at once."""
     long = tmp_path / "thousands"
     long.mkdir()
     for file in runs[0].iterdir():
@@ -379,7 +379,7 @@ def thousands(runs: list[Path], tmp_path: Path) -> Path:
 
 
 def seen_whole(page: "Page") -> None:
-    """Wait until every point there is stands between the ends of the axis below."""
+    """Wait until every point of the visible range is drawn."""
     low, high = axis(page, "xaxis")["range"]
     every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
     inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
@@ -396,7 +396,7 @@ def test_who_zooms_in_sees_every_point(browser: "Browser", thousands: Path) -> N
         assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
         seen_whole(page)
         page.get_by_role("button", name="Zoom out").click()
-        until(page, "whole.hidden && chart.data[0].x.length <= 2000 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
+        until(page, "unzoom.hidden && chart.data[0].x.length <= 2000 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
 
 
 def test_who_zooms_up_and_down_alone_comes_back(browser: "Browser", runs: list[Path]) -> None:
@@ -404,7 +404,7 @@ def test_who_zooms_up_and_down_alone_comes_back(browser: "Browser", runs: list[P
         before = axis(page, "yaxis")["range"]
         zoom(page, 0, 60)
         page.get_by_role("button", name="Zoom out").click()
-        until(page, "whole.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
+        until(page, "unzoom.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
 
 
 def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Browser", thousands: Path) -> None:
@@ -424,10 +424,10 @@ def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Brow
 
 
 def test_a_server_that_ends_before_a_zoom_is_said(browser: "Browser", thousands: Path) -> None:
-    with viewed(browser, [thousands], spoken=("Failed to load resource",)) as page:
+    with viewed(browser, [thousands], expected=("Failed to load resource",)) as page:
         page.route("**/between?*", lambda route: route.abort())
         zoom(page)
-        page.get_by_role("alert").filter(has_text="does not answer").wait_for()
+        page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
 
 
 # --- The look ---
@@ -463,5 +463,5 @@ def test_text_that_would_be_markup_is_text(browser: "Browser", tmp_path: Path) -
     with viewed(browser, [out]) as page:
         assert page.locator("h1").inner_text() == "<b>run<"
         assert "<i>name</i>" in page.locator("#about").inner_text()
-        until(page, "document.querySelectorAll('#texts li').length > 0")
-        assert page.locator("#texts pre *").count() == 0
+        until(page, "document.querySelectorAll('#samples li').length > 0")
+        assert page.locator("#samples pre *").count() == 0

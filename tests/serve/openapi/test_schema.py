@@ -1,4 +1,4 @@
-"""The OpenAPI document, and that the server does what it says: schemathesis makes requests up from it."""
+"""The OpenAPI document, and that the server conforms to it: schemathesis generates requests from it."""
 
 import json
 import re
@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from elman.serve.api.completion_request import ARGUMENTS
 from elman.serve.app import create_app
-from elman.serve.openapi.document import document
+from elman.serve.openapi.document import create_document
 from elman.serve.openapi.schema import Schema
-from elman.serve.playground.endpoints import PLAY_PATHS
-from elman.serve.playground.requests import DRAWING, MAX_UNITS
+from elman.serve.playground.endpoints import PLAYGROUND_PATHS
+from elman.serve.playground.requests import MAX_UNITS, SHARED_ARGUMENTS
 from elman.serve.settings import Settings
 from support.random_model import random_model
 from support.server import NAME, serving, tiny
@@ -31,13 +31,13 @@ LIMITS = Settings(max_tokens=20, max_characters=10**6, api_key=KEY)
 
 @cache
 def described() -> Schema:
-    """Return the document that there should be."""
-    return document({NAME: tiny()}, LIMITS)
+    """Return the expected document."""
+    return create_document({NAME: tiny()}, LIMITS)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    """A client of a server whose model takes every character: that another is refused no document can say."""
+    """A client of a server whose model accepts every character, as a schema cannot express the alphabet."""
     model = replace(tiny(), alphabet=replace(tiny().alphabet, has_unknown=True))
     limits = {"max_tokens": LIMITS.max_tokens, "max_characters": LIMITS.max_characters}
     with serving(model, api_key=KEY, **limits) as client:
@@ -59,7 +59,7 @@ def test_the_server_does_what_its_document_says(client: httpx.Client, examples: 
 
 @pytest.mark.parametrize(
     ("schema", "arguments"),
-    [("CompletionRequest", {*ARGUMENTS}), ("PlayRequest", {*DRAWING, "written", "units"})],
+    [("CompletionRequest", {*ARGUMENTS}), ("PlayRequest", {*SHARED_ARGUMENTS, "written", "units"})],
 )
 def test_every_argument_is_described(schema: str, arguments: set[str]) -> None:
     request = described()["components"]["schemas"][schema]
@@ -77,7 +77,7 @@ def test_the_document_is_of_what_is_served(client: httpx.Client) -> None:
 def test_all_that_is_served_is_described_and_nothing_else() -> None:
     routes = [route for route in create_app({NAME: tiny()}, LIMITS).routes if isinstance(route, Route)]
     served = {(route.path, method.lower()) for route in routes for method in route.methods or () if method != "HEAD"}
-    page = {(path, "get") for path in PLAY_PATHS}
+    page = {(path, "get") for path in PLAYGROUND_PATHS}
     told = {(path, method) for path, operations in described()["paths"].items() for method in operations}
     assert served == told | page
     assert not told & page
@@ -86,10 +86,10 @@ def test_all_that_is_served_is_described_and_nothing_else() -> None:
 @pytest.mark.parametrize("settings", [LIMITS, Settings(max_tokens=7, max_characters=90)], ids=["small", "smaller"])
 def test_limits_are_those_of_the_server(settings: Settings) -> None:
     two = {"one": tiny(), "two": random_model("abc", m=9)}
-    schemas = document(two, settings)["components"]["schemas"]
+    schemas = create_document(two, settings)["components"]["schemas"]
     asked, read = schemas["PlayRequest"]["properties"], schemas["ReadRequest"]["properties"]
     assert asked["max_tokens"]["anyOf"][0]["maximum"] == read["text"]["maxLength"] == settings.max_tokens
-    assert f" {settings.max_characters} characters at most" in asked["prompt"]["description"]
+    assert f"at most {settings.max_characters} characters" in asked["prompt"]["description"]
     assert asked["units"] == read["units"]
     assert (asked["units"]["anyOf"][0]["maxItems"], asked["units"]["anyOf"][0]["items"]["maximum"]) == (MAX_UNITS, 8)
     assert schemas["DetokenizeRequest"]["properties"]["tokens"]["items"]["maximum"] == 25
@@ -99,7 +99,7 @@ def test_limits_are_those_of_the_server(settings: Settings) -> None:
 
 
 def fits(schema: str) -> Draft202012Validator:
-    """Return what raises where something is not as a schema of the document has it."""
+    """Return the validator of a schema of the document."""
     return Draft202012Validator(described() | {"$ref": f"#/components/schemas/{schema}"})
 
 

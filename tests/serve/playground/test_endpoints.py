@@ -1,4 +1,4 @@
-"""The playground's server: what it tells of every character, and whom and what it refuses."""
+"""The playground's endpoints: what they report about every character, access and errors."""
 
 import base64
 import json
@@ -14,11 +14,17 @@ import pytest
 from elman.interpret.activations import dequantize
 from elman.network import SamplingParams
 from elman.serve.http.assets import STATIC
-from elman.serve.playground.endpoints import PLAY_PATHS
-from elman.serve.playground.inspection import PART, Readers, Watched, reading, writing
+from elman.serve.playground.endpoints import PLAYGROUND_PATHS
+from elman.serve.playground.inspection import (
+    MAX_CHUNK,
+    InspectedSequence,
+    SessionPool,
+    inspect_generation,
+    inspect_text,
+)
 from support import reference_impl
 from support.random_model import random_model
-from support.server import NAME, Slow, complete, figure, serving, tiny, until
+from support.server import NAME, SlowClient, complete, get_metric, serving, tiny, wait_for_metric
 from support.state import TEXT
 
 PROMPT = "the rain"
@@ -33,7 +39,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def post(client: httpx.Client, path: str, **body: Any) -> tuple[list[Any], list[Any], Any]:
-    """Return the places, what the watched units did at each, and the end."""
+    """Return the entries of characters, the activations at each, and the end."""
     answer = client.post(path, json={"model": NAME} | body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
@@ -44,7 +50,7 @@ def post(client: httpx.Client, path: str, **body: Any) -> tuple[list[Any], list[
 
 
 def play(client: httpx.Client, **body: Any) -> tuple[list[Any], list[Any]]:
-    """Return the places of what is written behind the prompt, and its units."""
+    """Return the entries of the prompt and the generated text, and the activations."""
     places, units, end = post(client, "/api/play", **{"prompt": PROMPT, "max_tokens": 40, "seed": 3} | body)
     assert end == {"written": body.get("max_tokens", 40)}
     return places, units
@@ -55,12 +61,12 @@ def text(places: list[Any]) -> str:
 
 
 def given(place: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of a place whose character was not drawn."""
+    """Return the entry of a character as if it had been given."""
     return place | {"chance": None, "likeliest": [[*listed[:2], None] for listed in place["likeliest"]]}
 
 
 def probabilities(read: str) -> reference_impl.Array:
-    """Return the naive code's p of every character after each of `read`."""
+    """Return the naive implementation's p of every character after each of `read`."""
     return np.array(reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(read))[1][1:])
 
 
@@ -69,7 +75,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
     return answer.status_code, error["code"], error["param"]
 
 
-# --- What is written ---
+# --- Generation ---
 
 
 def test_the_text_is_the_one_that_the_model_writes(client: httpx.Client) -> None:
@@ -82,6 +88,11 @@ def test_without_a_prompt_a_line_begins_and_the_line_feed_is_not_told(client: ht
     places, _ = play(client, prompt="")
     assert text(places) == tiny().sample(40, seed=3)
     assert places[0]["probability"] is not None
+
+
+def test_length_is_an_alias_of_max_tokens(client: httpx.Client) -> None:
+    places, _, end = post(client, "/api/play", prompt=PROMPT, length=7, seed=3)
+    assert (text(places), end) == (text(play(client, max_tokens=7)[0]), {"written": 7})
 
 
 def test_without_a_seed_texts_differ(client: httpx.Client) -> None:
@@ -125,7 +136,7 @@ def test_units_are_told_as_they_are_once_the_character_is_read(client: httpx.Cli
     np.testing.assert_allclose(np.array(units), h[:, [4, 0]], atol=0.01)  # one byte each
 
 
-# --- Going on ---
+# --- Continuation ---
 
 
 def test_what_was_written_goes_on_as_it_did(client: httpx.Client) -> None:
@@ -144,43 +155,46 @@ def test_another_character_leads_elsewhere_by_the_same_dice(client: httpx.Client
     changed, _ = play(client, max_tokens=100, written=before[:here] + "x")
     assert changed[0]["character"] == "x"
     assert given(changed[0])["likeliest"] == given(whole[len(PROMPT) + here])["likeliest"]
-    generator, watched = np.random.default_rng(3), Watched(Readers(tiny()), [])
+    generator, sequence = np.random.default_rng(3), InspectedSequence(SessionPool(tiny()), [])
     generator.random(here + 1)
-    watched.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
+    sequence.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
     assert text(changed[1:]) == tiny().alphabet.decode(
-        watched.write(generator.random(100), SamplingParams()).characters
+        sequence.generate(generator.random(100), SamplingParams()).characters
     )
 
 
 def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
     prompt = tiny().alphabet.encode(TEXT * 5)
-    cut = [*reading(Watched(Readers(tiny()), [0]), prompt)]
-    assert len(cut) == -(-len(prompt) // PART)
-    watched = Watched(Readers(tiny()), [0])
-    single = [watched.read(prompt[i : i + 1]) for i in range(len(prompt))]
-    for name in ("characters", "codes"):
+    cut = [*inspect_text(InspectedSequence(SessionPool(tiny()), [0]), prompt)]
+    assert len(cut) == -(-len(prompt) // MAX_CHUNK)
+    sequence = InspectedSequence(SessionPool(tiny()), [0])
+    single = [sequence.read(prompt[i : i + 1]) for i in range(len(prompt))]
+    for name in ("characters", "activations"):
         one, other = (np.concatenate([getattr(part, name) for part in parts]) for parts in (cut, single))
         np.testing.assert_array_equal(one, other)
-    one, other = (np.concatenate([part.known.logprobs for part in parts]) for parts in (cut, single))
+    logprobs = ([part.logprobs for part in parts] for parts in (cut, single))
+    one, other = (np.concatenate([known.logprobs for known in each]) for each in logprobs)
     np.testing.assert_array_equal(one, other)
 
 
 def test_texts_take_readers_in_turns() -> None:
-    readers = Readers(tiny())
-    with readers.one() as first, readers.one() as second:
+    sessions = SessionPool(tiny())
+    with sessions.borrow() as first, sessions.borrow() as second:
         assert first is not second
-    with readers.one() as again:
+    with sessions.borrow() as again:
         assert again in (first, second)
-    for watched in [Watched(readers, []) for _ in range(5)]:
-        watched.read(tiny().alphabet.encode(PROMPT))
-    with readers.one() as third, readers.one() as fourth:
+    for sequence in [InspectedSequence(sessions, []) for _ in range(5)]:
+        sequence.read(tiny().alphabet.encode(PROMPT))
+    with sessions.borrow() as third, sessions.borrow() as fourth:
         assert {third, fourth} == {first, second}
 
 
 def test_what_is_known_is_read_without_being_told() -> None:
     alphabet, generator = tiny().alphabet, np.random.default_rng(0)
     prompt, before = alphabet.encode(TEXT * 5), alphabet.encode(TEXT * 4)
-    parts = [*writing(Watched(Readers(tiny()), []), prompt, before, 20, SamplingParams(), generator)]
+    parts = [
+        *inspect_generation(InspectedSequence(SessionPool(tiny()), []), prompt, before, 20, SamplingParams(), generator)
+    ]
     assert [part is None for part in parts] == [True, True, True, True, False, False, False]
     assert [len(part.characters) for part in parts if part] == [1, 16, 4]
 
@@ -202,7 +216,7 @@ def test_a_single_character_surprises_nobody(client: httpx.Client) -> None:
     assert (len(places), end["bits_per_char"]) == (1, None)
 
 
-# --- Every kind of model and text ---
+# --- Kinds of models and texts ---
 
 
 def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
@@ -210,9 +224,11 @@ def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
     prompt = model.alphabet.encode("abcabcab")
     o, states = model.engine.session(model.parameters).logits(model.h[None], prompt[:, None])
     assert o.shape == (8, 1, 3)
-    (part,) = reading(Watched(Readers(model), range(16)), prompt)
+    (part,) = inspect_text(InspectedSequence(SessionPool(model), range(16)), prompt)
     memory = np.arange(16) // 4 % 2 == 1
-    np.testing.assert_allclose(dequantize(part.codes), np.where(memory, np.tanh(states[:, 0]), states[:, 0]), atol=0.01)
+    np.testing.assert_allclose(
+        dequantize(part.activations), np.where(memory, np.tanh(states[:, 0]), states[:, 0]), atol=0.01
+    )
 
 
 def test_what_is_served_is_described() -> None:
@@ -261,14 +277,14 @@ def test_a_network_whose_numbers_fail_underway_is_told_in_the_last_line() -> Non
     parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
     model = replace(tiny(), parameters=parameters, h=np.zeros(M))
     with serving(model) as client:
-        answer = client.post("/api/read", json={"model": NAME, "text": "t" * PART + "r"})
+        answer = client.post("/api/read", json={"model": NAME, "text": "t" * MAX_CHUNK + "r"})
     first, last = map(json.loads, answer.text.splitlines())
     assert answer.status_code == 200
-    assert len(first["characters"]) == PART
+    assert len(first["characters"]) == MAX_CHUNK
     assert last["error"]["code"] == "not_finite"
 
 
-# --- What is refused ---
+# --- Errors ---
 
 
 @pytest.mark.parametrize(
@@ -317,19 +333,19 @@ def test_an_unknown_model_is_not_found(client: httpx.Client) -> None:
 
 
 def test_a_full_queue_refuses() -> None:
-    with serving(streams=1, queue=-1) as client:
+    with serving(max_batch_size=1, max_queued_requests=-1) as client:
         assert refusal(client.post("/api/play", json={"model": NAME}))[:2] == (429, "queue_full")
         assert refusal(client.post("/api/read", json={"model": NAME, "text": "a"}))[:2] == (429, "queue_full")
 
 
 def test_places_are_given_back() -> None:
-    with serving(streams=1, queue=0) as client:
+    with serving(max_batch_size=1, max_queued_requests=0) as client:
         for _ in range(3):
             assert len(play(client)[0]) == len(PROMPT) + 40
 
 
 def test_a_client_that_leaves_frees_its_place() -> None:
-    with serving(streams=1, queue=0, max_tokens=10**6, max_characters=10**6) as client:
+    with serving(max_batch_size=1, max_queued_requests=0, max_tokens=10**6, max_characters=10**6) as client:
         with client.stream("POST", "/api/play", json={"model": NAME, "max_tokens": 10**6}) as answer:
             assert next(answer.iter_lines())
         tries = (client.post("/api/play", json={"model": NAME, "max_tokens": 1}).status_code for _ in range(1000))
@@ -338,15 +354,17 @@ def test_a_client_that_leaves_frees_its_place() -> None:
 
 @pytest.mark.parametrize("path", ["/api/play", "/api/read"])
 def test_a_client_that_takes_nothing_frees_its_place(path: str) -> None:
-    with serving(streams=1, queue=0, max_tokens=10**5, max_characters=10**6, stall_seconds=0.2) as client:
+    with serving(
+        max_batch_size=1, max_queued_requests=0, max_tokens=10**5, max_characters=10**6, send_timeout=0.2
+    ) as client:
         body = {"prompt": "a", "max_tokens": 10**5} if path == "/api/play" else {"text": (TEXT * 2000)[: 10**5]}
-        slow = Slow(client, path, **body)
-        until(client, "elman_clients_left_total", 1)
+        slow = SlowClient(client, path, **body)
+        wait_for_metric(client, "elman_clients_left_total", 1)
         assert len(play(client)[0]) == len(PROMPT) + 40
         assert b'"end"' not in slow.read()
 
 
-# --- What Prometheus is told ---
+# --- Metrics ---
 
 
 def test_what_is_written_and_read_is_counted_as_that_of_completions_is() -> None:
@@ -359,15 +377,15 @@ def test_what_is_written_and_read_is_counted_as_that_of_completions_is() -> None
         expected = {"/v1/completions": (8, 30, 1, 0), "/api/play": (8 + 8 + 5, 150, 2, 0), "/api/read": (16, 0, 1, 1)}
         for endpoint, (read, written, answered, refused) in expected.items():
             about = {"model": NAME, "endpoint": endpoint}
-            assert figure(client, "elman_prompt_characters_total", **about) == read
-            assert figure(client, "elman_written_characters_total", **about) == written
-            assert figure(client, "elman_first_character_seconds_count", **about) == answered
-            assert figure(client, "elman_completion_seconds_count", **about) == answered
-            assert figure(client, "elman_requests_in_progress", **about) == 0
-            assert figure(client, "elman_clients_left_total", **about) == 0
-            assert figure(client, "elman_http_requests_total", endpoint=endpoint, status="200") == answered
-            assert figure(client, "elman_http_requests_total", endpoint=endpoint, status="400") == refused
-        assert figure(client, "elman_written_characters_total", model=NAME) == 180
+            assert get_metric(client, "elman_prompt_characters_total", **about) == read
+            assert get_metric(client, "elman_written_characters_total", **about) == written
+            assert get_metric(client, "elman_first_character_seconds_count", **about) == answered
+            assert get_metric(client, "elman_completion_seconds_count", **about) == answered
+            assert get_metric(client, "elman_requests_in_progress", **about) == 0
+            assert get_metric(client, "elman_clients_left_total", **about) == 0
+            assert get_metric(client, "elman_http_requests_total", endpoint=endpoint, status="200") == answered
+            assert get_metric(client, "elman_http_requests_total", endpoint=endpoint, status="400") == refused
+        assert get_metric(client, "elman_written_characters_total", model=NAME) == 180
 
 
 def test_what_was_written_for_a_client_that_left_is_counted() -> None:
@@ -375,18 +393,18 @@ def test_what_was_written_for_a_client_that_left_is_counted() -> None:
         with client.stream("POST", "/api/play", json={"model": NAME, "max_tokens": 10**6}) as answer:
             lines = answer.iter_lines()  # it closes the answer when it is forgotten
             assert next(lines)
-            assert figure(client, "elman_requests_in_progress", endpoint="/api/play") == 1
-        until(client, "elman_clients_left_total", 1)
-        assert figure(client, "elman_requests_in_progress") == 0
-        assert 0 < figure(client, "elman_written_characters_total", endpoint="/api/play") < 10**6
+            assert get_metric(client, "elman_requests_in_progress", endpoint="/api/play") == 1
+        wait_for_metric(client, "elman_clients_left_total", 1)
+        assert get_metric(client, "elman_requests_in_progress") == 0
+        assert 0 < get_metric(client, "elman_written_characters_total", endpoint="/api/play") < 10**6
 
 
-# --- Who is let in ---
+# --- Page and access ---
 
 
 def test_the_page_and_what_it_is_made_of(client: httpx.Client) -> None:
     kinds = {"/": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-    for path in PLAY_PATHS:
+    for path in PLAYGROUND_PATHS:
         answer = client.get(path)
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith(kinds[path.rpartition(".")[2]])
@@ -396,11 +414,11 @@ def test_the_page_and_what_it_is_made_of(client: httpx.Client) -> None:
 def test_all_that_the_page_names_is_there(client: httpx.Client) -> None:
     page = client.get("/").text
     named = set(re.findall(rf'="({STATIC}/[^"]+)"', page))
-    scripts = [client.get(path).text for path in PLAY_PATHS if path.endswith(".js")]
+    scripts = [client.get(path).text for path in PLAYGROUND_PATHS if path.endswith(".js")]
     imported = {
         name for script in scripts for name in re.findall(r'^import .* from "\./([^"]+)";$', script, re.MULTILINE)
     }
-    assert named | {f"{STATIC}/{name}" for name in imported} | {"/"} == PLAY_PATHS
+    assert named | {f"{STATIC}/{name}" for name in imported} | {"/"} == PLAYGROUND_PATHS
     assert "<style" not in page
     assert " style=" not in page
     assert "<script>" not in page

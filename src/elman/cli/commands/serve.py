@@ -46,13 +46,19 @@ def serve(
         allow_host or [],
         max_tokens=max_tokens,
         max_characters=max_characters,
-        streams=streams,
-        queue=queue,
+        max_batch_size=streams,
+        max_queued_requests=queue,
     )
     models = load_models(runs)
     listening = listen(host, port)
     application = create_app(models, settings)
-    ended_by = run(application, listening, seconds=drain, started=lambda at: _started(at, [*models]), closing=_closing)
+    ended_by = run(
+        application,
+        listening,
+        shutdown_timeout=drain,
+        on_start=lambda at: _started(at, [*models]),
+        on_shutdown=_closing,
+    )
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from elman.cli.app import INTERRUPTED, NOT_PASSED, app
-from elman.cli.commands.view import beside_page
+from elman.cli.commands.view import train_with_live_page
 from elman.cli.parameters import Corpus, Encoding, Json
 from elman.cli.training_options import NONE_GIVEN, PRESET_HELP, Options, given, port_number, whole_number
 from elman.errors import ElmanError
@@ -64,7 +64,7 @@ def train(
 
     display = TrainingDisplay()
     if live:
-        run = beside_page(training, display, out.resolve().name, live_port, live_with or [])
+        run = train_with_live_page(training, display, out.resolve().name, live_port, live_with or [])
     else:
         with display:
             run = training(display)

@@ -30,26 +30,26 @@ def view(
         from elman.serve.http.server import listen, run
         from elman.serve.live.app import create_live_app
         from elman.serve.live.server import HOST, open_browser
-        from elman.serve.live.stored_run import KeptRun
+        from elman.serve.live.stored_run import StoredRun
 
     if not runs:
         raise ElmanError("elman view needs at least one run directory: name those to show")
-    application = create_live_app([KeptRun(path) for path in runs])
+    application = create_live_app([StoredRun(path) for path in runs])
 
     def started(address: str) -> None:
         print(f"showing {', '.join(map(str, runs))} at {address} (Ctrl-C ends)", flush=True)
         open_browser(address)
 
-    ended_by = run(application, listen(HOST, port), seconds=1, started=started, closing=lambda _: None)
+    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, on_start=started, on_shutdown=lambda _: None)
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 
-def beside_page(
+def train_with_live_page(
     training: Callable[[TrainingCallback], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
 ) -> Run:
     """Carry out a training while a page shows it; a display on the terminal, which is entered here, is told as well."""
     with require_extra("serve"):
-        from elman.serve.live.server import beside_training, open_browser
+        from elman.serve.live.server import open_browser, serve_live_page
     from elman.training.callbacks import CallbackList, NullCallback
 
     class Opening(NullCallback):
@@ -58,8 +58,8 @@ def beside_page(
             print(f"the page of this run: {address}", file=sys.stderr, flush=True)
             open_browser(address)
 
-    with beside_training(name, port, others) as (live, address):
+    with serve_live_page(name, port, others) as (live, address):
         with display:  # which lets go before the pages fetch the last: there is nothing more to stop and save
             run = training(CallbackList(Opening(), display, live))
-        live.ended(run)
+        live.finish(run)
     return run

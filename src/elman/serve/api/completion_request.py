@@ -1,4 +1,4 @@
-"""What a request for completions asks for, checked argument by argument."""
+"""Parsing and validation of completion requests, argument by argument."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from elman.network import SamplingParams
-from elman.serve.http.errors import Refusal
+from elman.serve.http.errors import APIError
 from elman.serve.settings import Settings
 
 MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_TEMPERATURE = 128, 16, 5, 16, 200, 2
-LENGTH = 16
-"""Characters that are written where nothing is said."""
+DEFAULT_MAX_TOKENS = 16
+"""Characters to generate if the request does not say."""
 SEED = 2**63
-LEAST_TOP_P = 1e-300
-"""Stands for a top_p of 0, which leaves the likeliest character alone."""
+MIN_TOP_P = 1e-300
+"""Stands for a top_p of 0, which selects the most likely character alone."""
 
 Prompt = str | list[int]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request for completions."""
+class CompletionRequest:
+    """A validated request for completions."""
 
     model: str
     prompts: tuple[Prompt, ...]
@@ -37,88 +37,87 @@ class Asked:
     sampling: SamplingParams
 
 
-def asked(body: dict[str, Any], settings: Settings) -> Asked:
-    """Return what a body asks for.
+def parse_completion_request(body: dict[str, Any], settings: Settings) -> CompletionRequest:
+    """Parse the body of a request for completions.
 
     Raises
     ------
-    Refusal
-        400, naming the argument that is unknown, missing or out of its range.
+    APIError
+        400, naming the argument that is unknown, missing or invalid.
     """
-    check_names(body, ARGUMENTS)
-    found = {name: check(name, body.get(name), settings) for name, check in ARGUMENTS.items()}
-    top_p = max(found["top_p"], LEAST_TOP_P)
-    wanted = Asked(
-        sampling=SamplingParams(found["temperature"], found["top_k"], top_p, found["min_p"]),
-        model=found["model"],
-        prompts=found["prompt"],
-        include_usage=found["stream_options"],
-        stops=found["stop"],
-        **{name: found[name] for name in ("max_tokens", "n", "stream", "echo", "logprobs", "seed")},
+    reject_unknown(body, ARGUMENTS)
+    if "max_tokens" in body and "length" in body:
+        message = "max_tokens and length are the same argument; pass only one of them"
+        raise APIError(400, message, "invalid_value", "length")
+    name = "length" if "length" in body else "max_tokens"
+    max_tokens = ARGUMENTS[name](name, body.get(name), settings)
+    values = {name: check(name, body.get(name), settings) for name, check in ARGUMENTS.items()}
+    request = CompletionRequest(
+        sampling=SamplingParams(
+            values["temperature"], values["top_k"], max(values["top_p"], MIN_TOP_P), values["min_p"]
+        ),
+        model=values["model"],
+        prompts=values["prompt"],
+        max_tokens=max_tokens,
+        include_usage=values["stream_options"],
+        stops=values["stop"],
+        **{name: values[name] for name in ("n", "stream", "echo", "logprobs", "seed")},
     )
-    characters = sum(len(prompt) + wanted.n * wanted.max_tokens for prompt in wanted.prompts)
+    characters = sum(len(prompt) + request.n * request.max_tokens for prompt in request.prompts)
     if characters > settings.max_characters:
-        message = (
-            f"a request may take {settings.max_characters} characters at most, its prompts and all that is to be"
-            f" written, and this one asks for {characters}: ask for less at a time"
-        )
-        raise Refusal(400, message, "request_too_large", "max_tokens")
-    return wanted
+        message = f"the request asks for {characters} characters, prompts included (limit: {settings.max_characters})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    return request
 
 
-def check_names(body: dict[str, Any], known: Collection[str]) -> None:
-    """Refuse an argument that is not known."""
-    if unknown := sorted(set(body) - set(known)):
-        message = f"{unknown[0]!r} is not an argument here: leave it out, or correct its name"
-        raise Refusal(400, message, "unknown_parameter", unknown[0])
+def reject_unknown(body: dict[str, Any], arguments: Collection[str]) -> None:
+    """Raise an `APIError` if a request has an argument that is not one of these."""
+    if unknown := sorted(set(body) - set(arguments)):
+        raise APIError(400, f"unknown argument {unknown[0]!r}", "unknown_parameter", unknown[0])
 
 
-def string(name: str, value: Any) -> str:
-    """Return an argument that is a string; another is refused."""
+def parse_string(name: str, value: Any) -> str:
+    """Return an argument that must be a string."""
     if not isinstance(value, str):
-        raise _refused(name, "a string", value)
+        raise _invalid_value(name, "a string", value)
     return value
 
 
-def derive_seed(seed: int | None, index: int = 0) -> int | None:
-    """Return what the generator of one of several texts begins with, never below 0, or None where none was given."""
-    return None if seed is None else seed % (2 * SEED) + index
-
-
-def _refused(name: str, needed: str, value: object) -> Refusal:
+def _invalid_value(name: str, expected: str, value: object) -> APIError:
     if value is None:
-        return Refusal(400, f"{name} is missing: it must be {needed}", "invalid_value", name)
-    came = repr(value)
-    came = came if len(came) <= 60 else f"{came[:60]}…"
-    return Refusal(400, f"{name} must be {needed}, and {came} came: give another", "invalid_value", name)
+        return APIError(400, f"missing required argument {name}: it must be {expected}", "invalid_value", name)
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+    return APIError(400, f"{name} must be {expected} (got {shown})", "invalid_value", name)
 
 
 Check = Callable[[str, Any, Settings], Any]
+"""Validates a value, given the argument's name, and returns it; None stands for an argument that is left out."""
 
 
-def _whole(default: int | None, least: int, most: int | None = None) -> Check:
-    """A whole number; JSON knows 3.0 as one too."""
+def _integer(default: int | None, minimum: int, maximum: int | None = None, *, limited: bool = False) -> Check:
+    """Return the check of an integer, `limited` by the server's max_tokens; 3.0 is an integer in JSON."""
 
     def check(name: str, value: Any, settings: Settings) -> int | None:
-        largest = settings.max_tokens if name == "max_tokens" else most
+        largest = settings.max_tokens if limited else maximum
         if value is None:
             return default if default is None or largest is None else min(default, largest)
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least or (largest or value) < value:
-            limit = f"from {least} to {largest}" if largest is not None else f"of {least} or more"
-            raise _refused(name, f"a whole number {limit}", value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum or (largest or value) < value:
+            limits = f"from {minimum} to {largest}" if largest is not None else f"of at least {minimum}"
+            raise _invalid_value(name, f"an integer {limits}", value)
         return value
 
     return check
 
 
-def _number(default: float, least: float, most: float) -> Check:
+def _number(default: float, minimum: float, maximum: float) -> Check:
     def check(name: str, value: Any, _: Settings) -> float:
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise _refused(name, f"a number from {least:g} to {most:g}", value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+            raise _invalid_value(name, f"a number from {minimum:g} to {maximum:g}", value)
         return float(value)
 
     return check
@@ -126,87 +125,89 @@ def _number(default: float, least: float, most: float) -> Check:
 
 def _flag(name: str, value: Any, _: Settings) -> bool:
     if not isinstance(value, bool | None):
-        raise _refused(name, "true or false", value)
+        raise _invalid_value(name, "true or false", value)
     return bool(value)
 
 
 def _string(name: str, value: Any, _: Settings) -> str:
-    return string(name, value)
+    return parse_string(name, value)
 
 
-def _label(name: str, value: Any, _: Settings) -> None:
-    """Say nothing of what only the sender has a use for."""
+def _ignored_string(name: str, value: Any, _: Settings) -> None:
+    """Check a string that has no effect."""
     if value is not None:
-        string(name, value)
+        parse_string(name, value)
 
 
-def _nothing(*harmless: object) -> Check:
-    """What no character model can do, unless it is asked for nothing."""
+def _unsupported(*neutral: object) -> Check:
+    """Return the check of an argument that a character model does not support, except for values without effect."""
 
     def check(name: str, value: Any, _: Settings) -> None:
-        if value is not None and (isinstance(value, bool) or value not in harmless):
-            raise Refusal(400, f"{name} is not supported: leave it out", "invalid_value", name)
+        if value is not None and (isinstance(value, bool) or value not in neutral):
+            raise APIError(400, f"{name} is not supported", "invalid_value", name)
 
     return check
 
 
 def _stops(name: str, value: Any, _: Settings) -> tuple[str, ...]:
     stops = [] if value is None else [value] if isinstance(value, str) else value
-    fits = isinstance(stops, list) and len(stops) <= MAX_STOPS
-    if not fits or not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP for stop in stops):
-        needed = f"a string of 1 to {MAX_STOP} characters, or a list of up to {MAX_STOPS} of them"
-        raise _refused(name, needed, value)
+    is_list = isinstance(stops, list) and len(stops) <= MAX_STOPS
+    if not is_list or not all(isinstance(stop, str) and 0 < len(stop) <= MAX_STOP for stop in stops):
+        expected = f"a string of 1 to {MAX_STOP} characters, or a list of up to {MAX_STOPS} such strings"
+        raise _invalid_value(name, expected, value)
     return tuple(stops)
 
 
 def _prompts(name: str, value: Any, _: Settings) -> tuple[Prompt, ...]:
-    """One prompt or several, each a string or the indices of its characters; left out, one that is empty."""
-    several = isinstance(value, list) and not are_indices(value)
-    prompts = value if several else ["" if value is None else value]
+    """Check one or several prompts, each a string or a list of character indices; the default is one empty prompt."""
+    is_several = isinstance(value, list) and not are_indices(value)
+    prompts = value if is_several else ["" if value is None else value]
     if 0 < len(prompts) <= MAX_PROMPTS and all(isinstance(p, str) or are_indices(p) for p in prompts):
         return tuple(p if isinstance(p, str) else [int(index) for index in p] for p in prompts)
-    needed = f"a string, the indices of characters, or a list of up to {MAX_PROMPTS} of either"
-    raise _refused(name, needed, value)
+    expected = f"a string, a list of character indices, or a list of up to {MAX_PROMPTS} of either"
+    raise _invalid_value(name, expected, value)
 
 
 def are_indices(value: Any) -> bool:
-    """Whether a value is a list of whole numbers of 0 or more, and not empty."""
+    """Return whether a value is a non-empty list of non-negative integers."""
     return isinstance(value, list) and bool(value) and all(_is_index(index) for index in value)
 
 
 def _is_index(value: Any) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return (whole or (isinstance(value, float) and value.is_integer())) and value >= 0
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return (is_integer or (isinstance(value, float) and value.is_integer())) and value >= 0
 
 
-def _usage(name: str, value: Any, _: Settings) -> bool:
-    """Whether the counts are to come behind a stream."""
-    fits = value is None or (isinstance(value, dict) and set(value) <= {"include_usage"})
-    if not fits or not isinstance(wanted := (value or {}).get("include_usage"), bool | None):
-        raise _refused(name, '{"include_usage": true} or left out', value)
-    return bool(wanted)
+def _stream_options(name: str, value: Any, _: Settings) -> bool:
+    """Return whether usage is to be sent at the end of a stream."""
+    is_known = value is None or (isinstance(value, dict) and set(value) <= {"include_usage"})
+    if not is_known or not isinstance(include_usage := (value or {}).get("include_usage"), bool | None):
+        raise _invalid_value(name, '{"include_usage": true} or left out', value)
+    return bool(include_usage)
 
 
 ARGUMENTS: dict[str, Check] = {
     "model": _string,
     "prompt": _prompts,
-    "max_tokens": _whole(LENGTH, 0),
-    "n": _whole(1, 1, MAX_N),
+    "max_tokens": _integer(DEFAULT_MAX_TOKENS, 0, limited=True),
+    "length": _integer(DEFAULT_MAX_TOKENS, 0, limited=True),
+    "n": _integer(1, 1, MAX_N),
     "stream": _flag,
-    "stream_options": _usage,
+    "stream_options": _stream_options,
     "echo": _flag,
-    "logprobs": _whole(None, 0, MAX_LOGPROBS),
+    "logprobs": _integer(None, 0, MAX_LOGPROBS),
     "stop": _stops,
-    "seed": _whole(None, -SEED, SEED - 1),
+    "seed": _integer(None, -SEED, SEED - 1),
     "temperature": _number(1.0, 0, MAX_TEMPERATURE),
     "top_p": _number(1.0, 0, 1),
-    "top_k": _whole(0, 0),
+    "top_k": _integer(0, 0),
     "min_p": _number(0.0, 0, 1),
-    "user": _label,
-    "best_of": _nothing(1),
-    "presence_penalty": _nothing(0),
-    "frequency_penalty": _nothing(0),
-    "logit_bias": _nothing({}),
-    "suffix": _nothing(""),
+    "user": _ignored_string,
+    "best_of": _unsupported(1),
+    "presence_penalty": _unsupported(0),
+    "frequency_penalty": _unsupported(0),
+    "logit_bias": _unsupported({}),
+    "suffix": _unsupported(""),
 }
-"""Every argument of the protocol, and those that Elman adds (top_k, min_p); one that is null is left out."""
+"""Every argument of the OpenAI API, and those that Elman adds: top_k, min_p, and length, an alias of max_tokens.
+Null counts as left out."""

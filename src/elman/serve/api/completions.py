@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: a request comes in, its texts go out, whole or as they are written."""
+"""``POST /v1/completions``: the endpoint, with complete or streamed responses."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from elman.serve.api.completion_request import asked
-from elman.serve.api.completion_response import Answer
+from elman.serve.api.completion_request import parse_completion_request
+from elman.serve.api.completion_response import CompletionResponse
+from elman.serve.api.jobs import create_job, encode_prompts
 from elman.serve.api.metrics import Metrics
-from elman.serve.generation.sequence import Piece
-from elman.serve.generation.served_model import Served, find
-from elman.serve.http.errors import JSON, Left, Refusal, dumped
+from elman.serve.generation.sequence import SequenceDelta
+from elman.serve.generation.served_model import ServedModel, get_model
+from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.http.request_body import read_json
-from elman.serve.http.streaming import stream, when_left, while_taken
+from elman.serve.http.responses import JSON, dump_json
+from elman.serve.http.streaming import on_disconnect, stream, with_send_timeout
 from elman.serve.settings import Settings
 
 EVENTS = "text/event-stream"
@@ -30,53 +32,56 @@ DONE = b"data: [DONE]\n\n"
 class Completions:
     """The endpoint, an ASGI application."""
 
-    served: dict[str, Served]
+    models: dict[str, ServedModel]
     settings: Settings
     metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; a client that leaves gives up its texts."""
-        wanted = asked(await read_json(Request(scope, receive), self.settings), self.settings)
-        served = find(self.served, wanted.model)
-        prompts = served.prompts(wanted)
-        characters = served.model.alphabet.characters
-        answer = Answer(wanted.model, characters, [len(prompt) for prompt in prompts], wanted.n, wanted.echo)
-        with served.place(), self.metrics.watch(served.name, scope, answer) as watch:
-            job = served.job(wanted, prompts)
-            served.sampler.submit(job)
+        """Answer one request; if the client disconnects, its sequences are cancelled."""
+        request = parse_completion_request(await read_json(Request(scope, receive), self.settings), self.settings)
+        served = get_model(self.models, request.model)
+        prompts = encode_prompts(served, request)
+        characters, lengths = served.model.alphabet.characters, [len(prompt) for prompt in prompts]
+        response = CompletionResponse(request.model, characters, lengths, request.n, request.echo)
+        with served.admit(), self.metrics.track_request(served.name, scope, response) as timer:
+            job = create_job(served, request, prompts)
+            served.batcher.submit(job)
             try:
-                with when_left(receive, lambda: job.fail(Left())):
-                    async with aclosing(watch.seen(job.pieces())) as pieces:
-                        if wanted.stream:
-                            sending = while_taken(send, self.settings.stall_seconds)
-                            events = _events(pieces, answer, wanted.include_usage)
-                            await stream(events, f"{EVENTS}; charset=utf-8", sending, _event_of)
+                with on_disconnect(receive, lambda: job.fail(ClientDisconnected())):
+                    async with aclosing(timer.observe_first(job.deltas())) as deltas:
+                        if request.stream:
+                            events = _events(deltas, response, request.include_usage)
+                            send_in_time = with_send_timeout(send, self.settings.send_timeout)
+                            await stream(events, f"{EVENTS}; charset=utf-8", send_in_time, _error_event)
                         else:
-                            await Response(await _whole(pieces, answer), media_type=JSON)(scope, receive, send)
-            except Left:
-                watch.left()
+                            body = await _full_body(deltas, response)
+                            await Response(body, media_type=JSON)(scope, receive, send)
+            except ClientDisconnected:
+                timer.count_disconnect()
             finally:
-                job.fail(Left())
+                job.fail(ClientDisconnected())
 
 
-async def _whole(batches: AsyncGenerator[list[Piece]], answer: Answer) -> bytes:
-    pieces = [piece async for batch in batches for piece in batch]
-    if any(piece.rows for piece in pieces):  # a long list, during which others' texts are to go out
-        return await run_in_threadpool(lambda: dumped(answer.whole(pieces)))
-    return dumped(answer.whole(pieces))
+async def _full_body(batches: AsyncGenerator[list[SequenceDelta]], response: CompletionResponse) -> bytes:
+    deltas = [delta async for batch in batches for delta in batch]
+    if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
+        return await run_in_threadpool(lambda: dump_json(response.full_response(deltas)))
+    return dump_json(response.full_response(deltas))
 
 
-async def _events(batches: AsyncGenerator[list[Piece]], answer: Answer, include_usage: bool) -> AsyncGenerator[bytes]:
+async def _events(
+    batches: AsyncGenerator[list[SequenceDelta]], response: CompletionResponse, include_usage: bool
+) -> AsyncGenerator[bytes]:
     """Yield server-sent events."""
-    silent: dict[str, Any] = {"usage": None} if include_usage else {}
-    async for pieces in batches:
-        yield b"".join(_event(part | silent) for part in answer.part(pieces))
-    yield (_event(answer.end()) if include_usage else b"") + DONE
+    no_usage: dict[str, Any] = {"usage": None} if include_usage else {}
+    async for deltas in batches:
+        yield b"".join(_event(chunk | no_usage) for chunk in response.chunks(deltas))
+    yield (_event(response.usage_chunk()) if include_usage else b"") + DONE
 
 
-def _event_of(refusal: Refusal) -> bytes:
-    return _event(refusal.body())
+def _error_event(error: APIError) -> bytes:
+    return _event(error.body())
 
 
 def _event(content: dict[str, Any]) -> bytes:
-    return b"data: " + dumped(content) + b"\n\n"
+    return b"data: " + dump_json(content) + b"\n\n"

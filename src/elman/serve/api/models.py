@@ -1,4 +1,4 @@
-"""What is served: the list of the models, and whether the server is well."""
+"""``GET /v1/models``, ``GET /v1/models/{name}`` and ``GET /health``."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from elman.serve.generation.served_model import Served, find
-from elman.serve.http.errors import as_json
+from elman.serve.generation.served_model import ServedModel, get_model
+from elman.serve.http.responses import json_response
 
 
 class Models:
     """The endpoints."""
 
-    def __init__(self, served: dict[str, Served]) -> None:
-        self.served, self.created = served, int(time.time())
+    def __init__(self, models: dict[str, ServedModel]) -> None:
+        self.by_name, self.created = models, int(time.time())
 
     async def models(self, _: Request) -> Response:
         """``GET /v1/models``."""
-        return as_json({"object": "list", "data": [self._about(name) for name in self.served]})
+        return json_response({"object": "list", "data": [self._describe(name) for name in self.by_name]})
 
     async def model(self, request: Request) -> Response:
         """``GET /v1/models/{name}``."""
-        return as_json(self._about(find(self.served, request.path_params["name"]).name))
+        return json_response(self._describe(get_model(self.by_name, request.path_params["name"]).name))
 
     async def health(self, _: Request) -> Response:
         """``GET /health``."""
-        return as_json({"status": "ok"})
+        return json_response({"status": "ok"})
 
-    def _about(self, name: str) -> dict[str, Any]:
+    def _describe(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self.created, "owned_by": "elman"}

@@ -1,4 +1,4 @@
-"""From what a person gives, run directories and an address, to models with names and to settings."""
+"""Loading models and validating the options of ``elman serve``."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from elman.serve.settings import LOOPBACK_NAMES, Settings
 
 
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:
-    """Return the models of run directories under the directories' names, which a number makes unique where needed.
+    """Load the models of run directories, named after the directories; a number makes a name unique where needed.
 
     Raises
     ------
     ElmanError
-        If there is none, or one cannot be read.
+        If no run is given, or one cannot be read.
     """
     if not runs:
-        raise ElmanError("elman serve needs at least one run directory: name those to serve")
-    return dict(zip(unique(map(_name, runs)), map(load, runs), strict=True))
+        raise ElmanError("elman serve requires at least one run directory")
+    return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
 
 
-def _name(run: Path) -> str:
-    whole = run.resolve()
-    name = whole.name if whole.is_dir() else whole.parent.name
-    # A name of bytes that are no text comes with halves of surrogate pairs, which no client can send.
+def _model_name(run: Path) -> str:
+    path = run.resolve()
+    name = path.name if path.is_dir() else path.parent.name
+    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def unique(names: Iterable[str]) -> list[str]:
-    """Return names of which none is there twice: the second ``novel`` is ``novel-2``."""
-    found: list[str] = []
+def make_unique(names: Iterable[str]) -> list[str]:
+    """Number repeated names: the second ``novel`` becomes ``novel-2``."""
+    unique: list[str] = []
     for name in names:
-        several = (name if n == 1 else f"{name}-{n}" for n in range(1, len(found) + 2))
-        found.append(next(one for one in several if one not in found))
-    return found
+        candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(unique) + 2))
+        unique.append(next(candidate for candidate in candidates if candidate not in unique))
+    return unique
 
 
 def settings_for(
@@ -50,52 +50,52 @@ def settings_for(
     *,
     max_tokens: int,
     max_characters: int,
-    streams: int,
-    queue: int,
+    max_batch_size: int,
+    max_queued_requests: int,
 ) -> Settings:
     """Return the settings of a server at an address.
 
     Raises
     ------
     ElmanError
-        If others reach the address and no key is given, or a number or the key is not what it should be.
+        If other machines can reach the address and there is no key, or an option is invalid.
     """
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
-        raise ElmanError(f"others may reach {host!r}: give --api-key (or ELMAN_API_KEY), or leave --host out")
+        raise ElmanError(f"--host {host!r} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-        raise ElmanError("--api-key must be ASCII without spaces, and another came: give one that fits a header")
-    ranges = (
+        raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
+    limits = (
         ("--max-tokens", max_tokens, 1),
         ("--max-characters", max_characters, max_tokens),
-        ("--streams", streams, 1),
-        ("--queue", queue, 0),
+        ("--max-batch-size", max_batch_size, 1),
+        ("--max-queued-requests", max_queued_requests, 0),
     )
-    for name, value, least in ranges:
-        if value < least:
-            raise ElmanError(f"{name} must be {least} or more, and {value} came: give another")
-    names, any_address = _names(host)
+    for name, value, minimum in limits:
+        if value < minimum:
+            raise ElmanError(f"{name} must be at least {minimum} (got {value})")
+    names, any_address = _host_names(host)
     return Settings(
-        hosts=(*names, *map(_allowed, allow_host)),
+        hosts=(*names, *map(_parse_allowed_host, allow_host)),
         any_address=any_address,
         api_key=api_key,
         max_tokens=max_tokens,
         max_characters=max_characters,
-        streams=streams,
-        queue=queue,
+        max_batch_size=max_batch_size,
+        max_queued_requests=max_queued_requests,
     )
 
 
-def _allowed(name: str) -> str:
-    """Return the name that is allowed, as it is found in a request; a port behind it is of no account."""
-    found = name.lower() if as_address(name) else host_name(name)
-    if found is None:
-        raise ElmanError(f"--allow-host must be a name or an address, and {name!r} came: give one as in http://NAME/")
-    return found
+def _parse_allowed_host(name: str) -> str:
+    """Return an additional host name as it is found in requests, without its port."""
+    host = name.lower() if as_address(name) else host_name(name)
+    if host is None:
+        raise ElmanError(f"--allow-host must be a host name or an IP address (got {name!r})")
+    return host
 
 
-def _names(host: str) -> tuple[tuple[str, ...], bool]:
-    """The names that a server at an address answers to, and whether every numerical address is one."""
+def _host_names(host: str) -> tuple[tuple[str, ...], bool]:
+    """Return the host names to accept for a bind address, and whether to accept every IP address."""
     address = as_address(host)
     if address is not None and address.is_unspecified:
         return (*LOOPBACK_NAMES, socket.gethostname().lower()), True

@@ -1,8 +1,7 @@
-"""The characters of a model by their indices: the endpoints through which evaluation harnesses cut text themselves.
+"""The tokenizer endpoints: ``GET /tokenizer_info``, ``POST /tokenize`` and ``POST /detokenize``.
 
-They are those that vLLM has, which lm-eval looks for: ``GET /tokenizer_info``, ``POST /tokenize`` and
-``POST /detokenize``. Where several models are served, the request names one. A long text is gone through off the event
-loop, on which others' texts are to go out meanwhile.
+They are those of vLLM, which lm-eval looks for. A token is a character, its number the character's index. Where several
+models are served, the request names one. Long texts are converted in a thread, so as not to block the event loop.
 """
 
 from __future__ import annotations
@@ -14,63 +13,68 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from elman.serve.api.completion_request import are_indices, check_names, string
-from elman.serve.generation.served_model import Served, find
-from elman.serve.http.errors import Refusal, as_json
+from elman.serve.api.completion_request import are_indices, parse_string, reject_unknown
+from elman.serve.api.jobs import encode
+from elman.serve.generation.served_model import ServedModel, get_model
+from elman.serve.http.errors import APIError
 from elman.serve.http.request_body import read_json
+from elman.serve.http.responses import json_response
 from elman.serve.settings import Settings
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Tokenizer:
     """The endpoints."""
 
-    served: dict[str, Served]
+    models: dict[str, ServedModel]
     settings: Settings
 
     async def tokenizer_info(self, request: Request) -> Response:
-        """``GET /tokenizer_info``: what stands before a text, and that nothing ends one."""
-        served = self._which(request.query_params.get("model"))
-        first = served.model.alphabet.decode(served.first())
-        known = {"tokenizer_class": "characters", "vocab_size": len(served.model.alphabet)}
-        return as_json(known | {"bos_token": first, "eos_token": None, "pad_token": None})
+        """``GET /tokenizer_info``: the vocabulary size and the special tokens."""
+        served = self._get_model(request.query_params.get("model"))
+        start = served.model.alphabet.decode(served.start_indices())
+        info = {"tokenizer_class": "characters", "vocab_size": len(served.model.alphabet)}
+        return json_response(info | {"bos_token": start, "eos_token": None, "pad_token": None})
 
     async def tokenize(self, request: Request) -> Response:
-        """``POST /tokenize``: the index of every character."""
+        """``POST /tokenize``: text to character indices."""
         body = await self._read(request, "prompt", "add_special_tokens")
         if not isinstance(body.get("add_special_tokens"), bool | None):
-            message = "add_special_tokens must be true or false (there are none): give one of them, or leave it out"
-            raise Refusal(400, message, "invalid_value", "add_special_tokens")
-        prompt, served = string("prompt", body.get("prompt")), self._which(body.get("model"))
+            message = "add_special_tokens must be true or false (it has no effect: there are no special tokens)"
+            raise APIError(400, message, "invalid_value", "add_special_tokens")
+        prompt, served = parse_string("prompt", body.get("prompt")), self._get_model(body.get("model"))
 
-        def answer() -> Response:
-            found = served.encoded(prompt).tolist()
-            return as_json({"tokens": found, "count": len(found), "max_model_len": self.settings.max_characters})
+        def response() -> Response:
+            tokens = encode(served, prompt).tolist()
+            return json_response(
+                {"tokens": tokens, "count": len(tokens), "max_model_len": self.settings.max_characters}
+            )
 
-        return await run_in_threadpool(answer)
+        return await run_in_threadpool(response)
 
     async def detokenize(self, request: Request) -> Response:
-        """``POST /detokenize``: the characters of indices."""
+        """``POST /detokenize``: character indices to text."""
         body = await self._read(request, "tokens")
         tokens = body.get("tokens")
         if not isinstance(tokens, list) or (tokens and not are_indices(tokens)):
-            raise Refusal(400, "tokens must be a list of indices of characters: give one", "invalid_value", "tokens")
-        served = self._which(body.get("model"))
+            raise APIError(400, "tokens must be a list of character indices", "invalid_value", "tokens")
+        served = self._get_model(body.get("model"))
 
-        def answer() -> Response:
-            characters = served.encoded([int(token) for token in tokens], "tokens")
-            return as_json({"prompt": served.model.alphabet.decode(characters)})
+        def response() -> Response:
+            indices = encode(served, [int(token) for token in tokens], "tokens")
+            return json_response({"prompt": served.model.alphabet.decode(indices)})
 
-        return await run_in_threadpool(answer)
+        return await run_in_threadpool(response)
 
     async def _read(self, request: Request, *arguments: str) -> dict[str, Any]:
         body = await read_json(request, self.settings)
-        check_names(body, {"model", *arguments})
+        reject_unknown(body, {"model", *arguments})
         return body
 
-    def _which(self, name: Any) -> Served:
-        if name is None and len(self.served) == 1:
-            return next(iter(self.served.values()))
+    def _get_model(self, name: Any) -> ServedModel:
+        if name is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
         if not isinstance(name, str):
-            raise Refusal(400, "several models are served: name one as model", "invalid_value", "model")
-        return find(self.served, name)
+            message = f"model must be the name of one of the models: {', '.join(self.models)}"
+            raise APIError(400, message, "invalid_value", "model")
+        return get_model(self.models, name)

@@ -1,1 +1,1 @@
-"""Continuous batching: sequences, jobs and the thread that generates them."""
+"""Text generation for many requests: served models, continuous batching, jobs and sequences."""

@@ -1,9 +1,9 @@
-"""Many texts written at a time: one thread for each model, which reads and draws for all of them together.
+"""Continuous batching: one thread per model reads prompts and generates characters for all sequences together.
 
-A text is a stream of its own, and what it becomes does not depend on those beside it. Between two steps texts join
-and leave, so that nobody waits for another's end while there is room.
+Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
+Sequences join and leave between two steps: none waits for the end of another while the batch has room.
 
-B  texts of a batch    T  characters read, n  characters drawn in one step    D  numbers in the state of a stream
+B  sequences of a batch    T  characters read, n  characters generated in one step    D  numbers in the state
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -24,207 +24,209 @@ from numpy.typing import NDArray
 from elman.inference import Model
 from elman.network import SamplingParams
 from elman.network.parameters import Array
-from elman.serve.generation.job import Job, call, hand_over
-from elman.serve.generation.sequence import Text
-from elman.serve.http.errors import Refusal
+from elman.serve.generation.job import GenerationJob, call_in_loop, dispatch
+from elman.serve.generation.sequence import Sequence
+from elman.serve.http.errors import APIError
 
-SIZES = (1, 4, 16)
-"""Batches are filled up to one of these, as a reader lays a network out anew for every other number of streams."""
-FIRST = 8
-"""Characters of a text's first step, so that it is soon seen to begin."""
-MOST = 256
-"""Characters of a later step at most: each costs a hop to the event loop and an event on the wire."""
+BATCH_SIZES = (1, 4, 16)
+"""Batches are padded to one of these sizes, as a session prepares the network anew for every other size."""
+FIRST_STEP = 8
+"""Characters of the first step of a sequence, so that its text begins to arrive soon."""
+MAX_STEP = 256
+"""Maximum number of characters of a later step. More per step save calls into the event loop and events on the wire."""
 STEP_SECONDS = 0.02
-"""How long the steps of all batches may take together, before the next text may join."""
-AHEAD = 1024
-"""Characters that a client may leave untaken before its text waits for it."""
-NUMBERS = 1 << 21
-"""Logits that may be held at a time."""
+"""Time budget for one step of all batches, after which new sequences may join."""
+MAX_UNSENT = 1024
+"""Characters that a client may leave unread before its sequence pauses."""
+MAX_LOGITS = 1 << 21
+"""Maximum number of logits in memory at a time."""
 
 log = logging.getLogger(__name__)
 
 
-class Seat(NamedTuple):
-    """A text and whose it is."""
+class Slot(NamedTuple):
+    """A sequence and the job it belongs to."""
 
-    job: Job
-    text: Text
+    job: GenerationJob
+    sequence: Sequence
 
 
-class _Word(Enum):
+class _Command(Enum):
     WAKE = 0
     CLOSE = 1
 
 
-class Sampler:
-    """Writes the texts of one model in a thread of its own. Kernels let go of the interpreter's lock.
+class ContinuousBatcher:
+    """Generates the sequences of one model in a thread of its own. The kernels release the interpreter's lock.
 
     Parameters
     ----------
     model : Model
-    streams : int
-        Texts that are written at a time; others wait in the order in which they came.
+    max_batch_size : int
+        Sequences that are generated concurrently; others wait in order of arrival.
     """
 
-    def __init__(self, model: Model, streams: int) -> None:
-        self.model, self.streams = model, streams
-        # One reader for each kind of step, as it keeps few layouts.
-        self._prompts, self._texts = (model.engine.session(model.parameters) for _ in range(2))
-        self._seats, self._waiting = list[Seat](), deque[Seat]()
-        self._mail: SimpleQueue[Job | _Word] = SimpleQueue()
-        self._pace = 1e-5
+    def __init__(self, model: Model, max_batch_size: int) -> None:
+        self.model, self.max_batch_size = model, max_batch_size
+        # One session for each kind of step, as a session caches few layouts.
+        self._prompt_session, self._session = (model.engine.session(model.parameters) for _ in range(2))
+        self._running, self._waiting = list[Slot](), deque[Slot]()
+        self._inbox: SimpleQueue[GenerationJob | _Command] = SimpleQueue()
+        self._seconds_per_char = 1e-5
         self._warm_up()
-        self._thread = threading.Thread(target=self._run, name="elman-sampler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="elman-batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Write the texts of a job, when there is room."""
-        self._mail.put(job)
+    def submit(self, job: GenerationJob) -> None:
+        """Queue the sequences of a job."""
+        self._inbox.put(job)
 
     def wake(self) -> None:
-        """Look again whether there is something to do."""
-        self._mail.put(_Word.WAKE)
+        """Check again whether there is work."""
+        self._inbox.put(_Command.WAKE)
 
     def close(self) -> None:
-        """End the thread; what is still being written fails."""
-        self._mail.put(_Word.CLOSE)
+        """Stop the thread; unfinished jobs fail."""
+        self._inbox.put(_Command.CLOSE)
         self._thread.join()
 
     def running_count(self) -> int:
-        """Return how many texts are being written."""
-        return len(self._seats)
+        """Return the number of sequences being generated."""
+        return len(self._running)
 
     def waiting_count(self) -> int:
-        """Return how many texts wait for their turn."""
+        """Return the number of sequences that wait for a slot."""
         return len(self._waiting)
 
     def _warm_up(self) -> None:
-        """Have every kernel compiled and every layout made before somebody waits for it."""
-        for size in SIZES:
+        """Compile every kernel and prepare every layout before the first request."""
+        for size in BATCH_SIZES:
             h, x = np.tile(self.model.h, (size, 1)), np.zeros((1, size), np.intp)
-            self._prompts.logits(h, x.astype(self.model.alphabet.dtype))
-            self._texts.generate(h, x[0], np.zeros((1, size)), [SamplingParams()] * size)
+            self._prompt_session.logits(h, x.astype(self.model.alphabet.dtype))
+            self._session.generate(h, x[0], np.zeros((1, size)), [SamplingParams()] * size)
 
     def _run(self) -> None:
-        while self._gather():
+        while self._receive():
             try:
                 self._step()
             except Exception:
-                log.exception("writing has failed")
-                self._fail(Refusal(500, "writing has failed: see the server's log", "internal_error"))
-        while not self._mail.empty():
-            self._enter(self._mail.get())
-        self._fail(Refusal(503, "the server is ending: ask again later", "shutting_down"))
+                log.exception("generation failed")
+                self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
+        while not self._inbox.empty():
+            self._enqueue(self._inbox.get())
+        self._fail_all(APIError(503, "the server is shutting down; retry later", "shutting_down"))
 
-    def _gather(self) -> bool:
-        """Take what has come, and wait where there is nothing to do. Return whether to go on."""
-        wait = not self._busy()
+    def _receive(self) -> bool:
+        """Process the inbox, waiting if there is no work. Return False if the batcher is to stop."""
+        wait = not self._has_work()
         while True:
             try:
-                mail = self._mail.get(wait)
+                message = self._inbox.get(wait)
             except Empty:
                 return True
             wait = False
-            if mail is _Word.CLOSE:
+            if message is _Command.CLOSE:
                 return False
-            self._enter(mail)
+            self._enqueue(message)
 
-    def _enter(self, mail: Job | _Word) -> None:
-        if isinstance(mail, Job):
-            self._waiting.extend(Seat(mail, text) for text in mail.texts)
+    def _enqueue(self, message: GenerationJob | _Command) -> None:
+        if isinstance(message, GenerationJob):
+            self._waiting.extend(Slot(message, sequence) for sequence in message.sequences)
 
-    def _busy(self) -> bool:
-        free = len(self._seats) < self.streams
-        return bool(self._waiting and free) or any(_can_go_on(seat.text) or seat.text.given_up for seat in self._seats)
+    def _has_work(self) -> bool:
+        if self._waiting and len(self._running) < self.max_batch_size:
+            return True
+        return any(_can_continue(slot.sequence) or slot.sequence.is_cancelled for slot in self._running)
 
     def _step(self) -> None:
-        """Let texts leave and join; read a part of every prompt; write a part of every text."""
-        self._seats = [seat for seat in self._seats if not seat.text.given_up]
-        self._waiting = deque(seat for seat in self._waiting if not seat.text.given_up)
-        while self._waiting and len(self._seats) < self.streams:
-            seat = self._waiting.popleft()
-            self._seats.append(seat)
-            hand_over([(seat.job, seat.text.begin())])
-        reading = sorted((seat for seat in self._seats if seat.text.to_read), key=lambda seat: -seat.text.to_read)
-        for batch in _batches(reading):
-            self._read(batch, self._steps(len(reading)))
-        writing = [seat for seat in self._seats if _can_go_on(seat.text) and not seat.text.to_read]
-        writing.sort(key=lambda seat: seat.text.begun)  # those that begin together, in short steps
-        for batch in _batches(writing):
-            self._write(batch, self._steps(len(writing)))
-        self._seats = [seat for seat in self._seats if not seat.text.ended]
+        """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
+        self._running = [slot for slot in self._running if not slot.sequence.is_cancelled]
+        self._waiting = deque(slot for slot in self._waiting if not slot.sequence.is_cancelled)
+        while self._waiting and len(self._running) < self.max_batch_size:
+            slot = self._waiting.popleft()
+            self._running.append(slot)
+            dispatch([(slot.job, slot.sequence.start())])
+        reading = [slot for slot in self._running if slot.sequence.unread]
+        reading.sort(key=lambda slot: -slot.sequence.unread)
+        for batch in _split_batches(reading):
+            self._read(batch, self._step_length(len(reading)))
+        writing = [slot for slot in self._running if _can_continue(slot.sequence) and not slot.sequence.unread]
+        writing.sort(key=lambda slot: slot.sequence.is_started)  # those that begin share a batch with short steps
+        for batch in _split_batches(writing):
+            self._generate(batch, self._step_length(len(writing)))
+        self._running = [slot for slot in self._running if not slot.sequence.is_finished]
 
-    def _steps(self, count: int) -> int:
-        """How many characters `count` texts may go on by."""
-        return max(1, min(MOST, int(STEP_SECONDS / (self._pace * count))))
+    def _step_length(self, count: int) -> int:
+        """Return the number of characters by which `count` sequences advance within the time budget of a step."""
+        return max(1, min(MAX_STEP, int(STEP_SECONDS / (self._seconds_per_char * count))))
 
-    def _read(self, batch: Sequence[Seat], T: int) -> None:
-        size, texts = _size(len(batch)), [seat.text for seat in batch]
-        T = min(T, texts[0].to_read, self._holds(size))
+    def _read(self, batch: list[Slot], T: int) -> None:
+        size, sequences = _padded_size(len(batch)), [slot.sequence for slot in batch]
+        T = min(T, sequences[0].unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
         counts = []
-        for b, text in enumerate(texts):
-            part = text.next_read(T)
-            x[: len(part), b] = part
-            counts.append(len(part))
-        o, states = self._prompts.logits(self._states(texts, size), x)
-        ends = [(text, b, n) for b, (text, n) in enumerate(zip(texts, counts, strict=True))]
-        pieces = [text.has_read(o[:n, b], states[n - 1, b].copy()) for text, b, n in ends]
-        hand_over([(seat.job, piece) for seat, piece in zip(batch, pieces, strict=True)])
+        for b, sequence in enumerate(sequences):
+            chunk = sequence.next_chunk(T)
+            x[: len(chunk), b] = chunk
+            counts.append(len(chunk))
+        o, states = self._prompt_session.logits(self._stack_states(sequences, size), x)
+        ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, counts, strict=True))]
+        deltas = [sequence.advance_prompt(o[:n, b], states[n - 1, b].copy()) for sequence, b, n in ends]
+        dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
 
-    def _write(self, batch: Sequence[Seat], n: int) -> None:
-        size, texts = _size(len(batch)), [seat.text for seat in batch]
-        n = n if texts[0].begun else min(n, FIRST)
-        n = min(n, max(text.to_write for text in texts), self._holds(size))
-        uniforms, x, h = np.zeros((n, size)), np.zeros(size, np.intp), self._states(texts, size)
-        for b, text in enumerate(texts):
-            uniforms[:, b], x[b] = text.generator.random(n), text.x
-        sampling = [text.sampling for text in texts]
+    def _generate(self, batch: list[Slot], n: int) -> None:
+        size, sequences = _padded_size(len(batch)), [slot.sequence for slot in batch]
+        n = n if sequences[0].is_started else min(n, FIRST_STEP)
+        n = min(n, max(sequence.remaining for sequence in sequences), self._max_length(size))
+        uniforms, x, h = np.zeros((n, size)), np.zeros(size, np.intp), self._stack_states(sequences, size)
+        for b, sequence in enumerate(sequences):
+            uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
+        sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
         began = time.perf_counter()
-        characters, after = self._texts.generate(h, x, uniforms, sampling + [SamplingParams()] * (size - len(texts)))
-        self._pace += ((time.perf_counter() - began) / (n * size) - self._pace) / 8
-        logits = self._logits(texts, h, np.concatenate([x[None], characters[:-1]]))
-        grown = enumerate(zip(texts, logits, strict=True))
-        pieces = [text.has_written(characters[:, b], after[b].copy(), o) for b, (text, o) in grown]
-        hand_over([(seat.job, piece) for seat, piece in zip(batch, pieces, strict=True)])
+        characters, after = self._session.generate(h, x, uniforms, sampling)
+        self._seconds_per_char += ((time.perf_counter() - began) / (n * size) - self._seconds_per_char) / 8
+        logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
+        columns = enumerate(zip(sequences, logits, strict=True))
+        deltas = [sequence.append(characters[:, b], after[b].copy(), o) for b, (sequence, o) in columns]
+        dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
 
-    def _logits(self, texts: list[Text], h: Array, x: NDArray[np.intp]) -> list[Array | None]:
-        """Return, of those texts that ask for log-probabilities, what their characters were drawn from."""
-        told = [b for b, text in enumerate(texts) if text.listed is not None]
-        found: list[Array | None] = [None] * len(texts)
-        if told:
-            rows = told + told[:1] * (_size(len(told)) - len(told))
-            o, _ = self._prompts.logits(h[rows], x[:, rows].astype(self.model.alphabet.dtype))
-            for column, b in enumerate(told):
-                found[b] = o[:, column]
-        return found
+    def _recompute_logits(self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]) -> list[Array | None]:
+        """Return the logits that characters were sampled from, for the sequences that need log-probabilities."""
+        selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
+        logits: list[Array | None] = [None] * len(sequences)
+        if selected:
+            padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
+            o, _ = self._prompt_session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
+            for column, b in enumerate(selected):
+                logits[b] = o[:, column]
+        return logits
 
-    def _states(self, texts: list[Text], size: int) -> Array:
-        """Return the states (size, D) of texts; rows beyond them hold zeros."""
+    def _stack_states(self, sequences: list[Sequence], size: int) -> Array:
+        """Return the states (size, D) of sequences, padded with zeros."""
         h = np.zeros((size, len(self.model.h)), self.model.h.dtype)
-        h[: len(texts)] = [text.h for text in texts]
+        h[: len(sequences)] = [sequence.h for sequence in sequences]
         return h
 
-    def _holds(self, size: int) -> int:
-        """How many characters of `size` texts may be read at a time."""
-        return max(1, NUMBERS // (size * len(self.model.alphabet)))
+    def _max_length(self, size: int) -> int:
+        """Return the number of characters whose logits fit into memory for a batch of this size."""
+        return max(1, MAX_LOGITS // (size * len(self.model.alphabet)))
 
-    def _fail(self, failure: Refusal) -> None:
-        """End everything that is being written, and everything that waits."""
-        jobs = {seat.job for seat in (*self._seats, *self._waiting)}
-        self._seats, self._waiting = [], deque()
+    def _fail_all(self, error: APIError) -> None:
+        """Fail all running and waiting jobs."""
+        jobs = {slot.job for slot in (*self._running, *self._waiting)}
+        self._running, self._waiting = [], deque()
         for job in jobs:
-            call(job.loop, partial(job.fail, failure))
+            call_in_loop(job.loop, partial(job.fail, error))
 
 
-def _can_go_on(text: Text) -> bool:
-    return not text.ended and (text.to_read > 0 or text.ahead < AHEAD)
+def _can_continue(sequence: Sequence) -> bool:
+    return not sequence.is_finished and (sequence.unread > 0 or sequence.unsent < MAX_UNSENT)
 
 
-def _batches(seats: Sequence[Seat]) -> Iterator[Sequence[Seat]]:
-    return (seats[first : first + SIZES[-1]] for first in range(0, len(seats), SIZES[-1]))
+def _split_batches(slots: list[Slot]) -> Iterator[list[Slot]]:
+    return (slots[first : first + BATCH_SIZES[-1]] for first in range(0, len(slots), BATCH_SIZES[-1]))
 
 
-def _size(count: int) -> int:
-    """The size of a batch that holds so many texts."""
-    return next(size for size in SIZES if size >= count)
+def _padded_size(count: int) -> int:
+    """Return the smallest batch size that holds `count` sequences."""
+    return next(size for size in BATCH_SIZES if size >= count)

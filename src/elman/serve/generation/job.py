@@ -1,85 +1,86 @@
-"""A request in the making, as the event loop sees it: it waits for the pieces of its texts."""
+"""A generation job: the sequences of one request, as the event loop sees them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
-from elman.serve.generation.sequence import Piece, Text
+from elman.serve.generation.sequence import Sequence, SequenceDelta
 
 
-class Job:
-    """The texts of one request. All but `texts` and `loop` is the event loop's that it was made in.
+class GenerationJob:
+    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
 
     Parameters
     ----------
-    texts : sequence of Text
+    sequences : list of Sequence
     wake : callable
-        Tells the sampler that there may be something to do: pieces were taken, or the client has left.
+        Tells the batcher that there may be work: text was sent, or the client has disconnected.
     """
 
-    def __init__(self, texts: Sequence[Text], wake: Callable[[], None]) -> None:
-        self.texts, self._wake = texts, wake
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
+        self.sequences, self._wake = sequences, wake
         self.loop = asyncio.get_running_loop()
-        self._news, self._arrived = asyncio.Event(), list[Piece]()
-        self._failure: Exception | None = None
+        self._changed, self._arrived = asyncio.Event(), list[SequenceDelta]()
+        self._error: Exception | None = None
 
-    def deliver(self, piece: Piece) -> None:
-        """Take a piece from the sampler."""
-        self._arrived.append(piece)
-        self._news.set()
+    def deliver(self, delta: SequenceDelta) -> None:
+        """Accept a delta from the batcher."""
+        self._arrived.append(delta)
+        self._changed.set()
 
-    def fail(self, failure: Exception) -> None:
-        """End all its texts; whoever waits for pieces gets the failure instead."""
-        self._failure = self._failure or failure
-        for text in self.texts:
-            text.given_up = True
+    def fail(self, error: Exception) -> None:
+        """Cancel all sequences; `deltas` raises the error instead of yielding more."""
+        self._error = self._error or error
+        for sequence in self.sequences:
+            sequence.is_cancelled = True
         self._wake()
-        self._news.set()
+        self._changed.set()
 
-    async def pieces(self) -> AsyncGenerator[list[Piece]]:
-        """Yield what has come since the last time, until every text has ended.
+    async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
+        """Yield what has arrived since the last time, until every sequence has finished.
 
-        Pieces count as taken when the next are asked for. A client that takes none stops its texts, not the others'.
+        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
+        and no others.
 
         Raises
         ------
         Exception
-            What it failed with.
+            The error passed to `fail`.
         """
-        open_texts = len(self.texts)
-        while open_texts:
-            await self._news.wait()
-            self._news.clear()
-            if self._failure:
-                raise self._failure
-            pieces, self._arrived = self._arrived, []
-            open_texts -= sum(piece.finish is not None for piece in pieces)
-            yield pieces
-            for piece in pieces:
-                self.texts[piece.index].taken += len(piece.text)
+        unfinished = len(self.sequences)
+        while unfinished:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._error:
+                raise self._error
+            deltas, self._arrived = self._arrived, []
+            unfinished -= sum(delta.finish is not None for delta in deltas)
+            yield deltas
+            for delta in deltas:
+                self.sequences[delta.index].sent += len(delta.text)
             self._wake()
 
 
-def hand_over(grown: Sequence[tuple[Job, Piece | None]]) -> None:
-    """Give pieces to the event loops of their jobs, from another thread, in one hop to each."""
-    loops = defaultdict[asyncio.AbstractEventLoop, list[tuple[Job, Piece]]](list)
-    for job, piece in grown:
-        if piece:
-            loops[job.loop].append((job, piece))
-    for loop, pieces in loops.items():
-        call(loop, partial(_deliver, pieces))
+def dispatch(deltas: Iterable[tuple[GenerationJob, SequenceDelta | None]]) -> None:
+    """Deliver deltas to their jobs from another thread, with one call into each event loop."""
+    by_loop = defaultdict[asyncio.AbstractEventLoop, list[tuple[GenerationJob, SequenceDelta]]](list)
+    for job, delta in deltas:
+        if delta:
+            by_loop[job.loop].append((job, delta))
+    for loop, group in by_loop.items():
+        call_in_loop(loop, partial(_deliver_all, group))
 
 
-def _deliver(pieces: list[tuple[Job, Piece]]) -> None:
-    for job, piece in pieces:
-        job.deliver(piece)
+def _deliver_all(deltas: list[tuple[GenerationJob, SequenceDelta]]) -> None:
+    for job, delta in deltas:
+        job.deliver(delta)
 
 
-def call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
-    """Have a loop do something, unless it was closed and with it all who could wait."""
+def call_in_loop(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    """Schedule a call in an event loop; do nothing if the loop is closed, as nobody can be waiting then."""
     with suppress(RuntimeError):
-        loop.call_soon_threadsafe(what)
+        loop.call_soon_threadsafe(callback)

@@ -1,6 +1,6 @@
-"""One text in the making, from the first character of its prompt to its end.
+"""One sequence being generated, from the first character of its prompt to its end.
 
-D  numbers in the state of a stream    K  size of the alphabet    n  characters of a step
+D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from elman.text import Alphabet
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What a text has grown by."""
+class SequenceDelta:
+    """What a sequence has grown by in one step."""
 
     index: int
-    """Which of its request's texts it is."""
+    """Position of the sequence within its request."""
     text: str
-    rows: CharLogprobs | None = None
-    """Where they are asked for, those of its characters."""
+    logprobs: CharLogprobs | None = None
+    """Log-probabilities of the characters, if requested."""
     finish: str | None = None
-    """Why the text ends here: ``stop`` or ``length``."""
-    echoed: bool = False
-    """Whether it is of the prompt."""
+    """Why the sequence ends here: ``stop`` or ``length``."""
+    is_prompt: bool = False
+    """Whether the text is part of the prompt, which is echoed."""
 
 
 @dataclass(eq=False)
-class Text:
-    """A prompt to read, and the characters that follow it.
+class Sequence:
+    """A prompt and the characters that are generated after it.
 
     Parameters
     ----------
     index : int
-        Which of its request's texts it is.
+        Position of the sequence within its request.
     alphabet : Alphabet
     prompt : ndarray of int, shape (P,)
         P >= 1 characters to read.
     echo : str
-        The prompt as it is given back, of P characters, or nothing.
+        The prompt to return, P characters, or empty.
     h : ndarray, shape (D,)
-        The state to begin with; then the one it has come to.
-    to_write : int
-        Characters left to write, at most.
-    draw : Draw
+        The initial state; later the current one.
+    remaining : int
+        Maximum number of characters still to be generated.
+    sampling : Draw
     generator : Generator
-        What its characters are drawn with, and no other's.
+        Random generator of this sequence alone.
     stops : StopSequenceFilter
-    listed : int or None
-        How many of the likeliest characters are listed with every character, if log-probabilities are asked for.
+    num_logprobs : int or None
+        Number of most likely characters to report at every position; None if no log-probabilities are requested.
     """
 
     index: int
@@ -63,74 +63,81 @@ class Text:
     prompt: Indices
     echo: str
     h: Array
-    to_write: int
+    remaining: int
     sampling: SamplingParams
     generator: np.random.Generator
     stops: StopSequenceFilter
-    listed: int | None
-    to_read: int = field(init=False)
-    """Characters of the prompt left to read, but for its last, which the first step of writing reads."""
+    num_logprobs: int | None
+    unread: int = field(init=False)
+    """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
     x: int = field(init=False)
-    """The character that the next step of writing reads."""
-    begun: bool = False
-    """Whether a character was drawn."""
-    ended: bool = False
-    given_up: bool = False
-    """Set by its request: nobody wants it any more."""
-    passed_on: int = 0
-    """Characters given to its request."""
-    taken: int = 0
-    """Counted by its request: those of them that are on their way to the client."""
-    _rows: list[CharLogprobs] = field(default_factory=list)
+    """The character that the next generating step reads."""
+    is_started: bool = False
+    """Whether a character has been generated."""
+    is_finished: bool = False
+    is_cancelled: bool = False
+    """Set by the request when the result is no longer needed."""
+    emitted: int = 0
+    """Characters handed to the request."""
+    sent: int = 0
+    """Characters sent to the client, counted by the request."""
+    _held_logprobs: list[CharLogprobs] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.to_read, self.x = len(self.prompt) - 1, int(self.prompt[-1])
+        self.unread, self.x = len(self.prompt) - 1, int(self.prompt[-1])
 
     @property
-    def ahead(self) -> int:
-        """Characters that its client has yet to take."""
-        return self.passed_on - self.taken
+    def unsent(self) -> int:
+        """Characters emitted but not yet sent to the client."""
+        return self.emitted - self.sent
 
-    def begin(self) -> Piece | None:
-        """Return the first character of a prompt that is given back; nothing came before it."""
+    def start(self) -> SequenceDelta | None:
+        """Return the first character of an echoed prompt, which nothing precedes and so has no probability."""
         first = self.echo[:1]
-        known = None if self.listed is None else missing_logprobs(len(first), min(self.listed, len(self.alphabet)))
-        return self._grown(first, known, echoed=True)
+        logprobs = None
+        if self.num_logprobs is not None:
+            logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
+        return self._emit(first, logprobs, is_prompt=True)
 
-    def next_read(self, n: int) -> Indices:
-        """Return up to n characters of the prompt, those that are to be read next."""
-        start = len(self.prompt) - 1 - self.to_read
-        return self.prompt[start : start + min(n, self.to_read)]
+    def next_chunk(self, n: int) -> Indices:
+        """Return up to n characters of the prompt to read next."""
+        start = len(self.prompt) - 1 - self.unread
+        return self.prompt[start : start + min(n, self.unread)]
 
-    def has_read(self, o: Array, h: Array) -> Piece | None:
-        """Go on behind n characters of the prompt, given the logits (n, K) after each and the state (D,) after all."""
-        n, start = len(o), len(self.prompt) - self.to_read
-        self.h, self.to_read = h, self.to_read - n
-        told = bool(self.echo) and self.listed is not None
-        known = compute_logprobs(o, self.prompt[start : start + n], self.listed or 0) if told else None
-        return self._grown(self.echo[start : start + n], known, echoed=True)
+    def advance_prompt(self, o: Array, h: Array) -> SequenceDelta | None:
+        """Move past n characters of the prompt, given the logits (n, K) after each and the state (D,) after all."""
+        n, start = len(o), len(self.prompt) - self.unread
+        self.h, self.unread = h, self.unread - n
+        wants_logprobs = bool(self.echo) and self.num_logprobs is not None
+        logprobs = (
+            compute_logprobs(o, self.prompt[start : start + n], self.num_logprobs or 0) if wants_logprobs else None
+        )
+        return self._emit(self.echo[start : start + n], logprobs, is_prompt=True)
 
-    def has_written(self, characters: NDArray[np.intp], h: Array, o: Array | None) -> Piece | None:
-        """Go on behind characters (n,) that were drawn, in the state h (D,) before the last of them is read.
+    def append(self, characters: NDArray[np.intp], h: Array, o: Array | None) -> SequenceDelta | None:
+        """Append generated characters (n,); h (D,) is the state before the last of them is read.
 
-        Where log-probabilities are asked for, the logits o (n, K) that each was drawn from are needed.
+        The logits o (n, K) that each was sampled from are required where log-probabilities are requested.
         """
-        characters = characters[: self.to_write]
+        characters = characters[: self.remaining]
         n = len(characters)
-        self.begun, self.x, self.h, self.to_write = True, int(characters[-1]), h, self.to_write - n
-        text, stopped = self.stops.feed(self.alphabet.decode(characters), self.to_write == 0)
-        known = None
+        self.is_started, self.x, self.h, self.remaining = True, int(characters[-1]), h, self.remaining - n
+        text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
+        logprobs = None
         if o is not None:
-            held = concatenate_logprobs([*self._rows, compute_logprobs(o[:n], characters, self.listed or 0)])
-            known, rest = held.slice(0, len(text)), held.slice(len(text), len(held.logprobs))
-            self._rows = [rest]
-        return self._grown(text, known, stopped=stopped)
+            # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
+            held = concatenate_logprobs(
+                [*self._held_logprobs, compute_logprobs(o[:n], characters, self.num_logprobs or 0)]
+            )
+            logprobs, rest = held.slice(0, len(text)), held.slice(len(text), len(held.logprobs))
+            self._held_logprobs = [rest]
+        return self._emit(text, logprobs, is_stopped=is_stopped)
 
-    def _grown(
-        self, text: str, known: CharLogprobs | None, *, stopped: bool = False, echoed: bool = False
-    ) -> Piece | None:
-        """Return what is to be passed on, if anything."""
-        finish = "stop" if stopped else None if self.to_read or self.to_write else "length"
-        self.ended = finish is not None
-        self.passed_on += len(text)
-        return Piece(self.index, text, known, finish, echoed) if text or finish else None
+    def _emit(
+        self, text: str, logprobs: CharLogprobs | None, *, is_stopped: bool = False, is_prompt: bool = False
+    ) -> SequenceDelta | None:
+        """Return the delta to hand to the request, if there is anything to hand over."""
+        finish = "stop" if is_stopped else None if self.unread or self.remaining else "length"
+        self.is_finished = finish is not None
+        self.emitted += len(text)
+        return SequenceDelta(self.index, text, logprobs, finish, is_prompt) if text or finish else None

@@ -1,1 +1,1 @@
-"""HTTP: server, access control, errors, request bodies, streaming, static files."""
+"""HTTP server: sockets, shutdown, access control, errors, request bodies, streaming, static files."""

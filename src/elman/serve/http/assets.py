@@ -1,4 +1,4 @@
-"""Static files of the package. Each has a route of its own, so that no path of a request names a file."""
+"""Static files of the package, each with a route of its own: no file name is ever taken from a request."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 STATIC = "/static"
-"""The path under which static files are served."""
+"""URL path of the static files."""
 
 _MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def page_routes(package: str) -> list[Route]:
-    """Return the routes of a page: its ``index.html`` at ``/``, its static files and the common style sheet.
+    """Return the routes of a web page: its ``index.html`` at ``/``, its static files and the shared style sheet.
 
     Parameters
     ----------
     package : str
-        The package that contains ``index.html`` and the folder ``static``. The files are read now.
+        Package that contains ``index.html`` and the folder ``static``; the files are read here, once.
     """
     folder = files(package)
     routes = [_route("/", "text/html", (folder / "index.html").read_bytes())]

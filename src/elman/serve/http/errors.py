@@ -1,35 +1,36 @@
-"""A request that is refused, in the shape that clients of the OpenAI protocol read."""
+"""HTTP errors in the format of the OpenAI API, and the exception handlers that send them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-JSON = "application/json"
+from elman.serve.http.responses import SECURITY_HEADERS, json_response
 
 
-class Left(Exception):
-    """The client has gone."""
+class ClientDisconnected(Exception):
+    """The client closed the connection, or stopped reading the response."""
 
 
-class Refusal(Exception):
-    """Why a request is not answered, and what its sender may do.
+class APIError(Exception):
+    """An error response.
 
     Parameters
     ----------
     status : int
-        Of HTTP.
+        HTTP status code.
     message : str
-        One line: what was needed, what came, what to do.
+        One line: what is wrong, and what to do where that is not obvious.
     code : str
-        The same for programs.
+        Machine-readable identifier of the error.
     param : str, optional
-        The argument that is at fault.
+        Name of the invalid argument.
     headers : mapping, optional
-        Sent with it.
+        Additional response headers.
     """
 
     def __init__(
@@ -44,21 +45,47 @@ class Refusal(Exception):
         self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers
 
     def body(self) -> dict[str, Any]:
-        """Return what is sent."""
+        """Return the response body."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         kind = "rate_limit_error" if self.status == 429 else kind
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
     def response(self) -> Response:
-        """Return it as an answer."""
-        return as_json(self.body(), self.status, self.headers)
+        """Return the error as a response."""
+        return json_response(self.body(), self.status, self.headers)
 
 
-def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer in JSON. It is ASCII, as a text may hold half of a surrogate pair, which UTF-8 cannot."""
-    return Response(dumped(content), status, headers, JSON)
+def _handle_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, APIError)
+    return error.response()
 
 
-def dumped(content: Any) -> bytes:
-    """Return content as JSON in ASCII."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+def _handle_http_exception(request: Request, error: Exception) -> Response:
+    """Convert Starlette's own errors, such as 404 and 405, to the format of the API."""
+    assert isinstance(error, HTTPException)
+    message, code = f"{request.method} {request.url.path}: {error.detail}", error.detail.lower().replace(" ", "_")
+    return APIError(error.status_code, message, code, headers=error.headers).response()
+
+
+def _handle_disconnect(_: Request, __: Exception) -> Response:
+    """Answer a client that disconnected while sending its body; nobody reads the response."""
+    return APIError(400, "the request body is incomplete: the client disconnected", "client_left").response()
+
+
+def _handle_exception(_: Request, __: Exception) -> Response:
+    """Answer after an unexpected exception, which is in the server's log.
+
+    Starlette calls this handler outside of all middleware, hence the security headers, and Uvicorn closes the
+    connection afterwards, which the response must announce.
+    """
+    headers = SECURITY_HEADERS | {"connection": "close"}
+    return APIError(500, "internal server error; see the server's log", "internal_error", headers=headers).response()
+
+
+EXCEPTION_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
+    APIError: _handle_api_error,
+    HTTPException: _handle_http_exception,
+    ClientDisconnect: _handle_disconnect,
+    Exception: _handle_exception,
+}
+"""Exception handlers of the applications, by exception type."""

@@ -1,4 +1,4 @@
-"""How a server ends: it lets nobody in any more, waits for those inside, and goes."""
+"""Graceful shutdown: reject new requests, wait for those in flight, then stop the server."""
 
 from __future__ import annotations
 
@@ -11,79 +11,82 @@ from types import FrameType
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from elman.serve.http.errors import Refusal
+from elman.serve.http.errors import APIError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Doors:
-    """ASGI middleware around an application that signals end. The first one closes the doors, a second ends at once.
+class GracefulShutdownMiddleware:
+    """ASGI middleware that shuts the server down on a signal; a second signal does not wait.
 
     Parameters
     ----------
     app : ASGI application
-    seconds : float
-        How long those inside are waited for.
-    end : callable
-        Ends the server.
-    closing : callable
-        Told how many are inside when the doors close.
+    timeout : float
+        Seconds that requests in flight get to finish.
+    stop : callable
+        Called to stop the server.
+    on_shutdown : callable
+        Called with the number of requests in flight when the shutdown begins.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float, end: Callable[[], None], closing: Callable[[int], None]) -> None:
-        self.app, self.seconds, self.end, self.closing = app, seconds, end, closing
-        self.inside = 0
-        self.closed_by: int | None = None
-        self._empty = asyncio.Event()
-        self._leaving: asyncio.Task[None] | None = None
+    def __init__(
+        self, app: ASGIApp, timeout: float, stop: Callable[[], None], on_shutdown: Callable[[int], None]
+    ) -> None:
+        self.app, self.timeout, self.stop, self.on_shutdown = app, timeout, stop, on_shutdown
+        self.in_flight = 0
+        self.signal: int | None = None
+        """The signal that started the shutdown."""
+        self._idle = asyncio.Event()
+        self._shutdown: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in while the doors are open."""
+        """Forward a request unless the server is shutting down."""
         if scope["type"] == "lifespan":
-            self._mind_signals()
+            self._install_signal_handlers()
             await self.app(scope, receive, send)
             return
-        if self.closed_by is not None:
+        if self.signal is not None:
             headers = {"connection": "close", "retry-after": "5"}
-            refusal = Refusal(503, "the server is ending: ask again later", "shutting_down", headers=headers)
-            await refusal.response()(scope, receive, send)
+            error = APIError(503, "the server is shutting down; retry later", "shutting_down", headers=headers)
+            await error.response()(scope, receive, send)
             return
-        self.inside += 1
+        self.in_flight += 1
         try:
             await self.app(scope, receive, send)
         except asyncio.CancelledError:
-            if self.closed_by is None:
+            if self.signal is None:
                 raise
-            # Time is up for whoever is still inside: that is no fault, of which the server would log the traceback.
+            # A request that exceeds the timeout is cancelled. That is no error, whose traceback would be logged.
         finally:
-            self.inside -= 1
-            if not self.inside:
-                self._empty.set()
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._idle.set()
 
-    def close(self, by: int) -> None:
-        """Close the doors, in the event loop; where they are closed already, end."""
-        if self.closed_by is not None:
-            self.end()
+    def shut_down(self, number: int) -> None:
+        """Begin the shutdown, from the event loop; on a second call, stop at once."""
+        if self.signal is not None:
+            self.stop()
         else:
-            self.closed_by = by
-            self.closing(self.inside)
-            self._leaving = asyncio.get_running_loop().create_task(self._leave())
+            self.signal = number
+            self.on_shutdown(self.in_flight)
+            self._shutdown = asyncio.get_running_loop().create_task(self._stop_when_idle())
 
-    async def _leave(self) -> None:
-        if self.inside:
-            self._empty.clear()
+    async def _stop_when_idle(self) -> None:
+        if self.in_flight:
+            self._idle.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._empty.wait(), self.seconds)
-        self.end()
+                await asyncio.wait_for(self._idle.wait(), self.timeout)
+        self.stop()
 
-    def _mind_signals(self) -> None:
-        """Take the place of the server's own handlers, which would end the process with a signal's exit code."""
+    def _install_signal_handlers(self) -> None:
+        """Replace Uvicorn's handlers, which would end the process with the exit code of the signal."""
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
 
         def handle(number: int, _: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self.close, number)
+            loop.call_soon_threadsafe(self.shut_down, number)
 
         for number in SIGNALS:
             signal.signal(number, handle)

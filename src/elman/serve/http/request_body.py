@@ -1,4 +1,4 @@
-"""The body of a request: JSON, not too long, and not too slow in coming."""
+"""Reading a JSON request body within limits of size and time."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from elman.serve.http.errors import JSON, Refusal
+from elman.serve.http.errors import APIError
+from elman.serve.http.responses import JSON
 from elman.serve.settings import Settings
 
-_PATIENCE = 16
-"""Times the limit that is read, and thrown away, of a body that is too long: a client that is cut off while it sends
-does not see why."""
+_DISCARD_FACTOR = 16
+"""Multiple of the size limit up to which a body that is too large is read and discarded: a client whose connection is
+closed while it is still sending does not see the error."""
 
 
 async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
-    """Return the JSON object that a request brings.
+    """Read the JSON object in the body of a request.
 
     Raises
     ------
-    Refusal
-        400 if it is none, 408 if it takes too long, 413 if it is too long, 415 if it is called something else. The
-        last keeps forms of other sites out: without permission, a browser sends no JSON across sites.
+    APIError
+        400 if the body is not a JSON object, 408 if it takes too long, 413 if it is too large, 415 if its declared
+        type is not JSON. The last rejects HTML forms of other sites: browsers do not send JSON across sites without
+        permission.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        message = f"the body must be JSON, and {kind or 'nothing'!r} came as its type: send Content-Type: {JSON}"
-        raise Refusal(415, message, "unsupported_media_type")
+        message = f"Content-Type must be {JSON} (got {repr(kind) if kind else 'none'})"
+        raise APIError(415, message, "unsupported_media_type")
     try:
-        async with asyncio.timeout(settings.body_seconds):
+        async with asyncio.timeout(settings.body_timeout):
             body = await _read(request, settings.max_body)
     except TimeoutError:
-        message = f"the body did not come within {settings.body_seconds:g} seconds: send it again"
-        raise Refusal(408, message, "request_timeout") from None
-    return _parsed(body)
+        message = f"the request body was not received within {settings.body_timeout:g} seconds"
+        raise APIError(408, message, "request_timeout") from None
+    return _parse_object(body)
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -44,25 +46,24 @@ async def _read(request: Request, limit: int) -> bytes:
         size += len(chunk)
         if size <= limit:
             body += chunk
-        elif size > _PATIENCE * limit:
+        elif size > _DISCARD_FACTOR * limit:
             break
     if size > limit:
-        message = f"the body may have {limit} bytes at most, and more came: send less"
-        raise Refusal(413, message, "request_too_large", headers={"connection": "close"})
+        message = f"the request body is larger than {limit} bytes"
+        raise APIError(413, message, "request_too_large", headers={"connection": "close"})
     return bytes(body)
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parse_object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        content = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        message = f"the body must be JSON, and it cannot be read as that ({error}): correct it"
-        raise Refusal(400, message, "invalid_json") from None
-    if not isinstance(found, dict):
-        message = f"the body must be a JSON object, and a {type(found).__name__} came: send {{...}}"
-        raise Refusal(400, message, "invalid_json")
-    return found
+        raise APIError(400, f"the request body is not valid JSON ({error})", "invalid_json") from None
+    if not isinstance(content, dict):
+        message = f"the request body must be a JSON object (got {type(content).__name__})"
+        raise APIError(400, message, "invalid_json")
+    return content
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid JSON")

@@ -1,4 +1,4 @@
-"""An application on a port of this machine, until a signal ends it or the one who started it."""
+"""Running an ASGI application on a socket of this machine, in the foreground or in a thread."""
 
 from __future__ import annotations
 
@@ -13,59 +13,65 @@ from starlette.types import ASGIApp
 
 from elman.errors import ElmanError
 from elman.serve.http.access import as_address
-from elman.serve.http.graceful_shutdown import Doors
+from elman.serve.http.graceful_shutdown import GracefulShutdownMiddleware
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 KEEP_ALIVE = 30
-"""Seconds that a connection may stay open between requests; longer than clients keep theirs, so that they close it."""
-LAST_SECONDS = 1
-"""How long what is still running when time is up may take to end."""
+"""Seconds that an idle connection stays open; longer than clients keep theirs, so that they close it first."""
+CANCEL_TIMEOUT = 1
+"""Seconds that requests get to end once they are cancelled."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches an address."""
+    """Return whether an address can be reached from this machine only."""
     address = as_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def listen(host: str, port: int, option: str = "--port") -> socket.socket:
-    """Return a socket that listens; clients that come before it is served wait. Port 0 is one that is free.
+    """Return a listening socket; connections wait until an application is served on it.
 
-    `option` is what the port was given by.
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 picks a free port.
+    option : str
+        The command-line option of the port, for error messages.
 
     Raises
     ------
     ElmanError
-        If the address is not this machine's, or the port is taken or not allowed.
+        If the address does not belong to this machine, or the port is in use or not permitted.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
-        raise ElmanError(f"--host must be an address of this machine, and {host!r} is none ({error})") from None
+        raise ElmanError(f"--host {host!r} is not an address of this machine ({error})") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise _refused(host, port, error, option) from None
+        raise _bind_error(host, port, error, option) from None
     return listening
 
 
-def _refused(host: str, port: int, error: OSError, option: str) -> ElmanError:
+def _bind_error(host: str, port: int, error: OSError, option: str) -> ElmanError:
     if error.errno == errno.EADDRINUSE:
-        return ElmanError(f"port {port} of {host} is taken: give another {option}, or {option} 0 for one that is free")
+        return ElmanError(f"port {port} of {host} is already in use; {option} 0 picks a free one")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return ElmanError(f"port {port} may not be used ({error.strerror}): give {option} above 1023")
-    return ElmanError(f"cannot listen at {host}, port {port} ({error.strerror}): give another --host or {option}")
+        return ElmanError(f"no permission to listen on port {port} ({error.strerror}); use {option} above 1023")
+    return ElmanError(f"cannot listen on {host}, port {port} ({error.strerror}); change --host or {option}")
 
 
 def address_of(listening: socket.socket) -> str:
-    """Return where a browser on this machine finds it."""
+    """Return the URL at which a browser on this machine reaches a socket."""
     host, port = listening.getsockname()[:2]
-    if (found := as_address(host)) is not None and found.is_unspecified:
+    if (address := as_address(host)) is not None and address.is_unspecified:
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -74,36 +80,38 @@ def run(
     app: ASGIApp,
     listening: socket.socket,
     *,
-    seconds: float,
-    started: Callable[[str], None],
-    closing: Callable[[int], None],
+    shutdown_timeout: float,
+    on_start: Callable[[str], None],
+    on_shutdown: Callable[[int], None],
 ) -> int | None:
-    """Serve an application until a signal ends it, and return its number.
+    """Serve an application until a signal stops it, and return the number of the signal.
 
     Parameters
     ----------
     app : ASGI application
     listening : socket
-        What `listen` gave; it is closed at the end.
-    seconds : float
-        How long requests that are being answered may go on after the signal. A second signal ends them.
-    started : callable
-        Told the address.
-    closing : callable
-        Told how many requests are being answered when the signal comes.
+        From `listen`; closed at the end.
+    shutdown_timeout : float
+        Seconds that requests in flight get to finish after the signal. A second signal ends them at once.
+    on_start : callable
+        Called with the URL of the server.
+    on_shutdown : callable
+        Called with the number of requests in flight when the signal arrives.
     """
-    server = _server(app)
-    doors = Doors(app, seconds, lambda: setattr(server, "should_exit", True), closing)
-    server.config.app = doors
-    started(address_of(listening))
+    server = _create_server(app)
+    shutdown = GracefulShutdownMiddleware(
+        app, shutdown_timeout, lambda: setattr(server, "should_exit", True), on_shutdown
+    )
+    server.config.app = shutdown
+    on_start(address_of(listening))
     server.run([listening])
-    return doors.closed_by
+    return shutdown.signal
 
 
 @contextmanager
-def in_background(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
-    """Serve an application in a thread of its own while the block lasts; gives its address."""
-    server = _server(app)
+def run_in_thread(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
+    """Serve an application in a thread for the duration of the block; yields the URL of the server."""
+    server = _create_server(app)
     thread = threading.Thread(target=server.run, args=([listening],), name="elman-server", daemon=True)
     thread.start()
     try:
@@ -113,7 +121,7 @@ def in_background(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
         thread.join()
 
 
-def _server(app: ASGIApp) -> uvicorn.Server:
+def _create_server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -126,6 +134,6 @@ def _server(app: ASGIApp) -> uvicorn.Server:
             server_header=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=LAST_SECONDS,
+            timeout_graceful_shutdown=CANCEL_TIMEOUT,
         )
     )

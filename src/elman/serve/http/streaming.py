@@ -1,4 +1,4 @@
-"""An answer that goes out in parts as they are made, to a client that may leave, or take nothing any more."""
+"""Streaming responses to clients that may disconnect or stop reading."""
 
 from __future__ import annotations
 
@@ -8,60 +8,66 @@ from contextlib import contextmanager
 
 from starlette.types import Message, Receive, Send
 
-from elman.serve.http.errors import Left, Refusal
+from elman.serve.http.errors import APIError, ClientDisconnected
 
 
-async def stream(parts: AsyncGenerator[bytes], kind: str, send: Send, told: Callable[[Refusal], bytes]) -> None:
-    """Send parts as they come. The head waits for the first of them, so that what fails before has a status.
+async def stream(
+    chunks: AsyncGenerator[bytes], media_type: str, send: Send, encode_error: Callable[[APIError], bytes]
+) -> None:
+    """Send chunks as they are produced.
+
+    The response starts with the first chunk, so that an error before it gets an HTTP status.
 
     Parameters
     ----------
-    parts : async generator of bytes
-    kind : str
-        The media type.
+    chunks : async generator of bytes
+    media_type : str
     send : callable
-        Of ASGI.
-    told : callable
-        Returns the part that tells a refusal, where one comes behind others; it is the last.
+        ASGI send.
+    encode_error : callable
+        Encodes an error that occurs after the first chunk; the result is sent as the last one.
     """
-    begun = False
+    started = False
     try:
-        async for part in parts:
-            if not begun:
-                headers = [(b"content-type", kind.encode("ascii")), (b"cache-control", b"no-store")]
+        async for chunk in chunks:
+            if not started:
+                headers = [(b"content-type", media_type.encode("ascii")), (b"cache-control", b"no-store")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
-                begun = True
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-    except Refusal as refusal:
-        if not begun:
+                started = True
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except APIError as error:
+        if not started:
             raise
-        last = told(refusal)
+        last = encode_error(error)
     else:
         last = b""
     await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
-def while_taken(send: Send, seconds: float) -> Send:
-    """Return what sends to a client until it has taken nothing for so long; it would hold a place for ever."""
+def with_send_timeout(send: Send, seconds: float) -> Send:
+    """Wrap an ASGI send, so that it raises `ClientDisconnected` once a client has stopped reading for so long.
 
-    async def sending(message: Message) -> None:
+    Such a client would occupy its slot in the queue for ever.
+    """
+
+    async def send_in_time(message: Message) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await send(message)
         except TimeoutError:
-            raise Left from None
+            raise ClientDisconnected from None
 
-    return sending
+    return send_in_time
 
 
 @contextmanager
-def when_left(receive: Receive, do: Callable[[], None]) -> Iterator[None]:
-    """Do something when the client leaves while the block lasts."""
+def on_disconnect(receive: Receive, callback: Callable[[], None]) -> Iterator[None]:
+    """Call back if the client disconnects during the block."""
 
     async def wait() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        do()
+        callback()
 
     waiting = asyncio.create_task(wait())
     try:

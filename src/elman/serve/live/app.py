@@ -1,7 +1,8 @@
-"""The page that shows runs, one of them perhaps in training, and the little that it asks of the server."""
+"""The dashboard's application: its page, and the API that it polls."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,139 +15,143 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from elman.errors import ElmanError
-from elman.serve.http.access import Guard
+from elman.serve.http.access import AccessMiddleware
 from elman.serve.http.assets import STATIC, page_routes
-from elman.serve.http.errors import Refusal, as_json
-from elman.serve.http.exception_handlers import HANDLERS
+from elman.serve.http.errors import EXCEPTION_HANDLERS, APIError
 from elman.serve.http.request_body import read_json
-from elman.serve.live.history import Known, Shown
+from elman.serve.http.responses import json_response
+from elman.serve.live.history import ClientCursor, RunSource
 from elman.serve.live.live_run import LiveRun
 from elman.serve.settings import Settings
 from elman.storage.untrusted import require_int
 
 PLOTLY = f"{STATIC}/plotly.min.js"
+CURSOR_QUERY = ("rows", "scores", "samples")
+"""Names of the fields of `ClientCursor` in the query string, in their order."""
 
 
-def create_live_app(runs: Sequence[Shown], live: LiveRun | None = None) -> Starlette:
-    """Return the application that shows runs.
+def create_live_app(runs: Sequence[RunSource], live: LiveRun | None = None) -> Starlette:
+    """Return the application that displays runs.
 
     Parameters
     ----------
-    runs : sequence of Shown
+    runs : sequence of RunSource
     live : LiveRun, optional
-        The one of them that can be stopped and asked for a text.
+        The one of them that is in training, and so can be stopped and asked for a sample.
 
     Raises
     ------
     ElmanError
         If Plotly is not installed.
     """
-    board, settings = Board(runs, live), Settings()
+    endpoints, settings = RunEndpoints(runs, live), Settings()
     app = Starlette(
         routes=[
             *page_routes("elman.serve.live"),
-            Route(PLOTLY, _file(_plotly())),
-            Route("/api/runs", board.all),
-            Route("/api/runs/{number}", board.one),
-            Route("/api/runs/{number}/between", board.between),
-            Route("/api/runs/{number}/histograms", board.histograms),
-            Route("/api/end", board.end),
-            Route("/api/stop", board.wish("stop", settings), methods=["POST"]),
-            Route("/api/sample", board.wish("sample_asked", settings), methods=["POST"]),
+            Route(PLOTLY, _file_endpoint(_find_plotly())),
+            Route("/api/runs", endpoints.list_runs),
+            Route("/api/runs/{number}", endpoints.get_run),
+            Route("/api/runs/{number}/between", endpoints.between),
+            Route("/api/runs/{number}/histograms", endpoints.histograms),
+            Route("/api/end", endpoints.end),
+            endpoints.command_route("/api/stop", lambda run: run.stop_requested, settings),
+            endpoints.command_route("/api/sample", lambda run: run.sample_requested, settings),
         ],
-        middleware=[Middleware(Guard, settings=settings, is_public=lambda _: True)],
-        exception_handlers=HANDLERS,
+        middleware=[Middleware(AccessMiddleware, settings=settings, is_public=lambda _: True)],
+        exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False
     return app
 
 
-class Board:
-    """The runs that are shown, by their numbers. What is answered holds nothing about who asks.
+class RunEndpoints:
+    """Endpoints of the displayed runs, which are numbered. Responses do not depend on the client.
 
     Parameters
     ----------
-    runs : sequence of Shown
+    runs : sequence of RunSource
     live : LiveRun or None
     """
 
-    def __init__(self, runs: Sequence[Shown], live: LiveRun | None) -> None:
+    def __init__(self, runs: Sequence[RunSource], live: LiveRun | None) -> None:
         self.runs, self.live = runs, live
 
-    def all(self, _: Request) -> Response:
-        """``GET /api/runs``: what there is."""
+    def list_runs(self, _: Request) -> Response:
+        """``GET /api/runs``: the runs by name."""
         runs = [{"name": run.name, "live": run is self.live} for run in self.runs]
-        return _fresh({"runs": runs})
+        return _uncached({"runs": runs})
 
-    def one(self, request: Request) -> Response:
-        """``GET /api/runs/N?rows=…&scores=…&samples=…``: where it stands, and what is new beyond so much."""
-        run, known = self._run(request), Known(*(_number(request, name, 0) for name in Known._fields))
-        status = run.status()  # first: when that says that the run is over, what follows is all of it
-        news = run.progress.since(known)
-        # The page asks what the run is when it meets a session that it does not know.
+    def get_run(self, request: Request) -> Response:
+        """``GET /api/runs/N?rows=…&scores=…&samples=…``: the status, and what is new for a client that has so much."""
+        run, cursor = self._find_run(request), ClientCursor(*(_parse_count(request, name, 0) for name in CURSOR_QUERY))
+        status = run.status()  # first: if it says that the run has ended, the history below is complete
+        news = run.history.since(cursor)
+        # The client needs the run's settings when it sees a new session.
         about = {} if request.query_params.get("session") == news["session"] else {"about": run.about()}
-        return _fresh(news | about | {"status": status})
+        return _uncached(news | about | {"status": status})
 
     def between(self, request: Request) -> Response:
         """``GET /api/runs/N/between?first=…&last=…``: the curves from one update to another."""
-        first, last = _number(request, "first"), _number(request, "last")
-        return _fresh(self._run(request).progress.between(first, last))
+        first, last = _parse_count(request, "first"), _parse_count(request, "last")
+        return _uncached(self._find_run(request).history.between(first, last))
 
     def histograms(self, request: Request) -> Response:
-        """``GET /api/runs/N/histograms``: of the weights and of the hidden states."""
-        return _fresh({"histograms": self._run(request).histograms()})
+        """``GET /api/runs/N/histograms``: histograms of the weights and of the hidden states."""
+        return _uncached({"histograms": self._find_run(request).histograms()})
 
     async def end(self, _: Request) -> Response:
-        """``GET /api/end``: an event at the end of the training, and the server stays until who asked leaves."""
+        """``GET /api/end``: an event at the end of training; the server runs on until its subscribers disconnect."""
         headers = {"cache-control": "no-store"}
-        return StreamingResponse(self._training().farewell.hold(), media_type="text/event-stream", headers=headers)
+        events = self._get_live_run().end_event.subscribe()
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
-    def wish(self, name: str, settings: Settings) -> Callable[[Request], Any]:
-        """Return what answers ``POST /api/stop`` or ``/api/sample``: the training hears of it at its next step."""
+    def command_route(self, path: str, flag: Callable[[LiveRun], threading.Event], settings: Settings) -> Route:
+        """Return a route that sets a flag of the run in training, which acts on it at its next step."""
 
-        async def wish(request: Request) -> Response:
-            await read_json(request, settings)  # which no form of another site can send
-            getattr(self._training(), name).set()
-            return _fresh({"asked": True})
+        async def command(request: Request) -> Response:
+            await read_json(request, settings)  # which a form of another site cannot send
+            flag(self._get_live_run()).set()
+            return _uncached({"asked": True})
 
-        return wish
+        return Route(path, command, methods=["POST"])
 
-    def _training(self) -> LiveRun:
+    def _get_live_run(self) -> LiveRun:
         if self.live is None:
-            raise Refusal(409, "no run is in training here: its own page, by elman train --live, can do so", "not_live")
+            message = "no run is in training in this process; use the dashboard of elman train --live"
+            raise APIError(409, message, "not_live")
         return self.live
 
-    def _run(self, request: Request) -> Shown:
+    def _find_run(self, request: Request) -> RunSource:
         number = request.path_params["number"]
-        found = dict(zip(map(str, range(len(self.runs))), self.runs, strict=True)).get(number)
-        if found is None:
-            raise Refusal(404, f"there are {len(self.runs)} runs, counted from 0, and {number!r} came", "no_such_run")
-        return found
+        run = dict(zip(map(str, range(len(self.runs))), self.runs, strict=True)).get(number)
+        if run is None:
+            raise APIError(404, f"run {number!r} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
+        return run
 
 
-def _number(request: Request, name: str, default: int | None = None) -> int:
-    given = request.query_params.get(name, default)
+def _parse_count(request: Request, name: str, default: int | None = None) -> int:
+    value = request.query_params.get(name, default)
     try:
-        return require_int(int(given if given is not None else ""), name)
+        return require_int(int(value if value is not None else ""), name)
     except ValueError:
-        raise Refusal(400, f"{name} must be a count, and {given!r} came", "invalid_number", name) from None
+        raise APIError(400, f"{name} must be a non-negative integer (got {value!r})", "invalid_number", name) from None
 
 
-def _fresh(content: Any) -> Response:
-    return as_json(content, headers={"cache-control": "no-store"})
+def _uncached(content: Any) -> Response:
+    return json_response(content, headers={"cache-control": "no-store"})
 
 
-def _plotly() -> Path:
-    """Return the file of Plotly's that holds all a page needs; to import the package takes seconds."""
+def _find_plotly() -> Path:
+    """Return Plotly's JavaScript file from the installed package, whose import would take seconds."""
     package = find_spec("plotly")
     folder = package.submodule_search_locations if package is not None else None
     path = Path(folder[0], "package_data", "plotly.min.js") if folder else Path()
     if not path.is_file():
-        raise ElmanError("the page draws with Plotly, and it is not installed: pip install 'elman[serve]'")
+        raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     return path
 
 
-def _file(path: Path) -> Callable[[Request], Any]:
+def _file_endpoint(path: Path) -> Callable[[Request], Any]:
     async def send(_: Request) -> Response:
         return FileResponse(path, media_type="text/javascript", headers={"cache-control": "max-age=3600"})
 

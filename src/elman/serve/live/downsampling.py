@@ -1,4 +1,4 @@
-"""Curves of any length, thinned to what a page can show: of every stretch the least and the greatest value."""
+"""Downsampling for display: curves reduced to the extremes of every bucket, arrays reduced to histograms."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STRETCHES = 1000
-"""Into which a curve is divided at most; each gives two points at most."""
-SPEEDS = 200
-"""Stretches at most whose speed is told."""
+from elman.network.parameters import Architecture, Array, Parameters, architecture
+
+MAX_BUCKETS = 1000
+"""Maximum number of buckets of a curve; each contributes at most two points."""
+MAX_SPEED_BUCKETS = 200
+"""Maximum number of buckets for which the speed is reported."""
+BINS = 40
+"""Bins of a histogram."""
 
 Points = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
-"""The updates, the seconds, and the values there."""
+"""Updates, seconds, and the values there."""
 
 
-class Curve:
-    """Values over a run, in the order of its updates. One thread may add to it while others read.
+class MetricCurve:
+    """Values of a metric over a run, ordered by update. One thread may append while others read.
 
-    What is new is told as JSON: the points under `update`, `seconds` and `value` take the place of those that the page
-    has from the update `since` on; `count` is what the page knows then. It need not be told the same again: the server
-    keeps nothing about the page.
+    New points are returned as JSON: those under `update`, `seconds` and `value` replace the points that the client has
+    from the update `since` on; `count` is what the client sends with its next request. The server keeps no state about
+    its clients.
     """
 
     def __init__(self) -> None:
@@ -35,94 +39,133 @@ class Curve:
 
     @property
     def last(self) -> int:
-        """The update of the last point; -1 where there is none."""
+        """The update of the last point; -1 if there is none."""
         return self._updates[self._count - 1] if self._count else -1
 
-    def add(self, update: int, seconds: float, value: float) -> None:
-        """Add a point, if it is a number and comes behind the last."""
+    def append(self, update: int, seconds: float, value: float) -> None:
+        """Append a point, unless its value is not finite or its update is not after the last."""
         if update > self.last and math.isfinite(value):
             self._updates.append(update)
             self._seconds.append(seconds)
             self._values.append(value)
-            self._count += 1  # last: what is not counted is not read
+            self._count += 1  # last, as readers use only what is counted
 
     def since(self, known: int) -> dict[str, Any]:
-        """Return what is new for a page that knows the first `known` points, thinned."""
+        """Return what is new for a client that knows the first `known` points, downsampled."""
         count = self._count
-        width = _width(count, STRETCHES)
-        # The stretch that was not full then is told again.
-        start = known // width * width if _fits(known, count, STRETCHES) else 0
+        width = _bucket_width(count, MAX_BUCKETS)
+        # The bucket that was not full the last time is sent again.
+        start = known // width * width if _has_same_buckets(known, count, MAX_BUCKETS) else 0
         points = self._points(start, count)
         since = int(points[0][0]) if start < count else self._updates[count - 1] + 1 if count else 0
-        return {"since": since, "count": count} | _columns(thinned(points, width))
+        return {"since": since, "count": count} | _as_json(downsample(points, width))
 
-    def speeds_since(self, known: int, characters: int) -> dict[str, Any]:
-        """Return likewise the characters a second, over longer stretches, where an update reads so many."""
+    def speeds_since(self, known: int, chars_per_update: int) -> dict[str, Any]:
+        """Return the new characters per second in the same way, over larger buckets."""
         count = self._count
-        width = _width(count, SPEEDS)
-        start = (known - 1) // width * width if _fits(known, count, SPEEDS) else 0
+        width = _bucket_width(count, MAX_SPEED_BUCKETS)
+        start = (known - 1) // width * width if _has_same_buckets(known, count, MAX_SPEED_BUCKETS) else 0
         points = self._points(start, count)
         since = int(points[0][0]) + 1 if start else 0
-        return {"since": since, "count": count} | _columns(speeds(points, width, characters))
+        return {"since": since, "count": count} | _as_json(compute_speeds(points, width, chars_per_update))
 
     def between(self, first: int, last: int) -> dict[str, Any]:
-        """Return the points of the updates from `first` to `last`, and one more at either side, thinned."""
+        """Return the points of the updates from `first` to `last`, and one more on either side, downsampled."""
         updates, seconds, values = self._points(0, self._count)
         low = max(0, int(np.searchsorted(updates, first)) - 1)
         high = int(np.searchsorted(updates, last, "right")) + 1
         points = updates[low:high], seconds[low:high], values[low:high]
-        return _columns(thinned(points, _width(len(points[0]), STRETCHES)))
+        return _as_json(downsample(points, _bucket_width(len(points[0]), MAX_BUCKETS)))
 
-    def least(self) -> tuple[int, float] | None:
-        """Return the update with the least value, and that; None where there is none."""
+    def minimum(self) -> tuple[int, float] | None:
+        """Return the update with the lowest value, and that value; None if there are no points."""
         updates, _, values = self._points(0, self._count)
         return (int(updates[values.argmin()]), float(values.min())) if len(values) else None
 
     def _points(self, start: int, end: int) -> Points:
-        # A slice is a copy; an array that is lent could not grow.
+        # Slices are copies: an array whose buffer is exported could not grow.
         columns = self._updates[start:end], self._seconds[start:end], self._values[start:end]
         updates, seconds, values = map(np.asarray, columns)
         return updates, seconds, values
 
 
-def _fits(known: int, count: int, stretches: int) -> bool:
-    """Whether what a page knows of a curve is divided as the curve is now."""
-    return 0 < known <= count and _width(known, stretches) == _width(count, stretches)
+def _has_same_buckets(known: int, count: int, max_buckets: int) -> bool:
+    """Return whether a curve was divided into buckets of the same width when it had `known` points."""
+    return 0 < known <= count and _bucket_width(known, max_buckets) == _bucket_width(count, max_buckets)
 
 
-def _width(count: int, stretches: int) -> int:
-    """Points in a stretch: the least power of two with which they suffice."""
+def _bucket_width(count: int, max_buckets: int) -> int:
+    """Return the points per bucket: the smallest power of two for which the buckets suffice."""
     width = 1
-    while count > width * stretches:
+    while count > width * max_buckets:
         width *= 2
     return width
 
 
-def thinned(points: Points, width: int) -> Points:
-    """Return of every `width` points the one with the least value and the one with the greatest."""
+def downsample(points: Points, width: int) -> Points:
+    """Return the points with the lowest and the highest value of every bucket of `width` points."""
     updates, seconds, values = points
     if width == 1 or not len(values):
         return points
-    whole = np.pad(values, (0, -len(values) % width), "edge").reshape(-1, width)
-    starts = np.arange(len(whole)) * width
-    chosen = np.concatenate([starts + whole.argmin(axis=1), starts + whole.argmax(axis=1)])
-    chosen = np.unique(np.minimum(chosen, len(values) - 1))
-    return updates[chosen], seconds[chosen], values[chosen]
+    buckets = np.pad(values, (0, -len(values) % width), "edge").reshape(-1, width)
+    starts = np.arange(len(buckets)) * width
+    extremes = np.concatenate([starts + buckets.argmin(axis=1), starts + buckets.argmax(axis=1)])
+    extremes = np.unique(np.minimum(extremes, len(values) - 1))
+    return updates[extremes], seconds[extremes], values[extremes]
 
 
-def speeds(points: Points, width: int, characters: int) -> Points:
-    """Return the characters a second over every `width` points behind the first, at the last of them."""
+def compute_speeds(points: Points, width: int, chars_per_update: int) -> Points:
+    """Return the characters per second over every `width` points after the first, at the last of them."""
     updates, seconds, _ = points
     marks = np.unique([*range(0, len(updates), width), len(updates) - 1]) if len(updates) else np.zeros(0, int)
-    done, took = np.diff(updates[marks]) * characters, np.diff(seconds[marks])
-    ends, measured = marks[1:], took > 0
-    return updates[ends][measured], seconds[ends][measured], done[measured] / took[measured]
+    characters, elapsed = np.diff(updates[marks]) * chars_per_update, np.diff(seconds[marks])
+    ends, is_measured = marks[1:], elapsed > 0
+    return updates[ends][is_measured], seconds[ends][is_measured], characters[is_measured] / elapsed[is_measured]
 
 
-def _columns(points: Points) -> dict[str, Any]:
+def _as_json(points: Points) -> dict[str, Any]:
     updates, seconds, values = points
     return {
         "update": updates.tolist(),
         "seconds": np.round(seconds, 3).tolist(),
         "value": [float(f"{value:.6g}") for value in values.tolist()],
     }
+
+
+def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, Any]]:
+    """Return a histogram of every parameter array and of every state vector of every layer.
+
+    D  numbers in the state
+
+    Parameters
+    ----------
+    parameters : Parameters
+    states : ndarray, shape (…, D)
+        States of several batch rows or moments.
+
+    Returns
+    -------
+    list of dict
+        `name`; `low` and `high`, the outer edges of the bins; and `counts`, the numbers in each bin.
+    """
+    arrays = (*parameters.items(), *_split_states(architecture(parameters), states))
+    return [_histogram(name, array) for name, array in arrays]
+
+
+def _split_states(network: Architecture, states: Array) -> list[tuple[str, Array]]:
+    m, names = network.m, ("h", "s")[: network.state_vectors]
+    vectors: list[tuple[str, Array]] = []
+    for layer in range(network.layers):
+        for name in names:
+            start = len(vectors) * m
+            vectors.append((f"{name}{layer + 1 if layer else ''}", states[..., start : start + m]))
+    return vectors
+
+
+def _histogram(name: str, array: Array) -> dict[str, Any]:
+    finite = array[np.isfinite(array)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if low == high:  # such as biases that are still 0
+        low, high = low - 0.5, high + 0.5
+    counts, _ = np.histogram(finite, BINS, (low, high))
+    return {"name": name, "low": low, "high": high, "counts": counts.tolist()}

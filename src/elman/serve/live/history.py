@@ -1,4 +1,4 @@
-"""What a page is told of a run: its curves and its texts, as far as they are known."""
+"""The history of a run as the dashboard receives it, and what a run must provide to be displayed."""
 
 from __future__ import annotations
 
@@ -8,91 +8,90 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from elman.runs.records import Metrics, Sample
-from elman.serve.live.downsampling import Curve
+from elman.serve.live.downsampling import MetricCurve
 
-SAMPLES = 200
-"""Texts that are told at once; of more the last."""
+MAX_SAMPLES = 200
+"""Maximum number of samples sent at once; of more, the latest."""
 
 
-class Known(NamedTuple):
-    """How much a page knows: points of the curves, and texts."""
+class ClientCursor(NamedTuple):
+    """What a client already has: the number of points of each curve, and of samples."""
 
-    rows: int = 0
-    scores: int = 0
+    smooth_losses: int = 0
+    validation_losses: int = 0
     samples: int = 0
 
 
 @dataclass(frozen=True)
-class Written:
-    """A text, and whether a person asked for it in between."""
+class SampleEntry:
+    """A sample, and whether it was requested from the dashboard."""
 
     sample: Sample
-    asked: bool = False
+    is_requested: bool = False
 
 
 @dataclass(eq=False)
-class Progress:
-    """The curves and the texts of a run, from its first update on. One thread may add to them while others read.
+class RunHistory:
+    """Curves and samples of a run from its first update on. One thread may append while others read.
 
     Parameters
     ----------
-    characters : int
-        That one update reads.
+    chars_per_update : int
     session : str
-        Another one where all begins anew, so that a page forgets what it knows.
+        Changes when the history starts anew, so that clients discard what they have.
     """
 
-    characters: int
+    chars_per_update: int
     session: str = field(default_factory=lambda: secrets.token_hex(8))
-    rows: Curve = field(default_factory=Curve)
-    scores: Curve = field(default_factory=Curve)
-    samples: list[Written] = field(default_factory=list)
+    smooth_losses: MetricCurve = field(default_factory=MetricCurve)
+    validation_losses: MetricCurve = field(default_factory=MetricCurve)
+    samples: list[SampleEntry] = field(default_factory=list)
 
-    def add(self, rows: Sequence[Metrics]) -> None:
-        """Add rows of metrics."""
-        for row in rows:
-            self.rows.add(row.update, row.seconds, row.smooth_loss)
+    def extend(self, metrics: Sequence[Metrics]) -> None:
+        """Append rows of metrics."""
+        for row in metrics:
+            self.smooth_losses.append(row.update, row.seconds, row.smooth_loss)
             if row.validation_loss is not None:
-                self.scores.add(row.update, row.seconds, row.validation_loss)
+                self.validation_losses.append(row.update, row.seconds, row.validation_loss)
 
-    def since(self, known: Known) -> dict[str, Any]:
-        """Return what is new for a page that knows so much."""
+    def since(self, cursor: ClientCursor) -> dict[str, Any]:
+        """Return what is new for a client."""
         return {
             "session": self.session,
-            "rows": self.rows.since(known.rows),
-            "scores": self.scores.since(known.scores),
-            "speeds": self.rows.speeds_since(known.rows, self.characters),
-            "samples": self._samples_since(known.samples),
+            "rows": self.smooth_losses.since(cursor.smooth_losses),
+            "scores": self.validation_losses.since(cursor.validation_losses),
+            "speeds": self.smooth_losses.speeds_since(cursor.smooth_losses, self.chars_per_update),
+            "samples": self._samples_since(cursor.samples),
         }
 
     def between(self, first: int, last: int) -> dict[str, Any]:
         """Return the curves from one update to another, in more detail."""
         return {
             "session": self.session,
-            "rows": self.rows.between(first, last),
-            "scores": self.scores.between(first, last),
+            "rows": self.smooth_losses.between(first, last),
+            "scores": self.validation_losses.between(first, last),
         }
 
     def _samples_since(self, known: int) -> dict[str, Any]:
         count = len(self.samples)
-        new = self.samples[max(known, count - SAMPLES) : count]
-        return {"count": count, "new": [asdict(written.sample) | {"asked": written.asked} for written in new]}
+        new = self.samples[max(known, count - MAX_SAMPLES) : count]
+        return {"count": count, "new": [asdict(entry.sample) | {"asked": entry.is_requested} for entry in new]}
 
 
-class Shown(Protocol):
-    """A run that a page shows."""
+class RunSource(Protocol):
+    """A run that the dashboard displays."""
 
     name: str
 
     @property
-    def progress(self) -> Progress:
-        """As far as it is known now."""
+    def history(self) -> RunHistory:
+        """The history so far."""
 
     def about(self) -> dict[str, Any]:
-        """Return what ``run.json`` says; empty as long as it is not known."""
+        """Return the contents of ``run.json``; empty as long as they are not known."""
 
     def status(self) -> dict[str, Any]:
-        """Return where the run stands."""
+        """Return the current status."""
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Return those of the weights and of the hidden states; none as long as there are none."""
+        """Return histograms of the weights and of the hidden states; empty as long as there are none."""

@@ -1,14 +1,16 @@
-"""A run in training, for a page to look at: the watcher that keeps what the page asks for, and takes its wishes.
+"""A run in training as a source for the dashboard: a training callback that records what the dashboard requests.
 
-The training calls, between two calls of the engine; the server reads from another thread what is kept here. Nothing of
-this changes the run: a text that is asked for is drawn apart from those that are due.
+The training loop calls it between two calls of the engine; the server reads from another thread. None of this changes
+the run: samples requested from the dashboard use a random generator of their own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import numpy as np
@@ -17,164 +19,217 @@ from elman.network.parameters import Array
 from elman.runs.metadata import run_metadata
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
-from elman.serve.live.end_event import Farewell
-from elman.serve.live.histograms import histograms
-from elman.serve.live.history import Progress, Written
+from elman.serve.live.downsampling import compute_histograms
+from elman.serve.live.history import RunHistory, SampleEntry
 
 POINT_SECONDS = 0.25
-"""Between two points of a curve where no row of metrics is due."""
-PACE_SECONDS = 20.0
-"""Over which the speed is measured that the time left is reckoned from."""
+"""Interval between two points of a curve where no row of metrics is due."""
+SPEED_SECONDS = 20.0
+"""Time over which the speed is measured, from which the remaining time is estimated."""
 HISTOGRAM_SECONDS = 2.0
-"""Between two looks at the weights, at least, where a page shows them."""
-HISTOGRAM_SHARE = 0.003
-"""Of the time, that looking at the weights may take."""
-SHOWN_SECONDS = 10.0
-"""After which a page that has not asked again shows no weights."""
+"""Minimum interval between two histograms, computed only while a dashboard displays them."""
+HISTOGRAM_FRACTION = 0.003
+"""Maximum fraction of the time that computing histograms may take."""
+HISTOGRAM_TIMEOUT = 10.0
+"""Seconds after its last request when a dashboard no longer counts as displaying histograms."""
 ENDED = ("done", "stopped", "failed")
-STATES = 20_000
-"""Numbers of hidden states that are kept for their histogram, of the latest moments."""
+MAX_STATE_VALUES = 20_000
+"""Numbers of recent hidden states that are kept for their histogram."""
+TICK = 0.5
+"""Interval in seconds at which waiting code checks for changes. Every check interrupts the training."""
+MAX_SUBSCRIBERS = 4
+"""Subscriptions that are kept open. A browser opens six connections to a server, for all of its tabs together."""
+
+
+class EndEvent:
+    """The event at the end of training, sent to every open dashboard, including those in background tabs.
+
+    A dashboard keeps a request open that is answered at the end: browsers slow the timers of background tabs down, but
+    not their connections. It closes the request when it has fetched the last data, so that the server knows when it
+    may stop. Only the server's thread changes the subscriptions; another thread announces the end.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: list[int] = []  # numbers, the latest last
+        self._number = 0
+        self._is_announced = self._is_closed = False
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether a dashboard keeps a request open."""
+        return bool(self._subscribers)
+
+    async def subscribe(self) -> AsyncGenerator[bytes]:
+        """Yield server-sent events: one at the end of training, then nothing until either side closes the connection.
+
+        A subscription ends without an event once there are `MAX_SUBSCRIBERS` later ones.
+        """
+        self._number += 1
+        number = self._number
+        self._subscribers.append(number)
+        try:
+            yield b":\n\n"  # a comment, which confirms the subscription
+            while not self._is_announced:
+                if number not in self._subscribers[-MAX_SUBSCRIBERS:]:
+                    return
+                await asyncio.sleep(TICK)
+            yield b"data: over\n\n"
+            while not self._is_closed:
+                await asyncio.sleep(TICK)
+        finally:
+            self._subscribers.remove(number)
+
+    def announce(self, timeout: float) -> None:
+        """Send the event, wait until all subscribers have disconnected or the timeout is over, then close the rest."""
+        self._is_announced, deadline = True, time.monotonic() + timeout
+        try:
+            while self.has_subscribers and time.monotonic() < deadline:
+                time.sleep(TICK)
+        finally:
+            self._is_closed = True
 
 
 class LiveRun:
-    """The watcher that a page looks on through.
+    """A training callback through which the dashboard displays and controls a run.
 
     Parameters
     ----------
     name : str
-        Of the run.
+        Name of the run.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.stop, self.sample_asked = threading.Event(), threading.Event()
+        self.stop_requested, self.sample_requested = threading.Event(), threading.Event()
+        self.end_event = EndEvent()
         self._run: Run | None = None
-        self._progress = Progress(1)
-        self._rows = 0  # of the run's metrics that are in the progress
+        self._history = RunHistory(1)
+        self._copied_metrics = 0  # rows of the run's metrics that are in the history
         self._stage, self._ending, self._warning = "preparing", "", ""
         self._updates = 0
-        self._pace: deque[tuple[float, int]] = deque()  # moments, and the updates done then
-        self._noted_at = 0.0
+        self._recent: deque[tuple[float, int]] = deque()  # times, and the updates done by then
+        self._point_at = 0.0
         self._states: deque[Array] = deque()
         self._histograms: list[dict[str, Any]] = []
-        self._histograms_asked, self._histograms_due = -SHOWN_SECONDS, 0.0
-        self.farewell = Farewell()
+        self._histograms_requested, self._histograms_due = -HISTOGRAM_TIMEOUT, 0.0
 
-    # What the training calls.
+    # Called by the training loop.
 
     def on_compile(self) -> None:
-        """The kernels are about to be compiled."""
+        """Do nothing: this is the initial stage."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Keep what is new, and do what was asked for."""
+        """Record new data and carry out requests."""
         if self._run is None:
-            self._begin(run)
+            self._start(run)
         now = time.monotonic()
         self._updates = updates
-        self._catch_up(run)
-        if now - self._noted_at >= POINT_SECONDS:
-            self._note(run, now)
-        if self.sample_asked.is_set():
-            self._write(run)
-        if now - self._histograms_asked < SHOWN_SECONDS:
-            self._look(run, now)
+        self._copy_metrics(run)
+        if now - self._point_at >= POINT_SECONDS:
+            self._add_point(run, now)
+        if self.sample_requested.is_set():
+            self._generate_sample(run)
+        if now - self._histograms_requested < HISTOGRAM_TIMEOUT:
+            self._update_histograms(run, now)
 
     def on_sample(self, sample: Sample) -> None:
-        """Keep a text."""
-        self._progress.samples.append(Written(sample))
+        """Record a sample."""
+        self._history.samples.append(SampleEntry(sample))
 
     def on_warning(self, warning: str) -> None:
-        """Keep it."""
+        """Record a warning."""
         self._warning = warning
 
     def should_stop(self) -> bool:
-        """Whether the page asked."""
-        return self.stop.is_set()
+        """Return whether the dashboard has requested a stop."""
+        return self.stop_requested.is_set()
 
-    def ended(self, run: Run | None, error: str = "") -> None:
-        """The training is over: with a run, or with an error."""
+    # Called at the end of training.
+
+    def finish(self, run: Run | None, error: str = "") -> None:
+        """Record the end of training: with a run, or with an error."""
         if run is not None:
             if self._run is None:
-                self._begin(run)
-            self._catch_up(run)
-            self._histograms = histograms(run.state.parameters, run.state.h)
+                self._start(run)
+            self._copy_metrics(run)
+            self._histograms = compute_histograms(run.state.parameters, run.state.h)
             self._updates = self._updates or run.state.update
         self._ending = error or (run.advice if run is not None else "")
         self._stage = "failed" if error else "stopped" if run is not None and run.interrupted else "done"
 
-    # What the server asks.
+    def close(self, timeout: float) -> None:
+        """Close the subscriptions; if training is over, first give open dashboards time to fetch the last data."""
+        self.end_event.announce(timeout if self._stage in ENDED else 0.0)
+
+    # Called by the server.
 
     @property
-    def progress(self) -> Progress:
-        """As far as it is known."""
-        return self._progress
+    def history(self) -> RunHistory:
+        """The history so far."""
+        return self._history
 
     def about(self) -> dict[str, Any]:
-        """Return what ``run.json`` says."""
+        """Return the contents of ``run.json``."""
         return {} if self._run is None else run_metadata(self._run)
 
     def status(self) -> dict[str, Any]:
-        """Return where the run stands."""
+        """Return the current status."""
         status = {
-            "stage": "stopping" if self.stop.is_set() and self._stage == "running" else self._stage,
+            "stage": "stopping" if self.stop_requested.is_set() and self._stage == "running" else self._stage,
             "ending": self._ending,
             "warning": self._warning,
-            "sampling": self.sample_asked.is_set(),
+            "sampling": self.sample_requested.is_set(),
         }
-        return status if self._run is None else status | self._figures(self._run)
+        return status if self._run is None else status | self._current_metrics(self._run)
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Return the latest; who asks again gets newer ones."""
-        self._histograms_asked = time.monotonic()
+        """Return the latest histograms; newer ones are computed for the next request."""
+        self._histograms_requested = time.monotonic()
         return self._histograms
 
-    def close(self, seconds: float) -> None:
-        """Wait until every page that is open has all there is to tell, if training is over, at most so long."""
-        self.farewell.say(seconds if self._stage in ENDED else 0.0)
+    # Internals.
 
-    # How.
+    def _start(self, run: Run) -> None:
+        """Start the history, for a resumed run with what happened before."""
+        history = RunHistory(run.config.chars_per_update)
+        history.samples.extend(SampleEntry(sample) for sample in run.samples)
+        self._history, self._run, self._stage = history, run, "running"
+        self._states = deque(maxlen=max(1, MAX_STATE_VALUES // run.state.h.size))
 
-    def _begin(self, run: Run) -> None:
-        """Begin with what a run that is gone on with brings."""
-        progress = Progress(run.config.chars_per_update)
-        progress.samples.extend(Written(sample) for sample in run.samples)
-        self._progress, self._run, self._stage = progress, run, "running"
-        self._states = deque(maxlen=max(1, STATES // run.state.h.size))
-
-    def _note(self, run: Run, now: float) -> None:
-        """Note what no row of metrics tells: a point in between, the pace, and the hidden states."""
-        state, self._noted_at = run.state, now
-        self._progress.rows.add(state.update, state.seconds, state.smooth_loss)
+    def _add_point(self, run: Run, now: float) -> None:
+        """Record a point between two rows of metrics, the speed, and the hidden states."""
+        state, self._point_at = run.state, now
+        self._history.smooth_losses.append(state.update, state.seconds, state.smooth_loss)
         self._states.append(state.h.copy())
-        self._pace.append((now, state.update))
-        while now - self._pace[0][0] > PACE_SECONDS:
-            self._pace.popleft()
+        self._recent.append((now, state.update))
+        while now - self._recent[0][0] > SPEED_SECONDS:
+            self._recent.popleft()
 
-    def _catch_up(self, run: Run) -> None:
+    def _copy_metrics(self, run: Run) -> None:
         end = len(run.metrics)
-        self._progress.add(run.metrics[self._rows : end])
-        self._rows = end
+        self._history.extend(run.metrics[self._copied_metrics : end])
+        self._copied_metrics = end
 
-    def _write(self, run: Run) -> None:
-        """Write a text apart from those that are due, and from their generator."""
-        state, asked = run.state, len(self._progress.samples)
-        generator = np.random.default_rng([run.config.random_state, state.update, asked])
+    def _generate_sample(self, run: Run) -> None:
+        """Generate a requested sample, with a random generator of its own."""
+        state, number = run.state, len(self._history.samples)
+        generator = np.random.default_rng([run.config.random_state, state.update, number])
         text = run.write(run.config.sample_length, generator)
         sample = Sample(state.update, finite_or_none(state.smooth_loss), text)
-        self._progress.samples.append(Written(sample, asked=True))
-        self.sample_asked.clear()
+        self._history.samples.append(SampleEntry(sample, is_requested=True))
+        self.sample_requested.clear()
 
-    def _look(self, run: Run, now: float) -> None:
-        """Look at the weights, if the last time is long enough ago for what it cost."""
+    def _update_histograms(self, run: Run, now: float) -> None:
+        """Compute new histograms, unless the last ones were too recent for what they cost."""
         if now < self._histograms_due:
             return
-        self._histograms = histograms(run.state.parameters, np.stack(self._states))
-        took = time.monotonic() - now
-        self._histograms_due = now + max(HISTOGRAM_SECONDS, took / HISTOGRAM_SHARE)
+        self._histograms = compute_histograms(run.state.parameters, np.stack(self._states))
+        cost = time.monotonic() - now
+        self._histograms_due = now + max(HISTOGRAM_SECONDS, cost / HISTOGRAM_FRACTION)
 
-    def _figures(self, run: Run) -> dict[str, Any]:
-        state, config, best = run.state, run.config, self._progress.scores.least()
-        left, speed = self._left_and_speed(config.chars_per_update)
+    def _current_metrics(self, run: Run) -> dict[str, Any]:
+        state, config, best = run.state, run.config, self._history.validation_losses.minimum()
+        seconds_left, chars_per_second = self._estimate_speed(config.chars_per_update)
         return {
             "update": state.update,
             "updates": self._updates,
@@ -183,15 +238,16 @@ class LiveRun:
             "smooth_loss": finite_or_none(state.smooth_loss),
             "minimum": [state.minimum_at, finite_or_none(state.minimum_smooth_loss)],
             "best": best,
-            "seconds_left": left,
-            "chars_per_second": speed,
+            "seconds_left": seconds_left,
+            "chars_per_second": chars_per_second,
         }
 
-    def _left_and_speed(self, characters: int) -> tuple[float | None, float | None]:
-        """Seconds to the last update and characters a second, by the pace of late, all that comes on top included."""
-        pace = list(self._pace)
-        if len(pace) < 2 or pace[-1][0] == pace[0][0]:
+    def _estimate_speed(self, chars_per_update: int) -> tuple[float | None, float | None]:
+        """Return the seconds to the last update and the characters per second, from the recent wall-clock speed."""
+        recent = list(self._recent)
+        if len(recent) < 2 or recent[-1][0] == recent[0][0]:
             return None, None
-        per_second = (pace[-1][1] - pace[0][1]) / (pace[-1][0] - pace[0][0])
-        left = round(max(0, self._updates - pace[-1][1]) / per_second, 1) if per_second else None
-        return left, round(per_second * characters)
+        updates_per_second = (recent[-1][1] - recent[0][1]) / (recent[-1][0] - recent[0][0])
+        updates_left = max(0, self._updates - recent[-1][1])
+        seconds_left = round(updates_left / updates_per_second, 1) if updates_per_second else None
+        return seconds_left, round(updates_per_second * chars_per_update)

@@ -1,4 +1,4 @@
-"""A run in a directory, for a page to look at: finished, or in training by another process, which only adds lines."""
+"""A run directory as a source for the dashboard: finished, or in training in another process, which appends to it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any, TypeVar
 from elman.errors import ElmanError
 from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
 from elman.runs.records import Metrics, parse_metrics, parse_samples
-from elman.serve.live.histograms import histograms
-from elman.serve.live.history import Progress, Written
+from elman.serve.live.downsampling import compute_histograms
+from elman.serve.live.history import RunHistory, SampleEntry
 from elman.storage.untrusted import require_int, require_regular_file, require_str, safe_message
 
-LOOK_SECONDS = 0.5
-"""Between two looks at the files, at least."""
-_SPOILT = (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error)
-"""What reading may raise where files are spoilt, or just being replaced."""
+REFRESH_SECONDS = 0.5
+"""Minimum interval between two reads of the files."""
+_READ_ERRORS = (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error)
+"""What reading may raise where files are corrupted, or are just being replaced."""
 _T = TypeVar("_T")
 
 
 class Tail:
-    """The whole lines of a file that grows at its end, each once.
+    """Reads the complete lines of a file that grows at its end, each of them once.
 
     Parameters
     ----------
@@ -33,26 +33,26 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._which, self._read = self._status()[0], 0
+        self._file_id, self._position = self._status()[0], 0
 
-    def replaced(self) -> bool:
-        """Whether another file stands there now, or one that was cut."""
-        which, size = self._status()
-        return which != self._which or size < self._read
+    def is_replaced(self) -> bool:
+        """Return whether the path is another file now, or the file was truncated."""
+        file_id, size = self._status()
+        return file_id != self._file_id or size < self._position
 
     def read(self, parse: Callable[[list[str]], list[_T]]) -> list[_T]:
-        """Return what the lines say that were added since; half a line is left for later.
+        """Parse the complete lines that were added since the last call.
 
-        Lines of which one says nothing that can be understood are left as well, and so is what follows them.
+        If parsing raises, the same lines are read again by the next call.
         """
         with require_regular_file(self.path).open("rb") as file:
-            file.seek(self._read)
-            whole = file.read().rpartition(b"\n")[0]
-        if not whole:
+            file.seek(self._position)
+            lines = file.read().rpartition(b"\n")[0]
+        if not lines:
             return []
-        found = parse(whole.decode("utf-8").split("\n"))
-        self._read += len(whole) + 1
-        return found
+        parsed = parse(lines.decode("utf-8").split("\n"))
+        self._position += len(lines) + 1
+        return parsed
 
     def _status(self) -> tuple[tuple[int, int], int]:
         status = require_regular_file(self.path).stat()
@@ -60,37 +60,38 @@ class Tail:
 
 
 class _Files:
-    """What is read of a run directory until one of its files is replaced, as when the run is gone on with."""
+    """The files of a run directory, valid until one of them is replaced, as happens when the run is resumed."""
 
     def __init__(self, directory: RunDirectory) -> None:
-        self.about = _about(directory)
-        self.progress = Progress(self.about["config"]["batch_size"] * self.about["config"]["seq_length"])
+        self.about = _read_about(directory)
+        config = self.about["config"]
+        self.history = RunHistory(config["batch_size"] * config["seq_length"])
         self.metrics, self.samples = Tail(directory.path / METRICS), Tail(directory.path / SAMPLES)
         self.columns: list[str] = []
         self.last: Metrics | None = None
 
-    def replaced(self) -> bool:
-        """Whether what was read is not what is there now."""
-        return self.metrics.replaced() or self.samples.replaced()
+    def is_replaced(self) -> bool:
+        """Return whether a file was replaced."""
+        return self.metrics.is_replaced() or self.samples.is_replaced()
 
     def read(self) -> None:
         """Read what was added."""
-        rows = self.metrics.read(self._rows)
-        self.progress.add(rows)
-        self.last = rows[-1] if rows else self.last
-        self.progress.samples.extend(map(Written, self.samples.read(parse_samples)))
+        metrics = self.metrics.read(self._parse_metrics)
+        self.history.extend(metrics)
+        self.last = metrics[-1] if metrics else self.last
+        self.history.samples.extend(map(SampleEntry, self.samples.read(parse_samples)))
 
-    def _rows(self, lines: list[str]) -> list[Metrics]:
+    def _parse_metrics(self, lines: list[str]) -> list[Metrics]:
         if self.columns:
             return parse_metrics(csv.DictReader(lines, self.columns))
-        found = csv.DictReader(lines)
-        rows = parse_metrics(found)
-        self.columns = [*(found.fieldnames or ())]  # once all is understood: else the header will come again
-        return rows
+        table = csv.DictReader(lines)
+        metrics = parse_metrics(table)
+        self.columns = [*(table.fieldnames or ())]  # only after parsing, as the header is read again if it fails
+        return metrics
 
 
-class KeptRun:
-    """A run directory that a page looks at.
+class StoredRun:
+    """A run directory that the dashboard displays.
 
     Parameters
     ----------
@@ -99,89 +100,88 @@ class KeptRun:
     Raises
     ------
     ElmanError
-        If there is no run in it, or its files cannot be read.
+        If it contains no run, or its files cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.directory, self.name = RunDirectory(path), path.resolve().name
-        self.directory.metrics()  # both say best what is wrong
+        self.directory.metrics()  # these two give the best error messages
         self.directory.samples()
         self._lock = threading.Lock()
-        self._files, self._looked_at, self._fault = _Files(self.directory), time.monotonic() - LOOK_SECONDS, ""
+        self._files, self._refreshed_at, self._warning = _Files(self.directory), time.monotonic() - REFRESH_SECONDS, ""
         self._histograms: tuple[tuple[int, int], list[dict[str, Any]]] = ((0, 0), [])
 
     @property
-    def progress(self) -> Progress:
-        """As far as the files tell now."""
+    def history(self) -> RunHistory:
+        """The history so far, as recorded in the files."""
         with self._lock:
-            if time.monotonic() - self._looked_at >= LOOK_SECONDS:
-                self._look()
-            return self._files.progress
+            if time.monotonic() - self._refreshed_at >= REFRESH_SECONDS:
+                self._refresh()
+            return self._files.history
 
     def about(self) -> dict[str, Any]:
-        """Return what ``run.json`` says."""
+        """Return the contents of ``run.json``."""
         return self._files.about
 
     def status(self) -> dict[str, Any]:
-        """Return where the run stands."""
-        progress, last = self.progress, self._files.last
-        status = {"stage": "kept", "warning": self._fault, "written": self._written(), "update": 0, "epoch": 0}
+        """Return the current status."""
+        history, last = self.history, self._files.last
+        status = {"stage": "kept", "warning": self._warning, "written": self._modified_at(), "update": 0, "epoch": 0}
         if last is None:
             return status
+        characters = last.update * history.chars_per_update
         return status | {
             "update": last.update,
             "epoch": last.epoch,
             "seconds": round(last.seconds, 1),
             "smooth_loss": last.smooth_loss,
-            "minimum": progress.rows.least(),
-            "best": progress.scores.least(),
-            "chars_per_second": round(last.update * progress.characters / last.seconds) if last.seconds else None,
+            "minimum": history.smooth_losses.minimum(),
+            "best": history.validation_losses.minimum(),
+            "chars_per_second": round(characters / last.seconds) if last.seconds else None,
         }
 
     def histograms(self) -> list[dict[str, Any]]:
-        """Return those of the checkpoint; none while it cannot be read."""
+        """Return histograms of the checkpoint; empty while it cannot be read."""
         with self._lock:
             try:
                 status = (self.directory.path / CHECKPOINT).stat()
-                which = (status.st_ino, status.st_mtime_ns)
-                if which != self._histograms[0]:
+                version = (status.st_ino, status.st_mtime_ns)
+                if version != self._histograms[0]:
                     state = self.directory.load().state
-                    self._histograms = (which, histograms(state.parameters, state.h))
+                    self._histograms = (version, compute_histograms(state.parameters, state.h))
             except (OSError, ElmanError):
                 return []
             return self._histograms[1]
 
-    def _look(self) -> None:
-        """Read what is new; what cannot be read now may be there at the next look."""
+    def _refresh(self) -> None:
+        """Read what is new. What cannot be read becomes a warning, and is tried again the next time."""
         try:
-            if self._files.replaced():
+            if self._files.is_replaced():
                 self._files = _Files(self.directory)
             self._files.read()
-            self._fault = ""
-        except _SPOILT as error:
-            self._fault = f"the files cannot be read now: {safe_message(error)}"
-        self._looked_at = time.monotonic()
+            self._warning = ""
+        except _READ_ERRORS as error:
+            self._warning = f"the files cannot be read at the moment: {safe_message(error)}"
+        self._refreshed_at = time.monotonic()
 
-    def _written(self) -> float | None:
-        """When the rows were written, in seconds since 1970."""
+    def _modified_at(self) -> float | None:
+        """Return when metrics were last written, in seconds since 1970."""
         try:
             return self._files.metrics.path.stat().st_mtime
         except OSError:
             return None
 
 
-def _about(directory: RunDirectory) -> dict[str, Any]:
-    """Return of ``run.json`` what a page shows, each what it should be."""
-    described, beginning = directory.metadata(), directory.manifest()
+def _read_about(directory: RunDirectory) -> dict[str, Any]:
+    """Return the validated parts of ``run.json`` that the dashboard displays."""
+    described, manifest = directory.metadata(), directory.manifest()
     try:
         corpus = described["corpus"]
-        text_of_it = {
+        validated = {
             "name": require_str(corpus["name"], "the name of the text"),
             "chars": require_int(corpus["chars"], "the length of the text"),
-            "alphabet_size": len(beginning.alphabet),
+            "alphabet_size": len(manifest.alphabet),
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ElmanError(
-            f"run.json in {str(directory.path)!r} cannot be used ({safe_message(error)}): restore it"
-        ) from error
-    return {"config": beginning.config.as_dict(), "corpus": text_of_it}
+        raise ElmanError(f"invalid run.json in {str(directory.path)!r} ({safe_message(error)})") from error
+    return {"config": manifest.config.as_dict(), "corpus": validated}

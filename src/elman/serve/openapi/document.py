@@ -1,4 +1,4 @@
-"""The OpenAPI document: what may be asked, and what comes back."""
+"""The OpenAPI document of the server, with its models and limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from elman._version import __version__
 from elman.inference import Model
 from elman.network import architecture
 from elman.serve.api.completion_request import (
-    LENGTH,
+    DEFAULT_MAX_TOKENS,
     MAX_LOGPROBS,
     MAX_N,
     MAX_PROMPTS,
@@ -16,42 +16,43 @@ from elman.serve.api.completion_request import (
     SEED,
 )
 from elman.serve.api.completions import EVENTS
-from elman.serve.openapi.playground import play_answered, play_asked, play_paths
+from elman.serve.openapi.playground import playground_paths, playground_requests, playground_responses
 from elman.serve.openapi.schema import (
-    ALWAYS,
     COUNT,
+    ERRORS_ALWAYS,
+    ERRORS_OF_BODY,
+    ERRORS_OF_QUEUE,
+    ERRORS_WITHOUT_KEY,
     FLAG,
-    OF_BODY,
-    OF_QUEUE,
-    OPEN,
+    ONE_LENGTH,
     PROBABILITY,
     TEXT,
     Schema,
-    a_list,
-    an_object,
+    array_schema,
     body,
+    error_responses,
+    integer_schema,
+    nullable,
+    object_schema,
     operation,
-    or_null,
     ref,
-    refusals,
-    whole,
 )
 from elman.serve.settings import Settings
 
 
-def document(models: dict[str, Model], settings: Settings) -> Schema:
-    """Return the document of a server that serves models under their names."""
+def create_document(models: dict[str, Model], settings: Settings) -> Schema:
+    """Return the OpenAPI document of a server of these models."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Elman",
             "version": __version__,
-            "description": "Character models behind the OpenAI completions protocol. A token is a character.",
+            "description": "Character-level language models behind the OpenAI completions API. A token is a character.",
         },
-        "paths": _paths() | play_paths(),
+        "paths": _paths() | playground_paths(),
         "components": {
-            "schemas": _asked(models, settings) | _answered() | play_answered(),
-            "responses": refusals(),
+            "schemas": _requests(models, settings) | _responses() | playground_responses(),
+            "responses": error_responses(),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"key": []}] if settings.api_key else [],
@@ -61,116 +62,126 @@ def document(models: dict[str, Model], settings: Settings) -> Schema:
 def _paths() -> Schema:
     name = {"name": "name", "in": "path", "required": True, "schema": ref("ModelName")}
     model = {"name": "model", "in": "query", "schema": ref("ModelName")}
-    completed = body(ref("Completion")) | body(ref("CompletionEvent"), EVENTS)
-    info = operation("Tell how a model cuts text.", body(ref("TokenizerInfo")), (400, 404, *ALWAYS))
-    about = operation("Describe a model.", body(ref("Model")), (404, *ALWAYS))
-    healthy = operation("Tell whether the server is well.", body(ref("Health")), OPEN)
-    indices = operation("Give the indices of characters.", body(ref("Tokens")), OF_BODY, "TokenizeRequest")
-    text = operation("Give the characters of indices.", body(ref("Detokenized")), OF_BODY, "DetokenizeRequest")
+    completion = body(ref("Completion")) | body(ref("CompletionEvent"), EVENTS)
+    info = operation("Describe the tokenizer of a model.", body(ref("TokenizerInfo")), (400, 404, *ERRORS_ALWAYS))
+    describe = operation("Describe a model.", body(ref("Model")), (404, *ERRORS_ALWAYS))
+    health = operation("Check the server's health.", body(ref("Health")), ERRORS_WITHOUT_KEY)
+    tokenize = operation("Convert text to character indices.", body(ref("Tokens")), ERRORS_OF_BODY, "TokenizeRequest")
+    detokenize = operation(
+        "Convert character indices to text.", body(ref("Detokenized")), ERRORS_OF_BODY, "DetokenizeRequest"
+    )
     return {
-        "/v1/completions": {"post": operation("Complete prompts.", completed, OF_QUEUE, "CompletionRequest")},
-        "/v1/models": {"get": operation("List the models.", body(ref("ModelList")), ALWAYS)},
-        "/v1/models/{name}": {"get": about | {"parameters": [name]}},
+        "/v1/completions": {"post": operation("Complete prompts.", completion, ERRORS_OF_QUEUE, "CompletionRequest")},
+        "/v1/models": {"get": operation("List the models.", body(ref("ModelList")), ERRORS_ALWAYS)},
+        "/v1/models/{name}": {"get": describe | {"parameters": [name]}},
         "/tokenizer_info": {"get": info | {"parameters": [model]}},
-        "/tokenize": {"post": indices},
-        "/detokenize": {"post": text},
-        "/health": {"get": healthy | {"security": []}},
-        "/metrics": {"get": operation("Give figures to Prometheus.", body(TEXT, "text/plain"), ALWAYS)},
-        "/openapi.json": {"get": operation("Give this document.", body({"type": "object"}), ALWAYS)},
+        "/tokenize": {"post": tokenize},
+        "/detokenize": {"post": detokenize},
+        "/health": {"get": health | {"security": []}},
+        "/metrics": {"get": operation("Return Prometheus metrics.", body(TEXT, "text/plain"), ERRORS_ALWAYS)},
+        "/openapi.json": {"get": operation("Return this document.", body({"type": "object"}), ERRORS_ALWAYS)},
     }
 
 
-def _asked(models: dict[str, Model], settings: Settings) -> dict[str, Schema]:
-    """The bodies of requests."""
-    index = whole(0, max(len(model.alphabet) for model in models.values()) - 1)
+def _requests(models: dict[str, Model], settings: Settings) -> dict[str, Schema]:
+    """Return the schemas of request bodies."""
+    index = integer_schema(0, max(len(model.alphabet) for model in models.values()) - 1)
     arguments = _arguments(index, settings)
-    model = {"model": or_null(ref("ModelName"))}
+    model = {"model": nullable(ref("ModelName"))}
+    networks = (architecture(each.parameters) for each in models.values())
     return {
         "ModelName": {"type": "string", "enum": [*models]},
-        "CompletionRequest": an_object({"model": ref("ModelName")}, arguments),
-        "TokenizeRequest": an_object({"prompt": TEXT}, model | {"add_special_tokens": or_null(FLAG)}),
-        "DetokenizeRequest": an_object({"tokens": a_list(index)}, model),
-    } | play_asked(arguments, (architecture(one.parameters) for one in models.values()), settings)
+        "CompletionRequest": object_schema({"model": ref("ModelName")}, arguments) | ONE_LENGTH,
+        "TokenizeRequest": object_schema({"prompt": TEXT}, model | {"add_special_tokens": nullable(FLAG)}),
+        "DetokenizeRequest": object_schema({"tokens": array_schema(index)}, model),
+    } | playground_requests(arguments, networks, settings)
 
 
 def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
-    """The arguments of completions, but for the model."""
-    indices = a_list(index, minItems=1)
-    prompt = {"anyOf": [TEXT, indices, a_list({"anyOf": [TEXT, indices]}, minItems=1, maxItems=MAX_PROMPTS)]}
-    begin = (
-        "Text, the indices of its characters, or several of either;"
-        f" {settings.max_characters} characters at most with all that is to be written."
+    """Return the schemas of the arguments of completions, without the model."""
+    indices = array_schema(index, minItems=1)
+    prompts = array_schema({"anyOf": [TEXT, indices]}, minItems=1, maxItems=MAX_PROMPTS)
+    prompt = (
+        "Text, a list of character indices, or a list of several of either;"
+        f" at most {settings.max_characters} characters together with everything to be generated."
     )
     stop = {"type": "string", "minLength": 1, "maxLength": MAX_STOP}
-    length = f"Characters to write, at most; {min(LENGTH, settings.max_tokens)} if left out."
+    max_tokens = f"Maximum number of characters to generate; default {min(DEFAULT_MAX_TOKENS, settings.max_tokens)}."
     temperature = {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE}
+    unsupported = "Not supported with any other value."
     return {
-        "prompt": or_null(prompt, begin),
-        "max_tokens": or_null(whole(0, settings.max_tokens), length),
-        "n": or_null(whole(1, MAX_N), "Texts for each prompt."),
-        "stream": or_null(FLAG),
-        "stream_options": or_null(an_object({}, {"include_usage": or_null(FLAG)})),
-        "echo": or_null(FLAG, "Give the prompt back before what follows it."),
-        "logprobs": or_null(whole(0, MAX_LOGPROBS), "How many of the likeliest characters to list at every place."),
-        "stop": or_null({"anyOf": [stop, a_list(stop, maxItems=MAX_STOPS)]}, "End before one of these."),
-        "seed": or_null(whole(-SEED, SEED - 1), "The same one gives the same text again."),
-        "temperature": or_null(temperature, "0 always takes the likeliest character."),
-        "top_p": or_null(PROBABILITY, "Draw among the likeliest that reach this probability."),
-        "top_k": or_null(COUNT, "Draw among the k likeliest; 0 among all. Not in OpenAI's protocol."),
-        "min_p": or_null(PROBABILITY, "Draw among those so likely beside the likeliest. Not in OpenAI's protocol."),
-        "user": or_null(TEXT),
-        "best_of": {"enum": [1, None], "description": "Not supported otherwise."},
-        "presence_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
-        "frequency_penalty": {"enum": [0, None], "description": "Not supported otherwise."},
-        "logit_bias": or_null({"type": "object", "maxProperties": 0}, "Not supported otherwise."),
-        "suffix": {"enum": ["", None], "description": "Not supported otherwise."},
+        "prompt": nullable({"anyOf": [TEXT, indices, prompts]}, prompt),
+        "max_tokens": nullable(integer_schema(0, settings.max_tokens), max_tokens),
+        "length": nullable(integer_schema(0, settings.max_tokens), "Alias of max_tokens. Not in the OpenAI API."),
+        "n": nullable(integer_schema(1, MAX_N), "Sequences per prompt."),
+        "stream": nullable(FLAG, "Send server-sent events."),
+        "stream_options": nullable(object_schema({}, {"include_usage": nullable(FLAG)})),
+        "echo": nullable(FLAG, "Return the prompt before the generated text."),
+        "logprobs": nullable(
+            integer_schema(0, MAX_LOGPROBS), "Number of most likely characters to report at every position."
+        ),
+        "stop": nullable({"anyOf": [stop, array_schema(stop, maxItems=MAX_STOPS)]}, "Stop sequences; not returned."),
+        "seed": nullable(integer_schema(-SEED, SEED - 1), "Random seed, for reproducible output."),
+        "temperature": nullable(temperature, "Sampling temperature; 0 is greedy."),
+        "top_p": nullable(PROBABILITY, "Sample from the most likely characters that together reach this probability."),
+        "top_k": nullable(COUNT, "Sample from the k most likely characters; 0 turns it off. Not in the OpenAI API."),
+        "min_p": nullable(
+            PROBABILITY,
+            "Exclude characters less likely than this fraction of the most likely one. Not in the OpenAI API.",
+        ),
+        "user": nullable(TEXT, "Ignored."),
+        "best_of": {"enum": [1, None], "description": unsupported},
+        "presence_penalty": {"enum": [0, None], "description": unsupported},
+        "frequency_penalty": {"enum": [0, None], "description": unsupported},
+        "logit_bias": nullable({"type": "object", "maxProperties": 0}, unsupported),
+        "suffix": {"enum": ["", None], "description": unsupported},
     }
 
 
-def _answered() -> dict[str, Schema]:
-    """The bodies of answers."""
-    of_model: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "model"}, "owned_by": TEXT}
-    of_tokenizer: dict[str, Schema] = {"tokenizer_class": TEXT, "vocab_size": COUNT, "bos_token": TEXT}
-    nothing: dict[str, Schema] = {"eos_token": {"type": "null"}, "pad_token": {"type": "null"}}
-    error: dict[str, Schema] = {"message": TEXT, "type": TEXT, "param": or_null(TEXT), "code": or_null(TEXT)}
-    return _completed() | {
-        "Model": an_object(of_model),
-        "ModelList": an_object({"object": {"const": "list"}, "data": a_list(ref("Model"))}),
-        "TokenizerInfo": an_object(of_tokenizer | nothing),
-        "Tokens": an_object({"tokens": a_list(COUNT), "count": COUNT, "max_model_len": COUNT}),
-        "Detokenized": an_object({"prompt": TEXT}),
-        "Health": an_object({"status": {"const": "ok"}}),
-        "Error": an_object({"error": an_object(error)}),
+def _responses() -> dict[str, Schema]:
+    """Return the schemas of response bodies."""
+    model: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "model"}, "owned_by": TEXT}
+    info: dict[str, Schema] = {"tokenizer_class": TEXT, "vocab_size": COUNT, "bos_token": TEXT}
+    no_tokens: dict[str, Schema] = {"eos_token": {"type": "null"}, "pad_token": {"type": "null"}}
+    error: dict[str, Schema] = {"message": TEXT, "type": TEXT, "param": nullable(TEXT), "code": nullable(TEXT)}
+    return _completions() | {
+        "Model": object_schema(model),
+        "ModelList": object_schema({"object": {"const": "list"}, "data": array_schema(ref("Model"))}),
+        "TokenizerInfo": object_schema(info | no_tokens),
+        "Tokens": object_schema({"tokens": array_schema(COUNT), "count": COUNT, "max_model_len": COUNT}),
+        "Detokenized": object_schema({"prompt": TEXT}),
+        "Health": object_schema({"status": {"const": "ok"}}),
+        "Error": object_schema({"error": object_schema(error)}),
     }
 
 
-def _completed() -> dict[str, Schema]:
-    """What completions answer, whole and as a stream."""
+def _completions() -> dict[str, Schema]:
+    """Return the schemas of completions, complete and streamed."""
     number = {"type": "number"}
-    listed = or_null({"type": "object", "additionalProperties": number})
-    logprobs = an_object(
+    top_logprobs = nullable({"type": "object", "additionalProperties": number})
+    logprobs = object_schema(
         {
-            "tokens": a_list(TEXT),
-            "token_logprobs": a_list(or_null(number)),
-            "top_logprobs": a_list(listed),
-            "text_offset": a_list(COUNT),
+            "tokens": array_schema(TEXT),
+            "token_logprobs": array_schema(nullable(number)),
+            "top_logprobs": array_schema(top_logprobs),
+            "text_offset": array_schema(COUNT),
         }
     )
-    grown: dict[str, Schema] = {"index": COUNT, "text": TEXT, "logprobs": or_null(logprobs)}
+    choice: dict[str, Schema] = {"index": COUNT, "text": TEXT, "logprobs": nullable(logprobs)}
     finish: Schema = {"enum": ["stop", "length"]}
-    usage = an_object({"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT})
-    about: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "text_completion"}, "model": TEXT}
-    whole_choices = a_list(an_object(grown | {"finish_reason": finish}))
-    choices = a_list(an_object(grown | {"finish_reason": or_null(finish)}))
+    usage = object_schema({"prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT})
+    head: dict[str, Schema] = {"id": TEXT, "created": COUNT, "object": {"const": "text_completion"}, "model": TEXT}
+    choices = array_schema(object_schema(choice | {"finish_reason": finish}))
+    chunk_choices = array_schema(object_schema(choice | {"finish_reason": nullable(finish)}))
     return {
-        "Completion": an_object(about | {"choices": whole_choices, "usage": usage}),
-        "CompletionPart": an_object(about | {"choices": choices}, {"usage": or_null(usage)}),
+        "Completion": object_schema(head | {"choices": choices, "usage": usage}),
+        "CompletionPart": object_schema(head | {"choices": chunk_choices}, {"usage": nullable(usage)}),
         "CompletionEvent": _event({"anyOf": [ref("CompletionPart"), ref("Error")]}),
     }
 
 
 def _event(content: Schema) -> Schema:
-    """Describe one of the server-sent events; OpenAPI 3.1 has no word for all of them."""
-    says = "The answer is events of this, what the texts have grown by; then [DONE], or an error if writing fails."
+    """Describe one server-sent event; OpenAPI 3.1 cannot describe a stream of them."""
+    description = "A stream of these events, each with newly generated text; then [DONE], or an error if it fails."
     data = {"anyOf": [{"const": "[DONE]"}, {"contentMediaType": "application/json", "contentSchema": content}]}
-    return {"description": says, "type": "object", "required": ["data"], "properties": {"data": TEXT | data}}
+    return {"description": description, "type": "object", "required": ["data"], "properties": {"data": TEXT | data}}

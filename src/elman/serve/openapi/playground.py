@@ -1,4 +1,4 @@
-"""The playground's part of the OpenAPI document: what its page asks, and what `docs/play.md` says in words."""
+"""The playground's part of the OpenAPI document; `docs/play.md` describes the same in words."""
 
 from __future__ import annotations
 
@@ -7,101 +7,106 @@ from collections.abc import Iterable
 from elman.network import Architecture
 from elman.network.model import CELLS
 from elman.serve.openapi.schema import (
-    ALWAYS,
     COUNT,
+    ERRORS_ALWAYS,
+    ERRORS_OF_QUEUE,
     FLAG,
-    OF_QUEUE,
+    ONE_LENGTH,
     PROBABILITY,
     TEXT,
     Schema,
-    a_list,
-    a_tuple,
-    an_object,
+    array_schema,
     body,
+    integer_schema,
+    nullable,
+    object_schema,
     operation,
-    or_null,
     ref,
-    whole,
+    tuple_schema,
 )
 from elman.serve.playground.endpoints import LINES
-from elman.serve.playground.inspection import LIKELIEST
-from elman.serve.playground.requests import DRAWING, MAX_UNITS
+from elman.serve.playground.inspection import NUM_ALTERNATIVES
+from elman.serve.playground.requests import MAX_UNITS, SHARED_ARGUMENTS
 from elman.serve.settings import Settings
 
 _CHARACTER: Schema = {"type": "string", "minLength": 1, "maxLength": 1}
-_ONE_OR_MORE: Schema = {"type": "integer", "minimum": 1}
+_POSITIVE: Schema = {"type": "integer", "minimum": 1}
 
 
-def play_paths() -> Schema:
+def playground_paths() -> Schema:
     """Return the paths of the playground."""
-    writes, reads = "Write a text and tell of every character.", "Read a text and tell of every character."
+    models = operation("Describe the models of the playground.", body(ref("PlayModels")), ERRORS_ALWAYS)
+    write, read = "Generate text and inspect every character.", "Read a text and inspect every character."
     return {
-        "/api/models": {"get": operation("Describe the models to play with.", body(ref("PlayModels")), ALWAYS)},
-        "/api/play": {"post": operation(writes, body(ref("WritingLine"), LINES), OF_QUEUE, "PlayRequest")},
-        "/api/read": {"post": operation(reads, body(ref("ReadingLine"), LINES), OF_QUEUE, "ReadRequest")},
+        "/api/models": {"get": models},
+        "/api/play": {"post": operation(write, body(ref("WritingLine"), LINES), ERRORS_OF_QUEUE, "PlayRequest")},
+        "/api/read": {"post": operation(read, body(ref("ReadingLine"), LINES), ERRORS_OF_QUEUE, "ReadRequest")},
     }
 
 
-def play_asked(arguments: dict[str, Schema], networks: Iterable[Architecture], settings: Settings) -> Schema:
-    """Return the schemas of what is asked for; `arguments` are those of completions."""
+def playground_requests(
+    arguments: dict[str, Schema], networks: Iterable[Architecture], settings: Settings
+) -> dict[str, Schema]:
+    """Return the schemas of requests; `arguments` are those of completions."""
     last = max(network.state_size for network in networks) - 1
-    says = "Numbers of the model's state that are told of at every character, counted from 0."
-    units = {"units": or_null(a_list(whole(0, last), maxItems=MAX_UNITS), says)}
+    indices = array_schema(integer_schema(0, last), maxItems=MAX_UNITS)
+    units = {"units": nullable(indices, "Indices into the model's state: units to report at every character.")}
     text = TEXT | {"minLength": 1, "maxLength": settings.max_tokens}
-    begin = f"What to begin with; {settings.max_characters} characters at most with all that is or was written."
-    before = "What was written behind the prompt before; as many numbers of the seed are passed over."
-    own = {"prompt": or_null(TEXT, begin), "written": or_null(TEXT, before)}
+    prompt = f"The prompt; at most {settings.max_characters} characters together with all generated text."
+    written = "Text generated after the prompt before; the random numbers of its characters are skipped."
+    own = {"prompt": nullable(TEXT, prompt), "written": nullable(TEXT, written)}
     model = {"model": ref("ModelName")}
-    shared = {name: arguments[name] for name in DRAWING if name not in ("model", "prompt")}
+    shared = {name: arguments[name] for name in SHARED_ARGUMENTS if name not in ("model", "prompt")}
     return {
-        "PlayRequest": an_object(model, own | shared | units),
-        "ReadRequest": an_object(model | {"text": text}, units),
+        "PlayRequest": object_schema(model, own | shared | units) | ONE_LENGTH,
+        "ReadRequest": object_schema(model | {"text": text}, units),
     }
 
 
-def play_answered() -> Schema:
-    """Return the schemas of what comes back."""
-    group = an_object({"layer": _ONE_OR_MORE, "part": {"enum": ["hidden", "memory"]}, "count": _ONE_OR_MORE})
-    model = an_object(
+def playground_responses() -> dict[str, Schema]:
+    """Return the schemas of responses."""
+    group = object_schema({"layer": _POSITIVE, "part": {"enum": ["hidden", "memory"]}, "count": _POSITIVE})
+    model = object_schema(
         {
             "id": ref("ModelName"),
             "cell": {"enum": [*CELLS]},
-            "layers": _ONE_OR_MORE,
-            "hidden_size": _ONE_OR_MORE,
-            "characters": a_list(_CHARACTER, minItems=1),
+            "layers": _POSITIVE,
+            "hidden_size": _POSITIVE,
+            "characters": array_schema(_CHARACTER, minItems=1),
             "folds": FLAG,
             "first": _CHARACTER,
-            "units": a_list(group),
+            "units": array_schema(group),
         }
     )
-    limits = an_object({"length": COUNT, "read": COUNT, "request": COUNT, "units": COUNT})
+    limits = object_schema({"length": COUNT, "read": COUNT, "request": COUNT, "units": COUNT})
+    bits_per_char = nullable({"type": "number", "minimum": 0})
     return {
-        "PlayModels": an_object({"models": a_list(model), "limits": limits}),
-        "Part": _part(),
-        "WritingLine": _line(an_object({"written": COUNT})),
-        "ReadingLine": _line(an_object({"read": COUNT, "bits_per_char": or_null({"type": "number", "minimum": 0})})),
+        "PlayModels": object_schema({"models": array_schema(model), "limits": limits}),
+        "Part": _chunk(),
+        "WritingLine": _line(object_schema({"written": COUNT})),
+        "ReadingLine": _line(object_schema({"read": COUNT, "bits_per_char": bits_per_char})),
     }
 
 
 def _line(end: Schema) -> Schema:
-    """Describe one of the lines; OpenAPI 3.1 has no word for all of them."""
-    says = "The answer is lines of this: parts of the text, then the end, or an error if the network's numbers fail."
-    return {"description": says, "anyOf": [ref("Part"), an_object({"end": end}), ref("Error")]}
+    """Describe one line; OpenAPI 3.1 cannot describe a stream of them."""
+    description = "A stream of these lines: chunks of the text, then the end, or an error if it fails."
+    return {"description": description, "anyOf": [ref("Part"), object_schema({"end": end}), ref("Error")]}
 
 
-def _part() -> Schema:
-    chance = or_null(PROBABILITY, "With what probability it was drawn; null where it was given.")
-    listed = a_tuple(_CHARACTER, PROBABILITY, chance)
-    bits = or_null({"type": "number", "minimum": 0}, "Surprise.")
-    place = an_object(
+def _chunk() -> Schema:
+    chance = nullable(PROBABILITY, "Sampling probability; null if the character was not sampled.")
+    alternative = tuple_schema(_CHARACTER, PROBABILITY, chance)
+    character = object_schema(
         {
             "character": _CHARACTER,
-            "probability": or_null(PROBABILITY, "The network's own; null where nothing came before."),
-            "bits": bits,
+            "probability": nullable(PROBABILITY, "The model's probability; null for the first character of a text."),
+            "bits": nullable({"type": "number", "minimum": 0}, "Surprisal in bits."),
             "chance": chance,
-            "likeliest": a_list(listed, maxItems=LIKELIEST) | {"description": "Character, probability, chance."},
+            "likeliest": array_schema(alternative, maxItems=NUM_ALTERNATIVES)
+            | {"description": "The most likely characters: character, probability, sampling probability."},
         }
     )
-    codes = "One byte for each character and watched unit: c is the activation d·|d| with d = (c − 127)/127."
-    units = TEXT | {"contentEncoding": "base64", "description": codes}
-    return an_object({"characters": a_list(place), "units": units})
+    encoding = "One byte per character and unit: a byte c is the activation d·|d| with d = (c − 127)/127."
+    units = TEXT | {"contentEncoding": "base64", "description": encoding}
+    return object_schema({"characters": array_schema(character), "units": units})

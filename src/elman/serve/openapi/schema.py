@@ -1,10 +1,10 @@
-"""The words that the OpenAPI document is written in: schemas, operations, refusals."""
+"""Helpers to build the OpenAPI document: JSON schemas, operations and error responses."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from elman.serve.http.errors import JSON
+from elman.serve.http.responses import JSON
 
 Schema = dict[str, Any]
 
@@ -12,88 +12,90 @@ TEXT: Schema = {"type": "string"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 PROBABILITY: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+ONE_LENGTH: Schema = {"not": {"required": ["max_tokens", "length"]}}
+"""Added to a request: it may contain max_tokens or its alias length, not both."""
 
-REFUSALS = {
-    400: "An argument is unknown, missing or out of its range, or a character is not among the model's.",
-    401: "The API key is missing or wrong.",
-    403: "The request comes under a name that is not served, or from a page of another site.",
+ERRORS = {
+    400: "An argument is unknown, missing or invalid, or a character is not in the model's alphabet.",
+    401: "The API key is missing or invalid.",
+    403: "The Host header is not allowed, or the request comes from a page of another site.",
     404: "There is no such model.",
-    408: "The body takes too long.",
-    413: "The body is too long.",
-    415: "The body is not called JSON.",
-    429: "Too many requests wait already.",
-    500: "The server has failed.",
-    503: "The server is ending.",
+    408: "The request body was not received in time.",
+    413: "The request body is too large.",
+    415: "The Content-Type of the request body is not JSON.",
+    429: "The queue is full.",
+    500: "Internal server error.",
+    503: "The server is shutting down.",
 }
-OPEN = (403, 500, 503)
-"""What may come where no key is asked for."""
-ALWAYS = (401, *OPEN)
-OF_BODY = (400, 404, 408, 413, 415, *ALWAYS)
-"""What may come of a body in which a model may be named."""
-OF_QUEUE = (429, *OF_BODY)
-"""What may come where a place in the queue is needed as well."""
+ERRORS_WITHOUT_KEY = (403, 500, 503)
+"""Error statuses of an endpoint that requires no key."""
+ERRORS_ALWAYS = (401, *ERRORS_WITHOUT_KEY)
+ERRORS_OF_BODY = (400, 404, 408, 413, 415, *ERRORS_ALWAYS)
+"""Error statuses of an endpoint with a request body that may name a model."""
+ERRORS_OF_QUEUE = (429, *ERRORS_OF_BODY)
+"""Error statuses of an endpoint that uses the queue as well."""
 
 
-def operation(summary: str, content: Schema, statuses: tuple[int, ...], asked: str | None = None) -> Schema:
-    """Return what is done at a path.
+def operation(summary: str, content: Schema, errors: tuple[int, ...], request: str | None = None) -> Schema:
+    """Return the description of an operation.
 
     Parameters
     ----------
     summary : str
     content : dict
-        What comes back, by its media type, each as `body` says it.
-    statuses : tuple of int
-        Those of its refusals.
-    asked : str, optional
-        The schema of the body that it takes.
+        The content of the response by media type, from `body`.
+    errors : tuple of int
+        Statuses of the error responses.
+    request : str, optional
+        Name of the schema of the request body.
     """
-    refused = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
-    taken = {"requestBody": {"required": True, "content": body(ref(asked))}} if asked else {}
-    return {"summary": summary} | taken | {"responses": {"200": _response(summary, content)} | refused}
+    failed = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in errors}
+    request_body = {"requestBody": {"required": True, "content": body(ref(request))}} if request else {}
+    return {"summary": summary} | request_body | {"responses": {"200": _response(summary, content)} | failed}
 
 
-def refusals() -> Schema:
-    """Return the responses that `operation` refers to."""
-    return {f"Error{status}": _response(says, body(ref("Error"))) for status, says in REFUSALS.items()}
+def error_responses() -> Schema:
+    """Return the error responses that `operation` refers to."""
+    return {f"Error{status}": _response(text, body(ref("Error"))) for status, text in ERRORS.items()}
 
 
-def body(schema: Schema, kind: str = JSON) -> Schema:
-    """Return a body by its media type."""
-    return {kind: {"schema": schema}}
+def body(schema: Schema, media_type: str = JSON) -> Schema:
+    """Return the description of a body."""
+    return {media_type: {"schema": schema}}
 
 
-def _response(says: str, content: Schema) -> Schema:
-    return {"description": says, "content": content}
+def _response(description: str, content: Schema) -> Schema:
+    return {"description": description, "content": content}
 
 
 def ref(schema: str) -> Schema:
-    """Return what stands for a schema of the document."""
+    """Return a reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def an_object(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    """Return the schema of an object that has no other properties than these."""
+def object_schema(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    """Return the schema of an object with these properties and no others."""
     properties = required | (optional or {})
     return {"type": "object", "required": [*required], "properties": properties, "additionalProperties": False}
 
 
-def or_null(schema: Schema, says: str = "") -> Schema:
-    """Return the schema of what may be null."""
-    described = {"description": says} if says else {}
+def nullable(schema: Schema, description: str = "") -> Schema:
+    """Return the schema of a value or null."""
+    described = {"description": description} if description else {}
     return {"anyOf": [schema, {"type": "null"}]} | described
 
 
-def a_list(schema: Schema, **limits: int) -> Schema:
-    """Return the schema of a list of things of one kind."""
+def array_schema(schema: Schema, **limits: int) -> Schema:
+    """Return the schema of an array whose items have the same schema."""
     return {"type": "array", "items": schema} | limits
 
 
-def a_tuple(*schemas: Schema) -> Schema:
-    """Return the schema of a list of so many things, each of its kind."""
+def tuple_schema(*schemas: Schema) -> Schema:
+    """Return the schema of an array of fixed length with one schema per item."""
     count = len(schemas)
     return {"type": "array", "prefixItems": [*schemas], "minItems": count, "maxItems": count}
 
 
-def whole(least: int, most: int) -> Schema:
-    """Return the schema of a whole number."""
-    return {"type": "integer", "minimum": least, "maximum": most}
+def integer_schema(minimum: int, maximum: int) -> Schema:
+    """Return the schema of an integer."""
+    return {"type": "integer", "minimum": minimum, "maximum": maximum}

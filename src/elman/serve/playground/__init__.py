@@ -1,1 +1,1 @@
-"""The playground: page and endpoints."""
+"""The playground: its page, its endpoints, and the inspection of texts and units."""

@@ -1,6 +1,6 @@
-"""The playground: its page, and the interface of its own that tells of every character what a completion does not.
+"""The playground's endpoints: its page, and an API that reports more about every character than completions do.
 
-What goes on is streamed as lines of JSON, a part of the text in each; `docs/play.md` says what they hold.
+Responses are streamed as lines of JSON, each with a chunk of the text; `docs/play.md` describes them.
 """
 
 from __future__ import annotations
@@ -23,183 +23,202 @@ from starlette.types import Receive, Scope, Send
 from elman.errors import ElmanError
 from elman.interpret.activations import list_units
 from elman.network import architecture
-from elman.serve.api.completion_request import derive_seed
-from elman.serve.api.metrics import Metrics, Tally
-from elman.serve.generation.served_model import Served, find
+from elman.serve.api.jobs import create_generator, encode, encode_prompts
+from elman.serve.api.metrics import Metrics, Usage
+from elman.serve.generation.served_model import ServedModel, get_model
 from elman.serve.http.assets import page_routes
-from elman.serve.http.errors import Left, Refusal, as_json, dumped
+from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.http.request_body import read_json
-from elman.serve.http.streaming import stream, when_left, while_taken
-from elman.serve.playground.inspection import Readers, Seen, Watched, reading, writing
-from elman.serve.playground.requests import MAX_UNITS, check_units, to_read, wanted
+from elman.serve.http.responses import dump_json, json_response
+from elman.serve.http.streaming import on_disconnect, stream, with_send_timeout
+from elman.serve.playground.inspection import (
+    InspectedChunk,
+    InspectedSequence,
+    SessionPool,
+    inspect_generation,
+    inspect_text,
+)
+from elman.serve.playground.requests import MAX_UNITS, check_units, parse_read_request, parse_write_request
 from elman.serve.settings import Settings
 
 LINES = "application/x-ndjson"
-THREADS = 2
-"""Parts of texts that are read or written at a time; the texts of other requests take turns."""
+MAX_THREADS = 2
+"""Chunks that are computed concurrently; requests take turns."""
 
 _PAGE = page_routes("elman.serve.playground")
-PLAY_PATHS = frozenset(route.path for route in _PAGE)
-"""Shown without a key: the page, which asks for it."""
+PLAYGROUND_PATHS = frozenset(route.path for route in _PAGE)
+"""Paths served without an API key: the page, which asks for it."""
 
 
-def play_routes(served: dict[str, Served], settings: Settings, metrics: Metrics) -> list[Route]:
+def playground_routes(models: dict[str, ServedModel], settings: Settings, metrics: Metrics) -> list[Route]:
     """Return the routes of the playground: its page at ``/``, and ``/api``."""
-    play = Play(served, {name: Readers(one.model) for name, one in served.items()}, settings, metrics)
+    sessions = {name: SessionPool(served.model) for name, served in models.items()}
+    playground = Playground(models, sessions, settings, metrics)
     return [
         *_PAGE,
-        Route("/api/models", play.models),
-        Route("/api/play", Writing(play), methods=["POST"]),
-        Route("/api/read", Reading(play), methods=["POST"]),
+        Route("/api/models", playground.list_models),
+        Route("/api/play", WriteEndpoint(playground), methods=["POST"]),
+        Route("/api/read", ReadEndpoint(playground), methods=["POST"]),
     ]
 
 
 @dataclass(frozen=True, eq=False)
-class Play:
+class Playground:
     """What the endpoints share."""
 
-    served: dict[str, Served]
-    readers: dict[str, Readers]
+    models: dict[str, ServedModel]
+    sessions: dict[str, SessionPool]
     settings: Settings
     metrics: Metrics
-    limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
+    limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_THREADS))
 
-    async def models(self, _: Request) -> Response:
-        """``GET /api/models``: what is served, and the limits of what may be asked for."""
+    async def list_models(self, _: Request) -> Response:
+        """``GET /api/models``: the models, and the limits of requests."""
         limits = {
             "length": self.settings.max_tokens,
             "read": self.settings.max_tokens,
             "request": self.settings.max_characters,
             "units": MAX_UNITS,
         }
-        return as_json({"models": [_about(served) for served in self.served.values()], "limits": limits})
+        return json_response({"models": [_describe(served) for served in self.models.values()], "limits": limits})
 
     async def respond(
-        self, served: Served, lines: Iterator[bytes], tally: Tally, scope: Scope, receive: Receive, send: Send
+        self, served: ServedModel, lines: Iterator[bytes], usage: Usage, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Send lines as they are made, off the event loop, while holding a place in the queue."""
+        """Admit a request, and send lines as they are computed, in threads."""
         gone = asyncio.Event()
-        with served.place(), self.metrics.watch(served.name, scope, tally) as watch, when_left(receive, gone.set):
+        with (
+            served.admit(),
+            self.metrics.track_request(served.name, scope, usage) as timer,
+            on_disconnect(receive, gone.set),
+        ):
             try:
-                async with aclosing(watch.seen(self._in_turn(lines, gone))) as parts:
-                    await stream(parts, LINES, while_taken(send, self.settings.stall_seconds), _line_of)
-            except Left:
-                watch.left()
+                async with aclosing(timer.observe_first(self._compute(lines, gone))) as chunks:
+                    await stream(chunks, LINES, with_send_timeout(send, self.settings.send_timeout), _error_line)
+            except ClientDisconnected:
+                timer.count_disconnect()
 
-    async def _in_turn(self, lines: Iterator[bytes], gone: asyncio.Event) -> AsyncGenerator[bytes]:
+    async def _compute(self, lines: Iterator[bytes], gone: asyncio.Event) -> AsyncGenerator[bytes]:
         while (line := await run_sync(_next, lines, limiter=self.limiter)) is not None:
             if gone.is_set():
-                raise Left
+                raise ClientDisconnected
             if line:
                 yield line
 
 
 @dataclass(frozen=True, eq=False)
-class Writing:
-    """``POST /api/play``, an ASGI application: text is written, and every character told of."""
+class WriteEndpoint:
+    """``POST /api/play``, an ASGI application: generates text and reports on every character."""
 
-    play: Play
+    playground: Playground
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        asks = wanted(await read_json(Request(scope, receive), self.play.settings), self.play.settings)
-        served = find(self.play.served, asks.asked.model)
-        check_units(asks.units, served)
-        (prompt,), before = served.prompts(asks.asked), served.encoded(asks.written, "written")
-        tally, generator = Tally(len(prompt) + len(before)), np.random.default_rng(derive_seed(asks.asked.seed))
+        settings = self.playground.settings
+        request = parse_write_request(await read_json(Request(scope, receive), settings), settings)
+        completion = request.completion
+        served = get_model(self.playground.models, completion.model)
+        check_units(request.units, served)
+        (prompt,), written = encode_prompts(served, completion), encode(served, request.written, "written")
+        usage, generator = Usage(len(prompt) + len(written)), create_generator(completion.seed)
 
         def lines() -> Iterator[bytes]:
-            watched = Watched(self.play.readers[served.name], asks.units)
-            start = prompt if len(prompt) else served.first()
-            seen = writing(watched, start, before, asks.asked.max_tokens, asks.asked.sampling, generator)
-            hidden = 0 if len(prompt) or len(before) else 1  # the character that is read in the place of a prompt
-            for number, part in enumerate(seen):
-                if part is not None and part.chances is not None:  # it was drawn
-                    tally.written += len(part.characters)
-                yield b"" if part is None or number < hidden else _told(part, served)
-            yield _line({"end": {"written": asks.asked.max_tokens}})
+            sequence = InspectedSequence(self.playground.sessions[served.name], request.units)
+            start = prompt if len(prompt) else served.start_indices()
+            skipped = 0 if len(prompt) or len(written) else 1  # what is read in place of an empty prompt
+            chunks = inspect_generation(sequence, start, written, completion.max_tokens, completion.sampling, generator)
+            for number, chunk in enumerate(chunks):
+                if chunk is not None and chunk.sampling_probs is not None:  # it was generated
+                    usage.written += len(chunk.characters)
+                yield b"" if chunk is None or number < skipped else _chunk_line(chunk, served)
+            yield _line({"end": {"written": completion.max_tokens}})
 
-        await self.play.respond(served, lines(), tally, scope, receive, send)
+        await self.playground.respond(served, lines(), usage, scope, receive, send)
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """``POST /api/read``, an ASGI application: a text is read, and every character told of."""
+class ReadEndpoint:
+    """``POST /api/read``, an ASGI application: reads a text and reports on every character."""
 
-    play: Play
+    playground: Playground
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        model, text, watch = to_read(await read_json(Request(scope, receive), self.play.settings), self.play.settings)
-        served = find(self.play.served, model)
-        check_units(watch, served)
-        characters = served.encoded(text, "text")
+        settings = self.playground.settings
+        request = parse_read_request(await read_json(Request(scope, receive), settings), settings)
+        served = get_model(self.playground.models, request.model)
+        check_units(request.units, served)
+        characters = encode(served, request.text, "text")
 
         def lines() -> Iterator[bytes]:
             nats = 0.0
-            for part in reading(Watched(self.play.readers[model], watch), characters):
-                nats -= float(np.nansum(part.known.logprobs))
-                yield _told(part, served)
+            for chunk in inspect_text(
+                InspectedSequence(self.playground.sessions[request.model], request.units), characters
+            ):
+                nats -= float(np.nansum(chunk.logprobs.logprobs))
+                yield _chunk_line(chunk, served)
             predicted = len(characters) - 1
             bits = nats / predicted / np.log(2) if predicted else None
             yield _line({"end": {"read": len(characters), "bits_per_char": bits}})
 
-        await self.play.respond(served, lines(), Tally(len(characters)), scope, receive, send)
+        await self.playground.respond(served, lines(), Usage(len(characters)), scope, receive, send)
 
 
 def _next(lines: Iterator[bytes]) -> bytes | None:
-    """Return the next line, or None behind the last.
+    """Return the next line, or None after the last.
 
     Raises
     ------
-    Refusal
-        500 if the network's numbers fail.
+    APIError
+        500 if the network computes numbers that are not finite.
     """
     try:
         return next(lines, None)
     except ElmanError as error:
-        raise Refusal(500, str(error), "not_finite") from None
+        raise APIError(500, str(error), "not_finite") from None
 
 
-def _told(seen: Seen, served: Served) -> bytes:
-    """Return what is told of a part of a text."""
-    characters = served.model.alphabet.characters
-    places = [_place(seen, i, characters) for i in range(len(seen.characters))]
-    return _line({"characters": places, "units": base64.b64encode(seen.codes.tobytes()).decode("ascii")})
+def _chunk_line(chunk: InspectedChunk, served: ServedModel) -> bytes:
+    """Return the line that reports a chunk."""
+    alphabet = served.model.alphabet.characters
+    characters = [_describe_character(chunk, i, alphabet) for i in range(len(chunk.characters))]
+    activations = base64.b64encode(chunk.activations.tobytes()).decode("ascii")
+    return _line({"characters": characters, "units": activations})
 
 
-def _place(seen: Seen, i: int, characters: str) -> dict[str, Any]:
-    logprobs, top, values = seen.known.logprobs[i], seen.known.top[i].tolist(), seen.known.top_logprobs[i]
-    drawn = None if seen.chances is None else seen.chances[i].tolist()
-    place: dict[str, Any] = {"character": characters[int(seen.characters[i])]}
-    if np.isnan(logprobs):
-        return place | {"probability": None, "bits": None, "chance": None, "likeliest": []}
-    chances: Iterable[float | None] = [None] * len(top) if drawn is None else map(_short, drawn[1:])
-    return place | {
-        "probability": _short(np.exp(logprobs)),
-        "bits": round(-float(logprobs) / np.log(2), 3),
-        "chance": None if drawn is None else _short(drawn[0]),
+def _describe_character(chunk: InspectedChunk, i: int, alphabet: str) -> dict[str, Any]:
+    known = chunk.logprobs
+    log_p, indices, values = known.logprobs[i], known.top[i].tolist(), known.top_logprobs[i]
+    sampled = None if chunk.sampling_probs is None else chunk.sampling_probs[i].tolist()
+    character: dict[str, Any] = {"character": alphabet[int(chunk.characters[i])]}
+    if np.isnan(log_p):  # the first of a text
+        return character | {"probability": None, "bits": None, "chance": None, "likeliest": []}
+    chances: Iterable[float | None] = [None] * len(indices) if sampled is None else map(_round, sampled[1:])
+    return character | {
+        "probability": _round(np.exp(log_p)),
+        "bits": round(-float(log_p) / np.log(2), 3),
+        "chance": None if sampled is None else _round(sampled[0]),
         "likeliest": [
-            [characters[k], _short(p), chance]
-            for k, p, chance in zip(top, np.exp(values).tolist(), chances, strict=True)
+            [alphabet[k], _round(p), chance]
+            for k, p, chance in zip(indices, np.exp(values).tolist(), chances, strict=True)
         ],
     }
 
 
-def _short(probability: float) -> float:
-    """Four digits, which is more than is shown."""
+def _round(probability: float) -> float:
+    """Round to four significant digits, more than the page shows."""
     return float(f"{probability:.4g}")
 
 
-def _line_of(refusal: Refusal) -> bytes:
-    return _line(refusal.body())
+def _error_line(error: APIError) -> bytes:
+    return _line(error.body())
 
 
 def _line(content: dict[str, Any]) -> bytes:
-    return dumped(content) + b"\n"
+    return dump_json(content) + b"\n"
 
 
-def _about(served: Served) -> dict[str, Any]:
+def _describe(served: ServedModel) -> dict[str, Any]:
     network = architecture(served.model.parameters)
     groups: list[dict[str, Any]] = []
     for unit in list_units(network):
@@ -213,6 +232,6 @@ def _about(served: Served) -> dict[str, Any]:
         "hidden_size": network.m,
         "characters": list(served.model.alphabet.characters),
         "folds": served.model.alphabet.has_unknown,
-        "first": served.model.alphabet.decode(served.first()),
+        "first": served.model.alphabet.decode(served.start_indices()),
         "units": groups,
     }

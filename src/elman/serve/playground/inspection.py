@@ -1,7 +1,7 @@
-"""A network watched while it reads and writes: how likely each character was, what else might have come, its units.
+"""Inspecting a network while it reads and generates text: probabilities, alternatives and activations of units.
 
-P  characters read    n  characters of a part    K  size of the alphabet
-k  likeliest characters that are told of each place    u  units that are watched    D  numbers in the state
+P  characters read    n  characters of a chunk    K  size of the alphabet
+k  alternatives per position    u  units to report    D  numbers in the state
 """
 
 from __future__ import annotations
@@ -21,39 +21,40 @@ from elman.interpret.activations import QuantizedActivations, forward_checked, i
 from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 
-LIKELIEST = 5
-"""k, alternatives that are told of each place."""
-PART = 256
-"""Characters that are read, or written, at a time at most."""
-FIRST = 16
-"""Characters that are written first, so that a text is soon seen to begin."""
+NUM_ALTERNATIVES = 5
+"""k, the most likely characters that are reported at every position."""
+MAX_CHUNK = 256
+"""Maximum number of characters read or generated at a time."""
+FIRST_CHUNK = 16
+"""Characters of the first generated chunk, so that text begins to arrive soon."""
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What went on at n characters.
+class InspectedChunk:
+    """A chunk of n characters and what the network computed at each.
 
     Parameters
     ----------
     characters : ndarray of int, shape (n,)
-    known : CharLogprobs
-        How likely the network itself held them, and the k likeliest in the place of each.
-    chances : ndarray of float, shape (n, 1 + k), or None
-        With what probability the character, and those k, were drawn; None where it was given and not drawn.
-    codes : ndarray of uint8, shape (n, u)
-        What the watched units did when the character was read, as `elman.interpret.activations.dequantize` reads it.
+    logprobs : CharLogprobs
+        The model's log-probabilities of the characters and of the k most likely ones at every position.
+    sampling_probs : ndarray of float, shape (n, 1 + k), or None
+        Probabilities with which the character and those k were sampled; None for text that was not sampled.
+    activations : ndarray of uint8, shape (n, u)
+        Quantized activations of the units after each character was read; `elman.interpret.activations.dequantize`
+        decodes them.
     """
 
     characters: NDArray[np.integer]
-    known: CharLogprobs
-    chances: NDArray[np.float64] | None
-    codes: QuantizedActivations
+    logprobs: CharLogprobs
+    sampling_probs: NDArray[np.float64] | None
+    activations: QuantizedActivations
 
 
-class Readers:
-    """Readers of one model that texts take in turns.
+class SessionPool:
+    """Inference sessions of one model, shared by requests.
 
-    Each lays the network out anew, so that there are as many as threads are at work at a time, and not one a text.
+    Every session prepares the network anew; the pool has as many as threads work at the same time, not one per request.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ class Readers:
         self._idle = list[InferenceSession]()
 
     @contextmanager
-    def one(self) -> Iterator[InferenceSession]:
-        """Lend a reader to a thread."""
+    def borrow(self) -> Iterator[InferenceSession]:
+        """Lend a session to the calling thread for the duration of the block."""
         try:
             session = self._idle.pop()
         except IndexError:
@@ -77,114 +78,115 @@ class Readers:
             self._idle.append(session)
 
 
-class Watched:
-    """One text that a model reads and writes. Not for two threads at a time.
+class InspectedSequence:
+    """A text that a model reads and continues. Not thread-safe.
 
     Parameters
     ----------
-    readers : Readers
-        Of the model.
-    watch : sequence of int
-        Numbers of the state, each in [0, D), that are told of.
+    sessions : SessionPool
+        Sessions of the model.
+    units : sequence of int
+        Indices into the state, each in [0, D), of the units to report.
     """
 
-    def __init__(self, readers: Readers, watch: Sequence[int]) -> None:
-        self.readers, model = readers, readers.model
-        self._watch = np.array(watch, np.intp)
-        self._memory = is_cell_state(architecture(model.parameters))[self._watch]
-        # All but the last character is read: drawing begins with that.
+    def __init__(self, sessions: SessionPool, units: Sequence[int]) -> None:
+        self.sessions, model = sessions, sessions.model
+        self._units = np.array(units, np.intp)
+        self._is_memory = is_cell_state(architecture(model.parameters))[self._units]
+        # The state before the last character, and that character: generating begins with reading it.
         self._h, self._x = model.h[None], np.empty(0, np.intp)
 
-    def read(self, characters: Indices) -> Seen:
-        """Read characters (n,) behind those before."""
-        o, states = self._look(characters)
-        known = compute_logprobs(o[:-1], characters[len(characters) + 1 - len(o) :], LIKELIEST)
+    def read(self, characters: Indices) -> InspectedChunk:
+        """Read characters (n,) after those before."""
+        o, states = self._forward(characters)
+        known = compute_logprobs(o[:-1], characters[len(characters) + 1 - len(o) :], NUM_ALTERNATIVES)
         if not len(self._x):
             known = concatenate_logprobs([missing_logprobs(1, known.top.shape[1]), known])
         if len(states) > 1:
-            self._h = states[-2:-1].copy()  # the others are not kept while the text waits for its turn
+            self._h = states[-2:-1].copy()  # a view would keep all states in memory until the next chunk
         self._x = characters[-1:].astype(np.intp)
-        return Seen(characters, known, None, self._codes(states[-len(characters) :]))
+        return InspectedChunk(characters, known, None, self._quantize(states[-len(characters) :]))
 
-    def write(self, uniforms: NDArray[np.float64], sampling: SamplingParams) -> Seen:
-        """Draw a character for each number of `uniforms` (n,)."""
-        with self.readers.one() as session:
-            found, after = session.generate(self._h, self._x, uniforms[:, None], [sampling])
-        characters = found[:, 0]
-        o, states = self._look(characters)
-        known = compute_logprobs(o[:-1], characters, LIKELIEST)
+    def generate(self, uniforms: NDArray[np.float64], sampling: SamplingParams) -> InspectedChunk:
+        """Sample a character for each number of `uniforms` (n,)."""
+        with self.sessions.borrow() as session:
+            columns, after = session.generate(self._h, self._x, uniforms[:, None], [sampling])
+        characters = columns[:, 0]
+        o, states = self._forward(characters)
+        known = compute_logprobs(o[:-1], characters, NUM_ALTERNATIVES)
         self._h, self._x = after, characters[-1:]
-        return Seen(characters, known, _chances(sampling, o[:-1], characters, known), self._codes(states[1:]))
+        sampling_probs = _sampling_probabilities(sampling, o[:-1], characters, known)
+        return InspectedChunk(characters, known, sampling_probs, self._quantize(states[1:]))
 
-    def _look(self, characters: NDArray[np.integer]) -> tuple[Array, Array]:
-        """Return the logits and states after the character that is still to be read, if any, and after each of n."""
-        x = np.concatenate([self._x, characters]).astype(self.readers.model.alphabet.dtype)
-        with self.readers.one() as session:
+    def _forward(self, characters: NDArray[np.integer]) -> tuple[Array, Array]:
+        """Return the logits and states after the character still to be read, if any, and after each of the n."""
+        x = np.concatenate([self._x, characters]).astype(self.sessions.model.alphabet.dtype)
+        with self.sessions.borrow() as session:
             return forward_checked(session, self._h, x)
 
-    def _codes(self, states: Array) -> QuantizedActivations:
-        return quantize_states(states[:, self._watch], self._memory)
+    def _quantize(self, states: Array) -> QuantizedActivations:
+        return quantize_states(states[:, self._units], self._is_memory)
 
 
-def _chances(
+def _sampling_probabilities(
     sampling: SamplingParams, o: Array, characters: NDArray[np.integer], known: CharLogprobs
 ) -> NDArray[np.float64]:
-    """Return with what probability each of `characters` (n,), and those likeliest in its place, were drawn."""
+    """Return the probabilities with which `characters` (n,) and the k most likely ones were sampled from logits o."""
     if sampling == SamplingParams():
         return np.asarray(np.exp(np.concatenate([known.logprobs[:, None], known.top_logprobs], axis=1)))
-    told = np.concatenate([characters[:, None], known.top], axis=1)
-    return np.array([sampling.probabilities(row)[few] for row, few in zip(o, told, strict=True)])
+    reported = np.concatenate([characters[:, None], known.top], axis=1)
+    return np.array([sampling.probabilities(row)[indices] for row, indices in zip(o, reported, strict=True)])
 
 
-def reading(watched: Watched, text: Indices) -> Iterator[Seen]:
-    """Yield what goes on while a text (P,) is read."""
-    for start in range(0, len(text), PART):
-        yield watched.read(text[start : start + PART])
+def inspect_text(sequence: InspectedSequence, text: Indices) -> Iterator[InspectedChunk]:
+    """Read a text (P,) and yield its chunks."""
+    for start in range(0, len(text), MAX_CHUNK):
+        yield sequence.read(text[start : start + MAX_CHUNK])
 
 
-def writing(
-    watched: Watched,
+def inspect_generation(
+    sequence: InspectedSequence,
     prompt: Indices,
-    before: Indices,
+    written: Indices,
     length: int,
     sampling: SamplingParams,
     generator: np.random.Generator,
-) -> Iterator[Seen | None]:
-    """Yield what goes on while a text is written.
+) -> Iterator[InspectedChunk | None]:
+    """Generate text and yield its chunks.
 
     Parameters
     ----------
-    watched : Watched
-        A model that has read nothing yet.
+    sequence : InspectedSequence
+        A sequence that has read nothing yet.
     prompt : ndarray of int, shape (P,)
-        P >= 1 characters to begin with.
-    before : ndarray of int
-        What was written behind them before. For every character of it one number is taken from `generator`, so
-        that a text goes on as it did where nothing in it was changed.
+        P >= 1 characters.
+    written : ndarray of int
+        Text generated after the prompt before. One random number is skipped for each of its characters, so that the
+        text continues as it did where none of them was changed.
     length : int
-        Characters to write.
-    draw : Draw
+        Characters to generate.
+    sampling : Draw
     generator : Generator
 
     Yields
     ------
-    Seen or None
-        What goes on; None where it is known from before: at the prompt, and at what was written but for its last
-        character, which may be another than the one that was drawn there.
+    InspectedChunk or None
+        None for chunks that the client knows already: the prompt if there is `written` text, and `written` except for
+        its last character, which may have been replaced.
     """
-    for seen in reading(watched, prompt):
-        yield None if len(before) else seen
-    yield from (None for _ in reading(watched, before[:-1]))
-    if len(before):
-        yield watched.read(before[-1:])
-    generator.random(len(before))
-    for n in _parts(length):
-        yield watched.write(generator.random(n), sampling)
+    for chunk in inspect_text(sequence, prompt):
+        yield None if len(written) else chunk
+    yield from (None for _ in inspect_text(sequence, written[:-1]))
+    if len(written):
+        yield sequence.read(written[-1:])
+    generator.random(len(written))
+    for n in _chunk_lengths(length):
+        yield sequence.generate(generator.random(n), sampling)
 
 
-def _parts(length: int) -> Iterator[int]:
-    """How many characters are written at a time, `length` in all."""
-    n = FIRST
+def _chunk_lengths(length: int) -> Iterator[int]:
+    """Yield the lengths of generated chunks, `length` in all: short ones first."""
+    n = FIRST_CHUNK
     while length > 0:
         yield min(n, length)
-        length, n = length - n, min(2 * n, PART)
+        length, n = length - n, min(2 * n, MAX_CHUNK)

@@ -1,4 +1,4 @@
-"""What the playground asks for, checked argument by argument; what it shares with completions has the same names."""
+"""Parsing of playground requests. Arguments shared with completions have the same names and limits."""
 
 from __future__ import annotations
 
@@ -6,97 +6,118 @@ from dataclasses import dataclass
 from typing import Any
 
 from elman.network import architecture
-from elman.serve.api.completion_request import Asked, are_indices, asked, check_names, string
-from elman.serve.generation.served_model import Served
-from elman.serve.http.errors import Refusal
+from elman.serve.api.completion_request import (
+    CompletionRequest,
+    are_indices,
+    parse_completion_request,
+    parse_string,
+    reject_unknown,
+)
+from elman.serve.generation.served_model import ServedModel
+from elman.serve.http.errors import APIError
 from elman.serve.settings import Settings
 
 MAX_UNITS = 256
-"""Units that are watched at a time."""
-DRAWING = ("model", "prompt", "max_tokens", "temperature", "top_k", "top_p", "min_p", "seed")
-"""What is asked for as it is of completions."""
+"""Maximum number of units to report at a time."""
+SHARED_ARGUMENTS = ("model", "prompt", "max_tokens", "length", "temperature", "top_k", "top_p", "min_p", "seed")
+"""Arguments of a completion request that the playground takes, too."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A text to write.
+class WriteRequest:
+    """A request to generate text.
 
     Parameters
     ----------
-    asked : Asked
-        Which model, behind which prompt, how long, how drawn.
+    completion : CompletionRequest
+        Model, prompt, length, sampling parameters and seed.
     written : str
-        What was written behind the prompt before.
+        Text generated after the prompt before.
     units : tuple of int
-        Which to watch.
+        Units to report.
     """
 
-    asked: Asked
+    completion: CompletionRequest
     written: str
     units: tuple[int, ...]
 
 
-def wanted(body: dict[str, Any], settings: Settings) -> Wanted:
-    """Return what a body asks to be written.
+@dataclass(frozen=True)
+class ReadRequest:
+    """A request to read a text.
+
+    Parameters
+    ----------
+    model : str
+    text : str
+    units : tuple of int
+        Units to report.
+    """
+
+    model: str
+    text: str
+    units: tuple[int, ...]
+
+
+def parse_write_request(body: dict[str, Any], settings: Settings) -> WriteRequest:
+    """Parse the body of a request to generate text.
 
     Raises
     ------
-    Refusal
-        400, naming the argument that is unknown, missing or out of its range.
+    APIError
+        400, naming the argument that is unknown, missing or invalid.
     """
-    check_names(body, (*DRAWING, "written", "units"))
-    prompt, written = (_string_or_none(body, name) or "" for name in ("prompt", "written"))
-    completion = asked({name: body[name] for name in DRAWING if name in body} | {"prompt": prompt}, settings)
-    found = Wanted(completion, written, _units(body))
+    reject_unknown(body, (*SHARED_ARGUMENTS, "written", "units"))
+    prompt, written = (_parse_optional_string(body, name) for name in ("prompt", "written"))
+    shared = {name: body[name] for name in SHARED_ARGUMENTS if name in body}
+    completion = parse_completion_request(shared | {"prompt": prompt}, settings)
+    request = WriteRequest(completion, written, _parse_units(body))
     characters = len(prompt) + len(written) + completion.max_tokens
     if characters > settings.max_characters:
-        message = (
-            f"a text may have {settings.max_characters} characters at most, those to be written among them, and this"
-            f" one would have {characters}: ask for less"
-        )
-        raise Refusal(400, message, "request_too_large", "max_tokens")
-    return found
+        message = f"the text would have {characters} characters (limit: {settings.max_characters})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    return request
 
 
-def to_read(body: dict[str, Any], settings: Settings) -> tuple[str, str, tuple[int, ...]]:
-    """Return the model, the text and the units that a body asks to be read and watched.
+def parse_read_request(body: dict[str, Any], settings: Settings) -> ReadRequest:
+    """Parse the body of a request to read a text.
 
     Raises
     ------
-    Refusal
-        400, naming the argument that is unknown, missing or out of its range.
+    APIError
+        400, naming the argument that is unknown, missing or invalid.
     """
-    check_names(body, ("model", "text", "units"))
-    model, text = (string(name, body.get(name)) for name in ("model", "text"))
+    reject_unknown(body, ("model", "text", "units"))
+    model, text = (parse_string(name, body.get(name)) for name in ("model", "text"))
     if not 0 < len(text) <= settings.max_tokens:
-        message = f"text must have 1 to {settings.max_tokens} characters, and {len(text)} came: give another"
-        raise Refusal(400, message, "invalid_value", "text")
-    return model, text, _units(body)
+        message = f"text must have 1 to {settings.max_tokens} characters (got {len(text)})"
+        raise APIError(400, message, "invalid_value", "text")
+    return ReadRequest(model, text, _parse_units(body))
 
 
-def check_units(units: tuple[int, ...], served: Served) -> None:
-    """Refuse units that a model does not have.
+def check_units(units: tuple[int, ...], served: ServedModel) -> None:
+    """Check that a model has the units.
 
     Raises
     ------
-    Refusal
-        400 if there is one.
+    APIError
+        400 if it does not.
     """
     D = architecture(served.model.parameters).state_size
-    if beyond := [unit for unit in units if unit >= D]:
-        message = f"the model has {D} units, counted from 0, and {beyond[0]} was asked for: ask for others"
-        raise Refusal(400, message, "invalid_value", "units")
+    if invalid := [unit for unit in units if unit >= D]:
+        message = f"units must be from 0 to {D - 1} for this model (got {invalid[0]})"
+        raise APIError(400, message, "invalid_value", "units")
 
 
-def _string_or_none(body: dict[str, Any], name: str) -> str | None:
+def _parse_optional_string(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
-    return None if value is None else string(name, value)
+    return "" if value is None else parse_string(name, value)
 
 
-def _units(body: dict[str, Any]) -> tuple[int, ...]:
+def _parse_units(body: dict[str, Any]) -> tuple[int, ...]:
     value = body.get("units")
     value = [] if value is None else value
     if not isinstance(value, list) or len(value) > MAX_UNITS or (value and not are_indices(value)):
-        message = f"units must be a list of up to {MAX_UNITS} whole numbers of 0 or more: give another"
-        raise Refusal(400, message, "invalid_value", "units")
+        message = f"units must be a list of up to {MAX_UNITS} non-negative integers"
+        raise APIError(400, message, "invalid_value", "units")
     return tuple(int(unit) for unit in value)

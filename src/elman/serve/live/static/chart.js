@@ -1,66 +1,66 @@
-// The curves of all runs that are shown, in one figure: their losses, and below them their speeds.
+// The chart: losses of all shown runs, and their speeds below.
 
 const SERIES = 6;
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** The number, from 1, of the colour of a run. */
+/** The number of a run's colour, counted from 1. */
 export const series = (run) => (run.number % SERIES) + 1;
 
-export const touched = matchMedia("(pointer: coarse)");
-export const narrow = matchMedia("(max-width: 40rem)");
+export const touchScreen = matchMedia("(pointer: coarse)");
+export const narrowScreen = matchMedia("(max-width: 40rem)");
 
-const NAMES = {
+const TITLES = {
   update: "updates",
   characters: "characters read",
-  seconds: "seconds of updates",
-  character: "nats a character",
-  bits: "bits a character",
-  window: "nats a window",
+  seconds: "seconds spent on updates",
+  character: "nats per character",
+  bits: "bits per character",
+  window: "nats per window",
 };
 
-/** What a loss is multiplied by: the smooth loss comes in nats a window, the other in nats a character. */
-export function scale(run, unit, perWindow) {
+/** Return the factor that converts a loss to a unit: smooth losses are sent per window, validation losses per character. */
+export function scale(run, unit, isPerWindow) {
   const T = run.settings.seq_length ?? 1;
-  if (unit === "window") return perWindow ? 1 : T;
-  return (perWindow ? 1 / T : 1) / (unit === "bits" ? Math.LN2 : 1);
+  if (unit === "window") return isPerWindow ? 1 : T;
+  return (isPerWindow ? 1 / T : 1) / (unit === "bits" ? Math.LN2 : 1);
 }
 
-const along = (run, points, across) =>
-  across === "seconds" ? points.seconds : across === "update" ? points.update : points.update.map((n) => n * run.characters);
+const horizontal = (run, points, across) =>
+  across === "seconds" ? points.seconds : across === "update" ? points.update : points.update.map((n) => n * run.charsPerUpdate);
 
-/** Draw, if there is anything to draw; what a person has zoomed to stays until `view` changes. Whether there is. */
+/** Draw the chart, and return whether there is anything to draw. The zoomed range stays until `view` changes. */
 export async function draw(div, runs, view) {
-  const traces = runs.filter((run) => run.shown).flatMap((run) => lines(run, view));
+  const traces = runs.filter((run) => run.isShown).flatMap((run) => createTraces(run, view));
   const options = { displayModeBar: false, responsive: true, doubleClick: "reset+autosize", showTips: false };
-  if (traces.length || div.data) await Plotly.react(div, traces, layout(view), options);
+  if (traces.length || div.data) await Plotly.react(div, traces, createLayout(view), options);
   return traces.length > 0;
 }
 
-function lines(run, view) {
+function createTraces(run, view) {
   const colour = token(`--series-${series(run)}`);
-  const made = (points, factor, fields) => {
-    const x = along(run, points, view.across);
+  const createTrace = (points, factor, fields) => {
+    const x = horizontal(run, points, view.across);
     const y = points.value.map((value) => value * factor);
     const first = x.findIndex((value) => value >= (1 - view.part) * x.at(-1));
     const mode = x.length < 3 ? "lines+markers" : "lines";
     return { type: "scatter", mode, x: x.slice(first), y: y.slice(first), showlegend: false, ...fields };
   };
   const rows = run.points("rows");
-  const smooth = made(rows, scale(run, view.unit, true), {
+  const smooth = createTrace(rows, scale(run, view.unit, true), {
     name: `${run.name}, smooth`,
     line: { color: colour, width: 1.75 },
     marker: { color: colour, size: 5 },
     hovertemplate: "%{y:.4~g}",
   });
-  const scores = made(run.points("scores"), scale(run, view.unit, false), {
+  const scores = createTrace(run.points("scores"), scale(run, view.unit, false), {
     name: `${run.name}, validation`,
     mode: run.scores.update.length > 60 ? "lines" : "lines+markers",
     line: { color: colour, width: 1.75, dash: "1px,3px" },
     marker: { color: colour, size: 4 },
     hovertemplate: "%{y:.4~g}",
   });
-  const speeds = made(run.points("speeds"), 1, {
-    name: `${run.name}, characters a second`,
+  const speeds = createTrace(run.points("speeds"), 1, {
+    name: `${run.name}, characters per second`,
     yaxis: "y2",
     line: { color: colour, width: 1.25 },
     hovertemplate: "%{y:,.0f}",
@@ -68,11 +68,11 @@ function lines(run, view) {
   return [smooth, scores, speeds].filter((trace) => trace.x.length);
 }
 
-function layout(view) {
+function createLayout(view) {
   const [soft, rule, card, ink] = ["--soft", "--rule", "--card", "--ink"].map(token);
   const axis = {
-    gridcolor: rule, zeroline: false, linecolor: rule, tickfont: { color: soft }, automargin: false, fixedrange: touched.matches,
-    exponentformat: "SI", nticks: narrow.matches ? 5 : 8,
+    gridcolor: rule, zeroline: false, linecolor: rule, tickfont: { color: soft }, automargin: false, fixedrange: touchScreen.matches,
+    exponentformat: "SI", nticks: narrowScreen.matches ? 5 : 8,
   };
   const title = (text, y) => ({
     text, y, x: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: soft },
@@ -83,21 +83,21 @@ function layout(view) {
     margin: { l: 46, r: 10, t: 28, b: 42 },
     hovermode: "x unified",
     hoverlabel: { bgcolor: card, bordercolor: rule, font: { color: ink, family: token("--sans") } },
-    dragmode: touched.matches ? false : "zoom",
+    dragmode: touchScreen.matches ? false : "zoom",
     uirevision: JSON.stringify(view),
-    xaxis: { ...axis, anchor: "y2", type: view.logx ? "log" : "linear", title: { text: NAMES[view.across], standoff: 8, font: { size: 12 } } },
+    xaxis: { ...axis, anchor: "y2", type: view.logx ? "log" : "linear", title: { text: TITLES[view.across], standoff: 8, font: { size: 12 } } },
     yaxis: { ...axis, domain: [0.3, 1], type: view.logy ? "log" : "linear", nticks: 7 },
     yaxis2: { ...axis, domain: [0, 0.18], rangemode: "tozero", nticks: 3 },
-    annotations: [title(NAMES[view.unit], 1.005), title("characters a second", 0.185)],
+    annotations: [title(TITLES[view.unit], 1.005), title("characters per second", 0.185)],
   };
 }
 
-/** The updates of a run between two places of the axis below. */
-export function updates(run, range, view) {
+/** Convert a range of the horizontal axis to updates of a run. */
+export function toUpdates(run, range, view) {
   const [low, high] = range.map((value) => (view.logx ? 10 ** value : value));
   const { update, seconds } = run.rows;
   if (view.across === "update") return [low, high];
-  if (view.across === "characters") return [low / run.characters, high / run.characters];
+  if (view.across === "characters") return [low / run.charsPerUpdate, high / run.charsPerUpdate];
   const at = (second) => update[Math.max(0, seconds.findLastIndex((value) => value <= second))] ?? 0;
   return [at(low), at(high)];
 }

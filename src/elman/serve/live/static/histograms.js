@@ -1,24 +1,24 @@
-// How the numbers of every array are spread: one small outline each, in one figure.
+// Histograms of every array: one small outline each, in one chart.
 
-import { narrow } from "./chart.js";
+import { narrowScreen } from "./chart.js";
 
-const MEANING = {
+const TITLES = {
   U: "input to hidden", W: "hidden to hidden", V: "hidden to output", b: "hidden bias", c: "output bias", d: "reset bias",
-  h: "hidden state", s: "memory",
+  h: "hidden state", s: "cell state",
 };
 const ROW = 145; // pixels
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** U2 as what it is: input to hidden, layer 2. */
+/** Return the title of an array: U2 is input to hidden, layer 2. */
 function title(name) {
   const layer = name.slice(1);
-  return `${name}  ${MEANING[name[0]] ?? ""}${layer ? `, layer ${layer}` : ""}`;
+  return `${name}  ${TITLES[name[0]] ?? ""}${layer ? `, layer ${layer}` : ""}`;
 }
 
 /** Draw the histograms of a run. */
 export function drawHistograms(div, histograms) {
-  const most = Math.max(2, Math.min(6, Math.floor(div.clientWidth / 190)));
-  const rows = Math.ceil(histograms.length / most);
+  const maxColumns = Math.max(2, Math.min(6, Math.floor(div.clientWidth / 190)));
+  const rows = Math.ceil(histograms.length / maxColumns);
   const columns = Math.ceil(histograms.length / rows);
   const [soft, rule, ink] = ["--soft", "--rule", "--ink"].map(token);
   const figure = {
@@ -33,7 +33,7 @@ export function drawHistograms(div, histograms) {
     const height = ROW / (rows * ROW - 24);
     const top = 1 - row * height;
     const domain = [column / columns, (column + 0.88) / columns];
-    const state = "hs".includes(histogram.name[0]);
+    const isState = "hs".includes(histogram.name[0]);
     const axis = { fixedrange: true, showgrid: false, zeroline: false, anchor: `y${suffix}` };
     figure[`xaxis${suffix}`] = { ...axis, domain, nticks: 4, linecolor: rule, tickfont: { color: soft }, range: [histogram.low, histogram.high] };
     figure[`yaxis${suffix}`] = {
@@ -42,14 +42,14 @@ export function drawHistograms(div, histograms) {
     };
     figure.annotations.push({
       text: title(histogram.name), x: domain[0], y: top, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
-      showarrow: false, font: { color: ink, size: narrow.matches ? 11 : 12 },
+      showarrow: false, font: { color: ink, size: narrowScreen.matches ? 11 : 12 },
     });
-    return outline(histogram, suffix, token(state ? "--series-2" : "--series-1"));
+    return createTrace(histogram, suffix, token(isState ? "--series-2" : "--series-1"));
   });
   return Plotly.react(div, traces, figure, { displayModeBar: false, responsive: true, staticPlot: true });
 }
 
-function outline({ low, high, counts }, suffix, colour) {
+function createTrace({ low, high, counts }, suffix, colour) {
   const width = (high - low) / counts.length;
   return {
     type: "scatter", mode: "lines", xaxis: `x${suffix}`, yaxis: `y${suffix}`,

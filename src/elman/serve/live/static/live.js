@@ -1,30 +1,30 @@
-// The page: it asks for what is new, shows it, and draws no more often than is cheap.
+// The dashboard: it polls the server, shows what is new, and redraws no more often than is cheap.
 
-import { draw, touched, updates } from "./chart.js";
-import { say, showRun, showSettings, showTable } from "./summary.js";
+import { draw, toUpdates, touchScreen } from "./chart.js";
+import { setText, showRun, showSettings, showTable } from "./summary.js";
 import { drawHistograms } from "./histograms.js";
-import { Run, fetched, wish } from "./run.js";
-import { showTexts } from "./samples.js";
+import { Run, fetchJson, postCommand } from "./run.js";
+import { showSamples } from "./samples.js";
 
-const SOON = 300; // milliseconds until a wish is asked about,
-const OFTEN = 2000; // between two questions about a run in training,
-const SELDOM = 6000; // about one in a directory, and about the weights
-const SHARE = 0.005; // of the time, that drawing the curves may take, and the weights likewise: the training needs the rest
-const LATEST = 5000; // until the curves are drawn in any case, so that they go with the figures above them
+const COMMAND_DELAY = 300; // milliseconds from a command to the next poll
+const LIVE_INTERVAL = 2000; // between two polls of a run in training
+const SLOW_INTERVAL = 6000; // between two polls of a stored run, and of the histograms
+const DRAWING_FRACTION = 0.005; // of the time, that drawing the curves may take, and likewise the histograms
+const MAX_DRAWING_INTERVAL = 5000; // after which the curves are redrawn in any case, to agree with the metrics above
 const ENDED = ["done", "stopped", "failed"];
 
-const at = (id) => document.getElementById(id);
-const controls = at("controls");
+const byId = (id) => document.getElementById(id);
+const controls = byId("controls");
 let runs = [];
-let chosen = null; // whose figures, texts and weights are shown
-let stale = true; // whether something is not drawn yet
-let zooms = 0; // that a person has gone back from
-let ending = null; // the request that is answered at the end of the training
-let told = false; // whether there is a reason to ask though the page is hidden
-let [drawnAt, took] = [0, 0];
-const weights = { seen: false, due: 0, drawn: "" };
-let waiting = 0;
-let asking = false;
+let selected = null; // the run whose metrics, samples and histograms are shown
+let isStale = true; // whether there are points that are not drawn yet
+let zoomCount = 0; // how often the user has zoomed out
+let endEvents = null; // the event source of the end of training
+let mustPoll = false; // whether to poll although the page is in the background
+let [drawnAt, drawingTime] = [0, 0];
+const distributions = { isVisible: false, due: 0, drawn: "" };
+let timeout = 0;
+let isPolling = false;
 
 const view = () => ({
   unit: controls.unit.value,
@@ -32,204 +32,208 @@ const view = () => ({
   part: Number(controls.part.value),
   logy: controls.logy.checked,
   logx: controls.logx.checked,
-  zooms,
+  zoomCount,
 });
 
-async function begin() {
-  runs = (await fetched("/api/runs")).runs.map((run, number) => new Run(number, run));
-  chosen = runs[0];
-  at("runs").hidden = runs.length < 2;
-  listen();
-  told = true; // what there is, also in a page that was opened behind another
-  await redraw(); // that there is nothing yet
-  await turn();
+async function init() {
+  runs = (await fetchJson("/api/runs")).runs.map((run, number) => new Run(number, run));
+  selected = runs[0];
+  byId("runs").hidden = runs.length < 2;
+  subscribe();
+  mustPoll = true; // also in a tab that was opened in the background
+  await redraw(); // the empty chart
+  await poll();
 }
 
-/** Hold a request that tells a hidden page of the end, or that the server is gone. */
-function listen() {
-  if (!runs.some((run) => run.live) || (ending && ending.readyState !== EventSource.CLOSED)) return;
-  ending = new EventSource("/api/end");
-  ending.onmessage = () => {
-    told = true;
+/** Subscribe to the end of training, so that a page in the background learns of it, or that the server is gone. */
+function subscribe() {
+  if (!runs.some((run) => run.live) || (endEvents && endEvents.readyState !== EventSource.CLOSED)) return;
+  endEvents = new EventSource("/api/end");
+  endEvents.onmessage = () => {
+    mustPoll = true;
     for (const run of runs) run.due = 0;
-    turn();
+    poll();
   };
-  ending.onerror = () => {
-    ending.close(); // it is asked again by a page that is seen, once the server has answered
-    ending.onmessage();
+  endEvents.onerror = () => {
+    endEvents.close(); // a visible page subscribes again when the server has responded
+    endEvents.onmessage();
   };
 }
 
-/** Ask, show, and come again; a page that nobody sees asks at the end alone. */
-async function turn() {
-  if (asking) return;
-  clearTimeout(waiting);
-  asking = true;
-  let pause = OFTEN;
+/** Poll, show what is new, and schedule the next poll. A page in the background polls only at the end of training. */
+async function poll() {
+  if (isPolling) return;
+  clearTimeout(timeout);
+  isPolling = true;
+  let pause = LIVE_INTERVAL;
   try {
-    if (!document.hidden || told) await step();
+    if (!document.hidden || mustPoll) await update();
   } catch (error) {
-    pause = SELDOM;
-    await lost(error);
+    pause = SLOW_INTERVAL;
+    await onConnectionLost(error);
   }
-  asking = false;
-  if (!runs.every((run) => run.over)) waiting = setTimeout(turn, told ? 0 : pause);
+  isPolling = false;
+  if (!runs.every((run) => run.isFinal)) timeout = setTimeout(poll, mustPoll ? 0 : pause);
 }
 
-const ended = () => runs.some((run) => run.live && ENDED.includes(run.status.stage));
+const hasEnded = () => runs.some((run) => run.live && ENDED.includes(run.status.stage));
 
-/** Nothing comes any more: say so, unless that is as it should be, and show what came. */
-async function lost(error) {
+/** Report that the server does not respond, unless training has ended, and show the last data. */
+async function onConnectionLost(error) {
   if (!(error instanceof TypeError || error.name === "TimeoutError")) console.error(error);
-  if (!chosen) return say(at("warning"), "The server does not answer: it has ended.");
-  for (const run of runs) run[ended() ? "over" : "lost"] = true;
+  if (!selected) return setText(byId("warning"), "No response from the server: it has stopped.");
+  for (const run of runs) run[hasEnded() ? "isFinal" : "isLost"] = true;
   show();
-  if (stale && !document.hidden) await redraw();
+  if (isStale && !document.hidden) await redraw();
 }
 
-async function step() {
-  told = false;
+async function update() {
+  mustPoll = false;
   const now = performance.now();
-  const due = runs.filter((run) => run.due <= now && !run.over);
-  for (const run of due) run.due = now + (run.live ? OFTEN : SELDOM) - 100; // unless the end is told meanwhile
-  const news = await Promise.all(due.map((run) => run.ask()));
-  for (const run of due) run.lost = false;
-  stale ||= news.some(Boolean);
-  if (ended()) {
-    if (!chosen.over) await last();
-  } else if (!document.hidden) listen();
+  const due = runs.filter((run) => run.due <= now && !run.isFinal);
+  for (const run of due) run.due = now + (run.live ? LIVE_INTERVAL : SLOW_INTERVAL) - 100; // reset by the end event
+  const hasNews = await Promise.all(due.map((run) => run.fetchNews()));
+  for (const run of due) run.isLost = false;
+  isStale ||= hasNews.some(Boolean);
+  if (hasEnded()) {
+    if (!selected.isFinal) await fetchLast();
+  } else if (!document.hidden) subscribe();
   show();
   if (document.hidden) return;
-  if (stale && (chosen.over || now - drawnAt >= Math.min(took / SHARE, LATEST))) await redraw();
-  if (weights.seen && now >= weights.due) await weigh();
+  const isDue = now - drawnAt >= Math.min(drawingTime / DRAWING_FRACTION, MAX_DRAWING_INTERVAL);
+  if (isStale && (selected.isFinal || isDue)) await redraw();
+  if (distributions.isVisible && now >= distributions.due) await updateHistograms();
 }
 
-/** The training is over, and its server with it as soon as this page lets go: fetch all that may be looked at later. */
-async function last() {
-  await Promise.all(runs.map((run) => Promise.all([run.live || run.ask(), run.weigh()])));
-  for (const run of runs) run.over = true;
-  weights.due = 0;
-  stale = true;
-  ending?.close();
+/** Fetch everything that the page may show later: the server stops when this page closes its subscription. */
+async function fetchLast() {
+  await Promise.all(runs.map((run) => Promise.all([run.live || run.fetchNews(), run.fetchHistograms()])));
+  for (const run of runs) run.isFinal = true;
+  distributions.due = 0;
+  isStale = true;
+  endEvents?.close();
 }
 
 function show() {
   const { unit } = view();
-  showRun(chosen, unit, runs.find((run) => run.live));
-  showTable(at("runs").tBodies[0], runs, unit, changed);
-  showTexts(at("texts"), chosen, unit);
-  at("key-validation").hidden = !runs.some((run) => run.shown && run.scores.count);
-  showSettings(at("settings"), chosen);
-  at("wishes").hidden = !chosen.live; // what they ask is asked of the run in training
-  at("stop").disabled = chosen.over || chosen.lost || chosen.status.stage === "stopping";
-  at("sample").disabled = at("stop").disabled || chosen.status.sampling;
+  showRun(selected, unit, runs.find((run) => run.live));
+  showTable(byId("runs").tBodies[0], runs, unit, onRunChange);
+  showSamples(byId("samples"), selected, unit);
+  byId("key-validation").hidden = !runs.some((run) => run.isShown && run.scores.count);
+  showSettings(byId("settings"), selected);
+  byId("commands").hidden = !selected.live; // the commands are for the run in training
+  byId("stop").disabled = selected.isFinal || selected.isLost || selected.status.stage === "stopping";
+  byId("sample").disabled = byId("stop").disabled || selected.status.sampling;
 }
 
-/** Milliseconds that drawing takes, until it is seen. */
-async function timed(drawing) {
+/** Return the milliseconds that drawing takes until it is visible. */
+async function measure(drawing) {
   const began = performance.now();
   await drawing();
-  await new Promise((seen) => {
-    requestAnimationFrame(() => setTimeout(seen));
-    setTimeout(seen, SOON); // where the page is hidden meanwhile
+  await new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, COMMAND_DELAY); // for a page that goes to the background meanwhile
   });
   return performance.now() - began;
 }
 
 async function redraw() {
-  stale = false;
-  const chart = at("chart");
-  took = await timed(async () => {
-    const drawn = await draw(chart, runs, view());
-    at("plot").classList.toggle("empty", !drawn);
-    say(at("none"), drawn ? "" : runs.some((run) => run.shown) ? "The curve begins with the first points." : "No run is chosen.");
+  isStale = false;
+  const chart = byId("chart");
+  drawingTime = await measure(async () => {
+    const isDrawn = await draw(chart, runs, view());
+    byId("plot").classList.toggle("empty", !isDrawn);
+    const isAnyShown = runs.some((run) => run.isShown);
+    setText(byId("none"), isDrawn ? "" : isAnyShown ? "Waiting for the first data points." : "No run is selected.");
   });
   drawnAt = performance.now();
-  if (chart.data && !chart.listening) {
-    chart.listening = true;
-    chart.on("plotly_relayout", zoomed);
+  if (chart.data && !chart.hasListener) {
+    chart.hasListener = true;
+    chart.on("plotly_relayout", onZoom);
   }
 }
 
-async function weigh() {
-  if (!chosen.over) await chosen.weigh();
-  const { histograms } = chosen;
-  const found = JSON.stringify(histograms);
-  const fresh = histograms.length && found !== weights.drawn;
-  const took = fresh ? await timed(() => drawHistograms(at("histograms"), histograms)) : 0;
-  weights.drawn = found;
-  weights.due = performance.now() + Math.max(SELDOM, took / SHARE);
+async function updateHistograms() {
+  if (!selected.isFinal) await selected.fetchHistograms();
+  const { histograms } = selected;
+  const content = JSON.stringify(histograms);
+  const isNew = histograms.length && content !== distributions.drawn;
+  const time = isNew ? await measure(() => drawHistograms(byId("histograms"), histograms)) : 0;
+  distributions.drawn = content;
+  distributions.due = performance.now() + Math.max(SLOW_INTERVAL, time / DRAWING_FRACTION);
 }
 
-/** Forget what is known in detail; whether the whole is seen now. */
-function whole(seen) {
-  at("whole").hidden = seen;
-  for (const run of runs) run.overlook();
+/** Discard the details of a zoomed range; `isUnzoomed`: whether the entire curve is visible now. */
+function discardDetails(isUnzoomed) {
+  byId("unzoom").hidden = isUnzoomed;
+  for (const run of runs) run.discardDetail();
 }
 
-/** A person has zoomed, or back: what is seen now comes in all detail. */
-async function zoomed(event) {
+/** After zooming in or out: fetch the visible range in full detail. */
+async function onZoom(event) {
   const [low, high] = [event["xaxis.range[0]"], event["xaxis.range[1]"]];
   if (low === undefined && !event["xaxis.autorange"]) {
-    // Up and down alone: there is a way back from that too, but nothing more to be seen.
-    if (Object.keys(event).some((name) => name.includes(".range["))) at("whole").hidden = false;
+    // Zoomed vertically: this can be undone, but there are no more details.
+    if (Object.keys(event).some((name) => name.includes(".range["))) byId("unzoom").hidden = false;
     return;
   }
   const range = low === undefined ? null : [low, high].map(Number);
-  whole(range === null);
+  discardDetails(range === null);
   for (const run of runs) {
-    if (range && run.thinned && !run.over && !run.lost) {
-      const [first, last] = updates(run, range, view());
-      await run.look(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last))).catch(lost);
+    if (range && run.isDownsampled && !run.isFinal && !run.isLost) {
+      const [first, last] = toUpdates(run, range, view());
+      await run.fetchDetail(Math.max(0, Math.floor(first)), Math.max(0, Math.ceil(last))).catch(onConnectionLost);
     }
   }
   await redraw();
 }
 
-/** A person has changed what is shown of a run. */
-function changed(run, what, value) {
-  if (what === "chosen") {
-    chosen = run;
-    weights.due = 0;
-  } else run.shown = value;
+/** A run was selected, or shown or hidden in the chart. */
+function onRunChange(run, { isSelected = false, isShown = run.isShown }) {
+  run.isShown = isShown;
+  if (isSelected) {
+    selected = run;
+    distributions.due = 0;
+  }
   redraw();
-  turn();
+  poll();
+}
+
+/** Send a command to the training process, and poll for its effect soon after. */
+async function sendCommand(name, ...buttons) {
+  for (const button of buttons) byId(button).disabled = true;
+  await postCommand(name).catch(onConnectionLost);
+  setTimeout(() => {
+    for (const run of runs) if (run.live) run.due = 0;
+    poll();
+  }, COMMAND_DELAY);
 }
 
 controls.addEventListener("change", () => {
-  whole(true); // another view begins with all of it
+  discardDetails(true); // another view starts with the entire curve
   show();
   redraw();
 });
 controls.addEventListener("submit", (event) => event.preventDefault());
-at("whole").addEventListener("click", () => {
-  whole(true);
-  zooms += 1;
+byId("unzoom").addEventListener("click", () => {
+  discardDetails(true);
+  zoomCount += 1;
   redraw();
   controls.unit.focus();
 });
-/** Ask something of the training, and soon after what came of it. */
-async function ask(what, ...buttons) {
-  for (const button of buttons) at(button).disabled = true;
-  await wish(what).catch(lost);
-  setTimeout(() => {
-    for (const run of runs) if (run.live) run.due = 0;
-    turn();
-  }, SOON);
-}
-at("stop").addEventListener("click", () => ask("stop", "stop", "sample"));
-at("sample").addEventListener("click", () => ask("sample", "sample"));
-for (const query of [matchMedia("(prefers-color-scheme: dark)"), touched]) {
+byId("stop").addEventListener("click", () => sendCommand("stop", "stop", "sample"));
+byId("sample").addEventListener("click", () => sendCommand("sample", "sample"));
+for (const query of [matchMedia("(prefers-color-scheme: dark)"), touchScreen]) {
   query.addEventListener("change", () => {
-    Object.assign(weights, { due: 0, drawn: "" });
+    Object.assign(distributions, { due: 0, drawn: "" });
     redraw();
-    turn();
+    poll();
   });
 }
-document.addEventListener("visibilitychange", () => document.hidden || turn());
+document.addEventListener("visibilitychange", () => document.hidden || poll());
 new IntersectionObserver((entries) => {
-  weights.seen = entries.at(-1).isIntersecting;
-  if (weights.seen && chosen?.over) turn(); // which comes by itself no more
-}).observe(at("spread"));
+  distributions.isVisible = entries.at(-1).isIntersecting;
+  if (distributions.isVisible && selected?.isFinal) poll(); // which no longer happens by itself
+}).observe(byId("distributions"));
 
-begin().catch(lost);
+init().catch(onConnectionLost);

@@ -1,5 +1,5 @@
-// Run before Plotly. Its bundle holds styles for maps and would put them into the page, where the policy refuses them
-// with an error; none is drawn here. What it makes of them instead does nothing.
+// Runs before Plotly. Its bundle inserts style elements for maps, which the content security policy would block with an
+// error. No map is drawn here: the styles become template elements, which have no effect.
 
 const create = document.createElement.bind(document);
 document.createElement = (name, ...options) => create(name === "style" ? "template" : name, ...options);

@@ -1,106 +1,104 @@
-// A run as far as this page knows it. The server keeps nothing about the page: what is asked for says what is known.
+// A run as far as this page knows it. Requests say what the page has already: the server keeps no state about clients.
 
-const CURVES = ["rows", "scores", "speeds"];
+const CURVES = ["rows", "scores", "speeds"]; // smooth losses, validation losses, characters per second
 
-const empty = () => ({ update: [], seconds: [], value: [], count: 0 });
+const emptyCurve = () => ({ update: [], seconds: [], value: [], count: 0 });
 
 export class Run {
   constructor(number, { name, live }) {
-    Object.assign(this, { number, name, live, shown: true, about: null, status: {}, due: 0 });
-    Object.assign(this, { histograms: [], over: false, lost: false });
-    this.forget("");
+    Object.assign(this, { number, name, live, isShown: true, about: null, status: {}, due: 0 });
+    Object.assign(this, { histograms: [], isFinal: false, isLost: false });
+    this.reset("");
   }
 
-  forget(session) {
+  reset(session) {
     this.session = session;
-    for (const curve of CURVES) this[curve] = empty();
-    this.texts = [];
-    this.textCount = 0;
-    this.overlook();
+    for (const curve of CURVES) this[curve] = emptyCurve();
+    this.samples = [];
+    this.sampleCount = 0;
+    this.discardDetail();
   }
 
-  /** Forget what is known in all detail, and heed no more what is on its way. */
-  overlook() {
-    this.detail = this.looking = null;
+  /** Discard the details of a zoomed range, and ignore those that are on their way. */
+  discardDetail() {
+    this.detail = this.pendingDetail = null;
   }
 
   get settings() {
     return this.about?.config ?? {};
   }
 
-  /** Characters that one update reads. */
-  get characters() {
+  get charsPerUpdate() {
     return (this.settings.batch_size ?? 1) * (this.settings.seq_length ?? 1);
   }
 
-  /** Whether the server has thinned the curve. */
-  get thinned() {
+  /** Whether the server has downsampled the curve. */
+  get isDownsampled() {
     return this.rows.update.length < this.rows.count;
   }
 
-  /** Ask for what is new; whether anything is. */
-  async ask() {
-    const { session, rows, scores, textCount } = this;
-    const known = new URLSearchParams({ session, rows: rows.count, scores: scores.count, samples: textCount });
-    const news = await fetched(`/api/runs/${this.number}?${known}`);
+  /** Fetch what is new, and return whether there is anything. */
+  async fetchNews() {
+    const { session, rows, scores, sampleCount } = this;
+    const cursor = new URLSearchParams({ session, rows: rows.count, scores: scores.count, samples: sampleCount });
+    const news = await fetchJson(`/api/runs/${this.number}?${cursor}`);
     this.status = news.status;
     if (news.session !== session) {
-      this.forget(news.session); // another run, or the same from an earlier update on
+      this.reset(news.session); // another run, or the same one resumed from an earlier update
       this.about = news.about;
-      if (rows.count + scores.count + textCount) return this.ask();
+      if (rows.count + scores.count + sampleCount) return this.fetchNews();
     }
     for (const curve of CURVES) merge(this[curve], news[curve]);
-    this.texts.push(...news.samples.new);
-    this.textCount = news.samples.count;
+    this.samples.push(...news.samples.new);
+    this.sampleCount = news.samples.count;
     return news.rows.update.length > 0 || news.scores.update.length > 0 || news.samples.new.length > 0;
   }
 
-  /** Ask for the weights and the hidden states. */
-  async weigh() {
-    this.histograms = (await fetched(`/api/runs/${this.number}/histograms`)).histograms;
+  async fetchHistograms() {
+    this.histograms = (await fetchJson(`/api/runs/${this.number}/histograms`)).histograms;
   }
 
-  /** Ask for the curves from one update to another in all detail. */
-  async look(first, last) {
-    const mine = (this.looking = {});
-    const found = await fetched(`/api/runs/${this.number}/between?${new URLSearchParams({ first, last })}`);
-    if (this.looking === mine && found.session === this.session) this.detail = found;
+  /** Fetch the curves from one update to another in full detail. */
+  async fetchDetail(first, last) {
+    const request = (this.pendingDetail = {});
+    const detail = await fetchJson(`/api/runs/${this.number}/between?${new URLSearchParams({ first, last })}`);
+    if (this.pendingDetail === request && detail.session === this.session) this.detail = detail;
   }
 
-  /** The points of a curve: those in detail in the place of the thinned ones, where there are any. */
+  /** The points of a curve, with the details of the zoomed range in place of downsampled points. */
   points(curve) {
-    const thin = this[curve];
+    const coarse = this[curve];
     const fine = curve === "speeds" ? null : this.detail?.[curve];
-    if (!fine?.update.length) return thin;
-    const before = thin.update.findIndex((update) => update >= fine.update[0]);
-    const after = thin.update.findIndex((update) => update > fine.update.at(-1));
-    const whole = (name) => [
-      ...(before < 0 ? thin[name] : thin[name].slice(0, before)),
+    if (!fine?.update.length) return coarse;
+    const before = coarse.update.findIndex((update) => update >= fine.update[0]);
+    const after = coarse.update.findIndex((update) => update > fine.update.at(-1));
+    const combine = (name) => [
+      ...(before < 0 ? coarse[name] : coarse[name].slice(0, before)),
       ...fine[name],
-      ...(after < 0 ? [] : thin[name].slice(after)),
+      ...(after < 0 ? [] : coarse[name].slice(after)),
     ];
-    return { update: whole("update"), seconds: whole("seconds"), value: whole("value") };
+    return { update: combine("update"), seconds: combine("seconds"), value: combine("value") };
   }
 }
 
-/** Put new points in the place of those from an update on. */
+/** Replace the points of a curve from an update on by new ones. */
 function merge(curve, news) {
-  const at = curve.update.findIndex((update) => update >= news.since);
-  const kept = at < 0 ? curve.update.length : at;
+  const first = curve.update.findIndex((update) => update >= news.since);
+  const length = first < 0 ? curve.update.length : first;
   for (const name of ["update", "seconds", "value"]) {
-    curve[name].length = kept;
+    curve[name].length = length;
     curve[name].push(...news[name]);
   }
   curve.count = news.count;
 }
 
-export async function fetched(address, options = {}) {
+export async function fetchJson(address, options = {}) {
   const response = await fetch(address, { ...options, signal: AbortSignal.timeout(10_000) });
   const content = await response.json();
   if (!response.ok) throw new Error(content.error?.message ?? response.statusText);
   return content;
 }
 
-/** Ask for something of the training. */
-export const wish = (name) =>
-  fetched(`/api/${name}`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });
+/** Send a command to the training process. */
+export const postCommand = (name) =>
+  fetchJson(`/api/${name}`, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" });

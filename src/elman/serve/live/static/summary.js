@@ -1,140 +1,152 @@
-// What stands in words and numbers: the run's name and figures, the table of runs, the settings.
+// The status, metrics and settings of a run, and the table of runs.
 
 import { scale, series } from "./chart.js";
-import { ago, counted, duration, element, loss } from "./format.js";
+import { createElement, formatCount, formatDuration, formatLoss, formatTime } from "./format.js";
 
-const at = (id) => document.getElementById(id);
+const CELLS = { rnn: "vanilla RNN", gru: "GRU", lstm: "LSTM" };
+const byId = (id) => document.getElementById(id);
 
-/** Say which run is looked at, and where it stands; of the one in training, which may be another, how it ends. */
-export function showRun(run, unit, training) {
+/** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
+export function showRun(run, unit, liveRun) {
   const { status } = run;
-  const smooth = loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
-  say(at("name"), run.name);
-  say(at("about"), about(run));
+  const smooth = formatLoss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
+  setText(byId("name"), run.name);
+  setText(byId("about"), describeRun(run));
   if (document.title !== run.name) document.title = run.name;
-  const share = at("share");
-  share.hidden = !run.live;
-  if (status.updates) share.value = status.update / status.updates;
-  else share.removeAttribute("value");
-  tiles(at("figures"), figures(run, unit, smooth));
-  say(at("said"), said(run) || (training && said(training) ? `${training.name}: ${said(training)}` : ""));
-  say(at("warning"), run.lost ? lost(run) : status.warning ?? "");
+  const progress = byId("progress");
+  progress.hidden = !run.live;
+  if (status.updates) progress.value = status.update / status.updates;
+  else progress.removeAttribute("value");
+  showTiles(byId("metrics"), metricsOf(run, unit, smooth));
+  const stage = describeStage(run), liveStage = liveRun ? describeStage(liveRun) : "";
+  setText(byId("stage"), stage || (liveStage ? `${liveRun.name}: ${liveStage}` : ""));
+  setText(byId("warning"), run.isLost ? describeLoss(run) : status.warning ?? "");
 }
 
-function about({ settings, about: known }) {
-  if (!known?.corpus) return "";
-  const { name, chars, alphabet_size: K } = known.corpus;
+function describeRun({ settings, about }) {
+  if (!about?.corpus) return "";
+  const { name, chars, alphabet_size: size } = about.corpus;
   const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
-  return `${settings.cell}, m = ${settings.hidden_size}${layers}, on ${name}: ${counted(chars)} characters, ${K} different ones`;
+  const cell = CELLS[settings.cell] ?? settings.cell;
+  return `${cell}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
 }
 
-function figures(run, unit, smooth) {
+/** Return name, value and details of the metrics to show. */
+function metricsOf(run, unit, smooth) {
   const { status } = run;
-  const best = status.best && loss(status.best[1] * scale(run, unit, false), unit);
-  const minimum = status.minimum?.[1] != null && loss(status.minimum[1] * scale(run, unit, true), unit);
+  const best = status.best && formatLoss(status.best[1] * scale(run, unit, false), unit);
+  const minimum = status.minimum?.[1] != null && formatLoss(status.minimum[1] * scale(run, unit, true), unit);
   const latest = run.scores.value.at(-1);
-  const begun = status.update != null; // before that there are dashes, and nothing to say of them
-  const made = [
-    ["Updates", counted(status.update), begun ? (status.updates ? `of ${counted(status.updates)}, ` : "") + passes(run) : ""],
-    ["Smooth loss", smooth, minimum ? `least ${minimum} at ${counted(status.minimum[0])}` : ""],
+  const hasStarted = status.update != null; // before, there are only dashes
+  const total = status.updates ? `of ${formatCount(status.updates)}, ` : "";
+  const metrics = [
+    ["Updates", formatCount(status.update), hasStarted ? total + describeEpochs(run) : ""],
+    ["Smooth loss", smooth, minimum ? `minimum ${minimum} at update ${formatCount(status.minimum[0])}` : ""],
   ];
   if (best) {
-    const value = loss(latest * scale(run, unit, false), unit);
-    made.push(["Validation loss", value, `best ${best} at ${counted(status.best[0])}`]);
+    const value = formatLoss(latest * scale(run, unit, false), unit);
+    metrics.push(["Validation loss", value, `minimum ${best} at update ${formatCount(status.best[0])}`]);
   }
-  made.push(["Characters a second", counted(status.chars_per_second), status.chars_per_second == null ? "" : run.live ? "of late" : "in all"]);
-  if (run.live) made.push(["Time left", run.over ? "none" : duration(run.lost ? null : status.seconds_left), begun ? `${duration(status.seconds)} of updates so far` : ""]);
-  else made.push(["Time", duration(status.seconds), status.written ? `written ${ago(status.written)}` : ""]);
-  return made;
+  const speed = status.chars_per_second;
+  metrics.push(["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"]);
+  if (run.live) {
+    const left = run.isFinal ? "none" : formatDuration(run.isLost ? null : status.seconds_left);
+    metrics.push(["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]);
+  } else {
+    metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
+  }
+  return metrics;
 }
 
-const passes = ({ status }) => (status.epoch ? `text read ${counted(status.epoch)} ${status.epoch === 1 ? "time" : "times"}` : "first pass");
+function describeEpochs({ status: { epoch } }) {
+  return epoch ? `${formatCount(epoch)} ${epoch === 1 ? "epoch" : "epochs"} completed` : "first epoch";
+}
 
-function said(run) {
-  const { stage, ending } = run.status;
+function describeStage({ status: { stage, ending } }) {
   return {
-    preparing: "Preparing the kernels: the first time they are compiled, which takes some seconds.",
-    stopping: "Stopping: the run is being saved.",
-    stopped: "Stopped and saved. Go on with it by elman train … --resume.",
-    done: `The training is over. ${ending}`,
-    failed: `The training has ended with an error: ${ending}`,
+    preparing: "Compiling kernels, which takes some seconds in the first run and is cached afterwards.",
+    stopping: "Stopping: saving the run.",
+    stopped: "Stopped and saved. Continue with elman train … --resume.",
+    done: `Training is complete. ${ending}`,
+    failed: `Training failed: ${ending}`,
   }[stage] ?? "";
 }
 
-/** What may have happened to the server, and what to do. */
-function lost({ live, name }) {
-  if (!live) return "The server does not answer: elman view has ended, or this computer was asleep. What has come until then stays here; elman view shows the rest.";
-  return `The server does not answer: the training has ended or was killed, or this computer was asleep. What has come until then stays here; elman view with the directory of ${name} shows what was saved.`;
+/** Describe why the connection may be lost, and what to do. */
+function describeLoss({ live, name }) {
+  if (!live) return "Lost connection: elman view has ended, or the computer slept. The page shows the last data received; run elman view again for the rest.";
+  return `Lost connection: training has ended or crashed, or the computer slept. The page shows the last data received; elman view with the directory of ${name} shows everything that was saved.`;
 }
 
-/** Put a text where it is not yet: what is put there again is laid out again, and read aloud again. */
-export function say(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+/** Set a text only if it changes, so that it is not laid out and announced again. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
-/** Change the figures in place, so that what a person has marked stays marked. */
-function tiles(list, made) {
-  while (list.children.length > made.length) list.lastChild.remove();
-  made.forEach(([name, value, more], i) => {
+/** Update the metrics in place, so that a selection by the user stays. */
+function showTiles(list, metrics) {
+  while (list.children.length > metrics.length) list.lastChild.remove();
+  metrics.forEach(([name, value, details], i) => {
     if (!list.children[i]) {
-      const tile = element("div");
-      tile.append(element("dt"), element("dd"));
-      tile.lastChild.append(element("span", "", "value"), element("small"));
+      const tile = createElement("div");
+      tile.append(createElement("dt"), createElement("dd"));
+      tile.lastChild.append(createElement("span", "", "value"), createElement("small"));
       list.append(tile);
     }
     const [term, description] = list.children[i].children;
-    for (const [part, text] of [[term, name], [description.firstChild, value], [description.lastChild, more]]) {
-      say(part, text);
+    for (const [element, text] of [[term, name], [description.firstChild, value], [description.lastChild, details]]) {
+      setText(element, text);
     }
   });
 }
 
-/** The table of runs, a row each: whether it is drawn, its figures, and whether it is the one looked at. */
-export function showTable(body, runs, unit, changed) {
-  if (!body.children.length) body.append(...runs.map((run) => row(run, changed)));
+/** Show the table of runs: whether each is shown in the chart, its metrics, and whether it is selected. */
+export function showTable(body, runs, unit, onRunChange) {
+  if (!body.children.length) body.append(...runs.map((run) => createRow(run, onRunChange)));
   runs.forEach((run, i) => {
     const { status } = run;
-    const figures = [
-      counted(status.update),
-      loss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit),
-      loss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
-      counted(status.chars_per_second),
+    const metrics = [
+      formatCount(status.update),
+      formatLoss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit),
+      formatLoss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
+      formatCount(status.chars_per_second),
     ];
-    figures.forEach((text, k) => say(body.children[i].children[k + 1], text));
+    metrics.forEach((text, k) => setText(body.children[i].children[k + 1], text));
   });
 }
 
-function row(run, changed) {
-  const made = element("tr");
-  const name = element("td");
-  const label = element("label");
-  label.append(input("checkbox", true, (box) => changed(run, "shown", box.checked)), element("span", "", `swatch series-${series(run)}`), element("span", run.name));
+function createRow(run, onRunChange) {
+  const row = createElement("tr");
+  const name = createElement("td");
+  const label = createElement("label");
+  const checkbox = createInput("checkbox", true, (box) => onRunChange(run, { isShown: box.checked }));
+  label.append(checkbox, createElement("span", "", `swatch series-${series(run)}`), createElement("span", run.name));
   name.append(label);
-  const look = element("td");
-  const radio = input("radio", run.number === 0, () => changed(run, "chosen"));
-  radio.name = "chosen";
-  radio.ariaLabel = `Look at ${run.name}`;
-  look.append(radio);
-  made.append(name, element("td"), element("td"), element("td"), element("td"), look);
-  return made;
+  const details = createElement("td");
+  const radio = createInput("radio", run.number === 0, () => onRunChange(run, { isSelected: true }));
+  radio.name = "selected";
+  radio.ariaLabel = `Show details of ${run.name}`;
+  details.append(radio);
+  row.append(name, ...Array.from({ length: 4 }, () => createElement("td")), details);
+  return row;
 }
 
-function input(type, checked, changed) {
-  const made = element("input");
-  Object.assign(made, { type, checked });
-  made.addEventListener("change", () => changed(made));
-  return made;
+function createInput(type, checked, onChange) {
+  const input = createElement("input");
+  Object.assign(input, { type, checked });
+  input.addEventListener("change", () => onChange(input));
+  return input;
 }
 
-/** The settings of a run. */
+/** Show the settings of a run. */
 export function showSettings(list, { number, session, settings }) {
   if (list.dataset.shown === `${number} ${session}`) return;
   list.dataset.shown = `${number} ${session}`;
   list.replaceChildren(
     ...Object.entries(settings).map(([name, value]) => {
-      const made = element("div");
-      made.append(element("dt", name.replaceAll("_", " ")), element("dd", String(value ?? "none")));
-      return made;
+      const item = createElement("div");
+      item.append(createElement("dt", name.replaceAll("_", " ")), createElement("dd", String(value ?? "none")));
+      return item;
     }),
   );
 }

@@ -1,76 +1,78 @@
-/* What is told of the character that is looked at, and what might have come in its place. */
+/* The inspector: the selected character, its probability and its alternatives. */
 
-import { isPicture, name, percent, sign } from "./character.js";
+import { formatPercent, glyphOf, isReplaced, nameOf } from "./character.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** What may be chosen at a place: the likeliest, and the character itself where it is not among them. */
-export function choices(place) {
-  const listed = place.likeliest.map(([character, probability, chance]) => ({ character, probability, chance }));
-  const there = listed.some(({ character }) => character === place.character);
-  return there || place.probability === null ? listed : [...listed, place];
+/** Return the alternatives of an entry: the most likely characters, and the actual one if it is not among them. */
+export function alternativesOf(entry) {
+  const likeliest = entry.likeliest.map(([character, probability, chance]) => ({ character, probability, chance }));
+  const isIncluded = likeliest.some(({ character }) => character === entry.character);
+  return isIncluded || entry.probability === null ? likeliest : [...likeliest, entry];
 }
 
-/** Show a place, the i-th; `choose(character)` is called when another is wanted. */
-export function show(place, i, { given, held, choose }) {
-  byId("hint").hidden = place !== null;
-  byId("known").hidden = place === null;
-  byId("release").hidden = !held;
-  byId("place").classList.toggle("held", held);
-  if (place === null) return;
-  const how = place.chosen ? "chosen by you" : i < given ? "given" : "drawn";
+/** Show the i-th entry; `onChoose(character)` is called when an alternative is chosen. */
+export function showCharacter(entry, i, { given, isSelected, onChoose }) {
+  byId("hint").hidden = entry !== null;
+  byId("details").hidden = entry === null;
+  byId("deselect").hidden = !isSelected;
+  byId("inspector").classList.toggle("selected", isSelected);
+  if (entry === null) return;
+  const origin = entry.chosen ? "chosen by you" : i < given ? "given" : "generated";
   const [glyph, title, detail] = byId("character").querySelectorAll("bdi, b, small");
-  glyph.textContent = sign(place.character);
-  glyph.classList.toggle("picture", isPicture(place.character));
-  title.textContent = name(place.character);
-  detail.textContent = `character ${(i + 1).toLocaleString("en")}, ${how}`;
-  byId("likely").textContent = likely(place);
-  const all = choices(place), two = all.some(({ probability, chance }) => differ(probability, chance));
-  byId("alternatives").replaceChildren(...all.map((choice, n) => row(choice, n, { place, two, choose })));
-  byId("two-figures").hidden = !two;
+  glyph.textContent = glyphOf(entry.character);
+  glyph.classList.toggle("replacement", isReplaced(entry.character));
+  title.textContent = nameOf(entry.character);
+  detail.textContent = `character ${(i + 1).toLocaleString("en")}, ${origin}`;
+  byId("probability").textContent = describeProbability(entry);
+  const alternatives = alternativesOf(entry);
+  const hasMarks = alternatives.some(({ probability, chance }) => isChanged(probability, chance));
+  const items = alternatives.map((alternative, n) => createItem(alternative, n, { entry, hasMarks, onChoose }));
+  byId("alternatives").replaceChildren(...items);
+  byId("bars-note").hidden = !hasMarks;
 }
 
-/** What is said of a place to those who do not see it. */
-export function aloud(place) {
-  const others = choices(place).filter(({ character }) => character !== place.character).slice(0, 3);
-  const named = others.map(({ character, probability }) => `${name(character)} ${percent(probability)}`);
-  return `${name(place.character)}. ${likely(place)}${named.length ? ` Also: ${named.join(", ")}.` : ""}`;
+/** Return the description of an entry for screen readers. */
+export function describeEntry(entry) {
+  const others = alternativesOf(entry).filter(({ character }) => character !== entry.character).slice(0, 3);
+  const named = others.map(({ character, probability }) => `${nameOf(character)} ${formatPercent(probability)}`);
+  return `${nameOf(entry.character)}. ${describeProbability(entry)}${named.length ? ` Also: ${named.join(", ")}.` : ""}`;
 }
 
-function likely({ probability, bits, chance }) {
-  if (probability === null) return "Nothing came before it, so nothing was expected.";
-  const changed = chance === 0 ? " Your settings left it out." : ` Your settings made it ${percent(chance)}.`;
-  const told = `The network gave it ${percent(probability)}: ${bits.toFixed(bits < 10 ? 2 : 1)} bits of surprise.`;
-  return told + (differ(probability, chance) ? changed : "");
+function describeProbability({ probability, bits, chance }) {
+  if (probability === null) return "The first character has no probability: nothing precedes it.";
+  const sampling = chance === 0 ? " Excluded by your settings." : ` Sampled with probability ${formatPercent(chance)}.`;
+  const text = `Probability ${formatPercent(probability)}, surprisal ${bits.toFixed(bits < 10 ? 2 : 1)} bits.`;
+  return text + (isChanged(probability, chance) ? sampling : "");
 }
 
-/** Whether what is drawn from is another thing than what the network expects. */
-function differ(probability, chance) {
+/** Whether a sampling probability differs from that of the model. */
+function isChanged(probability, chance) {
   return chance !== null && chance !== undefined && Math.abs(probability - chance) > 0.0005;
 }
 
-function row(choice, n, { place, two, choose }) {
+function createItem(alternative, n, { entry, hasMarks, onChoose }) {
   const button = document.createElement("button"), item = document.createElement("li");
-  const came = choice.character === place.character, out = two && choice.chance === 0;
+  const isActual = alternative.character === entry.character, isExcluded = hasMarks && alternative.chance === 0;
   const parts = ["kbd", "bdi", "i", "data"].map((tag) => document.createElement(tag));
-  const [digit, glyph, bar, figure] = parts;
+  const [digit, glyph, bar, percent] = parts;
   digit.textContent = n + 1;
-  glyph.textContent = sign(choice.character);
-  glyph.classList.toggle("picture", isPicture(choice.character));
-  figure.textContent = percent(choice.probability);
+  glyph.textContent = glyphOf(alternative.character);
+  glyph.classList.toggle("replacement", isReplaced(alternative.character));
+  percent.textContent = formatPercent(alternative.probability);
   bar.className = "bar";
-  bar.style.setProperty("--share", choice.probability);
-  if (two) bar.style.setProperty("--chance", choice.chance);
-  bar.classList.toggle("two", two && !out);
+  bar.style.setProperty("--probability", alternative.probability);
+  if (hasMarks) bar.style.setProperty("--chance", alternative.chance);
+  bar.classList.toggle("marked", hasMarks && !isExcluded);
   button.type = "button";
-  button.classList.toggle("came", came);
-  button.classList.toggle("out", out);
-  const said = `${name(choice.character)}, ${percent(choice.probability)}`;
-  const left = out ? ", left out by your settings" : two ? `, drawn with ${percent(choice.chance)}` : "";
-  button.setAttribute("aria-label", said + left + (came ? ", which came" : ""));
-  button.title = out ? "Left out by your settings; choose it all the same" : came ? "This came" : "Go on from here with this";
+  button.classList.toggle("actual", isActual);
+  button.classList.toggle("excluded", isExcluded);
+  const label = `${nameOf(alternative.character)}, ${formatPercent(alternative.probability)}`;
+  const sampling = isExcluded ? ", excluded by your settings" : hasMarks ? `, sampled with ${formatPercent(alternative.chance)}` : "";
+  button.setAttribute("aria-label", label + sampling + (isActual ? ", the actual character" : ""));
+  button.title = isExcluded ? "Excluded by your settings, but can be chosen" : isActual ? "The actual character" : "Continue from here with this character";
   button.append(...parts);
-  button.addEventListener("click", () => choose(choice.character));
+  button.addEventListener("click", () => onChoose(alternative.character));
   item.append(button);
   return item;
 }

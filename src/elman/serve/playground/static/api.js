@@ -1,91 +1,94 @@
-/* What is asked of the server, and its troubles in words. */
+/* Requests to the server, and their errors as messages for the user. */
 
-const NO_ANSWER = "The server does not answer. Is it still running?";
-const BROKEN_OFF = "The answer broke off. Is the server still running?";
-const KEPT = "elman-api-key";
+const NO_RESPONSE = "No response from the server. Is it still running?";
+const INTERRUPTED = "The response was interrupted. Is the server still running?";
+const STORED_KEY = "elman-api-key";
 
-/** Something that a person is to be told, in words; `refused` is the status of an answer, `lost` whether none came. */
-export class Trouble extends Error {
-  constructor(words, { refused = 0, lost = false } = {}) {
-    super(words);
-    Object.assign(this, { refused, lost });
+/** An error whose message the user can read. `status` is that of an error response; `isLost`: there was no response. */
+export class UserError extends Error {
+  constructor(message, { status = 0, isLost = false } = {}) {
+    super(message);
+    Object.assign(this, { status, isLost });
   }
 }
 
-/** Return what is served, and the limits. */
-export async function models() {
-  return (await ask("/api/models", {})).json();
+/** Return the models and the limits of requests. */
+export async function fetchModels() {
+  return (await request("/api/models", {})).json();
 }
 
-/** Have the server read or write, watching the units that `body` names; `take` gets places as they come. Return the end. */
-export async function receive(path, body, signal, take) {
-  for await (const { characters, units, end } of lines(path, body, signal)) {
+/**
+ * Have the server read or generate text; `body.units` are the units to report. `onEntries` is called with the entries of
+ * characters as they arrive. Returns the end of the response.
+ */
+export async function streamEntries(path, body, signal, onEntries) {
+  for await (const { characters, units, end } of streamLines(path, body, signal)) {
     signal.throwIfAborted();
     if (end) return end;
-    const codes = Uint8Array.from(atob(units), (byte) => byte.charCodeAt(0)), size = body.units.length;
-    take(characters.map((place, i) => ({ ...place, codes: codes.subarray(i * size, (i + 1) * size) })));
+    const bytes = Uint8Array.from(atob(units), (byte) => byte.charCodeAt(0)), size = body.units.length;
+    onEntries(characters.map((entry, i) => ({ ...entry, activations: bytes.subarray(i * size, (i + 1) * size) })));
   }
-  throw new Trouble(BROKEN_OFF, { lost: true });
+  throw new UserError(INTERRUPTED, { isLost: true });
 }
 
-/** Yield the objects that come, a line each. */
-async function* lines(path, body, signal) {
-  const answer = await ask(path, {
+/** Yield the objects of a response, one per line. */
+async function* streamLines(path, body, signal) {
+  const response = await request(path, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
   });
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ;) {
-    const { done, value } = await reader.read().catch((error) => { throw worded(error, BROKEN_OFF); });
+    const { done, value } = await reader.read().catch((error) => { throw connectionError(error, INTERRUPTED); });
     if (done) return;
-    const whole = (rest + value).split("\n");
-    rest = whole.pop();
-    for (const line of whole) {
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) {
       const content = JSON.parse(line);
-      if (content.error) throw new Trouble(sentence(content.error.message));
+      if (content.error) throw new UserError(toSentence(content.error.message));
       yield content;
     }
   }
 }
 
-async function ask(path, options) {
-  for (let tried = false; ; tried = true) {
-    const key = sessionStorage.getItem(KEPT);
+async function request(path, options) {
+  for (let isRetry = false; ; isRetry = true) {
+    const key = sessionStorage.getItem(STORED_KEY);
     const headers = { ...options.headers, ...(key && { authorization: `Bearer ${key}` }) };
-    const answer = await fetch(path, { ...options, headers }).catch((error) => { throw worded(error, NO_ANSWER); });
-    if (answer.ok) return answer;
-    if (answer.status !== 401) throw new Trouble(await reason(answer), { refused: answer.status });
-    await askForKey(tried);
+    const response = await fetch(path, { ...options, headers }).catch((error) => { throw connectionError(error, NO_RESPONSE); });
+    if (response.ok) return response;
+    if (response.status !== 401) throw new UserError(await errorMessage(response), { status: response.status });
+    await askForKey(isRetry);
   }
 }
 
-/** What was stopped on purpose is no trouble. */
-function worded(error, words) {
-  return error.name === "AbortError" ? error : new Trouble(words, { lost: true });
+/** Requests that were aborted on purpose keep their AbortError. */
+function connectionError(error, message) {
+  return error.name === "AbortError" ? error : new UserError(message, { isLost: true });
 }
 
-async function reason(answer) {
+async function errorMessage(response) {
   try {
-    return sentence((await answer.json()).error.message);
+    return toSentence((await response.json()).error.message);
   } catch {
-    return `The server answers with ${answer.status} and no reason.`;
+    return `The server responded with status ${response.status}.`;
   }
 }
 
-function sentence(words) {
-  return `${words[0].toUpperCase()}${words.slice(1)}.`;
+function toSentence(message) {
+  return `${message[0].toUpperCase()}${message.slice(1)}.`;
 }
 
-function askForKey(again) {
+function askForKey(isRetry) {
   const dialog = document.getElementById("key-dialog"), input = document.getElementById("key");
-  if (again) document.getElementById("key-says").textContent = "That was not it: enter it again.";
+  if (isRetry) document.getElementById("key-note").textContent = "Invalid API key. Try again.";
   input.value = "";
   dialog.showModal();
   return new Promise((resolve, reject) => {
     dialog.addEventListener("close", () => {
-      const entered = dialog.returnValue === "enter" && input.value.trim();
+      const key = dialog.returnValue === "enter" && input.value.trim();
       dialog.returnValue = "";
-      if (!entered) return reject(new Trouble("Without its key the server answers nothing. Load the page again to enter it."));
-      sessionStorage.setItem(KEPT, entered);
+      if (!key) return reject(new UserError("The server requires its API key. Reload the page to enter it."));
+      sessionStorage.setItem(STORED_KEY, key);
       resolve();
     }, { once: true });
   });

@@ -1,98 +1,100 @@
-/* The playground: what is pressed, and what then happens. */
+/* The playground: what the user does, and what then happens. */
 
-import { aloud, choices, show } from "./alternatives.js";
-import { models, receive, Trouble } from "./api.js";
-import { counted, sign } from "./character.js";
-import { legend } from "./color.js";
-import { reveal } from "./typewriter.js";
-import { begin as beginSettings, limit, settings } from "./settings.js";
-import { Text } from "./text.js";
+import { alternativesOf, describeEntry, showCharacter } from "./alternatives.js";
+import { fetchModels, streamEntries, UserError } from "./api.js";
+import { formatCount, glyphOf } from "./character.js";
+import { showLegend } from "./color.js";
+import { initSettings, readSettings, setLimits } from "./settings.js";
+import { setStatus, showError, TaskRunner } from "./task.js";
+import { InspectableText } from "./text.js";
+import { startTypewriter } from "./typewriter.js";
 import { Units } from "./units.js";
-import { say, tell, Work } from "./task.js";
 
-const MOST_BACK = 50, MOST_NAMED = 6;
+const MAX_UNDO = 50, MAX_NAMED = 6;
+const CELLS = { rnn: "Vanilla RNN", gru: "GRU", lstm: "LSTM" };
 const byId = (id) => document.getElementById(id);
-const served = new Map(), before = []; // models by their names; texts to go back to
+const models = new Map(), undoStack = []; // models by name; previous texts
 let model = null, limits = null, tab = "write";
-let doubtful = false; // whether the server may have been started again since it was heard of
+let mayBeRestarted = false; // whether the server may have been restarted since its last response
 
-const texts = { write: new Text(byId("written"), look, chooseNth), read: new Text(byId("readout"), look, chooseNth) };
-const units = new Units(unitChosen, () => { forgetUnits(); rewatch(); });
-const work = new Work(busy, failed);
+const createText = (id) => new InspectableText(byId(id), onInspect, onDigit);
+const texts = { write: createText("written"), read: createText("readout") };
+const units = new Units(onUnitSelect, () => { discardActivations(); reread(); });
+const tasks = new TaskRunner(onTaskChange, onTaskError);
 
-// ---- What is looked at ----
+// ---- Inspecting characters ----
 
-let looking = false, seen = null;
+let isScheduled = false, lastInspected = null;
 
-/** Show what is looked at, at the next frame. */
-function look() {
-  if (!looking) requestAnimationFrame(showPlace);
-  looking = true;
+/** Update the inspector at the next frame. */
+function onInspect() {
+  if (!isScheduled) requestAnimationFrame(updateInspector);
+  isScheduled = true;
 }
 
-function showPlace() {
-  looking = false;
-  const text = texts[tab], i = looked(text), place = text.places[i] ?? null, held = text.selected !== null;
-  seen = work.going ? null : place; // more may come before the next frame, and the last of all is shown then
-  show(place, i, { given: text.given, held, choose: (character) => choose(text, i, character) });
-  units.show(place, text.places, i);
-  if (held && document.activeElement === text.box) byId("said").textContent = aloud(place);
-  for (const copy of document.querySelectorAll(".copy")) copy.disabled = !text.places.length;
+function updateInspector() {
+  isScheduled = false;
+  const text = texts[tab], i = inspectedIndex(text), entry = text.entries[i] ?? null, isSelected = text.selected !== null;
+  lastInspected = tasks.isRunning ? null : entry; // while text arrives, the last character is shown at every frame
+  showCharacter(entry, i, { given: text.given, isSelected, onChoose: (character) => choose(text, i, character) });
+  units.show(entry, text.entries, i);
+  if (isSelected && document.activeElement === text.box) byId("announcement").textContent = describeEntry(entry);
+  for (const copy of document.querySelectorAll(".copy")) copy.disabled = !text.entries.length;
 }
 
-/** The place that is held or pointed at; else, but not while writing, the one before; else the last. */
-function looked(text) {
-  if (text.at !== null) return text.at;
-  const still = work.going ? -1 : text.places.lastIndexOf(seen);
-  return still >= 0 ? still : text.places.length ? text.places.length - 1 : null;
+/** The selected or hovered character; otherwise, unless a task is running, the one inspected before; otherwise the last. */
+function inspectedIndex(text) {
+  if (text.inspected !== null) return text.inspected;
+  const previous = tasks.isRunning ? -1 : text.entries.lastIndexOf(lastInspected);
+  return previous >= 0 ? previous : text.entries.length ? text.entries.length - 1 : null;
 }
 
-function busy() {
-  const { activeElement } = document, going = work.going && tab === "write";
-  byId("stop").hidden = !going;
-  byId("write").hidden = going;
-  if (activeElement === byId(going ? "write" : "stop")) byId(going ? "stop" : "write").focus();
-  byId("written").setAttribute("aria-busy", going);
-  // Who stopped while the prompt was shown has nothing yet to go on from.
-  byId("go-on").disabled = work.going || texts.write.places.length <= texts.write.given;
-  byId("back").disabled = work.going || !before.length;
-  byId("block").disabled = work.going;
-  look();
+function onTaskChange() {
+  const { activeElement } = document, isWriting = tasks.isRunning && tab === "write";
+  byId("stop").hidden = !isWriting;
+  byId("write").hidden = isWriting;
+  if (activeElement === byId(isWriting ? "write" : "stop")) byId(isWriting ? "stop" : "write").focus();
+  byId("written").setAttribute("aria-busy", isWriting);
+  // A text that was stopped within its prompt cannot be continued.
+  byId("continue").disabled = tasks.isRunning || texts.write.entries.length <= texts.write.given;
+  byId("undo").disabled = tasks.isRunning || !undoStack.length;
+  byId("block").disabled = tasks.isRunning;
+  onInspect();
 }
 
 // ---- Colours and units ----
 
-function unitChosen() {
-  const colour = units.unit === null ? "surprise" : "unit";
-  document.querySelector(`[name=colour][value=${colour}]`).checked = true;
-  paint();
+function onUnitSelect() {
+  const kind = units.unit === null ? "surprisal" : "unit";
+  document.querySelector(`[name=colour][value=${kind}]`).checked = true;
+  updateColours();
 }
 
-function paint() {
+function updateColours() {
   const { value } = document.querySelector("[name=colour]:checked");
   units.unit = value === "unit" ? units.unit ?? 0 : null;
-  legend(value, units.unit === null ? "" : units.nameOf(units.unit));
-  for (const text of Object.values(texts)) text.colour(value, units.unit);
-  look();
+  showLegend(value, units.unit === null ? "" : units.nameOf(units.unit));
+  for (const text of Object.values(texts)) text.setColouring(value, units.unit);
+  onInspect();
 }
 
-/** Other units are watched from now on. */
-function forgetUnits() {
-  const all = [texts.write.places, texts.read.places, ...before.map(({ places }) => places)];
-  for (const place of all.flat()) place.codes = null;
-  unitChosen();
+/** Discard the activations of all texts, as another group of units is selected. */
+function discardActivations() {
+  const all = [texts.write.entries, texts.read.entries, ...undoStack.map(({ entries }) => entries)];
+  for (const entry of all.flat()) entry.activations = null;
+  onUnitSelect();
 }
 
-/** Read the text that is shown again, for what the units did of which nothing is known. */
-function rewatch() {
+/** Read the current text again if activations of the selected units are missing. */
+function reread() {
   const text = texts[tab];
-  if (!text.places.some(({ codes }) => codes === null)) return;
-  const begun = text === texts.write && text.given === 0 ? model.first : ""; // what was read in the place of a prompt
-  work.run(tab, "Reading again, for these units…", async (signal) => {
-    let i = -begun.length;
-    const body = { model: model.id, text: begun + text.string(0, limits.read - begun.length), units: units.watched };
-    await receive("/api/read", body, signal, (places) => {
-      for (const { codes } of places) if (i++ >= 0) text.places[i - 1].codes = codes;
+  if (!text.entries.some(({ activations }) => activations === null)) return;
+  const start = text === texts.write && text.given === 0 ? model.first : ""; // read in place of an empty prompt
+  tasks.run(tab, "Reading again for these units…", async (signal) => {
+    let i = -start.length;
+    const body = { model: model.id, text: start + text.string(0, limits.read - start.length), units: units.indices };
+    await streamEntries("/api/read", body, signal, (entries) => {
+      for (const { activations } of entries) if (i++ >= 0) text.entries[i - 1].activations = activations;
     });
     text.repaint();
     return "";
@@ -101,244 +103,248 @@ function rewatch() {
 
 // ---- Writing ----
 
-/** Write behind a prompt, and behind places that are there already; the text before is kept, to go back to. */
-function write(drawing, prompt, start = []) {
+/** Generate text after a prompt and existing entries; the previous text can be restored by undo. */
+function write(settings, prompt, start = []) {
   const text = texts.write, given = start.length ? text.given : [...prompt].length;
-  const characters = Math.max(given, start.length) + drawing.max_tokens;
-  if (characters > limits.request) {
-    throw new Trouble(`A text may have ${counted(limits.request)}, those to be written among them, and this one would have ${counted(characters)}: ask for fewer.`);
+  const length = Math.max(given, start.length) + settings.max_tokens;
+  if (length > limits.request) {
+    const limit = limits.request.toLocaleString("en");
+    throw new UserError(`The text would have ${formatCount(length)} (limit: ${limit}). Reduce the maximum length.`);
   }
-  if (text.places.length) before.push({ places: text.places, given: text.given, prompt: byId("prompt").value });
-  if (before.length > MOST_BACK) before.shift();
-  text.begin(start, given);
+  if (text.entries.length) undoStack.push({ entries: text.entries, given: text.given, prompt: byId("prompt").value });
+  if (undoStack.length > MAX_UNDO) undoStack.shift();
+  text.reset(start, given);
   const written = text.string(given);
-  return work.run("write", "Writing…", async (signal) => {
-    const body = { ...drawing, model: model.id, prompt, written, units: units.watched };
-    const shown = reveal(signal, (places) => { text.append(places); look(); });
-    let known = start.length > 0; // the first that comes is the last of those that are there
-    await receive("/api/play", body, signal, (places) => {
-      if (known) text.complete(places.shift());
-      known = false;
-      shown.add(places);
-    }).catch((error) => { if (error.name !== "AbortError") throw error; }).finally(shown.end);
-    await shown.done;
-    return summary(text, signal.aborted, drawing.seed);
+  return tasks.run("write", "Writing…", async (signal) => {
+    const body = { ...settings, model: model.id, prompt, written, units: units.indices };
+    const typewriter = startTypewriter(signal, (entries) => { text.append(entries); onInspect(); });
+    let isFirstKnown = start.length > 0; // the first entry of the response is then the last of the existing ones
+    await streamEntries("/api/play", body, signal, (entries) => {
+      if (isFirstKnown) text.complete(entries.shift());
+      isFirstKnown = false;
+      typewriter.add(entries);
+    }).catch((error) => { if (error.name !== "AbortError") throw error; }).finally(typewriter.end);
+    await typewriter.done;
+    return summarize(text, signal.aborted, settings.seed);
   });
 }
 
-function summary(text, stopped, seed) {
-  const drawn = text.places.slice(text.given), bits = drawn.reduce((sum, place) => sum + place.bits, 0) / drawn.length;
-  const told = drawn.length ? `, ${bits.toFixed(2)} bits of surprise each` : "";
-  return `${stopped ? "Stopped at " : ""}${counted(drawn.length)}${told}. Random state ${seed}.`;
+function summarize(text, isStopped, seed) {
+  const generated = text.entries.slice(text.given), bits = generated.reduce((sum, entry) => sum + entry.bits, 0);
+  const mean = generated.length ? `, ${(bits / generated.length).toFixed(2)} bits per character` : "";
+  return `${isStopped ? "Stopped at " : ""}${formatCount(generated.length)}${mean}. Seed ${seed}.`;
 }
 
-/** Do something that may be refused, and say why. */
-async function trying(where, does) {
-  if (doubtful && await othersServed(where)) return;
+/** Start a task, and show why it cannot be started. */
+async function runTask(where, start) {
+  if (mayBeRestarted && await reloadModels(where)) return;
   try {
-    does();
+    start();
   } catch (error) {
-    tell(where, error);
+    showError(where, error);
   }
 }
 
-function writeAnew() {
-  trying("write", () => {
-    check(byId("prompt"));
-    write(settings(true), byId("prompt").value);
+function onWrite() {
+  runTask("write", () => {
+    checkCharacters(byId("prompt"));
+    write(readSettings(true), byId("prompt").value);
   });
 }
 
-function goOn() {
+function onContinue() {
   const text = texts.write;
-  trying("write", () => write(settings(false), text.string(0, text.given), text.places));
+  runTask("write", () => write(readSettings(false), text.string(0, text.given), text.entries));
 }
 
-function back() {
-  if (work.going || !before.length) return;
-  const { places, given, prompt } = before.pop();
-  texts.write.begin(places, given);
+function onUndo() {
+  if (tasks.isRunning || !undoStack.length) return;
+  const { entries, given, prompt } = undoStack.pop();
+  texts.write.reset(entries, given);
   byId("prompt").value = prompt;
-  say("write", "The text before.");
-  busy();
-  rewatch();
+  setStatus("write", "Undone.");
+  onTaskChange();
+  reread();
 }
 
-/** Go on from the i-th character of a text with another in its place. */
+/** Continue from the i-th character of a text with another one in its place. */
 function choose(text, i, character) {
-  if (tab === "read") open("write");
-  trying("write", () => {
-    const drawing = settings(text === texts.read), there = text.places[i];
+  if (tab === "read") openTab("write");
+  runTask("write", () => {
+    const settings = readSettings(text === texts.read), entry = text.entries[i];
     if (text === texts.write && i >= text.given) {
-      const held = text.selected !== null, { probability, chance } = choices(there).find((one) => one.character === character);
-      const chosen = { ...there, character, probability, chance, bits: bitsOf(probability, there), codes: null, chosen: true };
-      write(drawing, text.string(0, text.given), [...text.places.slice(0, i), chosen]);
-      if (held) text.select(i);
+      const isSelected = text.selected !== null;
+      const { probability, chance } = alternativesOf(entry).find((each) => each.character === character);
+      const bits = probability === entry.probability ? entry.bits : -Math.log2(probability);
+      const chosen = { ...entry, character, probability, chance, bits, activations: null, chosen: true };
+      write(settings, text.string(0, text.given), [...text.entries.slice(0, i), chosen]);
+      if (isSelected) text.select(i);
     } else {
       const prompt = text.string(0, i) + character;
-      write(drawing, prompt);
+      write(settings, prompt);
       byId("prompt").value = prompt;
     }
   });
   texts.write.box.focus({ preventScroll: true });
 }
 
-function bitsOf(probability, there) {
-  return probability === there.probability ? there.bits : -Math.log2(probability);
-}
-
-function chooseNth(text, i, n) {
-  const choice = choices(text.places[i])[n - 1];
-  if (choice) choose(text, i, choice.character);
+function onDigit(text, i, n) {
+  const alternative = alternativesOf(text.entries[i])[n - 1];
+  if (alternative) choose(text, i, alternative.character);
 }
 
 // ---- Reading ----
 
-function read() {
+function onRead() {
   const field = byId("paste"), text = texts.read, { length } = [...field.value];
-  trying("read", () => {
-    if (!length) throw new Trouble("There is nothing to read yet: paste a text.");
-    if (length > limits.read) throw new Trouble(`It reads ${counted(limits.read)} at a time, and these are ${counted(length)}: paste fewer.`);
-    check(field);
-    text.begin([], length);
-    work.run("read", "Reading…", async (signal) => {
-      const body = { model: model.id, text: field.value, units: units.watched };
-      const { bits_per_char: bits } = await receive("/api/read", body, signal, (places) => { text.append(places); look(); });
-      if (bits === null) return `${counted(length)}: too few to be surprised by.`;
-      return `${counted(length)}, ${bits.toFixed(2)} bits of surprise each: as if it chose among ${(2 ** bits).toFixed(1)} every time.`;
+  runTask("read", () => {
+    if (!length) throw new UserError("Paste a text first.");
+    if (length > limits.read) {
+      throw new UserError(`The text has ${formatCount(length)} (limit: ${limits.read.toLocaleString("en")}).`);
+    }
+    checkCharacters(field);
+    text.reset([], length);
+    tasks.run("read", "Reading…", async (signal) => {
+      const body = { model: model.id, text: field.value, units: units.indices };
+      const { bits_per_char: bits } = await streamEntries("/api/read", body, signal, (entries) => {
+        text.append(entries);
+        onInspect();
+      });
+      if (bits === null) return `${formatCount(length)}: too few to measure the surprisal.`;
+      return `${formatCount(length)}, ${bits.toFixed(2)} bits per character (perplexity ${(2 ** bits).toFixed(1)} per character).`;
     });
   });
 }
 
-/** Refuse what the model does not know, and offer to leave it out. */
-function check(field) {
-  const knows = (character) => model.folds || model.known.has(character);
-  const strangers = [...new Set(field.value)].filter((character) => !knows(character));
-  if (!strangers.length) return;
-  const more = strangers.length > MOST_NAMED ? ` and ${strangers.length - MOST_NAMED} more` : "";
-  const named = strangers.slice(0, MOST_NAMED).map((character) => `\u2068${sign(character)}\u2069`).join(" ");
-  const trouble = new Trouble(`The text that ${model.id} learned from has no ${named}${more}.`);
-  trouble.remedy = Object.assign(document.createElement("button"), { type: "button", textContent: "Leave out" });
-  trouble.remedy.addEventListener("click", () => {
-    field.value = [...field.value].filter(knows).join("");
+/** Reject characters that are not in the model's alphabet, and offer to remove them. */
+function checkCharacters(field) {
+  const isKnown = (character) => model.folds || model.alphabet.has(character);
+  const unknown = [...new Set(field.value)].filter((character) => !isKnown(character));
+  if (!unknown.length) return;
+  const more = unknown.length > MAX_NAMED ? ` and ${unknown.length - MAX_NAMED} more` : "";
+  const named = unknown.slice(0, MAX_NAMED).map((character) => `\u2068${glyphOf(character)}\u2069`).join(" ");
+  const error = new UserError(`Not in the alphabet of ${model.id}: ${named}${more}.`);
+  error.remedy = Object.assign(document.createElement("button"), { type: "button", textContent: "Remove" });
+  error.remedy.addEventListener("click", () => {
+    field.value = [...field.value].filter(isKnown).join("");
     field.form.requestSubmit();
   });
-  throw trouble;
+  throw error;
 }
 
 // ---- Tabs, models, keys ----
 
-function open(which) {
-  if (work.going) work.stop();
-  tab = which;
-  for (const one of ["write", "read"]) {
-    const is = one === which;
-    byId(`tab-${one}`).setAttribute("aria-selected", is);
-    byId(`tab-${one}`).tabIndex = is ? 0 : -1;
-    byId(`panel-${one}`).hidden = !is;
+function openTab(name) {
+  if (tasks.isRunning) tasks.stop();
+  tab = name;
+  for (const each of ["write", "read"]) {
+    const isOpen = each === name;
+    byId(`tab-${each}`).setAttribute("aria-selected", isOpen);
+    byId(`tab-${each}`).tabIndex = isOpen ? 0 : -1;
+    byId(`panel-${each}`).hidden = !isOpen;
   }
-  busy();
-  rewatch();
+  onTaskChange();
+  reread();
 }
 
-/** What the server does not know may be of another server, in whose place it was started. */
-function failed(where, { lost, refused }) {
-  doubtful ||= lost;
-  if (refused === 400 || refused === 404) othersServed(where);
+/** After some errors, another server with other models may be running in place of the first. */
+function onTaskError(where, { isLost, status }) {
+  mayBeRestarted ||= isLost;
+  if (status === 400 || status === 404) reloadModels(where);
 }
 
-/** Ask once more what is served; where the model at hand is not, or is another, say so and take one that is. */
-async function othersServed(where) {
-  const found = await models().catch(() => null);
-  if (found === null) return false; // that it does not answer will be said by what is tried
-  doubtful = false;
-  const { id, told } = model;
-  serve(found);
+/** Fetch the models again; if the current one is missing or different, report it, switch, and return true. */
+async function reloadModels(where) {
+  const response = await fetchModels().catch(() => null);
+  if (response === null) return false; // the task will report that there is no response
+  mayBeRestarted = false;
+  const { id, description } = model;
+  setModels(response);
   byId("model").value = id;
-  if (served.get(id)?.told === told) return false;
-  take(served.has(id) ? id : found.models[0].id);
-  say(where, `The server was started again with other networks. This is ${model.id} as it is now.`, true);
+  if (models.get(id)?.description === description) return false;
+  setModel(models.has(id) ? id : response.models[0].id);
+  setStatus(where, `The server was restarted with other models. This is the current ${model.id}.`, true);
   return true;
 }
 
-/** Offer the models that are served. */
-function serve(found) {
-  limits = found.limits;
-  limit(limits);
-  served.clear();
-  for (const one of found.models) served.set(one.id, { ...one, known: new Set(one.characters), told: JSON.stringify(one) });
-  byId("model").replaceChildren(...[...served.keys()].map((id) => new Option(id, id)));
-  byId("models").hidden = served.size < 2;
+function setModels(response) {
+  limits = response.limits;
+  setLimits(limits);
+  models.clear();
+  for (const each of response.models) {
+    models.set(each.id, { ...each, alphabet: new Set(each.characters), description: JSON.stringify(each) });
+  }
+  byId("model").replaceChildren(...[...models.keys()].map((id) => new Option(id, id)));
+  byId("models").hidden = models.size < 2;
 }
 
-function take(id) {
-  work.drop();
-  model = served.get(id);
-  before.length = 0;
+function setModel(id) {
+  tasks.discard();
+  model = models.get(id);
+  undoStack.length = 0;
   byId("model").value = id;
-  const cell = { rnn: "A vanilla recurrent network", gru: "A GRU", lstm: "An LSTM" }[model.cell];
-  const layers = model.layers === 1 ? "one layer" : `${model.layers} layers`;
-  byId("about").textContent = `${cell} with ${layers} of ${model.hidden_size} hidden units, which knows ${counted(model.characters.length)}.`;
+  const { cell, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
+  byId("about").textContent = `${CELLS[cell] ?? cell} with ${layersOf}${hidden_size} hidden units; alphabet of ${formatCount(characters.length)}.`;
   document.title = `${id}: playground`;
   for (const [where, text] of Object.entries(texts)) {
-    text.begin([], 0);
-    say(where, "");
+    text.reset([], 0);
+    setStatus(where, "");
   }
-  units.begin(model, limits.units);
-  unitChosen();
-  busy();
+  units.setModel(model, limits.units);
+  onUnitSelect();
+  onTaskChange();
 }
 
-function copy() {
+function onCopy() {
   const copied = navigator.clipboard?.writeText(texts[tab].string()) ?? Promise.reject(new Error("no clipboard"));
   copied.then(
-    () => say(tab, "Copied."),
-    () => say(tab, "This browser does not let the page copy: select the text instead.", true),
+    () => setStatus(tab, "Copied."),
+    () => setStatus(tab, "This browser does not allow copying; select the text instead.", true),
   );
 }
 
-function keyed(event) {
+function onKeyDown(event) {
   if (byId("key-dialog").open) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId(tab).click();
-  else if (event.key === "Escape" && work.going) work.stop();
+  else if (event.key === "Escape" && tasks.isRunning) tasks.stop();
   else if (event.key === "Escape") texts[tab].select(null);
-  else if (event.key === "Backspace" && event.target === byId("written")) back();
+  else if (event.key === "Backspace" && event.target === byId("written")) onUndo();
   else return;
   event.preventDefault();
 }
 
-function listen() {
-  const on = (id, what, does) => byId(id).addEventListener(what, does);
-  on("writing", "submit", (event) => { event.preventDefault(); writeAnew(); });
-  on("reading", "submit", (event) => { event.preventDefault(); read(); });
-  on("stop", "click", () => work.stop());
-  on("go-on", "click", goOn);
-  on("back", "click", back);
-  on("release", "click", () => texts[tab].select(null));
-  on("model", "change", () => take(byId("model").value));
-  on("colours", "change", paint);
-  for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", copy);
-  for (const which of ["write", "read"]) on(`tab-${which}`, "click", () => { if (which !== tab) open(which); });
+function addListeners() {
+  const on = (id, type, listener) => byId(id).addEventListener(type, listener);
+  on("writing", "submit", (event) => { event.preventDefault(); onWrite(); });
+  on("reading", "submit", (event) => { event.preventDefault(); onRead(); });
+  on("stop", "click", () => tasks.stop());
+  on("continue", "click", onContinue);
+  on("undo", "click", onUndo);
+  on("deselect", "click", () => texts[tab].select(null));
+  on("model", "change", () => setModel(byId("model").value));
+  on("colours", "change", updateColours);
+  for (const button of document.querySelectorAll(".copy")) button.addEventListener("click", onCopy);
+  for (const name of ["write", "read"]) on(`tab-${name}`, "click", () => { if (name !== tab) openTab(name); });
   on("tabs", "keydown", (event) => {
     if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-    open(tab === "write" ? "read" : "write");
+    openTab(tab === "write" ? "read" : "write");
     byId(`tab-${tab}`).focus();
   });
-  document.addEventListener("keydown", keyed);
+  document.addEventListener("keydown", onKeyDown);
 }
 
-/** What needs no model works at once; the rest is disabled until the server has told of its models. */
-async function begin() {
-  beginSettings();
-  listen();
+/** Start the page: what requires a model is disabled until the server has described its models. */
+async function init() {
+  initSettings();
+  addListeners();
   try {
-    const found = await models();
-    serve(found);
-    take(found.models[0].id);
+    const response = await fetchModels();
+    setModels(response);
+    setModel(response.models[0].id);
     for (const id of ["write", "read", "colour"]) byId(id).disabled = false;
   } catch (error) {
-    tell("write", error);
+    showError("write", error);
   }
 }
 
-begin();
+init();

@@ -1,46 +1,43 @@
-/* How a text is drawn, as the fields say. */
+/* The form with the sampling settings. */
 
-import { Trouble } from "./api.js";
+import { UserError } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
+/** Arguments of a request, and the fields that they are entered in. */
 const FIELDS = {
-  temperature: "temperature", top_k: "top-k", top_p: "top-p", min_p: "min-p", max_tokens: "length", seed: "random-state",
-};
-const NAMES = {
-  temperature: "Temperature", "top-k": "Top-k", "top-p": "Top-p", "min-p": "Min-p", length: "Length",
-  "random-state": "Random state",
+  temperature: "temperature", top_k: "top-k", top_p: "top-p", min_p: "min-p", max_tokens: "length", seed: "seed",
 };
 
-/** Keep the slider and the number beside it one. A person may change settings before the server has told its limits. */
-export function begin() {
+/** Connect the fields with each other. Settings can be changed before the server has sent its limits. */
+export function initSettings() {
   const slider = byId("temperature-slider"), number = byId("temperature");
   slider.addEventListener("input", () => { number.value = slider.value; });
   number.addEventListener("input", () => { slider.value = number.value; });
-  byId("random-state").addEventListener("input", () => { byId("another").checked = false; });
-  if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("pace").value = "0";
+  byId("seed").addEventListener("input", () => { byId("new-seed").checked = false; });
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("speed").value = "0";
 }
 
-export function limit({ length }) {
+export function setLimits({ length }) {
   byId("length").max = length;
   byId("length").value = Math.min(byId("length").value, length);
 }
 
-/** Return the settings, named as the server names them; a random state of its own each time, if that is wanted. */
-export function settings(anew) {
-  if (anew && byId("another").checked) byId("random-state").value = Math.floor(Math.random() * 1_000_000);
-  return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, value(byId(id))]));
+/** Return the settings by the names of the request's arguments; for a new text with a new seed, if that is selected. */
+export function readSettings(isNewText) {
+  if (isNewText && byId("new-seed").checked) byId("seed").value = Math.floor(Math.random() * 1_000_000);
+  return Object.fromEntries(Object.entries(FIELDS).map(([name, id]) => [name, readNumber(byId(id))]));
 }
 
-/** Characters that are shown in a second; 0 shows them as they come. */
-export const pace = () => Number(byId("pace").value);
+/** Characters to show per second; 0 shows them as they arrive. */
+export const charsPerSecond = () => Number(byId("speed").value);
 
-function value(field) {
-  const wrong = !field.validity.valid && !(field.validity.stepMismatch && field.step !== "1");
-  if (wrong) {
-    field.closest("details")?.setAttribute("open", "");
+function readNumber(field) {
+  const isInvalid = !field.validity.valid && !(field.validity.stepMismatch && field.step !== "1");
+  if (isInvalid) {
     field.focus();
-    const whole = field.step === "1" ? "a whole number" : "a number";
-    throw new Trouble(`${NAMES[field.id]} must be ${whole} from ${field.min} to ${field.max}. Give another.`);
+    const label = field.closest("div").querySelector("label").textContent;
+    const kind = field.step === "1" ? "an integer" : "a number";
+    throw new UserError(`${label} must be ${kind} from ${field.min} to ${field.max}.`);
   }
   return Number(field.value);
 }

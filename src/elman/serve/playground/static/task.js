@@ -1,61 +1,60 @@
-/* What the page waits for, one thing at a time; it can be stopped, and how it went is said in words. */
+/* Running one task at a time, which can be stopped, and reporting its status. */
 
-import { Trouble } from "./api.js";
+import { UserError } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
 
-export class Work {
-  /** `changed` is called when something begins or ends, `failed` when it comes to nothing. */
-  constructor(changed, failed) {
-    Object.assign(this, { changed, failed, now: null });
+export class TaskRunner {
+  /** `onChange` is called when a task starts or ends, `onError` when one fails. */
+  constructor(onChange, onError) {
+    Object.assign(this, { onChange, onError, current: null });
   }
 
-  get going() { return this.now !== null; }
+  get isRunning() { return this.current !== null; }
 
-  /** Do `job(signal)` in the place of what is being done; what it returns is said under the tab `where`. */
-  async run(where, words, job) {
+  /** Run `task(signal)` instead of the current one; what it returns is the status shown in a tab afterwards. */
+  async run(tab, status, task) {
     this.stop();
-    const mine = this.now = new AbortController(), isLast = () => this.now === mine;
-    this.changed();
-    say(where, words);
+    const controller = this.current = new AbortController(), isCurrent = () => this.current === controller;
+    this.onChange();
+    setStatus(tab, status);
     try {
-      const result = await job(mine.signal);
-      if (isLast()) say(where, result);
+      const result = await task(controller.signal);
+      if (isCurrent()) setStatus(tab, result);
     } catch (error) {
-      if (!isLast()) return;
-      tell(where, error);
-      this.failed(where, error);
+      if (!isCurrent()) return;
+      showError(tab, error);
+      this.onError(tab, error);
     } finally {
-      if (isLast()) {
-        this.now = null;
-        this.changed();
+      if (isCurrent()) {
+        this.current = null;
+        this.onChange();
       }
     }
   }
 
-  stop() { this.now?.abort(); }
+  stop() { this.current?.abort(); }
 
-  /** Stop, and say nothing of it. */
-  drop() {
+  /** Stop without reporting it. */
+  discard() {
     this.stop();
-    this.now = null;
+    this.current = null;
   }
 }
 
-/** Say something under a tab, and perhaps a button behind it. */
-export function say(where, words, trouble = false, remedy = null) {
-  const status = byId(`${where}-status`);
-  status.textContent = words;
-  status.classList.toggle("trouble", trouble);
+/** Set the status of a tab, optionally followed by a button that resolves an error. */
+export function setStatus(tab, text, isError = false, remedy = null) {
+  const status = byId(`${tab}-status`);
+  status.textContent = text;
+  status.classList.toggle("error", isError);
   if (remedy) status.append(" ", remedy);
 }
 
-/** Say what went wrong. */
-export function tell(where, error) {
-  if (error.name === "AbortError") say(where, "Stopped.");
-  else if (error instanceof Trouble) say(where, error.message, true, error.remedy);
+export function showError(tab, error) {
+  if (error.name === "AbortError") setStatus(tab, "Stopped.");
+  else if (error instanceof UserError) setStatus(tab, error.message, true, error.remedy);
   else {
-    say(where, "The page has failed: load it again.", true);
+    setStatus(tab, "Unexpected error. Reload the page.", true);
     throw error;
   }
 }

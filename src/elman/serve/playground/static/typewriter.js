@@ -1,25 +1,28 @@
-/* Characters come faster than they can be watched: here they wait. */
+/* Showing generated text at a readable speed: entries wait here until it is their turn. */
 
-import { pace } from "./settings.js";
+import { charsPerSecond } from "./settings.js";
 
-const LONGEST = 0.25; // seconds that count between two frames: a page in the background draws none
+const MAX_FRAME_SECONDS = 0.25; // a tab in the background draws no frames
 
-/** Give places to `append`, as many a second as is wanted; `done` resolves when the last is given, or all is stopped. */
-export function reveal(signal, append) {
+/**
+ * Pass entries on to `append` at the selected speed. `add` queues entries and `end` is called after the last; `done`
+ * resolves when all are shown, or when the signal aborts.
+ */
+export function startTypewriter(signal, append) {
   const queue = [];
-  let ended = false, due = 0, before = null;
+  let isEnded = false, due = 0, before = null;
   const done = new Promise((resolve) => {
-    const frame = (now) => {
-      const seconds = Math.min(LONGEST, (now - (before ?? now)) / 1000);
+    const onFrame = (now) => {
+      const seconds = Math.min(MAX_FRAME_SECONDS, (now - (before ?? now)) / 1000), speed = charsPerSecond();
       before = now;
-      due = pace() ? Math.min(due, 1) + pace() * seconds : Infinity;
-      const places = signal.aborted ? [] : queue.splice(0, Math.floor(Math.min(due, queue.length)));
-      due -= places.length;
-      if (places.length) append(places);
-      if (signal.aborted || (ended && !queue.length)) resolve();
-      else requestAnimationFrame(frame);
+      due = speed ? Math.min(due, 1) + speed * seconds : Infinity;
+      const entries = signal.aborted ? [] : queue.splice(0, Math.floor(Math.min(due, queue.length)));
+      due -= entries.length;
+      if (entries.length) append(entries);
+      if (signal.aborted || (isEnded && !queue.length)) resolve();
+      else requestAnimationFrame(onFrame);
     };
-    requestAnimationFrame(frame);
+    requestAnimationFrame(onFrame);
   });
-  return { add: (places) => queue.push(...places), end: () => { ended = true; }, done };
+  return { add: (entries) => queue.push(...entries), end: () => { isEnded = true; }, done };
 }

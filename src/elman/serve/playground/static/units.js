@@ -1,49 +1,52 @@
-/* Hidden units: a cell for each, coloured by what it does at one character, and the line of the one that is chosen. */
+/* Hidden units: a cell for each, coloured by its activation at one character, and the trace of the selected one. */
 
-import { signed } from "./character.js";
-import { activation } from "./text.js";
+import { formatSigned } from "./character.js";
+import { decodeActivation } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
-/** Characters that the line of a unit shows, and the height of its drawing. */
-const ALONG = 240, HEIGHT = 48;
-/** Units from which on the cells are small. */
+/** Characters that the trace of a unit shows, and the height of its drawing. */
+const TRACE_LENGTH = 240, TRACE_HEIGHT = 48;
+/** Number of units above which the cells are small. */
 const MANY = 128;
+/** Parts of the state as the API names them, and their names on the page. */
+const PARTS = { hidden: "hidden state", memory: "cell state" };
+const UNIT_NAMES = { hidden: "Unit", memory: "Cell state" };
 
-/** Return the blocks of units that are watched together, at most `most` in each. */
-export function blocksOf({ units, layers }, most) {
+/** Return groups of units that are reported together, with at most `maxUnits` in each. */
+export function groupUnits({ units, layers }, maxUnits) {
   let number = 0;
   return units.flatMap(({ layer, part, count }) => {
     const first = number;
     number += count;
-    return Array.from({ length: Math.ceil(count / most) }, (_, k) => {
-      const from = k * most, size = Math.min(most, count - from);
-      const range = count > most ? ` ${from + 1}–${from + size}` : "";
-      return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${part}${range}`, part, from, size, first: first + from };
+    return Array.from({ length: Math.ceil(count / maxUnits) }, (_, k) => {
+      const from = k * maxUnits, size = Math.min(maxUnits, count - from);
+      const range = count > maxUnits ? ` ${from + 1}–${from + size}` : "";
+      return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${PARTS[part]}${range}`, part, from, size, first: first + from };
     });
   });
 }
 
 export class Units {
-  /** `chosen` is called when a unit, or none, is chosen; `moved` when another block is. */
-  constructor(chosen, moved) {
-    Object.assign(this, { chosen, moved, blocks: [], block: null, unit: null, cells: [] });
-    byId("cells").addEventListener("click", (event) => this.click(event));
-    byId("cells").addEventListener("keydown", (event) => this.key(event));
-    byId("block").addEventListener("change", () => { this.lay(Number(byId("block").value)); this.moved(); });
+  /** `onSelect` is called when a unit, or none, is selected; `onGroupChange` when another group is. */
+  constructor(onSelect, onGroupChange) {
+    Object.assign(this, { onSelect, onGroupChange, groups: [], group: null, unit: null, cells: [] });
+    byId("cells").addEventListener("click", (event) => this.onClick(event));
+    byId("cells").addEventListener("keydown", (event) => this.onKeyDown(event));
+    byId("block").addEventListener("change", () => { this.setGroup(Number(byId("block").value)); this.onGroupChange(); });
   }
 
-  /** Begin anew with the units of a model. */
-  begin(model, most) {
-    this.blocks = blocksOf(model, most);
-    byId("block").replaceChildren(...this.blocks.map(({ label }, i) => new Option(label, i)));
-    byId("block").hidden = this.blocks.length < 2;
-    this.lay(0);
+  /** Show the units of a model. */
+  setModel(model, maxUnits) {
+    this.groups = groupUnits(model, maxUnits);
+    byId("block").replaceChildren(...this.groups.map(({ label }, i) => new Option(label, i)));
+    byId("block").hidden = this.groups.length < 2;
+    this.setGroup(0);
   }
 
-  lay(i) {
-    this.block = this.blocks[i];
+  setGroup(i) {
+    this.group = this.groups[i];
     this.unit = null;
-    this.cells = Array.from({ length: this.block.size }, (_, k) => {
+    this.cells = Array.from({ length: this.group.size }, (_, k) => {
       const cell = document.createElement("button");
       cell.type = "button";
       cell.tabIndex = k ? -1 : 0;
@@ -54,49 +57,49 @@ export class Units {
     this.show(null, [], null);
   }
 
-  /** The numbers of the units that are watched. */
-  get watched() { return Array.from({ length: this.block.size }, (_, k) => this.block.first + k); }
+  /** Indices into the state of the units to report. */
+  get indices() { return Array.from({ length: this.group.size }, (_, k) => this.group.first + k); }
 
-  nameOf(k) { return `${this.block.part === "memory" ? "Memory" : "Unit"} ${this.block.from + k + 1}`; }
+  nameOf(k) { return `${UNIT_NAMES[this.group.part]} ${this.group.from + k + 1}`; }
 
-  /** Show what the units do at a place, and the chosen one along all places up to and around the i-th. */
-  show(place, places, i) {
+  /** Show the activations at an entry, and the trace of the selected unit around the i-th of all entries. */
+  show(entry, entries, i) {
     this.cells.forEach((cell, k) => {
-      const value = activation(place?.codes, k);
+      const value = decodeActivation(entry?.activations, k);
       cell.style.setProperty("--level", Math.abs(value).toFixed(2));
-      cell.classList.toggle("falls", value < 0);
-      cell.title = place ? `${this.nameOf(k)}: ${signed(value)}` : this.nameOf(k);
+      cell.classList.toggle("negative", value < 0);
+      cell.title = entry ? `${this.nameOf(k)}: ${formatSigned(value)}` : this.nameOf(k);
       cell.setAttribute("aria-label", cell.title);
       cell.setAttribute("aria-pressed", k === this.unit);
     });
-    byId("along").hidden = this.unit === null;
-    byId("units-say").textContent = this.unit === null
-      ? "Each square is a unit: blue above 0, red below. Choose one to see where in the text it is at work."
-      : "The text is coloured by this unit. Choose it again to let go.";
-    if (this.unit !== null) this.draw(place, places, i);
+    byId("trace").hidden = this.unit === null;
+    byId("units-note").textContent = this.unit === null
+      ? "Each square is a unit: blue above 0, red below. Select one to colour the text by its activation."
+      : "The text is coloured by this unit. Select it again to deselect it.";
+    if (this.unit !== null) this.drawTrace(entry, entries, i);
   }
 
-  draw(place, places, i) {
-    byId("along-name").textContent = this.nameOf(this.unit);
-    byId("along-value").textContent = place ? signed(activation(place.codes, this.unit)) : "";
-    const from = Math.max(0, Math.min((i ?? 0) - ALONG / 2, places.length - ALONG));
-    const height = ({ codes }) => HEIGHT / 2 - (HEIGHT / 2 - 2) * activation(codes, this.unit);
-    const points = places.slice(from, from + ALONG).map((one, x) => `${x},${height(one).toFixed(1)}`);
-    const drawing = byId("along").querySelector("svg"), now = drawing.querySelector(".now");
+  drawTrace(entry, entries, i) {
+    byId("trace-name").textContent = this.nameOf(this.unit);
+    byId("trace-value").textContent = entry ? formatSigned(decodeActivation(entry.activations, this.unit)) : "";
+    const from = Math.max(0, Math.min((i ?? 0) - TRACE_LENGTH / 2, entries.length - TRACE_LENGTH));
+    const height = ({ activations }) => TRACE_HEIGHT / 2 - (TRACE_HEIGHT / 2 - 2) * decodeActivation(activations, this.unit);
+    const points = entries.slice(from, from + TRACE_LENGTH).map((each, x) => `${x},${height(each).toFixed(1)}`);
+    const drawing = byId("trace").querySelector("svg"), now = drawing.querySelector(".now");
     drawing.querySelector("polyline").setAttribute("points", points.join(" "));
     for (const end of ["x1", "x2"]) now.setAttribute(end, i === null ? -9 : i - from);
   }
 
-  choose(k) {
+  select(k) {
     this.unit = k === this.unit ? null : k;
-    this.chosen();
+    this.onSelect();
   }
 
-  click(event) {
+  onClick(event) {
     const k = this.cells.indexOf(event.target);
     if (k < 0) return;
     this.focus(k);
-    this.choose(k);
+    this.select(k);
   }
 
   focus(k) {
@@ -104,7 +107,7 @@ export class Units {
     this.cells[k].focus();
   }
 
-  key(event) {
+  onKeyDown(event) {
     const at = this.cells.indexOf(document.activeElement), top = this.cells[0].offsetTop;
     const columns = this.cells.filter((cell) => cell.offsetTop === top).length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];

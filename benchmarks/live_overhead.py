@@ -1,12 +1,12 @@
-"""What a page that is open costs a training: the same updates with and without it, in turn.
+"""The cost of an open dashboard: the same training with and without it, alternately.
 
-    python benchmarks/live.py TEXT
+    python benchmarks/live_overhead.py TEXT
 
-The page is open in Chromium on the same cores, all of it in sight, so that everything on it is asked for and drawn. It
-is loaded before the first update, and the first third of a training, in which all is drawn for the first time, is not
-counted. Beside the time that passes, which other programs on the machine disturb, stand the
-processor's seconds that the page takes of every second of training: of the training's own thread, of the server's
-threads, and of all the browser's processes. Linux only, as it reads /proc.
+The dashboard is open in Chromium on the same cores and visible in full, so that everything on it is fetched and drawn.
+It is loaded before the first update, and the first third of the training, in which everything is drawn for the first
+time, is not measured. Next to the wall-clock time, which depends on other programs on the machine, the CPU time per
+second of training is measured: of the training thread, of the server's threads, and of all of the browser's processes.
+Linux only, as it reads /proc.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.runs.run import Run
-from elman.serve.live.server import beside_training
+from elman.serve.live.server import serve_live_page
 from elman.text import Corpus, read_corpus
 from elman.training.callbacks import NullCallback, TrainingCallback
 from elman.training.train import train
@@ -37,19 +37,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {"preset": "quick", "max_updates": 3_600},
     "minute": {"preset": "minute", "max_updates": 510},
 }
-"""About nine seconds each; a network with one stream, and two whose streams keep both cores busy."""
+"""About nine seconds each: one network with a batch size of 1, and two whose batches use both cores."""
 LOADING = 4.0
-"""Seconds for the browser to be done with loading."""
+"""Seconds for the browser to finish loading."""
 
 
 class Stopwatch(NullCallback):
-    """Times a training from a third of it to its last stop, and what another watcher takes of that.
+    """Measures a training from a third of it to its end, and the time spent in another callback.
 
     Parameters
     ----------
     watched : TrainingCallback
     taken : callable
-        Gives what others have taken so far, of the processor's time.
+        Returns the CPU seconds of other threads and processes so far.
     """
 
     def __init__(self, watched: TrainingCallback, taken: Callable[[], list[float]]) -> None:
@@ -67,7 +67,7 @@ class Stopwatch(NullCallback):
 
     @property
     def seconds(self) -> float:
-        """What was timed."""
+        """The measured time."""
         return self.ended - self.began
 
 
@@ -78,18 +78,18 @@ def trained(
     callback: TrainingCallback,
     taken: Callable[[], list[float]] = list,
 ) -> Stopwatch:
-    """Train, and return the times."""
+    """Train, and return the measurements."""
     watch = Stopwatch(callback, taken)
     train(corpus, out=folder / str(time.monotonic_ns()), callback=watch, **settings)
     return watch
 
 
 @contextmanager
-def looking(address: str) -> Iterator[int]:
-    """Have Chromium show a page; gives the number of its group of processes."""
+def open_in_chromium(address: str) -> Iterator[int]:
+    """Open an address in Chromium for the duration of the block; yields the browser's process group."""
     path = os.environ.get("ELMAN_CHROMIUM") or shutil.which("chromium")
     if path is None:
-        sys.exit("no Chromium on PATH: install it, or name it in ELMAN_CHROMIUM")
+        sys.exit("Chromium not found on PATH; install it or set ELMAN_CHROMIUM")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,1600"]
         quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -103,44 +103,44 @@ def looking(address: str) -> Iterator[int]:
             browser.wait()
 
 
-def processor_seconds(stat: Path) -> tuple[int, float]:
-    """Return the group and the seconds of the processor that a process or thread has taken."""
+def cpu_seconds(stat: Path) -> tuple[int, float]:
+    """Return the process group and the CPU seconds of a process or thread."""
     fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
     return int(fields[2]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def of_group(group: int) -> float:
-    """Return the seconds of the processor that a group's processes have taken."""
+def cpu_seconds_of_group(group: int) -> float:
+    """Return the CPU seconds of the processes of a group."""
     total = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            which, seconds = processor_seconds(stat)
-        except OSError:  # it has just ended
+            which, seconds = cpu_seconds(stat)
+        except OSError:  # the process has just ended
             continue
         total += seconds * (which == group)
     return total
 
 
-def of_server() -> float:
-    """Return those of the server's threads in this process."""
+def cpu_seconds_of_server() -> float:
+    """Return the CPU seconds of the server's threads in this process."""
     threads = [t for t in threading.enumerate() if t.name == "elman-server" or "AnyIO" in t.name]
-    return sum(processor_seconds(Path(f"/proc/self/task/{thread.native_id}/stat"))[1] for thread in threads)
+    return sum(cpu_seconds(Path(f"/proc/self/task/{thread.native_id}/stat"))[1] for thread in threads)
 
 
-def shown(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
-    """Return the times of a training whose page is open."""
-    with beside_training("run", 0, []) as (live, address), looking(address) as group:
-        while not live.farewell.is_awaited:
+def train_with_dashboard(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Return the times of a training whose dashboard is open."""
+    with serve_live_page("run", 0, []) as (live, address), open_in_chromium(address) as group:
+        while not live.end_event.has_subscribers:
             time.sleep(0.1)
         time.sleep(LOADING)
-        watch = trained(corpus, settings, folder, live, lambda: [of_server(), of_group(group)])
+        watch = trained(corpus, settings, folder, live, lambda: [cpu_seconds_of_server(), cpu_seconds_of_group(group)])
         server, browser = (after - before for after, before in zip(watch.taken(), watch.before, strict=True))
     share = {"trainings_thread": watch.inside, "server": server, "browser": browser}
     return {"seconds": watch.seconds} | {name: taken / watch.seconds for name, taken in share.items()}
 
 
-def measured(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """Return the figures of one setting."""
+def measure(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """Return the results of one setting."""
     alone: list[float] = []
     seen: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -151,10 +151,10 @@ def measured(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str,
 
         trained(corpus, settings | {"max_updates": 10}, folder, NullCallback())  # compiles
         for number in range(rounds):
-            # Each comes first in every second round: the machine may change meanwhile.
+            # Each is first in every other round, as the machine's speed may change meanwhile.
             if number % 2:
                 without()
-            seen.append(shown(corpus, settings, folder))
+            seen.append(train_with_dashboard(corpus, settings, folder))
             if not number % 2:
                 without()
     slower = [with_page["seconds"] / took - 1 for with_page, took in zip(seen, alone, strict=True)]
@@ -169,16 +169,16 @@ def measured(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str,
 
 
 def main() -> None:
-    """Measure, print, and put what was measured into the results."""
+    """Measure, print, and update the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("text", help="what is trained on")
+    parser.add_argument("text", help="training text")
     parser.add_argument("--presets", nargs="+", choices=SETTINGS, default=[*SETTINGS])
     parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     corpus, path = read_corpus(arguments.text), Path(__file__).parent / "results" / "live.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
     for name in arguments.presets:
-        results[name] = measured(corpus, SETTINGS[name], arguments.rounds)
+        results[name] = measure(corpus, SETTINGS[name], arguments.rounds)
         print(name, json.dumps(results[name]), flush=True)
     text = json.dumps({"machine": machine(), "results": results}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
