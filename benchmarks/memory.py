@@ -24,7 +24,7 @@ import numpy as np
 HERE = Path(__file__).parent
 ELMAN = (sys.executable, "-m", "elman")
 TRAININGS: dict[str, tuple[object, ...]] = {
-    "rnn, 100 units": ("--preset", "paper", "--epochs", 10**9),
+    "rnn, 100 units": ("--preset", "reference", "--epochs", 10**9),
     "gru, 256 units, batch size 32": ("--preset", "minute"),
 }
 EVERY = 5.0
@@ -61,7 +61,7 @@ def measure_training(options: tuple[object, ...], seconds: float, text: str, out
 
 def measure_sampling(run: Path, characters: int) -> dict[str, Any]:
     """Generate text in a process of its own; return its memory over the characters."""
-    command = [*ELMAN, "sample", str(run), "--length", str(characters), "--random-state", "1"]
+    command = [*ELMAN, "sample", str(run), "--length", str(characters), "--seed", "1"]
     points: Points = []
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -62,7 +62,7 @@ def main() -> None:
         for preset in options.presets:
             for state in options.random_states:
                 result = {"preset": preset, "random_state": state}
-                result |= measure(text, preset, "--random-state", str(state))
+                result |= measure(text, preset, "--seed", str(state))
                 print(result, flush=True)
                 same = ("preset", "random_state", "text")
                 results = [old for old in results if any(old[key] != result[key] for key in same)] + [result]

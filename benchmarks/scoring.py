@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import elman
-from elman.cli.commands.score import tsv_row
+from elman.cli.commands.score import format_tsv
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
@@ -58,7 +58,7 @@ def measure_speed(text: str, cell: str, m: int) -> dict[str, Any]:
     for n in range(REPEATS + 1):
         began, used = time.perf_counter(), time.process_time()
         for lines in score_lines(model, chunks):
-            "".join(map(tsv_row, lines))
+            "".join(map(format_tsv, lines))
         if n:  # the first run compiles kernels and tunes the thread pool
             seconds.append(time.perf_counter() - began)
             processor.append(time.process_time() - used)

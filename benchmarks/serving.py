@@ -158,7 +158,8 @@ def server() -> Iterator[tuple[int, str, int]]:
     """Serve a briefly trained network for the duration of the block; yields port, model name and process id."""
     with tempfile.TemporaryDirectory() as folder:
         elman = [sys.executable, "-m", "elman"]
-        subprocess.run([*elman, "train", "--out", "m100", "--max-updates", "20000", "--json"], cwd=folder, check=True)
+        options = ["--preset", "reference", "--max-updates", "20000", "--json"]
+        subprocess.run([*elman, "train", "--out", "m100", *options], cwd=folder, check=True)
         command = [*elman, "serve", "m100", "--port", "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None

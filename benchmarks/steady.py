@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+")
     texts = parser.parse_args().texts
-    jobs = [(text, preset, seed) for text in texts for seed in SEEDS for preset in ("steady", "paper")]
+    jobs = [(text, preset, seed) for text in texts for seed in SEEDS for preset in ("steady", "reference")]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(train, *zip(*jobs, strict=True)))
     for result, _ in results:

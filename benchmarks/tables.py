@@ -103,26 +103,26 @@ def update_breakdown() -> str:
     return table(header, rows)
 
 
-def experience() -> str:
-    """Startup and end-to-end times."""
-    figures = load("experience")["figures"]
+def startup() -> str:
+    """Start-up and end-to-end times."""
+    figures = load("startup")["figures"]
     losses = list(figures["minimum_smooth_losses"].values())
     ten = figures["ten_epochs"]
     rows = [
         ["`elman --help`", f"{figures['help']:.2f} s"],
         [
-            "`elman train` of one update, the whole process, kernels compiled",
+            "`elman train` of one update, start to exit, kernels compiled",
             f"{figures['train_one_update_compiling']:.1f} s",
         ],
         [
-            "the same, kernels in the cache (half of it draws the figure)",
+            "the same, kernels in the cache (half of it draws the plot)",
             f"{figures['train_one_update_compiled']:.1f} s",
         ],
         ["ten epochs of Shakespeare (1.1 M characters)", f"{ten['seconds']:.1f} s"],
         ["peak memory of training on it", f"{figures['peak_megabytes']:.0f} MB"],
         ["`elman sample`, 1,000 characters, start-up included", f"{figures['sample_1000']:.2f} s"],
         ["gradient check on 100 characters, m = T = 100, start-up included", f"{figures['gradcheck_third']:.1f} s"],
-        ["minimum smooth loss after ten epochs, seed 400", f"{losses[0]:.2f}"],
+        ["minimum smooth loss after ten epochs, seed 400 (nats per window of 25 characters)", f"{losses[0]:.2f}"],
         ["the same over five seeds", f"{min(losses):.2f} to {max(losses):.2f}"],
     ]
     return table(["", ""], rows)
@@ -297,7 +297,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "curve": curve,
     "update_breakdown": update_breakdown,
-    "experience": experience,
+    "startup": startup,
     "presets": presets,
     "steady": steady,
     "throughput": throughput,

@@ -23,7 +23,8 @@ class Starts(Nobody):
     def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began
 starts = Starts()
-run = elman.train(sys.argv[1], rare=int(sys.argv[2]), max_seconds=3.0, sample_every=0, watcher=starts)
+options = {"min_count": int(sys.argv[2]), "max_seconds": 3.0, "sample_every": 0}
+run = elman.train(sys.argv[1], preset="reference", callback=starts, **options)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 print(json.dumps([len(run.corpus.alphabet), len(run.corpus.indices), starts.at, peak]))
 """

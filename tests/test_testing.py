@@ -219,7 +219,7 @@ class ClipsFirst(Optimizer):
     def update(
         self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
     ) -> None:
-        clipped: Parameters = {name: np.clip(g, -self.clip, self.clip) for name, g in gradients.items()}
+        clipped: Parameters = {name: np.clip(g, -self.grad_clip, self.grad_clip) for name, g in gradients.items()}
         super().update(n, parameters, M, N, average, clipped)
 
 
@@ -229,7 +229,7 @@ class EpsilonOutside(Optimizer):
     ) -> None:
         for name, theta in parameters.items():
             M[name] += gradients[name] ** 2
-            clipped = np.clip(gradients[name], -self.clip, self.clip)
+            clipped = np.clip(gradients[name], -self.grad_clip, self.grad_clip)
             theta -= self.learning_rate * clipped / (np.sqrt(M[name]) + EPSILON)
 
 
@@ -246,7 +246,7 @@ class WrongSign(Optimizer):
         ResetsAlways(),
         NeverResets(),
         FaultyOptimizer(lambda optimizer: ClipsFirst(**vars(optimizer))),
-        FaultyOptimizer(lambda optimizer: replace(optimizer, clip=math.inf)),
+        FaultyOptimizer(lambda optimizer: replace(optimizer, grad_clip=math.inf)),
         FaultyOptimizer(lambda optimizer: EpsilonOutside(**vars(optimizer))),
         FaultyOptimizer(lambda optimizer: WrongSign(**vars(optimizer))),
     ],
@@ -259,7 +259,7 @@ def test_the_checker_catches_a_faulty_trajectory(engine: Engine) -> None:
 # --- Faults in an optimizer, its schedule and its arrays ---
 
 ADAM = Optimizer(
-    0.02, 1.0, "adam", clip_by="norm", weight_decay=0.1, schedule="cosine", warmup=2, end=12, averaging=0.9
+    0.02, 1.0, "adam", grad_clip_mode="norm", weight_decay=0.1, schedule="cosine", warmup=2, end=12, ema_decay=0.9
 )
 
 
@@ -290,14 +290,14 @@ class ForgetsAverage(Optimizer):
 
 class AveragesEvenly(Optimizer):
     def ema_decay_at(self, n: int) -> float:
-        return self.averaging
+        return self.ema_decay
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(lambda optimizer: replace(optimizer, clip_by="value"), id="clips by value"),
-        pytest.param(lambda optimizer: replace(optimizer, clip=math.inf), id="clips nothing"),
+        pytest.param(lambda optimizer: replace(optimizer, grad_clip_mode="value"), id="clips by value"),
+        pytest.param(lambda optimizer: replace(optimizer, grad_clip=math.inf), id="clips nothing"),
         pytest.param(lambda optimizer: replace(optimizer, name="adamw"), id="decoupled decay"),
         pytest.param(lambda optimizer: replace(optimizer, weight_decay=0.0), id="decays nothing"),
         pytest.param(lambda optimizer: DecaysBiases(**vars(optimizer)), id="decays biases"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import elman
-from elman.config import Config, make_config
+from elman.config import Config, current_names, make_config
 from elman.engine import get_engine
 from elman.runs.lifecycle import initial_state, optimizer_from
 from elman.text import Corpus, Windows, read_corpus
@@ -23,7 +23,7 @@ from elman.text import Corpus, Windows, read_corpus
 BASE: dict[str, Any] = {
     "optimizer": "adam",
     "schedule": "cosine",
-    "clip_by": "norm",
+    "grad_clip_mode": "norm",
     "init": "orthogonal",
     "validation": 0.1,
     "epochs": 100_000,
@@ -47,11 +47,13 @@ def seconds_an_update(config: Config, corpus: Corpus) -> float:
 
 def tried(recipe: dict[str, Any], corpus: Corpus, seconds: float) -> dict[str, Any]:
     """Return what a recipe reaches; where it says max_updates, the budget does not count."""
-    config = make_config(options=BASE | recipe)
+    settings = BASE | current_names(recipe)
+    config = make_config(options=settings)
     an_update = seconds_an_update(config, corpus)
     updates = config.max_updates or int(seconds / an_update)
     every = recipe.get("validate_every", max(1, updates // 8))
-    run = elman.train(corpus, **BASE | recipe | {"max_updates": updates, "validate_every": every})
+    limits = {"max_updates": updates, "validate_every": every}
+    run = elman.train(corpus, preset="reference", **settings | limits)
     return {
         "text": corpus.name,
         "recipe": recipe,

@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from elman._version import __version__ as __version__
 
+TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from elman.config import Config as Config
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model

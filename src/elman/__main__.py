@@ -1,5 +1,34 @@
-"""``python -m elman``."""
+"""The entry point of ``elman`` and of ``python -m elman``."""
 
-from elman.cli import main
+import os
+import sys
 
-main()
+TYPE_CHECKING = False  # as in `typing`, which takes a while to import
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a traceback, even while modules are still being imported."""
+    try:
+        import signal
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
+        from elman.cli.app import main
+    except KeyboardInterrupt:
+        sys.exit(130)
+    main()
+
+
+def _interrupt(number: int, frame: "FrameType | None") -> None:
+    """Handle SIGINT as Python does, but during an import exit at once: an exception raised there may be lost."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

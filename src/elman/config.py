@@ -1,164 +1,245 @@
-"""The settings of a run, written once.
+"""The settings of a run, defined once.
 
-A field of `Config` is a command-line option, its default and its help; a key of ``run.json``; and an argument of
+A field of `Config` is a command-line option with its default and its help, a key of ``run.json``, and an argument of
 `elman.train`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, wraps
+from math import isfinite
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from elman.errors import ElmanError
-from elman.presets import PRESETS
+from elman.presets import FORMER_NAMES, PRESETS, Preset
+
+RENAMED = {
+    "final_rate": "final_lr_fraction",
+    "clip": "grad_clip",
+    "clip_by": "grad_clip_mode",
+    "averaging": "ema_decay",
+    "random_state": "seed",
+    "rare": "min_count",
+}
+"""Former name of a setting -> its name. The former names are still accepted, and are the keys that files have."""
+
+_KEYS = {name: former for former, name in RENAMED.items()}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _option(default: Any, help: str, *, least: float | None = None, above: float | None = None) -> Any:
-    """A field with its help and its range: `least` may be reached, `above` may not."""
-    return field(default=default, metadata={"help": help, "least": least, "above": above})
-
-
-def _share(default: float, help: str, example: float) -> Any:
-    """A field from 0 to below 1."""
-    return field(default=default, metadata={"help": help, "least": 0, "above": None, "example": example})
-
-
-@dataclass(frozen=True)
-class Config:
-    """How a network is made and trained. The defaults are the reference experiment, preset ``paper``.
+def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options under their current names.
 
     Raises
     ------
     ElmanError
-        If a setting is out of its range, or does not go with another.
+        If one is passed under both its names.
+    """
+    for former, name in RENAMED.items():
+        if former in options and name in options:
+            raise ElmanError(f"{name} and {former} are the same setting: pass only {name}")
+    return {RENAMED.get(name, name): value for name, value in options.items()}
+
+
+def accept_former_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function be called with the former names of its keyword arguments."""
+
+    @wraps(function)
+    def call(*args: P.args, **options: P.kwargs) -> R:
+        return cast("Callable[..., R]", function)(*args, **current_names(options))
+
+    return call
+
+
+def _option(
+    default: Any, help: str, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None
+) -> Any:
+    """Return a field with its help and its range; `above` is an exclusive minimum."""
+    return field(default=default, metadata={"help": help, "minimum": minimum, "above": above, "maximum": maximum})
+
+
+def _fraction(default: float, help: str, example: float) -> Any:
+    """Return a field for a number from 0 to below 1."""
+    metadata = {"help": help, "minimum": 0, "above": None, "maximum": None, "example": example}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a run. The defaults are those of the reference experiment, preset ``reference``.
+
+    Raises
+    ------
+    ElmanError
+        If a setting is out of its range, or is incompatible with another.
     """
 
-    cell: Literal["rnn", "gru", "lstm"] = _option("rnn", "Recurrent cell; rnn is the vanilla network.")
-    hidden_size: int = _option(100, "Hidden units of a layer, m.", least=1)
-    layers: int = _option(1, "Recurrent layers, one upon the other.", least=1)
-    seq_length: int = _option(25, "Characters of each stream in one update, T.", least=1)
-    batch_size: int = _option(1, "Streams that the text is cut into and read side by side, B.", least=1)
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Update rule.")
-    learning_rate: float = _option(0.1, "Step size, eta; with a schedule its largest.", above=0)
+    cell: Literal["rnn", "gru", "lstm"] = _option("rnn", "Recurrent cell: rnn (vanilla Elman RNN), gru or lstm.")
+    hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
+    layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
+    seq_length: int = _option(
+        25, "Sequence length: characters per training step before backpropagation is truncated.", minimum=1
+    )
+    batch_size: int = _option(
+        1, "Batch size: the text is split into this many contiguous parts, trained on in parallel.", minimum=1
+    )
+    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Optimizer.")
+    learning_rate: float = _option(0.1, "Learning rate (the peak, with warm-up or a schedule).", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
-        "constant", "Step size over the run: the same; cosine, down to --final-rate; step, a tenth from half of it on."
+        "constant",
+        "Learning-rate schedule: constant; cosine decay to --final-lr-fraction; step: ×0.1 at half of the run, ×0.01 at"
+        " three quarters.",
     )
-    final_rate: float = _share(0.0, "Share of the step size that a cosine comes down to.", 0.1)
-    warmup: int = _option(0, "Updates over which the step size rises at first.", least=0)
-    clip: float = _option(5.0, "Limit of the gradient.", above=0)
-    clip_by: Literal["value", "norm"] = _option("value", "What the limit holds for: every component, or all together.")
-    beta1: float = _share(0.9, "Share of the momentum that adam, adamw and sgd keep.", 0.9)
-    beta2: float = _share(0.999, "Share of the mean square that adam, adamw and rmsprop keep.", 0.999)
-    weight_decay: float = _option(0.0, "Pull of the weights towards 0.", least=0)
-    averaging: float = _share(0.0, "Share that the average of the weights, which is then what is used, keeps.", 0.999)
-    dropout: float = _share(0.0, "Share of the units of a layer that are not handed on while it trains.", 0.4)
+    final_lr_fraction: float = _fraction(0.0, "Where cosine decay ends, as a fraction of --learning-rate.", 0.1)
+    warmup: int = _option(0, "Updates of linear learning-rate warm-up.", minimum=0)
+    grad_clip: float = _option(5.0, "Gradient clipping threshold.", above=0)
+    grad_clip_mode: Literal["value", "norm"] = _option(
+        "value", "Clip every gradient component (value) or the global gradient norm (norm)."
+    )
+    beta1: float = _fraction(0.9, "Momentum: beta1 of adam and adamw, momentum of sgd.", 0.9)
+    beta2: float = _fraction(0.999, "Decay of the running average of squared gradients (adam, adamw, rmsprop).", 0.999)
+    weight_decay: float = _option(
+        0.0, "Weight decay of the weight matrices: decoupled for adamw, L2 penalty otherwise.", minimum=0
+    )
+    ema_decay: float = _fraction(
+        0.0,
+        "Decay of an exponential moving average (EMA) of the weights, which is then used for evaluation and sampling; 0"
+        " turns it off.",
+        0.999,
+    )
+    dropout: float = _fraction(
+        0.0, "Dropout probability on the output of every layer (never on recurrent connections).", 0.4
+    )
     dropout_kind: Literal["variational", "plain"] = _option(
-        "variational", "Which units: the same throughout a window, or others at every character."
+        "variational", "Kind of dropout: variational (one mask per sequence) or plain (a new one at every character)."
     )
-    init: Literal["normal", "orthogonal"] = _option("normal", "First weights: all normal, or the recurrent orthogonal.")
-    init_std: float = _option(0.1, "Standard deviation of the first weights.", least=0)
-    epochs: int = _option(10, "Passes over the text.", least=1)
-    max_updates: int | None = _option(None, "Stop after this many updates.", least=1)
+    init: Literal["normal", "orthogonal"] = _option(
+        "normal", "Weight initialization: normal, or orthogonal recurrent matrices with the rest normal."
+    )
+    init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
+    epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
+    max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(
-        None, "Stop after this many seconds of updates; a schedule then ends there.", above=0
+        None,
+        "Time budget for updates, in seconds (compilation, validation and samples not counted); schedules are fitted to"
+        " it.",
+        above=0,
     )
-    validation: float = _share(0.0, "Share of the text, at its end, kept aside and scored; the best is kept.", 0.1)
-    validate_every: int = _option(0, "Updates between scores of what is kept aside; 0: every epoch.", least=0)
-    patience: int = _option(0, "Stop after this many scores without a better one; 0 never.", least=0)
-    random_state: int = _option(400, "Seed of the weights, of dropout and of the text samples.", least=0)
-    engine: Literal["numba", "numpy"] = _option("numba", "Compiled, or the readable reference.")
-    dtype: Literal["float32", "float64"] = _option("float32", "Width of all numbers.")
-    sample_every: int = _option(10_000, "Updates between text samples; 0 writes none.", least=0)
-    sample_length: int = _option(200, "Characters of a text sample.", least=1)
-    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", least=1)
+    validation: float = _fraction(
+        0.0,
+        "Fraction of the text, from its end, held out for validation; the model with the lowest validation loss is"
+        " kept.",
+        0.1,
+    )
+    validate_every: int = _option(0, "Updates between validations; 0 validates once per epoch.", minimum=0)
+    patience: int = _option(
+        0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
+    )
+    seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
+    engine: Literal["numba", "numpy"] = _option(
+        "numba", "Engine: numba (compiled, fast) or numpy (the readable reference implementation)."
+    )
+    dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
+    sample_every: int = _option(10_000, "Updates between generated samples; 0 generates none.", minimum=0)
+    sample_length: int = _option(200, "Length of these samples in characters.", minimum=1)
+    metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
     encoding: str = _option("utf-8", "Encoding of the text.")
-    rare: int = _option(
-        0, "Fold characters that occur fewer times than this, and any met later, into one; 0 refuses those.", least=0
+    min_count: int = _option(
+        0,
+        "Replace characters that occur fewer than this many times, and any unseen later, by one unknown symbol; 0 has"
+        " no such symbol.",
+        minimum=0,
     )
 
     def __post_init__(self) -> None:
         for setting in fields(self):
             self._check_type(setting.name)
             self._check_choice(setting.name)
-            self._check_range(setting.name, setting.metadata["least"], setting.metadata["above"])
-            self._check_share(setting.name, setting.metadata.get("example"))
-        if self.metrics_every > 1000:
-            raise ElmanError(f"--metrics-every must be at most 1000, and {self.metrics_every} came: give less")
-        if self.random_state >= 2**32:
-            raise ElmanError(f"--random-state must be below 2**32, and {self.random_state} came: give less")
+            self._check_range(setting.name, setting.metadata)
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
-                raise ElmanError(
-                    f"{flag(name)} needs a text kept aside, and {flag(name)} {getattr(self, name)} came with none: "
-                    f"give --validation 0.1 as well, or leave {flag(name)} out"
-                )
+                raise ElmanError(f"{flag(name)} requires a validation set: add --validation 0.1 or remove {flag(name)}")
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a setting by its former name."""
+        if name in RENAMED:
+            return getattr(self, RENAMED[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def chars_per_update(self) -> int:
-        """Characters that one update learns from, B T."""
+        """Characters that one update learns from: batch size times sequence length."""
         return self.batch_size * self.seq_length
 
     def _check_choice(self, name: str) -> None:
         choices, value = _choices().get(name), getattr(self, name)
         if choices and value not in choices:
-            named = " or ".join(str(choice) for choice in choices)
-            raise ElmanError(f"{flag(name)} must be {named}, and {value} came: give one of them")
+            raise ElmanError(f"{flag(name)} must be one of {', '.join(choices)} (got {value})")
 
-    def _check_range(self, name: str, least: float | None, above: float | None) -> None:
-        value = getattr(self, name)
-        if value is None or (least is None and above is None):
+    def _check_range(self, name: str, limits: Mapping[str, Any]) -> None:
+        value, minimum, above, maximum = getattr(self, name), limits["minimum"], limits["above"], limits["maximum"]
+        if value is None or isinstance(value, str):
             return
-        finite = abs(value) < float("inf")  # false for nan as well
-        if finite and (least is None or value >= least) and (above is None or value > above):
-            return
-        needed = f"{least} or more" if least is not None else f"above {above}"
-        needed += " and finite" if value == float("inf") else ""
-        raise ElmanError(f"{flag(name)} must be {needed}, and {value} came: give a number in that range")
-
-    def _check_share(self, name: str, example: float | None) -> None:
-        value = getattr(self, name)
-        if example is not None and value >= 1:
-            raise ElmanError(f"{flag(name)} must be below 1, and {value} came: give a share such as {example}")
+        requirement = ""
+        if isinstance(value, float) and not isfinite(value):
+            requirement = "a finite number"
+        elif minimum is not None and value < minimum:
+            requirement = f"at least {minimum}"
+        elif above is not None and value <= above:
+            requirement = f"greater than {above}"
+        elif maximum is not None and value > maximum:
+            requirement = f"at most {maximum}"
+        elif "example" in limits and value >= 1:
+            requirement = f"less than 1, such as {limits['example']}"
+        if requirement:
+            raise ElmanError(f"{flag(name)} must be {requirement} (got {value})")
 
     def _check_type(self, name: str) -> None:
         hint, value = _hints()[name], getattr(self, name)
         allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         if get_origin(hint) is Literal or (float in allowed and type(value) is int) or type(value) in allowed:
             return
-        names = " or ".join(
-            {"int": "a whole number", "float": "a number", "str": "text"}.get(t.__name__, "None") for t in allowed
+        names = {"int": "an integer", "float": "a number", "str": "a string"}
+        raise ElmanError(
+            f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {value!r})"
         )
-        raise ElmanError(f"{flag(name)} must be {names}, and {value!r} came: give one")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings by name."""
-        return asdict(self)
+        """Return the settings under the keys of ``run.json``; `Config` accepts them."""
+        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
+
+
+Config.__init__ = accept_former_names(Config.__init__)  # type: ignore[method-assign]
 
 
 @cache
 def _hints() -> dict[str, Any]:
-    """The type of each setting."""
+    """Return the type of each setting."""
     return get_type_hints(Config)
 
 
 @cache
-def _choices() -> dict[str, tuple[Any, ...]]:
-    """The values of each setting that has a list of them."""
+def _choices() -> dict[str, tuple[str, ...]]:
+    """Return the choices of each setting that has them."""
     return {name: get_args(hint) for name, hint in _hints().items() if get_origin(hint) is Literal}
 
 
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
-"""Settings that say how long to train: a run may go on with others."""
+"""Settings that say how long to train."""
 
 ADJUSTABLE = LIMITS | {"patience"}
-"""Settings that a run may go on with others of."""
+"""Settings that may change when a run is resumed."""
 
 NEED_VALIDATION = ("patience", "validate_every")
-"""Settings that mean nothing where no text is kept aside."""
+"""Settings that have no meaning without a validation set."""
+
+_NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
 
 
 def flag(name: str) -> str:
@@ -166,21 +247,21 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def make_config(preset: str = "paper", options: Mapping[str, Any] | None = None) -> Config:
-    """Return a preset with the given settings in place of its own.
+def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:
+    """Return a preset with some of its settings replaced.
 
-    A limit that is given takes the place of all that the preset has, but for its epochs.
+    A limit among `options` replaces the time and update limits of the preset.
 
     Raises
     ------
     ElmanError
         If the preset or a setting is unknown, or a setting is out of its range.
     """
-    options = options or {}
-    refuse_unknown(preset, options)
-    settings = dict(PRESETS[preset].settings)
+    options = current_names(options or {})
+    settings = dict(find_preset(preset).settings)
+    check_names(options)
     if LIMITS & options.keys():
-        lift_limits(settings)
+        settings |= _NO_LIMITS
     settings |= options
     if not settings.get("validation"):
         for name in set(NEED_VALIDATION) - options.keys():
@@ -188,24 +269,55 @@ def make_config(preset: str = "paper", options: Mapping[str, Any] | None = None)
     return Config(**settings)
 
 
-def lift_limits(settings: dict[str, Any]) -> None:
-    """Take away the limits that would end a run before the one that is asked for."""
-    settings |= {"max_updates": None, "max_seconds": None}
+def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
+    """Return the settings of a run that is resumed.
 
-
-def refuse_unknown(preset: str, options: Mapping[str, Any]) -> None:
-    """Refuse a preset or a setting that there is not.
+    A limit among `options` replaces the time and update limits of the run.
 
     Raises
     ------
     ElmanError
-        If there is one.
+        If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
-    if preset not in PRESETS:
-        raise ElmanError(f"there is no preset {preset!r}: choose one of {', '.join(PRESETS)}")
-    known = [setting.name for setting in fields(Config)]
+    options = current_names(options)
+    check_names(options)
+    config = replace(saved, **(_NO_LIMITS if LIMITS & options.keys() else {}) | options)
+    changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
+    if changed:
+        names = " and ".join(map(flag, changed))
+        values = "; ".join(f"run: {getattr(saved, name)}, given: {getattr(config, name)}" for name in changed)
+        raise ElmanError(
+            f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'} or start a"
+            " new run"
+        )
+    return config
+
+
+def find_preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises
+    ------
+    ElmanError
+        If there is none.
+    """
+    name = FORMER_NAMES.get(name, name)
+    if name not in PRESETS:
+        raise ElmanError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def check_names(options: Mapping[str, Any]) -> None:
+    """Check that options are settings.
+
+    Raises
+    ------
+    ElmanError
+        If one is not.
+    """
+    settings = [setting.name for setting in fields(Config)]
     for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(known)}"
-            raise ElmanError(f"there is no setting {name!r}: {hint}")
+        if name not in settings:
+            near = get_close_matches(name, settings, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(settings)}"
+            raise ElmanError(f"unknown setting {name!r}; {hint}")

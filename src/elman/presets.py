@@ -1,4 +1,4 @@
-"""The presets: settings that go together, and what each is good for.
+"""Hyperparameter presets: settings that go together, and what each is good for.
 
 They were chosen by the experiments in ``benchmarks/recipes``.
 """
@@ -11,59 +11,62 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings to begin from.
+    """Settings to start from.
 
     Parameters
     ----------
-    says : str
-        What to expect of it, in one line: the loss in nats a character of text kept aside, and the time on two cores.
+    summary : str
+        What to expect, in one line: the validation loss in nats per character and the time on two CPU cores.
     settings : dict
-        What it changes of the defaults.
+        The settings that differ from the defaults of `elman.Config`.
     """
 
-    says: str
+    summary: str
     settings: dict[str, Any] = field(default_factory=dict)
 
 
-_UNLIMITED = 1_000_000
-"""Epochs, where time is the limit."""
+_UNLIMITED_EPOCHS = 1_000_000
+"""For presets that are limited by time."""
 
 _GRU: dict[str, Any] = {
     "cell": "gru",
     "seq_length": 64,
     "optimizer": "adam",
     "schedule": "cosine",
-    "clip": 16.0,
-    "clip_by": "norm",
+    "grad_clip": 16.0,
+    "grad_clip_mode": "norm",
     "init": "orthogonal",
-    # A one-hot input is a single row of U, which would drown in the recurrent product if it were small.
+    # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
-    "epochs": _UNLIMITED,
-    # They make some thousand updates in all, each of many characters.
+    "epochs": _UNLIMITED_EPOCHS,
+    # These presets make a few thousand updates in all, each of many characters.
     "metrics_every": 20,
 }
-"""What the presets share whose limit is time."""
+"""The settings that the presets limited by time share."""
 
 PRESETS = {
-    "paper": Preset("the reference experiment, ten epochs: 20 seconds for a million characters"),
+    "reference": Preset(
+        "vanilla RNN of the reference experiment (the min-char-rnn recipe: AdaGrad, batch size 1), 10 epochs; about"
+        " 20 s per million characters"
+    ),
     "steady": Preset(
-        "the reference network, as many updates, a better rule: 5.5 nats a window below paper in 10 epochs; a minute "
-        "for a million characters",
+        "the network and the number of updates of reference, with Adam, warm-up and cosine decay: 0.22 nats/char"
+        " better; about 1 min per million characters",
         {
             "optimizer": "adam",
             "learning_rate": 0.0015,
             "beta1": 0.5,
             "beta2": 0.9999,
             "schedule": "cosine",
-            # A network that still learns follows its text; one that stands still is right on the average only.
-            "final_rate": 0.33,
+            # A network that still learns follows its text; one that no longer does is right on average only.
+            "final_lr_fraction": 0.33,
             "warmup": 8000,
             "init": "orthogonal",
             "init_std": 0.3,
         },
     ),
     "quick": Preset(
-        "a first model in 5 seconds: 1.68 nats a character of Shakespeare kept aside",
+        "GRU, 128 units, about 5 s: validation loss 1.68 nats/char on tiny Shakespeare (with --validation 0.1)",
         _GRU
         | {
             "hidden_size": 128,
@@ -75,7 +78,7 @@ PRESETS = {
         },
     ),
     "minute": Preset(
-        "a good small model in a minute: 1.53",
+        "GRU, 256 units, about 1 min: 1.53",
         _GRU
         | {
             "hidden_size": 256,
@@ -84,7 +87,7 @@ PRESETS = {
             "warmup": 100,
             "dropout": 0.1,
             "dropout_kind": "plain",
-            "averaging": 0.98,
+            "ema_decay": 0.98,
             "max_seconds": 51.0,
             "validation": 0.1,
             "validate_every": 1000,
@@ -92,7 +95,7 @@ PRESETS = {
         },
     ),
     "strong": Preset(
-        "the best text in four minutes: 1.46; where it is given longer, it needs more --dropout",
+        "2-layer GRU, 384 units, about 4 min: 1.46; increase --dropout to train longer",
         _GRU
         | {
             "hidden_size": 384,
@@ -102,7 +105,7 @@ PRESETS = {
             "warmup": 100,
             "dropout": 0.08,
             "dropout_kind": "plain",
-            "averaging": 0.99,
+            "ema_decay": 0.99,
             "max_seconds": 225.0,
             "validation": 0.1,
             "validate_every": 1000,
@@ -111,7 +114,13 @@ PRESETS = {
     ),
 }
 
+DEFAULT_PRESET = "minute"
+"""The preset of ``elman train`` and `elman.train`; the defaults of `elman.Config` are the preset ``reference``."""
 
-def described() -> str:
-    """Return what there is to choose among, a line each."""
-    return "\n".join(f"* {name}: {preset.says}." for name, preset in PRESETS.items())
+FORMER_NAMES = {"paper": "reference"}
+"""Names that presets once had, which are still accepted."""
+
+
+def list_presets() -> str:
+    """Return the presets as a list, one per line."""
+    return "\n".join(f"* {name}: {preset.summary}." for name, preset in PRESETS.items())

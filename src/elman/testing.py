@@ -25,7 +25,7 @@ from elman.network import Optimizer, Parameters, SamplingParams
 from elman.network.parameters import Array
 from elman.text import Windows
 
-REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, clip=1.0)
+REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
 """That of the reference experiment, with a clipping threshold low enough to take effect."""
 
 

@@ -19,7 +19,9 @@ DATA = (TEXT * 5).encode() + b"\xff\r\n"
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory of a tiny network."""
     out = tmp_path_factory.mktemp("run")
-    elman.train(Corpus.from_text(TEXT), out=out, hidden_size=5, seq_length=5, max_updates=30, sample_every=0)
+    elman.train(
+        Corpus.from_text(TEXT), out=out, preset="reference", hidden_size=5, seq_length=5, max_updates=30, sample_every=0
+    )
     return out
 
 
@@ -103,12 +105,12 @@ def test_no_file_is_replaced_unasked(run: Path, tmp_path: Path, capsys: pytest.C
     text, file = tmp_path / "a.txt", tmp_path / "a.txt.elm"
     text.write_bytes(DATA)
     file.write_bytes(b"mine")
-    assert "is there already: remove it, or give --out" in refused(capsys, "compress", text, "-m", run)
+    assert "already exists; remove it, or pass --out to replace it" in refused(capsys, "compress", text, "-m", run)
     assert file.read_bytes() == b"mine"
     assert exit_code("compress", text, "-m", run, "--out", file) == 0
-    assert "is there already" in refused(capsys, "decompress", file, "-m", run)
-    assert "ends in .elm" in refused(capsys, "decompress", text, "-m", run)
-    assert "ends in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
+    assert "already exists" in refused(capsys, "decompress", file, "-m", run)
+    assert "must end in .elm" in refused(capsys, "decompress", text, "-m", run)
+    assert "must end in .elm" in refused(capsys, "decompress", ".elm", "-m", run)
 
 
 def test_neither_what_is_read_nor_the_network_is_replaced(
@@ -122,7 +124,7 @@ def test_neither_what_is_read_nor_the_network_is_replaced(
         for model in (run, checkpoint):
             for out in (read, checkpoint, run / "run.json"):
                 said = refused(capsys, command, read, "-m", model, "--out", out)
-                assert "is read, and --out would replace it: give another --out" in said
+                assert f"--out would replace an input file (got {str(out)!r})" in said
     assert (text.read_bytes(), (file.read_bytes(), checkpoint.read_bytes())) == (DATA, before)
 
 
@@ -132,7 +134,7 @@ def test_what_cannot_be_done_is_said(
     assert "cannot read" in refused(capsys, "compress", tmp_path / "nothing", "-m", run)
     assert "cannot read" in refused(capsys, "compress", tmp_path, "-m", run)
     assert "cannot read" in refused(capsys, "compress", "a\0b", "-m", run, "--out", tmp_path / "x")
-    assert "give --out" in refused(capsys, "compress", "-", "-m", run, "--json")
+    assert "pass --out" in refused(capsys, "compress", "-", "-m", run, "--json")
     long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be
     long.write_bytes(DATA)
     assert f"cannot write {str(long) + '.elm'!r}" in refused(capsys, "compress", long, "-m", run)
@@ -145,4 +147,4 @@ def test_what_cannot_be_done_is_said(
     assert "not a file written by elman compress" in refused(capsys, "decompress", text, "-m", run)
     assert "there is no checkpoint" in refused(capsys, "compress", text, "-m", tmp_path / "none")
     monkeypatch.setattr("sys.stdout", Standard(terminal=True))
-    assert "a terminal cannot show" in refused(capsys, "compress", text, "-m", run, "--out", "-")
+    assert "cannot write binary data to a terminal" in refused(capsys, "compress", text, "-m", run, "--out", "-")

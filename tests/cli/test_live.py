@@ -13,12 +13,12 @@ import pytest
 
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
-from elman.training.train import train
 from support.cli import Command, assert_refused
 from support.state import TEXT, T
-from support.training import EXACT, contents
+from support.training import EXACT, contents, train
 
-SMALL = ["--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20"]
+REFERENCE = ["--preset", "reference"]
+SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20"]
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 
@@ -34,7 +34,7 @@ def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_train_with_a_page_names_its_address_and_prints_the_same(command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--json")
     assert code == 0
-    assert re.fullmatch(f"the page of this run: {ADDRESS}\n", err)
+    assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
     assert json.loads(out)["updates"] == 20
     assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == ""
     shown, plain = contents(Path("out")), contents(Path("plain"))
@@ -57,12 +57,12 @@ def test_a_run_is_laid_beside_the_training(command: Command) -> None:
 
 @pytest.mark.parametrize("option", [["--live-port", "8123"], ["--live-with", "first"]])
 def test_options_of_the_page_need_the_page(command: Command, option: list[str]) -> None:
-    assert_refused(command("train", "novel.txt", "--out", "out", *option), "give --live as well")
+    assert_refused(command("train", "novel.txt", "--out", "out", *option), "--live-port and --live-with require --live")
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_a_port_that_there_is_not(command: Command, port: int) -> None:
-    words = ("must be from 0 to 65535", f"{port} came")
+    words = ("must be from 0 to 65535", f"(got {port})")
     assert_refused(
         command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
     )
@@ -70,8 +70,16 @@ def test_a_port_that_there_is_not(command: Command, port: int) -> None:
 
 
 def test_view_needs_runs(command: Command) -> None:
+<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
     assert_refused(command("view"), "needs at least one run directory")
     assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
+||||||| 7119261
+    assert_refused(command("view"), "needs at least one run directory")
+    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
+=======
+    assert_refused(command("view"), "requires at least one run directory")
+    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
+>>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
 
 
 def test_without_its_libraries_the_page_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +116,14 @@ def test_logs_by_their_option(command: Command) -> None:
     lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
     assert Path("out/tensorboard").is_dir()
+<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
     assert_refused(
         command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl, tensorboard or wandb"
     )
+||||||| 7119261
+    assert_refused(command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl or tensorboard")
+=======
+    assert_refused(
+        command("train", "novel.txt", "--out", "other", *REFERENCE, "--log", "csv"), "must be jsonl or tensorboard"
+    )
+>>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5

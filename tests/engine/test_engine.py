@@ -33,7 +33,7 @@ from support.state import ROOT, snapshot
 from support.tolerances import largest_relative_error
 
 T, K, M = 6, 9, 11
-OPTIMIZER = Optimizer(learning_rate=0.1, clip=5.0)
+OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=5.0)
 Dtype = type[np.floating]
 
 COMPILED = [name for name in ENGINES if name != "numpy"]
@@ -170,9 +170,9 @@ def test_a_window_of_the_experiments_size(name: str) -> None:
 OPTIMIZERS = {
     "adagrad": Optimizer(0.03, 1.0),
     "rmsprop": Optimizer(0.01, 1.0, "rmsprop", beta2=0.99, weight_decay=0.1, schedule="step", end=8),
-    "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, averaging=0.9),
+    "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, ema_decay=0.9),
     "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
-    "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, averaging=0.9),
+    "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, ema_decay=0.9),
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 
@@ -207,10 +207,10 @@ def test_every_optimizer_with_the_other_mode_of_clipping(
     optimizer = OPTIMIZERS[algorithm]
     optimizer = replace(
         optimizer,
-        clip_by="norm" if optimizer.clip_by == "value" else "value",
-        clip=0.1 if optimizer.clip_by == "norm" else 1.0,
+        grad_clip_mode="norm" if optimizer.grad_clip_mode == "value" else "value",
+        grad_clip=0.1 if optimizer.grad_clip_mode == "norm" else 1.0,
         weight_decay=0.1 - optimizer.weight_decay,
-        averaging=0.9 - optimizer.averaging,
+        ema_decay=0.9 - optimizer.ema_decay,
         schedule="cosine",
         warmup=2,
         end=14,

@@ -17,10 +17,10 @@ from elman.errors import ElmanError
 from elman.inference import Model, Score, generate
 from elman.inference.stop_sequences import cut_at_stop
 from elman.text import Alphabet, Corpus
-from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import TEXT, T
+from support.training import train
 
 
 @pytest.fixture(scope="module", params=["numba", "numpy"])

@@ -281,7 +281,9 @@ def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
 
 
 def test_a_line_in_its_context_costs_something_else(run: Path, command: Command) -> None:
-    alone, together = (command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--context"]))
+    alone, together = (
+        command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--carry-state"])
+    )
     with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), carry_state=True)
     assert [json.loads(row)["nats_per_char"] for row in together.splitlines()] == [
         line.nats_per_char for line in with_state
@@ -291,7 +293,9 @@ def test_a_line_in_its_context_costs_something_else(run: Path, command: Command)
 
 
 def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, command: Command) -> None:
-    elman.train(Corpus.from_text("abcd" * 9), out=tmp_path / "run", hidden_size=3, seq_length=5, epochs=1)
+    elman.train(
+        Corpus.from_text("abcd" * 9), out=tmp_path / "run", preset="reference", hidden_size=3, seq_length=5, epochs=1
+    )
     (tmp_path / "log").write_text("\n", encoding="utf-8")
     _, out, _ = command("score", tmp_path / "run", tmp_path / "log", "--json")
     row = json.loads(out)
@@ -310,8 +314,8 @@ def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, comm
     [
         (["none", "log"], "there is no checkpoint 'none'"),
         (["run", "lgo"], "did you mean"),
-        (["run", "log", "--worst", "0"], "--worst must be 1 or more, and 0 came: give another"),
-        (["run", "log", "--worst", "2.5"], 'unable to convert "2.5" into int'),
+        (["run", "log", "--worst", "0"], "--worst must be at least 1 (got 0)"),
+        (["run", "log", "--worst", "2.5"], "--worst must be an integer (got '2.5')"),
         (["run", "latin"], "byte 0xe9 at offset 3 of 'latin' is not valid utf-8"),
         (["run", "log", "--encoding", "none"], "unknown text encoding 'none'"),
     ],

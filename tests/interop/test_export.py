@@ -20,10 +20,10 @@ from elman.network.parameters import Architecture, Array, Parameters, shapes
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.text import Alphabet, Corpus
-from elman.training.train import train
 from support import tolerances as tolerances
 from support.cli import exit_code
 from support.state import ROOT, TEXT, T
+from support.training import train
 
 CELLS = ("rnn", "gru", "lstm")
 K, M, B, WINDOWS = 7, 4, 3, 4
@@ -612,7 +612,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
     assert capsys.readouterr().out == "again/deep\n"
     for folder in (trained, "again/deep"):
         assert exit_code("eval", folder, "text", "--json") == 0
-        assert exit_code("sample", folder, "--length", 60, "--random-state", 1) == 0
+        assert exit_code("sample", folder, "--length", 60, "--seed", 1) == 0
     before, after = (load(folder, engine="numpy") for folder in (trained, "again/deep"))
     assert_same_model(after, before)
     assert after.score(TEXT) == before.score(TEXT)
@@ -625,15 +625,15 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
     [
         (
             "export run --to npz --out a.onnx",
-            "--out must end in .npz for --to npz, and 'a.onnx' came: give another name",
+            "--out must end in .npz for --to npz (got 'a.onnx')",
         ),
         (
             "export run --to torch --out run/checkpoint.safetensors",
-            "'run/checkpoint.safetensors' is read, and --out would replace it: give another --out",
+            "--out would replace an input file (got 'run/checkpoint.safetensors')",
         ),
         (
             "export kept/best.safetensors --to torch --out kept/best.safetensors",
-            "'kept/best.safetensors' is read, and --out would replace it: give another --out",
+            "--out would replace an input file (got 'kept/best.safetensors')",
         ),
         ("export nowhere --to npz", "there is no checkpoint 'nowhere': pass a run directory written by elman train"),
         ("export run --to npz --out no/a.npz", "cannot write 'no/a.npz' (No such file or directory): make room"),
@@ -653,7 +653,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
         ("train text --out kept", "'kept' already contains a network; choose another --out"),
         ("train text --out kept --resume", "there is no checkpoint 'kept/checkpoint.safetensors'"),
         ("import network.npz --out new --alphabet no", "cannot read the alphabet 'no' (No such file or directory)"),
-        ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is no UTF-8: save it in that encoding"),
+        ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is not UTF-8"),
         (
             "import network.npz --out new --alphabet text",
             "an alphabet must contain each character once: ' ' (U+0020) occurs",

@@ -22,10 +22,10 @@ from elman.network import Parameters, architecture, initial_parameters, model
 from elman.network.parameters import Array
 from elman.text import Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
-from elman.training.train import train
 from support.cli import Command
 from support.random_model import random_model
 from support.tolerances import COMPILED, DEVIATIONS, RANKS, ROUNDINGS, SINGLE
+from support.training import train
 
 K, M, N = 7, 4, 90
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
@@ -390,7 +390,7 @@ def test_the_command_prints_figures_for_a_person(command: Command, run: Path, fi
     code, out, _ = command("explain", run, file, "--out", tmp_path / "page.html")
     assert code == 0
     assert "units in page  6" in out
-    assert f"the page: {tmp_path / 'page.html'}" in out
+    assert f"page: {tmp_path / 'page.html'}" in out
 
 
 @pytest.mark.parametrize("text", ["one 漢 two", "漢é one", "one two漢", "漢字", "漢o", "o漢"])
@@ -438,7 +438,7 @@ def test_a_file_too_short_is_refused(command: Command, run: Path, tmp_path: Path
 
 def test_too_few_units_are_refused(command: Command, run: Path, file: Path, tmp_path: Path) -> None:
     code, _, err = command("explain", run, file, "--out", tmp_path / "page.html", "--units", "0")
-    assert (code, err) == (2, "error: --units must be 1 or more, and 0 came: give another, or leave it out\n")
+    assert (code, err) == (2, "error: --units must be at least 1 (got 0)\n")
 
 
 @pytest.mark.parametrize("out", ["text", "run/checkpoint.safetensors", "run/metrics.csv", "run/run.json"])
@@ -446,7 +446,7 @@ def test_what_is_read_is_not_replaced(command: Command, run: Path, file: Path, o
     path = file if out == "text" else run / Path(out).name
     before = path.read_bytes()
     code, _, err = command("explain", run, file, "--out", path)
-    assert (code, err) == (2, f"error: {str(path)!r} is read, and --out would replace it: give another --out\n")
+    assert (code, err) == (2, f"error: --out would replace an input file (got {str(path)!r})\n")
     assert path.read_bytes() == before
 
 

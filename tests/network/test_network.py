@@ -163,7 +163,7 @@ def test_adagrad_by_hand() -> None:
     parameters: Parameters = {"b": np.ones(4)}
     squares: Parameters = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
     gradients: Parameters = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
-    Optimizer(learning_rate=0.1, clip=5.0).update(1, parameters, squares, {}, {}, gradients)
+    Optimizer(learning_rate=0.1, grad_clip=5.0).update(1, parameters, squares, {}, {}, gradients)
     # 12 is clipped to 5 in the step, but not in the sum: 13^2 = 5^2 + 12^2.
     # At 1e-4 the square root is of 2e-8: with epsilon outside it the step would be 0.09999.
     steps = [-0.1 * 5 / 13, -0.1 / math.sqrt(2), 0.1 * 4 / 5, 0]

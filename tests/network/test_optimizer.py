@@ -28,7 +28,7 @@ SHAPES = {"U": (3, 4), "W": (5, 2), "b": (3,), "d2": (2,)}
 RATES = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "sgd": 0.05}
 
 algorithms = pytest.mark.parametrize("algorithm", OPTIMIZERS)
-both_ways = pytest.mark.parametrize("clip_by", ["value", "norm"])
+both_ways = pytest.mark.parametrize("grad_clip_mode", ["value", "norm"])
 
 
 def arrays(generator: np.random.Generator, scale: float = 1.0, dtype: type[np.floating] = np.float64) -> Parameters:
@@ -58,15 +58,17 @@ def updated(optimizer: Optimizer, parameters: Parameters, gradients: list[Parame
 
 # Not AdaGrad clipped by value at 1: its sum takes the gradient before clipping, and PyTorch's the clipped one.
 LIMITS = [
-    (algorithm, clip_by, limit)
-    for algorithm, clip_by, limit in itertools.product(OPTIMIZERS, ["value", "norm"], [1.0, 100.0])
-    if (algorithm, clip_by, limit) != ("adagrad", "value", 1.0)
+    (algorithm, grad_clip_mode, limit)
+    for algorithm, grad_clip_mode, limit in itertools.product(OPTIMIZERS, ["value", "norm"], [1.0, 100.0])
+    if (algorithm, grad_clip_mode, limit) != ("adagrad", "value", 1.0)
 ]
 
 
-@pytest.mark.parametrize(("algorithm", "clip_by", "limit"), LIMITS)
+@pytest.mark.parametrize(("algorithm", "grad_clip_mode", "limit"), LIMITS)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_an_optimizer_is_that_of_pytorch(algorithm: str, clip_by: str, limit: float, weight_decay: float) -> None:
+def test_an_optimizer_is_that_of_pytorch(
+    algorithm: str, grad_clip_mode: str, limit: float, weight_decay: float
+) -> None:
     torch = pytest.importorskip("torch")
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     weights = {name: torch.nn.Parameter(torch.tensor(theta)) for name, theta in start.items()}
@@ -83,13 +85,13 @@ def test_an_optimizer_is_that_of_pytorch(algorithm: str, clip_by: str, limit: fl
         "sgd": lambda *args: torch.optim.SGD(*args, momentum=0.8),
     }
     theirs = kind[algorithm](groups, RATES[algorithm])
-    clip = getattr(torch.nn.utils, f"clip_grad_{clip_by}_")
+    clip = getattr(torch.nn.utils, f"clip_grad_{grad_clip_mode}_")
     for g in gradients:
         for name, theta in weights.items():
             theta.grad = torch.tensor(g[name])
         clip(list(weights.values()), limit)
         theirs.step()
-    optimizer = Optimizer(RATES[algorithm], limit, algorithm, clip_by, 0.8, 0.98, weight_decay)
+    optimizer = Optimizer(RATES[algorithm], limit, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay)
     ours, _ = updated(optimizer, start, gradients)
     for name, theta in weights.items():
         assert largest_relative_error(ours[name], theta.detach().numpy()) <= tolerances.OPTIMIZER, name
@@ -99,15 +101,15 @@ def test_an_optimizer_is_that_of_pytorch(algorithm: str, clip_by: str, limit: fl
 @both_ways
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_an_optimizer_is_its_formula(algorithm: str, clip_by: str, weight_decay: float, schedule: str) -> None:
+def test_an_optimizer_is_its_formula(algorithm: str, grad_clip_mode: str, weight_decay: float, schedule: str) -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     optimizer = Optimizer(
-        RATES[algorithm], 1.0, algorithm, clip_by, 0.8, 0.98, weight_decay, schedule, warmup=5, end=60
+        RATES[algorithm], 1.0, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay, schedule, warmup=5, end=60
     )
     ours, _ = updated(optimizer, start, gradients)
-    rates, limit = list(optimizer.learning_rates(0, UPDATES)), optimizer.clip
-    if clip_by == "norm":
-        gradients, limit = [reference_impl.clipped_by_norm(g, optimizer.clip) for g in gradients], math.inf
+    rates, limit = list(optimizer.learning_rates(0, UPDATES)), optimizer.grad_clip
+    if grad_clip_mode == "norm":
+        gradients, limit = [reference_impl.clipped_by_norm(g, optimizer.grad_clip) for g in gradients], math.inf
     for name, theta in start.items():
         decay = weight_decay if theta.ndim == 2 else 0.0
         for index, weight in np.ndenumerate(theta):
@@ -130,7 +132,7 @@ def test_the_default_optimizer_rounds_as_the_reference_experiment_does() -> None
 @algorithms
 def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
-    M, N, average = Optimizer(0.1, 5.0, algorithm, averaging=0.9).init(parameters)
+    M, N, average = Optimizer(0.1, 5.0, algorithm, ema_decay=0.9).start(parameters)
     for moments, names in ((M, HAS_SECOND_MOMENT), (N, HAS_FIRST_MOMENT)):
         assert moments.keys() == (parameters.keys() if algorithm in names else set())
         assert all(array.dtype == np.float32 and not array.any() for array in moments.values())
@@ -142,9 +144,9 @@ def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
 
 @algorithms
 @both_ways
-def test_single_precision_stays_single(algorithm: str, clip_by: str) -> None:
+def test_single_precision_stays_single(algorithm: str, grad_clip_mode: str) -> None:
     optimizer = Optimizer(
-        0.01, 1.0, algorithm, clip_by, weight_decay=0.1, schedule="cosine", warmup=2, end=9, averaging=0.9
+        0.01, 1.0, algorithm, grad_clip_mode, weight_decay=0.1, schedule="cosine", warmup=2, end=9, ema_decay=0.9
     )
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
     moments = optimizer.init(parameters)
@@ -204,7 +206,7 @@ SCHEDULES = [
     Optimizer(0.3, 5.0, warmup=7),
     Optimizer(0.3, 5.0, schedule="cosine", end=1000),
     Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000),
-    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_rate=0.2),
+    Optimizer(0.3, 5.0, schedule="cosine", warmup=100, end=1000, final_lr_fraction=0.2),
     Optimizer(0.3, 5.0, schedule="step", warmup=3, end=700),
 ]
 
@@ -232,7 +234,7 @@ def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
 
 
 def test_a_cosine_ends_at_the_share_it_is_given() -> None:
-    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_rate=0.25).learning_rates(0, 1100)
+    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_lr_fraction=0.25).rates(0, 1100)
     assert rates[0] == rates.max() == 0.3
     assert rates[500] == pytest.approx(0.3 * (1 + 0.25) / 2)
     assert (np.diff(rates[:1001]) < 0).all()
@@ -265,7 +267,7 @@ def test_learning_rates_in_parts_are_bit_identical(optimizer: Optimizer, calls: 
 def test_the_average_by_hand() -> None:
     """Its decay is 2/11 at the first update, 3/12 at the second, and 0.3 from the third on."""
     parameters: Parameters = {"b": np.array([8.0])}
-    optimizer = Optimizer(1.0, 100.0, "sgd", beta1=0.0, averaging=0.3)
+    optimizer = Optimizer(1.0, 100.0, "sgd", beta1=0.0, ema_decay=0.3)
     moments = optimizer.init(parameters)
     average = 8.0
     for n, (gradient, decay) in enumerate([(4.0, 2 / 11), (2.0, 3 / 12), (1.0, 0.3), (-5.0, 0.3)], 1):
@@ -279,7 +281,7 @@ def test_averaging_does_not_change_the_run() -> None:
     start, gradients = arrays(np.random.default_rng(1)), gradients_of_every_size()
     optimizer = Optimizer(0.01, 1.0, "adam")
     without, nothing = updated(optimizer, start, gradients)
-    averaged, average = updated(replace(optimizer, averaging=0.99), start, gradients)
+    averaged, average = updated(replace(optimizer, ema_decay=0.99), start, gradients)
     assert nothing == {}
     for name, theta in without.items():
         np.testing.assert_array_equal(averaged[name], theta)

@@ -102,7 +102,7 @@ def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         top = {Path(member.name).parts[1] for member in archive.getmembers()}
     files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert top == files | {"src", "tests", "benchmarks", "docs", "examples"}
+    assert top == files | {"src", "tests", "benchmarks", "docs", "examples", "scripts"}
 
 
 def environment(folder: Path, what: str, at_their_lowest: list[str]) -> Path:

@@ -230,4 +230,4 @@ def test_words_that_are_few_or_no_better_than_chance() -> None:
 
 
 def test_how_far_one_run_reaches() -> None:
-    assert "seed 7, in float64" in reach(Config(random_state=7, dtype="float64"))
+    assert "seed 7, in float64" in reach(Config(seed=7, dtype="float64"))

@@ -13,7 +13,7 @@ from elman.runs.records import Sample
 from elman.runs.run import Run, load
 from elman.text import Corpus
 from elman.training.gradcheck import REPORTED
-from elman.training.train import train
+from support.training import train
 
 TEXT = "Anna saw the night, and the night saw Anna; so Anna slept, for the rain fell on Anna. Then she woke.\n" * 4
 SMALL: dict[str, Any] = {
@@ -247,7 +247,13 @@ def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
     assert longer is not None
     assert longer["long"]["epochs"] == 2
-    with pytest.raises(ElmanError, match=r"cannot change --rare \(run: 2, given: 3\) on resume"):
+<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
+    with pytest.raises(ElmanError, match=r"cannot change --min-count \(run: 2, given: 3\) on resume"):
+||||||| 7119261
+    with pytest.raises(ElmanError, match="--min-count is 2 there and 3 here"):
+=======
+    with pytest.raises(ElmanError, match=r"cannot change --min-count on resume \(run: 2, given: 3\)"):
+>>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
 
 
@@ -276,7 +282,7 @@ def test_the_reference_engine_makes_a_report_too(corpus: Corpus, tmp_path: Path)
 def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_path: Path) -> None:
     callback = Stopper()
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"seq_length": 0}, "--seq-length must be 1 or more"),
+        ({"seq_length": 0}, "--seq-length must be at least 1"),
         ({"hiden_size": 3}, "did you mean hidden_size"),
         ({"seq_length": 10_000}, "but a sequence length of 10,000 needs"),
         ({"resume": True}, "no report in"),

@@ -16,9 +16,9 @@ from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.run import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
-from elman.training.train import train
 from support.corrupt_files import FILES, RECIPES, corrupt_file, good_files, peak, refusal
 from support.state import TEXT
+from support.training import train
 
 MULTIPLE, CONSTANT = 40, 2_000_000
 """Peak memory of reading a file is limited to this multiple of its size plus this constant."""

@@ -25,9 +25,8 @@ from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from elman.training import train as training
 from elman.training.callbacks import NullCallback
-from elman.training.train import train
 from support.state import TEXT, snapshot
-from support.training import EXACT, assert_same
+from support.training import EXACT, assert_same, train
 
 OPTIONS = EXACT | {"validation": 0.2, "validate_every": 5}
 Prepare = Callable[[], None]
@@ -125,10 +124,15 @@ def fill(folder: Path) -> Path:
 
 def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
     filler = fill(small_disk)
-    line = refused(elman("train", text, "--out", small_disk / "run", "--max-updates", 9))
+    line = refused(elman("train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9))
     assert "(No space left on device): make room or choose another --out" in line
     filler.unlink()
-    assert elman("train", text, "--out", small_disk / "run", "--max-updates", 9, "--resume").returncode == 0
+    assert (
+        elman(
+            "train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9, "--resume"
+        ).returncode
+        == 0
+    )
 
 
 def test_a_disk_that_is_full_when_a_run_is_resumed(text: Path, small_disk: Path) -> None:
@@ -189,7 +193,9 @@ def locked_away(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_run_in_a_folder_that_may_not_be_written(text: Path, locked_away: Path) -> None:
     locked_away.chmod(0o555)
-    line = refused(elman("train", text, "--out", locked_away / "run", before=without_privilege))
+    line = refused(
+        elman("train", text, "--preset", "reference", "--out", locked_away / "run", before=without_privilege)
+    )
     assert line.endswith("/folder/run' (Permission denied): make room or choose another --out")
 
 

@@ -33,7 +33,7 @@ class Notes(NullCallback):
             self.at[run.state.update] = held()
 
 tracemalloc.start()
-options = dict(metrics_every=20, sample_every=500, max_updates=40_000)
+options = dict(preset="reference", metrics_every=20, sample_every=500, max_updates=40_000)
 run = elman.train("python-docs", **options, out=sys.argv[1], callback=Notes())
 points, written = [], 0
 for piece in run.model.stream(300_000, seed=1):

@@ -30,9 +30,8 @@ from elman.runs.checkpoint import (
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
-from elman.training.train import train
 from support.state import T, snapshot
-from support.training import network
+from support.training import network, train
 
 
 @pytest.fixture
@@ -65,10 +64,10 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dt
 @pytest.mark.parametrize(
     "recipe",
     [
-        {"cell": "gru", "layers": 2, "optimizer": "adam", "averaging": 0.9},
+        {"cell": "gru", "layers": 2, "optimizer": "adam", "ema_decay": 0.9},
         {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
         {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
-        {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "averaging": 0.9, "validation": 0.25},
+        {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "ema_decay": 0.9, "validation": 0.25},
     ],
     ids=str,
 )
@@ -136,7 +135,7 @@ def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "change", [{"optimizer": "adam"}, {"averaging": 0.9}, {"cell": "lstm"}, {"layers": 2}, {"batch_size": 2}], ids=str
+    "change", [{"optimizer": "adam"}, {"ema_decay": 0.9}, {"cell": "lstm"}, {"layers": 2}, {"batch_size": 2}], ids=str
 )
 def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))

@@ -8,9 +8,8 @@ from elman.runs import history as module
 from elman.runs.history import SpilledList
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.train import train
 from support.state import TEXT
-from support.training import SMALL, rows
+from support.training import SMALL, rows, train
 
 
 @pytest.fixture(autouse=True)

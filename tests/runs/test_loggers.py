@@ -25,10 +25,9 @@ from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import NullCallback
-from elman.training.train import train
 from support.cli import Command
 from support.state import ROOT, TEXT, T
-from support.training import EXACT, StopsAt, assert_kept, assert_same
+from support.training import EXACT, StopsAt, assert_kept, assert_same, train
 
 JSONL, TENSORBOARD = JsonlLogger.target, TensorBoardLogger.target
 LOGS = ("jsonl", "tensorboard")
@@ -301,7 +300,7 @@ def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, 
 
 def test_a_registered_logger_is_written_by_the_command(command: Command, tmp_path: Path, toy: str) -> None:
     (tmp_path / "text").write_text(TEXT, encoding="utf-8")
-    network = ("--preset", "paper", "--hidden-size", 4, "--engine", "numpy")
+    network = ("--preset", "reference", "--hidden-size", 4, "--engine", "numpy")
     records = ("--metrics-every", 7, "--sample-every", 10, "--sample-length", 20)
     limits = ("--seq-length", T, "--max-updates", 20)
     ended = command("train", tmp_path / "text", "--out", tmp_path / "run", *network, *records, *limits, "--log", toy)

@@ -15,8 +15,8 @@ from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.records import COLUMNS, Metrics, Sample, finite_or_none
 from elman.text import Corpus
-from elman.training.train import train
 from support.state import T
+from support.training import train
 
 SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "metrics_every": 7, "sample_every": 10}
 

@@ -14,12 +14,12 @@ import numpy as np
 from elman.errors import ElmanError
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
-from elman.training.train import train
 from support.state import TEXT, T
+from support.training import train
 
 RECIPES: tuple[dict[str, Any], ...] = (
     {"hidden_size": 3},
-    {"hidden_size": 3, "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "averaging": 0.9},
+    {"hidden_size": 3, "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "ema_decay": 0.9},
     {"hidden_size": 2, "cell": "gru", "optimizer": "sgd", "validation": 0.2, "validate_every": 4, "dropout": 0.2},
 )
 FILES = ("checkpoint.safetensors", "best.safetensors", "run.json", "metrics.csv", "samples.jsonl")

@@ -18,8 +18,8 @@ from elman.serve.app import create_app
 from elman.serve.http.server import listen, run_in_thread
 from elman.serve.settings import Settings
 from elman.text import Corpus
-from elman.training.train import train
 from support.state import TEXT, T
+from support.training import train
 
 NAME = "stormy"
 

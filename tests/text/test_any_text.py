@@ -223,7 +223,7 @@ class Starts(NullCallback):
     def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began
 starts = Starts()
-run = elman.train(sys.argv[1], max_updates=2000, sample_every=0, callback=starts)
+run = elman.train(sys.argv[1], preset="reference", max_updates=2000, sample_every=0, callback=starts)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
 print(json.dumps([len(run.corpus.indices), starts.at, peak]))
 """
@@ -298,7 +298,8 @@ def test_an_awkward_text_trains_and_is_kept_exactly(text: str, encoding: str) ->
 @pytest.mark.parametrize(("text", "encoding"), AWKWARD.values(), ids=AWKWARD)
 def test_the_commands_take_an_awkward_text(text: str, encoding: str) -> None:
     Path("text").write_bytes(text.encode(encoding))
-    options = ["--hidden-size", "2", "--seq-length", "5", "--max-updates", "2", "--engine", "numpy", "--encoding"]
+    options = ["--preset", "reference", "--hidden-size", "2", "--seq-length", "5", "--max-updates", "2"]
+    options += ["--engine", "numpy", "--encoding"]
     assert command("train", "text", "--out", "run", *options, encoding).returncode == 0
     assert command("sample", "run", "--length", "20").returncode == 0
 
@@ -416,7 +417,7 @@ def test_a_model_with_rare_characters_refuses_none() -> None:
         assert model.sample(9, prompt="漢", seed=1) == model.sample(9, prompt=last, seed=1)
     assert elman.train("text", out="run", resume=True, max_updates=4).state.update == 4
     Path("other").write_text("漢字 at night")
-    for arguments in (["eval", "run", "other", "--json"], ["sample", "run", "--prime", "漢", "--length", "9"]):
+    for arguments in (["eval", "run", "other", "--json"], ["sample", "run", "--prompt", "漢", "--length", "9"]):
         assert command(*arguments).returncode == 0
 
 
@@ -465,7 +466,7 @@ def test_a_named_pipe_is_scored(fifo: Path) -> None:
 
 
 def test_standard_input_is_trained_on() -> None:
-    options = ["--hidden-size", "2", "--max-updates", "3", "--engine", "numpy", "--json"]
+    options = ["--preset", "reference", "--hidden-size", "2", "--max-updates", "3", "--engine", "numpy", "--json"]
     done = command("train", "-", "--out", "run", *options, given=PLAIN.encode() * 50)
     assert json.loads(done.stdout)["updates"] == 3
     described = json.loads(Path("run/run.json").read_text())["corpus"]

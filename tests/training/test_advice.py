@@ -4,9 +4,8 @@ import pytest
 
 from elman.text import Corpus
 from elman.training.advice import Outcome, advise, fall
-from elman.training.train import train
 from support.state import TEXT
-from support.training import EXACT, StopsAt
+from support.training import EXACT, StopsAt, train
 
 FALLING = [(100, 2.5), (200, 2.2), (300, 2.0), (400, 1.9)]
 FLAT = [(100, 2.5), (200, 2.0), (300, 1.905), (400, 1.9)]

@@ -16,8 +16,8 @@ from elman.text import Corpus
 from elman.training import train as training
 from elman.training.callbacks import NullCallback
 from elman.training.health import LOSSES, HealthMonitor
-from elman.training.train import train
 from support.state import TEXT
+from support.training import train
 
 SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
 CORPUS = Corpus.from_text(TEXT * 20)
@@ -143,7 +143,7 @@ DIVERGING: tuple[dict[str, Any], ...] = (
     {"learning_rate": 100.0},
     {"learning_rate": 1e38},
     {"optimizer": "sgd", "learning_rate": 3.0},
-    {"optimizer": "sgd", "learning_rate": 10.0, "clip": 1e30},
+    {"optimizer": "sgd", "learning_rate": 10.0, "grad_clip": 1e30},
     {"optimizer": "adam", "learning_rate": 50.0},
     {"init_std": 100.0},
     {"init_std": 3e38},

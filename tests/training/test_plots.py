@@ -11,8 +11,8 @@ from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
 from elman.text import Corpus
 from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
-from elman.training.train import train
 from support.state import T
+from support.training import train
 
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
 

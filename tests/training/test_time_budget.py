@@ -16,8 +16,7 @@ from elman.runs.run import Run
 from elman.text import Corpus, Windows
 from elman.training import train as training
 from elman.training.time_budget import TimeBudget
-from elman.training.train import train
-from support.training import EXACT
+from support.training import EXACT, train
 
 # --- The estimate ---
 

@@ -26,12 +26,11 @@ from elman.runs.run import load
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import train as training
 from elman.training.callbacks import NullCallback
-from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
-from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents
+from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents, train
 
 ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
 
@@ -77,8 +76,8 @@ def test_the_trajectory_is_that_of_the_naive_code(corpus: Corpus, epochs: int, e
 
 def test_the_settings_reach_the_update(corpus: Corpus) -> None:
     expected = reference_impl.trajectory(corpus.indices, len(corpus.alphabet), 3, 7, 0.05, 0.2, 0.3, 9, 10)
-    options = {"hidden_size": 3, "seq_length": 7, "learning_rate": 0.05, "clip": 0.2, "init_std": 0.3}
-    run = train(corpus, **EXACT | options | {"random_state": 9, "max_updates": 10, "metrics_every": 1})
+    options = {"hidden_size": 3, "seq_length": 7, "learning_rate": 0.05, "grad_clip": 0.2, "init_std": 0.3}
+    run = train(corpus, **EXACT | options | {"seed": 9, "max_updates": 10, "metrics_every": 1})
     assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerances.NAIVE)
 
 
@@ -112,7 +111,7 @@ def test_saving_on_the_way_does_not_change_the_run(
 
 
 def test_a_random_state_is_another_run(corpus: Corpus) -> None:
-    one, other, again = (train(corpus, **EXACT, max_updates=3, random_state=n) for n in (1, 2, 1))
+    one, other, again = (train(corpus, **EXACT, max_updates=3, seed=n) for n in (1, 2, 1))
     assert snapshot(one.state)["parameters"] != snapshot(other.state)["parameters"]
     assert one.samples[0].text != other.samples[0].text
     assert_same(again, one)
@@ -255,10 +254,10 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "batch_size": draw(st.sampled_from([1, 3])),
         "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd"])),
         "learning_rate": 0.01,
-        "clip_by": draw(st.sampled_from(["value", "norm"])),
+        "grad_clip_mode": draw(st.sampled_from(["value", "norm"])),
         "weight_decay": draw(st.sampled_from([0.0, 0.01])),
         "warmup": draw(st.sampled_from([0, 10])),
-        "averaging": draw(st.sampled_from([0.0, 0.9])),
+        "ema_decay": draw(st.sampled_from([0.0, 0.9])),
         "dropout": draw(st.sampled_from([0.0, 0.5])),
         "dropout_kind": draw(st.sampled_from(["variational", "plain"])),
         "init": draw(st.sampled_from(["normal", "orthogonal"])),
@@ -377,8 +376,14 @@ def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, o
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before, (name, value) = contents(tmp_path), next(iter(option.items()))
     saved = ({"learning_rate": 0.1} | EXACT)[name]
+<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
     flag = f"--{name.replace('_', '-')}"
     expected = f"cannot change {flag} (run: {saved}, given: {value}) on resume; remove it or start a new run"
+||||||| 7119261
+    expected = f"--{name.replace('_', '-')} is {saved} there and {value} here: leave these out"
+=======
+    expected = f"cannot change --{name.replace('_', '-')} on resume (run: {saved}, given: {value}); remove it"
+>>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
     with pytest.raises(ElmanError, match=re.escape(expected)):
         train(corpus, out=tmp_path, resume=True, **option)
     assert contents(tmp_path) == before
@@ -486,7 +491,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, engine: str) ->
         train(corpus, **SMALL | {"engine": engine}, learning_rate=1e38)
     expected = (
         r"the loss of update \d+ is not finite: "
-        r"lower --learning-rate \(now 1e\+38\), --clip \(now 5\.0\) or --init-std \(now 0\.1\)"
+        r"lower --learning-rate \(now 1e\+38\), --grad-clip \(now 5\.0\) or --init-std \(now 0\.1\)"
     )
     assert re.fullmatch(expected, str(raised.value))
 
@@ -558,7 +563,7 @@ def test_weights_that_are_not_finite_write_no_text(corpus: Corpus, engine: str) 
         train(corpus, **SMALL | {"engine": engine, "sample_every": 1}, learning_rate=1e38)
 
 
-@pytest.mark.parametrize("option", [{"learning_rate": 1e39}, {"clip": 1e39}, {"init_std": 1e39}], ids=str)
+@pytest.mark.parametrize("option", [{"learning_rate": 1e39}, {"grad_clip": 1e39}, {"init_std": 1e39}], ids=str)
 def test_a_setting_beyond_float32_is_no_warning(corpus: Corpus, option: dict[str, Any]) -> None:
     with suppress(ElmanError):
         train(corpus, **SMALL, **option, max_updates=10)

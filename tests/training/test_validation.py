@@ -15,11 +15,10 @@ from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.run import Run, load
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.train import train
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
-from support.training import EXACT, StopsAt, assert_kept, assert_same, network
+from support.training import EXACT, StopsAt, assert_kept, assert_same, network, train
 
 SHARE = 20 / len(TEXT)
 PER_SHORTER_EPOCH = (len(TEXT) - 20 - 1) // T
@@ -53,7 +52,7 @@ def test_the_validation_set_is_never_trained_on(corpus: Corpus) -> None:
     assert one.validation_loss != other.validation_loss
 
 
-@pytest.mark.parametrize("option", [{}, {"averaging": 0.9}], ids=str)
+@pytest.mark.parametrize("option", [{}, {"ema_decay": 0.9}], ids=str)
 def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[str, Any]) -> None:
     run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH)
     kept = corpus.indices[-20:]

@@ -1,35 +1,76 @@
-"""The command line as a whole: what every command shares, how a command ends, and the way out.
+"""The application: its commands, and how each of them ends.
 
-What a command calls is imported inside it, so that ``elman --help`` needs neither NumPy nor Numba.
+A command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnusedCliTokensError
 
 from elman._version import __version__
+from elman.cli.commands.compress import compress, decompress
+from elman.cli.commands.eval import evaluate
+from elman.cli.commands.explain import explain
+from elman.cli.commands.export import export, import_
+from elman.cli.commands.gradcheck import gradcheck
+from elman.cli.commands.plot import plot
+from elman.cli.commands.report import report
+from elman.cli.commands.sample import sample
+from elman.cli.commands.score import score
+from elman.cli.commands.serve import serve
+from elman.cli.commands.train import train
+from elman.cli.commands.view import view
+from elman.cli.exit_codes import BAD_INPUT, INTERRUPTED
+from elman.cli.former_names import replace_former_options
 from elman.errors import ElmanError
 
-BAD_INPUT, NOT_PASSED, INTERRUPTED = 2, 1, 130
+COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
+    "Train": {"train": train, "view": view, "plot": plot},
+    "Use": {
+        "sample": sample,
+        "eval": evaluate,
+        "score": score,
+        "explain": explain,
+        "serve": serve,
+        "compress": compress,
+        "decompress": decompress,
+    },
+    "Exchange": {"export": export, "import": import_},
+    "Study": {"gradcheck": gradcheck, "report": report},
+}
+"""Group -> command -> function, in the order of ``--help``: most used first."""
 
-app = App(
-    name="elman",
-    version=__version__,
-    help="Character-level recurrent networks on your own text, on your own CPU, every step shown.",
-)
-app["--help"].group = app["--version"].group = Group("Other", sort_key=9)
+
+def _create_app() -> App:
+    app = App(
+        name="elman",
+        version=__version__,
+        help="Train character-level language models (RNN, GRU, LSTM) on your own text, on a CPU, and use them.",
+        help_format="plaintext",
+    )
+    for position, (title, commands) in enumerate(COMMANDS.items(), 1):
+        group = Group(title, sort_key=position)
+        for place, (name, function) in enumerate(commands.items(), 1):
+            app.command(function, name=name, group=group, sort_key=place)
+    app["--help"].group = app["--version"].group = Group("Other", sort_key=len(COMMANDS) + 1)
+    return app
+
+
+app = _create_app()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 (a check failed), 2 (bad input) or 130 (interrupted)."""
-    if sys.stdout is None:  # closed by whoever started the process
+    if sys.stdout is None:  # closed by the process that started this one
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (it stays open)
     for stream in (sys.stdout, sys.stderr):
-        # A text may hold what the terminal's own encoding does not; a lone surrogate is no reason to stop.
+        # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
@@ -37,42 +78,46 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
-        sys.stdout.flush()
-        return code
-    except UnusedCliTokensError as error:
-        return _refused(
-            f"nothing is known to do with {' '.join(error.unused_tokens or [])!r}: leave it out, or see --help"
+        code = app(
+            replace_former_options(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
-    except MissingArgumentError as error:
-        return _refused(_needed(error))
+        sys.stdout.flush()
+        return int(code or 0)
     except (ElmanError, CycloptsError) as error:
-        return _refused(str(error))
+        return _report_error(_describe(error))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
-        _close_stdout()
+        _discard_stdout()
         return 0
+    except SystemExit as exit:  # raised by Rich, which prints the help
+        if isinstance(exit.__context__, BrokenPipeError):
+            return 0
+        raise
     except OSError as error:
         if error.filename is not None:
-            return _refused(f"cannot use {str(error.filename)!r} ({error.strerror}): give another, or see to it")
-        _close_stdout()  # every file has a name; what is left is standard output
-        return _refused(f"cannot write to standard output ({error.strerror}): make room, or write elsewhere")
+            return _report_error(f"cannot use {str(error.filename)!r} ({error.strerror})")
+        _discard_stdout()  # every file has a name; what remains is standard output
+        return _report_error(f"cannot write to standard output ({error.strerror})")
 
 
-def _needed(error: MissingArgumentError) -> str:
-    """Say which argument is missing, and what it is."""
-    if error.argument is None:
-        return str(error)
-    what = (error.argument.parameter.help or "").partition(".")[0]
-    return f"{error.argument.name} is needed, and nothing came: give one ({what})"
+def _describe(error: Exception) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        tokens = error.unused_tokens or []
+        return f"unexpected argument{'s' if len(tokens) > 1 else ''} {' '.join(tokens)!r}; see --help"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        name, help = error.argument.name, error.argument.parameter.help or ""
+        kind = "option" if name.startswith("-") else "argument"
+        meaning = re.split(r"[.:](?:\s|$)", help)[0]
+        return f"missing required {kind} {name} ({meaning[:1].lower()}{meaning[1:]})"
+    return str(error)
 
 
-def _close_stdout() -> None:
-    """Send what is still to be flushed nowhere, or Python complains when it ends."""
+def _discard_stdout() -> None:
+    """Discard what is still buffered, or Python complains when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _refused(message: str) -> int:
+def _report_error(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return BAD_INPUT

@@ -1,4 +1,4 @@
-"""What the commands show: progress while training, tables at the end."""
+"""Terminal output: progress during training, tables at the end. Losses are in nats per character."""
 
 from __future__ import annotations
 
@@ -22,42 +22,49 @@ from elman.training.gradcheck import GradientCheck
 
 
 class _Terminal(Console):
-    """Standard output. That nobody reads it any more is for the command line to handle, as it is for every command."""
+    """Standard output."""
 
     def on_broken_pipe(self) -> None:
-        """Pass it on; Rich itself would end the process, with the exit code of a check that failed."""
+        """Leave a closed pipe to `elman.cli.app.main`; Rich itself would exit with the code of a failed check."""
         raise BrokenPipeError
+
+
+class _Stderr(Console):
+    """Standard error."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more; training continues."""
+        self.quiet = True
 
 
 _OUT = _Terminal(soft_wrap=True, highlight=False)
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def visible(text: str) -> str:
-    """Return a text whose control characters, but for tabs and line feeds, are the pictures of themselves."""
-    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _picture(c) for c in text)
+    """Return a text with a visible symbol for every control character except tabs and line feeds."""
+    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _symbol(c) for c in text)
 
 
-def _picture(control: str) -> str:
+def _symbol(control: str) -> str:
     return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
 
 
 class TrainingDisplay:
-    """The watcher on the terminal: a progress line and the latest text below it, on standard error.
+    """The progress of a training on standard error: a progress bar, and the latest sample below it.
 
-    Ctrl-C, or a request to end from the system, asks the run to save and stop; a second one interrupts at once.
+    SIGINT (Ctrl-C) or SIGTERM makes the run save and stop; a second one interrupts at once.
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = _Stderr(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[updates]} updates"),
-            TextColumn("smooth loss {task.fields[smooth_loss]}"),
-            TextColumn("{task.fields[validation]}"),
-            TextColumn("{task.fields[speed]} characters/s"),
+            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[speed]} chars/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=self.console,
         )
@@ -69,7 +76,7 @@ class TrainingDisplay:
 
     def __enter__(self) -> TrainingDisplay:
         if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._interrupt) for number in _STOPPING}
+            self.before = {number: signal.signal(number, self._interrupt) for number in _STOP_SIGNALS}
         return self
 
     def __exit__(
@@ -84,41 +91,43 @@ class TrainingDisplay:
         if self.stop.is_set():
             raise KeyboardInterrupt
         self.stop.set()
-        self.console.print("stopping: the run is being saved (Ctrl-C again to stop at once)")
+        self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
 
     def on_compile(self) -> None:
-        """Say what the wait is for."""
-        self._show("preparing the kernels: the first time they are compiled, which takes some seconds …")
+        """Show what the delay is for."""
+        self._show("compiling kernels (first run only, takes a few seconds) …")
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """Say which gradient check is under way."""
-        self._show(f"checking gradients: {points} characters, m = {hidden_size}, T = {seq_length} …")
+        """Show which gradient check is running."""
+        self._show(
+            f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
+        )
 
     def _show(self, line: str) -> None:
         if self.console.is_terminal:
             self.console.print(Text(line, style="dim"))
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         if not self.console.is_terminal:
             return
         state, fields = run.state, progress_fields(run, updates)
-        share = min(1.0, state.update / updates)
-        if self.task is None or self.progress.tasks[0].completed > share:  # another training, with more to come
+        fraction = min(1.0, state.update / updates)
+        if self.task is None or self.progress.tasks[0].completed > fraction:  # another training has started
             for task in self.progress.task_ids:
                 self.progress.remove_task(task)
             self.task = self.progress.add_task(total=1.0, **fields)
-        self.progress.update(self.task, completed=share, **fields)
+        self.progress.update(self.task, completed=fraction, **fields)
         if not self.live.is_started:
             self.live.start()
         self.live.update(Group(self.progress, Padding(self.text, (1, 2))), refresh=True)
 
     def on_sample(self, sample: Sample) -> None:
-        """Show the latest text."""
+        """Show the latest sample."""
         self.text = Text(visible(sample.text), style="dim")
 
     def on_warning(self, warning: str) -> None:
-        """Say so in one line, on a terminal or not."""
+        """Print a warning in one line, on a terminal or not."""
         self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
     def should_stop(self) -> bool:
@@ -127,55 +136,69 @@ class TrainingDisplay:
 
 
 def progress_fields(run: Run, updates: int) -> dict[str, Any]:
-    """What the progress line says of a run that will have so many updates, as far as is known."""
+    """Return the fields of the progress line of a run that is expected to have so many updates."""
     state, config = run.state, run.config
     epoch = min(state.epoch + 1, config.epochs)
     ends_by_epochs = config.max_seconds is None and config.max_updates is None
     speed = state.update * config.chars_per_update / state.seconds if state.seconds else 0
+    loss = f"smooth loss {state.smooth_loss / config.seq_length:.3f}"
+    if run.latest_validation_loss is not None:
+        loss += f", validation loss {run.latest_validation_loss:.3f}"
     return {
         "description": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
         "updates": f"{state.update:,}/{updates:,}",
-        "smooth_loss": f"{state.smooth_loss:.2f}",
-        "validation": "" if run.latest_validation_loss is None else f"validation loss {run.latest_validation_loss:.3f}",
+        "loss": f"{loss} nats/char",
         "speed": f"{speed:,.0f}",
     }
 
 
-def show_figures(figures: dict[str, Any]) -> None:
-    """Print names and numbers in two columns."""
+def show_metrics(metrics: dict[str, Any]) -> None:
+    """Print names and values in two columns."""
     table = Table.grid(padding=(0, 2))
-    for name, value in figures.items():
-        table.add_row(name.replace("_", " "), _number(value))
+    for name, value in metrics.items():
+        table.add_row(name.replace("_", " "), _format_value(value))
     _OUT.print(table)
 
 
-def _number(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or "none"
     return f"{value:,.4f}" if isinstance(value, float) else f"{value:,}"
 
 
+def result_rows(run: Run) -> dict[str, Any]:
+    """Return the results of a training for the table at its end, with losses in nats per character."""
+    rows = {name: value for name, value in run.results().items() if name != "advice"}
+    for name in ("smooth_loss", "minimum_smooth_loss"):
+        if rows[name] is not None:
+            rows[name] /= run.config.seq_length
+    for name in ("smooth_loss", "minimum_smooth_loss", "validation_loss"):
+        if rows[name] is not None:
+            rows[name] = f"{_format_value(rows[name])} nats/char"
+    return {"selected_update" if name == "kept_update" else name: value for name, value in rows.items()}
+
+
 def show_results(run: Run, out: Path) -> None:
-    """Print the outcome of a training, what the network writes now, and what to do next."""
-    show_figures({name: value for name, value in run.results().items() if name != "advice"})
+    """Print the results of a training, a sample, and what to do next."""
+    show_metrics(result_rows(run))
     if run.interrupted:
-        _OUT.print(f"\nstopped and saved; go on with: elman train … --out {out} --resume", markup=False)
+        _OUT.print(f"\nstopped and saved; resume with: elman train … --out {out} --resume", markup=False)
         return
     print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)
-    _OUT.print(f"more text: elman sample {out}", markup=False)
+    _OUT.print(f"to generate more: elman sample {out}", markup=False)
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
-    """Print the errors of each experiment."""
+    """Print the relative errors of each experiment."""
     names = list(checks[0].relative_error)
-    rows = [["chars", "m", "T", *names, "passed"]]
+    rows = [["chars", "hidden\nsize", "sequence\nlength", *names, "passed"]]
     for check in checks:
         errors = [f"{check.relative_error[name]:.2e}" for name in names]
         numbers = [str(n) for n in (check.points, check.hidden_size, check.seq_length)]
         rows.append([*numbers, *errors, "yes" if check.passed else "NO"])
     if len(names) > 7:  # too many for the width of a terminal
-        rows = [list(column) for column in zip(*rows, strict=True)]
+        rows = [[cell.replace("\n", " ") for cell in column] for column in zip(*rows, strict=True)]
     table = Table(*rows[0], box=None, padding=(0, 1, 0, 0), header_style="bold")
     for row in rows[1:]:
         table.add_row(*row)
@@ -183,12 +206,13 @@ def show_gradient_checks(checks: list[GradientCheck]) -> None:
 
 
 def show_report(results: dict[str, Any], out: Path) -> None:
-    """Print where the report is."""
+    """Print the main results of a report, and where it is."""
     short, last = results["short"], results["long"] or results["short"]
     _OUT.print(
         f"minimum smooth loss {short['minimum_smooth_loss']:.2f} after {short['epochs']} epochs, "
-        f"{last['minimum_smooth_loss']:.2f} after {last['epochs']}; "
+        f"{last['minimum_smooth_loss']:.2f} after {last['epochs']} "
+        f"(nats, summed over sequences of {results['config']['seq_length']} characters); "
         f"gradients {'agree' if results['gradient_check']['passed'] else 'DO NOT agree'} with central differences",
         markup=False,
     )
-    _OUT.print(f"the report: {out / 'report.html'} (also report.md, the figures, results.json and run/)", markup=False)
+    _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)", markup=False)

@@ -1,35 +1,103 @@
-"""Arguments that several commands take, each said once."""
+"""Parameters that several commands share, and how their values are parsed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
-from elman.cli.training_options import corpus_name
+from elman.config import Config, flag
 from elman.errors import ElmanError
 
-_CORPUS = "A text file, - for standard input, or a built-in text: python-docs, shakespeare."
-Corpus = Annotated[str, Parameter(help=_CORPUS, allow_leading_hyphen=True, converter=corpus_name)]
-Run = Annotated[Path, Parameter(help="A run directory that elman train wrote, or its checkpoint.")]
-Json = Annotated[bool, Parameter("--json", negative="", help="Print the figures as JSON.")]
+MAX_PORT = 65_535
+
+
+def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
+    """Parse an integer; Cyclopts would take 2.5 for 2.
+
+    Raises
+    ------
+    ElmanError
+        If it is not one.
+    """
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ElmanError(f"{tokens[0].keyword} must be an integer (got {text!r})") from None
+
+
+def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
+    """Parse the number of a port, or 0 for a free one.
+
+    Raises
+    ------
+    ElmanError
+        If it is not one.
+    """
+    number = parse_integer(hint, tokens)
+    if not 0 <= number <= MAX_PORT:
+        raise ElmanError(f"{tokens[0].keyword} must be from 0 to {MAX_PORT} (got {number})")
+    return number
+
+
+def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse a corpus, which may be - for standard input, but is not anything else that looks like an option.
+
+    Raises
+    ------
+    ElmanError
+        If it looks like an option.
+    """
+    text = tokens[0].value
+    if text.startswith("-") and text != "-":
+        near = get_close_matches(text, [flag(setting.name) for setting in fields(Config)], 1)
+        raise ElmanError(f"unknown option {text}; {f'did you mean {near[0]}?' if near else 'see --help'}")
+    return text
+
+
+Integer = Annotated[int, Parameter(converter=parse_integer)]
+OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
+Port = Annotated[int, Parameter(converter=parse_port)]
+Flag = Annotated[bool, Parameter(negative="")]
+Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+
+Corpus = Annotated[
+    str,
+    Parameter(
+        help="Text file, - for standard input, or a built-in text: python-docs, shakespeare.",
+        allow_leading_hyphen=True,
+        converter=parse_corpus,
+    ),
+]
+Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]
+Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
 
 
-def refuse_to_replace(out: Path, *read: Path) -> None:
-    """Refuse to write over a file that is read, or over one of the files of a run that is read."""
+def check_not_input(out: Path, *inputs: Path) -> None:
+    """Check that an output file is neither one of the inputs nor a file of a run that is one of them.
+
+    Raises
+    ------
+    ElmanError
+        If it is.
+    """
     from elman.runs.directory import FILES
 
-    for path in read:
+    for path in inputs:
         run = path.parent if path.name in FILES else path
         for file in (path, *(run / name for name in FILES)):
-            if _same(out, file):
-                raise ElmanError(f"{str(out)!r} is read, and --out would replace it: give another --out")
+            if _same_file(out, file):
+                raise ElmanError(f"--out would replace an input file (got {str(out)!r})")
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same_file(first: Path, second: Path) -> bool:
     try:
-        return one.samefile(other)
-    except (OSError, ValueError):  # one of them is not there, or cannot be
+        return first.samefile(second)
+    except (OSError, ValueError):  # one of them does not exist, or cannot
         return False

@@ -117,7 +117,7 @@ def _save_as_run(model: Model, out: Path) -> None:
         hidden_size=net.m,
         layers=net.layers,
         dtype=str(model.h.dtype),  # type: ignore[arg-type]
-        rare=int(model.alphabet.has_unknown),
+        min_count=int(model.alphabet.has_unknown),
     )
     directory = RunDirectory(out)
     with directory.lock:

@@ -55,18 +55,18 @@ class Optimizer:
     ----------
     learning_rate : float
         Learning rate; with warm-up or a schedule, its peak.
-    clip : float
+    grad_clip : float
         Gradient clipping threshold.
     name : str
         One of `OPTIMIZERS`.
-    clip_by : str
+    grad_clip_mode : str
         Clip every gradient component (``value``) or the Euclidean norm of all gradients together (``norm``).
     beta1, beta2 : float
         Decay of N and of M.
     weight_decay : float
         lambda.
     schedule : str
-        ``constant``; ``cosine``, which decays to `final_rate` at update `end` (Loshchilov and Hutter, 2017); or
+        ``constant``; ``cosine``, which decays to `final_lr_fraction` at update `end` (Loshchilov and Hutter, 2017); or
         ``step``: a tenth from halfway between `warmup` and `end`, a hundredth from three quarters.
     warmup : int
         Number of updates over which the learning rate rises linearly.
@@ -76,7 +76,7 @@ class Optimizer:
         Decay of an exponential moving average (EMA) of the parameters, which evaluation uses; 0 turns it off.
     dropout : Dropout, optional
         Applied to the output of every layer.
-    final_rate : float
+    final_lr_fraction : float
         Where cosine decay ends, as a fraction of `learning_rate`.
 
     Examples
@@ -87,18 +87,18 @@ class Optimizer:
     """
 
     learning_rate: float
-    clip: float
+    grad_clip: float
     name: str = "adagrad"
-    clip_by: str = "value"
+    grad_clip_mode: str = "value"
     beta1: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 0.0
     schedule: str = "constant"
     warmup: int = 0
     end: int = 0
-    averaging: float = 0.0
+    ema_decay: float = 0.0
     dropout: Dropout | None = None
-    final_rate: float = 0.0
+    final_lr_fraction: float = 0.0
 
     def learning_rates(self, done: int, updates: int) -> NDArray[np.float64]:
         """Return eta of each of the `updates` updates that follow update `done`."""
@@ -109,21 +109,21 @@ class Optimizer:
         # n - 1, so that eta is not yet zero at the last update, which would otherwise change nothing.
         progress = np.clip((n - 1 - self.warmup) / max(1, self.end - self.warmup), 0, 1)
         if self.schedule == "cosine":
-            rates *= self.final_rate + (1 - self.final_rate) * 0.5 * (1 + np.cos(np.pi * progress))
+            rates *= self.final_lr_fraction + (1 - self.final_lr_fraction) * 0.5 * (1 + np.cos(np.pi * progress))
         elif self.schedule == "step":
             rates *= np.select([progress < 0.5, progress < 0.75], [1.0, 0.1], 0.01)
         return rates
 
     def ema_decay_at(self, n: int) -> float:
         """Return the decay of the average at update n: lower at first, so that it soon forgets the initial weights."""
-        return min(self.averaging, (1 + n) / (10 + n))
+        return min(self.ema_decay, (1 + n) / (10 + n))
 
     def init(self, parameters: Parameters) -> tuple[Parameters, Parameters, Parameters]:
         """Return M, N and the average as they are before the first update; empty where there is none."""
         return (
             zeros_like(parameters) if self.name in HAS_SECOND_MOMENT else {},
             zeros_like(parameters) if self.name in HAS_FIRST_MOMENT else {},
-            {name: theta.copy() for name, theta in parameters.items()} if self.averaging else {},
+            {name: theta.copy() for name, theta in parameters.items()} if self.ema_decay else {},
         )
 
     def update(
@@ -131,7 +131,9 @@ class Optimizer:
     ) -> None:
         """Make update n: change `parameters`, `M`, `N` and `average` in place."""
         eta = float(self.learning_rates(n - 1, 1)[0])
-        scale, limit = (self._clip_factor(gradients), math.inf) if self.clip_by == "norm" else (1.0, self.clip)
+        scale, limit = (
+            (self._clip_factor(gradients), math.inf) if self.grad_clip_mode == "norm" else (1.0, self.grad_clip)
+        )
         for name, theta in parameters.items():
             decay = self.weight_decay if theta.ndim == 2 else 0.0
             g = gradients[name] * scale  # (1)
@@ -142,13 +144,13 @@ class Optimizer:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
             numerator, denominator = self._step(n, name, g, g_n, M, N)
             theta -= eta * numerator / denominator
-            if self.averaging:
+            if self.ema_decay:
                 average[name] += (1 - self.ema_decay_at(n)) * (theta - average[name])
 
     def _clip_factor(self, gradients: Parameters) -> float:
         """Return the factor that reduces the norm of all gradients to the threshold."""
         norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients.values()))
-        return min(1.0, self.clip / (norm + 1e-6))
+        return min(1.0, self.grad_clip / (norm + 1e-6))
 
     def _step(
         self, n: int, name: str, g: Array, g_n: Array, M: Parameters, N: Parameters

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from elman.config import Config, make_config
+from elman.config import Config, accept_former_names, make_config
 from elman.errors import ElmanError
 from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import lexicon
@@ -42,6 +42,7 @@ class _NullReportCallback(NullCallback):
         """Do nothing."""
 
 
+@accept_former_names
 def report(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
@@ -51,7 +52,7 @@ def report(
     resume: bool = False,
     callback: ReportCallback | None = None,
     encoding: str = "utf-8",
-    rare: int | None = None,
+    min_count: int | None = None,
     **options: Any,
 ) -> dict[str, Any] | None:
     """Carry out the reference experiment on a text and write a report.
@@ -122,16 +123,16 @@ def report(
     ElmanError
         If an option, the text or the directory is not usable.
     """
-    if rare is None:
+    if min_count is None:
         there = RunDirectory(Path(out) / "run")
-        rare = there.load().config.rare if resume and there.holds_run() else 0
+        min_count = there.load().config.min_count if resume and there.holds_run() else 0
     corpus = (
-        replace_rare(corpus, rare)
+        replace_rare(corpus, min_count)
         if isinstance(corpus, Corpus)
-        else read_corpus(corpus, encoding=encoding, min_count=rare)
+        else read_corpus(corpus, encoding=encoding, rare=min_count)
     )
     desk = _ReportBuilder(
-        corpus, Path(out), epochs, long_epochs, callback or _NullReportCallback(), options | {"rare": rare}
+        corpus, Path(out), epochs, long_epochs, callback or _NullReportCallback(), options | {"min_count": min_count}
     )
     return desk.make(resume)
 
@@ -150,7 +151,7 @@ class _ReportBuilder:
     ) -> None:
         self.corpus, self.out, self.callback = corpus, out, callback
         self.epochs, self.long_epochs = epochs, long_epochs
-        self.options = options | {"encoding": corpus.encoding}
+        self.options = {"preset": "reference"} | options | {"encoding": corpus.encoding}
         self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
         self.progress = ReportProgress()
         self.began = time.perf_counter()
@@ -194,8 +195,8 @@ class _ReportBuilder:
     def settings(self) -> Config:
         """Return the settings of the existing run, or of a new one."""
         if not self.directory.holds_run():
-            options = {"epochs": self.epochs} | self.options
-            config = make_config(options.pop("preset", "paper"), options)
+            options: dict[str, Any] = {"epochs": self.epochs} | self.options
+            config = make_config(options.pop("preset"), options)
             check_alphabet_size(self.corpus, config.hidden_size)
             split(self.corpus, config)  # raises if the text is too short
             return config
@@ -230,7 +231,7 @@ class _ReportBuilder:
                 hidden_size=m,
                 seq_length=T,
                 engine=config.engine,
-                random_state=config.random_state,
+                seed=config.seed,
             )
             took = self.progress.check_seconds + time.perf_counter() - began
             self.save_progress(checks=(*self.progress.checks, *found), check_seconds=took)

@@ -67,8 +67,7 @@ def _view(results: Results) -> dict[str, Any]:
 
 def settings(config: Config) -> list[tuple[str, str, str]]:
     """Return name, value and meaning of every setting."""
-    values = config.as_dict()
-    return [(field.name, _value(values[field.name]), field.metadata["help"]) for field in fields(config)]
+    return [(field.name, _value(getattr(config, field.name)), field.metadata["help"]) for field in fields(config)]
 
 
 def _value(value: Any) -> str:

@@ -261,7 +261,7 @@ def _config_and_alphabet(description: dict[str, Any], tensors: dict[str, Array])
     config = Config(**require_bounded_ints(description["config"]))
     if config.layers > len(tensors):  # before the shapes of so many layers are listed
         raise ElmanError(f"too few arrays for {config.layers} layers")
-    return config, Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.rare > 0)
+    return config, Alphabet(require_str(description["alphabet"], "alphabet"), has_unknown=config.min_count > 0)
 
 
 def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -272,7 +272,7 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
         "": True,
         "M.": config.optimizer in HAS_SECOND_MOMENT,
         "N.": config.optimizer in HAS_FIRST_MOMENT,
-        "average.": config.averaging > 0,
+        "average.": config.ema_decay > 0,
     }
     groups = {prefix: parameters for prefix, is_present in present.items() if is_present}
     return groups | ({"best.": network} if best else {})

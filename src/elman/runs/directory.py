@@ -244,6 +244,6 @@ def _parse_manifest(metadata: Any) -> RunManifest:
     config = Config(**require_bounded_ints(metadata["config"]))
     return RunManifest(
         config,
-        Alphabet(text(metadata["alphabet"], "alphabet"), has_unknown=config.rare > 0),
+        Alphabet(text(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
         require_sha256(metadata["corpus"]["sha256"]),
     )

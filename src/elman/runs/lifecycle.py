@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from elman.config import ADJUSTABLE, LIMITS, Config, flag, lift_limits, make_config, refuse_unknown
+from elman.config import Config, find_preset, make_config, resume_config
 from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.network.dropout import Dropout
@@ -56,7 +56,7 @@ def initial_state(K: int, config: Config) -> TrainState:
             K,
             m,
             config.init_std,
-            config.random_state,
+            config.seed,
             config.dtype,
             cell=config.cell,
             layers=config.layers,
@@ -72,20 +72,20 @@ def initial_state(K: int, config: Config) -> TrainState:
 
 def optimizer_from(config: Config) -> Optimizer:
     """Return the optimizer; when the run ends, which a schedule needs, is not set yet."""
-    dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.random_state)
+    dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
     return Optimizer(
         config.learning_rate,
-        config.clip,
+        config.grad_clip,
         name=config.optimizer,
-        clip_by=config.clip_by,
+        grad_clip_mode=config.grad_clip_mode,
         beta1=config.beta1,
         beta2=config.beta2,
         weight_decay=config.weight_decay,
         schedule=config.schedule,
         warmup=config.warmup,
-        averaging=config.averaging,
+        ema_decay=config.ema_decay,
         dropout=dropout if config.dropout else None,
-        final_rate=config.final_rate,
+        final_lr_fraction=config.final_lr_fraction,
     )
 
 
@@ -100,8 +100,8 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     saved = _load(directory)
     if saved is None:
         return start_run(directory, source, preset, options)
-    refuse_unknown(preset, options)
-    config = _merge_options(saved.config, options)
+    find_preset(preset)
+    config = resume_config(saved.config, options)
     corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):
@@ -124,23 +124,6 @@ def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
     if directory.has_manifest() and not directory.holds_run():
         return directory.manifest()
     return directory.load()
-
-
-def _merge_options(saved: Config, options: Mapping[str, Any]) -> Config:
-    """Return the settings of a run with new limits; reject any other change."""
-    settings = saved.as_dict()
-    if LIMITS & options.keys():
-        lift_limits(settings)
-    config = Config(**settings | dict(options))
-    changed = [
-        f"{flag(name)} (run: {getattr(saved, name)}, given: {value})"
-        for name, value in options.items()
-        if name not in ADJUSTABLE and value != getattr(saved, name)
-    ]
-    if changed:
-        what = "it" if len(changed) == 1 else "them"
-        raise ElmanError(f"cannot change {', '.join(changed)} on resume; remove {what} or start a new run")
-    return config
 
 
 def _require_same_text(saved: Checkpoint | RunManifest, corpus: Corpus, directory: RunDirectory) -> None:
@@ -202,5 +185,5 @@ def validation_every(config: Config, windows: Windows) -> int:
 
 def _read(source: Source, config: Config) -> Corpus:
     if isinstance(source, Corpus):
-        return replace_rare(source, config.rare)
-    return read_corpus(source, encoding=config.encoding, min_count=config.rare)
+        return replace_rare(source, config.min_count)
+    return read_corpus(source, encoding=config.encoding, rare=config.min_count)

@@ -138,7 +138,7 @@ class Run:
 
     def final_sample(self) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
-        seed = [self.config.random_state, self.state.update]
+        seed = [self.config.seed, self.state.update]
         if self.selected is None or self.selected.update == self.state.update:
             return self.write(FINAL_LENGTH, np.random.default_rng(seed))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.config import Config, make_config
+from elman.config import Config, accept_former_names, make_config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
@@ -69,6 +69,7 @@ class GradientCheck:
         }
 
 
+@accept_former_names
 def gradcheck(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
@@ -78,7 +79,7 @@ def gradcheck(
     cell: str = "rnn",
     layers: int = 1,
     engine: str = "numba",
-    random_state: int = 400,
+    seed: int = 400,
     encoding: str = "utf-8",
 ) -> list[GradientCheck]:
     """Check the gradients of an engine against central differences, in float64.
@@ -96,7 +97,7 @@ def gradcheck(
         The architecture of the network, as in `elman.Config`.
     engine : str
         The engine whose gradients are checked.
-    random_state : int
+    seed : int
         Seed of the weights and of the initial state.
 
     Returns
@@ -108,7 +109,7 @@ def gradcheck(
     ElmanError
         If a number is below 1, `points` is below T, or the text is too short.
     """
-    options = {"cell": cell, "layers": layers, "engine": engine, "random_state": random_state}
+    options = {"cell": cell, "layers": layers, "engine": engine, "seed": seed}
     config = make_config(options=options)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
@@ -147,7 +148,7 @@ def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck
 
 
 def _start(K: int, config: Config) -> tuple[Parameters, Array]:
-    generator, m = np.random.RandomState(config.random_state), config.hidden_size
+    generator, m = np.random.RandomState(config.seed), config.hidden_size
     parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers)
     return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
 

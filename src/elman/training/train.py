@@ -26,6 +26,7 @@ from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
+from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
 from elman.runs.lifecycle import last_update, optimizer_from, resume_run, start_run, validation_every
@@ -55,7 +56,7 @@ def train(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
     out: str | os.PathLike[str] | None = None,
-    preset: str = "paper",
+    preset: str = DEFAULT_PRESET,
     resume: bool = False,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
@@ -70,7 +71,8 @@ def train(
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
-        Where settings come from that are not given; ``paper`` is the reference experiment.
+        Settings to start from, which `options` override; the same default as ``elman train``, ``minute``, which holds
+        out the last tenth of the text for validation. ``reference`` is the reference experiment.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str

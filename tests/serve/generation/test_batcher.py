@@ -22,10 +22,10 @@ from elman.serve.generation.served_model import ServedModel
 from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.settings import Settings
 from elman.text import Corpus
-from elman.training.train import train
 from support import tolerances as tolerances
 from support.server import NAME, tiny
 from support.state import TEXT, T
+from support.training import train
 
 LIMITS = Settings(max_tokens=100_000, max_characters=10**6)
 

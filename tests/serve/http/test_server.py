@@ -23,9 +23,9 @@ from elman.serve.api.startup import load_models, make_unique
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from elman.text import Corpus
-from elman.training.train import train
 from support.server import NAME, SlowClient, complete, get_metric, listening, serving, tiny, wait_for_metric
 from support.state import TEXT, T
+from support.training import train
 
 LONG: dict[str, Any] = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
 """More than fits between a server and a client that does not read: 10 MB."""
@@ -48,9 +48,7 @@ def server(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], ht
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
-            found = re.fullmatch(
-                rf"serving {NAME} at (http://\S+:\d+) \(the protocol under \1/v1; Ctrl-C ends\)\n", line
-            )
+            found = re.fullmatch(rf"serving {NAME} at (http://\S+:\d+) \(API at \1/v1; press Ctrl-C to stop\)\n", line)
             assert found, line + process.stdout.read()
             with httpx.Client(base_url=found[1], timeout=30) as client:
                 yield process, client
@@ -79,7 +77,7 @@ def test_what_is_being_written_is_written_to_its_end(run: Path) -> None:
         slow = SlowClient(client, **LONG)
         process.terminate()
         assert process.stdout is not None
-        expected = "ending; 1 requests are still being answered (Ctrl-C again does not wait for them)\n"
+        expected = "shutting down; waiting for 1 request (press Ctrl-C again to stop at once)\n"
         assert process.stdout.readline() == expected
         for request in (("GET", "/health"), ("POST", "/v1/completions")):
             refused = client.request(*request)
@@ -92,7 +90,7 @@ def test_what_is_being_written_is_written_to_its_end(run: Path) -> None:
 
 
 def test_it_does_not_wait_for_ever(run: Path) -> None:
-    with server(run, *ROOM, "--drain", "0.2") as (process, client):
+    with server(run, *ROOM, "--shutdown-timeout", "0.2") as (process, client):
         slow = SlowClient(client, **LONG)
         process.terminate()
         code, printed = ended(process)
@@ -106,7 +104,7 @@ def test_ctrl_c_twice_ends_it_at_once(run: Path) -> None:
         slow = SlowClient(client, **LONG)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("ending; 1 requests")
+        assert process.stdout.readline().startswith("shutting down; waiting for 1 request ")
         process.send_signal(signal.SIGINT)
         code, printed = ended(process)
         assert code == 130
@@ -241,11 +239,25 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
         ([], "error: elman serve requires at least one run directory"),
         (["--port", "65536"], "error: --port must be from 0 to 65535, and 65536 came: give another"),
-        (["--drain", "-1"], "error: --drain must be a number of 0 or more, and -1.0 came: give another"),
-        (["--drain", "nan"], "error: --drain must be a number of 0 or more, and nan came: give another"),
-        (["--streams", "0"], "error: --max-batch-size must be at least 1 (got 0)"),
+||||||| 7119261
+        ([], "error: elman serve needs at least one run directory: name those to serve"),
+        (["--port", "65536"], "error: --port must be from 0 to 65535, and 65536 came: give another"),
+=======
+        ([], "error: elman serve needs at least one run directory: name those to serve"),
+        (["--port", "65536"], "error: --port must be from 0 to 65535 (got 65536)"),
+>>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
+        (
+            ["--shutdown-timeout", "-1"],
+            "error: --shutdown-timeout must be a finite number of at least 0 (got -1.0)",
+        ),
+        (
+            ["--shutdown-timeout", "nan"],
+            "error: --shutdown-timeout must be a finite number of at least 0 (got nan)",
+        ),
+        (["--max-batch-size", "0"], "error: --max-batch-size must be at least 1 (got 0)"),
         (
             ["--host", "0.0.0.0"],
             "error: --host '0.0.0.0' can be reached by other machines and requires --api-key (or ELMAN_API_KEY)",

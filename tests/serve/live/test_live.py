@@ -25,10 +25,9 @@ from elman.serve.live.stored_run import StoredRun
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from elman.training.callbacks import CallbackList, NullCallback
-from elman.training.train import train
 from support.server import listening
 from support.state import TEXT
-from support.training import EXACT, StopsAt, assert_same
+from support.training import EXACT, StopsAt, assert_same, train
 
 OPTIONS: dict[str, Any] = EXACT | {"epochs": 4, "validation": 0.2, "validate_every": 9}
 NOTHING = ClientCursor()

@@ -17,9 +17,8 @@ from elman.serve.live.app import create_live_app
 from elman.serve.live.live_run import LiveRun
 from elman.serve.live.stored_run import StoredRun
 from elman.text import Corpus
-from elman.training.train import train
 from support.state import TEXT
-from support.training import EXACT
+from support.training import EXACT, train
 
 pytest.importorskip("playwright")
 

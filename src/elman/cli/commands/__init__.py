@@ -1,1 +1,1 @@
-"""The commands, one module per command."""
+"""The commands, one module each; `compress` holds decompress and `export` import as well."""

@@ -1,4 +1,4 @@
-"""The commands that compress a file by a trained network and give it back."""
+"""``elman compress`` and ``elman decompress``."""
 
 from __future__ import annotations
 
@@ -10,52 +10,55 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.app import app
-from elman.cli.parameters import Json, refuse_to_replace
+from elman.cli.parameters import Flag, Json, check_not_input
 from elman.errors import ElmanError
 
 SUFFIX = ".elm"
 
-File = Annotated[str, Parameter(help="A file, or - for standard input.", allow_leading_hyphen=True)]
-By = Annotated[
+File = Annotated[str, Parameter(help="File, or - for standard input.", allow_leading_hyphen=True)]
+Model = Annotated[
     Path,
-    Parameter(name=["--model", "-m"], help="Run directory of the network, or its checkpoint: the same both ways."),
+    Parameter(
+        name=["--model", "-m"],
+        help="Run directory of the model, or a checkpoint file; the same for compress and decompress.",
+    ),
 ]
+OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True)]
 
 
-@app.command
 def compress(
     file: File,
     /,
     *,
-    model: By,
+    model: Model,
     out: Annotated[
-        str | None,
+        OutFile,
         Parameter(
-            help="The file to write, replaced if it is there; - is standard output. By default FILE.elm, which must"
-            " not be there, and standard output for standard input.",
-            allow_leading_hyphen=True,
+            help="File to write; an existing one is replaced; - for standard output. By default FILE.elm, which must"
+            " not exist, and standard output for standard input."
         ),
     ] = None,
     adapt: Annotated[
-        bool,
-        Parameter(negative="", help="Go on learning from what is coded: smaller, and several times slower both ways."),
+        Flag,
+        Parameter(
+            help="Keep training the model on the data already coded: smaller files, several times slower both ways."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Compress any file without loss by a network that expects texts like it."""
-    from elman.cli.display import show_figures
+    """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
+    from elman.cli.display import show_metrics
     from elman.compression import compress
     from elman.runs.run import load
 
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
-        raise ElmanError("standard output takes the compressed file or its figures, and both were asked: give --out")
+        raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     data = _read(file)
     compressed = compress(load(model), data, adapt=adapt)
     _write(path, compressed)
-    chars = len(data.decode("utf-8", "surrogateescape"))  # a byte that is no UTF-8 counts as one
-    figures = {
+    chars = len(data.decode("utf-8", "surrogateescape"))  # a byte that is not UTF-8 counts as one
+    metrics = {
         "bytes": len(data),
         "compressed_bytes": len(compressed),
         "chars": chars,
@@ -63,48 +66,46 @@ def compress(
         "ratio": len(data) / len(compressed),
     }
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(metrics))
     elif path is not None:
-        show_figures(figures)
+        show_metrics(metrics)
     return 0
 
 
-@app.command
 def decompress(
     file: File,
     /,
     *,
-    model: By,
+    model: Model,
     out: Annotated[
-        str | None,
+        OutFile,
         Parameter(
-            help="The file to write, replaced if it is there; - is standard output. By default FILE without .elm,"
-            " which must not be there, and standard output for standard input.",
-            allow_leading_hyphen=True,
+            help="File to write; an existing one is replaced; - for standard output. By default FILE without .elm,"
+            " which must not exist, and standard output for standard input."
         ),
     ] = None,
 ) -> int:
-    """Give back the file that elman compress was given; the network must be the same."""
+    """Restore a file that elman compress compressed with the same model."""
     from elman.compression import decompress
     from elman.runs.run import load
 
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
-        raise ElmanError(f"the name of a compressed file ends in {SUFFIX}, and {file!r} came: give --out")
+        raise ElmanError(f"the name of a compressed file must end in {SUFFIX} (got {file!r}); otherwise pass --out")
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
     _write(path, decompress(load(model), _read(file)))
     return 0
 
 
 def _destination(file: str, out: str | None, default: str, model: Path) -> Path | None:
-    """Return where to write, or None for standard output; neither the file that is read is replaced nor the network."""
+    """Return the file to write, or None for standard output; it is neither the input nor a file of the model."""
     if out == "-" or (out is None and file == "-"):
         if sys.stdout.isatty():
-            raise ElmanError("a terminal cannot show a file of any bytes: give --out")
+            raise ElmanError("cannot write binary data to a terminal: pass --out")
         return None
-    if out is None and os.path.exists(default):  # noqa: PTH110 (as of a name too long for the system, it says no)
-        raise ElmanError(f"{default!r} is there already: remove it, or give --out, which replaces")
+    if out is None and os.path.exists(default):  # noqa: PTH110 (False for a name too long for the system)
+        raise ElmanError(f"{default!r} already exists; remove it, or pass --out to replace it")
     path = Path(out or default)
-    refuse_to_replace(path, Path(file), model)
+    check_not_input(path, Path(file), model)
     return path
 
 
@@ -113,9 +114,9 @@ def _read(file: str) -> bytes:
 
     try:
         return standard_input().read() if file == "-" else Path(file).read_bytes()
-    except (OSError, ValueError) as error:  # the second for a name that no file can have
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise ElmanError(f"cannot read {file!r} ({reason}): give a file that can be read, or -") from error
+        raise ElmanError(f"cannot read {file!r} ({reason})") from error
 
 
 def _write(path: Path | None, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The command that shows what goes on in a network while it reads a text."""
+"""``elman explain``."""
 
 from __future__ import annotations
 
@@ -8,60 +8,57 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.app import app
-from elman.cli.parameters import Corpus, Encoding, Json, Run, refuse_to_replace
-from elman.cli.training_options import whole_number
+from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Out, Run, check_not_input
 from elman.errors import ElmanError
 
 
-@app.command
 def explain(
     run: Run,
     corpus: Corpus,
     /,
     *,
-    out: Annotated[Path, Parameter(help="The page to write, one HTML file that needs nothing else.")],
+    out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
     units: Annotated[
-        int | None,
+        OptionalInteger,
         Parameter(
-            converter=whole_number,
-            help="Hidden units whose activations the page holds; by default as many as make eight million activations.",
+            help="Number of hidden units whose activations the page contains; by default as many as make eight million"
+            " activations."
         ),
     ] = None,
     encoding: Encoding = "utf-8",
     as_json: Json = False,
 ) -> int:
-    """Write a page on which every character of a text is coloured by its surprise, or by what a hidden unit did.
+    """Write an HTML page that colours every character of a text by its surprisal or by a hidden unit's activation.
 
-    A character that the network does not know costs what docs/score.md says.
+    Unknown characters cost about 36 bits each.
     """
-    from elman.cli.display import show_figures
+    from elman.cli.display import show_metrics
     from elman.report.explain_page.page import ExplainPage, format_unit, render_page
     from elman.runs.run import load
     from elman.storage.atomic import replace_file
     from elman.text import read_corpus
 
     if units is not None and units < 1:
-        raise ElmanError(f"--units must be 1 or more, and {units} came: give another, or leave it out")
-    refuse_to_replace(out, run, Path(corpus))
+        raise ElmanError(f"--units must be at least 1 (got {units})")
+    check_not_input(out, run, Path(corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
     explained = ExplainPage.from_corpus(model, text)
     page = render_page(explained, units).encode()
     replace_file(out, page)
-    figures = explained.as_dict() | {"units_in_page": len(explained.select_columns(units)), "bytes": len(page)}
+    metrics = explained.as_dict() | {"units_in_page": len(explained.select_columns(units)), "bytes": len(page)}
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(metrics))
         return 0
     best = {found.feature.name: found.best[0] for found in explained.probes if found.best}
-    show_figures({name: figure for name, figure in figures.items() if name != "things"})
+    show_metrics({name: value for name, value in metrics.items() if name != "things"})
     print()
-    show_figures(
+    show_metrics(
         {
             name: f"{one.score:.2f} by {format_unit(explained.explanation.units[one.unit], explained.network)}"
             f" (baseline {one.baseline:.2f})"
             for name, one in best.items()
         }
     )
-    print(f"\nthe page: {out}")
+    print(f"\npage: {out}")
     return 0

@@ -1,4 +1,4 @@
-"""The commands that hand a network to other programs and take one from them."""
+"""``elman export`` and ``elman import``."""
 
 from __future__ import annotations
 
@@ -7,67 +7,67 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from elman.cli.app import app
-from elman.cli.parameters import Run, refuse_to_replace
+from elman.cli.parameters import Out, Run, check_not_input
 from elman.errors import ElmanError
 
 
-@app.command
 def export(
     run: Run,
     /,
     *,
     to: Annotated[
         Literal["onnx", "torch", "npz"],
-        Parameter(help="ONNX with its RNN, GRU or LSTM; a state dict of PyTorch in safetensors; or NumPy's arrays."),
+        Parameter(
+            help="Format: onnx (with its RNN, GRU or LSTM operator), torch (a PyTorch state dict in safetensors) or npz"
+            " (NumPy arrays)."
+        ),
     ],
     out: Annotated[
-        Path | None,
+        Out | None,
         Parameter(
-            help="The file to write, replaced if it is there;"
-            " network.onnx, network.safetensors or network.npz by default."
+            help="File to write; an existing one is replaced. By default network.onnx, network.safetensors or"
+            " network.npz."
         ),
     ] = None,
 ) -> int:
-    """Write a trained network in a format that other programs read."""
+    """Export a model to ONNX, PyTorch or NumPy."""
     from elman.interop import SUFFIXES, export
     from elman.runs.run import load
 
     path = Path("network" + SUFFIXES[to]) if out is None else out
     if path.suffix != SUFFIXES[to]:
-        raise ElmanError(f"--out must end in {SUFFIXES[to]} for --to {to}, and {path.name!r} came: give another name")
-    refuse_to_replace(path, run)
+        raise ElmanError(f"--out must end in {SUFFIXES[to]} for --to {to} (got {path.name!r})")
+    check_not_input(path, run)
     export(load(run), path)
     print(path)
     return 0
 
 
-@app.command(name="import")
 def import_(
-    file: Annotated[Path, Parameter(help="A file ending in .onnx, .safetensors or .npz.")],
+    file: Annotated[Path, Parameter(help="File ending in .onnx, .safetensors or .npz.")],
     /,
     *,
-    out: Annotated[Path, Parameter(help="The directory to put the network in.")],
+    out: Annotated[Out, Parameter(help="Directory for the model.")],
     alphabet: Annotated[
         Path | None,
-        Parameter(help="A UTF-8 file of the characters in the order of their indices, where FILE does not say them."),
+        Parameter(help="UTF-8 file with the characters in the order of their indices, for a FILE without them."),
     ] = None,
 ) -> int:
-    """Take a network from a file that elman export wrote, or from a state dict of PyTorch."""
+    """Import a model from a file that elman export wrote, or from a PyTorch state dict."""
     from elman.interop import import_
 
-    import_(file, out=out, alphabet=None if alphabet is None else _characters(alphabet))
+    import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))
     print(out)
     return 0
 
 
-def _characters(path: Path) -> str:
-    """Return the characters of a file, line feeds and carriage returns as they stand."""
+def _read_characters(alphabet: Path) -> str:
+    """Return the characters of a file, with its line feeds and carriage returns as they are."""
     from elman.storage.untrusted import require_regular_file
 
     try:
-        return require_regular_file(path).read_bytes().decode("utf-8")
+        return require_regular_file(alphabet).read_bytes().decode("utf-8")
     except OSError as error:
-        raise ElmanError(f"cannot read the alphabet {str(path)!r} ({error.strerror}): give a file") from error
+        raise ElmanError(f"cannot read the alphabet {str(alphabet)!r} ({error.strerror})") from error
     except UnicodeDecodeError:
-        raise ElmanError(f"the alphabet {str(path)!r} is no UTF-8: save it in that encoding") from None
+        raise ElmanError(f"the alphabet {str(alphabet)!r} is not UTF-8") from None

@@ -1,16 +1,13 @@
-"""The commands that use a trained network: to write text and to score it."""
+"""``elman sample``."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.app import app
-from elman.cli.parameters import Corpus, Encoding, Json, Run
-from elman.cli.training_options import whole_number
+from elman.cli.parameters import Integer, OptionalInteger, Run
 from elman.config import flag
 from elman.errors import ElmanError
 
@@ -18,106 +15,71 @@ if TYPE_CHECKING:
     from elman.inference.model import GenerationOptions
 
 
-@app.command
 def sample(
     run: Run,
     /,
     *,
-    length: Annotated[int, Parameter(converter=whole_number, help="Characters to write, at most.")] = 1000,
-    prime: Annotated[str, Parameter(help="Text that the network reads first; it is written before what follows.")] = "",
-    temperature: Annotated[float, Parameter(help="Below 1 likelier, above 1 wilder; 0 takes the likeliest.")] = 1.0,
-    top_k: Annotated[
-        int, Parameter(converter=whole_number, help="Draw among the k likeliest characters; 0 among all.")
-    ] = 0,
-    top_p: Annotated[float, Parameter(help="Draw among the likeliest that reach this probability.")] = 1.0,
+    prompt: Annotated[str, Parameter(help="Prompt: text to continue. It is printed before the continuation.")] = "",
+    length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
+    temperature: Annotated[
+        float,
+        Parameter(help="Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy."),
+    ] = 1.0,
+    top_k: Annotated[Integer, Parameter(help="Sample from the k most likely characters only; 0 turns it off.")] = 0,
+    top_p: Annotated[
+        float,
+        Parameter(
+            help="Nucleus sampling: sample from the most likely characters that together reach this probability; 1"
+            " turns it off."
+        ),
+    ] = 1.0,
     min_p: Annotated[
-        float, Parameter(help="Draw among those that have this share of the likeliest's probability; 0 among all.")
+        float,
+        Parameter(
+            help="Exclude characters less likely than this fraction of the most likely one's probability; 0 turns it"
+            " off."
+        ),
     ] = 0.0,
-    stop: Annotated[str, Parameter(help="End before this string would be written.")] = "",
-    random_state: Annotated[
-        int | None, Parameter(converter=whole_number, help="Seed: the same one gives the same text again.")
-    ] = None,
+    stop: Annotated[str, Parameter(help="Stop when this string would be generated; it is not printed.")] = "",
+    seed: Annotated[OptionalInteger, Parameter(help="Random seed, for reproducible output.")] = None,
     count: Annotated[
-        int,
-        Parameter(converter=whole_number, help="Texts, drawn side by side with this seed and those after it."),
+        Integer, Parameter(help="Number of samples, generated as one batch; sample n uses seed + n - 1.")
     ] = 1,
-    beam: Annotated[
-        int | None,
-        Parameter(converter=whole_number, help="Instead of drawing, search for the likeliest text, so many at a time."),
-    ] = None,
+    beam: Annotated[OptionalInteger, Parameter(help="Use beam search of this width instead of sampling.")] = None,
 ) -> int:
-    """Write text as it is drawn. Of several texts, each begins behind a line that counts it."""
+    """Generate text from a trained model, printed as it is sampled.
+
+    With --count, samples are printed complete, each under a "--- n of N ---" header.
+    """
     from elman.cli.display import visible
     from elman.runs.run import load
 
-    drawing: GenerationOptions = {
-        "prompt": prime, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
-        "seed": random_state,
+    options: GenerationOptions = {
+        "prime": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
+        "random_state": seed,
     }  # fmt: skip
     if beam is not None:
-        _refuse_beside_beam({**drawing, "random_state": random_state, "count": count})
+        _check_no_sampling_options(
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, count=count
+        )
     model = load(run)
-    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text says
+    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text contains
     if count != 1:
-        for n, text in enumerate(model.samples(count, length, **drawing), 1):
-            sys.stdout.write(f"--- {n} of {count} ---\n{show(prime + text)}\n")
+        for n, text in enumerate(model.samples(count, length, **options), 1):
+            sys.stdout.write(f"--- {n} of {count} ---\n{show(prompt + text)}\n")
         return 0
-    pieces = model.stream(length, **drawing) if beam is None else model.beam(beam, length, prompt=prime, stop=stop)
-    sys.stdout.write(show(prime))
-    for piece in pieces:
-        sys.stdout.write(show(piece))
+    chunks = model.stream(length, **options) if beam is None else model.beam(beam, length, prime=prompt, stop=stop)
+    sys.stdout.write(show(prompt))
+    for chunk in chunks:
+        sys.stdout.write(show(chunk))
         sys.stdout.flush()
     sys.stdout.write("\n")
     return 0
 
 
-def _refuse_beside_beam(given: dict[str, Any]) -> None:
-    """A search draws nothing, so what says how to draw would be without effect."""
-    plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "random_state": None, "count": 1}
-    for name, default in plain.items():
-        if given[name] != default:
-            raise ElmanError(f"--beam searches and does not draw, and {flag(name)} came beside it: leave one out")
-
-
-@app.command(name="eval")
-def evaluate(
-    run: Run,
-    corpus: Corpus,
-    /,
-    *,
-    adapt: Annotated[bool, Parameter(negative="", help="Go on learning from what has been read.")] = False,
-    encoding: Encoding = "utf-8",
-    as_json: Json = False,
-) -> int:
-    """Score a text: how well the network predicts it.
-
-    A character that the network does not know costs what docs/score.md says.
-    """
-    from elman.cli.display import show_figures
-    from elman.inference.dynamic_evaluation import score_dynamic
-    from elman.inference.score import check_finite, score
-    from elman.runs.records import finite_or_none
-    from elman.runs.run import load
-    from elman.text import read_corpus, with_unknown
-
-    model = load(run)
-    text = read_corpus(corpus, encoding=encoding, alphabet=with_unknown(model.alphabet))
-    network = (model.engine, model.parameters, model.h)
-    static = score(*network, text.indices)
-    found = score_dynamic(*network, text.indices) if adapt else static
-    check_finite([static.nats, found.nats])
-    figures: dict[str, Any] = {
-        "chars": found.chars,
-        "nats_per_char": found.nats_per_char,
-        "bits_per_char": found.bits_per_char,
-        "perplexity": finite_or_none(found.perplexity),
-    }
-    if adapt:
-        figures["nats_per_char_without_adapt"] = static.nats_per_char
-    if found.unknown:
-        figures["unknown_chars"] = found.unknown
-    if as_json:
-        print(json.dumps(figures))
-    else:
-        show_figures(figures)
-    return 0
+def _check_no_sampling_options(**options: Any) -> None:
+    """Refuse what beam search would ignore."""
+    defaults = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": None, "count": 1}
+    for name, default in defaults.items():
+        if options[name] != default:
+            raise ElmanError(f"cannot combine --beam with {flag(name)}: beam search does not sample")

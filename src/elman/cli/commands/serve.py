@@ -1,4 +1,4 @@
-"""The command that serves trained networks."""
+"""``elman serve``."""
 
 from __future__ import annotations
 
@@ -9,45 +9,59 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.app import INTERRUPTED, app
-from elman.cli.training_options import port_number, whole_number
+from elman.cli.exit_codes import INTERRUPTED
+from elman.cli.parameters import Integer, Port
 from elman.errors import ElmanError, require_extra
 
 
-@app.command
 def serve(
-    *runs: Annotated[Path, Parameter(help="Run directories that elman train wrote; their names become the models'.")],
-    host: Annotated[str, Parameter(help="Address to listen at; one that others reach needs a key.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(converter=port_number, help="Port to listen at; 0 takes one that is free.")] = 8000,
+    *runs: Annotated[Path, Parameter(help="Run directories; each directory's name becomes the model's name.")],
+    host: Annotated[
+        str, Parameter(help="Address to bind to. Any address that other machines can reach requires --api-key.")
+    ] = "127.0.0.1",
+    port: Annotated[Port, Parameter(help="Port to bind to; 0 picks a free one.")] = 8000,
     api_key: Annotated[
-        str | None, Parameter(env_var="ELMAN_API_KEY", help="What clients must show; other users see a command line.")
+        str | None,
+        Parameter(
+            env_var="ELMAN_API_KEY",
+            help="API key that clients must send. Prefer ELMAN_API_KEY: other users can see command lines.",
+        ),
     ] = None,
     allow_host: Annotated[
-        list[str] | None, Parameter(negative="", help="Another name that the server answers to; may be repeated.")
+        list[str] | None,
+        Parameter(negative="", help="Additional Host header to accept, such as a reverse proxy's name. Repeatable."),
     ] = None,
-    max_tokens: Annotated[int, Parameter(converter=whole_number, help="Characters of one text, at most.")] = 10_000,
+    max_tokens: Annotated[
+        Integer, Parameter(help="Largest max_tokens of a completion (one token is one character).")
+    ] = 10_000,
     max_characters: Annotated[
-        int, Parameter(converter=whole_number, help="Characters of one request, at most: its prompts and its texts.")
+        Integer, Parameter(help="Maximum number of characters per request: prompts plus everything to be generated.")
     ] = 100_000,
-    streams: Annotated[int, Parameter(converter=whole_number, help="Texts that a model writes at a time.")] = 64,
-    queue: Annotated[int, Parameter(converter=whole_number, help="Requests that may wait for their turn.")] = 1000,
-    drain: Annotated[float, Parameter(help="Seconds that requests may go on once the server is told to end.")] = 30.0,
+    max_batch_size: Annotated[
+        Integer, Parameter(help="Number of sequences that a model generates concurrently (its batch size).")
+    ] = 64,
+    max_queued_requests: Annotated[
+        Integer, Parameter(help="Number of requests that may queue; further ones get status 429.")
+    ] = 1000,
+    shutdown_timeout: Annotated[
+        float, Parameter(help="Graceful-shutdown timeout: seconds that running requests get to finish.")
+    ] = 30.0,
 ) -> int:
-    """Serve trained networks: a page to play on, and the OpenAI completions protocol for programs."""
+    """Serve models over HTTP: an OpenAI-compatible completions API and a web playground."""
     with require_extra("serve"):
         from elman.serve.api.startup import load_models, settings_for
         from elman.serve.app import create_app
         from elman.serve.http.server import listen, run
-    if not 0 <= drain < math.inf:
-        raise ElmanError(f"--drain must be a number of 0 or more, and {drain} came: give another")
+    if not 0 <= shutdown_timeout < math.inf:
+        raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shutdown_timeout})")
     settings = settings_for(
         host,
         api_key,
         allow_host or [],
         max_tokens=max_tokens,
         max_characters=max_characters,
-        max_batch_size=streams,
-        max_queued_requests=queue,
+        max_batch_size=max_batch_size,
+        max_queued_requests=max_queued_requests,
     )
     models = load_models(runs)
     listening = listen(host, port)
@@ -55,17 +69,18 @@ def serve(
     ended_by = run(
         application,
         listening,
-        shutdown_timeout=drain,
-        on_start=lambda at: _started(at, [*models]),
-        on_shutdown=_closing,
+        shutdown_timeout=shutdown_timeout,
+        on_start=lambda address: _announce_start(address, [*models]),
+        on_shutdown=_announce_end,
     )
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 
-def _started(address: str, models: list[str]) -> None:
-    print(f"serving {', '.join(models)} at {address} (the protocol under {address}/v1; Ctrl-C ends)", flush=True)
+def _announce_start(address: str, models: list[str]) -> None:
+    print(f"serving {', '.join(models)} at {address} (API at {address}/v1; press Ctrl-C to stop)", flush=True)
 
 
-def _closing(inside: int) -> None:
-    if inside:
-        print(f"ending; {inside} requests are still being answered (Ctrl-C again does not wait for them)", flush=True)
+def _announce_end(in_flight: int) -> None:
+    if in_flight:
+        requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
+        print(f"shutting down; waiting for {requests} (press Ctrl-C again to stop at once)", flush=True)

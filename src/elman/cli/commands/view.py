@@ -1,4 +1,4 @@
-"""Looking at runs in a browser: the command for those in directories, and the page beside a training."""
+"""``elman view``, and the live dashboard of ``elman train``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.app import INTERRUPTED, app
-from elman.cli.training_options import port_number
+from elman.cli.exit_codes import INTERRUPTED
+from elman.cli.parameters import Port
 from elman.errors import ElmanError, require_extra
 
 if TYPE_CHECKING:
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from elman.training.callbacks import TrainingCallback
 
 
-@app.command
 def view(
-    *runs: Annotated[Path, Parameter(help="Run directories that elman train wrote; they may still be in training.")],
-    port: Annotated[int, Parameter(converter=port_number, help="Port of the page; 0 takes one that is free.")] = 0,
+    *runs: Annotated[Path, Parameter(help="Run directories, of finished runs or of runs in training.")],
+    port: Annotated[Port, Parameter(help="Port of the dashboard; 0 picks a free one.")] = 0,
 ) -> int:
-    """Show runs in a browser, laid over one another: their curves, their texts, their weights."""
+    """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
     with require_extra("serve"):
         from elman.serve.http.server import listen, run
         from elman.serve.live.app import create_live_app
@@ -33,33 +32,33 @@ def view(
         from elman.serve.live.stored_run import StoredRun
 
     if not runs:
-        raise ElmanError("elman view needs at least one run directory: name those to show")
+        raise ElmanError("elman view requires at least one run directory")
     application = create_live_app([StoredRun(path) for path in runs])
 
-    def started(address: str) -> None:
-        print(f"showing {', '.join(map(str, runs))} at {address} (Ctrl-C ends)", flush=True)
+    def on_start(address: str) -> None:
+        print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)
         open_browser(address)
 
-    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, on_start=started, on_shutdown=lambda _: None)
+    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, started=on_start, on_shutdown=lambda _: None)
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 
-def train_with_live_page(
+def train_with_dashboard(
     training: Callable[[TrainingCallback], Run], display: TrainingDisplay, name: str, port: int, others: Sequence[Path]
 ) -> Run:
-    """Carry out a training while a page shows it; a display on the terminal, which is entered here, is told as well."""
+    """Train while the dashboard shows the run; the display on the terminal, which is entered here, follows it too."""
     with require_extra("serve"):
         from elman.serve.live.server import open_browser, serve_live_page
     from elman.training.callbacks import CallbackList, NullCallback
 
-    class Opening(NullCallback):
+    class OpenBrowser(NullCallback):
         def on_compile(self) -> None:
-            """Open the page: whatever was given does, and training begins."""
-            print(f"the page of this run: {address}", file=sys.stderr, flush=True)
+            """Open the dashboard: the options and the text are valid, and training starts."""
+            print(f"dashboard: {address}", file=sys.stderr, flush=True)
             open_browser(address)
 
     with serve_live_page(name, port, others) as (live, address):
-        with display:  # which lets go before the pages fetch the last: there is nothing more to stop and save
-            run = training(CallbackList(Opening(), display, live))
+        with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
+            run = training(CallbackList(OpenBrowser(), display, live))
         live.finish(run)
     return run

@@ -40,7 +40,7 @@ def discussion(results: Results) -> list[Paragraph]:
 def reach(config: Config) -> str:
     """State what can and what cannot be concluded from one run."""
     return (
-        f"All results are from one run, with seed {config.random_state}, in {config.dtype}. Training is chaotic: "
+        f"All results are from one run, with seed {config.seed}, in {config.dtype}. Training is chaotic: "
         "float32 and float64, or two engines that sum in a different order, agree for the first few updates and "
         "then diverge. The same settings on the same machine reproduce the run; everything else should be compared "
         "over several seeds, not number by number."

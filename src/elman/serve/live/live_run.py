@@ -213,7 +213,7 @@ class LiveRun:
     def _generate_sample(self, run: Run) -> None:
         """Generate a requested sample, with a random generator of its own."""
         state, number = run.state, len(self._history.samples)
-        generator = np.random.default_rng([run.config.random_state, state.update, number])
+        generator = np.random.default_rng([run.config.seed, state.update, number])
         text = run.write(run.config.sample_length, generator)
         sample = Sample(state.update, finite_or_none(state.smooth_loss), text)
         self._history.samples.append(SampleEntry(sample, is_requested=True))

@@ -26,7 +26,7 @@ class FlatOptimizer:
         layout, dtype, empty = network.layout, network.dtype, aligned_zeros(0, network.dtype)
         self.M = flatten(layout, state.M, dtype) if optimizer.name in HAS_SECOND_MOMENT else empty
         self.N = flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty
-        self.average = flatten(layout, state.average, dtype) if optimizer.averaging else empty
+        self.average = flatten(layout, state.average, dtype) if optimizer.ema_decay else empty
         self.ranges = list(pairwise(layout.theta_size * n // UPDATE_RANGES for n in range(UPDATE_RANGES + 1)))
 
     def update(self, n: int, rate: float) -> None:
@@ -36,23 +36,26 @@ class FlatOptimizer:
             [partial(reduce_gradients, network.gradients, *part, 1 / network.B) for part in self.ranges]
         )
         scale = 1.0
-        if optimizer.clip_by == "norm":
-            scale = min(1.0, optimizer.clip / (float(np.sqrt(np.sum(squared_norms))) + 1e-6))
+        if optimizer.grad_clip_mode == "norm":
+            scale = min(1.0, optimizer.grad_clip / (float(np.sqrt(np.sum(squared_norms))) + 1e-6))
         network.pool.run_all([partial(self._update_range, n, rate, scale, *part) for part in self.ranges])
         network.pack()
 
     def _update_range(self, n: int, rate: float, scale: float, first: int, last: int) -> None:
         """Update a range: its matrices with weight decay, its biases without."""
         optimizer, network, border = self.optimizer, self.network, self.network.layout.matrix_size
-        clip, decoupled = optimizer.clip if optimizer.clip_by == "value" else np.inf, optimizer.name == "adamw"
+        grad_clip, decoupled = (
+            optimizer.grad_clip if optimizer.grad_clip_mode == "value" else np.inf,
+            optimizer.name == "adamw",
+        )
         for low, high, decay in ((first, min(last, border), optimizer.weight_decay), (max(first, border), last, 0.0)):
             if low < high:
                 _update_parameters(
                     _KINDS[optimizer.name], network.theta, self.M, self.N, network.gradients[0], low, high, rate,
-                    1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, clip,
+                    1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, grad_clip,
                     optimizer.beta1, optimizer.beta2, 1 - optimizer.beta1**n, 1 - optimizer.beta2**n, EPSILON,
                 )  # fmt: skip
-        if optimizer.averaging:
+        if optimizer.ema_decay:
             _update_average(self.average, network.theta, first, last, 1 - optimizer.ema_decay_at(n))
 
     def write_to(self, state: TrainState) -> None:
@@ -80,15 +83,21 @@ def reduce_gradients(gradients, first, last, factor):
 
 @kernel
 def _update_parameters(
-    kind, theta, M, N, g, first, last, rate, shrink, decay, scale, clip, beta1, beta2, bias1, bias2, epsilon
+    kind, theta, M, N, g, first, last, rate, shrink, decay, scale, grad_clip, beta1, beta2, bias1, bias2, epsilon
 ):  # fmt: skip
     """Update a range of theta.
 
-    The gradient is multiplied by `scale`, which clips its norm, and each component is clipped to `clip`;
+    The gradient is multiplied by `scale`, which clips its norm, and each component is clipped to `grad_clip`;
     `decay` theta is added to it, or (AdamW) theta multiplied by `shrink`.
     """
     scalar = theta.dtype.type
-    rate, shrink, decay, scale, clip = scalar(rate), scalar(shrink), scalar(decay), scalar(scale), scalar(clip)
+    rate, shrink, decay, scale, grad_clip = (
+        scalar(rate),
+        scalar(shrink),
+        scalar(decay),
+        scalar(scale),
+        scalar(grad_clip),
+    )
     keep1, keep2, new1, new2 = scalar(beta1), scalar(beta2), scalar(1 - beta1), scalar(1 - beta2)
     up1, up2, epsilon = scalar(1 / bias1), scalar(1 / bias2), scalar(epsilon)
     # Within a slice no index is negative; Numba would otherwise test for that and not vectorize.
@@ -98,22 +107,22 @@ def _update_parameters(
         for i in range(len(theta)):
             raw = g[i] * scale + decay * theta[i]
             M[i] += raw * raw
-            d = min(max(g[i] * scale, -clip), clip) + decay * theta[i]
+            d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             theta[i] -= rate * d / np.sqrt(M[i] + epsilon)
     elif kind == _RMSPROP:
         for i in range(len(theta)):
-            d = min(max(g[i] * scale, -clip), clip) + decay * theta[i]
+            d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             M[i] = keep2 * M[i] + new2 * d * d
             theta[i] -= rate * d / (np.sqrt(M[i]) + epsilon)
     elif kind == _ADAM:
         for i in range(len(theta)):
-            d = min(max(g[i] * scale, -clip), clip) + decay * theta[i]
+            d = min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             N[i] = keep1 * N[i] + new1 * d
             M[i] = keep2 * M[i] + new2 * d * d
             theta[i] = shrink * theta[i] - rate * (N[i] * up1) / (np.sqrt(M[i] * up2) + epsilon)
     else:
         for i in range(len(theta)):
-            N[i] = keep1 * N[i] + min(max(g[i] * scale, -clip), clip) + decay * theta[i]
+            N[i] = keep1 * N[i] + min(max(g[i] * scale, -grad_clip), grad_clip) + decay * theta[i]
             theta[i] -= rate * N[i]
 
 

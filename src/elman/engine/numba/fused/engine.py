@@ -50,7 +50,11 @@ def supports_training(parameters: Parameters, batch_size: int, optimizer: Optimi
     """Whether the training is that of the reference experiment: batch size 1, plain AdaGrad."""
     plain = Optimizer(optimizer.learning_rate, optimizer.clip)
     plain = replace(
-        plain, end=optimizer.end, beta1=optimizer.beta1, beta2=optimizer.beta2, final_rate=optimizer.final_rate
+        plain,
+        end=optimizer.end,
+        beta1=optimizer.beta1,
+        beta2=optimizer.beta2,
+        final_lr_fraction=optimizer.final_lr_fraction,
     )
     return supports(parameters) and batch_size == 1 and optimizer == plain
 

@@ -1,0 +1,58 @@
+"""``elman gradcheck``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman.cli.exit_codes import CHECK_FAILED
+from elman.cli.parameters import Corpus, Encoding, Integer, Json, OptionalInteger
+
+
+def gradcheck(
+    corpus: Corpus = "python-docs",
+    /,
+    *,
+    hidden_size: Annotated[
+        OptionalInteger, Parameter(help="Hidden units of a single experiment; 100 if only others are passed.")
+    ] = None,
+    seq_length: Annotated[
+        OptionalInteger, Parameter(help="Sequence length of a single experiment; 25 if only others are passed.")
+    ] = None,
+    points: Annotated[
+        OptionalInteger,
+        Parameter(
+            help="Characters of a single experiment, read in complete sequences; one sequence if only others are"
+            " passed."
+        ),
+    ] = None,
+    cell: Annotated[str, Parameter(help="Recurrent cell: rnn, gru or lstm.")] = "rnn",
+    layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
+    engine: Annotated[str, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
+    seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
+    encoding: Encoding = "utf-8",
+    as_json: Json = False,
+) -> int:
+    """Check every gradient against central differences: the three experiments of the reference, or a single one."""
+    from elman.cli.display import show_gradient_checks
+    from elman.training.gradcheck import gradcheck
+
+    checks = gradcheck(
+        corpus,
+        hidden_size=hidden_size,
+        seq_length=seq_length,
+        points=points,
+        cell=cell,
+        layers=layers,
+        engine=engine,
+        seed=seed,
+        encoding=encoding,
+    )
+    passed = all(check.passed for check in checks)
+    if as_json:
+        print(json.dumps({"experiments": [check.as_dict() for check in checks], "passed": passed}))
+    else:
+        show_gradient_checks(checks)
+    return 0 if passed else CHECK_FAILED

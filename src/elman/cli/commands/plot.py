@@ -1,0 +1,28 @@
+"""``elman plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman.cli.parameters import Out
+from elman.errors import ElmanError
+
+
+def plot(
+    *runs: Annotated[Path, Parameter(help="Run directories.")],
+    out: Annotated[Out, Parameter(help="Plot to write, PNG or SVG.")] = Path("smooth_loss.png"),
+) -> int:
+    """Plot the smooth loss of one or several runs."""
+    from elman.runs.directory import RunDirectory
+    from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+
+    if not runs:
+        raise ElmanError("elman plot requires at least one run directory")
+    if out.suffix not in (".png", ".svg"):
+        raise ElmanError(f"--out must end in .png or .svg (got {out.name!r})")
+    save_figure(plot_smooth_loss([LossCurve.of_directory(RunDirectory(run)) for run in runs]), out)
+    print(out)
+    return 0
