@@ -70,16 +70,8 @@ def test_a_port_that_there_is_not(command: Command, port: int) -> None:
 
 
 def test_view_needs_runs(command: Command) -> None:
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    assert_refused(command("view"), "needs at least one run directory")
-    assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
-||||||| 7119261
-    assert_refused(command("view"), "needs at least one run directory")
-    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
-=======
     assert_refused(command("view"), "requires at least one run directory")
-    assert_refused(command("view", "nowhere"), "there is no metrics.csv in 'nowhere'")
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
+    assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
 
 
 def test_without_its_libraries_the_page_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +108,6 @@ def test_logs_by_their_option(command: Command) -> None:
     lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
     assert Path("out/tensorboard").is_dir()
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    assert_refused(
-        command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl, tensorboard or wandb"
-    )
-||||||| 7119261
-    assert_refused(command("train", "novel.txt", "--out", "other", "--log", "csv"), "must be jsonl or tensorboard")
-=======
     assert_refused(
         command("train", "novel.txt", "--out", "other", *REFERENCE, "--log", "csv"), "must be jsonl or tensorboard"
     )
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5

@@ -100,18 +100,10 @@ def test_what_was_learned_fades() -> None:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    """A model with the alphabet of the text."""
-    return elman.train(Corpus.from_text(TEXT), hidden_size=M, seq_length=5, max_updates=30, epochs=9).model
-||||||| 7119261
-    """A network that knows the letters of the text."""
-    return elman.train(Corpus.from_text(TEXT), hidden_size=M, seq_length=5, max_updates=30, epochs=9).model
-=======
     """A network that knows the letters of the text."""
     return elman.train(
         Corpus.from_text(TEXT), preset="reference", hidden_size=M, seq_length=5, max_updates=30, epochs=9
     ).model
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
 
 
 def test_a_model_scores_either_way(model: Model) -> None:

@@ -132,7 +132,7 @@ def test_the_default_optimizer_rounds_as_the_reference_experiment_does() -> None
 @algorithms
 def test_the_arrays_that_an_optimizer_has(algorithm: str) -> None:
     parameters = arrays(np.random.default_rng(1), dtype=np.float32)
-    M, N, average = Optimizer(0.1, 5.0, algorithm, ema_decay=0.9).start(parameters)
+    M, N, average = Optimizer(0.1, 5.0, algorithm, ema_decay=0.9).init(parameters)
     for moments, names in ((M, HAS_SECOND_MOMENT), (N, HAS_FIRST_MOMENT)):
         assert moments.keys() == (parameters.keys() if algorithm in names else set())
         assert all(array.dtype == np.float32 and not array.any() for array in moments.values())
@@ -234,7 +234,7 @@ def test_a_cosine_falls_to_nearly_zero(warmup: int) -> None:
 
 
 def test_a_cosine_ends_at_the_share_it_is_given() -> None:
-    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_lr_fraction=0.25).rates(0, 1100)
+    rates = Optimizer(0.3, 5.0, schedule="cosine", end=1000, final_lr_fraction=0.25).learning_rates(0, 1100)
     assert rates[0] == rates.max() == 0.3
     assert rates[500] == pytest.approx(0.3 * (1 + 0.25) / 2)
     assert (np.diff(rates[:1001]) < 0).all()

@@ -123,19 +123,9 @@ def test_a_network_is_loaded_on_the_engine_asked_for(
     assert elman.load(tmp_path, engine=given).engine.name == expected
 
 
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-def test_an_unknown_engine(corpus: Corpus, tmp_path: Path) -> None:
-    elman.train(corpus, out=tmp_path, **SMALL)
-    with pytest.raises(ElmanError, match=r"^unknown engine 'torch' \(choose from numba, numpy\)$"):
-||||||| 7119261
-def test_an_engine_that_there_is_not(corpus: Corpus, tmp_path: Path) -> None:
-    elman.train(corpus, out=tmp_path, **SMALL)
-    with pytest.raises(ElmanError, match=r"^there is no engine 'torch': choose one of numba, numpy$"):
-=======
 def test_an_engine_that_there_is_not(corpus: Corpus, tmp_path: Path) -> None:
     elman.train(corpus, out=tmp_path, preset="reference", **SMALL)
     with pytest.raises(ElmanError, match=r"^there is no engine 'torch': choose one of numba, numpy$"):
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         elman.load(tmp_path, engine="torch")
 
 

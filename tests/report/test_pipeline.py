@@ -247,13 +247,7 @@ def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
     assert longer is not None
     assert longer["long"]["epochs"] == 2
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    with pytest.raises(ElmanError, match=r"cannot change --min-count \(run: 2, given: 3\) on resume"):
-||||||| 7119261
-    with pytest.raises(ElmanError, match="--min-count is 2 there and 3 here"):
-=======
     with pytest.raises(ElmanError, match=r"cannot change --min-count on resume \(run: 2, given: 3\)"):
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
 
 

@@ -127,19 +127,9 @@ def test_exponents_are_raised_and_the_rest_escaped() -> None:
 
 
 def test_every_setting_is_listed() -> None:
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    values = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
-    assert values.keys() == Config().as_dict().keys()
-    assert (values["max_updates"], values["sample_every"], values["learning_rate"]) == ("none", "10,000", "0.1")
-||||||| 7119261
-    listed = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
-    assert listed.keys() == Config().as_dict().keys()
-    assert (listed["max_updates"], listed["sample_every"], listed["learning_rate"]) == ("none", "10,000", "0.1")
-=======
     listed = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
     assert listed.keys() == asdict(Config()).keys()
     assert (listed["max_updates"], listed["sample_every"], listed["learning_rate"]) == ("none", "10,000", "0.1")
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
 
 
 def test_a_figure_takes_the_colours_of_the_page() -> None:

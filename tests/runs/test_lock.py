@@ -137,13 +137,7 @@ def test_the_lock_of_a_dead_process_blocks_nobody(corpus: Corpus, run: Path, how
 def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path) -> None:
     with pytest.raises(ElmanError, match="already contains a run"):
         train(corpus, **EXACT, out=run)
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    with pytest.raises(ElmanError, match="--hidden-size \\(run: 4, given: 5\\)"):
-||||||| 7119261
-    with pytest.raises(ElmanError, match="--hidden-size is 4 there and 5 here"):
-=======
     with pytest.raises(ElmanError, match=r"cannot change --hidden-size on resume \(run: 4, given: 5\)"):
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         train(corpus, out=run, resume=True, hidden_size=5)
     assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
 

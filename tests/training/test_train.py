@@ -376,14 +376,7 @@ def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, o
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before, (name, value) = contents(tmp_path), next(iter(option.items()))
     saved = ({"learning_rate": 0.1} | EXACT)[name]
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-    flag = f"--{name.replace('_', '-')}"
-    expected = f"cannot change {flag} (run: {saved}, given: {value}) on resume; remove it or start a new run"
-||||||| 7119261
-    expected = f"--{name.replace('_', '-')} is {saved} there and {value} here: leave these out"
-=======
     expected = f"cannot change --{name.replace('_', '-')} on resume (run: {saved}, given: {value}); remove it"
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
     with pytest.raises(ElmanError, match=re.escape(expected)):
         train(corpus, out=tmp_path, resume=True, **option)
     assert contents(tmp_path) == before

@@ -129,7 +129,7 @@ def report(
     corpus = (
         replace_rare(corpus, min_count)
         if isinstance(corpus, Corpus)
-        else read_corpus(corpus, encoding=encoding, rare=min_count)
+        else read_corpus(corpus, encoding=encoding, min_count=min_count)
     )
     desk = _ReportBuilder(
         corpus, Path(out), epochs, long_epochs, callback or _NullReportCallback(), options | {"min_count": min_count}

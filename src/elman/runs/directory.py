@@ -35,6 +35,7 @@ from elman.storage.untrusted import (
     require_bounded_ints,
     require_regular_file,
     require_sha256,
+    require_str,
     safe_message,
 )
 from elman.text import Alphabet
@@ -244,6 +245,6 @@ def _parse_manifest(metadata: Any) -> RunManifest:
     config = Config(**require_bounded_ints(metadata["config"]))
     return RunManifest(
         config,
-        Alphabet(text(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
+        Alphabet(require_str(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
         require_sha256(metadata["corpus"]["sha256"]),
     )

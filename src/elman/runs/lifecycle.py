@@ -186,4 +186,4 @@ def validation_every(config: Config, windows: Windows) -> int:
 def _read(source: Source, config: Config) -> Corpus:
     if isinstance(source, Corpus):
         return replace_rare(source, config.min_count)
-    return read_corpus(source, encoding=config.encoding, rare=config.min_count)
+    return read_corpus(source, encoding=config.encoding, min_count=config.min_count)

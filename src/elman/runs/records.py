@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from elman.storage.untrusted import parse_strict_json, require_int
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +104,5 @@ def _parse_sample(line: Any) -> Sample:
     return Sample(
         require_int(update, "update"),
         None if smooth_loss is None else require_finite(smooth_loss, "smooth_loss"),
-        text(generated, "text"),
+        require_str(generated, "text"),
     )

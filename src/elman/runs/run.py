@@ -12,6 +12,7 @@ import numpy as np
 from elman.config import Config
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
+from elman.inference.generate import stream_text
 from elman.network import SamplingParams
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
@@ -125,10 +126,10 @@ class Run:
         """Generate `length` characters from the current state, starting with the next character of the text."""
         state, alphabet = self.state, self.corpus.alphabet
         first, engine = int(self.corpus.indices[self.next_index]), get_engine(self.config.engine)
-        pieces = written(
+        chunks = stream_text(
             engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
         )
-        return alphabet.decode([first]) + "".join(pieces)
+        return alphabet.decode([first]) + "".join(chunks)
 
     @property
     def next_index(self) -> int:

@@ -106,21 +106,10 @@ class HealthMonitor:
             return ""
         T = self.config.seq_length
         return (
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
             f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
             f" lower --learning-rate (now {self.config.learning_rate}), --grad-clip (now {self.config.grad_clip}) or --init-std"
             f" (now {self.config.init_std})"
-||||||| 7119261
-            f"the loss is {median:.1f} over the last {LOSSES} updates, {median / self.uniform:.1f} times that of a"
-            f" network that knows nothing, {self.uniform:.1f}: lower --learning-rate (it is"
-            f" {self.config.learning_rate}), --grad-clip ({self.config.grad_clip}) or --init-std ({self.config.init_std})"
-=======
-            f"the loss is {median:.1f} over the last {LOSSES} updates, {median / self.uniform:.1f} times that of a"
-            f" network that knows nothing, {self.uniform:.1f}: lower --learning-rate (it is"
-            f" {self.config.learning_rate}), --grad-clip ({self.config.grad_clip}) or --init-std"
-            f" ({self.config.init_std})"
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         )
 
 

@@ -267,7 +267,7 @@ class Trainer:
 
     def add_row(self, validation_loss: float | None) -> None:
         """Add a row of metrics for the update just done."""
-        learning_rate = float(self.current_optimizer.rates(self.state.update - 1, 1)[0])
+        learning_rate = float(self.current_optimizer.learning_rates(self.state.update - 1, 1)[0])
         self.recorder.add_row(self.recent_losses[-1], learning_rate, validation_loss)
 
     def sample(self) -> None:

@@ -239,16 +239,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-<<<<<<< 64b2743f8c7b4d7598cc0a7c1b3768cbc9a90051
-        ([], "error: elman serve requires at least one run directory"),
-        (["--port", "65536"], "error: --port must be from 0 to 65535, and 65536 came: give another"),
-||||||| 7119261
-        ([], "error: elman serve needs at least one run directory: name those to serve"),
-        (["--port", "65536"], "error: --port must be from 0 to 65535, and 65536 came: give another"),
-=======
         ([], "error: elman serve needs at least one run directory: name those to serve"),
         (["--port", "65536"], "error: --port must be from 0 to 65535 (got 65536)"),
->>>>>>> 6ff742887277ff6d9a1546c5094fdadf286166f5
         (
             ["--shutdown-timeout", "-1"],
             "error: --shutdown-timeout must be a finite number of at least 0 (got -1.0)",

@@ -31,10 +31,10 @@ def evaluate(
     from elman.inference.score import check_finite, score
     from elman.runs.records import finite_or_none
     from elman.runs.run import load
-    from elman.text import opened, read_corpus
+    from elman.text import read_corpus, with_unknown
 
     model = load(run)
-    text = read_corpus(corpus, encoding=encoding, alphabet=opened(model.alphabet))
+    text = read_corpus(corpus, encoding=encoding, alphabet=with_unknown(model.alphabet))
     network = (model.engine, model.parameters, model.h)
     static = score(*network, text.indices)
     result = score_dynamic(*network, text.indices) if adapt else static

@@ -55,8 +55,8 @@ def sample(
     from elman.runs.run import load
 
     options: GenerationOptions = {
-        "prime": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
-        "random_state": seed,
+        "prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
+        "seed": seed,
     }  # fmt: skip
     if beam is not None:
         _check_no_sampling_options(
@@ -68,7 +68,7 @@ def sample(
         for n, text in enumerate(model.samples(count, length, **options), 1):
             sys.stdout.write(f"--- {n} of {count} ---\n{show(prompt + text)}\n")
         return 0
-    chunks = model.stream(length, **options) if beam is None else model.beam(beam, length, prime=prompt, stop=stop)
+    chunks = model.stream(length, **options) if beam is None else model.beam(beam, length, prompt=prompt, stop=stop)
     sys.stdout.write(show(prompt))
     for chunk in chunks:
         sys.stdout.write(show(chunk))

@@ -39,7 +39,7 @@ def view(
         print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)
         open_browser(address)
 
-    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, started=on_start, on_shutdown=lambda _: None)
+    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, on_start=on_start, on_shutdown=lambda _: None)
     return INTERRUPTED if ended_by == signal.SIGINT else 0
 
 

@@ -70,4 +70,4 @@ def read_run_json(folder: Path) -> dict[str, Any]:
 
 def read_seq_length(folder: Path) -> int:
     """Return T: a loss in nats per window, divided by it, is in nats per character."""
-    return require_int(read_run_json(folder)["config"]["seq_length"], "seq_length", least=1)
+    return require_int(read_run_json(folder)["config"]["seq_length"], "seq_length", minimum=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from elman.runs.loggers.base import MetricsLogger, append_synced, read_if_exists
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import figure, parse_strict_json
+from elman.storage.untrusted import parse_strict_json, require_finite
 
 
 class JsonlLogger(MetricsLogger):
@@ -40,7 +40,7 @@ class JsonlLogger(MetricsLogger):
         for line in read_if_exists(self.path).split(b"\n"):
             try:
                 row = parse_strict_json(line.decode("utf-8"))
-                rates[row["update"]] = figure(row["learning_rate"], "learning_rate")
+                rates[row["update"]] = require_finite(row["learning_rate"], "learning_rate")
             except (ValueError, KeyError, TypeError):
                 continue  # a partial line, or one without a learning rate
         return rates

@@ -17,7 +17,7 @@ from elman.errors import ElmanError, require_extra
 from elman.runs.loggers.base import MetricsLogger, read_if_exists, read_run_json
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
-from elman.storage.untrusted import parse_strict_json, require_int
+from elman.storage.untrusted import parse_strict_json, require_int, require_str
 
 PROGRESS = "elman.json"
 """In `WandbLogger.target`: the id of the W&B run, and the updates up to which it has the rows and the samples."""
@@ -110,7 +110,7 @@ class WandbLogger(MetricsLogger):
                 require_int(progress["last_row"], "last_row"),
                 require_int(progress["last_sample"] + 1, "last_sample"),
             )
-            run_id = text(progress["id"], "id")
+            run_id = require_str(progress["id"], "id")
             return (run_id, rows, samples - 1) if re.fullmatch("[0-9a-f]{8}", run_id) else None
         except (ValueError, KeyError, TypeError):
             return None

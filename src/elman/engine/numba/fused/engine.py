@@ -48,7 +48,7 @@ def supports(parameters: Parameters) -> bool:
 
 def supports_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
     """Whether the training is that of the reference experiment: batch size 1, plain AdaGrad."""
-    plain = Optimizer(optimizer.learning_rate, optimizer.clip)
+    plain = Optimizer(optimizer.learning_rate, optimizer.grad_clip)
     plain = replace(
         plain,
         end=optimizer.end,
@@ -133,7 +133,7 @@ def advance(
     scratch = make_scratch(weights, state.h, T)
     maximum = float(np.finfo(scalar_type).max)
     scalars = AdagradScalars(
-        *(scalar_type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.clip, EPSILON))
+        *(scalar_type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
     )
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
