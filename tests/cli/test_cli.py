@@ -275,7 +275,10 @@ def test_a_run_that_cannot_go_on_so(
         ("plot run --out curve", "--out must end in .png or .svg (got 'curve')"),
         ("plot run --out none/curve.png", "cannot write 'none/curve.png' (No such file or directory)"),
         ("gradcheck novl.txt", "did you mean 'novel.txt'"),
-        ("gradcheck novel.txt --points 100 --hidden-size 2", "--points 100 needs a text of at least 101 characters ('novel.txt' has 77)"),
+        (
+            "gradcheck novel.txt --points 100 --hidden-size 2",
+            "--points 100 needs a text of at least 101 characters ('novel.txt' has 77)",
+        ),
         ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length must be at least 1"),
         ("gradcheck novel.txt --seq-length 9 --points 8", "T = 9, points = 8 came"),
         ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),

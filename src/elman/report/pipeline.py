@@ -72,7 +72,7 @@ def report(
         Total length of the second phase, which continues the same run; skipped if not above `epochs`.
     resume : bool
         Resume the report in `out`.
-    watcher : ReportCallback, optional
+    callback : ReportCallback, optional
         Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
     encoding : str
         Encoding of the text.
@@ -131,10 +131,9 @@ def report(
         if isinstance(corpus, Corpus)
         else read_corpus(corpus, encoding=encoding, min_count=min_count)
     )
-    desk = _ReportBuilder(
-        corpus, Path(out), epochs, long_epochs, callback or _NullReportCallback(), options | {"min_count": min_count}
-    )
-    return desk.make(resume)
+    callback = options.pop("watcher", None) or callback or _NullReportCallback()  # its former name
+    options["min_count"] = min_count
+    return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 
 
 class _ReportBuilder:
@@ -187,8 +186,8 @@ class _ReportBuilder:
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
-                f"the gradient check of a report needs more than {longest} characters (got {len(self.corpus.indices)} in "
-                f"{self.corpus.name!r}): use a longer text"
+                f"the gradient check of a report needs more than {longest} characters (got "
+                f"{len(self.corpus.indices)} in {self.corpus.name!r}): use a longer text"
             )
         return config
 
@@ -204,8 +203,8 @@ class _ReportBuilder:
         beyond = saved.state.update > self.last_short(saved.config)
         if beyond and (short is None or short.epochs_asked != self.epochs):
             raise ElmanError(
-                f"cannot report {self.epochs} epochs: the run in {str(self.out)!r} is already at epoch {saved.state.epoch}; use "
-                f"--epochs {short.epochs_asked if short else saved.state.epoch + 1}"
+                f"cannot report {self.epochs} epochs: the run in {str(self.out)!r} is already at epoch "
+                f"{saved.state.epoch}; use --epochs {short.epochs_asked if short else saved.state.epoch + 1}"
             )
         return saved.config
 

@@ -1,7 +1,7 @@
 """The published results of the reference experiment, and our measurements of its algorithm.
 
-The reference experiment is the vanilla character RNN of a KTH DD2424 course report (2021). The errors of its gradient check
-are in `elman.training.gradcheck.REPORTED`.
+The reference experiment is the vanilla character RNN of a KTH DD2424 course report (2021). The errors of its gradient
+check are in `elman.training.gradcheck.REPORTED`.
 """
 
 CHARS = 1_107_542

@@ -108,8 +108,8 @@ class HealthMonitor:
         return (
             f"the loss is {median / T:.2f} nats per character over the last {LOSSES} updates,"
             f" {median / self.uniform_loss:.1f} times that of uniform predictions ({self.uniform_loss / T:.2f}):"
-            f" lower --learning-rate (now {self.config.learning_rate}), --grad-clip (now {self.config.grad_clip}) or --init-std"
-            f" (now {self.config.init_std})"
+            f" lower --learning-rate (now {self.config.learning_rate}), --grad-clip (now {self.config.grad_clip}) or"
+            f" --init-std (now {self.config.init_std})"
         )
 
 

@@ -22,8 +22,8 @@ NEARLY = 0.9
 def compare_with_uniform(facts: CurveStats, T: int, K: int) -> str:
     """Compare the first loss with that of the uniform distribution."""
     said = (
-        f"The loss of the first window is {nats(facts.start)} nats. A uniform distribution over the {K} characters has a "
-        f"loss of {T} · ln {K} = {nats(facts.uniform)}"
+        f"The loss of the first window is {nats(facts.start)} nats. A uniform distribution over the {K} characters "
+        f"has a loss of {T} · ln {K} = {nats(facts.uniform)}"
     )
     off = facts.start / facts.uniform - 1
     if abs(off) <= NOISE:
@@ -39,7 +39,7 @@ def describe_speed(facts: CurveStats, updates: int) -> str:
     path, done = f"from {nats(facts.start)} to {nats(facts.end)}", facts.first_tenth
     tenth = f"the first tenth of the {pluralize(updates, 'update')}"
     if not facts.fell:
-        return f"The smooth loss does not fall at all: it goes {path}. The published curve falls fast at first, then slowly."
+        return f"The smooth loss does not fall at all: it goes {path}. The published curve falls, fast at first."
     if done < FAST:
         return (
             f"The smooth loss does not fall fast at first, as the published one does: of its decrease {path}, "
@@ -70,8 +70,8 @@ def _by_places(facts: CurveStats) -> str:
     elif 2 * facts.lower > facts.compared:
         verdict = "mostly is"
     return (
-        f"From epoch to epoch this one {verdict}: it is lower than one epoch earlier, at the same position in the text, "
-        f"in {facts.lower:,} of {pluralize(facts.compared, 'comparison')}."
+        f"From epoch to epoch this one {verdict}: it is lower than one epoch earlier, at the same position in the "
+        f"text, in {facts.lower:,} of {pluralize(facts.compared, 'comparison')}."
     )
 
 
@@ -104,7 +104,8 @@ def describe_long_run(short: PhaseSummary, long: PhaseSummary | None) -> str:
     if long is None:
         return f"This run ended after {format_length(short)}. {theirs}"
     before, after = short.minimum_smooth_loss, long.minimum_smooth_loss
-    way = f"Training on from {short.epochs if _whole(short) and _whole(long) else format_length(short)} to {format_length(long)}"
+    start = short.epochs if _whole(short) and _whole(long) else format_length(short)
+    way = f"Training on from {start} to {format_length(long)}"
     if after >= before:
         return f"{way} did not lower the minimum smooth loss of {nats(before)} nats. {theirs}"
     ours = f"{way} lowered the minimum smooth loss from {nats(before)} to {nats(after)} nats"
@@ -129,8 +130,8 @@ def compare_with_published(short: PhaseSummary, T: int, K: int, chars: int) -> s
     loss, theirs, their_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
     said = (
         f"The minimum in {format_length(short)} is {nats(loss)} nats per window of "
-        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {theirs} per window of "
-        f"{their_T}, {theirs / their_T:.3f} per character. "
+        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {theirs} per window "
+        f"of {their_T}, {theirs / their_T:.3f} per character. "
         f"{_texts(K, chars)}"
     )
     low, high = published.SEEDS
@@ -144,6 +145,7 @@ def _texts(K: int, chars: int) -> str:
     if (chars, K) == (published.CHARS, published.ALPHABET_SIZE):
         return "The two texts have the same length and alphabet size."
     return (
-        f"The two losses are not directly comparable: the published one is for a novel of {published.CHARS:,} characters and "
-        f"{published.ALPHABET_SIZE} distinct characters, this one for {chars:,} characters and {K} distinct ones."
+        f"The two losses are not directly comparable: the published one is for a novel of {published.CHARS:,} "
+        f"characters and {published.ALPHABET_SIZE} distinct characters, this one for "
+        f"{chars:,} characters and {K} distinct ones."
     )

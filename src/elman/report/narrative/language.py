@@ -22,8 +22,8 @@ def names(found: Sequence[Name], updates: int, texts: int) -> str:
     """
     if not found:
         return (
-            "No names were found in the text: no word of four letters or more is repeated with a capital letter, hardly "
-            "ever without one, and not only at the beginning of a line or a sentence."
+            "No names were found in the text: no word of four letters or more is repeated with a capital letter, "
+            "hardly ever without one, and not only at the beginning of a line or a sentence."
         )
     known = sorted((name for name in found if name.first_update is not None), key=_first)
     missing = [name.name for name in found if name.first_update is None]

@@ -17,11 +17,11 @@ def summary(results: Results) -> str:
     last, final, T = results.last, results.words[-1], results.config.seq_length
     found, known = len(results.names), sum(name.first_update is not None for name in results.names)
     said = [
-        f"A vanilla RNN with {pluralize(results.config.hidden_size, 'hidden unit')} was trained on the text for {format_length(last)}, in "
-        f"{duration(last.seconds)}.",
-        f"Its smooth loss fell from {nats(results.facts.start)} to a minimum of {nats(last.minimum_smooth_loss)} nats per "
-        f"window of {pluralize(T, 'character')}: from {results.facts.start / T:.3f} to {last.minimum_smooth_loss / T:.3f} "
-        "nats per character.",
+        f"A vanilla RNN with {pluralize(results.config.hidden_size, 'hidden unit')} was trained on the text for "
+        f"{format_length(last)}, in {duration(last.seconds)}.",
+        f"Its smooth loss fell from {nats(results.facts.start)} to a minimum of {nats(last.minimum_smooth_loss)} nats "
+        f"per window of {pluralize(T, 'character')}: from {results.facts.start / T:.3f} to "
+        f"{last.minimum_smooth_loss / T:.3f} nats per character.",
     ]
     if final.written:
         said.append(f"Of the words in its final sample, {percent(final.share)} are words of the text.")
@@ -65,11 +65,11 @@ def smooth_loss(results: Results) -> str:
     T, short, long = results.config.seq_length, results.short, results.long
     their_start = published.SEQ_LENGTH * math.log(published.ALPHABET_SIZE)
     said = [
-        f"The minimum in {format_length(short)} is {nats(short.minimum_smooth_loss)} nats per window of {pluralize(T, 'character')}, at "
-        f"update {short.minimum_at:,}.",
+        f"The minimum in {format_length(short)} is {nats(short.minimum_smooth_loss)} nats per window of "
+        f"{pluralize(T, 'character')}, at update {short.minimum_at:,}.",
         f"The course report gives {published.SHORT_LOSS} for {published.SHORT_EPOCHS} epochs on another text, with "
-        f"{published.ALPHABET_SIZE} distinct characters and windows of {published.SEQ_LENGTH}: a uniform distribution has a "
-        f"loss of {nats(their_start)} nats there, and of {nats(results.facts.uniform)} here.",
+        f"{published.ALPHABET_SIZE} distinct characters and windows of {published.SEQ_LENGTH}: a uniform distribution "
+        f"has a loss of {nats(their_start)} nats there, and of {nats(results.facts.uniform)} here.",
     ]
     if long:
         said.append(
@@ -91,10 +91,10 @@ def during(results: Results) -> str:
     """State when the samples were generated, and why there are not more of them."""
     every, length, shown = results.config.sample_every, results.config.sample_length, len(results.samples)
     if not every:
-        return f"One sample of {pluralize(length, 'character')} was generated before the first update; no others were requested."
+        return f"One sample of {pluralize(length, 'character')} was generated before the first update, and no others."
     said = (
-        f"Before the first update and after every {every:,}, a sample of {pluralize(length, 'character')} is generated, "
-        "starting from the hidden state and the first character of the current window."
+        f"Before the first update and after every {every:,}, a sample of {pluralize(length, 'character')} is "
+        "generated, starting from the hidden state and the first character of the current window."
     )
     if shown < published.SAMPLES:
         return f"{said} The run ends at update {results.last.updates:,}, before the next would be due."
@@ -107,8 +107,8 @@ def after(results: Results) -> str:
     return (
         f"A sample of {pluralize(length, 'character')} from the model after {format_length(last)}. Its smooth loss is "
         f"{nats(last.smooth_loss)} nats per window of {pluralize(results.config.seq_length, 'character')}, its minimum "
-        f"{nats(last.minimum_smooth_loss)}; the published smooth loss after {published.LONG_EPOCHS} epochs, on another text, "
-        f"is {published.LONG_LOSS}."
+        f"{nats(last.minimum_smooth_loss)}; the published smooth loss after {published.LONG_EPOCHS} epochs, on another "
+        f"text, is {published.LONG_LOSS}."
     )
 
 
