@@ -144,7 +144,7 @@ def _unused_character(alphabet: Alphabet) -> str:
 #     -log p = -log q + log(0x110000 - K)          of an unknown character
 #     -log p = -log(1 - q) - log p_network         of any other character
 #
-# Unknown characters are not fed to the network: it predicts what follows one from what came before it. A text without
+# Unknown characters are not fed to the network: it predicts what follows one from the characters before it. A text without
 # unknown characters costs what the network says, and a model with an unknown symbol knows every character.
 
 UNKNOWN_PROBABILITY = 2.0**-16

@@ -76,7 +76,7 @@ def train(
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str
-        The loggers to write to besides ``metrics.csv`` and ``samples.jsonl``; a resumed run goes on with those it has.
+        The loggers to write to besides ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
 
         LOGGERS
     callback : TrainingCallback, optional
