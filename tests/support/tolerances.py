@@ -156,3 +156,8 @@ errors of one."""
 
 FIXED_GRADIENTS = 4e-5
 """Error of the codec's gradients relative to the largest, from that of e^x; measured 2.3e-5."""
+
+# --- Printed numbers ---
+
+ROUNDED = 1.01e-4
+"""Absolute error of a number that is rounded to four places: one in the last, where rounding falls the other way."""
