@@ -19,7 +19,7 @@ from support.server import listening
 INTERFACE = DATA / "interface"
 JSON_KEYS = json.loads((INTERFACE / "json_keys.json").read_text("utf-8"))
 SMALL = ["corpus.txt", "--hidden-size", 4]
-TRAIN = ["train", *SMALL, "--max-updates", 20, "--preset", "paper", "--out", "OUT"]
+TRAIN = ["train", *SMALL, "--max-updates", 20, "--preset", "reference", "--out", "OUT"]
 COMMANDS: dict[str, list[object]] = {
     "train": TRAIN,
     "train with validation": [*TRAIN, "--validation", 0.1],

@@ -24,7 +24,13 @@ LEARNING = {"float32": COMPILED_TRAJECTORY_FLOAT32, "float64": COMPILED_TRAJECTO
 """Relative error of what a few updates leave, by dtype."""
 
 
-CURRENT_NAMES: dict[str, str] = {}
+CURRENT_NAMES = {
+    "prime": "prompt",
+    "random_state": "seed",
+    "--prime": "--prompt",
+    "--random-state": "--seed",
+    "--context": "--carry-state",
+}
 """Name of an argument at the time of the recording -> its current name."""
 
 
