@@ -66,7 +66,8 @@ def test_watcher_of_train() -> None:
 
 
 def test_random_state_of_gradcheck() -> None:
-    assert elman.gradcheck(DATA / "corpus.txt", hidden_size=3, seq_length=5, random_state=7)
+    former: dict[str, Any] = {"random_state": 7}
+    assert elman.gradcheck(DATA / "corpus.txt", hidden_size=3, seq_length=5, **former)
 
 
 # --- Command line ---

@@ -133,19 +133,19 @@ def _unused_character(alphabet: Alphabet) -> str:
     return next(chr(point) for point in count(_REPLACEMENT) if chr(point) not in alphabet.characters)
 
 
-# What unknown characters cost, and how a text is read without them.
+# The cost of unknown characters, and reading a text without them.
 #
-# K  characters that the model knows; an index of K or more is an unknown character
+# K  size of the alphabet; an index of K or more is an unknown character
 # q  the probability of an unknown character, `UNKNOWN_PROBABILITY`
 #
-# In a text that contains unknown characters every character is predicted in two steps: whether it is unknown; and then
-# which one it is, uniformly among the code points outside the alphabet, or by the network among those it knows:
+# In a text that contains unknown characters, every character is predicted in two steps: whether it is unknown; and then
+# which one it is, uniformly among the code points outside the alphabet, or by the network among those in it:
 #
 #     -log p = -log q + log(0x110000 - K)          of an unknown character
 #     -log p = -log(1 - q) - log p_network         of any other character
 #
-# Unknown characters are not fed to the network: it predicts what follows one from the characters before it. A text without
-# unknown characters costs what the network says, and a model with an unknown symbol knows every character.
+# Unknown characters are not fed to the network: the next character is predicted from those before it. Nothing is added
+# in a text without unknown characters, and none are unknown to an alphabet with an unknown symbol.
 
 UNKNOWN_PROBABILITY = 2.0**-16
 NUM_CODE_POINTS = 0x110000
