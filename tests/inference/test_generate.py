@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model, Score, generate
-from elman.inference.stop_sequences import cut_at_stop
+from elman.inference.generate import cut_at_stop
 from elman.text import Alphabet, Corpus
 from support import reference_impl
 from support import tolerances as tolerances

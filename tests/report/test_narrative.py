@@ -8,8 +8,8 @@ from elman.config import Config
 from elman.report.curve_stats import CurveStats, PhaseSummary
 from elman.report.lexicon import Name, WordCount
 from elman.report.narrative import curve, language, summary
-from elman.report.narrative.discussion import reach
 from elman.report.narrative.formatting import agree, duration, join_and, nats, percent, pluralize, scientific
+from elman.report.narrative.summary import reach
 from elman.training.gradcheck import GradientCheck
 
 FACTS = CurveStats(

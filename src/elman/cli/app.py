@@ -14,6 +14,7 @@ from pathlib import Path
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnusedCliTokensError
 
 from elman._version import __version__
+from elman.cli.commands import BAD_INPUT, INTERRUPTED
 from elman.cli.commands.compress import compress, decompress
 from elman.cli.commands.eval import evaluate
 from elman.cli.commands.explain import explain
@@ -26,7 +27,6 @@ from elman.cli.commands.score import score
 from elman.cli.commands.serve import serve
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
-from elman.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from elman.cli.former_names import replace_former_options
 from elman.errors import ElmanError
 

@@ -1,17 +1,18 @@
-"""Parameters that several commands share, and how their values are parsed."""
+"""Parameters that several commands share, how their values are parsed, and the training options of `elman.Config`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from cyclopts import Parameter, Token
+from cyclopts import Group, Parameter, Token
 
-from elman.config import Config, flag
+from elman.config import Config, flag, make_config
 from elman.errors import ElmanError
+from elman.presets import DEFAULT_PRESET, list_presets
 
 MAX_PORT = 65_535
 
@@ -101,3 +102,43 @@ def _same_file(first: Path, second: Path) -> bool:
         return first.samefile(second)
     except (OSError, ValueError):  # one of them does not exist, or cannot
         return False
+
+
+PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
+
+_GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_PRESET}.", sort_key=5)
+
+
+def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
+    """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
+    shown = "none" if default is None else str(default)
+    converter = parse_integer if hint in (int, int | None) else None
+    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
+    return (name, Annotated[hint | None, parameter], None)
+
+
+def _create_options() -> Any:
+    hints, defaults = get_type_hints(Config), make_config(DEFAULT_PRESET)
+    return make_dataclass(
+        "Options",
+        [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)],
+        frozen=True,
+        namespace={"__module__": __name__},  # Cyclopts takes the classes of the module `types` for built-in ones
+    )
+
+
+if TYPE_CHECKING:
+
+    class Options:
+        """One optional attribute for every field of `Config`."""
+
+else:
+    Options = _create_options()
+
+
+NO_OPTIONS = Options()
+
+
+def passed_options(options: Options) -> dict[str, Any]:
+    """Return the options that were passed."""
+    return {name: value for name, value in vars(options).items() if value is not None}

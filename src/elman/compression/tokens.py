@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.text import Alphabet
-from elman.text.code_points import CodePointIndex, as_text, code_points
+from elman.text.alphabet import CodePointIndex, as_text, code_points
 
 Tokens = NDArray[np.int32]
 

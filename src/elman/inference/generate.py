@@ -1,13 +1,20 @@
-"""Text generation by sampling, one character at a time."""
+"""Text generation: sampling, one text or a batch, beam search, and stop sequences.
+
+Beam search keeps only the `width` most likely prefixes, each with its log-probability, the sum over its characters. At
+each step every prefix is extended by every character, and the `width` most likely results are kept. A width of 1 is
+greedy decoding. Characters on which all kept prefixes agree are final and are yielded at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.network import Parameters, SamplingParams
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text import Alphabet
 
@@ -66,3 +73,95 @@ def _chunk_lengths(length: int) -> Iterator[int]:
         yield min(n, length)
         length -= n
         n = min(2 * n, _MAX_CHUNK)
+
+
+MAX_BEAM_WIDTH = 1_000
+"""With a large alphabet, the scores of all extensions of so many prefixes take a gigabyte."""
+
+
+def beam_search(
+    session: InferenceSession, alphabet: Alphabet, h: Array, x: int, length: int, width: int
+) -> Iterator[str]:
+    """Yield the most likely text of `length` characters that the search finds, in chunks as soon as they are final.
+
+    Parameters
+    ----------
+    reader : Reader
+    alphabet : Alphabet
+    h : ndarray, shape (D,)
+        The state in which x is read.
+    x : int
+        The character before the text.
+    length : int
+        Characters to generate.
+    width : int
+        Number of prefixes kept.
+    """
+    states, last = h[None], np.array([x])
+    prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
+    total = np.zeros(1)
+    for _ in range(length):
+        o, after = session.logits(states, last[None])
+        scores = total[:, None] + log_softmax(o[0].astype(np.float64))
+        best = np.argsort(-scores, axis=None, kind="stable")[:width]
+        parent, last = np.divmod(best, len(alphabet))
+        states, total = after[0][parent], scores.ravel()[best]
+        prefixes = np.column_stack([prefixes[parent], last])
+        num_final = _count_common(prefixes)
+        if num_final:
+            yield alphabet.decode(prefixes[0, :num_final])
+            prefixes = prefixes[:, num_final:]
+    yield alphabet.decode(prefixes[0])
+
+
+def _count_common(prefixes: NDArray[np.intp]) -> int:
+    """Return the length of the longest common prefix of all rows."""
+    equal = (prefixes == prefixes[0]).all(axis=0)
+    return int(np.argmin(equal)) if not equal.all() else len(equal)
+
+
+class StopSequenceFilter:
+    """Pass text through until a stop sequence is complete, holding back what may be the beginning of one.
+
+    The output does not depend on how the text is divided into chunks.
+
+    Parameters
+    ----------
+    stop : tuple of str
+        Stop sequences, none empty.
+    """
+
+    def __init__(self, stop: tuple[str, ...]) -> None:
+        self.stop = stop
+        self.pending = ""
+
+    def feed(self, text: str, last: bool) -> tuple[str, bool]:
+        """Add a chunk of text; return the text that is released, and whether a stop sequence ended it.
+
+        Nothing is held back of the `last` chunk.
+        """
+        self.pending += text
+        matches = [(start + len(stop), start) for stop in self.stop if (start := self.pending.find(stop)) >= 0]
+        if matches:
+            return self.pending[: min(matches)[1]], True
+        num_held = 0 if last else max((_overlap(self.pending, stop) for stop in self.stop), default=0)
+        end = len(self.pending) - num_held
+        released, self.pending = self.pending[:end], self.pending[end:]
+        return released, False
+
+
+def cut_at_stop(stop: str, chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until `stop` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter((stop,))
+    for chunk in chunks:
+        released, stopped = stop_filter.feed(chunk, last=False)
+        yield released
+        if stopped:
+            return
+    yield stop_filter.pending
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return the length of the longest suffix of `text` that is a proper prefix of `stop`."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

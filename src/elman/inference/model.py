@@ -11,11 +11,9 @@ import numpy as np
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference.aliases import accept_aliases
-from elman.inference.beam import MAX_BEAM_WIDTH, beam_search
 from elman.inference.dynamic_evaluation import score_dynamic
-from elman.inference.generate import generate_batch, stream_text
+from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, generate_batch, stream_text
 from elman.inference.score import Score, check_finite, score
-from elman.inference.stop_sequences import cut_at_stop
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, with_unknown

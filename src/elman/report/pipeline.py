@@ -12,7 +12,7 @@ from elman.config import Config, accept_former_names, make_config
 from elman.errors import ElmanError
 from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import lexicon
-from elman.report.narrative.discussion import discussion
+from elman.report.narrative.summary import discussion
 from elman.report.plots import drawings, loss_figure, save_figures
 from elman.report.progress import ReportProgress, load_progress, save_results
 from elman.report.render import render_html, render_markdown

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from elman.config import Config
 from elman.report.lexicon import Lexicon, classify_words
 from elman.report.narrative import summary
-from elman.report.narrative.discussion import discussion
 from elman.report.narrative.formatting import SUPERSCRIPTS, nats, percent, pluralize, scientific
+from elman.report.narrative.summary import discussion
 from elman.report.plots import Drawing
 from elman.report.results import Results
 from elman.training.gradcheck import REPORTED

@@ -27,7 +27,7 @@ from elman.runs.lock import LOCK, DirectoryLock, cannot_write
 from elman.runs.loggers import open_loggers
 from elman.runs.loggers.base import RUN_JSON, MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
-from elman.runs.loggers.samples import SamplesLogger
+from elman.runs.loggers.jsonl import SamplesLogger
 from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
 from elman.storage.untrusted import (

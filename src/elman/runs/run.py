@@ -1,11 +1,12 @@
-"""A run: what training produces; and how to load its model."""
+"""A run in memory: its settings, its state, its history, and the model that it trains."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from elman.inference.generate import stream_text
 from elman.network import SamplingParams
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.history import SpilledList
 from elman.runs.records import Metrics, Sample, finite_or_none
 from elman.text import Corpus, Windows
 
@@ -185,3 +185,66 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     else:
         saved = load_selected(path / CHECKPOINT)
     return Model(saved.alphabet, saved.network.parameters, saved.network.h, get_engine(engine or saved.config.engine))
+
+
+NEWEST = 1000
+"""Items kept in memory after a spill; there are at most twice as many before the next one."""
+
+T = TypeVar("T")
+
+
+class SpilledList(Sequence[T]):
+    """A list of which only the newest items stay in memory. One thread appends; others may read.
+
+    Parameters
+    ----------
+    items : iterable
+        The initial items.
+    read : callable, optional
+        Returns all items that the file contains. Without it, all stay in memory.
+    """
+
+    def __init__(self, items: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
+        self._read = read
+        self._split: tuple[int, list[T]] = (0, list(items))  # how many are only in the file, and the others
+
+    def append(self, item: T) -> None:
+        """Add an item."""
+        self._split[1].append(item)
+
+    def spill(self) -> None:
+        """Drop older items from memory; the file must contain all items by now."""
+        older, newest = self._split
+        if self._read is not None and len(newest) > 2 * NEWEST:
+            self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
+
+    def _from(self, first: int) -> tuple[int, list[T]]:
+        """Return the items from `first` on, or more, after the index of the first one returned."""
+        older, newest = self._split
+        if self._read is None or first >= older:
+            return older, newest
+        return 0, self._read()[:older] + newest
+
+    def __len__(self) -> int:
+        older, newest = self._split
+        return older + len(newest)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._from(0)[1])
+
+    def __reversed__(self) -> Iterator[T]:
+        return reversed(self._from(0)[1])
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
+        indices = range(len(self))[at]  # raises an IndexError beyond the end
+        first, items = self._from(indices if isinstance(indices, int) else min(indices, default=len(self)))
+        return items[indices - first] if isinstance(indices, int) else [items[index - first] for index in indices]

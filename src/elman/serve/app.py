@@ -15,8 +15,7 @@ from starlette.routing import Route
 from elman.inference import Model
 from elman.serve.api.completions import Completions
 from elman.serve.api.metrics import Metrics, MetricsMiddleware
-from elman.serve.api.models import Models
-from elman.serve.api.tokenizer import Tokenizer
+from elman.serve.api.models import Models, Tokenizer
 from elman.serve.generation.served_model import ServedModel
 from elman.serve.http.access import AccessMiddleware
 from elman.serve.http.errors import EXCEPTION_HANDLERS

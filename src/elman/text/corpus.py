@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError
-from elman.text.alphabet import Alphabet
-from elman.text.code_points import CodePointIndex
+from elman.text.alphabet import Alphabet, CodePointIndex
 from elman.text.spool import Spool, drop_pages
 
 _CHUNK_SIZE = 1 << 20

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.inference import Model
+from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
-from elman.inference.stop_sequences import StopSequenceFilter
 from elman.serve.api.completion_request import parse_completion_request
-from elman.serve.api.jobs import create_job, encode_prompts
+from elman.serve.api.completions import create_job, encode_prompts
 from elman.serve.generation import batcher
 from elman.serve.generation.batcher import MAX_UNSENT
 from elman.serve.generation.job import GenerationJob

@@ -13,7 +13,7 @@ import pytest
 
 from elman.interpret.activations import dequantize
 from elman.network import SamplingParams
-from elman.serve.http.assets import STATIC
+from elman.serve.http.responses import STATIC
 from elman.serve.playground.endpoints import PLAYGROUND_PATHS
 from elman.serve.playground.inspection import (
     MAX_CHUNK,

@@ -1,1 +1,3 @@
-"""The commands, one module each; `compress` holds decompress and `export` import as well."""
+"""The commands, one module per command, and their exit codes besides 0."""
+
+CHECK_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.exit_codes import CHECK_FAILED
+from elman.cli.commands import CHECK_FAILED
 from elman.cli.parameters import Corpus, Encoding, Integer, Json, OptionalInteger
 
 

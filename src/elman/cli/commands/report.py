@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.exit_codes import INTERRUPTED
+from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, OptionalInteger, Out
 
 

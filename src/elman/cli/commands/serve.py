@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.exit_codes import INTERRUPTED
+from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import Integer, Port
 from elman.errors import ElmanError, require_extra
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from elman.cli.commands import INTERRUPTED
 from elman.cli.commands.view import train_with_dashboard
-from elman.cli.exit_codes import INTERRUPTED
-from elman.cli.parameters import Corpus, Flag, Json, Out, Port
-from elman.cli.training_options import NO_OPTIONS, PRESET_HELP, Options, passed_options
+from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, passed_options
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET
 

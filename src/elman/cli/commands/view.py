@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.exit_codes import INTERRUPTED
+from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import Port
 from elman.errors import ElmanError, require_extra
 

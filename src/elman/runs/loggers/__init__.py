@@ -17,8 +17,7 @@ from pathlib import Path
 from elman.errors import ElmanError
 from elman.runs.loggers.base import MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
-from elman.runs.loggers.jsonl import JsonlLogger
-from elman.runs.loggers.samples import SamplesLogger
+from elman.runs.loggers.jsonl import JsonlLogger, SamplesLogger
 from elman.runs.loggers.tensorboard import TensorBoardLogger
 from elman.runs.loggers.wandb import WandbLogger
 

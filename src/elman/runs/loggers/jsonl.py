@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: the rows of ``metrics.csv`` as JSON objects, with the learning rate."""
+"""Loggers that write JSON lines: ``samples.jsonl`` of every run, and ``metrics.jsonl`` of ``--log jsonl``."""
 
 from __future__ import annotations
 
@@ -46,5 +46,28 @@ class JsonlLogger(MetricsLogger):
         return rates
 
 
-def _lines(metrics: Iterable[Metrics]) -> bytes:
-    return "".join(json.dumps(asdict(row)) + "\n" for row in metrics).encode("ascii")
+class SamplesLogger(MetricsLogger):
+    """Writes ``samples.jsonl``, from which a run's samples are read back."""
+
+    target = "samples.jsonl"
+    help = "the generated samples, one JSON object each"
+    always_on = True
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / self.target
+
+    def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Replace the file by the lines of these samples."""
+        replace_file(self.path, _lines(samples))
+
+    def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
+        """Add lines."""
+        append_synced(self.path, _lines(samples))
+
+    def close(self) -> None:
+        """Do nothing: every write is complete."""
+
+
+def _lines(records: Iterable[Metrics] | Iterable[Sample]) -> bytes:
+    # JSON's escapes keep each record on one line, whatever its text contains, and make lone surrogates writable.
+    return "".join(json.dumps(asdict(record)) + "\n" for record in records).encode("ascii")

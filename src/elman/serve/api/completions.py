@@ -1,4 +1,4 @@
-"""``POST /v1/completions``: the endpoint, with complete or streamed responses."""
+"""``/v1/completions``: from a request to a generation job, and the response."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from elman.serve.api.completion_request import parse_completion_request
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError
+from elman.inference.generate import StopSequenceFilter
+from elman.serve.api.completion_request import SEED, CompletionRequest, Prompt, parse_completion_request
 from elman.serve.api.completion_response import CompletionResponse
-from elman.serve.api.jobs import create_job, encode_prompts
 from elman.serve.api.metrics import Metrics
-from elman.serve.generation.sequence import SequenceDelta
+from elman.serve.generation.job import GenerationJob
+from elman.serve.generation.sequence import Sequence, SequenceDelta
 from elman.serve.generation.served_model import ServedModel, get_model
 from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.http.request_body import read_json
@@ -85,3 +89,78 @@ def _error_event(error: APIError) -> bytes:
 
 def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + dump_json(content) + b"\n\n"
+
+
+def create_job(served: ServedModel, request: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
+    """Return the job of a request, to be submitted to the model's batcher.
+
+    With a seed, the sequences are those that `Model.samples` generates with that seed.
+
+    Parameters
+    ----------
+    served : ServedModel
+    request : CompletionRequest
+    prompts : list of ndarray
+        Its prompts as indices, from `encode_prompts`.
+    """
+    repeated = [number for number in range(len(prompts)) for _ in range(request.n)]
+    sequences = [
+        _create_sequence(served, request, index, request.prompts[number], prompts[number])
+        for index, number in enumerate(repeated)
+    ]
+    return GenerationJob(sequences, served.batcher.wake)
+
+
+def _create_sequence(
+    served: ServedModel, request: CompletionRequest, index: int, prompt: Prompt, indices: Indices
+) -> Sequence:
+    alphabet = served.model.alphabet
+    return Sequence(
+        index=index,
+        alphabet=alphabet,
+        prompt=indices if len(indices) else served.start_indices(),
+        echo="" if not request.echo else prompt if isinstance(prompt, str) else alphabet.decode(indices),
+        h=served.model.h,
+        remaining=request.max_tokens,
+        sampling=request.sampling,
+        generator=create_generator(request.seed, index),
+        stops=StopSequenceFilter(request.stops),
+        num_logprobs=request.logprobs,
+    )
+
+
+def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
+    """Return the random generator of the sequence at a position within its request."""
+    # A negative seed is mapped to a positive one, which NumPy requires.
+    return np.random.default_rng(None if seed is None else seed % (2 * SEED) + index)
+
+
+def encode_prompts(served: ServedModel, request: CompletionRequest) -> list[Indices]:
+    """Return every prompt of a request as indices (P,).
+
+    Raises
+    ------
+    APIError
+        400 if a prompt contains an unknown character.
+    """
+    return [encode(served, prompt) for prompt in request.prompts]
+
+
+def encode(served: ServedModel, prompt: Prompt, param: str = "prompt") -> Indices:
+    """Return a text, or a list of indices, as an array of indices.
+
+    Raises
+    ------
+    APIError
+        400, naming the argument `param`, if the text contains an unknown character or an index is out of range.
+    """
+    alphabet = served.model.alphabet
+    if isinstance(prompt, str):
+        try:
+            return alphabet.encode(prompt)
+        except ElmanError as error:
+            raise APIError(400, str(error), "unknown_character", param) from None
+    if invalid := [index for index in prompt if index >= len(alphabet)]:
+        message = f"{invalid[0]} is not the index of a character; the model has {len(alphabet)}, counted from 0"
+        raise APIError(400, message, "unknown_character", param)
+    return np.array(prompt, alphabet.dtype)

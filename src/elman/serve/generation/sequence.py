@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.protocol import Indices
+from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
-from elman.inference.stop_sequences import StopSequenceFilter
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.text import Alphabet

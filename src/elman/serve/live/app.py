@@ -16,10 +16,9 @@ from starlette.routing import Route
 
 from elman.errors import ElmanError
 from elman.serve.http.access import AccessMiddleware
-from elman.serve.http.assets import STATIC, page_routes
 from elman.serve.http.errors import EXCEPTION_HANDLERS, APIError
 from elman.serve.http.request_body import read_json
-from elman.serve.http.responses import json_response
+from elman.serve.http.responses import STATIC, json_response, page_routes
 from elman.serve.live.history import ClientCursor, RunSource
 from elman.serve.live.live_run import LiveRun
 from elman.serve.settings import Settings

@@ -23,13 +23,12 @@ from starlette.types import Receive, Scope, Send
 from elman.errors import ElmanError
 from elman.interpret.activations import list_units
 from elman.network import architecture
-from elman.serve.api.jobs import create_generator, encode, encode_prompts
+from elman.serve.api.completions import create_generator, encode, encode_prompts
 from elman.serve.api.metrics import Metrics, Usage
 from elman.serve.generation.served_model import ServedModel, get_model
-from elman.serve.http.assets import page_routes
 from elman.serve.http.errors import APIError, ClientDisconnected
 from elman.serve.http.request_body import read_json
-from elman.serve.http.responses import dump_json, json_response
+from elman.serve.http.responses import dump_json, json_response, page_routes
 from elman.serve.http.streaming import on_disconnect, stream, with_send_timeout
 from elman.serve.playground.inspection import (
     InspectedChunk,
