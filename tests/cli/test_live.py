@@ -78,7 +78,7 @@ def test_without_its_libraries_the_page_says_what_to_install(command: Command, m
     for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    words = ("the library uvicorn", "pip install 'elman[serve]'")
+    words = ("requires uvicorn", "pip install 'elman[serve]'")
     assert_refused(command("view", "out"), *words)
     assert_refused(command("train", "novel.txt", "--out", "out", "--live"), *words)
     assert not Path("out").exists()
@@ -109,5 +109,6 @@ def test_logs_by_their_option(command: Command) -> None:
     assert [json.loads(line)["update"] for line in lines] == [row.update for row in RunDirectory(Path("out")).metrics()]
     assert Path("out/tensorboard").is_dir()
     assert_refused(
-        command("train", "novel.txt", "--out", "other", *REFERENCE, "--log", "csv"), "must be jsonl or tensorboard"
+        command("train", "novel.txt", "--out", "other", *REFERENCE, "--log", "csv"),
+        "must be jsonl, tensorboard or wandb",
     )

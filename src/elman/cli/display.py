@@ -190,18 +190,17 @@ def show_results(run: Run, out: Path) -> None:
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
-    """Print the relative errors of each experiment."""
-    names = list(checks[0].relative_error)
-    rows = [["chars", "hidden\nsize", "sequence\nlength", *names, "passed"]]
-    for check in checks:
-        errors = [f"{check.relative_error[name]:.2e}" for name in names]
-        numbers = [str(n) for n in (check.points, check.hidden_size, check.seq_length)]
-        rows.append([*numbers, *errors, "yes" if check.passed else "NO"])
-    if len(names) > 7:  # too many for the width of a terminal
-        rows = [[cell.replace("\n", " ") for cell in column] for column in zip(*rows, strict=True)]
-    table = Table(*rows[0], box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for row in rows[1:]:
-        table.add_row(*row)
+    """Print the relative errors: a column per experiment, a row per array."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for title, attribute in (
+        ("characters", "points"),
+        ("hidden size", "hidden_size"),
+        ("sequence length", "seq_length"),
+    ):
+        table.add_row(title, *(str(getattr(check, attribute)) for check in checks))
+    for name in checks[0].relative_error:
+        table.add_row(name, *(f"{check.relative_error[name]:.2e}" for check in checks))
+    table.add_row("passed", *("yes" if check.passed else "NO" for check in checks))
     _OUT.print(table)
 
 

@@ -70,7 +70,7 @@ class Training:
     """A process of `elman train --live`."""
 
     def __init__(self, *arguments: object) -> None:
-        command = [sys.executable, "-m", "elman", "train", *map(str, arguments), "--live"]
+        command = [sys.executable, "-m", "elman", "train", *map(str, arguments), "--preset", "reference", "--live"]
         environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
         assert self.process.stderr is not None
