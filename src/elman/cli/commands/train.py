@@ -13,6 +13,7 @@ from elman.cli.commands.view import train_with_dashboard
 from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, passed_options
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET
+from elman.runs.loggers import logger_help
 
 if TYPE_CHECKING:
     from elman.runs.run import Run
@@ -36,10 +37,7 @@ def train(
     ] = False,
     log: Annotated[
         list[str] | None,
-        Parameter(
-            negative="",
-            help="Also log metrics as jsonl (OUT/metrics.jsonl) or tensorboard (OUT/tensorboard/). Repeatable.",
-        ),
+        Parameter(negative="", help=logger_help()),
     ] = None,
     live: Annotated[
         Flag,
