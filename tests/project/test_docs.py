@@ -62,7 +62,8 @@ def names_of_tests() -> set[str]:
 def test_every_file_that_a_document_cites_exists(document: Path) -> None:
     paths = r"(?<![\w/.-])(?:benchmarks|docs|examples|scripts|src|tests)/[\w./-]*\w/?"
     for path in re.findall(paths, document.read_text("utf-8")):
-        assert (ROOT / path).exists(), path
+        placeholder = "NAME" in path  # of a file that the reader adds
+        assert ((ROOT / path).parent if placeholder else ROOT / path).exists(), path
 
 
 def test_the_documents_of_guarantees_cite_tests() -> None:
