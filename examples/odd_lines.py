@@ -3,7 +3,7 @@
     python examples/odd_lines.py
 
 The log of five services is generated from a seed. A model of preset `quick` and a character n-gram are trained on the
-first part, which is clean. In the second part one line in a hundred is anomalous: damaged, or one that no service
+first part, which is clean. In the second part one line in a hundred is anomalous: damaged, or a line that no service
 writes. Every line is scored by itself, and the highest-scoring lines are flagged, as many as there are anomalies. The
 score of a line is the mean or the sum of the losses of its characters, or the largest of them.
 """

@@ -84,7 +84,7 @@ class Config:
     hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
-        25, "Sequence length: characters per training step before backpropagation is truncated.", minimum=1
+        25, "Sequence length in characters, to which backpropagation through time is truncated.", minimum=1
     )
     batch_size: int = _option(
         1, "Batch size: the text is split into this many contiguous parts, trained on in parallel.", minimum=1
@@ -96,7 +96,9 @@ class Config:
         "Learning-rate schedule: constant; cosine decay to --final-lr-fraction; step: ×0.1 at half of the run, ×0.01 at"
         " three quarters.",
     )
-    final_lr_fraction: float = _fraction(0.0, "Where cosine decay ends, as a fraction of --learning-rate.", 0.1)
+    final_lr_fraction: float = _fraction(
+        0.0, "Final learning rate of cosine decay, as a fraction of --learning-rate.", 0.1
+    )
     warmup: int = _option(0, "Updates of linear learning-rate warm-up.", minimum=0)
     grad_clip: float = _option(5.0, "Gradient clipping threshold.", above=0)
     grad_clip_mode: Literal["value", "norm"] = _option(
@@ -120,7 +122,7 @@ class Config:
         "variational", "Kind of dropout: variational (one mask per sequence) or plain (a new one at every character)."
     )
     init: Literal["normal", "orthogonal"] = _option(
-        "normal", "Weight initialization: normal, or orthogonal recurrent matrices with the rest normal."
+        "normal", "Weight initialization: normal, or orthogonal (recurrent matrices orthogonal, the rest normal)."
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
@@ -146,14 +148,14 @@ class Config:
         "numba", "Engine: numba (compiled, fast) or numpy (the readable reference implementation)."
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
-    sample_every: int = _option(10_000, "Updates between generated samples; 0 generates none.", minimum=0)
-    sample_length: int = _option(200, "Length of these samples in characters.", minimum=1)
+    sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
+    sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
     encoding: str = _option("utf-8", "Encoding of the text.")
     min_count: int = _option(
         0,
-        "Replace characters that occur fewer than this many times, and any unseen later, by one unknown symbol; 0 has"
-        " no such symbol.",
+        "Replace characters that occur fewer than this many times, and unknown characters of later texts, by one"
+        " unknown symbol; 0 turns it off.",
         minimum=0,
     )
 
