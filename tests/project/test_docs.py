@@ -17,7 +17,7 @@ def test_the_page_of_commands_is_up_to_date() -> None:
     subprocess.run([sys.executable, "scripts/generate_cli.py", "--check"], cwd=ROOT, check=True)
 
 
-def test_the_rooms_import_downwards_only() -> None:
+def test_packages_import_downwards_only() -> None:
     subprocess.run(
         [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
         cwd=ROOT,
@@ -26,7 +26,7 @@ def test_the_rooms_import_downwards_only() -> None:
     )
 
 
-def test_the_version_stands_once() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["version"] == elman.__version__
     assert f"## {elman.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")

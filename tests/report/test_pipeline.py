@@ -300,7 +300,9 @@ def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path
 
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ElmanError, match=r"cannot write in .*file. \(File exists\): make room or choose another --out"):
+    with pytest.raises(
+        ElmanError, match=r"cannot write in .*file. \(File exists\): free disk space or choose another --out"
+    ):
         report(corpus, out=tmp_path / "file", **SMALL)
     out = tmp_path / "report"
     report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)

@@ -89,7 +89,7 @@ def test_a_limit_of_file_sizes(text: Path, tmp_path: Path, share: float) -> None
     before = begin(text, out)
     limit = no_file_larger_than(int(share * len(before)))
     line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20, before=limit))
-    assert "(File too large): make room or choose another --out" in line
+    assert "(File too large): free disk space or choose another --out" in line
     assert (out / CHECKPOINT).read_bytes() == before
     assert load(out).sample(5, seed=1)
     assert_goes_on(text, out)
@@ -125,7 +125,7 @@ def fill(folder: Path) -> Path:
 def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
     filler = fill(small_disk)
     line = refused(elman("train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9))
-    assert "(No space left on device): make room or choose another --out" in line
+    assert "(No space left on device): free disk space or choose another --out" in line
     filler.unlink()
     assert (
         elman(
@@ -140,7 +140,7 @@ def test_a_disk_that_is_full_when_a_run_is_resumed(text: Path, small_disk: Path)
     before = begin(text, out)
     filler = fill(small_disk)
     line = refused(elman("train", text, "--out", out, "--resume", "--max-updates", 20))
-    assert "(No space left on device): make room or choose another --out" in line
+    assert "(No space left on device): free disk space or choose another --out" in line
     assert (out / CHECKPOINT).read_bytes() == before
     assert load(out).sample(5, seed=1)
     filler.unlink()
@@ -164,7 +164,7 @@ def test_a_disk_that_fills_at_any_moment(
 
     for update in range(1, 20, 3):
         out = small_disk / str(update)
-        with pytest.raises(ElmanError, match=r"\(No space left on device\): make room or choose another --out"):
+        with pytest.raises(ElmanError, match=r"\(No space left on device\): free disk space or choose another --out"):
             train(text, **OPTIONS, max_updates=20, out=out, callback=Fills(update))
         assert RunDirectory(out).load().state.update == update - 1
         assert load(out).sample(5, seed=1)
@@ -196,7 +196,7 @@ def test_a_run_in_a_folder_that_may_not_be_written(text: Path, locked_away: Path
     line = refused(
         elman("train", text, "--preset", "reference", "--out", locked_away / "run", before=without_privilege)
     )
-    assert line.endswith("/folder/run' (Permission denied): make room or choose another --out")
+    assert line.endswith("/folder/run' (Permission denied): free disk space or choose another --out")
 
 
 def test_a_run_that_may_not_be_written_can_be_read(text: Path, locked_away: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_run_that_may_not_be_written_can_be_read(text: Path, locked_away: Path
     (locked_away / ".lock").unlink()
     locked_away.chmod(0o555)
     line = refused(elman("train", text, "--out", locked_away, "--resume", before=without_privilege))
-    assert line.endswith("/folder' (Permission denied): make room or choose another --out")
+    assert line.endswith("/folder' (Permission denied): free disk space or choose another --out")
     assert elman("sample", locked_away, "--length", 5, before=without_privilege).returncode == 0
     assert (locked_away / CHECKPOINT).read_bytes() == before
     locked_away.chmod(0o755)
@@ -240,7 +240,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     if subprocess.run(remount, capture_output=True).returncode:
         pytest.skip("no file system can be made read-only here")
     line = refused(elman("train", text, "--out", small_disk / "run", "--resume", "--max-updates", 20))
-    assert "(Read-only file system): make room or choose another --out" in line
+    assert "(Read-only file system): free disk space or choose another --out" in line
     assert load(small_disk / "run").sample(5, seed=1)
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
 

@@ -336,7 +336,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Che
     before = (tmp_path / "c").read_bytes()
     with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
         save_checkpoint(tmp_path / "c", checkpoint)
-    expected = "(File too large): make room or choose another --out; an existing file is left unchanged"
+    expected = "(File too large): free disk space or choose another --out; an existing file is left unchanged"
     assert str(raised.value) == f"cannot write '{tmp_path / 'c'}' {expected}"
     assert (tmp_path / "c").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

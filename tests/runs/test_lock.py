@@ -169,5 +169,5 @@ def test_a_lock_that_leads_elsewhere_is_refused(corpus: Corpus, tmp_path: Path) 
     (tmp_path / "other").touch()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
-    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): make room or choose another --out$"):
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): free disk space or choose another --out$"):
         train(corpus, **EXACT, out=tmp_path / "run")

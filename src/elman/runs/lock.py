@@ -105,4 +105,4 @@ class DirectoryLock:
 
 def cannot_write(folder: Path, error: OSError) -> ElmanError:
     """Return the error that says why a directory cannot be written to."""
-    return ElmanError(f"cannot write in {str(folder)!r} ({error.strerror}): make room or choose another --out")
+    return ElmanError(f"cannot write in {str(folder)!r} ({error.strerror}): free disk space or choose another --out")

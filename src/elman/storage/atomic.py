@@ -36,7 +36,7 @@ def replace_file(path: Path, data: bytes) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise ElmanError(
-            f"cannot write {str(path)!r} ({error.strerror}): make room or choose another --out; "
+            f"cannot write {str(path)!r} ({error.strerror}): free disk space or choose another --out; "
             "an existing file is left unchanged"
         ) from error
 

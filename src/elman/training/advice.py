@@ -98,7 +98,7 @@ def advise(outcome: Outcome) -> str:
     advice = (
         "Train longer: the smooth loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: the smooth loss has plateaued, more epochs would bring little."
+        else "Use a larger network: the smooth loss has plateaued; more epochs would help little."
     )
     if outcome.reference:
         return advice
@@ -118,7 +118,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
         )
     if last > lowest * (1 + WORSE):
         return (
-            f"Stop: validation loss has risen from its minimum{above}, the model is overfitting. The best model is "
+            f"Stop: validation loss has risen from its minimum{above}: the model is overfitting. The best model is "
             f"kept; to improve, {remedy}."
         )
     if len(outcome.validation) < VALIDATIONS and not overfits:
@@ -127,7 +127,7 @@ def _advise_from_validation(outcome: Outcome) -> str:
         return f"Train longer: validation loss was still falling{above if overfits else ''}."
     if overfits:
         return (
-            f"Stop: validation loss has plateaued{above}, the model is overfitting. A larger network would only "
+            f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
             f"overfit more; to improve, {remedy}."
         )
     return "Use a larger network: training and validation loss have both plateaued, close to each other."

@@ -86,12 +86,12 @@ class HealthMonitor:
         layer = f"layer {number}" if self.architecture.layers > 1 else "the hidden layer"
         if dead:
             return (
-                f"{layer} is dead (its units stay within {EDGE:g} of 0, where they learn next to nothing): raise"
+                f"{layer} is dead (its units stay within {EDGE:g} of 0, where they get almost no gradient): raise"
                 f" --init-std (now {self.config.init_std}) or lower --learning-rate (now {self.config.learning_rate})"
             )
         edges = "-1 or 1" if self.config.cell == "rnn" else "-1, 0 or 1"
         return (
-            f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they learn next to nothing): lower"
+            f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient): lower"
             f" --init-std (now {self.config.init_std}) or --learning-rate (now {self.config.learning_rate})"
         )
 

@@ -16,15 +16,15 @@ def gradcheck(
     /,
     *,
     hidden_size: Annotated[
-        OptionalInteger, Parameter(help="Hidden units of a single experiment; 100 if only others are passed.")
+        OptionalInteger, Parameter(help="Hidden units of a single check; 100 if only other options are passed.")
     ] = None,
     seq_length: Annotated[
-        OptionalInteger, Parameter(help="Sequence length of a single experiment; 25 if only others are passed.")
+        OptionalInteger, Parameter(help="Sequence length of a single check; 25 if only other options are passed.")
     ] = None,
     points: Annotated[
         OptionalInteger,
         Parameter(
-            help="Characters of a single experiment, read in complete sequences; one sequence if only others are"
+            help="Characters of a single check, read in complete sequences; one sequence if only other options are"
             " passed."
         ),
     ] = None,
@@ -35,7 +35,7 @@ def gradcheck(
     encoding: Encoding = "utf-8",
     as_json: Json = False,
 ) -> int:
-    """Check every gradient against central differences: the three experiments of the reference, or a single one."""
+    """Check every gradient against central differences: the reference experiment's three checks, or a single check."""
     from elman.cli.display import show_gradient_checks
     from elman.training.gradcheck import gradcheck
 
