@@ -91,8 +91,8 @@ class HealthMonitor:
             )
         edges = "-1 or 1" if self.config.cell == "rnn" else "-1, 0 or 1"
         return (
-            f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient): lower"
-            f" --init-std (now {self.config.init_std}) or --learning-rate (now {self.config.learning_rate})"
+            f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient):"
+            f" lower --init-std (now {self.config.init_std}) or --learning-rate (now {self.config.learning_rate})"
         )
 
     def check_losses(self, losses: Sequence[float]) -> str:
