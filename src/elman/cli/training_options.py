@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter
 
 from elman.cli.parameters import parse_integer
-from elman.config import Config, make_config
+from elman.config import Config, choices_of, make_config
 from elman.presets import DEFAULT_PRESET, list_presets
 
 PRESET_HELP = f"Hyperparameter preset. Options you pass override it.\n\n{list_presets()}"
@@ -25,7 +25,11 @@ def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, 
 
 
 def _create_options() -> Any:
-    hints, defaults = get_type_hints(Config), make_config(DEFAULT_PRESET)
+    defaults = make_config(DEFAULT_PRESET)
+    hints = {
+        name: Literal[choices] if (choices := choices_of(name)) else hint
+        for name, hint in get_type_hints(Config).items()
+    }
     return make_dataclass(
         "Options",
         [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)],
