@@ -6,7 +6,7 @@ Every faulty engine is the reference apart from one fault, so nothing else diffe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +20,12 @@ from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams
 from elman.network.optimizer import EPSILON
-from elman.network.parameters import NAMES, Array, shapes
+from elman.network.parameters import NAMES, Array, Arrays, shapes
 from elman.testing import REFERENCE_OPTIMIZER, check_engine, compare_gradients
 from elman.text import Corpus, Windows
 from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck, gradcheck
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 
 CORPUS = Corpus.from_text("a tiny text, to be read again")
 ALL = {*NAMES, "h0"}
@@ -90,12 +91,12 @@ class SinglePrecision(NumpyEngine):
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         result = super().loss_and_gradients(narrow(parameters), h0.astype(np.float32), x, y)
-        gradients: Parameters = {name: array.astype(np.float64) for name, array in result.gradients.items()}
+        gradients: Arrays = {name: array.astype(np.float64) for name, array in result.gradients.items()}
         return LossAndGradients(result.loss, gradients, result.dh0.astype(np.float64), result.h.astype(np.float64))
 
 
 def narrow(parameters: Parameters) -> Parameters:
-    return {name: array.astype(np.float32) for name, array in parameters.items()}
+    return parameters.map(lambda array: array.astype(np.float32))
 
 
 FAULTS = [
@@ -217,15 +218,15 @@ class FaultyOptimizer(NumpyEngine):
 
 class ClipsFirst(Optimizer):
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
-        clipped: Parameters = {name: np.clip(g, -self.grad_clip, self.grad_clip) for name, g in gradients.items()}
+        clipped: Arrays = {name: np.clip(g, -self.grad_clip, self.grad_clip) for name, g in gradients.items()}
         super().update(n, parameters, M, N, average, clipped)
 
 
 class EpsilonOutside(Optimizer):
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         for name, theta in parameters.items():
             M[name] += gradients[name] ** 2
@@ -235,7 +236,7 @@ class EpsilonOutside(Optimizer):
 
 class WrongSign(Optimizer):
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         super().update(n, parameters, M, N, average, gradients | {"W": -gradients["W"]})
 
@@ -265,10 +266,10 @@ ADAM = Optimizer(
 
 class DecaysBiases(Optimizer):
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         decay = {name: self.weight_decay * theta for name, theta in parameters.items() if theta.ndim == 1}
-        decayed: Parameters = {name: g + decay.get(name, 0.0) for name, g in gradients.items()}
+        decayed: Arrays = {name: g + decay.get(name, 0.0) for name, g in gradients.items()}
         super().update(n, parameters, M, N, average, decayed)
 
 
@@ -276,14 +277,14 @@ class NotCorrected(Optimizer):
     """Adam without its corrections: (1 - beta^n) is nearly 1."""
 
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         super().update(n + 10**6, parameters, M, N, average, gradients)
 
 
 class ForgetsAverage(Optimizer):
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self, n: int, parameters: Mapping[str, Array], M: Arrays, N: Arrays, average: Arrays, gradients: Arrays
     ) -> None:
         super().update(n, parameters, M, N, {name: theta.copy() for name, theta in average.items()}, gradients)
 
@@ -652,7 +653,7 @@ def test_a_right_engine_passes_the_gradient_check(engine: str, points: int) -> N
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_every_cell_passes_the_gradient_check(engine: str, cell: str) -> None:
     (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, cell=cell, layers=2, engine=engine)
     assert set(check.relative_error) == {*shapes(len(CORPUS.alphabet), 4, cell, 2), "h0"}

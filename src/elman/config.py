@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from elman.errors import ElmanError
+from elman.network.cells import cell_help, cell_names
 from elman.presets import FORMER_NAMES, PRESETS, Preset
 
 RENAMED = {
@@ -70,6 +71,12 @@ def _fraction(default: float, help: str, example: float) -> Any:
     return field(default=default, metadata=metadata)
 
 
+def _registered(default: str, help: str, names: Callable[[], tuple[str, ...]]) -> Any:
+    """Return a field whose choices are the names in a registry."""
+    metadata = {"help": help, "minimum": None, "above": None, "maximum": None, "choices": names}
+    return field(default=default, metadata=metadata)
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings of a run. The defaults are those of the reference experiment, preset ``reference``.
@@ -80,7 +87,7 @@ class Config:
         If a setting is out of its range, or is incompatible with another.
     """
 
-    cell: Literal["rnn", "gru", "lstm"] = _option("rnn", "Recurrent cell: rnn (vanilla Elman RNN), gru or lstm.")
+    cell: str = _registered("rnn", cell_help(), cell_names)
     hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
@@ -180,7 +187,7 @@ class Config:
         return self.batch_size * self.seq_length
 
     def _check_choice(self, name: str) -> None:
-        choices, value = _choices().get(name), getattr(self, name)
+        choices, value = choices_of(name), getattr(self, name)
         if choices and value not in choices:
             raise ElmanError(f"{flag(name)} must be one of {', '.join(choices)} (got {value})")
 
@@ -226,10 +233,10 @@ def _hints() -> dict[str, Any]:
     return get_type_hints(Config)
 
 
-@cache
-def _choices() -> dict[str, tuple[str, ...]]:
-    """Return the choices of each setting that has them."""
-    return {name: get_args(hint) for name, hint in _hints().items() if get_origin(hint) is Literal}
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return the choices of a setting; empty if it has none."""
+    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata.get("choices")
+    return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
 
 
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})

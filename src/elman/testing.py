@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
-from elman.network import Optimizer, Parameters, SamplingParams
+from elman.network import Optimizer, SamplingParams
 from elman.network.parameters import Array
 from elman.text import Windows
 
@@ -84,7 +84,7 @@ def compare_gradients(engine: Engine, state: TrainState, windows: Windows) -> di
     The reference computes in float64, from the same numbers as the engine.
     """
     x, y = windows.at(state.position)
-    parameters: Parameters = {name: array.astype(np.float64) for name, array in state.parameters.items()}
+    parameters = state.parameters.map(lambda array: array.astype(np.float64))
     expected = get_engine("numpy").loss_and_gradients(parameters, state.h.astype(np.float64), x, y)
     result = engine.loss_and_gradients(state.parameters, state.h, x, y)
     pairs = {name: (result.gradients[name], expected.gradients[name]) for name in parameters}

@@ -22,6 +22,7 @@ from elman.config import Config, flag, make_config
 from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
+from support.cells import GATED_CELLS
 from support.cli import Command, Ended, assert_refused
 from support.state import TEXT, T, snapshot
 from support.training import train
@@ -621,7 +622,7 @@ def test_gradcheck_prints_one_line_of_json(folder: Path, command: Command) -> No
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", GATED_CELLS)
 def test_gradcheck_of_every_cell(folder: Path, command: Command, cell: str, layers: int) -> None:
     code, out, err = command(*CHECK, "--cell", cell, "--layers", layers, "--json")
     assert (code, err) == (0, "")

@@ -29,6 +29,7 @@ from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS, GATED_CELLS
 from support.state import ROOT, snapshot
 from support.tolerances import largest_relative_error
 
@@ -176,7 +177,7 @@ OPTIMIZERS = {
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 
-cells = pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+cells = pytest.mark.parametrize("cell", COMPILED_CELLS)
 
 
 @compiled_engines
@@ -284,7 +285,7 @@ def test_gradients_in_single_precision_stay_near_while_training(name: str, seed:
 
 
 @compiled_engines
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", GATED_CELLS)
 def test_gradients_of_gates_in_single_precision_stay_near_while_training(name: str, cell: str) -> None:
     optimizer = Optimizer(3e-3, 1.0, "adam", "norm")
     state = TrainState.initial(65, 64, 0.1, 1, np.float32, cell=cell, batch_size=8, optimizer=optimizer)

@@ -39,7 +39,7 @@ def text(n: int) -> Any:
 
 def slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluation) -> float:
     """Return the cost of a text, by the equations of `elman.inference.dynamic_evaluation`."""
-    theta = {name: array.copy() for name, array in trained.items()}
+    theta = trained.map(np.copy)
     mean = {name: np.zeros_like(array) for name, array in trained.items()}
     eta, beta, nats = settings.rate / M, settings.beta, 0.0
     decay = 1 - math.exp(-DECAY_INTERVAL * settings.seq_length / settings.time_constant)

@@ -316,7 +316,7 @@ def test_the_figures_of_a_score() -> None:
 
 
 def test_a_network_that_knows_nothing_hesitates_among_all(model: Model) -> None:
-    nothing = {name: np.zeros_like(array) for name, array in model.parameters.items()}
+    nothing = model.parameters.map(np.zeros_like)
     score = replace(model, parameters=nothing).score(TEXT)
     assert score.perplexity == pytest.approx(26)
     assert score.bits_per_char == pytest.approx(math.log2(26))

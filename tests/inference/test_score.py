@@ -12,6 +12,7 @@ from elman.errors import ElmanError
 from elman.inference import score as scoring
 from elman.inference.score import Score, score
 from elman.network import Parameters, initial_parameters
+from elman.network.cells import CELLS
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
 from elman.text import Alphabet, unknown, with_unknown
@@ -78,7 +79,7 @@ class CountingReader:
 
 @ENGINES
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("n", [N, N - 3, N + 1])
 def test_segments_give_what_the_whole_gives(engine: str, cell: str, layers: int, n: int) -> None:
     (parameters, h0), indices, counting = made(cell, 0.3, layers), text(n), Counting(engine)

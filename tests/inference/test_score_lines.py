@@ -20,6 +20,7 @@ from elman.inference import Model
 from elman.inference import score_lines as scoring
 from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams, initial_parameters
+from elman.network.cells import CELLS
 from elman.network.parameters import architecture
 from elman.text import Alphabet, Corpus, read_chunks, read_corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
@@ -90,7 +91,7 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
 
 
 @ENGINES
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("count", [1, 3, 150])
 def test_every_line_costs_what_it_costs_alone(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int

@@ -12,7 +12,8 @@ import pytest
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import SUFFIXES, export, import_
-from elman.network.parameters import Architecture, Parameters, shapes
+from elman.network.cells import CELLS
+from elman.network.parameters import Architecture, Arrays, Parameters, shapes
 from elman.text import Alphabet
 from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, peak, refusal
 
@@ -24,9 +25,9 @@ MULTIPLE, CONSTANT = 40, 2_000_000
 def make_model(cell: str, layers: int) -> Model:
     generator = np.random.default_rng(1)
     expected = shapes(K, M, cell, layers)
-    parameters: Parameters = {name: generator.normal(size=shape).astype(np.float32) for name, shape in expected.items()}
+    arrays: Arrays = {name: generator.normal(size=shape).astype(np.float32) for name, shape in expected.items()}
     h = generator.normal(size=Architecture(cell, layers, K, M).state_size).astype(np.float32)
-    return Model(Alphabet("ab \né"), parameters, h, get_engine("numpy"))
+    return Model(Alphabet("ab \né"), Parameters(cell, arrays), h, get_engine("numpy"))
 
 
 @pytest.fixture(scope="module", params=SUFFIXES)
@@ -172,10 +173,10 @@ def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> No
 
 
 def test_the_largest_weights_are_no_harm(tmp_path: Path) -> None:
-    for cell in ("rnn", "gru", "lstm"):
+    for cell in CELLS:
         model = make_model(cell, 2)
-        for name, array in model.parameters.items():
-            model.parameters[name] = np.where(array > 0, 3e38, -3e38).astype(np.float32)
+        for array in model.parameters.values():
+            array[...] = np.where(array > 0, 3e38, -3e38)
         for suffix in (".npz", ".safetensors"):
             export(model, tmp_path / f"{cell}{suffix}")
             assert not outcome(tmp_path / f"{cell}{suffix}")

@@ -16,16 +16,16 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop import SUFFIXES, export, import_, torch
 from elman.network.model import logits
-from elman.network.parameters import Architecture, Array, Parameters, shapes
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
+from support.cells import EXPORTED_CELLS
 from support.cli import exit_code
 from support.state import ROOT, TEXT, T
 from support.training import train
 
-CELLS = ("rnn", "gru", "lstm")
 K, M, B, WINDOWS = 7, 4, 3, 4
 CHARACTERS = "ab\n\0\ud800é\N{GRINNING FACE}"
 """Characters that other programs may not handle."""
@@ -34,11 +34,11 @@ CHARACTERS = "ab\n\0\ud800é\N{GRINNING FACE}"
 def make_model(cell: str, layers: int, dtype: str = "float32", seed: int = 1) -> Model:
     """Return a model of K characters with random arrays, biases and state."""
     generator = np.random.default_rng(seed)
-    parameters: Parameters = {
+    arrays: Arrays = {
         name: (generator.normal(size=shape) * 0.5).astype(dtype) for name, shape in shapes(K, M, cell, layers).items()
     }
     h = (generator.normal(size=Architecture(cell, layers, K, M).state_size) * 0.5).astype(dtype)
-    return Model(Alphabet(CHARACTERS), parameters, h, get_engine("numpy"))
+    return Model(Alphabet(CHARACTERS), Parameters(cell, arrays), h, get_engine("numpy"))
 
 
 def windows(seed: int = 2) -> list[Any]:
@@ -106,7 +106,7 @@ def refusal(path: Path, **options: Any) -> str:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_onnxruntime_computes_the_same_with_the_state_carried_through(tmp_path: Path, cell: str, layers: int) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     model, path = make_model(cell, layers), tmp_path / "network.onnx"
@@ -128,7 +128,7 @@ def test_onnxruntime_computes_the_same_with_the_state_carried_through(tmp_path: 
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, cell: str, layers: int) -> None:
     module = pytest.importorskip("torch")
     from safetensors.torch import load_file
@@ -155,7 +155,7 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 @pytest.mark.parametrize("to", ["torch", "npz"])
 def test_what_comes_back_is_what_went(tmp_path: Path, to: str, cell: str, layers: int, dtype: str) -> None:
     model, path = make_model(cell, layers, dtype), tmp_path / f"network{SUFFIXES[to]}"
@@ -165,7 +165,7 @@ def test_what_comes_back_is_what_went(tmp_path: Path, to: str, cell: str, layers
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_what_comes_back_from_onnx_is_what_went(tmp_path: Path, cell: str, layers: int) -> None:
     pytest.importorskip("onnx")
     model, path = make_model(cell, layers), tmp_path / "network.onnx"
@@ -174,7 +174,7 @@ def test_what_comes_back_from_onnx_is_what_went(tmp_path: Path, cell: str, layer
     assert_written_the_same_again(model, path)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_onnx_rounds_to_float32(tmp_path: Path, cell: str) -> None:
     pytest.importorskip("onnx")
     model, path = make_model(cell, 2, "float64"), tmp_path / "network.onnx"
@@ -247,7 +247,7 @@ def save(arrays: dict[str, Any], path: Path, metadata: Any = None) -> Path:
 
 @pytest.mark.parametrize("names", [("cell.", "net.out."), ("", "linear."), ("rnn.", "")])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_a_network_of_torch_with_two_biases(tmp_path: Path, cell: str, layers: int, names: tuple[str, str]) -> None:
     arrays, model = foreign_state_dict(cell, layers, *names)
     path = save(arrays, tmp_path / "theirs.safetensors", {"alphabet": CHARACTERS})
@@ -695,7 +695,7 @@ def block(name: str) -> str:
     return match[1]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_the_example_with_onnxruntime_writes_what_sample_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: str
 ) -> None:
@@ -709,7 +709,7 @@ def test_the_example_with_onnxruntime_writes_what_sample_writes(
     assert capsys.readouterr().out == model.sample(200, seed=1)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
 def test_the_example_with_torch_scores_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cell: str
 ) -> None:

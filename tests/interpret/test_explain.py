@@ -19,6 +19,7 @@ from elman.interpret.activations import Unit, dequantize, explain, list_units, q
 from elman.interpret.features import FEATURES
 from elman.interpret.probing import MIN_ONSETS, REPORTED_UNITS, FeatureProbe, probe_units, select_units
 from elman.network import Parameters, architecture, initial_parameters, model
+from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array
 from elman.text import Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
@@ -161,7 +162,7 @@ def test_of_nothing_but_unknown_characters_nothing_is_read(cell: str, layers: in
     assert found.chars == 4
     assert found.nats_per_char == pytest.approx(unknown_nats(K), rel=FLOAT32_RTOL)
     assert not found.probabilities.any()
-    cell_state = [unit.vector == "cell" for unit in list_units(architecture(parameters))]
+    cell_state = [unit.vector == CELL_STATE for unit in list_units(architecture(parameters))]
     np.testing.assert_array_equal(found.quantized, np.tile(quantize(np.where(cell_state, np.tanh(h0), h0)), (4, 1)))
 
 
@@ -195,9 +196,9 @@ def test_codes_have_a_middle_and_ends() -> None:
 def test_units_are_named_in_the_order_of_the_state() -> None:
     names = list_units(architecture(made("lstm", 2)[0]))
     assert len(names) == 4 * M
-    assert names[M] == Unit(1, 1, "cell")
+    assert names[M] == Unit(1, 1, CELL_STATE)
     assert [names[M].part, names[0].part] == ["memory", "hidden"]  # the names in JSON
-    assert names[2 * M + 1] == Unit(2, 2, "hidden")
+    assert names[2 * M + 1] == Unit(2, 2, HIDDEN_STATE)
 
 
 @pytest.mark.parametrize("length", [0, 1])

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from elman.network import Dropout, architecture, loss_and_gradients, model, output
-from elman.network.parameters import Array, Parameters, shapes
+from elman.network.cells import CELLS
+from elman.network.parameters import Array, Arrays, Parameters, shapes
 from support import reference_impl
 from support import tolerances as tolerances
 from support.tolerances import largest_relative_error
@@ -22,7 +23,6 @@ TEXTS = np.array([[3, 1, 3, 6, 0, 4], [5, 5, 2, 0, 2, 1], [0, 6, 4, 4, 4, 3]], n
 
 Sequence = tuple[Array, NDArray[np.unsignedinteger], NDArray[np.unsignedinteger], list[Array] | None]
 
-CELLS = ["rnn", "gru", "lstm"]
 DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational": Dropout(0.4, True, 1)}
 
 every_network = pytest.mark.parametrize("layers", [1, 2, 3])
@@ -63,9 +63,8 @@ def for_all_steps(masks: list[Array] | None) -> list[Array] | None:
 
 def example(cell: str, layers: int, batch_size: int | None = None, dropout: Dropout | None = None) -> Example:
     generator = np.random.default_rng(1)
-    parameters: Parameters = {
-        name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()
-    }
+    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
+    parameters = Parameters(cell, arrays)
     text = TEXTS[0] if batch_size is None else TEXTS[:batch_size].T
     D = architecture(parameters).state_size
     h0 = np.tanh(generator.normal(size=D if batch_size is None else (batch_size, D)))
@@ -85,7 +84,7 @@ def test_every_gradient_is_that_of_central_differences(
     assert result.loss == pytest.approx(given.naive_loss(), rel=tolerances.NAIVE)
     assert list(result.gradients) == list(shapes(K, M, cell, layers))
     analytic = result.gradients | {"h0": result.dh0}
-    for name, array in (given.parameters | {"h0": given.h0}).items():
+    for name, array in {**given.parameters, "h0": given.h0}.items():
         numeric = reference_impl.central_differences(given.naive_loss, array, tolerances.CENTRAL_STEP)
         assert np.count_nonzero(numeric), name
         np.testing.assert_allclose(
@@ -146,7 +145,7 @@ def test_logits_are_those_of_the_loss(cell: str) -> None:
 @every_cell
 def test_single_precision_stays_single(cell: str) -> None:
     _, _, parameters, h0, x, y, _ = example(cell, 2, B)
-    single = {name: array.astype(np.float32) for name, array in parameters.items()}
+    single = parameters.map(lambda array: array.astype(np.float32))
     masks = Dropout(0.4, True, 1).masks(1, 2, T, B, M, np.float32)
     result = loss_and_gradients(single, h0.astype(np.float32), x, y, masks)
     assert {array.dtype for array in [*result.gradients.values(), result.dh0, result.h]} == {np.dtype(np.float32)}
@@ -155,7 +154,7 @@ def test_single_precision_stays_single(cell: str) -> None:
 @every_cell
 def test_nothing_overflows_where_the_gates_saturate(cell: str) -> None:
     _, _, parameters, h0, x, y, _ = example(cell, 2)
-    large = {name: (array * 1e4).astype(np.float32) for name, array in parameters.items()}
+    large = parameters.map(lambda array: (array * 1e4).astype(np.float32))
     result = loss_and_gradients(large, h0.astype(np.float32), x, y)
     assert all(np.isfinite(array).all() for array in [*result.gradients.values(), result.dh0, result.h])
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
 from elman.network import Optimizer, SamplingParams, initial_parameters, loss_and_gradients, model, output
-from elman.network.parameters import Array, Parameters
+from elman.network.parameters import Array, Arrays, Parameters
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
@@ -32,9 +32,9 @@ X, Y = CHARACTERS[:-1], CHARACTERS[1:]
 def example(std: float = 0.5) -> tuple[Parameters, Array]:
     """Return parameters and an initial state, none of them zero."""
     generator = np.random.default_rng(1)
-    parameters = reference_impl.initial_parameters(K, M, std, seed=400)
-    parameters["b"], parameters["c"] = generator.normal(size=M), generator.normal(size=K)
-    return parameters, np.tanh(generator.normal(size=M))
+    arrays = reference_impl.initial_parameters(K, M, std, seed=400)
+    arrays["b"], arrays["c"] = generator.normal(size=M), generator.normal(size=K)
+    return Parameters("rnn", arrays), np.tanh(generator.normal(size=M))
 
 
 def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict[str, tuple[Array, Array]]:
@@ -46,7 +46,7 @@ def analytic_and_numeric(parameters: Parameters, h0: Array, step: float) -> dict
             analytic[name],
             reference_impl.central_differences(lambda: reference_impl.loss(parameters, h0, X, Y), array, step),
         )
-        for name, array in (parameters | {"h0": h0}).items()
+        for name, array in {**parameters, "h0": h0}.items()
     }
 
 
@@ -160,9 +160,9 @@ def test_single_precision_stays_single() -> None:
 
 
 def test_adagrad_by_hand() -> None:
-    parameters: Parameters = {"b": np.ones(4)}
-    squares: Parameters = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
-    gradients: Parameters = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
+    parameters: Arrays = {"b": np.ones(4)}
+    squares: Arrays = {"b": np.array([25.0, 0.0, 9.0, 0.0])}
+    gradients: Arrays = {"b": np.array([12.0, 1e-4, -4.0, 0.0])}
     Optimizer(learning_rate=0.1, grad_clip=5.0).update(1, parameters, squares, {}, {}, gradients)
     # 12 is clipped to 5 in the step, but not in the sum: 13^2 = 5^2 + 12^2.
     # At 1e-4 the square root is of 2e-8: with epsilon outside it the step would be 0.09999.
@@ -215,7 +215,7 @@ def test_the_loss_is_finite_where_p_underflows() -> None:
 
 def test_gradients_are_finite_where_p_underflows() -> None:
     parameters, h0 = example()
-    parameters["V"] *= 1e4
+    parameters["V"][:] *= 1e4
     result = loss_and_gradients(parameters, h0, X, Y)
     assert math.isfinite(result.loss)
     assert all(np.isfinite(gradient).all() for gradient in result.gradients.values())

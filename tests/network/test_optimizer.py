@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
-from elman.network import Dropout, Optimizer, Parameters
+from elman.network import Dropout, Optimizer
 from elman.network.optimizer import EPSILON, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, OPTIMIZERS
-from elman.network.parameters import Array
+from elman.network.parameters import Array, Arrays
 from elman.text import Windows
 from support import reference_impl
 from support import tolerances as tolerances
@@ -31,11 +31,11 @@ algorithms = pytest.mark.parametrize("algorithm", OPTIMIZERS)
 both_ways = pytest.mark.parametrize("grad_clip_mode", ["value", "norm"])
 
 
-def arrays(generator: np.random.Generator, scale: float = 1.0, dtype: type[np.floating] = np.float64) -> Parameters:
+def arrays(generator: np.random.Generator, scale: float = 1.0, dtype: type[np.floating] = np.float64) -> Arrays:
     return {name: (scale * generator.normal(size=shape)).astype(dtype) for name, shape in SHAPES.items()}
 
 
-def gradients_of_every_size() -> list[Parameters]:
+def gradients_of_every_size() -> list[Arrays]:
     """Return gradients for every update: some small, some far above a threshold of 1, one component always zero."""
     generator = np.random.default_rng(2)
     gradients = [arrays(generator, 10 ** generator.uniform(-3, 1)) for _ in range(UPDATES)]
@@ -44,7 +44,7 @@ def gradients_of_every_size() -> list[Parameters]:
     return gradients
 
 
-def updated(optimizer: Optimizer, parameters: Parameters, gradients: list[Parameters]) -> tuple[Parameters, Parameters]:
+def updated(optimizer: Optimizer, parameters: Arrays, gradients: list[Arrays]) -> tuple[Arrays, Arrays]:
     """Return parameters and their average after one update per item of `gradients`."""
     parameters = {name: theta.copy() for name, theta in parameters.items()}
     moments = optimizer.init(parameters)
@@ -162,9 +162,9 @@ def test_single_precision_stays_single(algorithm: str, grad_clip_mode: str) -> N
 # --- Clipping by norm ---
 
 
-def step_of_sgd(gradients: Parameters, limit: float) -> Parameters:
+def step_of_sgd(gradients: Arrays, limit: float) -> Arrays:
     """Return what an update with learning rate 1 and no momentum subtracts from the parameters."""
-    parameters: Parameters = {name: np.zeros_like(g) for name, g in gradients.items()}
+    parameters: Arrays = {name: np.zeros_like(g) for name, g in gradients.items()}
     optimizer = Optimizer(1.0, limit, "sgd", "norm", beta1=0.0)
     optimizer.update(1, parameters, *optimizer.init(parameters), gradients)
     return {name: -theta for name, theta in parameters.items()}
@@ -187,12 +187,12 @@ def test_gradients_within_the_threshold_are_unchanged_bit_for_bit() -> None:
 
 
 def test_the_norm_of_large_numbers_does_not_overflow() -> None:
-    gradients: Parameters = {"b": np.array([3e30, -4e30], np.float32)}
+    gradients: Arrays = {"b": np.array([3e30, -4e30], np.float32)}
     np.testing.assert_allclose(step_of_sgd(gradients, 5.0)["b"], [3, -4], rtol=1e-6)
 
 
 def test_a_gradient_that_is_not_a_number_is_not_clipped_away() -> None:
-    gradients: Parameters = {"b": np.array([math.nan, 1.0]), "c": np.array([1.0])}
+    gradients: Arrays = {"b": np.array([math.nan, 1.0]), "c": np.array([1.0])}
     assert math.isnan(step_of_sgd(gradients, 5.0)["b"][0])
     optimizer, parameters = Optimizer(0.1, 5.0), {name: np.zeros_like(g) for name, g in gradients.items()}
     optimizer.update(1, parameters, *optimizer.init(parameters), gradients)
@@ -266,7 +266,7 @@ def test_learning_rates_in_parts_are_bit_identical(optimizer: Optimizer, calls: 
 
 def test_the_average_by_hand() -> None:
     """Its decay is 2/11 at the first update, 3/12 at the second, and 0.3 from the third on."""
-    parameters: Parameters = {"b": np.array([8.0])}
+    parameters: Arrays = {"b": np.array([8.0])}
     optimizer = Optimizer(1.0, 100.0, "sgd", beta1=0.0, ema_decay=0.3)
     moments = optimizer.init(parameters)
     average = 8.0
@@ -294,7 +294,7 @@ def test_averaging_does_not_change_the_run() -> None:
 @algorithms
 def test_decay_shrinks_matrices_and_leaves_biases_alone(algorithm: str) -> None:
     start = arrays(np.random.default_rng(1))
-    no_gradients: list[Parameters] = [{name: np.zeros_like(theta) for name, theta in start.items()}] * 3
+    no_gradients: list[Arrays] = [{name: np.zeros_like(theta) for name, theta in start.items()}] * 3
     parameters, _ = updated(Optimizer(1e-3, 1.0, algorithm, weight_decay=0.1), start, no_gradients)
     for name, theta in parameters.items():
         if theta.ndim == 1:
@@ -305,7 +305,7 @@ def test_decay_shrinks_matrices_and_leaves_biases_alone(algorithm: str) -> None:
 
 def test_the_decay_of_adamw_is_decoupled() -> None:
     start = arrays(np.random.default_rng(1))
-    no_gradient: Parameters = {name: np.zeros_like(theta) for name, theta in start.items()}
+    no_gradient: Arrays = {name: np.zeros_like(theta) for name, theta in start.items()}
     parameters, _ = updated(Optimizer(0.5, 1.0, "adamw", weight_decay=0.1), start, [no_gradient])
     np.testing.assert_allclose(parameters["W"], 0.95 * start["W"], tolerances.OPTIMIZER)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from elman.network import Architecture, architecture, initial_parameters
+from elman.network.cells import CELLS
 from elman.network.parameters import NAMES, layer, shapes
 from support.tolerances import DEVIATIONS, ORTHOGONAL
 
@@ -52,7 +53,7 @@ def test_the_arrays_of_one_layer_have_plain_names() -> None:
         assert all(array is parameters[name + ending] for name, array in layer(parameters, number).items())
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_forget_gate(cell: str) -> None:
     parameters = initial_parameters(K, M, 0.1, np.random.RandomState(400), np.float64, cell, 2)
     generator = np.random.RandomState(400)
@@ -63,7 +64,7 @@ def test_weights_are_initialized_layer_by_layer_and_biases_are_zero_but_for_the_
         np.testing.assert_array_equal(parameters[name], forget if cell == "lstm" and name != "c" else 0)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_orthogonal_weights(cell: str) -> None:
     K, m = 30, 50
     parameters = initial_parameters(K, m, 0.3, np.random.RandomState(400), np.float64, cell, 2, orthogonal=True)

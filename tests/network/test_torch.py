@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elman.network import loss_and_gradients, model
-from elman.network.parameters import Array, Parameters, architecture, shapes
+from elman.network.parameters import Array, Arrays, Parameters, architecture, shapes
 from support import tolerances as tolerances
 
 torch = pytest.importorskip("torch")
@@ -49,9 +49,8 @@ def gradients_of(cell: str, layers: int, module: Any) -> dict[str, Array]:
 @pytest.mark.parametrize("cell", MODULES)
 def test_outputs_and_gradients_are_those_of_torch(cell: str, layers: int) -> None:
     generator = np.random.default_rng(1)
-    parameters: Parameters = {
-        name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()
-    }
+    arrays: Arrays = {name: generator.normal(size=shape) * 0.5 for name, shape in shapes(K, M, cell, layers).items()}
+    parameters = Parameters(cell, arrays)
     h0_batch = generator.normal(size=(B, architecture(parameters).state_size))
     text = generator.integers(0, K, (T + 1, B)).astype(np.uint8)
     x, y = text[:-1], text[1:]

@@ -20,6 +20,7 @@ from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import LossAndGradients, Parameters
 from elman.network.parameters import Array
 from elman.text import Corpus
+from support.cells import COMPILED_CELLS
 from support.state import TEXT, T
 
 SOURCE = Path(elman.__file__).parent
@@ -146,7 +147,7 @@ def test_the_gradients_of_every_engine_pass(corpus: Corpus, engine: str) -> None
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
 def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, layers: int) -> None:
     (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine="numpy", cell=cell, layers=layers)
     of_layers = [name + number for number in ("", "2")[:layers] for name in ("UWbd" if cell == "gru" else "UWb")]

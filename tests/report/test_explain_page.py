@@ -242,7 +242,7 @@ def test_a_character_by_itself_has_a_name(character: str, sign: str, name: str) 
 def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, unit: str) -> None:
     network = architecture(initial_parameters(4, 5, 1.0, np.random.RandomState(0), np.float64, cell, layers))
     assert describe_network(network) == words
-    assert format_unit(Unit(layers, 3, "cell" if cell == "lstm" else "hidden"), network) == unit
+    assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
 
 
 # --- Behaviour in Chromium ---

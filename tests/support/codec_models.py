@@ -39,7 +39,7 @@ def make_model(
     """Return a model with random weights, biases and state."""
     generator = np.random.RandomState(seed)
     parameters = initial_parameters(len(alphabet), M, std, generator, np.float64, cell, layers)
-    parameters = {name: array + 0.1 * generator.randn(*array.shape) for name, array in parameters.items()}
+    parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
     h = np.tanh(generator.randn(architecture(parameters).state_size))
-    rounded = {name: array.astype(dtype) for name, array in parameters.items()}
+    rounded = parameters.map(lambda array: array.astype(dtype))
     return Model(alphabet, rounded, h.astype(dtype), get_engine("numpy"))

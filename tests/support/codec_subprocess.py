@@ -13,9 +13,10 @@ from pathlib import Path
 from elman.compression import blocks, compress, decompress, exact_gradients, exact_kernels
 from elman.inference import Model
 from elman.text import Alphabet
+from support.cells import EXACT_CELLS
 from support.codec_models import ALPHABET, TEXT, make_model
 
-CASES = [(cell, layers, adapt) for cell in ("rnn", "gru", "lstm") for layers in (1, 2) for adapt in (False, True)]
+CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 

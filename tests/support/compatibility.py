@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def assert_same_arrays(actual: dict[str, NDArray[Any]], expected: dict[str, NDArray[Any]]) -> None:
+def assert_same_arrays(actual: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]]) -> None:
     """The arrays have the same names, types, shapes and bits."""
     assert actual.keys() == expected.keys()
     for name, array in expected.items():

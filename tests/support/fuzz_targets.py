@@ -15,7 +15,7 @@ import numpy as np
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import export, import_
-from elman.network.parameters import Architecture, shapes
+from elman.network.parameters import Architecture, Parameters, shapes
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
@@ -191,9 +191,9 @@ def _exported(suffix: str) -> Callable[[Path], list[bytes]]:
 
 def _make_model(cell: str, layers: int) -> Model:
     K, m, rng = 5, 2, np.random.default_rng(1)
-    parameters = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes(K, m, cell, layers).items()}
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes(K, m, cell, layers).items()}
     h = np.zeros(Architecture(cell, layers, K, m).state_size, np.float32)
-    return Model(Alphabet("ab \né"), parameters, h, get_engine("numpy"))
+    return Model(Alphabet("ab \né"), Parameters(cell, arrays), h, get_engine("numpy"))
 
 
 def _import(path: Path) -> None:

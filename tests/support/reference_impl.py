@@ -10,7 +10,7 @@ m  hidden units                 t  1 … T; h[0] is the initial state
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Trajectory(NamedTuple):
     """Results of several updates: the loss of each, and the state after them."""
 
     losses: list[float]
-    parameters: dict[str, Array]
+    parameters: Mapping[str, Array]
     M: dict[str, Array]
     h: Array
 
@@ -49,7 +49,7 @@ def softmax(o: Array) -> Array:
     return np.array([value / sum(e) for value in e])
 
 
-def forward(parameters: dict[str, Array], h0: Array, x: Indices) -> tuple[list[Array], list[Array]]:
+def forward(parameters: Mapping[str, Array], h0: Array, x: Indices) -> tuple[list[Array], list[Array]]:
     """Return h_0 … h_T and p_1 … p_T, the latter from index 1 on."""
     U, W, V, b, c = (parameters[name] for name in "UWVbc")
     h: list[Array] = [h0]
@@ -61,13 +61,13 @@ def forward(parameters: dict[str, Array], h0: Array, x: Indices) -> tuple[list[A
     return h, p
 
 
-def loss(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> float:
+def loss(parameters: Mapping[str, Array], h0: Array, x: Indices, y: Indices) -> float:
     """Return L of inputs x (T,) and targets y (T,), from the initial state h0 (m,)."""
     _, p = forward(parameters, h0, x)
     return -sum(math.log(p[t][y[t - 1]]) for t in range(1, len(x) + 1))
 
 
-def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> Window:
+def window(parameters: Mapping[str, Array], h0: Array, x: Indices, y: Indices) -> Window:
     """Return the loss of one window, all its gradients and its final state."""
     K, m = parameters["V"].shape
     W, V = parameters["W"], parameters["V"]
@@ -87,7 +87,7 @@ def window(parameters: dict[str, Array], h0: Array, x: Indices, y: Indices) -> W
     return Window(loss(parameters, h0, x, y), d, W.T @ da_next, h[-1])
 
 
-def step(cell: str, parameters: dict[str, Array], state: list[Array], u: Array) -> list[Array]:
+def step(cell: str, parameters: Mapping[str, Array], state: list[Array], u: Array) -> list[Array]:
     """Return the state after the input u, [h] or for lstm [h, s], of one layer."""
     U, W, b = (parameters[name] for name in "UWb")
     h, m = state[0], W.shape[1]
@@ -112,7 +112,7 @@ def sigmoid(a: Array) -> Array:
 def deep_loss(
     cell: str,
     layers: int,
-    parameters: dict[str, Array],
+    parameters: Mapping[str, Array],
     h0: Array,
     x: Indices,
     y: Indices,

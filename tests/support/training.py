@@ -54,7 +54,7 @@ def network(snapshot: NetworkSnapshot | None) -> object:
     """Return everything of a network, with the bytes of its arrays."""
     if snapshot is None:
         return None
-    arrays = snapshot.parameters | {"h": snapshot.h}
+    arrays = {**snapshot.parameters, "h": snapshot.h}
     return snapshot.update, snapshot.validation_loss, {name: array.tobytes() for name, array in arrays.items()}
 
 

@@ -10,6 +10,7 @@ import pytest
 from elman.cli.display import TrainingDisplay
 from elman.config import Config
 from elman.errors import NonFiniteLossError
+from elman.network.cells import CELLS
 from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -150,7 +151,7 @@ DIVERGING: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("options", DIVERGING, ids=str)
 def test_a_run_that_diverges_is_noticed_within_100_updates(cell: str, options: dict[str, Any]) -> None:
     callback = Listens()

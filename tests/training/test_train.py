@@ -28,6 +28,7 @@ from elman.training import train as training
 from elman.training.callbacks import NullCallback
 from support import reference_impl
 from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
 from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents, train
@@ -249,7 +250,7 @@ def test_a_run_is_resumed_bit_for_bit(
 def recipes(draw: st.DrawFn) -> dict[str, Any]:
     """Return the settings of a network and its training."""
     return {
-        "cell": draw(st.sampled_from(["rnn", "gru", "lstm"])),
+        "cell": draw(st.sampled_from(COMPILED_CELLS)),
         "layers": draw(st.sampled_from([1, 2])),
         "batch_size": draw(st.sampled_from([1, 3])),
         "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd"])),

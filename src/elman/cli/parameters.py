@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-from elman.config import Config, flag, make_config
+from elman.config import Config, choices_of, flag, make_config
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, list_presets
 
@@ -118,7 +118,11 @@ def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, 
 
 
 def _create_options() -> Any:
-    hints, defaults = get_type_hints(Config), make_config(DEFAULT_PRESET)
+    defaults = make_config(DEFAULT_PRESET)
+    hints = {
+        name: Literal[choices] if (choices := choices_of(name)) else hint
+        for name, hint in get_type_hints(Config).items()
+    }
     return make_dataclass(
         "Options",
         [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)],

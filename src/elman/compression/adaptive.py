@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression import exact_gradients, exact_kernels
-from elman.compression.exact_kernels import Floats
+from elman.compression.exact_kernels import GRU, LSTM, RNN, Floats
 from elman.compression.exact_network import ExactNetwork, Step
 from elman.network.parameters import suffix
 
@@ -92,18 +92,20 @@ def _layer_backward(network: ExactNetwork, n: int, steps: list[Step], dh_out: Fl
     """Return dL/d of U x and of W h_{t-1} of layer n, both (T, G m), given dL/dh_t|out (T, m)."""
     W, m, p = _transpose(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
     da = np.empty((len(steps), network.G * m), np.float32)
-    dk = np.empty_like(da) if network.G == 3 else da
+    dk = np.empty_like(da) if network.cell == GRU else da
     dh_next, ds = np.zeros((1, m), np.float32), np.zeros(m, np.float32)
     for t in reversed(range(len(steps))):
         dh = dh_out[t] + dh_next[0]
         gates, before = steps[t].gates[n, 0], steps[t].before
         dh_next = np.zeros((1, m), np.float32)
-        if network.G == 1:
+        if network.cell == RNN:
             exact_gradients.rnn_backward(steps[t].after[p, 0], dh, da[t])
-        elif network.G == 3:
+        elif network.cell == GRU:
             exact_gradients.gru_backward(gates, before[p, 0], dh, da[t], dk[t], dh_next[0])
-        else:
+        elif network.cell == LSTM:
             exact_gradients.lstm_backward(gates, before[p + 1, 0], dh, ds, da[t])
+        else:
+            raise AssertionError(f"no backward kernel for cell {network.cell}")
         exact_kernels.add_matmul(dh_next, dk[t : t + 1], W)
     return da, dk
 
@@ -119,7 +121,7 @@ def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats,
     p = n * (d.P // d.L)
     exact_kernels.add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
     _add_row_sum(db, da)
-    if d.G == 3:
+    if d.cell == GRU:
         _add_row_sum(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk[:, 2 * d.m :]))
 
 

@@ -43,7 +43,7 @@ def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
     Raises
     ------
     ElmanError
-        If the library constriction is not installed.
+        If the codec does not have the model's cell, or the library constriction is not installed.
     """
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)

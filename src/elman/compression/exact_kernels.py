@@ -42,6 +42,10 @@ _MAX_EXP, _MIN_EXP = np.float32(22), np.float32(-22)
 _EXP_SCALE = np.float32(1 / 64)
 _C2, _C3, _C4, _C5, _C6 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720))
 
+RNN, GRU, LSTM = range(3)
+CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
+"""The cells that `forward_step` and `elman.compression.adaptive` distinguish; every other cell is refused."""
+
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
 
@@ -201,7 +205,7 @@ def lstm_s(before, i, f, g, s):
 
 
 @exact
-def forward_step(theta, G, K, x, before, after, gates, o):
+def forward_step(theta, cell, G, K, x, before, after, gates, o):
     """Read the characters x (R,) in the state `before` (P, R, m); set the state `after`, gates and logits o (R, K).
 
     theta : the arrays of `elman.compression.exact_network` one after the other
@@ -221,7 +225,7 @@ def forward_step(theta, G, K, x, before, after, gates, o):
                 axpy(a[r], _ONE, U[x[r]])
         else:
             add_matmul(a, after[p - len(before) // L], U)
-        if G == 3:
+        if cell == GRU:
             k = np.zeros((R, 3 * m), np.float32)
             for r in range(R):
                 copy(theta[at : at + m], k[r, 2 * m :])
@@ -230,9 +234,9 @@ def forward_step(theta, G, K, x, before, after, gates, o):
             gru_step(a, k, before[p], gates[n], after[p])
         else:
             add_matmul(a, before[p], W)
-            if G == 4:
+            if cell == LSTM:
                 lstm_step(a, before[p + 1], gates[n], after[p + 1], after[p])
-            else:
+            elif cell == RNN:
                 for r in range(R):
                     tanhs(a[r], after[p, r])
         p += len(before) // L

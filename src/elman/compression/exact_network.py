@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints
-from elman.network.parameters import Parameters, architecture, suffix
+from elman.network.parameters import Parameters, architecture, layer_names, suffix
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +32,14 @@ class ExactNetwork:
     arrays : dict of ndarray
         Views of `theta` under the names of `elman.network.parameters`: U (K, G m), above the first layer (m, G m);
         W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
+    cell : int
+        One of `elman.compression.exact_kernels.CELLS`.
     G, L, P, K, m : int
     """
 
     theta: Floats
     arrays: dict[str, Floats]
+    cell: int
     G: int
     L: int
     P: int
@@ -49,7 +52,7 @@ class ExactNetwork:
         for name, array in self.arrays.items():
             arrays[name] = theta[start : start + array.size].reshape(array.shape)
             start += array.size
-        return ExactNetwork(theta, arrays, self.G, self.L, self.P, self.K, self.m)
+        return ExactNetwork(theta, arrays, self.cell, self.G, self.L, self.P, self.K, self.m)
 
 
 class Step(NamedTuple):
@@ -68,12 +71,20 @@ class Step(NamedTuple):
 
 
 def build_exact_network(parameters: Parameters) -> ExactNetwork:
-    """Return a network with a copy of these parameters."""
+    """Return a network with a copy of these parameters.
+
+    Raises
+    ------
+    ElmanError
+        If the codec does not have the cell.
+    """
     net = architecture(parameters)
-    names = [name + suffix(n) for n in range(1, net.layers + 1) for name in "UWbd" if name + suffix(n) in parameters]
+    net.spec.require_codec()
+    names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     arrays = {name: round_to_float32(parameters[name].T) for name in [*names, "V", "c"]}
     P = net.layers * net.state_vectors
-    shape = ExactNetwork(np.empty(0, np.float32), arrays, net.gates, net.layers, P, net.K, net.m)
+    cell = exact_kernels.CELLS[net.cell]
+    shape = ExactNetwork(np.empty(0, np.float32), arrays, cell, net.gates, net.layers, P, net.K, net.m)
     return shape.with_theta(np.concatenate([array.reshape(-1) for array in arrays.values()]))
 
 
@@ -88,5 +99,5 @@ def forward_step(network: ExactNetwork, before: Floats, x: Ints) -> Step:
     R = len(x)
     after, o = np.empty_like(before), np.empty((R, network.K), np.float32)
     gates = np.empty((network.L, R, 5 * network.m), np.float32)
-    exact_kernels.forward_step(network.theta, network.G, network.K, x, before, after, gates, o)
+    exact_kernels.forward_step(network.theta, network.cell, network.G, network.K, x, before, after, gates, o)
     return Step(x, before, after, gates, o)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, Parameters, architecture, initial_parameters
+from elman.network.parameters import Array, Arrays, Parameters, architecture, initial_parameters
 
 
 @dataclass
@@ -22,7 +22,7 @@ class TrainState:
     ----------
     parameters : Parameters
         U (m, K), W (m, m), V (K, m), b (m,), c (K,) of the vanilla network; float32 or float64.
-    M : Parameters
+    M : Arrays
         The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
     h : ndarray, shape (D,) or, where B > 1, (B, D)
         The final hidden state of the last window; the next window begins with it, unless it begins an epoch.
@@ -31,9 +31,9 @@ class TrainState:
     sample_generator : Generator
         The generator of the samples that are written during training; a separate one, so that writing them does not
         change the run.
-    N : Parameters
+    N : Arrays
         The optimizer's first moments (momentum), or empty.
-    average : Parameters
+    average : Arrays
         The exponential moving average (EMA) of the parameters, which evaluation uses, or empty.
     position : int
         Where in every batch row the last window ended; the next one begins there, unless it begins an epoch.
@@ -48,12 +48,12 @@ class TrainState:
     """
 
     parameters: Parameters
-    M: Parameters
+    M: Arrays
     h: Array
     initial_generator: np.random.RandomState
     sample_generator: np.random.Generator
-    N: Parameters = field(default_factory=dict)
-    average: Parameters = field(default_factory=dict)
+    N: Arrays = field(default_factory=dict)
+    average: Arrays = field(default_factory=dict)
     position: int = 0
     update: int = 0
     epoch: int = 0
@@ -93,7 +93,7 @@ class TrainState:
     @property
     def eval_parameters(self) -> Parameters:
         """The parameters that evaluation uses: their average if there is one."""
-        return self.average or self.parameters
+        return Parameters(self.parameters.cell, self.average) if self.average else self.parameters
 
     @property
     def final_hidden(self) -> Array:

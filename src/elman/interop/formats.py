@@ -113,10 +113,11 @@ def _save_as_run(model: Model, out: Path) -> None:
     """Save a model where `elman.runs.run.load` finds it."""
     net = architecture(model.parameters)
     config = Config(
-        cell=net.cell,  # type: ignore[arg-type]
+        cell=net.cell,
         hidden_size=net.m,
         layers=net.layers,
         dtype=str(model.h.dtype),  # type: ignore[arg-type]
+        engine="numba" if net.spec.compiled else "numpy",
         min_count=int(model.alphabet.has_unknown),
     )
     directory = RunDirectory(out)

@@ -23,8 +23,10 @@ FORMAT = 1
 METADATA_KEY = "elman"
 """The key under which each format stores the metadata."""
 
-STATE_NAMES = ("h0", "s0")
-"""Names of the state vectors h and s among the ONNX inputs and in the metadata."""
+
+def initial_state_names(net: Architecture) -> tuple[str, ...]:
+    """Return the names of the state vectors among the ONNX inputs and in the metadata: h0 and, for lstm, s0."""
+    return tuple(f"{vector.symbol}0" for vector in net.spec.state)
 
 
 def export_metadata(model: Model) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
 def stack_state(net: Architecture, h: Array) -> dict[str, Array]:
     """Return the state (D,) stacked by layer: h and, for lstm, s, each (L, m)."""
     vectors = h.reshape(net.layers, net.state_vectors, net.m)
-    return {name: vectors[:, n] for n, name in enumerate(STATE_NAMES[: net.state_vectors])}
+    return {name: vectors[:, n] for n, name in enumerate(initial_state_names(net))}
 
 
 def parse_metadata(json_text: str) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def parse_metadata(json_text: str) -> dict[str, Any]:
 
 
 def build_model(
-    metadata: Mapping[str, Any], net: Architecture, parameters: Parameters, given: Alphabet | None, engine: Engine
+    metadata: Mapping[str, Any], net: Architecture, arrays: Mapping[str, Array], given: Alphabet | None, engine: Engine
 ) -> Model:
     """Return the model of validated arrays and the metadata in the same file.
 
@@ -77,7 +79,8 @@ def build_model(
     """
     _check_claims(metadata, net)
     # Copies: the arrays read may have another memory order, or be read-only.
-    parameters = {name: np.array(parameters[name], order="C") for name in shapes(net.K, net.m, net.cell, net.layers)}
+    copies = {name: np.array(arrays[name], order="C") for name in shapes(net.K, net.m, net.cell, net.layers)}
+    parameters = Parameters(net.cell, copies)
     return Model(_alphabet(metadata, given, net), parameters, _state(metadata, net, parameters["W"].dtype), engine)
 
 
@@ -103,7 +106,7 @@ def _state(metadata: Mapping[str, Any], net: Architecture, dtype: np.dtype[Any])
     """Return the initial state (D,): zeros if the file contains none."""
     if "state" not in metadata:
         return np.zeros(net.state_size, dtype)
-    names = STATE_NAMES[: net.state_vectors]
+    names = initial_state_names(net)
     state = {
         name: np.array([[require_finite(x, name) for x in row] for row in rows])
         for name, rows in metadata["state"].items()

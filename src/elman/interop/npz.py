@@ -58,7 +58,9 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
     if missing := {"W", "V"} - arrays.keys():
         raise ElmanError(f"the array {min(missing)} is missing")
-    net = infer_architecture(arrays["W"].shape, arrays["V"].shape, sum(name.startswith("W") for name in arrays))
+    net = infer_architecture(
+        arrays["W"].shape, arrays["V"].shape, sum(name.startswith("W") for name in arrays), metadata
+    )
     check_arrays(arrays, shapes(net.K, net.m, net.cell, net.layers) | {"h": (net.state_size,)})
     return replace(build_model(metadata, net, arrays, alphabet, engine), h=arrays["h"].copy())
 

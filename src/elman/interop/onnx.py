@@ -9,6 +9,7 @@ Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``,
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,14 @@ from elman.errors import ElmanError, require_extra
 from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
-    STATE_NAMES,
     build_model,
     export_metadata,
+    initial_state_names,
     parse_metadata,
 )
 from elman.interop.validation import check_arrays, infer_architecture, recurrent_bias
-from elman.network.parameters import Architecture, Array, Parameters, architecture, layer, suffix
+from elman.network.cells.spec import OnnxOperator
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 from elman.text import Alphabet
 
 if TYPE_CHECKING:
@@ -38,10 +40,6 @@ OPSET, IR_VERSION = 11, 6
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
 """Maximum bytes of weights: a protobuf message is limited to 2**31, some of which everything else needs."""
-
-_GATES = {"rnn": "n", "gru": "rzn", "lstm": "ifgo"}
-_ONNX_GATES = {"rnn": "n", "gru": "zrn", "lstm": "iofg"}
-"""Order of the gates. Gate n is called h in ONNX's GRU, and g is called c in its LSTM."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
@@ -54,8 +52,10 @@ def write(model: Model) -> bytes:
     Raises
     ------
     ElmanError
-        If the library onnx is not installed, a weight exceeds float32, or the model exceeds the limit of the format.
+        If ONNX has no operator for the cell, the library onnx is not installed, a weight exceeds float32, or the model
+        exceeds the limit of the format.
     """
+    architecture(model.parameters).spec.require_export("onnx")
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
@@ -79,13 +79,19 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     layers = sum(name.startswith("R") for name in arrays)
     if missing := {"R1", "V"} - arrays.keys():
         raise ElmanError(f"the array {min(missing)} is missing")
-    net = infer_architecture(arrays["R1"].shape[1:], arrays["V"].shape[::-1], layers)
+    net = infer_architecture(arrays["R1"].shape[1:], arrays["V"].shape[::-1], layers, metadata, lambda spec: spec.onnx)
     check_arrays(arrays, _expected_shapes(net))
     model = build_model(metadata, net, _parameters(arrays, net), alphabet, engine)
     expected = _build(model)
     if proto.graph != expected.graph or [*proto.opset_import] != [*expected.opset_import] or len(proto.functions):
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
     return model
+
+
+def _operator(net: Architecture) -> OnnxOperator:
+    net.spec.require_export("onnx")
+    assert net.spec.onnx is not None
+    return net.spec.onnx
 
 
 def _library() -> Any:
@@ -119,7 +125,7 @@ def _build(model: Model) -> ModelProto:
 def _build_graph(model: Model) -> GraphProto:
     onnx = _library()
     net = architecture(model.parameters)
-    state, after = STATE_NAMES[: net.state_vectors], ("h", "s")[: net.state_vectors]
+    state, after = initial_state_names(net), tuple(vector.symbol for vector in net.spec.state)
     shape: list[int | str] = [net.layers, "B", net.m]
 
     def value(name: str, kind: int, of_shape: list[int | str]) -> Any:
@@ -139,13 +145,14 @@ def _build_graph(model: Model) -> GraphProto:
 def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ...]) -> list[NodeProto]:
     """Return the operators: one-hot encoding, the recurrent layers, the output layer, and the concatenated states."""
     make = _library().helper.make_node
-    options: dict[str, Any] = {"hidden_size": net.m} | ({"linear_before_reset": 1} if net.cell == "gru" else {})
+    operator = _operator(net)
+    options: dict[str, Any] = {"hidden_size": net.m, **dict(operator.attributes)}
     numbers = range(1, net.layers + 1)
     nodes = [make("OneHot", ["x", "K", "off_on"], ["x1"], axis=-1)]
     nodes += [make("Split", [name], [f"{name}_{n}" for n in numbers], axis=0) for name in state]
     for n in numbers:
         inputs = [f"x{n}", f"W{n}", f"R{n}", f"B{n}", "", *(f"{name}_{n}" for name in state)]
-        nodes.append(make(net.cell.upper(), inputs, [f"Y{n}", *(f"{name}_{n}" for name in after)], **options))
+        nodes.append(make(operator.name, inputs, [f"Y{n}", *(f"{name}_{n}" for name in after)], **options))
         nodes.append(make("Squeeze", [f"Y{n}"], [f"x{n + 1}"], axes=[1]))  # the axis of directions has size 1
     nodes.append(make("MatMul", [f"x{net.layers + 1}", "V"], ["Vh"]))
     nodes.append(make("Add", ["Vh", "c"], ["logits"]))
@@ -155,7 +162,7 @@ def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ..
 def _make_initializers(parameters: Parameters) -> dict[str, Array]:
     """Return the weights in ONNX's names and shapes: W is Elman's U, R its W, B all biases."""
     net = architecture(parameters)
-    gates, onnx_gates = _GATES[net.cell], _ONNX_GATES[net.cell]
+    gates, onnx_gates = net.spec.gates, _operator(net).gates
     arrays: dict[str, Array] = {}
     for n in range(1, net.layers + 1):
         of_layer = layer(parameters, n)
@@ -175,10 +182,10 @@ def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
     return expected
 
 
-def _parameters(arrays: dict[str, Array], net: Architecture) -> Parameters:
+def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
     """Return Elman's parameters, with a d for every layer, which only gru uses."""
     parameters: dict[str, Array] = {"V": arrays["V"].T, "c": arrays["c"]}
-    gates, onnx_gates = _GATES[net.cell], _ONNX_GATES[net.cell]
+    gates, onnx_gates = net.spec.gates, _operator(net).gates
     for n in range(1, net.layers + 1):
         first, second = np.split(arrays[f"B{n}"][0], 2)
         of_layer = {"U": arrays[f"W{n}"][0], "W": arrays[f"R{n}"][0], "b": first, "d": second}
@@ -199,7 +206,7 @@ def _read_initializers(graph: GraphProto) -> dict[str, Array]:
     return arrays
 
 
-def _reorder_gates(array: Array, order: str, new_order: str) -> Array:
+def _reorder_gates(array: Array, order: Sequence[str], new_order: Sequence[str]) -> Array:
     """Return rows with their blocks of gates in another order."""
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in new_order])

@@ -23,7 +23,7 @@ from elman.interop.metadata import (
     parse_metadata,
 )
 from elman.interop.validation import check_arrays, infer_architecture, recurrent_bias
-from elman.network.parameters import Architecture, Array, Parameters, architecture, layer, shapes, suffix
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, shapes, suffix
 from elman.text import Alphabet
 
 RECURRENT, LINEAR = "rnn.", "linear."
@@ -34,7 +34,14 @@ _LINEAR_NAME = re.compile(r"(.*\.|)(?:weight|bias)")
 
 
 def write(model: Model) -> bytes:
-    """Return the bytes of a file."""
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    ElmanError
+        If PyTorch has no module for the cell.
+    """
+    architecture(model.parameters).spec.require_export("torch")
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in state_dict(model.parameters).items()}
@@ -69,7 +76,7 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     recurrent, linear = _find_prefixes(arrays)
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
-    net = infer_architecture(W, V, layers)
+    net = infer_architecture(W, V, layers, metadata, lambda spec: spec.torch)
     check_arrays(arrays, _expected_shapes(net, recurrent, linear))
     return build_model(metadata, net, _parameters(arrays, net, recurrent, linear), alphabet, engine)
 
@@ -107,14 +114,14 @@ def _expected_shapes(net: Architecture, recurrent: str, linear: str) -> dict[str
     return expected
 
 
-def _parameters(arrays: dict[str, Array], net: Architecture, recurrent: str, linear: str) -> Parameters:
+def _parameters(arrays: dict[str, Array], net: Architecture, recurrent: str, linear: str) -> Arrays:
     """Return Elman's parameters. Where only the sum of the two biases matters, it becomes b."""
-    parameters: Parameters = {"V": arrays[linear + "weight"], "c": arrays[linear + "bias"]}
+    parameters: Arrays = {"V": arrays[linear + "weight"], "c": arrays[linear + "bias"]}
     for n in range(net.layers):
         U, W, b_input, b_recurrent = (
             arrays[f"{recurrent}{name}_l{n}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        if net.cell == "gru":
+        if "d" in net.spec.extra_biases:
             parameters["d" + suffix(n + 1)] = b_recurrent[-net.m :]
             b_recurrent = np.concatenate([b_recurrent[: -net.m], np.zeros(net.m, b_recurrent.dtype)])
         with np.errstate(over="ignore"):

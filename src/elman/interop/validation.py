@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from elman.errors import ElmanError
-from elman.network.parameters import GATES, Architecture, Array, Parameters
+from elman.network.cells import CELLS
+from elman.network.cells.spec import CellSpec
+from elman.network.parameters import Architecture, Array, Arrays
 
 DTYPES = ("float32", "float64")
 
 
-def infer_architecture(W: tuple[int, ...], V: tuple[int, ...], layers: int) -> Architecture:
+def infer_architecture(
+    W: tuple[int, ...],
+    V: tuple[int, ...],
+    layers: int,
+    metadata: Mapping[str, Any],
+    has_format: Callable[[CellSpec], object] = lambda _: True,
+) -> Architecture:
     """Return the architecture of a network with W and V of these shapes.
+
+    The cell is that of the metadata; a file of another program has none, so its cell is the one whose number of gates
+    fits. `has_format` says which cells the format has.
 
     Raises
     ------
     ElmanError
-        If no network has them.
+        If no network has these shapes, or networks with several cells do.
     """
     if len(W) == len(V) == 2 and W[1] == V[1] > 0:
-        for cell, G in GATES.items():
-            if W[0] == G * W[1]:
-                return Architecture(cell, layers, V[0], V[1])
+        cells = [spec.name for spec in CELLS.values() if W[0] == len(spec.gates) * W[1] and has_format(spec)]
+        claimed = [cell for cell in cells if cell == metadata.get("cell")] or cells
+        if len(claimed) > 1:
+            raise ElmanError(f"its arrays fit the cells {', '.join(claimed)}, and no metadata says which it has")
+        if claimed:
+            return Architecture(claimed[0], layers, V[0], V[1])
     raise ElmanError(f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}")
 
 
@@ -50,9 +65,9 @@ def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, 
             raise ElmanError(f"{name} contains NaN or infinity")
 
 
-def recurrent_bias(net: Architecture, layer: Parameters) -> Array:
+def recurrent_bias(net: Architecture, layer: Arrays) -> Array:
     """Return the bias that other frameworks add to W h: zeros, but d in the last block of gru."""
     bias = np.zeros_like(layer["b"])
-    if net.cell == "gru":
+    if "d" in layer:
         bias[-net.m :] = layer["d"]
     return bias

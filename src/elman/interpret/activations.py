@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from elman.errors import ElmanError
 from elman.inference.logprobs import top_k
 from elman.inference.score import check_finite
 from elman.network import Architecture, Parameters, architecture
+from elman.network.cells.spec import StateVector
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text.spool import Spool
@@ -48,18 +48,18 @@ class Unit:
     ----------
     layer, number : int
         Both count from 1.
-    vector : str
-        The state vector of the layer that it belongs to: ``hidden``, or ``cell`` for the cell state s of an LSTM.
+    vector : StateVector
+        The state vector of the layer that it belongs to: the hidden state h, or the cell state s of an LSTM.
     """
 
     layer: int
     number: int
-    vector: Literal["hidden", "cell"]
+    vector: StateVector
 
     @property
     def part(self) -> str:
         """The name of the state vector in JSON: ``hidden`` or ``memory``."""
-        return "memory" if self.vector == "cell" else "hidden"
+        return self.vector.part
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,11 +187,10 @@ def forward_checked(session: InferenceSession, h: Array, x: Indices) -> tuple[Ar
 
 def list_units(network: Architecture) -> tuple[Unit, ...]:
     """Return the units in the order of the state."""
-    vectors: tuple[Literal["hidden", "cell"], ...] = ("hidden", "cell")
     return tuple(
         Unit(layer, number, vector)
         for layer in range(1, network.layers + 1)
-        for vector in vectors[: network.state_vectors]
+        for vector in network.spec.state
         for number in range(1, network.m + 1)
     )
 
@@ -218,5 +217,5 @@ def quantize_states(states: Array, in_cell_state: NDArray[np.bool_]) -> Quantize
 
 
 def is_cell_state(network: Architecture) -> NDArray[np.bool_]:
-    """Return a mask (D,) of the numbers of the state that belong to the cell state of an LSTM."""
-    return np.array([unit.vector == "cell" for unit in list_units(network)])
+    """Return a mask (D,) of the numbers of the state that are unbounded: the cell state of an LSTM."""
+    return np.array([not unit.vector.bounded for unit in list_units(network)])

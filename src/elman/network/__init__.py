@@ -1,11 +1,38 @@
 """The mathematics in NumPy, written to be read: parameters, cells, output layer, dropout, optimizer, sampling."""
 
-from elman.network.dropout import Dropout as Dropout
-from elman.network.model import LossAndGradients as LossAndGradients
-from elman.network.model import loss_and_gradients as loss_and_gradients
-from elman.network.optimizer import Optimizer as Optimizer
-from elman.network.parameters import Architecture as Architecture
-from elman.network.parameters import Parameters as Parameters
-from elman.network.parameters import architecture as architecture
-from elman.network.parameters import initial_parameters as initial_parameters
-from elman.network.sampling import SamplingParams as SamplingParams
+from __future__ import annotations
+
+TYPE_CHECKING = False  # as in `typing`, which takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from elman.network.dropout import Dropout as Dropout
+    from elman.network.model import LossAndGradients as LossAndGradients
+    from elman.network.model import loss_and_gradients as loss_and_gradients
+    from elman.network.optimizer import Optimizer as Optimizer
+    from elman.network.parameters import Architecture as Architecture
+    from elman.network.parameters import Parameters as Parameters
+    from elman.network.parameters import architecture as architecture
+    from elman.network.parameters import initial_parameters as initial_parameters
+    from elman.network.sampling import SamplingParams as SamplingParams
+
+_MODULES = {
+    "Architecture": "elman.network.parameters",
+    "Dropout": "elman.network.dropout",
+    "LossAndGradients": "elman.network.model",
+    "Optimizer": "elman.network.optimizer",
+    "Parameters": "elman.network.parameters",
+    "SamplingParams": "elman.network.sampling",
+    "architecture": "elman.network.parameters",
+    "initial_parameters": "elman.network.parameters",
+    "loss_and_gradients": "elman.network.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: the command line reads the names of the cells without importing NumPy."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'elman.network' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_MODULES[name]), name)

@@ -9,32 +9,14 @@ one. A dropout mask multiplies h in the forward pass, and its gradient in the ba
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network import output
-from elman.network.cells import gru, lstm, rnn
-from elman.network.ops import Input
-from elman.network.parameters import Array, Parameters, architecture, layer, suffix
-
-
-class Cell(Protocol):
-    """The interface of a cell module (`rnn`, `gru`, `lstm`): one layer, forward and backward."""
-
-    def forward(self, parameters: Parameters, state0: Array, x: Input, /) -> Array:
-        """Return the states (T + 1, …) of a window; h is the first m components of each."""
-        ...
-
-    def backward(
-        self, parameters: Parameters, x: Input, states: Array, dh_out: Array, /
-    ) -> tuple[Parameters, Array, Array]:
-        """Return the parameters' gradients, that of the initial state, and dL/d of U x_t."""
-        ...
-
-
-CELLS: dict[str, Cell] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+from elman.network.ops import Array, Arrays, Input
+from elman.network.parameters import Parameters, architecture, layer, suffix
 
 
 class LossAndGradients(NamedTuple):
@@ -42,7 +24,7 @@ class LossAndGradients(NamedTuple):
 
     loss: float
     """L in nats: summed over the window, averaged over the batch."""
-    gradients: Parameters
+    gradients: Arrays
     """dL/d of every parameter, by name."""
     dh0: Array
     """dL/d of the initial state, shape (D,) or (B, D)."""
@@ -104,15 +86,16 @@ def loss_and_gradients(
         Dropout mask of every layer's h, shape (T, m) or (T, B, m), or with 1 in place of T. See
         `elman.network.dropout`.
     """
-    cell, layers, _, _ = architecture(parameters)
+    network = architecture(parameters)
+    cell = network.spec.functions
     inputs, states, h = _forward(parameters, h0, x, masks)
     o = output.logits(parameters, h)
     gradients, dh_out = output.backward(parameters, h, o, y)
     dh0: list[Array] = []
-    for n in reversed(range(layers)):
+    for n in reversed(range(network.layers)):
         if masks is not None:
             dh_out = dh_out * masks[n]
-        of_layer, dstate0, da = CELLS[cell].backward(layer(parameters, n + 1), inputs[n], states[n], dh_out)
+        of_layer, dstate0, da = cell.backward(layer(parameters, n + 1), inputs[n], states[n], dh_out)
         gradients |= {name + suffix(n + 1): gradient for name, gradient in of_layer.items()}
         dh0.insert(0, dstate0)
         if n > 0:
@@ -127,13 +110,14 @@ def _forward(
     parameters: Parameters, h0: Array, x: Input, masks: list[Array] | None = None
 ) -> tuple[list[Input], list[Array], Array]:
     """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
-    cell, layers, _, m = architecture(parameters)
+    network = architecture(parameters)
+    cell = network.spec.functions
     inputs: list[Input] = []
     states: list[Array] = []
-    for n, state0 in enumerate(np.split(h0, layers, axis=-1)):
+    for n, state0 in enumerate(np.split(h0, network.layers, axis=-1)):
         inputs.append(x)
-        states.append(CELLS[cell].forward(layer(parameters, n + 1), state0, x))
-        h = states[n][1:, ..., :m]
+        states.append(cell.forward(layer(parameters, n + 1), state0, x))
+        h = states[n][1:, ..., : network.m]
         x = h if masks is None else h * masks[n]
     return inputs, states, x
 

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.parameters import Array
+Array = NDArray[np.floating]
+
+Arrays = dict[str, Array]
+"""Arrays by name: the parameters of one layer; gradients, the optimizer's moments and the average of the parameters."""
 
 Input = NDArray[Any]
 """Characters, unsigned int of any shape, such as (T,) or (T, B); or vectors, float, whose last axis is (m,)."""

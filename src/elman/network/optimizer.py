@@ -28,13 +28,15 @@ RMSProp: Hinton's lecture 6e (2012). Apart from AdaGrad's two differences, every
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.dropout import Dropout
-from elman.network.parameters import Array, Parameters, zeros_like
+from elman.network.ops import Array, Arrays
+from elman.network.parameters import zeros_like
 
 EPSILON = 1e-8
 
@@ -118,7 +120,7 @@ class Optimizer:
         """Return the decay of the average at update n: lower at first, so that it soon forgets the initial weights."""
         return min(self.ema_decay, (1 + n) / (10 + n))
 
-    def init(self, parameters: Parameters) -> tuple[Parameters, Parameters, Parameters]:
+    def init(self, parameters: Mapping[str, Array]) -> tuple[Arrays, Arrays, Arrays]:
         """Return M, N and the average as they are before the first update; empty where there is none."""
         return (
             zeros_like(parameters) if self.name in HAS_SECOND_MOMENT else {},
@@ -127,7 +129,13 @@ class Optimizer:
         )
 
     def update(
-        self, n: int, parameters: Parameters, M: Parameters, N: Parameters, average: Parameters, gradients: Parameters
+        self,
+        n: int,
+        parameters: Mapping[str, Array],
+        M: Arrays,
+        N: Arrays,
+        average: Arrays,
+        gradients: Arrays,
     ) -> None:
         """Make update n: change `parameters`, `M`, `N` and `average` in place."""
         eta = float(self.learning_rates(n - 1, 1)[0])
@@ -147,14 +155,12 @@ class Optimizer:
             if self.ema_decay:
                 average[name] += (1 - self.ema_decay_at(n)) * (theta - average[name])
 
-    def _clip_factor(self, gradients: Parameters) -> float:
+    def _clip_factor(self, gradients: Arrays) -> float:
         """Return the factor that reduces the norm of all gradients to the threshold."""
         norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients.values()))
         return min(1.0, self.grad_clip / (norm + 1e-6))
 
-    def _step(
-        self, n: int, name: str, g: Array, g_n: Array, M: Parameters, N: Parameters
-    ) -> tuple[Array, Array | float]:
+    def _step(self, n: int, name: str, g: Array, g_n: Array, M: Arrays, N: Arrays) -> tuple[Array, Array | float]:
         """Update M and N of one array in place; return the quotient that eta multiplies, as two numbers."""
         if self.name == "adagrad":
             M[name] += g**2

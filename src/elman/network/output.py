@@ -18,13 +18,13 @@ In a batch L is the mean over its B rows, so g_t is divided by B, and the sums i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.ops import outer, total
-from elman.network.parameters import Array, Parameters
+from elman.network.ops import Array, Arrays, outer, total
 
 
 def softmax(o: Array) -> Array:
@@ -41,7 +41,7 @@ def log_softmax(o: Array) -> Array:
     return log_p
 
 
-def logits(parameters: Parameters, h: Array) -> Array:
+def logits(parameters: Mapping[str, Array], h: Array) -> Array:
     """Return o = V h + c; h of shape (m,), (T, m) or (T, B, m) gives (K,), (T, K) or (T, B, K)."""
     return h @ parameters["V"].T + parameters["c"]  # (1)
 
@@ -68,12 +68,14 @@ def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
     return L if L.ndim else float(L)
 
 
-def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedinteger]) -> tuple[Parameters, Array]:
+def backward(
+    parameters: Mapping[str, Array], h: Array, o: Array, y: NDArray[np.unsignedinteger]
+) -> tuple[Arrays, Array]:
     """Return the gradients of V and c, and dL/dh_t|out.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Parameters or Arrays
     h : ndarray, shape (T, m) or (T, B, m)
         The states from which the logits were computed.
     o : ndarray, shape (T, K) or (T, B, K)
@@ -81,7 +83,7 @@ def backward(parameters: Parameters, h: Array, o: Array, y: NDArray[np.unsignedi
 
     Returns
     -------
-    gradients : Parameters
+    gradients : Arrays
         dV (K, m) and dc (K,), under the names V, c.
     dh_out : ndarray, shape (T, m) or (T, B, m)
     """

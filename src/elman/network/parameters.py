@@ -1,6 +1,6 @@
 """The parameters of a network, their shapes and initialization.
 
-K  size of the alphabet        G  gates of the cell: 1 for rnn, 3 for gru, 4 for lstm
+K  size of the alphabet        G  gates of the cell: 1 for rnn, 3 for gru, 4 for lstm; see `elman.network.cells`
 m  hidden units of a layer     l  1 … layers
 
 ==========  =============================================  ================================
@@ -23,26 +23,56 @@ lstm, then the cell state s (m). The state of a batch has one row for each of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
-
-Parameters = dict[str, Array]
-"""Arrays by name. Gradients and the optimizer's moments have the same names and shapes."""
+from elman.network.cells import CELLS
+from elman.network.cells.spec import CellSpec
+from elman.network.ops import Array as Array
+from elman.network.ops import Arrays as Arrays
 
 NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Number of gates G by cell."""
+
+@dataclass(frozen=True, eq=False)
+class Parameters(Mapping[str, Array]):
+    """The parameters of a network: its arrays by name, and the cell that they belong to.
+
+    Gradients, the optimizer's moments and the average are plain dictionaries with the same names and shapes, `Arrays`.
+
+    Parameters
+    ----------
+    cell : str
+        One of `elman.network.cells.CELLS`. It is stored, because several cells may have arrays of the same shapes.
+    arrays : Arrays
+    """
+
+    cell: str
+    arrays: Arrays
+
+    def __getitem__(self, name: str) -> Array:
+        """Return an array."""
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Return an iterator over the names."""
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        """Return the number of arrays."""
+        return len(self.arrays)
+
+    def map(self, function: Callable[[Array], Array]) -> Parameters:
+        """Return the parameters of the same cell with `function` applied to every array."""
+        return Parameters(self.cell, {name: function(array) for name, array in self.arrays.items()})
 
 
 class Architecture(NamedTuple):
-    """Cell and sizes of a network, which follow from its parameters."""
+    """Cell and sizes of a network."""
 
     cell: str
     layers: int
@@ -50,14 +80,19 @@ class Architecture(NamedTuple):
     m: int
 
     @property
+    def spec(self) -> CellSpec:
+        """The registry's entry of the cell."""
+        return CELLS[self.cell]
+
+    @property
     def gates(self) -> int:
         """G, the number of blocks of m rows in U, W and b."""
-        return GATES[self.cell]
+        return len(self.spec.gates)
 
     @property
     def state_vectors(self) -> int:
         """Number of vectors (m,) in the state of one layer: h, and for lstm s."""
-        return 2 if self.cell == "lstm" else 1
+        return len(self.spec.state)
 
     @property
     def state_size(self) -> int:
@@ -65,28 +100,25 @@ class Architecture(NamedTuple):
         return self.layers * self.state_vectors * self.m
 
 
-def architecture(parameters: Mapping[str, Array]) -> Architecture:
-    """Return the architecture of the network with these parameters: one W per layer, with G m rows."""
+def architecture(parameters: Parameters) -> Architecture:
+    """Return the architecture of the network with these parameters; there is one W per layer."""
     K, m = parameters["V"].shape
-    layers = sum(name[0] == "W" for name in parameters)
-    gates = parameters["W"].shape[0] // m
-    cell = next(cell for cell, G in GATES.items() if gates == G)
-    return Architecture(cell, layers, K, m)
+    return Architecture(parameters.cell, sum(name[0] == "W" for name in parameters), K, m)
 
 
 def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter: layer by layer, then V and c; vanilla: in the order of `NAMES`."""
     if (cell, layers) == ("rnn", 1):
         return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)}
-    G, shape = GATES[cell], dict[str, tuple[int, ...]]()
+    spec, shape = CELLS[cell], dict[str, tuple[int, ...]]()
+    G = len(spec.gates)
     for number in range(1, layers + 1):
         layer_shapes: dict[str, tuple[int, ...]] = {
             "U": (G * m, K if number == 1 else m),
             "W": (G * m, m),
             "b": (G * m,),
+            **dict.fromkeys(spec.extra_biases, (m,)),
         }
-        if cell == "gru":
-            layer_shapes["d"] = (m,)
         shape |= {name + suffix(number): size for name, size in layer_shapes.items()}
     return shape | {"V": (K, m), "c": (K,)}
 
@@ -96,9 +128,14 @@ def suffix(number: int) -> str:
     return "" if number == 1 else str(number)
 
 
-def layer(parameters: Parameters, number: int) -> Parameters:
-    """Return the arrays of layer 1, 2, … under the names of the first: U, W, b and, for gru, d."""
-    return {name: parameters[name + suffix(number)] for name in "UWbd" if name + suffix(number) in parameters}
+def layer_names(cell: str) -> tuple[str, ...]:
+    """Return the names of the parameters of the first layer: U, W, b and, for gru, d."""
+    return ("U", "W", "b", *CELLS[cell].extra_biases)
+
+
+def layer(parameters: Parameters, number: int) -> Arrays:
+    """Return the arrays of layer 1, 2, … under the names of the first."""
+    return {name: parameters[name + suffix(number)] for name in layer_names(parameters.cell)}
 
 
 def initial_parameters(
@@ -128,14 +165,15 @@ def initial_parameters(
     dtype : dtype
         float32 or float64. Numbers are drawn in float64 and then rounded, so both start from the same weights.
     cell : str
-        One of `GATES`.
+        One of `elman.network.cells.CELLS`.
     layers : int
     orthogonal : bool
         Whether every (m, m) block of W is a random orthogonal matrix, which preserves the norm of a state (Saxe,
         McClelland and Ganguli, 2014). The standard deviation of V, and of U above the first layer, is then 1/sqrt(m),
         as they read m units.
     """
-    parameters: Parameters = {}
+    parameters: Arrays = {}
+    forget_gate = CELLS[cell].forget_gate
     for name, shape in shapes(K, m, cell, layers).items():
         if name[0] not in "UWV":
             parameters[name] = np.zeros(shape)
@@ -144,10 +182,10 @@ def initial_parameters(
         else:
             normal = generator.randn(*shape)
             parameters[name] = _orthogonal(normal) if name[0] == "W" else normal / np.sqrt(m)
-        if cell == "lstm" and name[0] == "b":
-            parameters[name][m : 2 * m] = 1  # i, f, g, o: the second is the forget gate
+        if forget_gate is not None and name[0] == "b":
+            parameters[name][forget_gate * m : (forget_gate + 1) * m] = 1
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
-        return {name: array.astype(dtype) for name, array in parameters.items()}
+        return Parameters(cell, parameters).map(lambda array: array.astype(dtype))
 
 
 def _orthogonal(normal: Array) -> Array:
@@ -162,6 +200,6 @@ def _orthogonal(normal: Array) -> Array:
     return np.asarray((Q * signs[:, None, :]).reshape(normal.shape))
 
 
-def zeros_like(parameters: Parameters) -> Parameters:
+def zeros_like(parameters: Mapping[str, Array]) -> Arrays:
     """Return zeros with the names, shapes and dtypes of `parameters`."""
     return {name: np.zeros_like(array) for name, array in parameters.items()}

@@ -20,7 +20,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
-from elman.network.parameters import Architecture, Array, Parameters, shapes
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.runs.rng_state import decode_initial_rng, decode_sample_rng, encode_initial_rng
 from elman.storage.tensors import corrupt_checkpoint_error, read_tensors, save_tensors
 from elman.storage.untrusted import (
@@ -67,8 +67,7 @@ class NetworkSnapshot:
     @classmethod
     def of(cls, state: TrainState, validation_loss: float | None = None) -> NetworkSnapshot:
         """Copy the current network of a training state."""
-        parameters = {name: array.copy() for name, array in state.eval_parameters.items()}
-        return cls(parameters, state.final_hidden.copy(), state.update, validation_loss)
+        return cls(state.eval_parameters.map(np.copy), state.final_hidden.copy(), state.update, validation_loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +121,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
     """Write a network of a run to a file of its own, atomically."""
     description = _describe_run(checkpoint) | {"network": _describe_network(network)}
-    save_tensors(path, description, network.parameters | {"h": network.h})
+    save_tensors(path, description, {**network.parameters, "h": network.h})
 
 
 def save_imported(path: Path, imported: SavedNetwork) -> None:
     """Write a network that was not trained by a run, atomically: as `save_network`, but without a text's hash."""
     description = _describe_model(imported) | {"network": _describe_network(imported.network)}
-    save_tensors(path, description, imported.network.parameters | {"h": imported.network.h})
+    save_tensors(path, description, {**imported.network.parameters, "h": imported.network.h})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -197,9 +196,14 @@ def _require_known_format(description: dict[str, Any]) -> dict[str, Any]:
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     state, best = checkpoint.state, checkpoint.best
-    groups = {"": state.parameters | {"h": state.h}, "M.": state.M, "N.": state.N, "average.": state.average}
+    groups: dict[str, Arrays] = {
+        "": {**state.parameters, "h": state.h},
+        "M.": state.M,
+        "N.": state.N,
+        "average.": state.average,
+    }
     if best is not None:
-        groups["best."] = best.parameters | {"h": best.h}
+        groups["best."] = {**best.parameters, "h": best.h}
     return {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
 
 
@@ -241,7 +245,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     _check_tensors(expected | {"h": (D,) if B == 1 else (B, D)}, tensors, config)
     groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in group_shapes.items()}
     state = TrainState(
-        parameters=groups[""],
+        parameters=Parameters(config.cell, groups[""]),
         M=groups.get("M.", {}),
         h=tensors["h"],
         N=groups.get("N.", {}),
@@ -250,7 +254,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         sample_generator=decode_sample_rng(description["sample_generator"]),
         **_restore_numbers(description),
     )
-    network = None if best is None else _snapshot(groups["best."], best, loss_required=True)
+    network = None if best is None else _snapshot(config.cell, groups["best."], best, loss_required=True)
     if network is not None and network.update > state.update:
         raise ValueError("the best network is from a later update than the state")
     last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
@@ -281,12 +285,14 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
 def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> SavedNetwork:
     config, alphabet = _config_and_alphabet(description, tensors)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
-    return SavedNetwork(config, alphabet, _snapshot(tensors, description["network"], loss_required=False))
+    return SavedNetwork(config, alphabet, _snapshot(config.cell, tensors, description["network"], loss_required=False))
 
 
-def _snapshot(tensors: dict[str, Array], description: dict[str, Any], *, loss_required: bool) -> NetworkSnapshot:
+def _snapshot(
+    cell: str, tensors: dict[str, Array], description: dict[str, Any], *, loss_required: bool
+) -> NetworkSnapshot:
     """Return a network; one that was imported has no validation loss."""
-    parameters = {name: array for name, array in tensors.items() if name != "h"}
+    parameters = Parameters(cell, {name: array for name, array in tensors.items() if name != "h"})
     update, loss = require_int(description["update"], "update"), description["validation_loss"]
     if loss is not None or loss_required:
         loss = require_finite(loss, "validation_loss")

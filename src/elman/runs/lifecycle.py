@@ -9,6 +9,7 @@ from typing import Any
 from elman.config import Config, find_preset, make_config, resume_config
 from elman.engine import TrainState
 from elman.errors import ElmanError
+from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
 from elman.network.optimizer import Optimizer
 from elman.runs.checkpoint import Checkpoint
@@ -29,6 +30,7 @@ def start_run(directory: RunDirectory | None, source: Source, preset: str, optio
         If an option, the text or the directory is invalid.
     """
     config = make_config(preset, options)
+    CELLS[config.cell].require_engine(config.engine)
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # rejects a text that is too short before anything is written

@@ -16,7 +16,7 @@ from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters, initial_parameters
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array, Arrays, architecture
 from elman.testing import relative_error
 from elman.text import Corpus, Windows, read_corpus
 
@@ -141,7 +141,7 @@ def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck
     windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
     parameters, h0 = _start(len(corpus.alphabet), config)
     analytic = _analytic(engine, parameters, h0, windows)
-    numeric = central_differences(engine, parameters | {"h0": h0}, windows)
+    numeric = central_differences(engine, parameters, h0, windows)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) == set(_ORDER) else list(numeric)
     errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
     return GradientCheck(points, config.hidden_size, T, errors)
@@ -157,24 +157,28 @@ def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
     return [windows.at(n * windows.seq_length) for n in range(windows.per_epoch)]
 
 
-def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Parameters:
+def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Arrays:
     results = [engine.loss_and_gradients(parameters, h0, x, y) for x, y in _windows(windows)]
     summed = {name: np.sum([r.gradients[name] for r in results], axis=0) for name in parameters}
     return summed | {"h0": np.sum([r.dh0 for r in results], axis=0)}
 
 
-def central_differences(engine: Engine, arrays: Parameters, windows: Windows) -> Parameters:
+def central_differences(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Arrays:
     """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array.
+
+    Those of the initial state are under ``h0``.
 
     Parameters
     ----------
     engine : Engine
         Computes the loss.
-    arrays : Parameters
-        The parameters, and under ``h0`` the initial state of every window.
+    parameters : Parameters
+    h0 : ndarray, shape (D,)
+        The initial state of every window.
     windows : Windows
         Their losses are summed.
     """
+    arrays = {**parameters, "h0": h0}
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
     components = [(name, index) for name, array in arrays.items() for index in range(array.size)]
     workers = os.cpu_count() or 1
@@ -182,10 +186,10 @@ def central_differences(engine: Engine, arrays: Parameters, windows: Windows) ->
 
     def differences(components: list[tuple[str, int]]) -> None:
         copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
-        parameters, h0 = {name: array for name, array in copies.items() if name != "h0"}, copies["h0"]
+        moved = Parameters(parameters.cell, {name: copies[name] for name in parameters})
 
         def loss() -> float:
-            return float(sum(engine.loss(parameters, h0, x, y)[0] for x, y in _windows(windows)))
+            return float(sum(engine.loss(moved, copies["h0"], x, y)[0] for x, y in _windows(windows)))
 
         for name, index in components:
             if stopped.is_set():

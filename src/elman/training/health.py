@@ -89,7 +89,7 @@ class HealthMonitor:
                 f"{layer} is dead (its units stay within {EDGE:g} of 0, where they get almost no gradient): raise"
                 f" --init-std (now {self.config.init_std}) or lower --learning-rate (now {self.config.learning_rate})"
             )
-        edges = "-1 or 1" if self.config.cell == "rnn" else "-1, 0 or 1"
+        edges = "-1, 0 or 1" if self.architecture.spec.is_gated else "-1 or 1"
         return (
             f"{layer} is saturated (its units stay within {EDGE:g} of {edges}, where they get almost no gradient):"
             f" lower --init-std (now {self.config.init_std}) or --learning-rate (now {self.config.learning_rate})"

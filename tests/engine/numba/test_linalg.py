@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from elman.engine.numba.fused import rnn
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import simd, tile, vector
-from elman.network import Optimizer, Parameters, output
+from elman.network import Optimizer, output
 from elman.network.optimizer import EPSILON
+from elman.network.parameters import Arrays
 from support import tolerances as tolerances
 
 Dtype = type[np.floating]
@@ -268,8 +269,8 @@ def test_an_update_is_that_of_the_reference(dtype: Dtype) -> None:
     M = (10 ** generator.uniform(-12, 4, n) * generator.integers(0, 2, n)).astype(dtype)
     gradient = (generator.normal(size=n) * 10 ** generator.uniform(-8, 3, n)).astype(dtype)
     before = theta.astype(np.float64)
-    parameters: Parameters = {"b": before.copy()}
-    squares: Parameters = {"b": M.astype(np.float64)}
+    parameters: Arrays = {"b": before.copy()}
+    squares: Arrays = {"b": M.astype(np.float64)}
     rate, clip, epsilon = dtype(0.1), dtype(5), dtype(EPSILON)
     Optimizer(float(rate), float(clip)).update(1, parameters, squares, {}, {}, {"b": gradient.astype(np.float64)})
     adagrad(theta, M, gradient, rate, clip, epsilon)

@@ -234,8 +234,16 @@ def test_the_memory_of_an_lstm_is_told_as_its_tanh() -> None:
 def test_what_is_served_is_described() -> None:
     with serving(random_model("ab\n", "lstm", 2), max_tokens=7, max_characters=90) as client:
         answer = client.get("/api/models").json()
-    part = [{"layer": n, "part": kind, "count": 4} for n in (1, 2) for kind in ("hidden", "memory")]
-    about = {"id": NAME, "cell": "lstm", "layers": 2, "hidden_size": 4, "characters": ["a", "b", "\n"]}
+    names = {"hidden": "hidden state", "memory": "cell state"}
+    part = [{"layer": n, "part": kind, "name": name, "count": 4} for n in (1, 2) for kind, name in names.items()]
+    about = {
+        "id": NAME,
+        "cell": "lstm",
+        "cell_title": "LSTM",
+        "layers": 2,
+        "hidden_size": 4,
+        "characters": ["a", "b", "\n"],
+    }
     assert answer == {
         "models": [about | {"folds": False, "first": "\n", "units": part}],
         "limits": {"length": 7, "read": 7, "request": 90, "units": 256},
@@ -272,8 +280,8 @@ def test_a_network_whose_numbers_fail_at_once_has_a_status() -> None:
 
 
 def test_a_network_whose_numbers_fail_underway_is_told_in_the_last_line() -> None:
-    parameters = {name: np.zeros_like(array) for name, array in tiny().parameters.items()}
-    parameters["V"] += 1e308
+    parameters = tiny().parameters.map(np.zeros_like)
+    parameters["V"][:] = 1e308
     parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
     model = replace(tiny(), parameters=parameters, h=np.zeros(M))
     with serving(model) as client:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
 from elman.cli.parameters import Corpus, Encoding, Integer, Json, OptionalInteger
+from elman.network.cells import cell_help
 
 
 def gradcheck(
@@ -28,7 +29,7 @@ def gradcheck(
             " passed."
         ),
     ] = None,
-    cell: Annotated[str, Parameter(help="Recurrent cell: rnn, gru or lstm.")] = "rnn",
+    cell: Annotated[str, Parameter(help=cell_help())] = "rnn",
     layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
     engine: Annotated[str, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,

@@ -33,11 +33,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.network.ops import Input, add_outer, outer, product, sigmoid, total
-from elman.network.parameters import Array, Parameters
+from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, sigmoid, total
 
 
-def gates(parameters: Parameters, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:
+def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:
     """Return r, z, n and q, each (…, m), of states h (…, m) and products U x (…, 3 m)."""
     k_r, k_z, k_n = np.split(h @ parameters["W"].T, 3, axis=-1)
     i_r, i_z, i_n = np.split(Ux + parameters["b"], 3, axis=-1)
@@ -48,12 +47,12 @@ def gates(parameters: Parameters, h: Array, Ux: Array) -> tuple[Array, Array, Ar
     return r, z, n, q
 
 
-def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
+def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
     """Return all hidden states of a window.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
         U (3 m, K), W (3 m, m), b (3 m,), their rows in the order r, z, n; d (m,).
     h0 : ndarray, shape (m,) or (B, m)
         The initial state.
@@ -74,12 +73,12 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
     return h
 
 
-def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
+def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
     """Return the gradients of U, W, b and d, that of the initial state, and da.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
     x : ndarray
         The input that was given to `forward`.
     h : ndarray, shape (T + 1, m) or (T + 1, B, m)
@@ -89,7 +88,7 @@ def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple
 
     Returns
     -------
-    gradients : Parameters
+    gradients : Arrays
         dU (3 m, K), dW (3 m, m), db (3 m,), dd (m,), under the names U, W, b, d.
     dh0 : ndarray, shape (m,) or (B, m)
     da : ndarray, shape (T, 3 m) or (T, B, 3 m)

@@ -29,23 +29,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.network.ops import Input, add_outer, outer, product, sigmoid, total
-from elman.network.parameters import Array, Parameters
+from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, sigmoid, total
 
 
-def gates(parameters: Parameters, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:
+def gates(parameters: Arrays, h: Array, Ux: Array) -> tuple[Array, Array, Array, Array]:
     """Return i, f, g and o, each (…, m), of states h (…, m) and products U x (…, 4 m)."""
     a = h @ parameters["W"].T + Ux + parameters["b"]  # (1)
     a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
     return sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)  # (2)
 
 
-def forward(parameters: Parameters, state0: Array, x: Input) -> Array:
+def forward(parameters: Arrays, state0: Array, x: Input) -> Array:
     """Return all states of a window.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
         U (4 m, K), W (4 m, m), b (4 m,), their rows in the order i, f, g, o.
     state0 : ndarray, shape (2 m,) or (B, 2 m)
         h_0 and s_0, the initial state.
@@ -68,12 +67,12 @@ def forward(parameters: Parameters, state0: Array, x: Input) -> Array:
     return states
 
 
-def backward(parameters: Parameters, x: Input, states: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
+def backward(parameters: Arrays, x: Input, states: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
     """Return the gradients of U, W and b, that of the initial state, and da.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
     x : ndarray
         The input that was given to `forward`.
     states : ndarray, shape (T + 1, 2 m) or (T + 1, B, 2 m)
@@ -83,7 +82,7 @@ def backward(parameters: Parameters, x: Input, states: Array, dh_out: Array) -> 
 
     Returns
     -------
-    gradients : Parameters
+    gradients : Arrays
         dU (4 m, K), dW (4 m, m), db (4 m,), under the names U, W, b.
     dstate0 : ndarray, shape (2 m,) or (B, 2 m)
         dh_0 and ds_0.

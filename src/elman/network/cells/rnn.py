@@ -26,16 +26,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.network.ops import Input, add_outer, outer, product, total
-from elman.network.parameters import Array, Parameters
+from elman.network.ops import Array, Arrays, Input, add_outer, outer, product, total
 
 
-def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
+def forward(parameters: Arrays, h0: Array, x: Input) -> Array:
     """Return all hidden states of a window.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
         U (m, K), W (m, m), b (m,).
     h0 : ndarray, shape (m,) or (B, m)
         The initial state.
@@ -56,12 +55,12 @@ def forward(parameters: Parameters, h0: Array, x: Input) -> Array:
     return h
 
 
-def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple[Parameters, Array, Array]:
+def backward(parameters: Arrays, x: Input, h: Array, dh_out: Array) -> tuple[Arrays, Array, Array]:
     """Return the gradients of U, W and b, that of the initial state, and da.
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters : Arrays
     x : ndarray
         The input that was given to `forward`.
     h : ndarray, shape (T + 1, m) or (T + 1, B, m)
@@ -71,7 +70,7 @@ def backward(parameters: Parameters, x: Input, h: Array, dh_out: Array) -> tuple
 
     Returns
     -------
-    gradients : Parameters
+    gradients : Arrays
         dU (m, K), dW (m, m), db (m,), under the names U, W, b.
     dh0 : ndarray, shape (m,) or (B, m)
     da : ndarray, shape (T, m) or (T, B, m)

@@ -197,15 +197,17 @@ def label_char(character: str) -> tuple[str, str]:
 
 def describe_network(network: Architecture) -> str:
     """Return cell, layers and hidden size in words."""
-    cell = {"rnn": "a vanilla RNN", "gru": "a GRU", "lstm": "an LSTM"}[network.cell]
+    title = network.spec.title
+    # The letters of an abbreviation are spoken one by one: an LSTM.
+    article = "an" if title[0] in ("AEFHILMNORSX" if title[:2].isupper() else "aeiou") else "a"
     layers = "" if network.layers == 1 else f"{network.layers} layers of "
-    return f"{cell} with {layers}{pluralize(network.m, 'unit')}"
+    return f"{article} {title} with {layers}{pluralize(network.m, 'unit')}"
 
 
 def format_unit(unit: Unit, network: Architecture) -> str:
     """Return the name of a unit; what all units of the network have in common is left out."""
     layer = f"layer {unit.layer}, " if network.layers > 1 else ""
-    return f"{layer}{f'{unit.vector} state' if network.state_vectors > 1 else 'unit'} {unit.number}"
+    return f"{layer}{unit.vector.name if network.state_vectors > 1 else 'unit'} {unit.number}"
 
 
 def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:

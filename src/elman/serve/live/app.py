@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from elman.errors import ElmanError
+from elman.network.cells import CELLS
 from elman.serve.http.access import AccessMiddleware
 from elman.serve.http.errors import EXCEPTION_HANDLERS, APIError
 from elman.serve.http.request_body import read_json
@@ -86,7 +87,7 @@ class RunEndpoints:
         status = run.status()  # first: if it says that the run has ended, the history below is complete
         news = run.history.since(cursor)
         # The client needs the run's settings when it sees a new session.
-        about = {} if request.query_params.get("session") == news["session"] else {"about": run.about()}
+        about = {} if request.query_params.get("session") == news["session"] else {"about": _add_title(run.about())}
         return _uncached(news | about | {"status": status})
 
     def between(self, request: Request) -> Response:
@@ -126,6 +127,11 @@ class RunEndpoints:
         if run is None:
             raise APIError(404, f"run {number!r} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
         return run
+
+
+def _add_title(about: dict[str, Any]) -> dict[str, Any]:
+    """Return the contents of ``run.json`` with the title of the cell."""
+    return about and about | {"cell_title": CELLS[about["config"]["cell"]].title}
 
 
 def _parse_count(request: Request, name: str, default: int | None = None) -> int:

@@ -153,7 +153,7 @@ def compute_histograms(parameters: Parameters, states: Array) -> list[dict[str, 
 
 
 def _split_states(network: Architecture, states: Array) -> list[tuple[str, Array]]:
-    m, names = network.m, ("h", "s")[: network.state_vectors]
+    m, names = network.m, [vector.symbol for vector in network.spec.state]
     vectors: list[tuple[str, Array]] = []
     for layer in range(network.layers):
         for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from elman.network import Architecture
-from elman.network.model import CELLS
+from elman.network.cells import CELLS
 from elman.serve.openapi.schema import (
     COUNT,
     ERRORS_ALWAYS,
@@ -65,11 +65,14 @@ def playground_requests(
 
 def playground_responses() -> dict[str, Schema]:
     """Return the schemas of responses."""
-    group = object_schema({"layer": _POSITIVE, "part": {"enum": ["hidden", "memory"]}, "count": _POSITIVE})
+    parts = {vector.part: vector.name for spec in CELLS.values() for vector in spec.state}
+    name = {"enum": [*parts.values()]}
+    group = object_schema({"layer": _POSITIVE, "part": {"enum": [*parts]}, "name": name, "count": _POSITIVE})
     model = object_schema(
         {
             "id": ref("ModelName"),
             "cell": {"enum": [*CELLS]},
+            "cell_title": {"enum": [spec.title for spec in CELLS.values()]},
             "layers": _POSITIVE,
             "hidden_size": _POSITIVE,
             "characters": array_schema(_CHARACTER, minItems=1),

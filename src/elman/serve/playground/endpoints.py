@@ -222,11 +222,12 @@ def _describe(served: ServedModel) -> dict[str, Any]:
     groups: list[dict[str, Any]] = []
     for unit in list_units(network):
         if not groups or (groups[-1]["layer"], groups[-1]["part"]) != (unit.layer, unit.part):
-            groups.append({"layer": unit.layer, "part": unit.part, "count": 0})
+            groups.append({"layer": unit.layer, "part": unit.part, "name": unit.vector.name, "count": 0})
         groups[-1]["count"] += 1
     return {
         "id": served.name,
         "cell": network.cell,
+        "cell_title": network.spec.title,
         "layers": network.layers,
         "hidden_size": network.m,
         "characters": list(served.model.alphabet.characters),

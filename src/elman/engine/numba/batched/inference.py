@@ -7,7 +7,6 @@ so that the segments not yet finished are always the first rows, and no row is c
 import numpy as np
 
 from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs, run_window
-from elman.engine.numba.batched.layout import LSTM
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels
 from elman.engine.numba.linalg.simd import BYTES
@@ -32,7 +31,7 @@ def _set_initial_state(workspace, initial, T, R, sizes):
         for r in range(R):
             at = (layer * (T + 1) * R + r) * m_row
             copy(workspace.h, at, initial, layer * m_row, vectors)
-            if sizes.cell == LSTM:
+            if sizes.state_vectors == 2:
                 copy(workspace.s, at, initial, (sizes.layers + layer) * m_row, vectors)
 
 
@@ -44,7 +43,7 @@ def _shrink_window(workspace, T, R, to_T, to_R, sizes):
         for r in range(to_R):
             to, of = (layer * (to_T + 1) * to_R + r) * m_row, (layer * (T + 1) * R + r) * m_row
             copy(workspace.h, to, workspace.h, of, vectors)
-            if sizes.cell == LSTM:
+            if sizes.state_vectors == 2:
                 copy(workspace.s, to, workspace.s, of, vectors)
 
 

@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import (
-    GRU,
-    LSTM,
     U_BACKWARD,
     U_FORWARD,
     W_BACKWARD,
@@ -26,12 +24,16 @@ from elman.engine.numba.batched.layout import (
     W,
 )  # fmt: skip
 from elman.engine.numba.cells import gru, lstm, rnn
+from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed, sum_outer_products
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 
 Array = NDArray[np.floating]
+
+CELLS: dict[str, CellBlocks] = {"rnn": rnn.BLOCKS, "gru": gru.BLOCKS, "lstm": lstm.BLOCKS}
+"""The cells that `forward_step` and `_backward_layer` distinguish, by name. No other cell is packed for a kernel."""
 
 
 class Workspace(NamedTuple):
@@ -106,15 +108,15 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
         begin, x_row = gates + r * row, indices[t * R + r] if layer == 0 else t * R + r
         x = (offsets[0, U_FORWARD] if layer == 0 else 0) + x_row * sizes.input_blocks * m_row
         b, a = before + r * m_row, after + r * m_row
-        if sizes.cell == LSTM:
+        if sizes.cell == lstm.CODE:
             tanh_s = ((layer * T + t) * R + r) * m_row
             lstm.forward(
                 (workspace.gates, inputs, workspace.s, workspace.s, workspace.tanh_s, h), (begin, x, b, a, tanh_s, a),
                 m_row, vectors,
             )  # fmt: skip
-        elif sizes.cell == GRU:
+        elif sizes.cell == gru.CODE:
             gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, offsets[layer, D], b, a), m_row, vectors)
-        else:
+        elif sizes.cell == rnn.CODE:
             rnn.forward((workspace.gates, inputs, h), (begin, x, a), m_row, vectors)
 
 
@@ -157,26 +159,25 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace):
         into = t * R * m_row
         for r in range(R):
             begin, b, d = gates + r * row, before + r * m_row, into + (R + r) * m_row
-            if sizes.cell == LSTM:
+            if sizes.cell == lstm.CODE:
                 tanh_s = ((layer * T + t) * R + r) * m_row
                 lstm.backward(
                     (workspace.gates, workspace.s, workspace.tanh_s, dy, workspace.ds),
                     (begin, b, tanh_s, d, r * m_row), m_row, vectors,
                 )  # fmt: skip
-            elif sizes.cell == GRU:
+            elif sizes.cell == gru.CODE:
                 gru.backward((workspace.gates, h, dy, dy), (begin, b, d, into + r * m_row), m_row, vectors)
-            else:
+            elif sizes.cell == rnn.CODE:
                 rnn.backward((workspace.gates, h, dy), (begin, b + R * m_row, d), m_row, vectors)
         multiply_panels(
             dy, into, m_row, dy, into, m_row,
             workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
         )  # fmt: skip
-    state_vectors = 2 if sizes.cell == LSTM else 1
     for r in range(R):
-        copy(workspace.dh0, (layer * state_vectors * R + r) * m_row, dy, r * m_row, vectors)
-        if sizes.cell == LSTM:
-            copy(workspace.dh0, ((layer * state_vectors + 1) * R + r) * m_row, workspace.ds, r * m_row, vectors)
+        copy(workspace.dh0, (layer * sizes.state_vectors * R + r) * m_row, dy, r * m_row, vectors)
+        if sizes.state_vectors == 2:
+            copy(workspace.dh0, ((layer * sizes.state_vectors + 1) * R + r) * m_row, workspace.ds, r * m_row, vectors)
 
 
 @inlined
@@ -211,8 +212,9 @@ def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace,
             columns, T * R, m_row,
         )  # fmt: skip
         _sum_columns(gradient, offsets[layer, B], gates, start, row, T * R, columns, workspace.zeros)
-    if sizes.cell == GRU:
-        _sum_columns(gradient, offsets[layer, D], gates, start + 3 * m_row, row, T * R, m_row, workspace.zeros)
+    if sizes.has_recurrent_bias:
+        last_block = start + (sizes.blocks - 1) * m_row
+        _sum_columns(gradient, offsets[layer, D], gates, last_block, row, T * R, m_row, workspace.zeros)
 
 
 @inlined
@@ -223,7 +225,7 @@ def carry_state(T, R, sizes, workspace):
         block = layer * (T + 1) * R * m_row
         for r in range(R):
             copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
-            if sizes.cell == LSTM:
+            if sizes.state_vectors == 2:
                 copy(workspace.s, block + r * m_row, workspace.s, block + (T * R + r) * m_row, vectors)
 
 

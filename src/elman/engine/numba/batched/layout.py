@@ -10,21 +10,17 @@ rows U + b.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS
-from elman.network.parameters import Architecture, Array, Parameters
-
-RNN, GRU, LSTM = 0, 1, 2
-CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
-
-_BLOCKS = {RNN: (1, 1, 1), GRU: (3, 3, 4), LSTM: (4, 4, 4)}
-"""Of each cell, `Sizes.input_blocks`, `Sizes.recurrent_blocks` and `Sizes.blocks`."""
+from elman.network.parameters import Architecture, Array, Arrays
 
 PANEL_VECTORS = ACCUMULATORS // MAX_ROWS
 """Vectors per panel for products of many rows; all padded rows are a multiple of it."""
@@ -45,6 +41,8 @@ class Sizes(NamedTuple):
     input_blocks: int  # blocks that the input product adds to: the first ones
     recurrent_blocks: int  # blocks that the recurrent product adds to: the last ones
     blocks: int  # blocks of a row of gates
+    state_vectors: int  # of a layer: h or, 2, h and s
+    has_recurrent_bias: bool  # whether there is a bias d, that of the last block
     gates_row: int
     panel_width: int  # elements of a row of a panel
     V: int  # offsets in theta …
@@ -57,6 +55,7 @@ class Sizes(NamedTuple):
 class Layout(NamedTuple):
     """The offsets, for one architecture, dtype and number of rows."""
 
+    cell: CellBlocks
     sizes: Sizes
     offsets: NDArray[np.intp]  # (layers, 8), see the constants above
     matrix_size: int  # elements of theta before the biases
@@ -69,13 +68,12 @@ def panel_vectors(rows: int) -> int:
     return {1: 8, 2: 6, 3: 4}.get(rows, PANEL_VECTORS)
 
 
-def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int) -> Layout:
+def make_layout(network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
     lanes = BYTES // dtype.itemsize
     unit = PANEL_VECTORS * lanes
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
-    cell = CELLS[network.cell]
-    input_blocks, recurrent_blocks, blocks = _BLOCKS[cell]
+    input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
     offsets = np.zeros((network.layers, 8), np.intp)
     theta = _OffsetAllocator(unit)
     for layer in range(network.layers):
@@ -95,12 +93,13 @@ def make_layout(network: Architecture, dtype: np.dtype[Any], rows: int) -> Layou
             offsets[layer, column] = packed.allocate((network.K if layer == 0 else m_row) * input_blocks * m_row)
     V_forward, V_backward, c_padded = (packed.allocate(n) for n in (K_row * m_row, K_row * m_row, K_row))
     # One cache line more, so that successive rows do not map to the same cache sets.
-    gates_row = blocks * m_row + unit
+    gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
-        cell, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, blocks, gates_row,
-        panel_vectors(rows) * lanes, V, c, V_forward, V_backward, c_padded,
+        cell.code, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
+        cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
+        V, c, V_forward, V_backward, c_padded,
     )  # fmt: skip
-    return Layout(sizes, offsets, matrix_size, theta.size, packed.size)
+    return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size)
 
 
 class _OffsetAllocator:
@@ -116,7 +115,7 @@ class _OffsetAllocator:
         return start
 
 
-def views(layout: Layout, flat: Array) -> Parameters:
+def views(layout: Layout, flat: Array) -> Arrays:
     """Return the parameters as views of `flat`, shaped like the network's own but for the order of axes and gates.
 
     Each view has an axis for the blocks; the padding behind the m elements of a gate is left out.
@@ -134,7 +133,7 @@ def views(layout: Layout, flat: Array) -> Parameters:
         arrays["W" + name] = _square(flat, offset[W], s.recurrent_blocks, s)
         biases = flat[offset[B] :][: s.input_blocks * s.m_row]
         arrays["b" + name] = biases.reshape(s.input_blocks, s.m_row)[:, : s.m]
-        if s.cell == GRU:
+        if s.has_recurrent_bias:
             arrays["d" + name] = flat[offset[D] :][None, : s.m]
     arrays["V"] = flat[s.V :][: s.K_row * s.m_row].reshape(1, s.K_row, s.m_row)[:, : s.K, : s.m]
     arrays["c"] = flat[s.c :][None, : s.K]
@@ -147,13 +146,12 @@ def _square(flat: Array, start: int, blocks: int, s: Sizes) -> Array:
 
 def _gate_order(layout: Layout, name: str) -> list[int]:
     """The gates of an array in the order of the blocks, which for the input of the GRU is n, r, z."""
-    if layout.sizes.cell == GRU and name[0] in "Ub":
-        return [2, 0, 1]
-    s = layout.sizes
-    return list(range({"U": s.input_blocks, "b": s.input_blocks, "W": s.recurrent_blocks}.get(name[0], 1)))
+    if name[0] in "Ub":
+        return list(layout.cell.input_gates)
+    return list(range(layout.cell.recurrent_blocks if name[0] == "W" else 1))
 
 
-def flatten(layout: Layout, parameters: Parameters, dtype: np.dtype[Any]) -> Array:
+def flatten(layout: Layout, parameters: Mapping[str, Array], dtype: np.dtype[Any]) -> Array:
     """Return the parameters, or arrays of the same names and shapes, as one flat array; missing ones are zero."""
     flat = aligned_zeros(layout.theta_size, dtype)
     for name, view in views(layout, flat).items():
@@ -164,7 +162,7 @@ def flatten(layout: Layout, parameters: Parameters, dtype: np.dtype[Any]) -> Arr
     return flat
 
 
-def unflatten(layout: Layout, flat: Array, into: Parameters) -> None:
+def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
     """Write the flat array into the arrays of `into`."""
     for name, view in views(layout, flat).items():
         order, array = _gate_order(layout, name), into[name]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference, kernels
-from elman.engine.numba.batched.layout import LSTM, Layout, flatten, make_layout
+from elman.engine.numba.batched.layout import Layout, flatten, make_layout
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
 from elman.engine.numba.thread_pool import AutotunedThreadPool
@@ -55,10 +55,13 @@ class CompiledNetwork:
         self, parameters: Parameters, T: int, B: int, *, backward: bool, like: CompiledNetwork | None = None
     ) -> None:
         self.architecture: Architecture = architecture(parameters)
+        self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
         self.groups = split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        self.layout: Layout = make_layout(self.architecture, self.dtype, min(self.rows))
+        self.layout: Layout = make_layout(
+            self.architecture, kernels.CELLS[self.architecture.cell], self.dtype, min(self.rows)
+        )
         self.sizes, self.offsets = self.layout.sizes, self.layout.offsets
         shared = like if like is not None and like.sizes == self.sizes else None
         self.theta: Array = shared.theta if shared else flatten(self.layout, parameters, self.dtype)
@@ -77,11 +80,11 @@ class CompiledNetwork:
     def _make_workspace(self, n: int) -> kernels.Workspace:
         s, T, R, dtype = self.sizes, self.T, self.rows[n], self.dtype
         state, steps, backward = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
-        lstm = int(s.cell == LSTM)
+        has_s = s.state_vectors - 1
         return kernels.Workspace(
             h=aligned_zeros(state, dtype),
-            s=aligned_zeros(lstm * state, dtype),
-            tanh_s=aligned_zeros(lstm * steps * s.m_row, dtype),
+            s=aligned_zeros(has_s * state, dtype),
+            tanh_s=aligned_zeros(has_s * steps * s.m_row, dtype),
             gates=aligned_zeros(steps * s.gates_row, dtype),
             y=aligned_zeros(backward * steps * s.m_row, dtype),
             inputs=aligned_zeros(int(s.layers > 1) * T * R * s.input_blocks * s.m_row, dtype),
@@ -89,7 +92,7 @@ class CompiledNetwork:
             ds=aligned_zeros(R * s.m_row, dtype),
             g=aligned_zeros(T * R * s.K_row, dtype),
             losses=np.zeros(T * R),
-            dh0=aligned_zeros(backward * s.layers * (1 + lstm) * R * s.m_row, dtype),
+            dh0=aligned_zeros(backward * s.layers * s.state_vectors * R * s.m_row, dtype),
             gradient=self.gradients[n] if self.backward else aligned_zeros(0, dtype),
             panels=aligned_zeros(backward * DEPTH * s.m_row, dtype),
             zeros=aligned_zeros(max(s.gates_row, s.K_row), dtype),
@@ -123,7 +126,7 @@ class CompiledNetwork:
             column = 0
             for layer in range(s.layers):
                 start = layer * (self.T + 1) * R * s.m_row
-                for array in (workspace.h, workspace.s) if s.cell == LSTM else (workspace.h,):
+                for array in (workspace.h, workspace.s)[: s.state_vectors]:
                     view = array[start : start + R * s.m_row].reshape(R, s.m_row)[:, : s.m]
                     pairs.append((view, h[group, column : column + s.m]))
                     column += s.m
@@ -200,7 +203,7 @@ class CompiledNetwork:
             o[:, group] = workspace.g[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
             column = 0
             for layer in range(s.layers):
-                for array in (workspace.h, workspace.s) if s.cell == LSTM else (workspace.h,):
+                for array in (workspace.h, workspace.s)[: s.state_vectors]:
                     after = array[(layer * (T + 1) + 1) * R * s.m_row :][: T * R * s.m_row]
                     states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
                     column += s.m

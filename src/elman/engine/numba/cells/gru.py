@@ -4,8 +4,12 @@ q = W_n h + d is what the reset gate scales. The input product adds to the first
 to the last three, and their gradients are stored likewise, so that those of each product are contiguous.
 """
 
+from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
+
+CODE = 1
+BLOCKS = CellBlocks(CODE, input_gates=(2, 0, 1), recurrent_blocks=3, blocks=4, has_recurrent_bias=True)
 
 
 def _forward(simd: Simd, view: VectorView) -> None:

@@ -1,7 +1,11 @@
 """The LSTM cell between its products: equations of `elman.network.cells.lstm` on rows of gates i, f, g, o."""
 
+from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
+
+CODE = 2
+BLOCKS = CellBlocks(CODE, input_gates=(0, 1, 2, 3), recurrent_blocks=4, blocks=4, state_vectors=2)
 
 
 def _forward(simd: Simd, view: VectorView) -> None:

@@ -1,7 +1,11 @@
 """The vanilla RNN cell between its products, for many rows: equations of `elman.network.cells.rnn`."""
 
+from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
+
+CODE = 0
+BLOCKS = CellBlocks(CODE, input_gates=(0,), recurrent_blocks=1, blocks=1)
 
 
 def _forward(simd: Simd, view: VectorView) -> None:

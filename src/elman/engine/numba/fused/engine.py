@@ -11,6 +11,7 @@ and stays so: its probability is 0, and so are all its gradients.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import EPSILON, Optimizer
-from elman.network.parameters import Array, Parameters, architecture
+from elman.network.parameters import Array, Arrays, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
@@ -75,7 +76,7 @@ def pack_weights(parameters: Parameters, *, large_alphabet: bool = False) -> Wei
     )
 
 
-def pack_accumulators(M: Parameters, *, large_alphabet: bool = False) -> AdagradAccumulators:
+def pack_accumulators(M: Arrays, *, large_alphabet: bool = False) -> AdagradAccumulators:
     """Return AdaGrad's sums of squared gradients, stored as their parameters are."""
     V = pack_strips(M["V"].T if large_alphabet else M["V"])
     return AdagradAccumulators(
@@ -83,7 +84,7 @@ def pack_accumulators(M: Parameters, *, large_alphabet: bool = False) -> Adagrad
     )
 
 
-def unpack(packed: Weights | AdagradAccumulators, into: Parameters, *, large_alphabet: bool = False) -> None:
+def unpack(packed: Weights | AdagradAccumulators, into: Mapping[str, Array], *, large_alphabet: bool = False) -> None:
     """Write the packed arrays into `into`."""
     m, K = into["U"].shape
     into["U"][:] = packed.U.reshape(K, -1)[:, :m].T

@@ -3,7 +3,6 @@
 import { scale, series } from "./chart.js";
 import { createElement, formatCount, formatDuration, formatLoss, formatTime } from "./format.js";
 
-const CELLS = { rnn: "vanilla RNN", gru: "GRU", lstm: "LSTM" };
 const byId = (id) => document.getElementById(id);
 
 /** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
@@ -27,8 +26,7 @@ function describeRun({ settings, about }) {
   if (!about?.corpus) return "";
   const { name, chars, alphabet_size: size } = about.corpus;
   const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
-  const cell = CELLS[settings.cell] ?? settings.cell;
-  return `${cell}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
+  return `${about.cell_title}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
 }
 
 /** Return name, value and details of the metrics to show. */

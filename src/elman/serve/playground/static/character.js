@@ -55,6 +55,8 @@ export function nameOf(character) {
   return character < "\x7f" ? character : `${character} U+${hex(character)}`;
 }
 
+export const capitalize = (text) => text[0].toUpperCase() + text.slice(1);
+
 export const formatCount = (count) => `${count.toLocaleString("en")} ${count === 1 ? "character" : "characters"}`;
 
 export function formatPercent(p) {

@@ -2,7 +2,7 @@
 
 import { alternativesOf, describeEntry, showCharacter } from "./alternatives.js";
 import { fetchModels, streamEntries, UserError } from "./api.js";
-import { formatCount, glyphOf } from "./character.js";
+import { capitalize, formatCount, glyphOf } from "./character.js";
 import { showLegend } from "./color.js";
 import { initSettings, readSettings, setLimits } from "./settings.js";
 import { setStatus, showError, TaskRunner } from "./task.js";
@@ -11,7 +11,6 @@ import { startTypewriter } from "./typewriter.js";
 import { Units } from "./units.js";
 
 const MAX_UNDO = 50, MAX_NAMED = 6;
-const CELLS = { rnn: "Vanilla RNN", gru: "GRU", lstm: "LSTM" };
 const byId = (id) => document.getElementById(id);
 const models = new Map(), undoStack = []; // models by name; previous texts
 let model = null, limits = null, tab = "write";
@@ -283,8 +282,8 @@ function setModel(id) {
   model = models.get(id);
   undoStack.length = 0;
   byId("model").value = id;
-  const { cell, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
-  byId("about").textContent = `${CELLS[cell] ?? cell} with ${layersOf}${hidden_size} hidden units; alphabet of ${formatCount(characters.length)}.`;
+  const { cell_title, layers, hidden_size, characters } = model, layersOf = layers === 1 ? "" : `${layers} layers of `;
+  byId("about").textContent = `${capitalize(cell_title)} with ${layersOf}${hidden_size} hidden units; alphabet of ${formatCount(characters.length)}.`;
   document.title = `${id}: playground`;
   for (const [where, text] of Object.entries(texts)) {
     text.reset([], 0);

@@ -1,6 +1,6 @@
 /* Hidden units: a cell for each, coloured by its activation at one character, and the trace of the selected one. */
 
-import { formatSigned } from "./character.js";
+import { capitalize, formatSigned } from "./character.js";
 import { decodeActivation } from "./text.js";
 
 const byId = (id) => document.getElementById(id);
@@ -8,20 +8,17 @@ const byId = (id) => document.getElementById(id);
 const TRACE_LENGTH = 240, TRACE_HEIGHT = 48;
 /** Number of units above which the cells are small. */
 const MANY = 128;
-/** Parts of the state as the API names them, and their names on the page. */
-const PARTS = { hidden: "hidden state", memory: "cell state" };
-const UNIT_NAMES = { hidden: "Unit", memory: "Cell state" };
 
 /** Return groups of units that are reported together, with at most `maxUnits` in each. */
 export function groupUnits({ units, layers }, maxUnits) {
   let number = 0;
-  return units.flatMap(({ layer, part, count }) => {
+  return units.flatMap(({ layer, part, name, count }) => {
     const first = number;
     number += count;
     return Array.from({ length: Math.ceil(count / maxUnits) }, (_, k) => {
       const from = k * maxUnits, size = Math.min(maxUnits, count - from);
       const range = count > maxUnits ? ` ${from + 1}–${from + size}` : "";
-      return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${PARTS[part]}${range}`, part, from, size, first: first + from };
+      return { label: `${layers > 1 ? `Layer ${layer}, ` : ""}${name}${range}`, unitName: part === "hidden" ? "Unit" : capitalize(name), from, size, first: first + from };
     });
   });
 }
@@ -60,7 +57,7 @@ export class Units {
   /** Indices into the state of the units to report. */
   get indices() { return Array.from({ length: this.group.size }, (_, k) => this.group.first + k); }
 
-  nameOf(k) { return `${UNIT_NAMES[this.group.part]} ${this.group.from + k + 1}`; }
+  nameOf(k) { return `${this.group.unitName} ${this.group.from + k + 1}`; }
 
   /** Show the activations at an entry, and the trace of the selected unit around the i-th of all entries. */
   show(entry, entries, i) {

@@ -1,0 +1,224 @@
+"""One entry of the registry makes a cell: it is trained, checked, saved and explained, and refused where it must be.
+
+The cell of these tests has the shapes of the vanilla cell, so whatever guessed the cell would take it for that.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.compression import compress, exact_kernels
+from elman.engine import get_engine
+from elman.engine.numba.batched import kernels
+from elman.errors import ElmanError
+from elman.network import Architecture, Parameters
+from elman.network.cells import CELLS, cell_help
+from elman.network.parameters import NAMES, shapes
+from elman.report.explain_page.page import ExplainPage, describe_network, render_page
+from elman.serve.openapi.playground import playground_responses
+from elman.text import Corpus
+from elman.training.health import HealthMonitor
+from support.leaky_cell import SPEC
+from support.state import ROOT, TEXT, T, snapshot
+
+CELL = SPEC.name
+OPTIONS: dict[str, Any] = {
+    "preset": "reference", "cell": CELL, "layers": 2, "hidden_size": 5, "seq_length": T, "engine": "numpy",
+}  # fmt: skip
+NO_ENGINE = "cell 'leaky' is not supported by the numba engine; use --engine numpy"
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS, CELL, SPEC)
+
+
+@pytest.fixture
+def model() -> elman.Model:
+    return elman.train(Corpus.from_text(TEXT), **OPTIONS, max_updates=20).model
+
+
+# --- The registry ---
+
+
+def test_the_entries_agree_with_the_kernels() -> None:
+    assert {name for name, spec in CELLS.items() if spec.compiled} == kernels.CELLS.keys()
+    assert {name for name, spec in CELLS.items() if spec.exact} == exact_kernels.CELLS.keys()
+    assert len({blocks.code for blocks in kernels.CELLS.values()}) == len(kernels.CELLS)
+    for name, blocks in kernels.CELLS.items():
+        assert sorted(blocks.input_gates) == list(range(len(CELLS[name].gates)))
+        assert blocks.state_vectors == len(CELLS[name].state)
+        assert blocks.has_recurrent_bias == ("d" in CELLS[name].extra_biases)
+
+
+def test_every_entry_is_consistent() -> None:
+    for name, spec in CELLS.items():
+        assert spec.name == name
+        assert all(len(bias) == 1 and bias not in NAMES for bias in spec.extra_biases)
+        assert spec.onnx is None or sorted(spec.onnx.gates) == sorted(spec.gates)
+    assert cell_help() == "Recurrent cell: rnn (vanilla RNN), gru, lstm or leaky (leaky RNN)."
+
+
+# --- Training ---
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_its_gradients(layers: int) -> None:
+    (check,) = elman.gradcheck(
+        Corpus.from_text(TEXT), hidden_size=4, seq_length=5, points=10, cell=CELL, layers=layers, engine="numpy"
+    )
+    assert check.relative_error.keys() == {*shapes(2, 4, CELL, layers), "h0"}
+    assert check.passed
+
+
+def test_a_run_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    corpus = Corpus.from_text(TEXT)
+    options = OPTIONS | {"ema_decay": 0.9, "validation": 0.2, "batch_size": 2}
+    expected = elman.train(corpus, **options, max_updates=20)
+    elman.train(corpus, **options, max_updates=7, out=tmp_path)
+    resumed = elman.train(corpus, out=tmp_path, resume=True, max_updates=20)
+    assert snapshot(resumed.state) == snapshot(expected.state)
+    loaded = elman.load(tmp_path)
+    assert loaded.parameters.cell == expected.model.parameters.cell == CELL
+    assert loaded.sample(50, seed=1) == expected.model.sample(50, seed=1)
+
+
+def test_the_cell_is_stored_and_not_inferred_from_the_shapes(model: elman.Model) -> None:
+    h0, indices = model.h, model.alphabet.encode(TEXT)
+    as_rnn = Parameters("rnn", model.parameters.arrays)
+    losses = [model.engine.loss(p, h0, indices[:-1], indices[1:])[0] for p in (model.parameters, as_rnn)]
+    assert losses[0] != losses[1]
+    assert repr(model).startswith("<Model: 2 x leaky 5,")
+
+
+def test_the_health_monitor_knows_whether_gates_hold_a_unit_at_zero() -> None:
+    config = elman.Config(cell=CELL, engine="numpy")
+    monitor = HealthMonitor(config, Architecture(CELL, 1, 7, 5))
+    monitor.check_state(np.ones(5))
+    assert "of -1 or 1," in monitor.check_state(np.ones(5))
+
+
+# --- What works without support ---
+
+
+def test_npz_keeps_the_cell(model: elman.Model, tmp_path: Path) -> None:
+    elman.export(model, tmp_path / "model.npz")
+    imported = elman.import_(tmp_path / "model.npz", out=tmp_path / "imported", engine="numpy")
+    assert imported.parameters.cell == CELL
+    assert elman.load(tmp_path / "imported").sample(50, seed=1) == model.sample(50, seed=1)
+
+
+def test_arrays_without_metadata_that_fit_two_cells_are_refused(model: elman.Model, tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {**model.parameters, "h": model.h}
+    np.savez(tmp_path / "model.npz", **arrays)
+    with pytest.raises(ElmanError, match=r"its arrays fit the cells rnn, leaky, and no metadata says which it has$"):
+        elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
+
+
+def test_it_is_explained(model: elman.Model) -> None:
+    page = ExplainPage.from_corpus(model, Corpus.from_text(TEXT))
+    assert describe_network(page.network) == "a leaky RNN with 2 layers of 5\u00a0units"
+    assert "A leaky RNN with" in render_page(page)
+    properties = playground_responses()["PlayModels"]["properties"]["models"]["items"]["properties"]
+    assert SPEC.title in properties["cell_title"]["enum"]
+
+
+# --- Refusals ---
+
+
+def test_the_compiled_engine_refuses_it(model: elman.Model, tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=NO_ENGINE):
+        elman.train(Corpus.from_text(TEXT), **OPTIONS | {"engine": "numba"}, out=tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()
+    engine, x = get_engine("numba"), model.alphabet.encode(TEXT)
+    for call in (engine.loss, engine.loss_and_gradients):
+        with pytest.raises(ElmanError, match=NO_ENGINE):
+            call(model.parameters, model.h, x[:-1], x[1:])
+
+
+@pytest.mark.parametrize(("target", "suffix"), [("onnx", ".onnx"), ("torch", ".safetensors")])
+def test_it_is_not_exported(model: elman.Model, tmp_path: Path, target: str, suffix: str) -> None:
+    expected = f"^a model with cell 'leaky' cannot be exported to {target}; export to npz$"
+    with pytest.raises(ElmanError, match=expected):
+        elman.export(model, tmp_path / f"model{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("adapt", [False, True])
+def test_it_does_not_compress(model: elman.Model, adapt: bool) -> None:
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
+        compress(model, TEXT.encode(), adapt=adapt)
+
+
+# --- The command line, in a process that registers the cell first ---
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text and a run."""
+    folder = tmp_path_factory.mktemp("leaky")
+    (folder / "text").write_text(TEXT, "utf-8")
+    code, _, err = command(folder, *TRAIN, "--out", "run", "--max-updates", 5, "--engine", "numpy")
+    assert (code, err) == (0, "")
+    return folder
+
+
+TRAIN = (
+    "train", "text", "--preset", "reference", "--cell", CELL, "--hidden-size", 5, "--seq-length", T, "--json",
+)  # fmt: skip
+
+
+def command(folder: Path, *arguments: object) -> tuple[int, str, str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    line = [sys.executable, "-m", "support.leaky_cell", *map(str, arguments)]
+    ended = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr.removesuffix("\n")
+
+
+def test_the_command_line_offers_it(folder: Path) -> None:
+    code, out, _ = command(folder, "train", "--help")
+    assert code == 0
+    assert "leaky" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*TRAIN[:2], "--out", "run", "--resume", "--max-updates", 9, "--json"),
+        ("gradcheck", "text", "--cell", CELL, "--engine", "numpy", "--hidden-size", 3, "--seq-length", 4),
+        ("sample", "run", "--length", 20, "--seed", 1),
+        ("eval", "run", "text", "--json"),
+        ("explain", "run", "text", "--out", "page.html"),
+        ("export", "run", "--to", "npz"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_works(folder: Path, arguments: tuple[object, ...]) -> None:
+    code, out, _ = command(folder, *arguments)
+    assert code == 0
+    assert out
+    if "--json" in arguments:
+        json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*TRAIN, "--out", "other"), NO_ENGINE),
+        (("gradcheck", "text", "--cell", CELL, "--hidden-size", 3, "--seq-length", 4), NO_ENGINE),
+        (("export", "run", "--to", "onnx"), "a model with cell 'leaky' cannot be exported to onnx; export to npz"),
+        (("export", "run", "--to", "torch"), "a model with cell 'leaky' cannot be exported to torch; export to npz"),
+        (("compress", "text", "--model", "run"), "files cannot be compressed with cell 'leaky'"),
+    ],
+    ids=["train", "gradcheck", "onnx", "torch", "compress"],
+)
+def test_a_command_refuses_it_in_one_line(folder: Path, arguments: tuple[object, ...], message: str) -> None:
+    assert command(folder, *arguments) == (2, "", f"error: {message}")
+    assert not (folder / "other" / "run.json").exists()
