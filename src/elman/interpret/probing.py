@@ -170,7 +170,7 @@ def _associations(quantized: QuantizedActivations, targets: Sequence[_Target]) -
 
 
 def _ranks(values: FeatureValues) -> NDArray[np.float64]:
-    """Return the centred rank of every position, ties sharing their mean rank; the values are whole numbers."""
+    """Return the centred rank of every position, ties sharing their mean rank; the values are integers."""
     amounts = values.astype(np.intp)
     counts = np.bincount(amounts)
     ranks = np.cumsum(counts) - (counts - 1) / 2 - (len(values) + 1) / 2

@@ -71,7 +71,7 @@ def initial_state(K: int, config: Config) -> TrainState:
 
 
 def optimizer_from(config: Config) -> Optimizer:
-    """Return the optimizer; when the run ends, which a schedule needs, is not set yet."""
+    """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
     return Optimizer(
         config.learning_rate,
@@ -108,7 +108,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
         return _created(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
     _check_position(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
-    if config != saved.config:  # new limits hold even if the run is killed before it saves for the first time
+    if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
     directory.write_metadata(run_metadata(run))  # before the loggers are started, which read it
     run.restore_history(*directory.rewind(*_covered(run)))
@@ -116,7 +116,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
 
 
 def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
-    """Return what there is to resume; None if the run was killed before it wrote anything."""
+    """Return the checkpoint or else the manifest; None if the run was killed before it wrote anything."""
     if not directory.holds_run() and directory.is_empty():
         return None
     if directory.holds_run() or directory.has_manifest():

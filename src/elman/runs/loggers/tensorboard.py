@@ -102,7 +102,7 @@ class TensorBoardLogger(MetricsLogger):
         return struct.pack("<I", self._checksum(data))
 
     def _existing(self) -> Iterator[Any]:
-        """Yield the intact events of the file; what follows a damaged one is lost."""
+        """Yield the intact events of the file; everything after a damaged one is lost."""
         rest = memoryview(read_if_exists(self.path))
         while len(rest) > 16:
             (size,) = struct.unpack("<Q", rest[:8])
