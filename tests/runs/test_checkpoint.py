@@ -204,9 +204,8 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
     for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
         (tmp_path / "c").write_bytes(data[:length])
-        assert "it is not a complete safetensors file; restore a backup or train again" in error_message(
-            tmp_path / "c"
-        ), length
+        message = error_message(tmp_path / "c")
+        assert "it is not a complete safetensors file; restore a backup or train again" in message, length
 
 
 def test_a_file_with_bytes_too_many(data: bytes, tmp_path: Path) -> None:

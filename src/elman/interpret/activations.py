@@ -139,16 +139,16 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     length = max(1, MAX_SLICE_VALUES // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
         for start in range(0, N, length):
-            here = slice(start, start + length)
-            x = indices[here]
+            positions = slice(start, start + length)
+            x = indices[positions]
             is_known = x < K
             num_read = np.cumsum(is_known)  # characters of the slice read once each position is passed
             before: NDArray[np.intp] = num_read - is_known
             log_p, states = _read(session, log_p[-1:], states[-1:], x[is_known], penalty)
             top, top_log_p = top_k(log_p, C)
-            candidates[here], probabilities[here] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
+            candidates[positions], probabilities[positions] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
             nats = np.where(is_known, -log_p[before, np.where(is_known, x, 0)], unknown_nats(K))
-            surprisal[here] = nats / math.log(2)
+            surprisal[positions] = nats / math.log(2)
             spool.append(quantize_states(states, in_cell_state)[num_read])
         quantized = spool.array().reshape(N, -1)
     return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network))

@@ -153,7 +153,7 @@ class _ReportBuilder:
         self.options = {"preset": "reference"} | options | {"encoding": corpus.encoding}
         self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
         self.progress = ReportProgress()
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
@@ -215,8 +215,8 @@ class _ReportBuilder:
     def save_progress(self, **changes: Any) -> None:
         """Save progress, from which the report can be resumed."""
         now = time.perf_counter()
-        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.began)
-        self.began = now
+        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.started_at)
+        self.started_at = now
         save_results(self.out, self.progress.as_dict())
 
     def check_gradients(self, config: Config) -> bool:

@@ -58,7 +58,7 @@ class AutotunedThreadPool:
             (parallel if self.parallel else serial).append((time.perf_counter() - started) / steps)
 
     def run_all(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run the tasks; return what each returned."""
+        """Run the tasks; return their results."""
         if self.executor is None or not self.parallel or len(tasks) == 1:
             return [task() for task in tasks]
         futures = [self.executor.submit(_run_serially, tasks[n :: self.workers]) for n in range(1, self.workers)]

@@ -36,18 +36,18 @@ def compare_with_uniform(facts: CurveStats, T: int, K: int) -> str:
 
 def describe_speed(facts: CurveStats, updates: int) -> str:
     """State whether the curve falls fast at first and slowly afterwards, as the published one does."""
-    path, done = f"from {nats(facts.start)} to {nats(facts.end)}", facts.first_tenth
+    change, done = f"from {nats(facts.start)} to {nats(facts.end)}", facts.first_tenth
     tenth = f"the first tenth of the {pluralize(updates, 'update')}"
     if not facts.fell:
-        return f"The smooth loss does not fall at all: it goes {path}. The published curve falls, fast at first."
+        return f"The smooth loss does not fall at all: it goes {change}. The published curve falls, fast at first."
     if done < FAST:
         return (
-            f"The smooth loss does not fall fast at first, as the published one does: of its decrease {path}, "
+            f"The smooth loss does not fall fast at first, as the published one does: of its decrease {change}, "
             f"{percent(max(done, 0))} is reached after {tenth}."
         )
     rest = "and the rest in the other nine tenths" if done < 1 else "and none in the other nine tenths"
     return (
-        f"The smooth loss falls fast at first and then slowly, as the published one does: of its decrease {path}, "
+        f"The smooth loss falls fast at first and then slowly, as the published one does: of its decrease {change}, "
         f"{percent(min(done, 1))} is reached after {tenth}, {rest}."
     )
 
@@ -96,7 +96,7 @@ def _by_wave(facts: CurveStats) -> str:
 
 
 def describe_long_run(short: PhaseSummary, long: PhaseSummary | None) -> str:
-    """State what the second training phase gained."""
+    """State the gain of the second training phase."""
     published_losses = (
         f"The published losses are {published.SHORT_LOSS} after {published.SHORT_EPOCHS} epochs and "
         f"{published.LONG_LOSS} after {published.LONG_EPOCHS}, {_gain(published.SHORT_LOSS, published.LONG_LOSS)}."
@@ -126,12 +126,12 @@ def _is_complete(part: PhaseSummary) -> bool:
 
 
 def compare_with_published(short: PhaseSummary, T: int, K: int, chars: int) -> str:
-    """Compare the minimum smooth loss with the published one, and state what the comparison is worth."""
-    loss, theirs, their_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
+    """Compare the minimum smooth loss with the published one, and state the limits of the comparison."""
+    loss, published_loss, published_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
     both = (
         f"The minimum in {format_length(short)} is {nats(loss)} nats per window of "
-        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {theirs} per window "
-        f"of {their_T}, {theirs / their_T:.3f} per character. "
+        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {published_loss} "
+        f"per window of {published_T}, {published_loss / published_T:.3f} per character. "
         f"{_texts(K, chars)}"
     )
     low, high = published.SEEDS

@@ -174,7 +174,7 @@ def discussion(results: Results) -> list[Paragraph]:
 
 
 def describe_scope(config: Config) -> str:
-    """State what can and what cannot be concluded from one run."""
+    """State the conclusions that one run permits."""
     return (
         f"All results are from one run, with seed {config.seed}, in {config.dtype}. Training is chaotic: "
         "float32 and float64, or two engines that sum in a different order, agree for the first few updates and "

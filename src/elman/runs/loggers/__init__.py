@@ -56,11 +56,11 @@ def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = Fals
 
 def logger_help() -> str:
     """Return the help of ``--log``: one line per optional logger."""
-    lines = (f"* {name}: {_described(logger)}." for name, logger in optional_loggers().items())
+    lines = (f"* {name}: {_describe(logger)}." for name, logger in optional_loggers().items())
     return "Also log the metrics for other tools. Repeatable.\n\n" + "\n".join(lines)
 
 
-def _described(logger: type[MetricsLogger]) -> str:
+def _describe(logger: type[MetricsLogger]) -> str:
     needs = f"; needs elman[{logger.extra}]" if logger.extra else ""
     return f"{logger.help}, in OUT/{logger.target}{needs}"
 

@@ -182,9 +182,9 @@ class ContinuousBatcher:
         for b, sequence in enumerate(sequences):
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
-        began = time.perf_counter()
+        started = time.perf_counter()
         characters, after = self._session.generate(h, x, uniforms, sampling)
-        self._seconds_per_char += ((time.perf_counter() - began) / (n * size) - self._seconds_per_char) / 8
+        self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
         columns = enumerate(zip(sequences, logits, strict=True))
         deltas = [sequence.append(characters[:, b], after[b].copy(), o) for b, (sequence, o) in columns]

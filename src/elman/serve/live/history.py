@@ -15,7 +15,7 @@ MAX_SAMPLES = 200
 
 
 class ClientCursor(NamedTuple):
-    """What a client already has: the number of points of each curve, and of samples."""
+    """The data that a client has already: the number of points of each curve, and of samples."""
 
     smooth_losses: int = 0
     validation_losses: int = 0
