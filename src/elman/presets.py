@@ -1,4 +1,4 @@
-"""Hyperparameter presets: settings that go together, and what each is good for.
+"""Hyperparameter presets: combinations of settings, and the purpose of each.
 
 They were chosen by the experiments in ``benchmarks/recipes``.
 """

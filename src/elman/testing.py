@@ -1,13 +1,14 @@
 """Conformance test for engines.
 
 `check_engine` compares an engine with the reference, `elman.network`, for one network, batch size and optimizer: at one
-state, the loss, every gradient, dL/dh_0 and the final state; then a trajectory of several updates, whose hidden state
-starts non-zero, is passed from window to window and is reset at the end of the text, with everything that it leaves
-behind; then evaluation and sampling. To test an engine completely, call it for many networks. It is part of the package
+state, the loss, every gradient, dL/dh_0 and the final state; then the losses and the final state of a trajectory of
+several updates, whose hidden state starts non-zero, is passed from window to window and is reset at the end of the
+text; then evaluation and sampling. To test an engine completely, call it for many networks. It is part of the package
 so that engines written elsewhere can be tested as well.
 
-In float32 the first part is what counts: at the learning rate of the reference experiment, trajectories are chaotic, so
-that two of them with different rounding diverge within a few updates; only those with lower rates can be compared.
+In float32 only the first part is meaningful: at the learning rate of the reference experiment, trajectories are
+chaotic, so that two of them with different rounding diverge within a few updates; only those with lower rates can be
+compared.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class EngineComparison:
     same_counts : bool
         Whether position, update and epoch agree after the trajectory.
     text_loss : float
-        Largest relative difference of the losses that `Engine.loss` returns for the whole text, as one sequence and, in
-        a batch, for every row.
+        Largest relative difference of the losses that `Engine.loss` returns for the complete text, as one sequence and,
+        in a batch, for every row.
     session : float
         Largest absolute difference among the losses, logits, states and segment losses of an inference session.
     same_text : bool

@@ -15,7 +15,7 @@ from elman.interop import SUFFIXES, export, import_
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Arrays, Parameters, shapes
 from elman.text import Alphabet
-from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, peak, refusal
+from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
 
 K, M = 5, 3
 MULTIPLE, CONSTANT = 40, 2_000_000
@@ -43,7 +43,7 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def outcome(path: Path, **options: Any) -> str:
     """Import a file and use the model; return the one-line error, or an empty string."""
-    return refusal(lambda: use(import_(path, engine="numpy", **options)))
+    return error_message(lambda: use(import_(path, engine="numpy", **options)))
 
 
 def use(model: Model) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from elman.report.curve_stats import curve_stats
-from elman.report.lexicon import Name, WordCount, classify_words, count_words, first_written, lexicon
+from elman.report.lexicon import Name, WordCount, build_lexicon, classify_words, count_words, first_written
 from elman.runs.records import Metrics, Sample
 
 PLAY = """ROMEO:
@@ -26,11 +26,11 @@ NOVEL = (
 
 
 def test_the_speakers_of_a_play_are_names() -> None:
-    assert lexicon(PLAY).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
+    assert build_lexicon(PLAY).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
 
 
 def test_a_word_that_only_begins_sentences_is_no_name() -> None:
-    assert list(lexicon(NOVEL).names) == ["anna"]
+    assert list(build_lexicon(NOVEL).names) == ["anna"]
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_a_word_that_only_begins_sentences_is_no_name() -> None:
     ],
 )
 def test_texts_without_names(text: str) -> None:
-    assert lexicon(text).names == {}
+    assert build_lexicon(text).names == {}
 
 
 def test_the_words_of_a_text_are_those_of_any_case() -> None:
-    assert lexicon("Hej då, hej_DÅ 2nd").words == {"hej", "då", "nd"}
+    assert build_lexicon("Hej då, hej_DÅ 2nd").words == {"hej", "då", "nd"}
 
 
 def test_words_cut_by_the_ends_of_a_sample_are_not_counted() -> None:
     sample = Sample(7, None, "ght the DARK xyz, I x ni")
-    assert count_words(sample, lexicon(PLAY).words) == WordCount(7, 3, 2)
+    assert count_words(sample, build_lexicon(PLAY).words) == WordCount(7, 3, 2)
     assert WordCount(7, 3, 2).share == 2 / 3
     assert count_words(Sample(0, None, "!"), frozenset()).share == 0
 
@@ -65,7 +65,7 @@ def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
         Sample(10, None, "so, Romeo: you"),
         Sample(20, None, "so, ROMEO! and JULIET"),
     ]
-    romeo, mercutio, juliet = first_written(lexicon(PLAY).names, samples)
+    romeo, mercutio, juliet = first_written(build_lexicon(PLAY).names, samples)
     assert romeo == Name("ROMEO", 3, 10, "so, Romeo: you")
     assert mercutio == Name("Mercutio", 3, None, "")
     assert juliet.first_update is None  # it touches the end, where it may be cut
@@ -73,7 +73,7 @@ def test_names_are_dated_by_the_first_sample_that_has_them_whole() -> None:
 
 def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
     long = "aaaa " * 20 + "bb\nROMEO:\ncc " + "dddd " * 20
-    context = first_written(lexicon(PLAY).names, [Sample(1, None, long)])[0].context
+    context = first_written(build_lexicon(PLAY).names, [Sample(1, None, long)])[0].context
     assert context.startswith("aaaa ")
     assert "bb ROMEO: cc dddd" in context
     assert context.endswith(" dddd")
@@ -81,10 +81,10 @@ def test_what_stands_around_a_name_is_one_line_of_whole_words() -> None:
 
 def test_a_marked_sample_is_the_sample() -> None:
     text = "\nROMEO:\nxx night, 12 night"
-    pieces = classify_words(text, lexicon(PLAY))
+    pieces = classify_words(text, build_lexicon(PLAY))
     assert "".join(piece for _, piece in pieces) == text
     assert pieces[1:4] == [("name", "ROMEO"), ("between", ":\n"), ("invented", "xx")]
-    assert classify_words("", lexicon(PLAY)) == []
+    assert classify_words("", build_lexicon(PLAY)) == []
 
 
 def rows(*points: tuple[int, float]) -> list[Metrics]:

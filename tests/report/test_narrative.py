@@ -9,7 +9,7 @@ from elman.report.curve_stats import CurveStats, PhaseSummary
 from elman.report.lexicon import Name, WordCount
 from elman.report.narrative import curve, language, summary
 from elman.report.narrative.formatting import agree, duration, join_and, nats, percent, pluralize, scientific
-from elman.report.narrative.summary import reach
+from elman.report.narrative.summary import describe_scope
 from elman.training.gradcheck import GradientCheck
 
 FACTS = CurveStats(
@@ -179,7 +179,7 @@ NEVER = Name("Vera", 3)
 
 
 def test_names_in_the_order_they_were_written() -> None:
-    said = plain(language.names([ANNA, BORIS, NEVER], 1_000_000, 100))
+    said = plain(language.describe_names([ANNA, BORIS, NEVER], 1_000_000, 100))
     assert said == (
         "The model has learned to spell 2 of the text's 3 most frequent names: Boris, at update 10,000, appeared "
         "first, and ANNA, at update 20,000, last. Not in any sample: Vera. The course report lists four names, and "
@@ -189,10 +189,10 @@ def test_names_in_the_order_they_were_written() -> None:
 
 
 def test_all_names_and_one_of_them() -> None:
-    both = plain(language.names([ANNA, BORIS], 30_000, 4))
+    both = plain(language.describe_names([ANNA, BORIS], 30_000, 4))
     assert "learned to spell all of the text's 2 most frequent names" in both
     assert both.endswith("this run ends earlier, at 30,000.")
-    one = plain(language.names([ANNA, NEVER], 1_000_000, 4))
+    one = plain(language.describe_names([ANNA, NEVER], 1_000_000, 4))
     assert (
         "learned to spell 1 of the text's 2 most frequent names: ANNA, at update 20,000. Not in any sample: Vera."
         in one
@@ -201,33 +201,34 @@ def test_all_names_and_one_of_them() -> None:
 
 def test_names_that_came_late() -> None:
     late = replace(BORIS, first_update=950_000)
-    assert "here 1 of them appeared before that update" in language.names([ANNA, late], 1_000_000, 4)
+    assert "here 1 of them appeared before that update" in language.describe_names([ANNA, late], 1_000_000, 4)
 
 
 def test_a_single_name_and_no_name() -> None:
-    assert "to spell the one name of the text: ANNA, at" in language.names([ANNA], 1_000_000, 4)
-    assert "No sample contains the one name of the text: Vera." in language.names([NEVER], 1_000_000, 4)
-    none = language.names([NEVER, replace(NEVER, name="Olga")], 1_000_000, 4)
+    assert "to spell the one name of the text: ANNA, at" in language.describe_names([ANNA], 1_000_000, 4)
+    assert "No sample contains the one name of the text: Vera." in language.describe_names([NEVER], 1_000_000, 4)
+    none = language.describe_names([NEVER, replace(NEVER, name="Olga")], 1_000_000, 4)
     assert "No sample contains any of the text's 2 most frequent names: Vera and Olga. The course" in none
-    assert language.names([], 1_000_000, 4).startswith("No names were found in the text")
+    assert language.describe_names([], 1_000_000, 4).startswith("No names were found in the text")
 
 
 def test_words_on_the_way() -> None:
     start, during = WordCount(0, 30, 3), [WordCount(10, 40, 20), WordCount(20, 0, 0), WordCount(30, 40, 30)]
-    assert plain(language.words(start, during, WordCount(40, 180, 144))) == (
+    assert plain(language.describe_words(start, during, WordCount(40, 180, 144))) == (
         "Of the 180 words in the final sample, 144 (80 %) are words of the training text. Before the first "
         "update it was 3 of 30 (10 %), by chance. In between it was 50 % at update 10 and 75 % at update 30."
     )
 
 
 def test_words_that_are_few_or_no_better_than_chance() -> None:
-    worse = plain(language.words(WordCount(0, 4, 2), [], WordCount(10, 4, 1)))
+    worse = plain(language.describe_words(WordCount(0, 4, 2), [], WordCount(10, 4, 1)))
     assert worse.startswith("Of the 4 words in the final sample, 1 (25 %) is a word of the training text")
     assert worse.endswith("So the model writes no more words than the untrained network did by chance.")
-    one = language.words(WordCount(0, 0, 0), [], WordCount(10, 1, 0))
+    one = language.describe_words(WordCount(0, 0, 0), [], WordCount(10, 1, 0))
     assert one == "The one complete word of the final sample is no word of the training text."
-    assert language.words(WordCount(0, 4, 2), [], WordCount(10, 0, 0)) == "The final sample has no complete word."
+    none = language.describe_words(WordCount(0, 4, 2), [], WordCount(10, 0, 0))
+    assert none == "The final sample has no complete word."
 
 
 def test_how_far_one_run_reaches() -> None:
-    assert "seed 7, in float64" in reach(Config(seed=7, dtype="float64"))
+    assert "seed 7, in float64" in describe_scope(Config(seed=7, dtype="float64"))

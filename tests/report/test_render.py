@@ -8,7 +8,7 @@ import pytest
 
 from elman.config import Config
 from elman.report.curve_stats import PhaseSummary
-from elman.report.lexicon import Lexicon, lexicon
+from elman.report.lexicon import Lexicon, build_lexicon
 from elman.report.plots import apply_theme
 from elman.report.progress import ReportProgress
 from elman.report.render import cell, code, fenced, render_html, render_markdown, settings, superscripts, visible
@@ -26,7 +26,7 @@ CHECK = GradientCheck(5, 5, 5, dict.fromkeys(("V", "U", "W", "b", "c", "h0"), 1e
 @pytest.fixture(scope="module")
 def known() -> Lexicon:
     """Words and names of the text."""
-    return lexicon(TEXT)
+    return build_lexicon(TEXT)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.run import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
-from support.corrupt_files import FILES, RECIPES, corrupt_file, good_files, peak, refusal
+from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak
 from support.state import TEXT
 from support.training import train
 
@@ -38,7 +38,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcome(path: Path) -> str:
     """Read a file by its name; return the one-line error, or an empty string."""
-    return refusal(lambda: read(path))
+    return error_message(lambda: read(path))
 
 
 def read(path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> No
 )
 def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
-    assert "(array shapes do not match the configuration)" in refusal(tmp_path / "c")
+    assert "(array shapes do not match the configuration)" in error_message(tmp_path / "c")
 
 
 def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_what_is_loaded_can_be_trained_on(checkpoint: Checkpoint, tmp_path: Path
 # --- Other files ---
 
 
-def refusal(path: Path) -> str:
+def error_message(path: Path) -> str:
     """Return the one-line error with which a file is rejected."""
     with pytest.raises(ElmanError) as raised:
         load_checkpoint(path)
@@ -198,20 +198,19 @@ def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     expected = f"there is no checkpoint '{tmp_path / 'c'}': pass a run directory written by elman train"
-    assert refusal(tmp_path / "c") == expected
+    assert error_message(tmp_path / "c") == expected
 
 
 def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
     for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
         (tmp_path / "c").write_bytes(data[:length])
-        assert "it is not a complete safetensors file; restore a backup or train again" in refusal(tmp_path / "c"), (
-            length
-        )
+        message = error_message(tmp_path / "c")
+        assert "it is not a complete safetensors file; restore a backup or train again" in message, length
 
 
 def test_a_file_with_bytes_too_many(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(data + b"\0")
-    assert "cannot be used" in refusal(tmp_path / "c")
+    assert "cannot be used" in error_message(tmp_path / "c")
 
 
 def test_one_altered_byte_anywhere(data: bytes, tmp_path: Path) -> None:
@@ -221,24 +220,24 @@ def test_one_altered_byte_anywhere(data: bytes, tmp_path: Path) -> None:
         altered = bytearray(data)
         altered[position] ^= 1 << int(generator.integers(8))
         (tmp_path / "c").write_bytes(altered)
-        assert "cannot be used" in refusal(tmp_path / "c"), position
+        assert "cannot be used" in error_message(tmp_path / "c"), position
 
 
 def test_an_altered_weight_is_noticed_by_its_digest(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    assert "its contents do not match its SHA-256" in refusal(tmp_path / "c")
+    assert "its contents do not match its SHA-256" in error_message(tmp_path / "c")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"It was a dark night.\n" * 50], ids=["empty", "zeros", "text"])
 def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c").write_bytes(content)
-    assert "it is not a complete safetensors file" in refusal(tmp_path / "c")
+    assert "it is not a complete safetensors file" in error_message(tmp_path / "c")
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_a_file_of_another_program(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     (tmp_path / "c").write_bytes(save({"weight": np.zeros((2, 3), np.float32)}, metadata))
-    assert "it was not written by Elman" in refusal(tmp_path / "c")
+    assert "it was not written by Elman" in error_message(tmp_path / "c")
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
@@ -246,36 +245,36 @@ def test_a_file_with_numbers_that_numpy_has_not(tmp_path: Path, dtype: str) -> N
     size = 2 if dtype == "BF16" else 1
     header = json.dumps({"weight": {"dtype": dtype, "shape": [1], "data_offsets": [0, size]}}).encode()
     (tmp_path / "c").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
-    assert "cannot be used" in refusal(tmp_path / "c")
+    assert "cannot be used" in error_message(tmp_path / "c")
 
 
 def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
-    assert "(Is a directory): pass a run directory" in refusal(tmp_path / "c")
+    assert "(Is a directory): pass a run directory" in error_message(tmp_path / "c")
 
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("elman.runs.checkpoint.FORMAT", 3)
         save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(format 3, but this version reads 1 and 2)" in refusal(tmp_path / "c")
+    assert "(format 3, but this version reads 1 and 2)" in error_message(tmp_path / "c")
 
 
 def test_arrays_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, hidden_size=4)))
-    assert "(array shapes do not match the configuration)" in refusal(tmp_path / "c")
+    assert "(array shapes do not match the configuration)" in error_message(tmp_path / "c")
 
 
 def test_arrays_of_another_width(checkpoint: Checkpoint, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, dtype="float64")))
-    assert "is not an array of finite float64 values" in refusal(tmp_path / "c")
+    assert "is not an array of finite float64 values" in error_message(tmp_path / "c")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, value: float) -> None:
     checkpoint.state.parameters["W"][1, 2] = value
     save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(W is not an array of finite float32 values)" in refusal(tmp_path / "c")
+    assert "(W is not an array of finite float32 values)" in error_message(tmp_path / "c")
 
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:

@@ -27,7 +27,7 @@ from elman.text import Corpus
 from elman.training.callbacks import NullCallback
 from support.cli import Command
 from support.state import ROOT, TEXT, T
-from support.training import EXACT, StopsAt, assert_kept, assert_same, train
+from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 
 JSONL, TENSORBOARD = JsonlLogger.target, TensorBoardLogger.target
 LOGS = ("jsonl", "tensorboard")
@@ -290,7 +290,7 @@ TOY_LINES = [*map(str, (7, 14, 20)), "sample 0 20", "sample 10 20", "sample 20 2
 
 def test_a_registered_logger_is_written_by_the_public_interface(corpus: Corpus, tmp_path: Path, toy: str) -> None:
     run = elman.train(corpus, **EXACT, max_updates=20, out=tmp_path, log=[toy])
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == TOY_LINES
     elman.train(corpus, out=tmp_path, resume=True, max_updates=22)  # which knows it by its file
     assert (tmp_path / "toy.txt").read_text("utf-8").splitlines() == [

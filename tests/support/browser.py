@@ -68,5 +68,5 @@ def open_page(
 
 def fits(page: Page) -> bool:
     """Return whether a page fits the width of its window."""
-    found = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    return bool(found[0] <= found[1])
+    widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    return bool(widths[0] <= widths[1])

@@ -28,7 +28,7 @@ def exit_code(*arguments: object) -> int:
 
 
 def assert_refused(ended: Ended, *words: str) -> None:
-    """The command ended with one line, on standard error, which has these words."""
+    """The command ended with one line, on standard error, which contains these words."""
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: ")
     assert ended.err.endswith("\n")

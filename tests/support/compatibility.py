@@ -86,7 +86,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint says besides its arrays, read without Elman."""
+    """Return the description in a checkpoint, read without Elman."""
     with safe_open(path, "numpy") as file:
         metadata: dict[str, Any] = json.loads(file.metadata()["elman"])
     return metadata

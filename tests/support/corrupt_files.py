@@ -153,7 +153,7 @@ def corrupt_value(value: Any, rng: random.Random) -> Any:
     return value
 
 
-def refusal(read: Callable[[], object]) -> str:
+def error_message(read: Callable[[], object]) -> str:
     """Call `read`; return the one-line error, or an empty string."""
     try:
         read()

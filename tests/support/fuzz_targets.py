@@ -24,7 +24,7 @@ from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.decoding import DecodingStream
 from elman.text.unknown import replace_rare
-from support.corrupt_files import corrupt_value, good_files, refusal
+from support.corrupt_files import corrupt_value, error_message, good_files
 
 MAX_SIZE = 4096
 """Maximum size of a generated array; larger ones find nothing more."""
@@ -62,7 +62,7 @@ def feed(target: Target, data: bytes, folder: Path) -> str:
     path = folder / target.file
     path.write_bytes(target.build(data))
     with np.errstate(all="ignore"):
-        return refusal(lambda: target.read(path))
+        return error_message(lambda: target.read(path))
 
 
 # --- Checkpoints ---

@@ -46,9 +46,9 @@ def serving(model: Model | None = None, **settings: Any) -> Iterator[httpx.Clien
 
 def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> Any:
     """Request completions, and return the response."""
-    answer = client.post("/v1/completions", json={"model": NAME, "prompt": prompt} | arguments)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = client.post("/v1/completions", json={"model": NAME, "prompt": prompt} | arguments)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:

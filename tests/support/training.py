@@ -73,7 +73,7 @@ def assert_same(run: Run, expected: Run) -> None:
     assert run.stopped == expected.stopped
 
 
-def assert_kept(folder: Path, expected: Run) -> None:
+def assert_saved(folder: Path, expected: Run) -> None:
     """The directory contains that run: checkpoint, metrics, samples and the selected network."""
     directory = RunDirectory(folder)
     saved = directory.load()

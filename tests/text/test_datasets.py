@@ -74,7 +74,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "shakespeare.txt"
 
 
-def refusal(url: str, reason: str, file: Path) -> str:
+def error_message(url: str, reason: str, file: Path) -> str:
     return "^" + re.escape(
         f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {file}"
     )
@@ -104,7 +104,7 @@ def test_a_damaged_file_is_downloaded_again(file: Path) -> None:
 
 def test_another_hash_is_refused_and_nothing_kept(file: Path) -> None:
     with serving() as server:
-        expected = refusal(server.url, "SHA-256 mismatch", file)
+        expected = error_message(server.url, "SHA-256 mismatch", file)
         with pytest.raises(ElmanError, match=expected):
             _fetch(server.url, "0" * 64, file)
     assert list(file.parent.iterdir()) == []
@@ -113,7 +113,7 @@ def test_another_hash_is_refused_and_nothing_kept(file: Path) -> None:
 def test_a_missing_page_is_refused_and_nothing_kept(file: Path) -> None:
     with serving() as server:
         url = f"{server.url}.gone"
-        with pytest.raises(ElmanError, match=refusal(url, "HTTPError", file)):
+        with pytest.raises(ElmanError, match=error_message(url, "HTTPError", file)):
             _fetch(url, SHA256, file)
     assert list(file.parent.iterdir()) == []
 
@@ -123,7 +123,7 @@ def test_no_connection_is_refused_and_nothing_kept(file: Path) -> None:
         # Bound, so that nobody else has the port, and not listening, so that it refuses.
         deaf.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/input.txt"
-        with pytest.raises(ElmanError, match=refusal(url, "ConnectionError", file)):
+        with pytest.raises(ElmanError, match=error_message(url, "ConnectionError", file)):
             _fetch(url, SHA256, file)
     assert list(file.parent.iterdir()) == []
 

@@ -31,7 +31,7 @@ from support import tolerances as tolerances
 from support.cells import COMPILED_CELLS
 from support.state import PER_EPOCH, TEXT, T, snapshot
 from support.tolerances import largest_relative_error
-from support.training import EXACT, SMALL, M, StopsAt, assert_kept, assert_same, contents, train
+from support.training import EXACT, SMALL, M, StopsAt, assert_same, assert_saved, contents, train
 
 ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
 
@@ -108,7 +108,7 @@ def test_saving_on_the_way_does_not_change_the_run(
     expected = train(corpus, **SMALL, max_updates=50)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     assert_same(train(corpus, **SMALL, max_updates=50, out=tmp_path), expected)
-    assert_kept(tmp_path, expected)
+    assert_saved(tmp_path, expected)
 
 
 def test_a_random_state_is_another_run(corpus: Corpus) -> None:
@@ -243,7 +243,7 @@ def test_a_run_is_resumed_bit_for_bit(
     with no_plot():
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
-    assert_kept(out, expected)
+    assert_saved(out, expected)
 
 
 @st.composite
@@ -277,7 +277,7 @@ def test_a_run_of_any_kind_is_resumed_bit_for_bit(
     with no_plot():
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
-    assert_kept(out, expected)
+    assert_saved(out, expected)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step"])
@@ -300,7 +300,7 @@ def test_a_killed_run_is_resumed_bit_for_bit(
         train(corpus, **options, max_updates=cut, out=out)
         left_behind(out, corpus, killed, torn)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
-    assert_kept(out, expected)
+    assert_saved(out, expected)
 
 
 def left_behind(out: Path, corpus: Corpus, killed: int, torn: bytes) -> None:
@@ -320,7 +320,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_bit_for_bit(corpus:
     left_behind(tmp_path, corpus, 15, b"")
     expected = train(corpus, **EXACT, max_updates=25)
     assert_same(train(corpus, out=tmp_path, resume=True, max_updates=25), expected)
-    assert_kept(tmp_path, expected)
+    assert_saved(tmp_path, expected)
 
 
 def test_a_run_is_resumed_for_more_epochs(corpus: Corpus, tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_run_is_resumed_for_more_epochs(corpus: Corpus, tmp_path: Path) -> Non
 def test_a_finished_run_that_is_resumed_stays_as_it_is(corpus: Corpus, tmp_path: Path) -> None:
     expected = train(corpus, **EXACT, validation=0.25, epochs=1, out=tmp_path)
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
-    assert_kept(tmp_path, expected)
+    assert_saved(tmp_path, expected)
 
 
 @ENGINES
@@ -344,10 +344,10 @@ def test_an_interrupted_run_is_saved_and_resumed_bit_for_bit(
     options = SMALL | {"engine": engine, "max_updates": 40}
     run = train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert update <= run.state.update < update + SMALL["metrics_every"]
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
     expected = train(corpus, **options)
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
-    assert_kept(tmp_path, expected)
+    assert_saved(tmp_path, expected)
 
 
 def test_a_callback_may_be_passed_by_its_former_name(corpus: Corpus) -> None:
@@ -433,7 +433,7 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
         patch.setattr(Path, "open", full)
         with pytest.raises(ElmanError, match=r"No space left on device"):
             train(corpus, out=tmp_path, resume=True, max_updates=30)
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
 
 
 # --- The directory ---
@@ -449,7 +449,7 @@ def test_without_a_directory_nothing_is_written(
 
 def test_a_directory_is_made_with_its_parents(corpus: Corpus, tmp_path: Path) -> None:
     run = train(corpus, **EXACT, max_updates=5, out=tmp_path / "a" / "b")
-    assert_kept(tmp_path / "a" / "b", run)
+    assert_saved(tmp_path / "a" / "b", run)
 
 
 def test_a_directory_that_holds_a_run_is_refused(corpus: Corpus, tmp_path: Path) -> None:
@@ -578,7 +578,7 @@ def test_an_alphabet_of_thousands(tmp_path: Path, engine: str) -> None:
     run = train(corpus, **SMALL | {"engine": engine}, max_updates=20, out=tmp_path)
     assert run.metrics[0].loss == pytest.approx(T * math.log(5000), rel=tolerances.START_LOSS)
     assert load(tmp_path).alphabet.characters == characters
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
 
 
 @pytest.mark.parametrize(
@@ -587,7 +587,7 @@ def test_an_alphabet_of_thousands(tmp_path: Path, engine: str) -> None:
 def test_a_text_with_uncommon_characters(tmp_path: Path, text: str) -> None:
     corpus = Corpus.from_text(text)
     run = train(corpus, **EXACT, max_updates=20, out=tmp_path)
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
     assert load(tmp_path).alphabet == corpus.alphabet
 
 

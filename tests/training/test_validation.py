@@ -18,7 +18,7 @@ from elman.training import train as training
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
-from support.training import EXACT, StopsAt, assert_kept, assert_same, network, train
+from support.training import EXACT, StopsAt, assert_same, assert_saved, network, train
 
 SHARE = 20 / len(TEXT)
 PER_SHORTER_EPOCH = (len(TEXT) - 20 - 1) // T
@@ -120,7 +120,7 @@ def test_what_ended_a_shorter_run_is_no_part_of_a_longer_one(
     run = train(corpus, out=tmp_path, resume=True, max_updates=8)
     assert run.selected is not None
     assert (run.selected.update, run.validation_loss) == (6, 2.0)
-    assert_kept(tmp_path, run)
+    assert_saved(tmp_path, run)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -170,7 +170,7 @@ def test_patience_outlasts_an_interrupt(corpus: Corpus, tmp_path: Path, update: 
     assert expected.stopped == "patience"
     train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
-    assert_kept(tmp_path, expected)
+    assert_saved(tmp_path, expected)
 
 
 def test_a_run_out_of_patience_continues_only_with_more(corpus: Corpus, tmp_path: Path, scores: list[float]) -> None:

@@ -179,7 +179,7 @@ def result_rows(run: Run) -> dict[str, Any]:
 
 
 def show_results(run: Run, out: Path) -> None:
-    """Print the results of a training, a sample, and what to do next."""
+    """Print the results of a training, a sample, and the next step."""
     show_metrics(result_rows(run))
     if run.interrupted:
         _OUT.print(f"\nstopped and saved; resume with: elman train … --out {out} --resume", markup=False)

@@ -27,9 +27,9 @@ def replace_former_options(arguments: list[str]) -> list[str]:
     """
     options = FORMER_OPTIONS.get(arguments[0], {}) if arguments else {}
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return [_replaced(argument, options) for argument in arguments[:end]] + arguments[end:]
+    return [_replace(argument, options) for argument in arguments[:end]] + arguments[end:]
 
 
-def _replaced(argument: str, options: dict[str, str]) -> str:
+def _replace(argument: str, options: dict[str, str]) -> str:
     name, equals, value = argument.partition("=")
     return options.get(name, name) + equals + value

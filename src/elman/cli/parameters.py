@@ -23,7 +23,7 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
     Raises
     ------
     ElmanError
-        If it is not one.
+        If it is not an integer.
     """
     text = tokens[0].value
     try:
@@ -38,7 +38,7 @@ def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
     Raises
     ------
     ElmanError
-        If it is not one.
+        If it is not in that range.
     """
     number = parse_integer(hint, tokens)
     if not 0 <= number <= MAX_PORT:

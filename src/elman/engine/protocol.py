@@ -20,7 +20,7 @@ Indices = NDArray[np.unsignedinteger[Any]]
 
 
 class Engine(Protocol):
-    """Carries out the mathematics of `elman.network`; holds no state between calls.
+    """Carries out the mathematics of `elman.network`; has no state between calls.
 
     T  sequence length, B  batch size, D  size of one sequence's state, m for the vanilla network
     """
@@ -55,7 +55,7 @@ class Engine(Protocol):
         ...
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
-        """Return what `elman.network.loss_and_gradients` does without dropout, for one window."""
+        """Return the loss of one window, its gradients and its final state, without dropout."""
         ...
 
     def generate(

@@ -1,4 +1,4 @@
-"""Former names of keyword arguments, which keep working."""
+"""Former names of keyword arguments, which are still accepted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ R = TypeVar("R")
 
 
 def accept_aliases(aliases: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that passes keyword arguments of former names on under their present ones.
+    """Return a decorator that passes keyword arguments on under their current names.
 
     Parameters
     ----------
     aliases : mapping of str to str
-        The present name of each former one.
+        Former name -> current name.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

@@ -39,7 +39,7 @@ DECAY_INTERVAL = 16
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """Hyperparameters of dynamic evaluation. `docs/score.md` says how the defaults were chosen.
+    """Hyperparameters of dynamic evaluation. The choice of the defaults is explained in `docs/score.md`.
 
     Parameters
     ----------
@@ -93,13 +93,13 @@ def score_dynamic(
         If N < 2.
     """
     K = len(parameters["c"])
-    known = readable_indices(indices, K)
+    readable = readable_indices(indices, K)
     state = _initial_state(parameters, h0)
-    nats = _score_and_train(engine, state, parameters, known, settings)
-    rest = known[state.position :]  # shorter than a window, so it is only scored
+    nats = _score_and_train(engine, state, parameters, readable, settings)
+    rest = readable[state.position :]  # shorter than a window, so it is only scored
     if len(rest) > 1:
         nats += float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0])
-    return add_unknown_cost(nats, len(indices), len(known), K)
+    return add_unknown_cost(nats, len(indices), len(readable), K)
 
 
 def _initial_state(trained: Parameters, h0: Array) -> TrainState:

@@ -86,7 +86,7 @@ def beam_search(
 
     Parameters
     ----------
-    reader : Reader
+    session : InferenceSession
     alphabet : Alphabet
     h : ndarray, shape (D,)
         The state in which x is read.
@@ -95,7 +95,7 @@ def beam_search(
     length : int
         Characters to generate.
     width : int
-        Number of prefixes kept.
+        Number of prefixes kept at each step.
     """
     states, last = h[None], np.array([x])
     prefixes: NDArray[np.intp] = np.empty((1, 0), np.intp)  # without their final part, which was yielded
@@ -138,7 +138,7 @@ class StopSequenceFilter:
     def feed(self, text: str, last: bool) -> tuple[str, bool]:
         """Add a chunk of text; return the text that is released, and whether a stop sequence ended it.
 
-        Nothing is held back of the `last` chunk.
+        With `last`, nothing is held back.
         """
         self.pending += text
         matches = [(start + len(stop), start) for stop in self.stop if (start := self.pending.find(stop)) >= 0]

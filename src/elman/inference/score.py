@@ -5,7 +5,7 @@ one batch, each from a state reached by a warm-up on the characters before the s
 compared with the state in which the previous segment ended; if they differ, the segments are read again from those
 states. A network that does not forget its initial state is evaluated sequentially instead.
 
-Unknown characters cost what `elman.text.unknown` says.
+The cost of unknown characters is defined in `elman.text.unknown`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEGMENTS = 32
 WARM_UP = 512
 """Characters before its segment from which the first initial state is computed."""
 SLICE = 256
-"""Steps whose losses are held at a time."""
+"""Steps whose losses are in memory at a time."""
 MAX_ROUNDS = 3
 """How often the segments are read before the text is read sequentially."""
 TOLERANCE = 1e-3
@@ -96,13 +96,13 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
         If N < 2.
     """
     K = len(parameters["c"])
-    known = readable_indices(indices, K)
+    readable = readable_indices(indices, K)
     nats = None
-    if len(known) > MIN_SEGMENTED_CHARS and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS:
-        nats = _sum_segments(engine.session(parameters), h0, known)
+    if len(readable) > MIN_SEGMENTED_CHARS and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS:
+        nats = _sum_segments(engine.session(parameters), h0, readable)
     if nats is None:
-        nats = _sum_sequentially(engine, parameters, h0, known)
-    return add_unknown_cost(nats, len(indices), len(known), K)
+        nats = _sum_sequentially(engine, parameters, h0, readable)
+    return add_unknown_cost(nats, len(indices), len(readable), K)
 
 
 def readable_indices(indices: Indices, K: int) -> Indices:
@@ -127,7 +127,7 @@ def add_unknown_cost(nats: float, N: int, num_known: int, K: int) -> Score:
 
 
 def check_finite(values: ArrayLike) -> None:
-    """Check the output of a network, which may have diverged in training or come from another program.
+    """Check the output of a network, which may have diverged in training or have been imported.
 
     Raises
     ------

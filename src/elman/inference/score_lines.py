@@ -6,8 +6,8 @@ batch.
 That state is the mean of the states at line ends in a fixed sample of the model's own text. The final state of training
 would be one of them at best, with what preceded it still in it, or be the state in the middle of a line.
 
-Unknown characters cost what `elman.text.unknown` says, line by line. If the alphabet has no line feed, a line is read
-after the alphabet's first character, and its end is not scored.
+The cost of unknown characters is defined in `elman.text.unknown`, and is applied line by line. If the alphabet has no
+line feed, a line is read after the alphabet's first character, and its end is not scored.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
 
 
 scored_lines = score_lines
-"""The former name, which keeps working."""
+"""The former name, which is still accepted."""
 
 
 def _complete_lines(chunks: Iterable[str]) -> Iterator[str]:
@@ -145,20 +145,20 @@ class _LineScorer:
         return [Line(*fields) for fields in zip(numbers, texts, *columns, strict=True)]
 
     def _score_with_unknown(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
-        """As `_score_known`, for lines some of whose characters are unknown."""
-        known = indices < self.K
+        """Do the same as `_score_known` for lines that contain unknown characters."""
+        is_known = indices < self.K
         starts = _line_starts(lengths)
-        num_unknown = np.add.reduceat(~known[1:], starts, dtype=np.intp)
-        chars, nats, columns, worst = self._score_known(indices[known], lengths - num_unknown)
+        num_unknown = np.add.reduceat(~is_known[1:], starts, dtype=np.intp)
+        chars, nats, columns, worst = self._score_known(indices[is_known], lengths - num_unknown)
         cost = unknown_nats(self.K)
         for n in np.flatnonzero(num_unknown):
-            known_here = known[1:][starts[n] : starts[n] + lengths[n] + 1]
+            is_known_here = is_known[1:][starts[n] : starts[n] + lengths[n] + 1]
             nats[n] += num_unknown[n] * cost + chars[n] * KNOWN_PENALTY_NATS
             worst[n] += KNOWN_PENALTY_NATS
             if cost > worst[n]:
-                columns[n], worst[n] = np.argmin(known_here) + 1, cost
+                columns[n], worst[n] = np.argmin(is_known_here) + 1, cost
             else:
-                columns[n] = np.flatnonzero(known_here)[columns[n] - 1] + 1
+                columns[n] = np.flatnonzero(is_known_here)[columns[n] - 1] + 1
         return chars + num_unknown, nats, columns, worst
 
     def _score_known(self, indices: Indices, lengths: Ints) -> tuple[Ints, Floats, Ints, Floats]:
@@ -173,8 +173,8 @@ class _LineScorer:
         """Read every line from the final state of the line before."""
         slices = []
         for first in range(0, len(indices) - 1, SLICE):
-            read = indices[first : first + SLICE + 1, None]
-            losses, self.h = self.session.losses(self.h, read[:-1], read[1:])
+            chunk = indices[first : first + SLICE + 1, None]
+            losses, self.h = self.session.losses(self.h, chunk[:-1], chunk[1:])
             slices.append(losses[:, 0])
         losses = np.concatenate(slices)
         check_finite(losses)

@@ -1,12 +1,12 @@
 """A network's surprisal, predictions and activations at every character of a text.
 
 N  characters in the text       K  size of the alphabet
-D  numbers in the state         C  most likely characters kept at each position, `CANDIDATES` or K
+D  numbers in the state         C  most likely characters recorded at each position, `CANDIDATES` or K
 
-The text is read once, from its first character to its last, in slices. Little is kept of the logits and states of a
-slice: index and probability of each of the C characters, and one byte per unit.
+The text is read once, from its first character to its last, in slices. Of the logits and states of a slice only this is
+recorded: index and probability of each of the C characters, and one byte per unit.
 
-Unknown characters are not read, and cost what `elman.text.unknown` says.
+Unknown characters are not read; their cost is defined in `elman.text.unknown`.
 """
 
 from __future__ import annotations
@@ -139,16 +139,16 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     length = max(1, MAX_SLICE_VALUES // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
         for start in range(0, N, length):
-            here = slice(start, start + length)
-            x = indices[here]
-            known = x < K
-            num_read = np.cumsum(known)  # characters of the slice read once each position is passed
-            before: NDArray[np.intp] = num_read - known
-            log_p, states = _read(session, log_p[-1:], states[-1:], x[known], penalty)
+            positions = slice(start, start + length)
+            x = indices[positions]
+            is_known = x < K
+            num_read = np.cumsum(is_known)  # characters of the slice read once each position is passed
+            before: NDArray[np.intp] = num_read - is_known
+            log_p, states = _read(session, log_p[-1:], states[-1:], x[is_known], penalty)
             top, top_log_p = top_k(log_p, C)
-            candidates[here], probabilities[here] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
-            nats = np.where(known, -log_p[before, np.where(known, x, 0)], unknown_nats(K))
-            surprisal[here] = nats / math.log(2)
+            candidates[positions], probabilities[positions] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
+            nats = np.where(is_known, -log_p[before, np.where(is_known, x, 0)], unknown_nats(K))
+            surprisal[positions] = nats / math.log(2)
             spool.append(quantize_states(states, in_cell_state)[num_read])
         quantized = spool.array().reshape(N, -1)
     return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network))
@@ -206,7 +206,7 @@ def quantize(activations: Array) -> QuantizedActivations:
 
 
 def dequantize(quantized: QuantizedActivations | NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return the activations that quantized values stand for."""
+    """Return the activations that quantized values represent."""
     roots = (quantized.astype(np.float32) - ZERO_CODE) / ZERO_CODE
     return np.asarray(roots * np.abs(roots))
 

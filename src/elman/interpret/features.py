@@ -2,8 +2,8 @@
 
 N  characters in the text
 
-A value depends on the text up to and including its position, never on what follows: that is what the network has read
-when its activations are recorded there.
+A value depends on the text up to and including its position, never on later text: the network has read no more when
+its activations are recorded there.
 """
 
 from __future__ import annotations

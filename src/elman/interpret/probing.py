@@ -170,7 +170,7 @@ def _associations(quantized: QuantizedActivations, targets: Sequence[_Target]) -
 
 
 def _ranks(values: FeatureValues) -> NDArray[np.float64]:
-    """Return the centred rank of every position, ties sharing their mean rank; the values are whole numbers."""
+    """Return the centred rank of every position, ties sharing their mean rank; the values are integers."""
     amounts = values.astype(np.intp)
     counts = np.bincount(amounts)
     ranks = np.cumsum(counts) - (counts - 1) / 2 - (len(values) + 1) / 2
@@ -182,8 +182,8 @@ def _products(quantized: QuantizedActivations, table: Array, target_ranks: Array
     flat, offsets = table.astype(np.float32).ravel(), _offsets(quantized)
     sums = np.zeros((len(target_ranks), quantized.shape[1]))
     for start in range(0, len(quantized), _SLICE):
-        here = slice(start, start + _SLICE)
-        sums += target_ranks[:, here].astype(np.float32) @ flat[quantized[here] + offsets]
+        positions = slice(start, start + _SLICE)
+        sums += target_ranks[:, positions].astype(np.float32) @ flat[quantized[positions] + offsets]
     return sums
 
 

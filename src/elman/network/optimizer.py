@@ -74,7 +74,7 @@ class Optimizer:
         Number of updates over which the learning rate rises linearly.
     end : int
         The last update, as far as it is known.
-    averaging : float
+    ema_decay : float
         Decay of an exponential moving average (EMA) of the parameters, which evaluation uses; 0 turns it off.
     dropout : Dropout, optional
         Applied to the output of every layer.

@@ -1,4 +1,4 @@
-"""Statistics of a smooth-loss curve: how fast it falls, and whether it keeps falling.
+"""Statistics of a smooth-loss curve: how fast it falls, and whether it continues to fall.
 
 S  smooth loss, nats per window
 T  characters in one window, K  size of the alphabet
@@ -124,15 +124,15 @@ def curve_stats(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> Curv
     """
     updates = np.array([row.update for row in rows])
     S = np.array([row.smooth_loss for row in rows])
-    lower, compared = _against_an_epoch_before(updates, S, per_epoch)
-    epochs = _whole_epochs(updates, S, per_epoch)
+    lower, compared = _compare_with_previous_epoch(updates, S, per_epoch)
+    epochs = _split_epochs(updates, S, per_epoch)
     last = epochs[-1] if len(epochs) > 1 and len(epochs[-1]) >= 3 else None
     return CurveStats(
         per_epoch=per_epoch,
         start=float(S[0]),
         uniform=uniform,
         end=float(S[-1]),
-        first_tenth=_done_after(updates, S, updates[-1] / 10),
+        first_tenth=_fraction_after(updates, S, updates[-1] / 10),
         epoch_minima=[float(losses.min()) for losses in epochs],
         lower=lower,
         compared=compared,
@@ -140,18 +140,18 @@ def curve_stats(rows: Sequence[Metrics], per_epoch: int, uniform: float) -> Curv
     )
 
 
-def _done_after(updates: NDArray[np.int64], S: NDArray[np.float64], update: float) -> float:
+def _fraction_after(updates: NDArray[np.int64], S: NDArray[np.float64], update: float) -> float:
     fall = S[0] - S[-1]
     return float((S[0] - np.interp(update, updates, S)) / fall) if fall > 0 else 0.0
 
 
-def _against_an_epoch_before(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> tuple[int, int]:
+def _compare_with_previous_epoch(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> tuple[int, int]:
     # The curve is steep before the first row: interpolation from update 1 would misrepresent it.
     later = updates - per_epoch >= updates[min(1, len(updates) - 1)]
     earlier = np.interp(updates[later] - per_epoch, updates, S)
     return int((S[later] < earlier).sum()), int(later.sum())
 
 
-def _whole_epochs(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> list[NDArray[np.float64]]:
+def _split_epochs(updates: NDArray[np.int64], S: NDArray[np.float64], per_epoch: int) -> list[NDArray[np.float64]]:
     epoch = (updates - 1) // per_epoch
     return [S[epoch == n] for n in range(updates[-1] // per_epoch) if (epoch == n).any()]

@@ -25,7 +25,7 @@ from elman.runs.records import Sample
 
 MIN_NAME_LENGTH, MIN_NAME_COUNT = 4, 3
 _WORD = re.compile(r"[^\W\d_]+")
-# A word that begins a line or follows the end of a sentence: its capital says nothing.
+# A word that begins a line or follows the end of a sentence: its capital does not count.
 _OPENING = re.compile(r"(?:^|[.!?…:;][\"”’')\]]*\s)[^\w\n]*([^\W\d_]+)", re.MULTILINE)
 _BEFORE, _AFTER = 24, 32  # characters shown around a name
 
@@ -82,7 +82,7 @@ class WordCount:
         return self.known / self.written if self.written else 0.0
 
 
-def lexicon(text: str) -> Lexicon:
+def build_lexicon(text: str) -> Lexicon:
     """Return the words and the names of a text."""
     spellings = Counter(match[0] for match in _WORD.finditer(text))
     openings = Counter(match[1] for match in _OPENING.finditer(text))
@@ -90,26 +90,25 @@ def lexicon(text: str) -> Lexicon:
 
 
 def _names(spellings: Counter[str], openings: Counter[str]) -> dict[str, tuple[str, int]]:
-    in_all, capital, telling = Counter[str](), Counter[str](), Counter[str]()
+    total, capital, capital_within = Counter[str](), Counter[str](), Counter[str]()
     for word, count in spellings.items():
-        in_all[word.casefold()] += count
+        total[word.casefold()] += count
         if word[0].isupper():
             capital[word.casefold()] += count
-            telling[word.casefold()] += count if word.isupper() else count - openings[word]
-    if 2 * capital.total() > in_all.total():
+            capital_within[word.casefold()] += count if word.isupper() else count - openings[word]
+    if 2 * capital.total() > total.total():
         return {}  # capitals distinguish nothing here
 
     def is_name(word: str) -> bool:
-        count = in_all[word]
+        count = total[word]
         mostly_capital = 20 * capital[word] >= 19 * count
-        return (
-            len(word) >= MIN_NAME_LENGTH and count >= MIN_NAME_COUNT and mostly_capital and 2 * telling[word] >= count
-        )
+        is_frequent = len(word) >= MIN_NAME_LENGTH and count >= MIN_NAME_COUNT
+        return is_frequent and mostly_capital and 2 * capital_within[word] >= count
 
-    commonest: dict[str, str] = {}
+    most_common: dict[str, str] = {}
     for spelling, _ in spellings.most_common():
-        commonest.setdefault(spelling.casefold(), spelling)
-    return {word: (commonest[word], count) for word, count in in_all.most_common() if is_name(word)}
+        most_common.setdefault(spelling.casefold(), spelling)
+    return {word: (most_common[word], count) for word, count in total.most_common() if is_name(word)}
 
 
 def complete_words(text: str) -> list[re.Match[str]]:
@@ -125,12 +124,12 @@ def count_words(sample: Sample, words: frozenset[str]) -> WordCount:
 
 def first_written(names: Mapping[str, tuple[str, int]], samples: Iterable[Sample]) -> list[Name]:
     """Return for each name the first sample that contains it as a complete, capitalized word."""
-    seen: dict[str, tuple[int, str]] = {}
+    occurrences: dict[str, tuple[int, str]] = {}
     for sample in samples:
         for match in complete_words(sample.text):
             if _is_written(match[0], names):
-                seen.setdefault(match[0].casefold(), (sample.update, _context(match)))
-    return [Name(name, count, *seen.get(word, (None, ""))) for word, (name, count) in names.items()]
+                occurrences.setdefault(match[0].casefold(), (sample.update, _context(match)))
+    return [Name(name, count, *occurrences.get(word, (None, ""))) for word, (name, count) in names.items()]
 
 
 def _is_written(word: str, names: Mapping[str, tuple[str, int]]) -> bool:
@@ -148,7 +147,7 @@ def _context(match: re.Match[str]) -> str:
     return " ".join((before + match[0] + after).split())
 
 
-def classify_words(text: str, known: Lexicon) -> Sequence[tuple[str, str]]:
+def classify_words(text: str, lexicon: Lexicon) -> Sequence[tuple[str, str]]:
     """Split a sample into names, words and the text between them.
 
     Returns
@@ -159,12 +158,12 @@ def classify_words(text: str, known: Lexicon) -> Sequence[tuple[str, str]]:
     chunks, end = [], 0
     for match in _WORD.finditer(text):
         chunks.append(("between", text[end : match.start()]))
-        chunks.append((_kind(match[0], known), match[0]))
+        chunks.append((_kind(match[0], lexicon), match[0]))
         end = match.end()
     return [(kind, chunk) for kind, chunk in [*chunks, ("between", text[end:])] if chunk]
 
 
-def _kind(word: str, known: Lexicon) -> str:
-    if _is_written(word, known.names):
+def _kind(word: str, lexicon: Lexicon) -> str:
+    if _is_written(word, lexicon.names):
         return "name"
-    return "word" if word.casefold() in known.words else "invented"
+    return "word" if word.casefold() in lexicon.words else "invented"

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from elman.config import Config, accept_former_names, make_config
 from elman.errors import ElmanError
 from elman.report.curve_stats import PhaseSummary
-from elman.report.lexicon import lexicon
+from elman.report.lexicon import build_lexicon
 from elman.report.narrative.summary import discussion
 from elman.report.plots import drawings, loss_figure, save_figures
 from elman.report.progress import ReportProgress, load_progress, save_results
@@ -76,7 +76,7 @@ def report(
         Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
     encoding : str
         Encoding of the text.
-    rare : int, optional
+    min_count : int, optional
         Replace characters that occur fewer times than this, and characters met later, by one unknown symbol. Default:
         none, or on resume the value of the run.
     **options
@@ -110,7 +110,7 @@ def report(
         ``words``
             ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
         ``texts``
-            Number of samples in which names were looked for.
+            Number of samples that were searched for names.
         ``times``
             ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_an_update``.
         ``reference``
@@ -124,8 +124,8 @@ def report(
         If an option, the text or the directory is not usable.
     """
     if min_count is None:
-        there = RunDirectory(Path(out) / "run")
-        min_count = there.load().config.min_count if resume and there.holds_run() else 0
+        directory = RunDirectory(Path(out) / "run")
+        min_count = directory.load().config.min_count if resume and directory.holds_run() else 0
     corpus = (
         replace_rare(corpus, min_count)
         if isinstance(corpus, Corpus)
@@ -153,7 +153,7 @@ class _ReportBuilder:
         self.options = {"preset": "reference"} | options | {"encoding": corpus.encoding}
         self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
         self.progress = ReportProgress()
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
@@ -215,16 +215,16 @@ class _ReportBuilder:
     def save_progress(self, **changes: Any) -> None:
         """Save progress, from which the report can be resumed."""
         now = time.perf_counter()
-        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.began)
-        self.began = now
+        self.progress = replace(self.progress, **changes, seconds=self.progress.seconds + now - self.started_at)
+        self.started_at = now
         save_results(self.out, self.progress.as_dict())
 
     def check_gradients(self, config: Config) -> bool:
         """Carry out the remaining experiments; return False if stopped."""
         for points, m, T, _ in REPORTED[len(self.progress.checks) :]:
             self.callback.on_gradient_check(points, m, T)
-            began = time.perf_counter()
-            found = gradcheck(
+            started = time.perf_counter()
+            checks = gradcheck(
                 self.corpus,
                 points=points,
                 hidden_size=m,
@@ -232,8 +232,8 @@ class _ReportBuilder:
                 engine=config.engine,
                 seed=config.seed,
             )
-            took = self.progress.check_seconds + time.perf_counter() - began
-            self.save_progress(checks=(*self.progress.checks, *found), check_seconds=took)
+            seconds = self.progress.check_seconds + time.perf_counter() - started
+            self.save_progress(checks=(*self.progress.checks, *checks), check_seconds=seconds)
             if self.callback.should_stop():
                 return False
         return True
@@ -252,13 +252,13 @@ class _ReportBuilder:
 
     def write(self, run: Run) -> dict[str, Any]:
         """Write the report of a finished run and return its results."""
-        short, words = self.progress.short, lexicon(self.corpus.text)
+        short, lexicon = self.progress.short, build_lexicon(self.corpus.text)
         assert short is not None
         long = PhaseSummary.of(run, self.long_epochs) if run.state.update > short.updates else None
-        results = collect_results(words, run, self.progress, long)
+        results = collect_results(lexicon, run, self.progress, long)
         figure = loss_figure(results.short_curve, results.short)
         save_figures(figure, self.out)
-        page = render_html(results, words, drawings(figure, results))
+        page = render_html(results, lexicon, drawings(figure, results))
         replace_file(self.out / "report.html", page.encode())
         replace_file(self.out / "report.md", render_markdown(results).encode())
         content = results.as_dict() | {"discussion": [asdict(paragraph) for paragraph in discussion(results)]}

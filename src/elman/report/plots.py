@@ -37,15 +37,15 @@ class Drawing:
 
 def loss_figure(rows: Sequence[Metrics], part: PhaseSummary) -> Figure:
     """Plot the rows of a curve, and a dot at the minimum of their phase."""
-    at, least = part.minimum_at, part.minimum_smooth_loss
-    lowest = replace(rows[-1], update=at, smooth_loss=least)  # between two rows, and lower than both
+    update, minimum = part.minimum_at, part.minimum_smooth_loss
+    lowest = replace(rows[-1], update=update, smooth_loss=minimum)  # between two rows, and lower than both
     curve = LossCurve("smooth loss", sorted([*rows, lowest], key=lambda row: row.update), seq_length=1)
     figure = plot_smooth_loss([curve], per_window=True)
     axes = figure.axes[0]
-    axes.plot([at], [least], "o", color=axes.lines[0].get_color(), markersize=4.5, clip_on=False)
+    axes.plot([update], [minimum], "o", color=axes.lines[0].get_color(), markersize=4.5, clip_on=False)
     axes.annotate(
-        nats(least),
-        (at, least),
+        nats(minimum),
+        (update, minimum),
         xytext=(0, -5),
         textcoords="offset points",
         ha="center",
@@ -87,14 +87,16 @@ def epoch_means(rows: Sequence[Metrics], per_epoch: int) -> dict[int, float]:
 def drawings(figure: Figure, results: Results) -> list[Drawing]:
     """Return the plot of the first phase, and that of the complete run where there was a second phase."""
     updates = pluralize(results.short.updates, "update")
-    said = f"Smooth loss, S ← 0.999 S + 0.001 L, over the first {updates}, in nats per window. The dot is the minimum."
-    drawn = [Drawing(inline_svg(figure, "short"), said)]
+    caption = (
+        f"Smooth loss, S ← 0.999 S + 0.001 L, over the first {updates}, in nats per window. The dot is the minimum."
+    )
+    result = [Drawing(inline_svg(figure, "short"), caption)]
     if results.long is not None:
         longer = long_run_figure(results.curve, results.long, results.facts.per_epoch)
         updates = pluralize(results.long.updates, "update")
-        said = f"The same run from its second epoch to {updates}, and the mean of each epoch."
-        drawn.append(Drawing(inline_svg(longer, "long"), said))
-    return drawn
+        caption = f"The same run from its second epoch to {updates}, and the mean of each epoch."
+        result.append(Drawing(inline_svg(longer, "long"), caption))
+    return result
 
 
 def inline_svg(figure: Figure, name: str) -> str:

@@ -27,8 +27,8 @@ class ReportProgress:
         Completed experiments of the gradient check.
     check_seconds : float
         Their duration.
-    short : Part or None
-        Outcome of the first training phase; the run directory does not keep its exact minimum.
+    short : PhaseSummary or None
+        Outcome of the first training phase; the run directory does not contain its exact minimum.
     seconds : float
         Duration of all calls so far.
     """
@@ -79,7 +79,7 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
     Raises
     ------
     ElmanError
-        If the system refuses.
+        If the system does not permit it.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -26,21 +26,21 @@ _LOWERED = str.maketrans(SUPERSCRIPTS, "−0123456789")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def render_html(results: Results, known: Lexicon, drawn: Sequence[Drawing]) -> str:
+def render_html(results: Results, lexicon: Lexicon, drawings: Sequence[Drawing]) -> str:
     """Return the report as one HTML page.
 
     Parameters
     ----------
     results : Results
-    known : Lexicon
+    lexicon : Lexicon
         Words and names of the text, which are highlighted in the samples.
-    drawn : sequence of Drawing
+    drawings : sequence of Drawing
     """
 
-    def pieces(text: str) -> Sequence[tuple[str, str]]:
-        return classify_words(visible(text), known)
+    def chunks(text: str) -> Sequence[tuple[str, str]]:
+        return classify_words(visible(text), lexicon)
 
-    return _environment().get_template("report.html").render(_view(results), drawings=drawn, pieces=pieces)
+    return _environment().get_template("report.html").render(_view(results), drawings=drawings, chunks=chunks)
 
 
 def render_markdown(results: Results) -> str:
@@ -55,8 +55,8 @@ def _view(results: Results) -> dict[str, Any]:
         "summary": summary.summary(results),
         "gradients": summary.gradients(results.checks),
         "smooth_loss": summary.smooth_loss(results),
-        "during": summary.during(results),
-        "after": summary.after(results),
+        "during": summary.describe_samples(results),
+        "after": summary.describe_final_sample(results),
         "discussion": discussion(results),
         "text_facts": summary.text_facts(results),
         "time_facts": summary.time_facts(results),

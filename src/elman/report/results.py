@@ -19,7 +19,7 @@ from elman.runs.run import Run, split
 from elman.training.gradcheck import REPORTED, GradientCheck
 
 NAMES = 12
-"""Number of most frequent names that are looked for in the samples."""
+"""Number of most frequent names that the samples are searched for."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Results:
         Settings, alphabet, text, versions and machine, as in ``run.json``.
     config : Config
     checks : sequence of GradientCheck
-    short : Part
-    long : Part or None
+    short : PhaseSummary
+    long : PhaseSummary or None
         None where there was no second phase.
     short_curve, curve : sequence of Metrics
         From the first update to the last, of the first phase and of the complete run.
@@ -59,7 +59,7 @@ class Results:
     words : sequence of WordCount
         Of each of `samples`, then of `final`.
     texts : int
-        Number of samples in which the names were looked for, including the final one.
+        Number of samples that were searched for the names, including the final one.
     times : Times
     """
 
@@ -129,32 +129,32 @@ def reference_dict() -> dict[str, Any]:
     }
 
 
-def collect_results(known: Lexicon, run: Run, kept: ReportProgress, long: PhaseSummary | None) -> Results:
+def collect_results(lexicon: Lexicon, run: Run, progress: ReportProgress, long: PhaseSummary | None) -> Results:
     """Return the results of a run.
 
     Parameters
     ----------
-    known : Lexicon
+    lexicon : Lexicon
         Words and names of the training text.
     run : Run
         A finished run.
-    kept : Kept
+    progress : ReportProgress
         Gradient check, first phase and times.
-    long : Part or None
+    long : PhaseSummary or None
         Outcome of the second phase, if there was one.
     """
     corpus = run.corpus
-    assert kept.short is not None
+    assert progress.short is not None
     start, per_epoch = first_loss(corpus, run.config), split(corpus, run.config)[0].per_epoch
     uniform = run.config.seq_length * math.log(len(corpus.alphabet))
-    short_curve, curve = (curve_of(part, run.metrics, start) for part in (kept.short, long or kept.short))
+    short_curve, curve = (curve_of(part, run.metrics, start) for part in (progress.short, long or progress.short))
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
     samples = run.samples[: published_results.SAMPLES]
     return Results(
         about=run_metadata(run),
         config=run.config,
-        checks=kept.checks,
-        short=kept.short,
+        checks=progress.checks,
+        short=progress.short,
         long=long,
         short_curve=short_curve,
         curve=curve,
@@ -162,13 +162,13 @@ def collect_results(known: Lexicon, run: Run, kept: ReportProgress, long: PhaseS
         long_facts=curve_stats(curve, per_epoch, uniform) if long else None,
         samples=samples,
         final=final,
-        names=first_written(dict(islice(known.names.items(), NAMES)), [*run.samples, final]),
-        words=[count_words(sample, known.words) for sample in (*samples, final)],
+        names=first_written(dict(islice(lexicon.names.items(), NAMES)), [*run.samples, final]),
+        words=[count_words(sample, lexicon.words) for sample in (*samples, final)],
         texts=len(run.samples) + 1,
-        times=_times(run, kept),
+        times=_times(run, progress),
     )
 
 
-def _times(run: Run, kept: ReportProgress) -> Times:
+def _times(run: Run, progress: ReportProgress) -> Times:
     seconds = run.state.seconds
-    return Times(kept.check_seconds, seconds, kept.seconds, 1e6 * seconds / run.state.update)
+    return Times(progress.check_seconds, seconds, progress.seconds, 1e6 * seconds / run.state.update)

@@ -2,7 +2,7 @@
 
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
 optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. A
-network's are its parameters and ``h``. The description holds the configuration, the alphabet, the counters and the
+network's are its parameters and ``h``. The description contains the configuration, the alphabet, the counters and the
 states of both random generators.
 """
 
@@ -72,14 +72,14 @@ class NetworkSnapshot:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The contents of a run's checkpoint: the training state, what it belongs to, and the best network so far.
+    """The contents of a run's checkpoint: the training state, its configuration and text, and the best network so far.
 
     Parameters
     ----------
     config : Config
     alphabet : Alphabet
     corpus_sha256 : str
-    state : State
+    state : TrainState
     best : NetworkSnapshot or None
         The network with the lowest validation loss.
     last_loss : float or None
@@ -180,7 +180,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def _restoring(path: Path, restore: Callable[[], _T]) -> _T:
-    """Return what is restored; any error in the description becomes one line."""
+    """Return the result of `restore`; any error in the description becomes one line."""
     try:
         return restore()
     except (ElmanError, LookupError, TypeError, ValueError, ArithmeticError) as error:

@@ -50,7 +50,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class RunManifest:
-    """What ``run.json`` records of a run before there is a checkpoint: its settings, its alphabet, and which text."""
+    """The part of ``run.json`` that resumes a run without a checkpoint: settings, alphabet, and hash of the text."""
 
     config: Config
     alphabet: Alphabet
@@ -67,7 +67,7 @@ class RunDirectory:
     ----------
     path : Path
     loggers : sequence of MetricsLogger, optional
-        What the records are written with; by default the loggers that every run has.
+        Loggers that write the records; by default those that every run has.
     """
 
     def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None) -> None:
@@ -90,11 +90,11 @@ class RunDirectory:
         """The path of the plot of the smooth loss."""
         return self.path / PLOT
 
-    # --- What there is ---
+    # --- Contents ---
 
     def holds_run(self) -> bool:
-        """Whether it contains a run, which is to say a checkpoint."""
-        # Unlike Path.exists, this takes what the system refuses to look at as nonexistent.
+        """Whether it contains a run, that is, a checkpoint."""
+        # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
         return os.path.exists(self.path / CHECKPOINT)  # noqa: PTH110
 
     def has_manifest(self) -> bool:
@@ -102,7 +102,7 @@ class RunDirectory:
         return os.path.isfile(self.path / RUN_JSON)  # noqa: PTH113 (as in `holds_run`)
 
     def is_empty(self) -> bool:
-        """Whether it exists and is empty, but for what a process leaves that is killed right at the start."""
+        """Whether it exists and is empty, except for files of a process that was killed right at the start."""
         try:
             return all(path.name == LOCK or path.suffix == PARTIAL_SUFFIX for path in self.path.iterdir())
         except OSError:
@@ -123,7 +123,7 @@ class RunDirectory:
         return self._read(SAMPLES, lambda lines: parse_samples(_complete(lines)))
 
     def manifest(self) -> RunManifest:
-        """Read from ``run.json`` what a run starts from."""
+        """Read the manifest of the run from ``run.json``."""
         return self._read(RUN_JSON, lambda lines: _parse_manifest(parse_strict_json("".join(lines))))
 
     def metadata(self) -> dict[str, Any]:

@@ -34,11 +34,11 @@ def start_run(directory: RunDirectory | None, source: Source, preset: str, optio
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # rejects a text that is too short before anything is written
-    return _created(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
+    return _create(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
 
 
-def _created(run: Run) -> Run:
-    """Return a run before its first update, after creating its directory."""
+def _create(run: Run) -> Run:
+    """Create the directory of a run before its first update, and return the run."""
     if run.directory is not None:
         run.directory.create(run_metadata(run), run.checkpoint)
     return run
@@ -73,7 +73,7 @@ def initial_state(K: int, config: Config) -> TrainState:
 
 
 def optimizer_from(config: Config) -> Optimizer:
-    """Return the optimizer; when the run ends, which a schedule needs, is not set yet."""
+    """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
     return Optimizer(
         config.learning_rate,
@@ -107,18 +107,18 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):
-        return _created(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
+        return _create(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
     _check_position(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
-    if config != saved.config:  # new limits hold even if the run is killed before it saves for the first time
+    if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
     directory.write_metadata(run_metadata(run))  # before the loggers are started, which read it
-    run.restore_history(*directory.rewind(*_covered(run)))
+    run.restore_history(*directory.rewind(*_coverage(run)))
     return run
 
 
 def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
-    """Return what there is to resume; None if the run was killed before it wrote anything."""
+    """Return the checkpoint or else the manifest; None if the run was killed before it wrote anything."""
     if not directory.holds_run() and directory.is_empty():
         return None
     if directory.holds_run() or directory.has_manifest():
@@ -154,7 +154,7 @@ def _check_position(saved: Checkpoint, corpus: Corpus) -> None:
         )
 
 
-def _covered(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
+def _coverage(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
     """Return whether the checkpoint covers a row of metrics of an update, and whether a sample.
 
     The records it covers are those of a run that was never stopped: without the row that ended a shorter run.

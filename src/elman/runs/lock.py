@@ -35,7 +35,7 @@ class DirectoryLock:
 
     def __enter__(self) -> Self:
         """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
-        # Unlike Path.exists, this takes a name too long for the system as one that is not there.
+        # Unlike Path.exists, this treats a name too long for the system as nonexistent.
         if os.path.exists(self.folder / LOCK):  # noqa: PTH110
             self.acquire()
         return self
@@ -104,5 +104,5 @@ class DirectoryLock:
 
 
 def cannot_write(folder: Path, error: OSError) -> ElmanError:
-    """Return the error that says why a directory cannot be written to."""
+    """Return the error for a directory that cannot be written to."""
     return ElmanError(f"cannot write in {str(folder)!r} ({error.strerror}): free disk space or choose another --out")

@@ -33,7 +33,7 @@ class Run:
     config : Config
     corpus : Corpus
         The text it is trained on.
-    state : State
+    state : TrainState
         The training state, from which training continues.
     directory : RunDirectory or None
         Where it is saved.
@@ -99,13 +99,13 @@ class Run:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What a checkpoint stores of it."""
+        """The run as a checkpoint."""
         selected = self.selected
         last_loss = None if selected is None or selected is self.best else selected.validation_loss
         return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss)
 
     def results(self) -> dict[str, Any]:
-        """Return what ``elman train --json`` prints."""
+        """Return the results as ``elman train --json`` prints them."""
         state = self.state
         chars = state.update * self.config.chars_per_update
         return {
@@ -177,7 +177,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         If there is no checkpoint, or it is truncated or altered.
     """
     path = Path(path)
-    # Unlike the methods of Path, these take what the system refuses to look at as nonexistent.
+    # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
     if not os.path.isdir(path):  # noqa: PTH112
         saved = load_network(path)
     elif os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110

@@ -95,7 +95,7 @@ def encode_chunks(
     ----------
     chunks : iterable of str
     name : str
-        What errors call the text.
+        Name of the text in error messages.
     alphabet : Alphabet, optional
         Without it, the alphabet is built from the text.
     extend : bool
@@ -127,7 +127,7 @@ def encode_chunks(
 
 
 class _AlphabetBuilder:
-    """Collects the characters of a text in order of first appearance, after given ones."""
+    """Collects the characters of a text in order of first appearance, after the given ones."""
 
     def __init__(self, characters: str) -> None:
         self.characters = characters

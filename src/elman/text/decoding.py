@@ -39,7 +39,7 @@ class DecodingStream:
         A file or a pipe.
     encoding : str
     name : str
-        What errors call the stream.
+        Name of the stream in error messages.
 
     Raises
     ------

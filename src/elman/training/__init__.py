@@ -1,1 +1,1 @@
-"""Training, the gradient check, and the directory that a run leaves."""
+"""Training: the loop, callbacks, records, health checks, advice, plots, and the gradient check."""

@@ -1,7 +1,7 @@
 """Advice after a run: train longer, use a larger network, or stop.
 
-It rests on two numbers. The gap is how far the validation loss is above the training loss, as a fraction of the latter;
-the slope is the fraction of its loss that the run lost over its last quarter.
+It is based on two numbers. The gap is how far the validation loss is above the training loss, as a fraction of the
+latter; the slope is the fraction of its loss that the run lost over its last quarter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORSE = 0.01
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the advice rests on.
+    """The measurements that the advice is based on.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Outcome:
     epochs : int
         Epochs completed.
     reference : bool
-        Whether it is the reference experiment's network and optimizer, which hold nothing out.
+        Whether it is the reference experiment's network and optimizer, without a validation set.
     interrupted : bool
     """
 

@@ -1,4 +1,4 @@
-"""Training callbacks: told of progress, samples and warnings while a run trains, and asked whether to stop."""
+"""Training callbacks: notified of progress, samples and warnings during training, and asked whether to stop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class TrainingCallback(Protocol):
         """Kernels are about to be compiled, or loaded from the cache."""
 
     def on_progress(self, run: Run, updates: int) -> None:
-        """Some updates were done, of `updates` in total as far as that is known."""
+        """Updates were done; `updates` is the expected total."""
 
     def on_sample(self, sample: Sample) -> None:
         """A sample was generated."""
 
     def on_warning(self, warning: str) -> None:
-        """The network is not healthy: what was found, and what to change."""
+        """The network is not healthy; the warning names the problem and how to correct it."""
 
     def should_stop(self) -> bool:
         """Whether to save and stop."""

@@ -21,7 +21,7 @@ from elman.testing import relative_error
 from elman.text import Corpus, Windows, read_corpus
 
 STEP = 1e-4
-"""By which each weight is moved up and down."""
+"""Step of the central differences, up and down from each weight."""
 MAX_RELATIVE_ERROR = 1e-7
 """The check passes if every array's relative error is at most this."""
 
@@ -60,7 +60,7 @@ class GradientCheck:
         return all(error <= MAX_RELATIVE_ERROR for error in self.relative_error.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``elman gradcheck --json`` prints of it."""
+        """Return the result as ``elman gradcheck --json`` prints it."""
         return {
             "points": self.points,
             "hidden_size": self.hidden_size,
@@ -89,7 +89,7 @@ def gradcheck(
     Parameters
     ----------
     corpus : str, path or Corpus
-        Where the characters come from.
+        Source of the characters.
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.

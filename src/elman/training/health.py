@@ -19,7 +19,7 @@ from elman.network.parameters import Architecture, Array
 
 EDGE = 1e-6
 """A unit is saturated within this distance of -1 or 1, where the slope of tanh is 2e-6, and dead within it of 0."""
-SHARE = 0.99
+MAX_FRACTION = 0.99
 """Fraction of a layer's units, in all rows of the batch, above which the layer is saturated or dead. In a saturated
 LSTM or GRU the units may be either: a closed gate makes a unit 0."""
 CHECKS = 2
@@ -31,7 +31,7 @@ WORSE = 1.5
 
 
 class HealthMonitor:
-    """The health checks of one network, and what the latest of them found.
+    """The health checks of one network, and the problem found by the latest of them.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class HealthMonitor:
     def __init__(self, config: Config, architecture: Architecture) -> None:
         self.config, self.architecture = config, architecture
         self.uniform_loss = config.seq_length * math.log(architecture.K)
-        self.problem = ""  # what the latest check found
+        self.problem = ""  # found by the latest check
         m, parts = architecture.m, architecture.state_vectors
         # The slice of a state with each layer's h, without the cell state of an LSTM.
         self._h_slices = [slice(n * parts * m, (n * parts + 1) * m) for n in range(architecture.layers)]
         self._stuck = [0] * architecture.layers  # checks in a row that found a layer saturated or dead
 
     def check(self, h: Array, losses: Sequence[float]) -> str:
-        """Return what is wrong, and what to change; empty if nothing is.
+        """Return the problem and how to correct it; empty if there is none.
 
         Parameters
         ----------
@@ -74,15 +74,15 @@ class HealthMonitor:
         sizes = [np.abs(h[..., layer]) for layer in self._h_slices]
         for number, size in enumerate(sizes):
             at_an_edge = np.count_nonzero(np.abs(size - 0.5) > 0.5 - EDGE)
-            self._stuck[number] = self._stuck[number] + 1 if at_an_edge > SHARE * size.size else 0
+            self._stuck[number] = self._stuck[number] + 1 if at_an_edge > MAX_FRACTION * size.size else 0
         for number, size in enumerate(sizes):
             if self._stuck[number] >= CHECKS:
                 return self._describe_layer(number + 1, size)
         return ""
 
     def _describe_layer(self, number: int, size: Array) -> str:
-        """Say what is wrong with a layer whose units have these absolute values, and what to change."""
-        dead = np.count_nonzero(size < EDGE) > SHARE * size.size
+        """Return the problem of a layer whose units have these absolute values, and how to correct it."""
+        dead = np.count_nonzero(size < EDGE) > MAX_FRACTION * size.size
         layer = f"layer {number}" if self.architecture.layers > 1 else "the hidden layer"
         if dead:
             return (
@@ -98,7 +98,7 @@ class HealthMonitor:
     def check_losses(self, losses: Sequence[float]) -> str:
         """Compare the latest losses with T ln K, the loss of uniform predictions."""
         limit = WORSE * self.uniform_loss
-        # A few losses settle most cases; to look at all of them costs more.
+        # A few losses settle most cases; checking all of them costs more.
         if len(losses) < LOSSES or max(islice(reversed(losses), 8)) <= limit:
             return ""
         median = float(np.median(list(losses)[-LOSSES:]))
@@ -140,7 +140,7 @@ def require_finite_state(state: TrainState, config: Config, *, saved: bool) -> N
 
 
 def _not_finite(what: str, update: int, config: Config, *, saved: bool) -> NonFiniteLossError:
-    """Return the error that says what to lower; `saved` is whether there is a directory with a checkpoint."""
+    """Return the error, with the options to lower; `saved` is whether there is a directory with a checkpoint."""
     return NonFiniteLossError(
         f"{what} of update {update} is not finite{'; the last good checkpoint is kept' if saved else ''}:"
         f" lower --learning-rate (now {config.learning_rate}), --grad-clip (now {config.grad_clip}) or --init-std"

@@ -85,6 +85,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix, PNG or SVG."""
     image = BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box in the legend says enough
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the legend shows a box instead
         figure.savefig(image, format=path.suffix.lstrip("."), dpi=150)
     replace_file(path, image.getvalue())

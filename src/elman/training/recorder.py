@@ -1,4 +1,4 @@
-"""What a training run records: rows of metrics and samples, in memory and, with every checkpoint, in its directory."""
+"""The records of a training run: rows of metrics and samples, in memory and, with every checkpoint, on disk."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 MEMORY_SECONDS = 2.0
-"""Time constant with which measurements are forgotten: other programs come and go."""
+"""Time constant with which measurements are forgotten: the load from other programs varies."""
 
 
 class TimeBudget:
@@ -27,7 +27,7 @@ class TimeBudget:
 
     @property
     def seconds_per_update(self) -> float | None:
-        """The recent duration of an update; None while it is not known."""
+        """The recent duration of an update; None before the first measurement."""
         return self._seconds / self._updates if self._updates else None
 
     def observe(self, updates: int, seconds: float) -> None:

@@ -76,11 +76,11 @@ def train(
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str
-        The loggers to write to besides ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
+        The loggers to write to in addition to ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
 
         LOGGERS
     callback : TrainingCallback, optional
-        Told of progress, samples and warnings; may stop the run.
+        Notified of progress, samples and warnings; may stop the run.
     **options
         The fields of `elman.Config`.
 
@@ -96,7 +96,7 @@ def train(
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
     """
-    callback = options.pop("watcher", None) or callback or NullCallback()  # the name it had before
+    callback = options.pop("watcher", None) or callback or NullCallback()  # its former name
     if out is None and resume:
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
@@ -118,7 +118,7 @@ if train.__doc__:  # Python removes docstrings under -OO
 
 
 class Trainer:
-    """One call of `train`: the loop, and what it remembers between two stops.
+    """One call of `train`: the loop, and its state between two stops.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ class Trainer:
         return "patience" if patience and self.validations_since_best() >= patience else ""
 
     def estimate_last(self) -> int:
-        """Return the update that will be the last, as far as is known."""
+        """Return the update that is expected to be the last."""
         return self.budget.last(self.state.update, self.state.seconds, self.end)
 
     def validations_since_best(self) -> int:
@@ -193,14 +193,14 @@ class Trainer:
         return since // self.validation_every
 
     def advance(self) -> None:
-        """Do the updates up to the next stop, and what is due there."""
+        """Do the updates up to the next stop, and everything that is due there."""
         losses = self.call_engine(self.estimate_last())
         require_finite_losses(losses, self.state.update, self.config, saved=self.run.directory is not None)
         update_smooth_loss(self.state, losses)
         self.check_health(losses)
         self.record()
         self.callback.on_progress(self.run, self.estimate_last())
-        # At the end `finish` saves, with a last row that a run resumed from here would not know.
+        # At the end `finish` saves, with a last row that a run resumed from here would not have.
         if self.checkpoint_is_due() and not self.reason_to_stop():
             self.save()
 
@@ -236,7 +236,7 @@ class Trainer:
         return self.health.needs_recheck or (bool(problem) and not self.has_warned)
 
     def check_health(self, losses: NDArray[np.float64]) -> None:
-        """Take up the losses that `on_step` has not seen, check again where that is due, and warn once."""
+        """Add the losses that `on_step` has not seen, check again where that is due, and warn once."""
         if unseen := min(len(losses), self.state.update % CALLBACK_INTERVAL):
             self.recent_losses.extend(losses[-unseen:].tolist())
             if self.health.needs_recheck:
@@ -275,7 +275,7 @@ class Trainer:
         self.callback.on_sample(self.recorder.add_sample())
 
     def checkpoint_is_due(self) -> bool:
-        """Return whether enough time or updates have passed, and enough time for what the last checkpoint cost."""
+        """Return whether enough time or updates have passed, and enough time given the cost of the last checkpoint."""
         seconds, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
         due = seconds > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
         return due and seconds * CHECKPOINT_SHARE >= self.save_seconds
@@ -292,7 +292,7 @@ class Trainer:
     # --- Validation and advice ---
 
     def validate(self) -> float:
-        """Return the validation loss of the current network, in nats per character of the whole validation set."""
+        """Return the validation loss of the current network, in nats per character of the complete validation set."""
         assert self.validation_windows is not None
         state = self.state
         return score(
@@ -320,7 +320,7 @@ class Trainer:
         return NetworkSnapshot.of(self.state, validation_loss)
 
     def advice(self) -> str:
-        """Return what to do next; for a network that is not healthy, what is wrong with it."""
+        """Return the advice or, for a network that is not healthy, its problem."""
         problem = self.health.problem
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."

@@ -43,21 +43,21 @@ def explain(
     check_not_input(out, run, Path(corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
-    explained = ExplainPage.from_corpus(model, text)
-    page = render_page(explained, units).encode()
-    replace_file(out, page)
-    metrics = explained.as_dict() | {"units_in_page": len(explained.select_columns(units)), "bytes": len(page)}
+    page = ExplainPage.from_corpus(model, text)
+    html = render_page(page, units).encode()
+    replace_file(out, html)
+    metrics = page.as_dict() | {"units_in_page": len(page.select_columns(units)), "bytes": len(html)}
     if as_json:
         print(json.dumps(metrics))
         return 0
-    best = {found.feature.name: found.best[0] for found in explained.probes if found.best}
+    best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
     show_metrics({name: value for name, value in metrics.items() if name != "things"})
     print()
     show_metrics(
         {
-            name: f"{one.score:.2f} by {format_unit(explained.explanation.units[one.unit], explained.network)}"
-            f" (baseline {one.baseline:.2f})"
-            for name, one in best.items()
+            name: f"{score.score:.2f} by {format_unit(page.explanation.units[score.unit], page.network)}"
+            f" (baseline {score.baseline:.2f})"
+            for name, score in best.items()
         }
     )
     print(f"\npage: {out}")

@@ -31,7 +31,7 @@ def score(
     worst: Annotated[
         OptionalInteger,
         Parameter(
-            help="Print only this many lines, those with the highest loss per character, once the whole text is read."
+            help="Print only this many lines, those with the highest loss per character, once the entire text is read."
         ),
     ] = None,
     carry_state: Annotated[
@@ -52,7 +52,7 @@ def score(
 
     if worst is not None and worst < 1:
         raise ElmanError(f"--worst must be at least 1 (got {worst})")
-    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text contains
+    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     format_line = format_json if as_json else format_tsv
     blocks = score_lines(load(run), read_chunks(file, encoding=encoding), carry_state=carry_state)
     if not as_json:
@@ -64,7 +64,7 @@ def score(
 
 
 def _select_worst(count: int, blocks: Iterable[list[Line]]) -> list[Line]:
-    """Return the lines with the highest loss per character; among equals, those that come first."""
+    """Return the lines with the highest loss per character; among equals, the first."""
     lines = (line for block in blocks for line in block if line.chars)
     return heapq.nsmallest(count, lines, key=lambda line: (-line.nats_per_char, line.number))
 

@@ -46,7 +46,7 @@ _CACHE = _kernel_cache()
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return the decorator that compiles a function with `options` and what all kernels share."""
+    """Return the decorator that compiles a function with `options` and the options that all kernels share."""
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, **options)
 

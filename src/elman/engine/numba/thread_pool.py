@@ -1,4 +1,4 @@
-"""A thread pool that measures whether one thread or all cores are faster, and uses what is."""
+"""A thread pool that measures whether one thread or all cores are faster, and uses the faster."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class AutotunedThreadPool:
             self.executor.shutdown()
 
     def run_timed(self, run: Callable[[], None], steps: int = 1) -> None:
-        """Call `run`, which does so many equal steps with `run_all`, and learn from the time per step."""
+        """Call `run`, which does `steps` equal steps with `run_all`, and record the time per step."""
         serial, parallel = self.timings
         measures = self.executor is not None and steps > 0 and min(len(serial), len(parallel)) < _TRIALS
         if measures:
             self.parallel = len(parallel) <= len(serial)
         elif serial:
             self.parallel = self.executor is not None and min(parallel) < min(serial)
-        began = time.perf_counter()
+        started = time.perf_counter()
         run()
         if measures:
-            (parallel if self.parallel else serial).append((time.perf_counter() - began) / steps)
+            (parallel if self.parallel else serial).append((time.perf_counter() - started) / steps)
 
     def run_all(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run the tasks; return what each returned."""
+        """Run the tasks; return their results."""
         if self.executor is None or not self.parallel or len(tasks) == 1:
             return [task() for task in tasks]
         futures = [self.executor.submit(_run_serially, tasks[n :: self.workers]) for n in range(1, self.workers)]

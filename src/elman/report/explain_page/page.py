@@ -98,7 +98,7 @@ class ExplainPage:
         return sorted(select_units(self.probes, D, count))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``elman explain --json`` prints of the text and the units."""
+        """Return the results for text and units as ``elman explain --json`` prints them."""
         unknown = {"unknown_chars": self.num_unknown} if self.num_unknown else {}
         return {
             "chars": self.explanation.chars,

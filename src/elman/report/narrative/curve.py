@@ -21,47 +21,47 @@ NEARLY = 0.9
 
 def compare_with_uniform(facts: CurveStats, T: int, K: int) -> str:
     """Compare the first loss with that of the uniform distribution."""
-    said = (
+    both = (
         f"The loss of the first window is {nats(facts.start)} nats. A uniform distribution over the {K} characters "
         f"has a loss of {T} · ln {K} = {nats(facts.uniform)}"
     )
-    off = facts.start / facts.uniform - 1
-    if abs(off) <= NOISE:
+    excess = facts.start / facts.uniform - 1
+    if abs(excess) <= NOISE:
         return (
-            f"{said}; the difference, {nats(abs(facts.start - facts.uniform))}, is due to the random initial weights."
+            f"{both}; the difference, {nats(abs(facts.start - facts.uniform))}, is due to the random initial weights."
         )
-    side = "higher" if off > 0 else "lower"
-    return f"{said}; this one is {percent(abs(off))} {side}, so the initial weights strongly favor some characters."
+    side = "higher" if excess > 0 else "lower"
+    return f"{both}; this one is {percent(abs(excess))} {side}, so the initial weights strongly favor some characters."
 
 
 def describe_speed(facts: CurveStats, updates: int) -> str:
     """State whether the curve falls fast at first and slowly afterwards, as the published one does."""
-    path, done = f"from {nats(facts.start)} to {nats(facts.end)}", facts.first_tenth
+    change, done = f"from {nats(facts.start)} to {nats(facts.end)}", facts.first_tenth
     tenth = f"the first tenth of the {pluralize(updates, 'update')}"
     if not facts.fell:
-        return f"The smooth loss does not fall at all: it goes {path}. The published curve falls, fast at first."
+        return f"The smooth loss does not fall at all: it goes {change}. The published curve falls, fast at first."
     if done < FAST:
         return (
-            f"The smooth loss does not fall fast at first, as the published one does: of its decrease {path}, "
+            f"The smooth loss does not fall fast at first, as the published one does: of its decrease {change}, "
             f"{percent(max(done, 0))} is reached after {tenth}."
         )
     rest = "and the rest in the other nine tenths" if done < 1 else "and none in the other nine tenths"
     return (
-        f"The smooth loss falls fast at first and then slowly, as the published one does: of its decrease {path}, "
+        f"The smooth loss falls fast at first and then slowly, as the published one does: of its decrease {change}, "
         f"{percent(min(done, 1))} is reached after {tenth}, {rest}."
     )
 
 
 def describe_trend(facts: CurveStats) -> str:
     """State whether the curve falls from epoch to epoch, at equal positions in the text."""
-    theirs = "The course report calls its curve downward throughout."
+    published_trend = "The course report calls its curve downward throughout."
     if not facts.compared:
-        return f"{theirs} This run is too short to tell: no position in the text was recorded twice."
-    said = [theirs, _by_places(facts), _by_minima(facts), _by_wave(facts)]
-    return " ".join(filter(None, said))
+        return f"{published_trend} This run is too short to tell: no position in the text was recorded twice."
+    sentences = [published_trend, _by_positions(facts), _by_minima(facts), _by_wave(facts)]
+    return " ".join(filter(None, sentences))
 
 
-def _by_places(facts: CurveStats) -> str:
+def _by_positions(facts: CurveStats) -> str:
     verdict = "is not"
     if facts.lower == facts.compared:
         verdict = "is too"
@@ -96,20 +96,20 @@ def _by_wave(facts: CurveStats) -> str:
 
 
 def describe_long_run(short: PhaseSummary, long: PhaseSummary | None) -> str:
-    """State what the second training phase gained."""
-    theirs = (
+    """State the gain of the second training phase."""
+    published_losses = (
         f"The published losses are {published.SHORT_LOSS} after {published.SHORT_EPOCHS} epochs and "
         f"{published.LONG_LOSS} after {published.LONG_EPOCHS}, {_gain(published.SHORT_LOSS, published.LONG_LOSS)}."
     )
     if long is None:
-        return f"This run ended after {format_length(short)}. {theirs}"
+        return f"This run ended after {format_length(short)}. {published_losses}"
     before, after = short.minimum_smooth_loss, long.minimum_smooth_loss
-    start = short.epochs if _whole(short) and _whole(long) else format_length(short)
-    way = f"Training on from {start} to {format_length(long)}"
+    start = short.epochs if _is_complete(short) and _is_complete(long) else format_length(short)
+    phase = f"Training on from {start} to {format_length(long)}"
     if after >= before:
-        return f"{way} did not lower the minimum smooth loss of {nats(before)} nats. {theirs}"
-    ours = f"{way} lowered the minimum smooth loss from {nats(before)} to {nats(after)} nats"
-    return f"{ours}, {_gain(before, after)}. {theirs}"
+        return f"{phase} did not lower the minimum smooth loss of {nats(before)} nats. {published_losses}"
+    gain = f"{phase} lowered the minimum smooth loss from {nats(before)} to {nats(after)} nats"
+    return f"{gain}, {_gain(before, after)}. {published_losses}"
 
 
 def _gain(before: float, after: float) -> str:
@@ -118,25 +118,25 @@ def _gain(before: float, after: float) -> str:
 
 def format_length(part: PhaseSummary) -> str:
     """Return the length of a phase, in epochs or, where a limit ended it early, in updates."""
-    return pluralize(part.epochs, "epoch") if _whole(part) else pluralize(part.updates, "update")
+    return pluralize(part.epochs, "epoch") if _is_complete(part) else pluralize(part.updates, "update")
 
 
-def _whole(part: PhaseSummary) -> bool:
+def _is_complete(part: PhaseSummary) -> bool:
     return part.epochs == part.epochs_asked
 
 
 def compare_with_published(short: PhaseSummary, T: int, K: int, chars: int) -> str:
-    """Compare the minimum smooth loss with the published one, and state what the comparison is worth."""
-    loss, theirs, their_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
-    said = (
+    """Compare the minimum smooth loss with the published one, and state the limits of the comparison."""
+    loss, published_loss, published_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
+    both = (
         f"The minimum in {format_length(short)} is {nats(loss)} nats per window of "
-        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {theirs} per window "
-        f"of {their_T}, {theirs / their_T:.3f} per character. "
+        f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {published_loss} "
+        f"per window of {published_T}, {published_loss / published_T:.3f} per character. "
         f"{_texts(K, chars)}"
     )
     low, high = published.SEEDS
     return (
-        f"{said} Even on one text two seeds differ: our runs of the same experiment on a novel of that length reached "
+        f"{both} Even on one text two seeds differ: our runs of the same experiment on a novel of that length reached "
         f"{low} and {high}."
     )
 

@@ -30,13 +30,13 @@ def join_and(items: Sequence[str]) -> str:
     return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
 
 
-def percent(share: float) -> str:
+def percent(fraction: float) -> str:
     """Return a fraction as an integer percentage; values between 0 and 1 are not rounded to 0 % or 100 %."""
-    if 0 < share < 0.01:
+    if 0 < fraction < 0.01:
         return "less than 1\u00a0%"
-    if 0.99 < share < 1:
+    if 0.99 < fraction < 1:
         return "more than 99\u00a0%"
-    return f"{100 * share:.0f}\u00a0%"
+    return f"{100 * fraction:.0f}\u00a0%"
 
 
 def nats(loss: float) -> str:

@@ -21,8 +21,8 @@ from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck
 def summary(results: Results) -> str:
     """Return a summary of the report in a few sentences."""
     last, final, T = results.last, results.words[-1], results.config.seq_length
-    found, known = len(results.names), sum(name.first_update is not None for name in results.names)
-    said = [
+    total, written = len(results.names), sum(name.first_update is not None for name in results.names)
+    sentences = [
         f"A vanilla RNN with {pluralize(results.config.hidden_size, 'hidden unit')} was trained on the text for "
         f"{format_length(last)}, in {duration(last.seconds)}.",
         f"Its smooth loss fell from {nats(results.facts.start)} to a minimum of {nats(last.minimum_smooth_loss)} nats "
@@ -30,18 +30,18 @@ def summary(results: Results) -> str:
         f"{last.minimum_smooth_loss / T:.3f} nats per character.",
     ]
     if final.written:
-        said.append(f"Of the words in its final sample, {percent(final.share)} are words of the text.")
-    if found:
-        said.append(_names_written(known, found))
-    return " ".join(said)
+        sentences.append(f"Of the words in its final sample, {percent(final.share)} are words of the text.")
+    if total:
+        sentences.append(_names_written(written, total))
+    return " ".join(sentences)
 
 
-def _names_written(known: int, found: int) -> str:
-    if found == 1:
-        return f"Its samples {'contain' if known else 'do not contain'} the one name of the text."
-    if not known:
-        return f"Its samples contain none of the text's {found} most frequent names."
-    return f"Its samples contain {'all' if known == found else known} of the text's {found} most frequent names."
+def _names_written(written: int, total: int) -> str:
+    if total == 1:
+        return f"Its samples {'contain' if written else 'do not contain'} the one name of the text."
+    if not written:
+        return f"Its samples contain none of the text's {total} most frequent names."
+    return f"Its samples contain {'all' if written == total else written} of the text's {total} most frequent names."
 
 
 def gradients(checks: Sequence[GradientCheck]) -> str:
@@ -70,7 +70,7 @@ def smooth_loss(results: Results) -> str:
     """State the minima of the curve, and the published one."""
     T, short, long = results.config.seq_length, results.short, results.long
     their_start = published.SEQ_LENGTH * math.log(published.ALPHABET_SIZE)
-    said = [
+    sentences = [
         f"The minimum in {format_length(short)} is {nats(short.minimum_smooth_loss)} nats per window of "
         f"{pluralize(T, 'character')}, at update {short.minimum_at:,}.",
         f"The course report gives {published.SHORT_LOSS} for {published.SHORT_EPOCHS} epochs on another text, with "
@@ -78,36 +78,37 @@ def smooth_loss(results: Results) -> str:
         f"has a loss of {nats(their_start)} nats there, and of {nats(results.facts.uniform)} here.",
     ]
     if long:
-        said.append(
+        sentences.append(
             f"In {format_length(long)} the minimum is {nats(long.minimum_smooth_loss)}, at update {long.minimum_at:,}."
         )
-    return " ".join(filter(None, [*said, stopped(results)]))
+    return " ".join(filter(None, [*sentences, _describe_limit(results)]))
 
 
-def stopped(results: Results) -> str:
+def _describe_limit(results: Results) -> str:
     """State where a limit ended the run before its last epoch; empty where none did."""
     last = results.last
-    asked = last.epochs_asked * results.facts.per_epoch
-    if last.updates >= asked:
+    planned = last.epochs_asked * results.facts.per_epoch
+    if last.updates >= planned:
         return ""
-    return f"A limit ended the run at update {last.updates:,} of {asked:,}."
+    return f"A limit ended the run at update {last.updates:,} of {planned:,}."
 
 
-def during(results: Results) -> str:
+def describe_samples(results: Results) -> str:
     """State when the samples were generated, and why there are not more of them."""
     every, length, shown = results.config.sample_every, results.config.sample_length, len(results.samples)
     if not every:
         return f"One sample of {pluralize(length, 'character')} was generated before the first update, and no others."
-    said = (
+    schedule = (
         f"Before the first update and after every {every:,}, a sample of {pluralize(length, 'character')} is "
         "generated, starting from the hidden state and the first character of the current window."
     )
     if shown < published.SAMPLES:
-        return f"{said} The run ends at update {results.last.updates:,}, before the next would be due."
-    return f"{said} These are the first {shown} of {results.texts - 1}." if results.texts - 1 > shown else said
+        return f"{schedule} The run ends at update {results.last.updates:,}, before the next would be due."
+    total = results.texts - 1
+    return f"{schedule} These are the first {shown} of {total}." if total > shown else schedule
 
 
-def after(results: Results) -> str:
+def describe_final_sample(results: Results) -> str:
     """Compare the smooth loss of the final model with the published one."""
     last, length = results.last, len(results.final.text)
     return (
@@ -166,14 +167,14 @@ def discussion(results: Results) -> list[Paragraph]:
         Paragraph("Trend from epoch to epoch", curve.describe_trend(repeated)),
         Paragraph("Longer training", curve.describe_long_run(results.short, results.long)),
         Paragraph("Comparison with the published result", curve.compare_with_published(results.short, T, K, chars)),
-        Paragraph("Names", language.names(results.names, results.last.updates, results.texts)),
-        Paragraph("Words", language.words(start, during, final)),
-        Paragraph("What one run shows", reach(results.config)),
+        Paragraph("Names", language.describe_names(results.names, results.last.updates, results.texts)),
+        Paragraph("Words", language.describe_words(start, during, final)),
+        Paragraph("What one run shows", describe_scope(results.config)),
     ]
 
 
-def reach(config: Config) -> str:
-    """State what can and what cannot be concluded from one run."""
+def describe_scope(config: Config) -> str:
+    """State the conclusions that one run permits."""
     return (
         f"All results are from one run, with seed {config.seed}, in {config.dtype}. Training is chaotic: "
         "float32 and float64, or two engines that sum in a different order, agree for the first few updates and "

@@ -1,4 +1,4 @@
-"""Loggers: what writes the metrics and samples of a run. `LOGGERS` is the registry of all of them.
+"""Loggers, which write the metrics and samples of a run. `LOGGERS` is the registry of all of them.
 
 Every run has ``metrics.csv`` and ``samples.jsonl``; the others are for other tools and are named by ``--log``. All are
 kept alike: what is appended is on the disk before the checkpoint that covers it, and on resume `MetricsLogger.rewind`
@@ -49,18 +49,18 @@ def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = Fals
         if name not in optional:
             raise ElmanError(f"--log must be {_alternatives([*optional])} (got {name!r})")
     always = [name for name, logger in LOGGERS.items() if logger.always_on]
-    # Unlike Path.exists, this takes what the system refuses to look at as nonexistent.
+    # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
     existing = [name for name, logger in optional.items() if resume and os.path.exists(folder / logger.target)]  # noqa: PTH110
     return [LOGGERS[name](folder) for name in dict.fromkeys([*always, *names, *existing])]
 
 
 def logger_help() -> str:
     """Return the help of ``--log``: one line per optional logger."""
-    lines = (f"* {name}: {_described(logger)}." for name, logger in optional_loggers().items())
+    lines = (f"* {name}: {_describe(logger)}." for name, logger in optional_loggers().items())
     return "Also log the metrics for other tools. Repeatable.\n\n" + "\n".join(lines)
 
 
-def _described(logger: type[MetricsLogger]) -> str:
+def _describe(logger: type[MetricsLogger]) -> str:
     needs = f"; needs elman[{logger.extra}]" if logger.extra else ""
     return f"{logger.help}, in OUT/{logger.target}{needs}"
 

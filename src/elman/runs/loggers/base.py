@@ -1,4 +1,4 @@
-"""What every logger of a run provides, and the file operations that several of them share."""
+"""The protocol of loggers, and the file operations that several of them share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RUN_JSON = "run.json"
 class MetricsLogger(Protocol):
     """Writes the metrics and the samples of a run in one format.
 
-    A logger is started by `rewind`, which makes it agree with the checkpoint, and is then given what is new by
-    `append`, always before the checkpoint that covers it is written. What `append` got must survive a loss of power
-    when it returns, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names
-    the directory.
+    A logger is started by `rewind`, which makes it agree with the checkpoint, and then receives new records by
+    `append`, always before the checkpoint that covers them is written. When `append` returns, the records must survive
+    a power loss, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names the
+    directory.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class MetricsLogger(Protocol):
     target: ClassVar[str]
     """The file or directory that it writes in the directory of the run; no two loggers share one."""
     help: ClassVar[str]
-    """What it writes, as in ``--help``: a phrase without a full stop."""
+    """Its content for ``--help``: a phrase without a full stop."""
     extra: ClassVar[str] = ""
     """The optional dependency group that it needs, if any."""
     always_on: ClassVar[bool] = False

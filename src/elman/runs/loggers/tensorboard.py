@@ -78,12 +78,12 @@ class TensorBoardLogger(MetricsLogger):
         values = {name: getattr(row, name) for name in SCALARS}
         values |= {name: values[name] / self._seq_length for name in PER_WINDOW}
         scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
-        return self._merged(moment, row.update, scalars)
+        return self._merge(moment, row.update, scalars)
 
     def _sample_event(self, moment: float, sample: Sample) -> Any:
-        return self._merged(moment, sample.update, [self._summary.text(SAMPLE, _code_block(sample.text))])
+        return self._merge(moment, sample.update, [self._summary.text(SAMPLE, _code_block(sample.text))])
 
-    def _merged(self, moment: float, update: int, summaries: Iterable[Any]) -> Any:
+    def _merge(self, moment: float, update: int, summaries: Iterable[Any]) -> Any:
         event = self._event(wall_time=moment, step=update)
         for summary in summaries:
             event.summary.MergeFrom(summary)
@@ -102,7 +102,7 @@ class TensorBoardLogger(MetricsLogger):
         return struct.pack("<I", self._checksum(data))
 
     def _existing(self) -> Iterator[Any]:
-        """Yield the intact events of the file; what follows a damaged one is lost."""
+        """Yield the intact events of the file; everything after a damaged one is lost."""
         rest = memoryview(read_if_exists(self.path))
         while len(rest) > 16:
             (size,) = struct.unpack("<Q", rest[:8])

@@ -28,15 +28,15 @@ class WandbLogger(MetricsLogger):
     """Sends the metrics, the samples and the settings to a W&B run, with the update as the x-axis.
 
     W&B is configured by its own environment variables, such as ``WANDB_MODE=offline``, ``WANDB_PROJECT`` (by default
-    ``elman``) and ``WANDB_DIR``, which is ignored. A W&B run only grows: a resumed run goes on in the same W&B run,
-    and records that it has are not sent again. That is right although no checkpoint may cover them, for a resumed run
-    repeats them bit for bit. Other than the files of the other loggers, W&B's are not synced to the disk: a killed
-    process may lose its last records there, or repeat them.
+    ``elman``) and ``WANDB_DIR``, which is ignored. A W&B run only grows: a resumed run continues the same W&B run, and
+    records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats them bit for bit.
+    Unlike the files of the other loggers, W&B's are not synced to the disk: a killed process may lose its last records
+    there, or repeat them.
 
     Raises
     ------
     ElmanError
-        If wandb is not installed, or refuses.
+        If wandb is not installed, or fails.
     """
 
     target = "wandb"
@@ -94,7 +94,7 @@ class WandbLogger(MetricsLogger):
                 run.finish()
 
     def _row_entry(self, row: Metrics) -> dict[str, Any]:
-        """Return a row as W&B gets it, without unknown values."""
+        """Return a row as it is sent to W&B, without unknown values."""
         values = {name: getattr(row, name) for name in SCALARS}
         values |= {name: values[name] / self._seq_length for name in ("smooth_loss", "loss")}
         return {"update": row.update} | {name: value for name, value in values.items() if value is not None}
@@ -103,7 +103,7 @@ class WandbLogger(MetricsLogger):
         return {"update": sample.update, "sample": self._wandb.Html(f"<pre>{escape(_writable(sample.text))}</pre>")}
 
     def _read_progress(self) -> tuple[str, int, int] | None:
-        """Return what `PROGRESS` says; None if there is none that can be used, so that a new W&B run is started."""
+        """Return the contents of `PROGRESS`; None if it is missing or invalid, so that a new W&B run is started."""
         try:
             progress = parse_strict_json(read_if_exists(self.path).decode("utf-8"))
             rows, samples = (

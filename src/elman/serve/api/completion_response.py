@@ -1,4 +1,4 @@
-"""Building completion objects of the OpenAI API from what sequences have grown by.
+"""Building completion objects of the OpenAI API from the deltas of sequences.
 
 K  size of the alphabet
 """
@@ -15,7 +15,7 @@ from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
 from elman.serve.generation.sequence import SequenceDelta
 
 MIN_LOGPROB = -9999.0
-"""Stands for the logarithm of 0, which JSON cannot represent."""
+"""Represents the logarithm of 0, which JSON cannot represent."""
 
 
 @dataclass
@@ -85,26 +85,28 @@ class CompletionResponse:
 
     def _choice(self, index: int, deltas: list[SequenceDelta]) -> dict[str, Any]:
         text = "".join(delta.text for delta in deltas)
-        known = [delta.logprobs for delta in deltas if delta.logprobs is not None]
-        logprobs = self._logprobs(index, text, concatenate_logprobs(known)) if known else None
+        parts = [delta.logprobs for delta in deltas if delta.logprobs is not None]
+        logprobs = self._logprobs(index, text, concatenate_logprobs(parts)) if parts else None
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": deltas[-1].finish}
 
-    def _logprobs(self, index: int, text: str, known: CharLogprobs) -> dict[str, list[Any]]:
+    def _logprobs(self, index: int, text: str, char_logprobs: CharLogprobs) -> dict[str, list[Any]]:
         start = self._offsets.get(index, 0 if self.echo else self.prompts[index // self.n])
         self._offsets[index] = start + len(text)
-        token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in known.logprobs.tolist()]
+        log_probabilities = char_logprobs.logprobs.tolist()
+        token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
         return {
             "tokens": list(text),
             "token_logprobs": token_logprobs,
-            "top_logprobs": list(self._top_logprobs(text, token_logprobs, known)),
+            "top_logprobs": list(self._top_logprobs(text, token_logprobs, char_logprobs)),
             "text_offset": list(range(start, start + len(text))),
         }
 
     def _top_logprobs(
-        self, text: str, token_logprobs: list[float | None], known: CharLogprobs
+        self, text: str, token_logprobs: list[float | None], char_logprobs: CharLogprobs
     ) -> Iterable[dict[str, float] | None]:
         """Yield the most likely characters of every position, and the actual one; None where nothing precedes it."""
-        positions = zip(text, token_logprobs, known.top.tolist(), known.top_logprobs.tolist(), strict=True)
+        top, top_logprobs = char_logprobs.top.tolist(), char_logprobs.top_logprobs.tolist()
+        positions = zip(text, token_logprobs, top, top_logprobs, strict=True)
         for character, log_p, indices, values in positions:
             likely = {self.characters[k]: max(value, MIN_LOGPROB) for k, value in zip(indices, values, strict=True)}
             yield None if log_p is None else likely | {character: log_p}

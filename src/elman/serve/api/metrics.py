@@ -106,14 +106,14 @@ class Metrics:
         finally:
             self.read.labels(*labels).inc(counts.read)
             self.written.labels(*labels).inc(counts.written)
-            self.total_seconds.labels(*labels).observe(perf_counter() - timer.began)
+            self.total_seconds.labels(*labels).observe(perf_counter() - timer.started_at)
 
 
 class RequestTimer:
     """Measures one request."""
 
     def __init__(self, metrics: Metrics, labels: tuple[str, str]) -> None:
-        self.metrics, self.labels, self.began = metrics, labels, perf_counter()
+        self.metrics, self.labels, self.started_at = metrics, labels, perf_counter()
 
     async def observe_first(self, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
         """Yield the chunks of a response, and measure the time to the first."""
@@ -121,7 +121,7 @@ class RequestTimer:
         async with aclosing(chunks):
             async for chunk in chunks:
                 if is_first:
-                    self.metrics.first_seconds.labels(*self.labels).observe(perf_counter() - self.began)
+                    self.metrics.first_seconds.labels(*self.labels).observe(perf_counter() - self.started_at)
                     is_first = False
                 yield chunk
 

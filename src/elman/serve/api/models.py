@@ -1,6 +1,6 @@
 """The endpoints of the models and their tokenizers.
 
-``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval looks for. A token is a
+``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
 character, its number the index of the character. Where several models are served, the request names one. Long texts
 are converted in a thread, so as not to block the event loop.
 """

@@ -20,7 +20,7 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
     Raises
     ------
     ElmanError
-        If no run is given, or one cannot be read.
+        If no run is passed, or one cannot be read.
     """
     if not runs:
         raise ElmanError("elman serve requires at least one run directory")
@@ -87,7 +87,7 @@ def settings_for(
 
 
 def _parse_allowed_host(name: str) -> str:
-    """Return an additional host name as it is found in requests, without its port."""
+    """Return an additional host name as it appears in requests, without its port."""
     host = name.lower() if as_address(name) else host_name(name)
     if host is None:
         raise ElmanError(f"--allow-host must be a host name or an IP address (got {name!r})")

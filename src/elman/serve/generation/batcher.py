@@ -1,7 +1,7 @@
 """Continuous batching: one thread per model reads prompts and generates characters for all sequences together.
 
 Every sequence has a state and a random generator of its own, so its text does not depend on the others in the batch.
-Sequences join and leave between two steps: none waits for the end of another while the batch has room.
+Sequences join and leave between two steps: none waits for the end of another while the batch has a free slot.
 
 B  sequences of a batch    T  characters read, n  characters generated in one step    D  numbers in the state
 """
@@ -151,7 +151,7 @@ class ContinuousBatcher:
         for batch in _split_batches(reading):
             self._read(batch, self._step_length(len(reading)))
         writing = [slot for slot in self._running if _can_continue(slot.sequence) and not slot.sequence.unread]
-        writing.sort(key=lambda slot: slot.sequence.is_started)  # those that begin share a batch with short steps
+        writing.sort(key=lambda slot: slot.sequence.is_started)  # new sequences share a batch with short steps
         for batch in _split_batches(writing):
             self._generate(batch, self._step_length(len(writing)))
         self._running = [slot for slot in self._running if not slot.sequence.is_finished]
@@ -182,9 +182,9 @@ class ContinuousBatcher:
         for b, sequence in enumerate(sequences):
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
-        began = time.perf_counter()
+        started = time.perf_counter()
         characters, after = self._session.generate(h, x, uniforms, sampling)
-        self._seconds_per_char += ((time.perf_counter() - began) / (n * size) - self._seconds_per_char) / 8
+        self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
         columns = enumerate(zip(sequences, logits, strict=True))
         deltas = [sequence.append(characters[:, b], after[b].copy(), o) for b, (sequence, o) in columns]

@@ -20,7 +20,7 @@ from elman.text import Alphabet
 
 @dataclass(frozen=True)
 class SequenceDelta:
-    """What a sequence has grown by in one step."""
+    """The text added to a sequence in one step."""
 
     index: int
     """Position of the sequence within its request."""
@@ -50,7 +50,7 @@ class Sequence:
         The initial state; later the current one.
     remaining : int
         Maximum number of characters still to be generated.
-    sampling : Draw
+    sampling : SamplingParams
     generator : Generator
         Random generator of this sequence alone.
     stops : StopSequenceFilter

@@ -57,7 +57,7 @@ class ServedModel:
             self.in_flight -= 1
 
     def start_indices(self) -> Indices:
-        """Return what the network reads in place of an empty prompt, shape (1,)."""
+        """Return the indices that are read in place of an empty prompt, shape (1,)."""
         return self.model.alphabet.encode(self.model.alphabet.start_char)
 
 

@@ -82,13 +82,13 @@ class RunEndpoints:
         return _uncached({"runs": runs})
 
     def get_run(self, request: Request) -> Response:
-        """``GET /api/runs/N?rows=…&scores=…&samples=…``: the status, and what is new for a client that has so much."""
+        """``GET /api/runs/N?rows=…&scores=…&samples=…``: the status, and the data that the client lacks."""
         run, cursor = self._find_run(request), ClientCursor(*(_parse_count(request, name, 0) for name in CURSOR_QUERY))
-        status = run.status()  # first: if it says that the run has ended, the history below is complete
-        news = run.history.since(cursor)
+        status = run.status()  # first: if it reports that the run has ended, the history below is complete
+        new = run.history.since(cursor)
         # The client needs the run's settings when it sees a new session.
-        about = {} if request.query_params.get("session") == news["session"] else {"about": _add_title(run.about())}
-        return _uncached(news | about | {"status": status})
+        about = {} if request.query_params.get("session") == new["session"] else {"about": _add_title(run.about())}
+        return _uncached(new | about | {"status": status})
 
     def between(self, request: Request) -> Response:
         """``GET /api/runs/N/between?first=…&last=…``: the curves from one update to another."""

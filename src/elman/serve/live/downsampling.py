@@ -50,21 +50,21 @@ class MetricCurve:
             self._values.append(value)
             self._count += 1  # last, as readers use only what is counted
 
-    def since(self, known: int) -> dict[str, Any]:
-        """Return what is new for a client that knows the first `known` points, downsampled."""
+    def since(self, sent: int) -> dict[str, Any]:
+        """Return the new points for a client that has the first `sent` points, downsampled."""
         count = self._count
         width = _bucket_width(count, MAX_BUCKETS)
         # The bucket that was not full the last time is sent again.
-        start = known // width * width if _has_same_buckets(known, count, MAX_BUCKETS) else 0
+        start = sent // width * width if _has_same_buckets(sent, count, MAX_BUCKETS) else 0
         points = self._points(start, count)
         since = int(points[0][0]) if start < count else self._updates[count - 1] + 1 if count else 0
         return {"since": since, "count": count} | _as_json(downsample(points, width))
 
-    def speeds_since(self, known: int, chars_per_update: int) -> dict[str, Any]:
+    def speeds_since(self, sent: int, chars_per_update: int) -> dict[str, Any]:
         """Return the new characters per second in the same way, over larger buckets."""
         count = self._count
         width = _bucket_width(count, MAX_SPEED_BUCKETS)
-        start = (known - 1) // width * width if _has_same_buckets(known, count, MAX_SPEED_BUCKETS) else 0
+        start = (sent - 1) // width * width if _has_same_buckets(sent, count, MAX_SPEED_BUCKETS) else 0
         points = self._points(start, count)
         since = int(points[0][0]) + 1 if start else 0
         return {"since": since, "count": count} | _as_json(compute_speeds(points, width, chars_per_update))
@@ -89,9 +89,9 @@ class MetricCurve:
         return updates, seconds, values
 
 
-def _has_same_buckets(known: int, count: int, max_buckets: int) -> bool:
-    """Return whether a curve was divided into buckets of the same width when it had `known` points."""
-    return 0 < known <= count and _bucket_width(known, max_buckets) == _bucket_width(count, max_buckets)
+def _has_same_buckets(sent: int, count: int, max_buckets: int) -> bool:
+    """Return whether a curve was divided into buckets of the same width when it had `sent` points."""
+    return 0 < sent <= count and _bucket_width(sent, max_buckets) == _bucket_width(count, max_buckets)
 
 
 def _bucket_width(count: int, max_buckets: int) -> int:

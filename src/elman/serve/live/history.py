@@ -1,4 +1,4 @@
-"""The history of a run as the dashboard receives it, and what a run must provide to be displayed."""
+"""The history of a run as the dashboard receives it, and the protocol of a displayed run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SAMPLES = 200
 
 
 class ClientCursor(NamedTuple):
-    """What a client already has: the number of points of each curve, and of samples."""
+    """The data that a client has already: the number of points of each curve, and of samples."""
 
     smooth_losses: int = 0
     validation_losses: int = 0
@@ -55,7 +55,7 @@ class RunHistory:
                 self.validation_losses.append(row.update, row.seconds, row.validation_loss)
 
     def since(self, cursor: ClientCursor) -> dict[str, Any]:
-        """Return what is new for a client."""
+        """Return the data that a client lacks."""
         return {
             "session": self.session,
             "rows": self.smooth_losses.since(cursor.smooth_losses),
@@ -72,9 +72,9 @@ class RunHistory:
             "scores": self.validation_losses.between(first, last),
         }
 
-    def _samples_since(self, known: int) -> dict[str, Any]:
+    def _samples_since(self, sent: int) -> dict[str, Any]:
         count = len(self.samples)
-        new = self.samples[max(known, count - MAX_SAMPLES) : count]
+        new = self.samples[max(sent, count - MAX_SAMPLES) : count]
         return {"count": count, "new": [asdict(entry.sample) | {"asked": entry.is_requested} for entry in new]}
 
 

@@ -19,7 +19,7 @@ from elman.storage.untrusted import require_int, require_regular_file, require_s
 REFRESH_SECONDS = 0.5
 """Minimum interval between two reads of the files."""
 _READ_ERRORS = (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error)
-"""What reading may raise where files are corrupted, or are just being replaced."""
+"""Exceptions of reading files that are corrupted, or are just being replaced."""
 _T = TypeVar("_T")
 
 
@@ -75,7 +75,7 @@ class _Files:
         return self.metrics.is_replaced() or self.samples.is_replaced()
 
     def read(self) -> None:
-        """Read what was added."""
+        """Read the added lines."""
         metrics = self.metrics.read(self._parse_metrics)
         self.history.extend(metrics)
         self.last = metrics[-1] if metrics else self.last
@@ -154,7 +154,7 @@ class StoredRun:
             return self._histograms[1]
 
     def _refresh(self) -> None:
-        """Read what is new. What cannot be read becomes a warning, and is tried again the next time."""
+        """Read new data. An error becomes a warning, and the next call tries again."""
         try:
             if self._files.is_replaced():
                 self._files = _Files(self.directory)

@@ -52,7 +52,7 @@ def score_segments(
     theta, packed_weights, offsets, sizes, workspace, initial, text, order, starts, lengths,
     worker, workers, T, R, x, y, dropout_mask, nats, worst, worst_nats,
 ):  # fmt: skip
-    """Read every `workers`-th group of R segments, starting with group `worker`; see `elman.engine.SegmentLosses`.
+    """Read every `workers`-th group of R segments, from group `worker` on; see `elman.engine.protocol.SegmentLosses`.
 
     `order` lists the segments, the longest first; x and y (T R,) are workspace for one window.
     """
