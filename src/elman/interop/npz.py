@@ -20,10 +20,11 @@ from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
     build_model,
+    check_arrays,
     export_metadata,
+    infer_architecture,
     parse_metadata,
 )
-from elman.interop.validation import check_arrays, infer_architecture
 from elman.network.parameters import architecture, shapes
 from elman.text import Alphabet
 

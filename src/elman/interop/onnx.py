@@ -23,11 +23,13 @@ from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
     build_model,
+    check_arrays,
     export_metadata,
+    infer_architecture,
     initial_state_names,
     parse_metadata,
+    recurrent_bias,
 )
-from elman.interop.validation import check_arrays, infer_architecture, recurrent_bias
 from elman.network.cells.spec import OnnxOperator
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 from elman.text import Alphabet

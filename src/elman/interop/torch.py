@@ -19,10 +19,12 @@ from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
     build_model,
+    check_arrays,
     export_metadata,
+    infer_architecture,
     parse_metadata,
+    recurrent_bias,
 )
-from elman.interop.validation import check_arrays, infer_architecture, recurrent_bias
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, shapes, suffix
 from elman.text import Alphabet
 
