@@ -262,7 +262,7 @@ def test_a_run_that_cannot_go_on_so(
         ("sample run --temperature -1", "--temperature must be at least 0 and finite (got -1.0)"),
         ("sample run --top-k -1", "--top-k must be at least 0 (got -1)"),
         ("sample run --top-p 0", "--top-p must be above 0 and at most 1 (got 0.0)"),
-        ("sample run --seed -1", "--seed must be 0 or more, and -1 came"),
+        ("sample run --seed -1", "--seed must be at least 0 (got -1)"),
         ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
         ("eval run", "missing required argument CORPUS (text file, - for standard input, or a built-in text)"),
         ("eval none novel.txt", "there is no checkpoint 'none'"),
