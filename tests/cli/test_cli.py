@@ -85,7 +85,7 @@ CONTRACT = {
     " --min-count --json",
     "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
-    "sample": "--length --prompt --temperature --top-k --top-p --min-p --stop --seed --count --beam",
+    "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam",
     "eval": "--adapt --encoding --json",
     "score": "--worst --carry-state --encoding --json",
     "explain": "--out -o --units --encoding --json",

@@ -55,6 +55,22 @@ def filter_min_p(p: Probabilities, min_p: float) -> Probabilities:
     return p
 
 
+def filter_typical_p(p: Probabilities, typical_p: float) -> Probabilities:
+    """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all.
+
+    Locally typical sampling (Meister et al., 2023). Distances are compared in units of 1e-6 nats, so that rounding does
+    not decide; among equal ones the more probable character comes first.
+    """
+    kept = p > 0
+    q = p[kept] / p.sum()
+    surprisal = -np.log(q)
+    distances = np.rint(1e6 * np.abs(surprisal - q @ surprisal))
+    nearest = np.argsort(distances, kind="stable")
+    last = np.searchsorted(np.cumsum(q[nearest]), typical_p)
+    p[np.flatnonzero(kept)[nearest[last + 1 :]]] = 0
+    return p
+
+
 @dataclass(frozen=True)
 class SamplingOption:
     """What is known of a field of `SamplingParams`.
@@ -180,6 +196,17 @@ class SamplingParams:
         maximum=1,
         step=0.01,
     )
+    typical_p: float = _option(
+        1.0,
+        "Locally typical sampling: sample from the characters whose surprisal is nearest to the entropy and that"
+        " together reach this probability; 1 turns it off.",
+        label="Typical-p",
+        example=0.5,
+        filter=filter_typical_p,
+        exclusive=True,
+        maximum=1,
+        step=0.05,
+    )
 
     @property
     def truncates(self) -> bool:
@@ -214,6 +241,7 @@ class SamplingOptions(TypedDict, total=False):
     top_k: int
     top_p: float
     min_p: float
+    typical_p: float
 
 
 @cache

@@ -19,7 +19,7 @@ _OPTIONS = list_sampling_options()
 _get_values = attrgetter(*(option.name for option in _OPTIONS))
 _MAX = np.finfo(np.float64).max
 
-TEMPERATURE, TOP_K, TOP_P, MIN_P, TRUNCATES = range(len(_OPTIONS) + 1)
+TEMPERATURE, TOP_K, TOP_P, MIN_P, TYPICAL_P, TRUNCATES = range(len(_OPTIONS) + 1)
 """Rows of the array that `pack_sampling_params` returns: the fields of `SamplingParams`, in their order, and whether a
 filter is on."""
 
@@ -49,6 +49,8 @@ def truncate(row, total, sampling_params, b):
         order = filter_top_p(row, order, sampling_params[TOP_P, b] * total)
     if sampling_params[MIN_P, b] > 0:
         order = filter_min_p(row, order, sampling_params[MIN_P, b])
+    if sampling_params[TYPICAL_P, b] < 1:
+        order = filter_typical_p(row, order, sampling_params[TYPICAL_P, b])
     remaining = 0.0
     for rank in range(len(order)):
         if row[order[rank]] > 0:
@@ -87,6 +89,28 @@ def filter_min_p(row, order, min_p):
     while count < len(order) and not row[order[count]] < min_p:
         count += 1
     return keep_first(row, order, count)
+
+
+@inlined
+def filter_typical_p(row, order, typical_p):
+    """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all."""
+    order = order[row[order] > 0]
+    total, weighted = 0.0, 0.0
+    for k in order:
+        value = np.float64(row[k])
+        total += value
+        weighted += value * np.log(value)
+    # With q = row / total, the surprisal is log total - log row and the entropy log total - weighted / total.
+    distances = np.empty(len(order), row.dtype)  # sorting another type would have to be compiled as well
+    for rank in range(len(order)):
+        distances[rank] = np.rint(1e6 * abs(np.log(np.float64(row[order[rank]])) - weighted / total))
+    cumulative = 0.0
+    for rank in np.argsort(distances, kind="mergesort"):
+        value = row[order[rank]]
+        if cumulative > 0 and cumulative >= typical_p * total:
+            row[order[rank]] = 0
+        cumulative += value
+    return order[row[order] > 0]
 
 
 @inlined
