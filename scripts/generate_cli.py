@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from elman.cli import app
-from elman.config import flag
+from elman.errors import flag
 from elman.presets import PRESETS, Preset
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"

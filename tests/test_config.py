@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from elman.config import ADJUSTABLE, LIMITS, RENAMED, Config, flag, make_config, resume_config
-from elman.errors import ElmanError
+from elman.config import ADJUSTABLE, LIMITS, RENAMED, Config, make_config, resume_config
+from elman.errors import ElmanError, flag
 from elman.presets import DEFAULT_PRESET, FORMER_NAMES, PRESETS
 
 SETTINGS = [field.name for field in fields(Config)]

@@ -14,7 +14,7 @@ from math import isfinite
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, flag
 from elman.network.cells import cell_help, cell_names
 from elman.presets import FORMER_NAMES, PRESETS, Preset
 
@@ -249,11 +249,6 @@ NEED_VALIDATION = ("patience", "validate_every")
 """Settings that have no meaning without a validation set."""
 
 _NO_LIMITS: dict[str, None] = {"max_updates": None, "max_seconds": None}
-
-
-def flag(name: str) -> str:
-    """Return the command-line option of a setting."""
-    return "--" + name.replace("_", "-")
 
 
 def make_config(preset: str = "reference", options: Mapping[str, Any] | None = None) -> Config:

@@ -31,3 +31,8 @@ def require_extra(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ElmanError(f"this requires {error.name}, which is not installed: pip install 'elman[{extra}]'") from None
+
+
+def flag(name: str) -> str:
+    """Return the command-line option of a setting, by which errors name it."""
+    return "--" + name.replace("_", "-")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from elman.engine import Engine, TrainState, get_engine
 from elman.network import Optimizer, SamplingParams
 from elman.network.parameters import Array
+from elman.network.sampling import list_sampling_options
 from elman.text import Windows
 
 REFERENCE_OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=1.0)
@@ -53,7 +54,7 @@ class EngineComparison:
         Largest absolute difference among the losses, logits, states and segment losses of an inference session.
     same_text : bool
         Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
-        one sequence and for several.
+        one sequence and for several, with every sampling option.
     """
 
     loss: float
@@ -147,7 +148,8 @@ def check_engine(
         same_counts=_counts(result.state) == _counts(expected.state),
         text_loss=_compare_losses(engine, expected.state, windows),
         session=_compare_sessions(engine, expected.state, windows),
-        same_text=_same_text(engine, expected.state, K) and _same_batch(engine, expected.state, K),
+        same_text=all(_same_text(engine, expected.state, sampling) for sampling in _sampling_examples())
+        and _same_batch(engine, expected.state, K),
     )
 
 
@@ -209,9 +211,16 @@ def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> fl
     return float(np.max([np.max(np.abs(a - b)) for a, b in zip(arrays, expected, strict=True)]))
 
 
+def _sampling_examples() -> list[SamplingParams]:
+    """Return the sampling parameters to compare: every option by itself, all at once, and greedy."""
+    examples: dict[str, Any] = {option.name: option.example for option in list_sampling_options()}
+    alone = [SamplingParams(**{name: example}) for name, example in examples.items()]
+    return [*alone, SamplingParams(**examples), SamplingParams(temperature=0.0)]
+
+
 def _same_batch(engine: Engine, state: TrainState, K: int) -> bool:
-    """Return whether a batch of three, each sampled in its own way, gets the same characters as in the reference."""
-    sampling = [SamplingParams(0.9, min_p=0.1), SamplingParams(0.0), SamplingParams(top_k=max(1, K // 2), top_p=0.9)]
+    """Return whether a batch, each row sampled in its own way, gets the same characters as in the reference."""
+    sampling = _sampling_examples()
     B = len(sampling)
     uniforms, h = np.random.default_rng(2).random((20, B)), np.tile(state.final_hidden, (B, 1))
     (characters, last), (expected, expected_last) = (
@@ -221,9 +230,9 @@ def _same_batch(engine: Engine, state: TrainState, K: int) -> bool:
     return bool(np.array_equal(characters, expected) and np.allclose(last, expected_last, atol=1e-4))
 
 
-def _same_text(engine: Engine, state: TrainState, K: int) -> bool:
+def _same_text(engine: Engine, state: TrainState, sampling: SamplingParams) -> bool:
     """Return whether a sampled sequence has the same characters as in the reference."""
-    uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(0.9, max(1, K - 1), 0.95)
+    uniforms = np.random.default_rng(1).random(50)
     (characters, h), (expected, expected_h) = (
         e.generate(state.parameters, state.final_hidden, 0, uniforms, sampling) for e in (engine, get_engine("numpy"))
     )

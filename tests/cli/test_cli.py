@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import elman
-from elman.config import Config, flag, make_config
+from elman.config import Config, make_config
+from elman.errors import flag
 from elman.presets import DEFAULT_PRESET
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
@@ -86,7 +87,7 @@ CONTRACT = {
     " --min-count --json",
     "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
-    "sample": "--length --prompt --temperature --top-k --top-p --min-p --stop --seed --count --beam",
+    "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam",
     "eval": "--adapt --encoding --json",
     "score": "--worst --carry-state --encoding --json",
     "explain": "--out -o --units --encoding --json",

@@ -57,7 +57,8 @@ def _create_app() -> App:
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = Group(title, sort_key=position)
         for place, (name, function) in enumerate(commands.items(), 1):
-            app.command(function, name=name, group=group, sort_key=place)
+            path = f"{function.__module__}:{function.__name__}"  # its parameters are read when it is called
+            app.command(path, name=name, group=group, sort_key=place, help=function.__doc__)
     app["--help"].group = app["--version"].group = Group("Other", sort_key=len(COMMANDS) + 1)
     return app
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from elman.config import RENAMED, flag
+from elman.config import RENAMED
+from elman.errors import flag
 
 FORMER_OPTIONS = {
     "train": {flag(former): flag(name) for former, name in RENAMED.items()},

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-from elman.config import Config, choices_of, flag, make_config
-from elman.errors import ElmanError
+from elman.config import Config, choices_of, make_config
+from elman.errors import ElmanError, flag
 from elman.presets import DEFAULT_PRESET, list_presets
 
 MAX_PORT = 65_535

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, g
 from elman.inference.score import Score, check_finite, score
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
+from elman.network.sampling import SamplingOptions, create_sampling_params
 from elman.text import Alphabet, with_unknown
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
@@ -25,14 +26,10 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
 
 
-class GenerationOptions(TypedDict, total=False):
+class GenerationOptions(SamplingOptions, total=False):
     """Options of text generation; see `Model.stream`."""
 
     prompt: str
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
     stop: str
     seed: int | None
 
@@ -73,12 +70,9 @@ class Model:
         length: int = 1000,
         *,
         prompt: str = "",
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
         stop: str = "",
         seed: int | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> Iterator[str]:
         """Generate text, and yield it in chunks as it is sampled.
 
@@ -89,25 +83,19 @@ class Model:
         prompt : str
             Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
             alphabet has one, so that the output begins a line.
-        temperature : float
-            The logits are divided by it; 0 always takes the most likely character.
-        top_k : int
-            Sample from the k most likely characters only; 0 turns it off.
-        top_p : float
-            Sample from the most likely characters that together reach this probability; 1 turns it off.
-        min_p : float
-            Exclude characters less likely than this fraction of the most likely one; 0 turns it off.
         stop : str
             End before this string would be generated.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
+        **options
+            The sampling options: the fields of `elman.network.SamplingParams`, such as ``temperature=0.7``.
 
         Raises
         ------
         ElmanError
             If an option is out of its range, or `prompt` contains a character that the model does not know.
         """
-        sampling = _check_sampling(length, temperature, top_k, top_p, min_p, seed)
+        sampling = _check_options(length, seed, options)
         h, x = self._prefill(prompt)
         generator = np.random.default_rng(seed)
         chunks = stream_text(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
@@ -143,9 +131,19 @@ class Model:
                 f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
                 " a single sample may have any length"
             )
-        stop, seed = options.get("stop", ""), options.get("seed")
-        sampling = _check_sampling(length, **options)
-        h, x = self._prefill(options.get("prompt", ""))
+        return self._generate_batch(count, length, **options)
+
+    def _generate_batch(
+        self,
+        count: int,
+        length: int,
+        prompt: str = "",
+        stop: str = "",
+        seed: int | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> list[str]:
+        sampling = _check_options(length, seed, options)
+        h, x = self._prefill(prompt)
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
         texts = generate_batch(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
         return [text.partition(stop)[0] for text in texts] if stop else texts
@@ -198,25 +196,12 @@ class Model:
         return result
 
 
-def _check_sampling(
-    length: int,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    seed: int | None = None,
-    **_: str,
-) -> SamplingParams:
-    """Return the sampling parameters, after checking the range of each."""
-    _check(
-        ("--length", length, length >= 0, "at least 0"),
-        ("--temperature", temperature, 0 <= temperature < float("inf"), "at least 0 and finite"),
-        ("--top-k", top_k, top_k >= 0, "at least 0"),
-        ("--top-p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-        ("--min-p", min_p, 0 <= min_p <= 1, "from 0 to 1"),
-        ("--seed", seed, seed is None or seed >= 0, "at least 0"),
-    )
-    return SamplingParams(temperature, top_k, top_p, min_p)
+def _check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
+    """Return the sampling parameters, after checking the range of every option."""
+    _check(("--length", length, length >= 0, "at least 0"))
+    sampling = create_sampling_params(options)
+    _check(("--seed", seed, seed is None or seed >= 0, "at least 0"))
+    return sampling
 
 
 def _check(*ranges: tuple[str, float | None, bool, str]) -> None:

@@ -2,36 +2,153 @@
 
 K  size of the alphabet
 
-Temperature is applied first; top-k, top-p and min-p then each exclude unlikely characters, and what remains is
-renormalized. A character is sampled by inverting the cumulative distribution at a number uniform in [0, 1).
+Temperature is applied first. The filters then exclude unlikely characters, one after the other, in the order of the
+fields of `SamplingParams`; what remains is renormalized. A character is sampled by inverting the cumulative
+distribution at a number uniform in [0, 1).
+
+A field of `SamplingParams` is an option of ``elman sample``, a keyword argument of `elman.Model.sample`, an argument of
+HTTP requests and an input of the playground's form; all of them get its help, range and default from here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from math import inf
+from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import ElmanError, flag
 from elman.network.output import softmax
 from elman.network.parameters import Array
+
+Probabilities = NDArray[np.float64]
+
+Filter = Callable[[Probabilities, Any], Probabilities]
+"""Excludes characters.
+
+Its arguments are the probabilities (K,) in descending order, equal ones in the order of the alphabet, which it may
+overwrite, and the value of its option. It sets those of the characters that it excludes to 0, as filters before it did,
+and does not renormalize. `elman.engine.numba.sampling` has the same filters compiled.
+"""
+
+
+def filter_top_k(p: Probabilities, top_k: int) -> Probabilities:
+    """Keep the first `top_k`."""
+    p[top_k:] = 0
+    return p
+
+
+def filter_top_p(p: Probabilities, top_p: float) -> Probabilities:
+    """Keep the first until their sum reaches `top_p` (Holtzman et al., 2020)."""
+    p[np.searchsorted(np.cumsum(p), top_p) + 1 :] = 0
+    return p
+
+
+def filter_min_p(p: Probabilities, min_p: float) -> Probabilities:
+    """Exclude those below `min_p` times the largest (Nguyen et al., 2024)."""
+    p[p < min_p * p.max()] = 0
+    return p
+
+
+def filter_typical_p(p: Probabilities, typical_p: float) -> Probabilities:
+    """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all.
+
+    Locally typical sampling (Meister et al., 2023). Distances are compared in units of 1e-6 nats, so that rounding does
+    not decide; among equal ones the more probable character comes first.
+    """
+    kept = p > 0
+    q = p[kept] / p.sum()
+    surprisal = -np.log(q)
+    distances = np.rint(1e6 * np.abs(surprisal - q @ surprisal))
+    nearest = np.argsort(distances, kind="stable")
+    last = np.searchsorted(np.cumsum(q[nearest]), typical_p)
+    p[np.flatnonzero(kept)[nearest[last + 1 :]]] = 0
+    return p
+
+
+@dataclass(frozen=True)
+class SamplingOption:
+    """What is known of a field of `SamplingParams`.
+
+    Parameters
+    ----------
+    name : str
+        The name of the field, of the keyword argument in Python and of the argument of HTTP requests.
+    type : type
+        int or float.
+    default : int or float
+        The value that has no effect.
+    help : str
+    label : str
+        The label of its input in a form.
+    example : int or float
+        A value that has an effect on most distributions, for the comparison of engines.
+    filter : Filter, optional
+        Temperature has none.
+    minimum, maximum : float
+        The range. Infinity is never part of it.
+    exclusive : bool
+        Whether the range excludes `minimum`. HTTP requests may have it nevertheless: OpenAI's API allows a top_p of 0.
+    request_limit : float
+        A lower maximum in HTTP requests and in the form.
+    step : float
+        The step of its input in a form.
+    """
+
+    name: str
+    type: type[int] | type[float]
+    default: float
+    help: str
+    label: str
+    example: float
+    filter: Filter | None = None
+    minimum: float = 0
+    maximum: float = inf
+    exclusive: bool = False
+    request_limit: float = inf
+    step: float = 1
+
+    @property
+    def request_maximum(self) -> float | None:
+        """The maximum in HTTP requests, None if there is none."""
+        limit = min(self.maximum, self.request_limit)
+        return limit if limit < inf else None
+
+    def check(self, value: float) -> None:
+        """Check that a value is in the range.
+
+        Raises
+        ------
+        ElmanError
+            If it is not.
+        """
+        above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
+        if not (above_minimum and value <= self.maximum and value < inf):
+            raise ElmanError(f"{flag(self.name)} must be {self._describe_range()} (got {value})")
+
+    def _describe_range(self) -> str:
+        if self.maximum == inf:
+            finite = " and finite" if self.type is float else ""
+            return f"{'above' if self.exclusive else 'at least'} {self.minimum:g}{finite}"
+        if self.exclusive:
+            return f"above {self.minimum:g} and at most {self.maximum:g}"
+        return f"from {self.minimum:g} to {self.maximum:g}"
+
+
+def _option(default: float, help: str, **description: Any) -> Any:
+    """Return a field, described by the arguments of `SamplingOption`."""
+    return field(default=default, metadata={"help": help, **description})
 
 
 @dataclass(frozen=True)
 class SamplingParams:
     """How a character is sampled from logits. The defaults sample from the model's own distribution.
 
-    Parameters
-    ----------
-    temperature : float
-        Divisor of the logits: below 1 the output is more predictable, above 1 more varied; 0 is greedy (argmax).
-    top_k : int
-        Sample from the k most likely characters only; 0 turns it off.
-    top_p : float
-        Nucleus sampling (Holtzman et al., 2020): sample from the smallest set of most likely characters whose
-        probabilities together reach this; 1 turns it off.
-    min_p : float
-        Exclude characters less likely than this fraction of the most likely one (Nguyen et al., 2024); 0 turns it off.
+    The fields after `temperature` are filters, applied in this order.
 
     Examples
     --------
@@ -43,29 +160,70 @@ class SamplingParams:
     1
     """
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    temperature: float = _option(
+        1.0,
+        "Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy.",
+        label="Temperature",
+        example=0.7,
+        request_limit=2,
+        step=0.05,
+    )
+    top_k: int = _option(
+        0,
+        "Sample from the k most likely characters only; 0 turns it off.",
+        label="Top-k",
+        example=3,
+        filter=filter_top_k,
+    )
+    top_p: float = _option(
+        1.0,
+        "Nucleus sampling: sample from the most likely characters that together reach this probability; 1 turns it"
+        " off.",
+        label="Top-p",
+        example=0.8,
+        filter=filter_top_p,
+        exclusive=True,
+        maximum=1,
+        step=0.05,
+    )
+    min_p: float = _option(
+        0.0,
+        "Exclude characters less likely than this fraction of the most likely one's probability; 0 turns it off.",
+        label="Min-p",
+        example=0.1,
+        filter=filter_min_p,
+        maximum=1,
+        step=0.01,
+    )
+    typical_p: float = _option(
+        1.0,
+        "Locally typical sampling: sample from the characters whose surprisal is nearest to the entropy and that"
+        " together reach this probability; 1 turns it off.",
+        label="Typical-p",
+        example=0.5,
+        filter=filter_typical_p,
+        exclusive=True,
+        maximum=1,
+        step=0.05,
+    )
 
     @property
     def truncates(self) -> bool:
-        """Whether a character may be excluded for being unlikely."""
-        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+        """Whether a character may be excluded."""
+        return any(getattr(self, option.name) != option.default for option in list_sampling_options() if option.filter)
 
-    def probabilities(self, o: Array) -> NDArray[np.float64]:
+    def probabilities(self, o: Array) -> Probabilities:
         """Return the distribution (K,) that is sampled from, given logits o (K,)."""
         o = np.asarray(o, np.float64)
         if self.temperature == 0:
             return np.asarray(np.arange(len(o)) == o.argmax(), np.float64)
         with np.errstate(over="ignore"):  # a tiny temperature sends all but the largest to -infinity
             p = np.asarray(softmax((o - o.max()) / self.temperature), np.float64)
-        order = np.argsort(-o, kind="stable")
-        num_kept = self.top_k or len(p)
-        if self.top_p < 1:
-            num_kept = min(num_kept, int(np.searchsorted(np.cumsum(p[order]), self.top_p)) + 1)
-        p[order[num_kept:]] = 0
-        p[p < self.min_p * p.max()] = 0
+        descending = np.argsort(-o, kind="stable")
+        for option in list_sampling_options():
+            value = getattr(self, option.name)
+            if option.filter and value != option.default:
+                p[descending] = option.filter(p[descending], value)
         return np.asarray(p / p.sum(), np.float64)
 
     def sample(self, o: Array, uniform: float) -> int:
@@ -73,3 +231,39 @@ class SamplingParams:
         cumulative = np.cumsum(self.probabilities(o))
         index = np.searchsorted(cumulative, uniform * cumulative[-1], "right")
         return int(min(index, len(o) - 1))  # out of range only where a logit is NaN
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The fields of `SamplingParams`, for type checkers."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    typical_p: float
+
+
+@cache
+def list_sampling_options() -> tuple[SamplingOption, ...]:
+    """Return the description of every field of `SamplingParams`, in their order."""
+    types = get_type_hints(SamplingParams)
+    return tuple(
+        SamplingOption(name=name, type=types[name], default=getattr(SamplingParams, name), **each.metadata)
+        for name, each in ((each.name, each) for each in fields(SamplingParams))
+    )
+
+
+def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
+    """Return the sampling parameters of these options.
+
+    Raises
+    ------
+    ElmanError
+        If one is out of its range.
+    TypeError
+        If there is none of that name.
+    """
+    sampling = SamplingParams(**options)
+    for option in list_sampling_options():
+        option.check(getattr(sampling, option.name))
+    return sampling

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import httpx
@@ -244,6 +244,7 @@ def test_what_is_served_is_described() -> None:
         "hidden_size": 4,
         "characters": ["a", "b", "\n"],
     }
+    assert [option["name"] for option in answer.pop("sampling")] == [each.name for each in fields(SamplingParams)]
     assert answer == {
         "models": [about | {"folds": False, "first": "\n", "units": part}],
         "limits": {"length": 7, "read": 7, "request": 90, "units": 256},

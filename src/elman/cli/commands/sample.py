@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 from cyclopts import Parameter
 
+from elman.cli import sampling_options
 from elman.cli.parameters import Integer, OptionalInteger, Run
-from elman.config import flag
-from elman.errors import ElmanError
-
-if TYPE_CHECKING:
-    from elman.inference.model import GenerationOptions
+from elman.errors import ElmanError, flag
 
 
 def sample(
@@ -21,25 +19,7 @@ def sample(
     *,
     prompt: Annotated[str, Parameter(help="Prompt: text to continue. It is printed before the continuation.")] = "",
     length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
-    temperature: Annotated[
-        float,
-        Parameter(help="Sampling temperature: below 1 more predictable, above 1 more varied, 0 greedy."),
-    ] = 1.0,
-    top_k: Annotated[Integer, Parameter(help="Sample from the k most likely characters only; 0 turns it off.")] = 0,
-    top_p: Annotated[
-        float,
-        Parameter(
-            help="Nucleus sampling: sample from the most likely characters that together reach this probability; 1"
-            " turns it off."
-        ),
-    ] = 1.0,
-    min_p: Annotated[
-        float,
-        Parameter(
-            help="Exclude characters less likely than this fraction of the most likely one's probability; 0 turns it"
-            " off."
-        ),
-    ] = 0.0,
+    options: Annotated[sampling_options.Options | None, Parameter(name="*")] = None,
     stop: Annotated[str, Parameter(help="Stop when this string would be generated; it is not printed.")] = "",
     seed: Annotated[OptionalInteger, Parameter(help="Random seed, for reproducible output.")] = None,
     count: Annotated[
@@ -54,21 +34,19 @@ def sample(
     from elman.cli.display import visible
     from elman.runs.run import load
 
-    options: GenerationOptions = {
-        "prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p, "stop": stop,
-        "seed": seed,
-    }  # fmt: skip
+    sampling = sampling_options.passed_options(options)
     if beam is not None:
-        _check_no_sampling_options(
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed, count=count
-        )
+        _check_no_sampling(sampling, seed=seed, count=count)
     model = load(run)
     show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text contains
     if count != 1:
-        for n, text in enumerate(model.samples(count, length, **options), 1):
+        for n, text in enumerate(model.samples(count, length, prompt=prompt, stop=stop, seed=seed, **sampling), 1):
             sys.stdout.write(f"--- {n} of {count} ---\n{show(prompt + text)}\n")
         return 0
-    chunks = model.stream(length, **options) if beam is None else model.beam(beam, length, prompt=prompt, stop=stop)
+    if beam is None:
+        chunks = model.stream(length, prompt=prompt, stop=stop, seed=seed, **sampling)
+    else:
+        chunks = model.beam(beam, length, prompt=prompt, stop=stop)
     sys.stdout.write(show(prompt))
     for chunk in chunks:
         sys.stdout.write(show(chunk))
@@ -77,9 +55,8 @@ def sample(
     return 0
 
 
-def _check_no_sampling_options(**options: Any) -> None:
+def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: int) -> None:
     """Refuse what beam search would ignore."""
-    defaults = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": None, "count": 1}
-    for name, default in defaults.items():
-        if options[name] != default:
-            raise ElmanError(f"cannot combine --beam with {flag(name)}: beam search does not sample")
+    given = [*sampling, *(["seed"] if seed is not None else []), *(["count"] if count != 1 else [])]
+    if given:
+        raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")

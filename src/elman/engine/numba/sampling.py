@@ -1,39 +1,116 @@
-"""Sampling from a row of logits, compiled: temperature, top-k, top-p and min-p of `elman.network.sampling`.
+"""Sampling from a row of logits, compiled: the temperature and the filters of `elman.network.sampling`.
 
 Shared by the kernels that generate text in `elman.engine.numba.fused.rnn` and `elman.engine.numba.batched.inference`:
 softmax with `softmax_scale`, then `truncate` where the parameters ask for it, then `sample_index`.
+
+K  size of the alphabet, B  batch rows
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.jit import inlined
-from elman.network.sampling import SamplingParams
+from elman.network.sampling import SamplingParams, list_sampling_options
 
-TEMPERATURE, TOP_K, TOP_P, MIN_P = range(4)
-"""Rows of the array that `pack_sampling_params` returns."""
+_OPTIONS = list_sampling_options()
+_get_values = attrgetter(*(option.name for option in _OPTIONS))
+_MAX = np.finfo(np.float64).max
+
+TEMPERATURE, TOP_K, TOP_P, MIN_P, TYPICAL_P, TRUNCATES = range(len(_OPTIONS) + 1)
+"""Rows of the array that `pack_sampling_params` returns: the fields of `SamplingParams`, in their order, and whether a
+filter is on."""
 
 
 def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[np.float64]:
-    """Return the parameters (4, B) of B batch rows for the kernels; top-k is K where it is unlimited."""
-    return np.array([(p.temperature, min(p.top_k or K, K), p.top_p, p.min_p) for p in sampling]).T
+    """Return the parameters (n, B) of B batch rows for the kernels; top-k is 0 where it excludes nothing."""
+    packed = np.empty((len(_OPTIONS) + 1, len(sampling)))
+    packed[:TRUNCATES] = np.array([[min(value, _MAX) for value in _get_values(params)] for params in sampling]).T
+    packed[TOP_K, packed[TOP_K] >= K] = 0
+    is_on = [packed[i] != option.default for i, option in enumerate(_OPTIONS) if option.filter]
+    packed[TRUNCATES] = np.logical_or.reduce(is_on)
+    return packed
 
 
 @inlined
-def truncate(row, total, top_k, top_p, min_p):
-    """Set all but the most likely to zero, in a row whose largest number is 1; return the sum that remains."""
+def truncate(row, total, sampling_params, b):
+    """Apply the filters of batch row b to a row of numbers whose largest is 1; return the sum that remains.
+
+    The order of the filters is that of the fields of `SamplingParams`. Each gets the row, the characters that remain,
+    in descending order of their numbers, and the value of its option; it sets the numbers of those that it excludes to
+    0, and returns the others, which are at least one.
+    """
     order = np.argsort(-row, kind="mergesort")
-    cumulative, remaining = 0.0, 0.0
+    if sampling_params[TOP_K, b] > 0:
+        order = filter_top_k(row, order, sampling_params[TOP_K, b])
+    if sampling_params[TOP_P, b] < 1:
+        order = filter_top_p(row, order, sampling_params[TOP_P, b] * total)
+    if sampling_params[MIN_P, b] > 0:
+        order = filter_min_p(row, order, sampling_params[MIN_P, b])
+    if sampling_params[TYPICAL_P, b] < 1:
+        order = filter_typical_p(row, order, sampling_params[TYPICAL_P, b])
+    remaining = 0.0
     for rank in range(len(order)):
-        k = order[rank]
-        if rank > 0 and (rank >= top_k or cumulative >= top_p * total or row[k] < min_p):
-            row[k] = 0
-        else:
-            remaining += row[k]
-        cumulative += row[k]
+        if row[order[rank]] > 0:
+            remaining += row[order[rank]]
     return remaining
+
+
+@inlined
+def keep_first(row, order, count):
+    """Set all but the first `count` to 0; return these."""
+    for rank in range(count, len(order)):
+        row[order[rank]] = 0
+    return order[:count]
+
+
+@inlined
+def filter_top_k(row, order, top_k):
+    """Keep the first `top_k`."""
+    return keep_first(row, order, np.intp(top_k))
+
+
+@inlined
+def filter_top_p(row, order, sum_to_reach):
+    """Keep the first until their sum reaches a number, `top_p` times the sum of all."""
+    count, cumulative = 1, np.float64(row[order[0]])
+    while count < len(order) and not cumulative >= sum_to_reach:
+        cumulative += row[order[count]]
+        count += 1
+    return keep_first(row, order, count)
+
+
+@inlined
+def filter_min_p(row, order, min_p):
+    """Exclude those below `min_p` times the largest, which is 1."""
+    count = 1
+    while count < len(order) and not row[order[count]] < min_p:
+        count += 1
+    return keep_first(row, order, count)
+
+
+@inlined
+def filter_typical_p(row, order, typical_p):
+    """Keep those whose surprisal is nearest to the entropy until their sum reaches `typical_p` of the sum of all."""
+    order = order[row[order] > 0]
+    total, weighted = 0.0, 0.0
+    for k in order:
+        value = np.float64(row[k])
+        total += value
+        weighted += value * np.log(value)
+    # With q = row / total, the surprisal is log total - log row and the entropy log total - weighted / total.
+    distances = np.empty(len(order), row.dtype)  # sorting another type would have to be compiled as well
+    for rank in range(len(order)):
+        distances[rank] = np.rint(1e6 * abs(np.log(np.float64(row[order[rank]])) - weighted / total))
+    cumulative = 0.0
+    for rank in np.argsort(distances, kind="mergesort"):
+        value = row[order[rank]]
+        if cumulative > 0 and cumulative >= typical_p * total:
+            row[order[rank]] = 0
+        cumulative += value
+    return order[row[order] > 0]
 
 
 @inlined

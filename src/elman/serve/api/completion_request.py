@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from elman.network import SamplingParams
+from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.http.errors import APIError
 from elman.serve.settings import Settings
 
-MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_TEMPERATURE = 128, 16, 5, 16, 200, 2
+MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
 DEFAULT_MAX_TOKENS = 16
 """Characters to generate if the request does not say."""
 SEED = 2**63
-MIN_TOP_P = 1e-300
-"""Stands for a top_p of 0, which selects the most likely character alone."""
 
 Prompt = str | list[int]
 
@@ -53,9 +53,7 @@ def parse_completion_request(body: dict[str, Any], settings: Settings) -> Comple
     max_tokens = ARGUMENTS[name](name, body.get(name), settings)
     values = {name: check(name, body.get(name), settings) for name, check in ARGUMENTS.items()}
     request = CompletionRequest(
-        sampling=SamplingParams(
-            values["temperature"], values["top_k"], max(values["top_p"], MIN_TOP_P), values["min_p"]
-        ),
+        sampling=SamplingParams(**{option.name: values[option.name] for option in list_sampling_options()}),
         model=values["model"],
         prompts=values["prompt"],
         max_tokens=max_tokens,
@@ -112,15 +110,25 @@ def _integer(default: int | None, minimum: int, maximum: int | None = None, *, l
     return check
 
 
-def _number(default: float, minimum: float, maximum: float) -> Check:
+def _number(default: float, minimum: float, maximum: float | None) -> Check:
     def check(name: str, value: Any, _: Settings) -> float:
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-            raise _invalid_value(name, f"a number from {minimum:g} to {maximum:g}", value)
+        largest = sys.float_info.max if maximum is None else maximum
+        if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= largest:
+            limits = f"of at least {minimum:g}" if maximum is None else f"from {minimum:g} to {maximum:g}"
+            raise _invalid_value(name, f"a number {limits}", value)
         return float(value)
 
     return check
+
+
+def _sampling_check(option: SamplingOption) -> Check:
+    """Return the check of a sampling option."""
+    maximum = option.request_maximum
+    if option.type is int:
+        return _integer(int(option.default), int(option.minimum), None if maximum is None else int(maximum))
+    return _number(option.default, option.minimum, maximum)
 
 
 def _flag(name: str, value: Any, _: Settings) -> bool:
@@ -198,10 +206,7 @@ ARGUMENTS: dict[str, Check] = {
     "logprobs": _integer(None, 0, MAX_LOGPROBS),
     "stop": _stops,
     "seed": _integer(None, -SEED, SEED - 1),
-    "temperature": _number(1.0, 0, MAX_TEMPERATURE),
-    "top_p": _number(1.0, 0, 1),
-    "top_k": _integer(0, 0),
-    "min_p": _number(0.0, 0, 1),
+    **{option.name: _sampling_check(option) for option in list_sampling_options()},
     "user": _ignored_string,
     "best_of": _unsupported(1),
     "presence_penalty": _unsupported(0),
@@ -209,5 +214,5 @@ ARGUMENTS: dict[str, Check] = {
     "logit_bias": _unsupported({}),
     "suffix": _unsupported(""),
 }
-"""Every argument of the OpenAI API, and those that Elman adds: top_k, min_p, and length, an alias of max_tokens.
-Null counts as left out."""
+"""Every argument of the OpenAI API, and those that Elman adds: the other sampling options, and length, an alias of
+max_tokens. Null counts as left out."""

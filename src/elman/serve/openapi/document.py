@@ -5,6 +5,7 @@ from __future__ import annotations
 from elman._version import __version__
 from elman.inference import Model
 from elman.network import architecture
+from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.api.completion_request import (
     DEFAULT_MAX_TOKENS,
     MAX_LOGPROBS,
@@ -12,7 +13,6 @@ from elman.serve.api.completion_request import (
     MAX_PROMPTS,
     MAX_STOP,
     MAX_STOPS,
-    MAX_TEMPERATURE,
     SEED,
 )
 from elman.serve.api.completions import EVENTS
@@ -25,7 +25,6 @@ from elman.serve.openapi.schema import (
     ERRORS_WITHOUT_KEY,
     FLAG,
     ONE_LENGTH,
-    PROBABILITY,
     TEXT,
     Schema,
     array_schema,
@@ -38,6 +37,9 @@ from elman.serve.openapi.schema import (
     ref,
 )
 from elman.serve.settings import Settings
+
+OPENAI_OPTIONS = ("temperature", "top_p")
+"""The sampling options that OpenAI's API has."""
 
 
 def create_document(models: dict[str, Model], settings: Settings) -> Schema:
@@ -107,7 +109,6 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
     )
     stop = {"type": "string", "minLength": 1, "maxLength": MAX_STOP}
     max_tokens = f"Maximum number of characters to generate; default {min(DEFAULT_MAX_TOKENS, settings.max_tokens)}."
-    temperature = {"type": "number", "minimum": 0, "maximum": MAX_TEMPERATURE}
     unsupported = "Not supported with any other value."
     return {
         "prompt": nullable({"anyOf": [TEXT, indices, prompts]}, prompt),
@@ -122,13 +123,7 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
         ),
         "stop": nullable({"anyOf": [stop, array_schema(stop, maxItems=MAX_STOPS)]}, "Stop sequences; not returned."),
         "seed": nullable(integer_schema(-SEED, SEED - 1), "Random seed, for reproducible output."),
-        "temperature": nullable(temperature, "Sampling temperature; 0 is greedy."),
-        "top_p": nullable(PROBABILITY, "Sample from the most likely characters that together reach this probability."),
-        "top_k": nullable(COUNT, "Sample from the k most likely characters; 0 turns it off. Not in the OpenAI API."),
-        "min_p": nullable(
-            PROBABILITY,
-            "Exclude characters less likely than this fraction of the most likely one. Not in the OpenAI API.",
-        ),
+        **{option.name: _sampling_option(option) for option in list_sampling_options()},
         "user": nullable(TEXT, "Ignored."),
         "best_of": {"enum": [1, None], "description": unsupported},
         "presence_penalty": {"enum": [0, None], "description": unsupported},
@@ -136,6 +131,12 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
         "logit_bias": nullable({"type": "object", "maxProperties": 0}, unsupported),
         "suffix": {"enum": ["", None], "description": unsupported},
     }
+
+
+def _sampling_option(option: SamplingOption) -> Schema:
+    maximum = {} if option.request_maximum is None else {"maximum": option.request_maximum}
+    schema = {"type": "integer" if option.type is int else "number", "minimum": option.minimum} | maximum
+    return nullable(schema, option.help if option.name in OPENAI_OPTIONS else f"{option.help} Not in the OpenAI API.")
 
 
 def _responses() -> dict[str, Schema]:

@@ -81,10 +81,24 @@ def playground_responses() -> dict[str, Schema]:
             "units": array_schema(group),
         }
     )
+    number = {"type": "number"}
+    option = object_schema(
+        {
+            "name": TEXT,
+            "label": TEXT,
+            "help": TEXT,
+            "default": number,
+            "minimum": number,
+            "maximum": number,
+            "step": number,
+        }
+    )
     limits = object_schema({"length": COUNT, "read": COUNT, "request": COUNT, "units": COUNT})
     bits_per_char = nullable({"type": "number", "minimum": 0})
     return {
-        "PlayModels": object_schema({"models": array_schema(model), "limits": limits}),
+        "PlayModels": object_schema(
+            {"models": array_schema(model), "limits": limits, "sampling": array_schema(option)}
+        ),
         "Part": _chunk(),
         "WritingLine": _line(object_schema({"written": COUNT})),
         "ReadingLine": _line(object_schema({"read": COUNT, "bits_per_char": bits_per_char})),

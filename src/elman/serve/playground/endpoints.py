@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from elman.errors import ElmanError
 from elman.interpret.activations import list_units
 from elman.network import architecture
+from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.api.completions import create_generator, encode, encode_prompts
 from elman.serve.api.metrics import Metrics, Usage
 from elman.serve.generation.served_model import ServedModel, get_model
@@ -43,6 +44,9 @@ from elman.serve.settings import Settings
 LINES = "application/x-ndjson"
 MAX_THREADS = 2
 """Chunks that are computed concurrently; requests take turns."""
+
+MAX_NUMBER = 100_000
+"""Maximum in the form of a sampling option that has no maximum."""
 
 _PAGE = page_routes("elman.serve.playground")
 PLAYGROUND_PATHS = frozenset(route.path for route in _PAGE)
@@ -72,14 +76,16 @@ class Playground:
     limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_THREADS))
 
     async def list_models(self, _: Request) -> Response:
-        """``GET /api/models``: the models, and the limits of requests."""
+        """``GET /api/models``: the models, the limits of requests and the sampling options."""
         limits = {
             "length": self.settings.max_tokens,
             "read": self.settings.max_tokens,
             "request": self.settings.max_characters,
             "units": MAX_UNITS,
         }
-        return json_response({"models": [_describe(served) for served in self.models.values()], "limits": limits})
+        models = [_describe(served) for served in self.models.values()]
+        sampling = [_describe_option(option) for option in list_sampling_options()]
+        return json_response({"models": models, "limits": limits, "sampling": sampling})
 
     async def respond(
         self, served: ServedModel, lines: Iterator[bytes], usage: Usage, scope: Scope, receive: Receive, send: Send
@@ -234,4 +240,17 @@ def _describe(served: ServedModel) -> dict[str, Any]:
         "folds": served.model.alphabet.has_unknown,
         "first": served.model.alphabet.decode(served.start_indices()),
         "units": groups,
+    }
+
+
+def _describe_option(option: SamplingOption) -> dict[str, Any]:
+    maximum = option.request_maximum
+    return {
+        "name": option.name,
+        "label": option.label,
+        "help": option.help,
+        "default": option.default,
+        "minimum": option.minimum,
+        "maximum": MAX_NUMBER if maximum is None else maximum,
+        "step": option.step,
     }

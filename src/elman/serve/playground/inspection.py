@@ -165,7 +165,7 @@ def inspect_generation(
         text continues as it did where none of them was changed.
     length : int
         Characters to generate.
-    sampling : Draw
+    sampling : SamplingParams
     generator : Generator
 
     Yields

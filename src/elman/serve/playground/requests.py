@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from elman.network import architecture
+from elman.network.sampling import list_sampling_options
 from elman.serve.api.completion_request import (
     CompletionRequest,
     are_indices,
@@ -19,7 +20,14 @@ from elman.serve.settings import Settings
 
 MAX_UNITS = 256
 """Maximum number of units to report at a time."""
-SHARED_ARGUMENTS = ("model", "prompt", "max_tokens", "length", "temperature", "top_k", "top_p", "min_p", "seed")
+SHARED_ARGUMENTS = (
+    "model",
+    "prompt",
+    "max_tokens",
+    "length",
+    *(option.name for option in list_sampling_options()),
+    "seed",
+)
 """Arguments of a completion request that the playground takes, too."""
 
 

@@ -12,10 +12,8 @@ from elman.engine.numba.linalg.panels import multiply_panels
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, exponentials
 from elman.engine.numba.sampling import (
-    MIN_P,
     TEMPERATURE,
-    TOP_K,
-    TOP_P,
+    TRUNCATES,
     sample_index,
     sampling_target,
     softmax_scale,
@@ -89,7 +87,7 @@ def generate(
 ):  # fmt: skip
     """Sample `characters` (n, R), one for each of `uniforms` (n, R), in R batch rows that begin with `indices` (R,).
 
-    The layout is that of windows of one step; `sampling_params` (4, R) is that of `pack_sampling_params`.
+    The layout is that of windows of one step; `sampling_params` (n, R) is that of `pack_sampling_params`.
     """
     g, m_row, K, K_row = workspace.g, sizes.m_row, sizes.K, sizes.K_row
     vectors = K_row * g.itemsize // BYTES
@@ -108,11 +106,10 @@ def generate(
         )  # fmt: skip
         carry_state(1, R, sizes, workspace)
         for r in range(R):
-            temperature, top_k = sampling_params[TEMPERATURE, r], sampling_params[TOP_K, r]
-            top_p, min_p = sampling_params[TOP_P, r], sampling_params[MIN_P, r]
+            temperature = sampling_params[TEMPERATURE, r]
             total, _ = exponentials(g, r * K_row, vectors, softmax_scale(temperature, g.dtype.type))
             row, remaining = g[r * K_row : r * K_row + K], np.float64(total)
-            if top_k < K or top_p < 1 or min_p > 0:
-                remaining = truncate(row, remaining, top_k, top_p, min_p)
+            if sampling_params[TRUNCATES, r]:
+                remaining = truncate(row, remaining, sampling_params, r)
             indices[r] = sample_index(row, K, sampling_target(uniforms[n, r], remaining, temperature))
             characters[n, r] = indices[r]

@@ -214,7 +214,7 @@ class CompiledNetwork:
     ) -> IndexArray:
         """Read x (B,), sample the next characters, read them, and so on: (n, B), one for each of `uniforms` (n, B).
 
-        `sampling_params` (4, B) comes from `elman.engine.numba.sampling.pack_sampling_params`; T is 1.
+        `sampling_params` (n, B) comes from `elman.engine.numba.sampling.pack_sampling_params`; T is 1.
         """
         characters = [np.empty((len(uniforms), R), np.intp) for R in self.rows]
 

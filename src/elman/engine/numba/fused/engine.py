@@ -24,6 +24,7 @@ from elman.engine.numba.fused.large_alphabet import Strip
 from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.sampling import pack_sampling_params
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
@@ -188,8 +189,7 @@ def generate(
     characters = np.empty(len(uniforms), np.intp)
     arguments = (weights, scratch, x, uniforms, m, K, float(sampling.temperature))
     if sampling.truncates:
-        truncation = (min(sampling.top_k or K, K), float(sampling.top_p), float(sampling.min_p))
-        kernels.generate_truncated(*arguments, *truncation, characters)
+        kernels.generate_truncated(*arguments, pack_sampling_params([sampling], K), characters)
     else:
         kernels.generate(*arguments, characters)
     return characters, scratch.h[:m].copy()

@@ -331,13 +331,13 @@ def generate(weights, scratch, x, uniforms, m, K, temperature, characters):
 
 
 @kernel
-def generate_truncated(weights, scratch, x, uniforms, m, K, temperature, top_k, top_p, min_p, characters):
-    """`generate` with top-k, top-p and min-p; a kernel of its own, as sorting takes a while to compile."""
+def generate_truncated(weights, scratch, x, uniforms, m, K, temperature, sampling_params, characters):
+    """`generate` with filters, of one batch row; a kernel of its own, as sorting takes a while to compile."""
     g, vectors = scratch.g, len(weights.c) * scratch.g.itemsize // BYTES
     factor = softmax_scale(temperature, g.dtype.type)
     for n in range(len(uniforms)):
         _step(weights, scratch, x, m)
         total, _ = exponentials(g, 0, vectors, factor)
-        remaining = truncate(g[:K], np.float64(total), top_k, top_p, min_p)
+        remaining = truncate(g[:K], np.float64(total), sampling_params, 0)
         x = sample_index(g, K, sampling_target(uniforms[n], remaining, temperature))
         characters[n] = x

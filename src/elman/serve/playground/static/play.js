@@ -4,7 +4,7 @@ import { alternativesOf, describeEntry, showCharacter } from "./alternatives.js"
 import { fetchModels, streamEntries, UserError } from "./api.js";
 import { capitalize, formatCount, glyphOf } from "./character.js";
 import { showLegend } from "./color.js";
-import { initSettings, readSettings, setLimits } from "./settings.js";
+import { configureSettings, initSettings, readSettings } from "./settings.js";
 import { setStatus, showError, TaskRunner } from "./task.js";
 import { InspectableText } from "./text.js";
 import { startTypewriter } from "./typewriter.js";
@@ -268,7 +268,7 @@ async function reloadModels(where) {
 
 function setModels(response) {
   limits = response.limits;
-  setLimits(limits);
+  configureSettings(response);
   models.clear();
   for (const each of response.models) {
     models.set(each.id, { ...each, alphabet: new Set(each.characters), description: JSON.stringify(each) });

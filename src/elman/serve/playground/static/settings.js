@@ -3,23 +3,46 @@
 import { UserError } from "./api.js";
 
 const byId = (id) => document.getElementById(id);
-/** Arguments of a request, and the fields that they are entered in. */
-const FIELDS = {
-  temperature: "temperature", top_k: "top-k", top_p: "top-p", min_p: "min-p", max_tokens: "length", seed: "seed",
-};
+/** Arguments of a request, and the fields that they are entered in; those of the sampling options are added. */
+const FIELDS = { max_tokens: "length", seed: "seed" };
+/** Sampling options that have a slider as well. */
+const SLIDERS = new Set(["temperature"]);
 
-/** Connect the fields with each other. Settings can be changed before the server has sent its limits. */
+/** Connect the fields with each other. */
 export function initSettings() {
-  const slider = byId("temperature-slider"), number = byId("temperature");
-  slider.addEventListener("input", () => { number.value = slider.value; });
-  number.addEventListener("input", () => { slider.value = number.value; });
   byId("seed").addEventListener("input", () => { byId("new-seed").checked = false; });
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("speed").value = "0";
 }
 
-export function setLimits({ length }) {
-  byId("length").max = length;
-  byId("length").value = Math.min(byId("length").value, length);
+/** Apply what the server has sent: its limits, and the sampling options. */
+export function configureSettings({ limits, sampling }) {
+  byId("length").max = limits.length;
+  byId("length").value = Math.min(byId("length").value, limits.length);
+  const added = sampling.filter(({ name }) => !(name in FIELDS));
+  byId("settings").prepend(...added.map(createField));
+  byId("settings-help").prepend(...added.flatMap(({ label, help }) =>
+    [create("dt", { textContent: label }), create("dd", { textContent: help })]));
+  for (const { name } of added) FIELDS[name] = idOf(name);
+}
+
+const create = (tag, properties, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+const idOf = (name) => name.replaceAll("_", "-");
+
+function createField({ name, label, minimum, maximum, step, default: value }) {
+  const id = idOf(name), range = { min: minimum, max: maximum, step, value };
+  const number = create("input", { type: "number", id, required: true, ...range });
+  if (!SLIDERS.has(name)) return create("div", {}, create("label", { htmlFor: id, textContent: label }), number);
+  const slider = create("input", { type: "range", id: `${id}-slider`, ...range });
+  number.ariaLabel = `${label} (number)`;
+  slider.addEventListener("input", () => { number.value = slider.value; });
+  number.addEventListener("input", () => { slider.value = number.value; });
+  const heading = create("label", { htmlFor: slider.id, textContent: label });
+  return create("div", { className: "slider" }, heading, create("span", {}, slider, number));
 }
 
 /** Return the settings by the names of the request's arguments; for a new text with a new seed, if that is selected. */

@@ -1,0 +1,200 @@
+"""A field of `SamplingParams` is an option everywhere: command line, Python, HTTP, OpenAPI, playground, engines."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from elman.cli import app
+from elman.engine import TrainState, get_engine
+from elman.errors import ElmanError, flag
+from elman.network import SamplingParams
+from elman.network.sampling import (
+    SamplingOption,
+    SamplingOptions,
+    create_sampling_params,
+    list_sampling_options,
+)
+from elman.serve.api.completion_request import ARGUMENTS
+from elman.serve.openapi.document import create_document
+from elman.serve.playground.endpoints import MAX_NUMBER
+from elman.serve.settings import Settings
+from elman.text import Corpus
+from support.cli import Command
+from support.server import NAME, serving, tiny
+from support.state import ROOT, TEXT, T
+from support.training import train
+
+each_option = pytest.mark.parametrize("option", list_sampling_options(), ids=lambda option: option.name)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with serving(tiny()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a short run."""
+    out = tmp_path_factory.mktemp("trained")
+    train(Corpus.from_text(TEXT, "novel.txt"), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out=out)
+    return out
+
+
+def test_every_field_is_an_option() -> None:
+    names = [each.name for each in fields(SamplingParams)]
+    assert [option.name for option in list_sampling_options()] == names
+    assert [*SamplingOptions.__annotations__] == names
+
+
+@each_option
+def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOption) -> None:
+    o = np.random.default_rng(1).normal(0, 2, 30)
+    before = SamplingParams().probabilities(o)
+    values: list[Any] = [option.default, option.example]
+    default, example = (SamplingParams(**{option.name: value}) for value in values)
+    np.testing.assert_array_equal(default.probabilities(o), before)
+    assert not np.array_equal(example.probabilities(o), before)
+    assert not default.truncates
+    assert example.truncates == (option.filter is not None)
+
+
+# --- Python ---
+
+
+@each_option
+def test_it_is_a_keyword_argument(option: SamplingOption) -> None:
+    options: Any = {option.name: option.example}
+    text = tiny().sample(200, seed=1, **options)
+    assert text == "".join(tiny().stream(200, seed=1, **options)) == tiny().samples(1, 200, seed=1, **options)[0]
+    assert text != tiny().sample(200, seed=1)
+
+
+def below_range(option: SamplingOption) -> float:
+    return option.minimum if option.exclusive else option.minimum - 1
+
+
+@each_option
+def test_its_range_is_checked(option: SamplingOption) -> None:
+    above = [option.maximum + 1] if option.maximum < math.inf else [math.inf]
+    for value in [below_range(option), math.nan, *above]:
+        with pytest.raises(ElmanError, match=rf"^{flag(option.name)} must be .* \(got {value}\)$"):
+            create_sampling_params({option.name: value})
+    assert getattr(create_sampling_params({option.name: option.example}), option.name) == option.example
+
+
+def test_an_option_that_does_not_exist() -> None:
+    options: Any = {"temprature": 0.5}
+    for call in (tiny().sample, tiny().stream, lambda **options: tiny().samples(2, **options)):
+        with pytest.raises(TypeError, match="temprature"):
+            call(**options)
+
+
+# --- The command line ---
+
+
+@each_option
+def test_it_is_on_the_command_line(option: SamplingOption) -> None:
+    page = app.generate_docs()
+    kind = "INT" if option.type is int else "FLOAT"
+    line = f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*"
+    assert line in page
+    assert line in (ROOT / "docs/cli.md").read_text("utf-8")
+
+
+@each_option
+def test_the_command_line_checks_its_range(option: SamplingOption, run: Path, command: Command) -> None:
+    ended = command("sample", run, flag(option.name), below_range(option))
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {flag(option.name)} must be ")
+
+
+@each_option
+def test_a_beam_refuses_it(option: SamplingOption, run: Path, command: Command) -> None:
+    ended = command("sample", run, "--beam", 3, flag(option.name), option.example)
+    assert ended == (2, "", f"error: cannot combine --beam with {flag(option.name)}: beam search does not sample\n")
+
+
+# --- HTTP ---
+
+
+@each_option
+def test_it_is_an_argument_of_requests(option: SamplingOption, client: httpx.Client) -> None:
+    body = {"model": NAME, "prompt": "the ", "max_tokens": 50, "seed": 1, option.name: option.example}
+    (choice,) = client.post("/v1/completions", json=body).json()["choices"]
+    options: Any = {option.name: option.example}
+    assert choice["text"] == tiny().sample(50, prompt="the ", seed=1, **options)
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/api/play"])
+@each_option
+def test_requests_have_its_bounds(option: SamplingOption, path: str, client: httpx.Client) -> None:
+    maximum = option.request_maximum
+    kind = "an integer" if option.type is int else "a number"
+    limits = f"of at least {option.minimum:g}" if maximum is None else f"from {option.minimum:g} to {maximum:g}"
+    for value in [option.minimum - 1, "hot", True, *([] if maximum is None else [maximum + 1])]:
+        answer = client.post(path, json={"model": NAME, option.name: value})
+        (error,) = answer.json().values()
+        assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_value", option.name)
+        assert error["message"] == f"{option.name} must be {kind} {limits} (got {value!r})"
+    for value in [option.minimum, option.default, *([] if maximum is None else [maximum])]:
+        body = {"model": NAME, "max_tokens": 1, option.name: value}
+        assert client.post(path, json=body).status_code == 200
+
+
+@each_option
+def test_openapi_describes_it(option: SamplingOption) -> None:
+    schemas = create_document({NAME: tiny()}, Settings())["components"]["schemas"]
+    for request in ("CompletionRequest", "PlayRequest"):
+        described = schemas[request]["properties"][option.name]
+        assert described["description"].startswith(option.help)
+        schema = described["anyOf"][0]
+        assert schema["type"] == ("integer" if option.type is int else "number")
+        assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
+    assert option.name in ARGUMENTS
+
+
+@each_option
+def test_the_playground_has_a_field_for_it(option: SamplingOption, client: httpx.Client) -> None:
+    (found,) = (each for each in client.get("/api/models").json()["sampling"] if each["name"] == option.name)
+    assert found == {
+        "name": option.name,
+        "label": option.label,
+        "help": option.help,
+        "default": option.default,
+        "minimum": option.minimum,
+        "maximum": MAX_NUMBER if option.request_maximum is None else option.request_maximum,
+        "step": option.step,
+    }
+
+
+# --- Engines and docs ---
+
+
+@each_option
+def test_the_engines_agree(option: SamplingOption) -> None:
+    options: Any = {option.name: option.example}
+    uniforms = np.random.default_rng(1).random(200)
+    for cell in ("rnn", "gru"):
+        state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell)
+        characters, expected, unfiltered = (
+            get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
+            for name, sampling in (
+                ("numba", SamplingParams(**options)),
+                ("numpy", SamplingParams(**options)),
+                ("numpy", SamplingParams()),
+            )
+        )
+        np.testing.assert_array_equal(characters, expected)
+        assert not np.array_equal(expected, unfiltered)
+
+
+@each_option
+def test_the_docs_describe_it(option: SamplingOption) -> None:
+    assert flag(option.name) in (ROOT / "docs/sample.md").read_text("utf-8")
