@@ -34,7 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
+def current_names(options: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
     """Return options under their current names.
 
     Raises
@@ -42,20 +42,23 @@ def current_names(options: Mapping[str, Any]) -> dict[str, Any]:
     ElmanError
         If one is passed under both its names.
     """
-    for former, name in RENAMED.items():
+    for former, name in renamed.items():
         if former in options and name in options:
             raise ElmanError(f"{name} and {former} are the same setting: pass only {name}")
-    return {RENAMED.get(name, name): value for name, value in options.items()}
+    return {renamed.get(name, name): value for name, value in options.items()}
 
 
-def accept_former_names(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function be called with the former names of its keyword arguments."""
+def accept_former_names(renamed: Mapping[str, str] = RENAMED) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that lets a function be called with the former names of its keyword arguments."""
 
-    @wraps(function)
-    def call(*args: P.args, **options: P.kwargs) -> R:
-        return cast("Callable[..., R]", function)(*args, **current_names(options))
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **options: P.kwargs) -> R:
+            return cast("Callable[..., R]", function)(*args, **current_names(options, renamed))
 
-    return call
+        return call
+
+    return decorate
 
 
 def _option(
@@ -224,7 +227,7 @@ class Config:
         return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
 
-Config.__init__ = accept_former_names(Config.__init__)  # type: ignore[method-assign]
+Config.__init__ = accept_former_names()(Config.__init__)  # type: ignore[method-assign]
 
 
 @cache

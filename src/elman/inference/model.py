@@ -8,9 +8,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from elman.config import accept_former_names
 from elman.engine import Engine
 from elman.errors import ElmanError
-from elman.inference.aliases import accept_aliases
 from elman.inference.dynamic_evaluation import score_dynamic
 from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, generate_batch, stream_text
 from elman.inference.score import Score, check_finite, score
@@ -64,7 +64,7 @@ class Model:
             f" {self.h.dtype}, {self.engine.name}>"
         )
 
-    @accept_aliases(FORMER_NAMES)
+    @accept_former_names(FORMER_NAMES)
     def stream(
         self,
         length: int = 1000,
@@ -101,12 +101,12 @@ class Model:
         chunks = stream_text(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
         return cut_at_stop(stop, chunks) if stop else chunks
 
-    @accept_aliases(FORMER_NAMES)
+    @accept_former_names(FORMER_NAMES)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
         """Generate text and return it complete; the options are those of `stream`."""
         return "".join(self.stream(length, **options))
 
-    @accept_aliases(FORMER_NAMES)
+    @accept_former_names(FORMER_NAMES)
     def samples(self, count: int, length: int = 1000, **options: Unpack[GenerationOptions]) -> list[str]:
         """Generate several texts as one batch, which takes little longer than one.
 
@@ -148,7 +148,7 @@ class Model:
         texts = generate_batch(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
         return [text.partition(stop)[0] for text in texts] if stop else texts
 
-    @accept_aliases(FORMER_NAMES)
+    @accept_former_names(FORMER_NAMES)
     def beam(self, width: int, length: int = 1000, *, prompt: str = "", stop: str = "") -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.config import accept_former_names
 from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
-from elman.inference.aliases import accept_aliases
 from elman.inference.score import check_finite
 from elman.network import SamplingParams
 from elman.network.parameters import Array
@@ -82,7 +82,7 @@ class Line(NamedTuple):
         return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
 
 
-@accept_aliases({"context": "carry_state"})
+@accept_former_names({"context": "carry_state"})
 def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
     """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
 

@@ -42,7 +42,7 @@ class _NullReportCallback(NullCallback):
         """Do nothing."""
 
 
-@accept_former_names
+@accept_former_names()
 def report(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,

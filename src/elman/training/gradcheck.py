@@ -69,7 +69,7 @@ class GradientCheck:
         }
 
 
-@accept_former_names
+@accept_former_names()
 def gradcheck(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,

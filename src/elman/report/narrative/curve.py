@@ -5,9 +5,9 @@ T  characters in one window, K  size of the alphabet
 
 from __future__ import annotations
 
-from elman.report import published_results as published
 from elman.report.curve_stats import CurveStats, PhaseSummary
 from elman.report.narrative.formatting import nats, percent, pluralize
+from elman.report.results import PUBLISHED
 
 FAST = 0.5
 """A curve falls fast at first if at least this fraction of its decrease is in the first tenth."""
@@ -98,8 +98,8 @@ def _by_wave(facts: CurveStats) -> str:
 def describe_long_run(short: PhaseSummary, long: PhaseSummary | None) -> str:
     """State the gain of the second training phase."""
     published_losses = (
-        f"The published losses are {published.SHORT_LOSS} after {published.SHORT_EPOCHS} epochs and "
-        f"{published.LONG_LOSS} after {published.LONG_EPOCHS}, {_gain(published.SHORT_LOSS, published.LONG_LOSS)}."
+        f"The published losses are {PUBLISHED.short_loss} after {PUBLISHED.short_epochs} epochs and "
+        f"{PUBLISHED.long_loss} after {PUBLISHED.long_epochs}, {_gain(PUBLISHED.short_loss, PUBLISHED.long_loss)}."
     )
     if long is None:
         return f"This run ended after {format_length(short)}. {published_losses}"
@@ -127,14 +127,14 @@ def _is_complete(part: PhaseSummary) -> bool:
 
 def compare_with_published(short: PhaseSummary, T: int, K: int, chars: int) -> str:
     """Compare the minimum smooth loss with the published one, and state the limits of the comparison."""
-    loss, published_loss, published_T = short.minimum_smooth_loss, published.SHORT_LOSS, published.SEQ_LENGTH
+    loss, published_loss, published_T = short.minimum_smooth_loss, PUBLISHED.short_loss, PUBLISHED.seq_length
     both = (
         f"The minimum in {format_length(short)} is {nats(loss)} nats per window of "
         f"{pluralize(T, 'character')}, {loss / T:.3f} nats per character. The published minimum is {published_loss} "
         f"per window of {published_T}, {published_loss / published_T:.3f} per character. "
         f"{_texts(K, chars)}"
     )
-    low, high = published.SEEDS
+    low, high = PUBLISHED.seeds
     return (
         f"{both} Even on one text two seeds differ: our runs of the same experiment on a novel of that length reached "
         f"{low} and {high}."
@@ -142,10 +142,10 @@ def compare_with_published(short: PhaseSummary, T: int, K: int, chars: int) -> s
 
 
 def _texts(K: int, chars: int) -> str:
-    if (chars, K) == (published.CHARS, published.ALPHABET_SIZE):
+    if (chars, K) == (PUBLISHED.chars, PUBLISHED.alphabet_size):
         return "The two texts have the same length and alphabet size."
     return (
-        f"The two losses are not directly comparable: the published one is for a novel of {published.CHARS:,} "
-        f"characters and {published.ALPHABET_SIZE} distinct characters, this one for "
+        f"The two losses are not directly comparable: the published one is for a novel of {PUBLISHED.chars:,} "
+        f"characters and {PUBLISHED.alphabet_size} distinct characters, this one for "
         f"{chars:,} characters and {K} distinct ones."
     )

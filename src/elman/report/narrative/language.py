@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elman.report import published_results as published
 from elman.report.lexicon import Name, WordCount
 from elman.report.narrative.formatting import join_and, percent, pluralize
+from elman.report.results import PUBLISHED
 
 
 def describe_names(names: Sequence[Name], updates: int, texts: int) -> str:
@@ -58,7 +58,7 @@ def _when(name: Name) -> str:
 
 
 def _compare_with_published(written: Sequence[Name], updates: int) -> str:
-    at = published.VILLAIN_AT
+    at = PUBLISHED.villain_at
     result = f"The course report lists four names, and that of its novel's villain, first seen at update {at:,}"
     before = sum(_first(name) < at for name in written)
     if updates < at:

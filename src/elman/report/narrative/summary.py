@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elman.config import Config
-from elman.report import published_results as published
 from elman.report.narrative import curve, language
 from elman.report.narrative.curve import format_length
 from elman.report.narrative.formatting import agree, duration, join_and, nats, percent, pluralize, scientific
-from elman.report.results import Results
+from elman.report.results import PUBLISHED, Results
 from elman.training.gradcheck import MAX_RELATIVE_ERROR, GradientCheck
 
 
@@ -69,12 +68,12 @@ def _symbol(name: str) -> str:
 def smooth_loss(results: Results) -> str:
     """State the minima of the curve, and the published one."""
     T, short, long = results.config.seq_length, results.short, results.long
-    their_start = published.SEQ_LENGTH * math.log(published.ALPHABET_SIZE)
+    their_start = PUBLISHED.seq_length * math.log(PUBLISHED.alphabet_size)
     sentences = [
         f"The minimum in {format_length(short)} is {nats(short.minimum_smooth_loss)} nats per window of "
         f"{pluralize(T, 'character')}, at update {short.minimum_at:,}.",
-        f"The course report gives {published.SHORT_LOSS} for {published.SHORT_EPOCHS} epochs on another text, with "
-        f"{published.ALPHABET_SIZE} distinct characters and windows of {published.SEQ_LENGTH}: a uniform distribution "
+        f"The course report gives {PUBLISHED.short_loss} for {PUBLISHED.short_epochs} epochs on another text, with "
+        f"{PUBLISHED.alphabet_size} distinct characters and windows of {PUBLISHED.seq_length}: a uniform distribution "
         f"has a loss of {nats(their_start)} nats there, and of {nats(results.facts.uniform)} here.",
     ]
     if long:
@@ -102,7 +101,7 @@ def describe_samples(results: Results) -> str:
         f"Before the first update and after every {every:,}, a sample of {pluralize(length, 'character')} is "
         "generated, starting from the hidden state and the first character of the current window."
     )
-    if shown < published.SAMPLES:
+    if shown < PUBLISHED.samples:
         return f"{schedule} The run ends at update {results.last.updates:,}, before the next would be due."
     total = results.texts - 1
     return f"{schedule} These are the first {shown} of {total}." if total > shown else schedule
@@ -114,8 +113,8 @@ def describe_final_sample(results: Results) -> str:
     return (
         f"A sample of {pluralize(length, 'character')} from the model after {format_length(last)}. Its smooth loss is "
         f"{nats(last.smooth_loss)} nats per window of {pluralize(results.config.seq_length, 'character')}, its minimum "
-        f"{nats(last.minimum_smooth_loss)}; the published smooth loss after {published.LONG_EPOCHS} epochs, on another "
-        f"text, is {published.LONG_LOSS}."
+        f"{nats(last.minimum_smooth_loss)}; the published smooth loss after {PUBLISHED.long_epochs} epochs, on another "
+        f"text, is {PUBLISHED.long_loss}."
     )
 
 
