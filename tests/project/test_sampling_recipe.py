@@ -1,0 +1,90 @@
+"""The recipe "Add a sampling option" of CONTRIBUTING: a toy option, added to the two files that it names."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from support.state import ROOT
+
+FIELD = """
+    toy: float = _option(
+        0.0, "Exclude characters as likely as this or less; 0 turns it off.", label="Toy", example=0.1,
+        filter=lambda p, toy: p * (p > toy), maximum=1, step=0.1,
+    )
+"""
+FILTER = """
+@inlined
+def filter_toy(row, order, least):
+    count = 0
+    while count < len(order) and row[order[count]] > least:
+        count += 1
+    return keep_first(row, order, count)
+
+
+@inlined
+def softmax_scale("""
+CALL = """    if sampling_params[TOY, b] > 0:
+        order = filter_toy(row, order, sampling_params[TOY, b] * total)
+    remaining = 0.0
+"""
+EDITS = {
+    "network/sampling.py": [
+        ("\n    @property\n    def truncates", f"{FIELD}\n    @property\n    def truncates"),
+        ("    typical_p: float\n\n", "    typical_p: float\n    toy: float\n\n"),
+    ],
+    "engine/numba/sampling.py": [
+        ("TYPICAL_P, TRUNCATES", "TYPICAL_P, TOY, TRUNCATES"),
+        ("    remaining = 0.0\n", CALL),
+        ("\n@inlined\ndef softmax_scale(", FILTER),
+    ],
+}
+CHECK = """
+import numpy as np
+
+from elman.cli import app
+from elman.engine import get_engine
+from elman.network import SamplingParams
+from elman.serve.api.completion_request import ARGUMENTS
+from elman.serve.openapi.document import create_document
+from elman.serve.playground.requests import SHARED_ARGUMENTS
+from elman.serve.settings import Settings
+from support.random_model import random_model
+
+model = random_model("abcdefg")
+assert "* `--toy FLOAT`: Exclude characters as likely as this or less; 0 turns it off." in app.generate_docs()
+assert model.sample(50, seed=1, toy=0.1) != model.sample(50, seed=1)
+assert "toy" in ARGUMENTS and "toy" in SHARED_ARGUMENTS
+properties = create_document({"a": model}, Settings())["components"]["schemas"]["PlayRequest"]["properties"]
+assert properties["toy"]["anyOf"][0] == {"type": "number", "minimum": 0, "maximum": 1}
+uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(toy=0.1)
+texts = [
+    get_engine(name).generate(model.parameters, model.h, 0, uniforms, sampling)
+    for name in ("numba", "numpy")
+]
+np.testing.assert_array_equal(texts[0][0], texts[1][0])
+print("checked")
+"""
+
+
+def test_a_toy_option_needs_only_the_files_that_the_recipe_names(tmp_path: Path) -> None:
+    package = tmp_path / "elman"
+    shutil.copytree(ROOT / "src/elman", package, ignore=shutil.ignore_patterns("__pycache__"))
+    recipe = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("## Add a sampling option")[1].split("\n## ")[0]
+    for name, edits in EDITS.items():
+        assert f"src/elman/{name}" in recipe
+        source = (package / name).read_text("utf-8")
+        for old, new in edits:
+            assert source.count(old) == 1
+            source = source.replace(old, new)
+        (package / name).write_text(source, "utf-8")
+    environment = {
+        **os.environ,
+        "ELMAN_CACHE": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "tests")]),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "checked\n", ended.stderr
