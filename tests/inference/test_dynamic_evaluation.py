@@ -51,9 +51,9 @@ def slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluat
             break
         for name, g in window.gradients.items():
             mean[name] = beta * mean[name] + (1 - beta) * g**2
-            theta[name] -= eta * g / (np.sqrt(mean[name] / (1 - beta**n)) + 1e-8)
+            theta[name][...] -= eta * g / (np.sqrt(mean[name] / (1 - beta**n)) + 1e-8)
             if n % DECAY_INTERVAL == 0:
-                theta[name] += decay * (trained[name] - theta[name])
+                theta[name][...] += decay * (trained[name] - theta[name])
     return nats
 
 
