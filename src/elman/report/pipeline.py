@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from elman.config import Config, accept_former_names, make_config
+from elman.config import RENAMED, Config, accept_former_names, make_config
 from elman.errors import ElmanError
 from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import build_lexicon
@@ -42,7 +42,7 @@ class _NullReportCallback(NullCallback):
         """Do nothing."""
 
 
-@accept_former_names()
+@accept_former_names(RENAMED | {"watcher": "callback"})
 def report(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
@@ -131,7 +131,7 @@ def report(
         if isinstance(corpus, Corpus)
         else read_corpus(corpus, encoding=encoding, min_count=min_count)
     )
-    callback = options.pop("watcher", None) or callback or _NullReportCallback()  # its former name
+    callback = callback or _NullReportCallback()
     options["min_count"] = min_count
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 

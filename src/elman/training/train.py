@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.config import accept_former_names
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
 from elman.errors import ElmanError
 from elman.inference.score import score
@@ -52,6 +53,7 @@ RECENT = 1000
 """The training loss is the mean over the last tenth of the updates, but at most this many."""
 
 
+@accept_former_names({"watcher": "callback"})
 def train(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
@@ -96,7 +98,7 @@ def train(
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
     """
-    callback = options.pop("watcher", None) or callback or NullCallback()  # its former name
+    callback = callback or NullCallback()
     if out is None and resume:
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
