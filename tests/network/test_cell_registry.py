@@ -116,7 +116,8 @@ def test_npz_keeps_the_cell(model: elman.Model, tmp_path: Path) -> None:
 
 
 def test_arrays_without_metadata_that_fit_two_cells_are_refused(model: elman.Model, tmp_path: Path) -> None:
-    np.savez(tmp_path / "model.npz", **model.parameters.arrays, h=model.h)
+    arrays: dict[str, Any] = {**model.parameters, "h": model.h}
+    np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(ElmanError, match=r"its arrays fit the cells rnn, leaky, and no metadata says which it has$"):
         elman.import_(tmp_path / "model.npz", alphabet=model.alphabet.characters)
 

@@ -52,7 +52,8 @@ def write(model: Model) -> bytes:
     Raises
     ------
     ElmanError
-        If ONNX has no operator for the cell, the library onnx is not installed, a weight exceeds float32, or the model exceeds the limit of the format.
+        If ONNX has no operator for the cell, the library onnx is not installed, a weight exceeds float32, or
+        the model exceeds the limit of the format.
     """
     architecture(model.parameters).spec.require_export("onnx")
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())

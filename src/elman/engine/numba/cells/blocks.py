@@ -7,7 +7,7 @@ class CellBlocks(NamedTuple):
     """The code of a cell, and the blocks of its rows of gates.
 
     The kernels add the input product U x + b to the first blocks of a row and the recurrent product W h to the last
-    ones, before the cell's elementwise function. So a cell whose gates multiply h before the product cannot be compiled.
+    ones, before the cell's elementwise function. A cell whose gates multiply h before that product cannot be compiled.
     """
 
     code: int
