@@ -1,10 +1,18 @@
 """Fixtures that tests of several packages use."""
 
+import os
+
 import pytest
 
 from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
 from support.state import TEXT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes: one more than cores, as tests of pages and servers mostly wait."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
