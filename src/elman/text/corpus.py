@@ -30,7 +30,7 @@ class Corpus:
     Parameters
     ----------
     name : str
-        Name of the file without its directory, ``-`` for standard input, or the name of a built-in corpus.
+        Name of the file without its directory, ``-`` for standard input, or the name of a built-in text.
     alphabet : Alphabet
     indices : ndarray of ``alphabet.dtype``, shape (N,)
     sha256 : str
