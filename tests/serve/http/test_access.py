@@ -252,12 +252,17 @@ def test_a_key_that_no_header_can_hold(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "value", "minimum"),
-    [("max_tokens", 0, 1), ("max_characters", 9, 10), ("max_batch_size", 0, 1), ("max_queued_requests", -1, 0)],
+    [("max_tokens", 0, 1), ("max_batch_size", 0, 1), ("max_queued_requests", -1, 0)],
 )
 def test_a_limit_out_of_its_range(limit: str, value: int, minimum: int) -> None:
     expected = rf"^--{limit.replace('_', '-')} must be at least {minimum} \(got {value}\)$"
     with pytest.raises(ElmanError, match=expected):
         settings_for("127.0.0.1", None, [], **LIMITS | {limit: value})
+
+
+def test_a_request_limit_below_that_of_a_completion() -> None:
+    with pytest.raises(ElmanError, match=r"^--max-characters must be at least --max-tokens \(got 9 and 10\)$"):
+        settings_for("127.0.0.1", None, [], **LIMITS | {"max_tokens": 10, "max_characters": 9})
 
 
 def test_a_port_that_is_taken() -> None:

@@ -36,7 +36,7 @@ def optional_loggers() -> dict[str, type[MetricsLogger]]:
     return {name: logger for name, logger in LOGGERS.items() if not logger.always_on}
 
 
-def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
+def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
     """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist.
 
     Raises
@@ -50,8 +50,8 @@ def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = Fals
             raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {name!r})")
     always = [name for name, logger in LOGGERS.items() if logger.always_on]
     # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
-    existing = [name for name, logger in optional.items() if resume and os.path.exists(folder / logger.target)]  # noqa: PTH110
-    return [LOGGERS[name](folder) for name in dict.fromkeys([*always, *names, *existing])]
+    existing = [name for name, logger in optional.items() if resume and os.path.exists(directory / logger.target)]  # noqa: PTH110
+    return [LOGGERS[name](directory) for name in dict.fromkeys([*always, *names, *existing])]
 
 
 def logger_help() -> str:
