@@ -664,7 +664,7 @@ def test_python_m_elman(folder: Path) -> None:
     assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
 
 
-# --- What a stranger tried ---
+# --- Odd input ---
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

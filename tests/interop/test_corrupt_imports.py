@@ -140,7 +140,7 @@ def _corrupt_onnx(data: bytes, rng: random.Random, out: Path) -> bool:
     return True
 
 
-def test_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_corrupt(good, tmp_path, 400)
 
 
@@ -149,7 +149,7 @@ def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes
     check_corrupt(good, tmp_path, 10_000)
 
 
-def test_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     rng = random.Random(1)
     for _ in range(100):
         path, data = rng.choice(good)
@@ -173,7 +173,7 @@ def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> No
             assert bool(outcome(path)) == (not fits), (key, value)
 
 
-def test_the_largest_weights_are_no_harm(tmp_path: Path) -> None:
+def test_the_largest_weights_are_imported(tmp_path: Path) -> None:
     for cell in CELLS:
         model = make_model(cell, 2)
         for array in model.parameters.values():

@@ -92,7 +92,7 @@ class _Unbuffered:
 def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
     """Open a source; yield its name and a byte stream."""
     if source == "-":
-        yield "-", standard_input()
+        yield "-", open_standard_input()
     elif _is_builtin(source):
         yield str(source), BytesIO(load_builtin(str(source)))
     else:
@@ -101,8 +101,8 @@ def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes
             yield path.name, stream
 
 
-def standard_input() -> IO[bytes]:
-    """Return standard input as a byte stream.
+def open_standard_input() -> IO[bytes]:
+    """Return standard input as a stream of bytes.
 
     Raises
     ------

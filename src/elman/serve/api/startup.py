@@ -43,7 +43,7 @@ def make_unique(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def settings_for(
+def create_settings(
     host: str,
     api_key: str | None,
     allow_host: Sequence[str],

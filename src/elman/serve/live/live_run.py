@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elman.network.parameters import Array
-from elman.runs.metadata import run_metadata
+from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.serve.live.downsampling import compute_histograms
@@ -170,7 +170,7 @@ class LiveRun:
 
     def about(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
-        return {} if self._run is None else run_metadata(self._run)
+        return {} if self._run is None else create_run_metadata(self._run)
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
