@@ -214,7 +214,7 @@ class LiveRun:
         """Generate a requested sample, with a random generator of its own."""
         state, number = run.state, len(self._history.samples)
         generator = np.random.default_rng([run.config.seed, state.update, number])
-        text = run.write(run.config.sample_length, generator)
+        text = run.generate(run.config.sample_length, generator)
         sample = Sample(state.update, finite_or_none(state.smooth_loss), text)
         self._history.samples.append(SampleEntry(sample, is_requested=True))
         self.sample_requested.clear()
