@@ -325,6 +325,11 @@ def test_a_damaged_checkpoint(
     assert_refused(command(*arguments), "cannot be used", words, "restore a backup or train again")
 
 
+def test_standard_input_that_is_empty(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+    assert_refused(command("train", "-", "--out", "out"), "standard input is empty: use a text of at least two")
+
+
 def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     assert_refused(command("train", "-", "--out", "out"), "standard input")
