@@ -34,7 +34,7 @@ BASE: dict[str, Any] = {
 
 def seconds_an_update(config: Config, corpus: Corpus) -> float:
     """Return the least time that one of several calls took, an update."""
-    optimizer, state = create_optimizer(config), initial_state(len(corpus.alphabet), config)
+    optimizer, state = create_optimizer(config), initial_state(corpus, config)
     engine, windows = get_engine("numba"), Windows(corpus.indices, config.seq_length, config.batch_size)
     engine.advance(state, windows, 7, optimizer)  # compiles, and learns how many cores pay
     times = []

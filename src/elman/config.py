@@ -135,6 +135,23 @@ class Config:
         "normal", "Weight initialization: normal, or orthogonal (recurrent matrices orthogonal, the rest normal)."
     )
     init_std: float = _option(0.1, "Standard deviation of the normal initialization.", minimum=0)
+    ngram_order: int = _option(
+        0,
+        "Order of the n-gram prior: the longest context, in characters, whose continuations are counted; 0 turns it"
+        " off.",
+        minimum=0,
+        maximum=15,
+    )
+    ngram_discount: float = _fraction(
+        0.9, "Discount of the n-gram prior: what every count gives to shorter contexts.", 0.9
+    )
+    ngram_folds: int = _option(
+        10,
+        "Cross-fitting of the n-gram prior: training leaves out the counts of the same one of so many parts of the"
+        " text; 0 turns it off.",
+        minimum=0,
+        maximum=100,
+    )
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
 from elman.network import Optimizer, SamplingParams
-from elman.network.parameters import Array
+from elman.network.ngram import NgramModel, count_training_text
+from elman.network.parameters import Array, architecture
 from elman.network.sampling import list_sampling_options
 from elman.text import Windows
 
@@ -107,6 +108,7 @@ def check_engine(
     layers: int = 1,
     batch_size: int = 1,
     optimizer: Optimizer = REFERENCE_OPTIMIZER,
+    ngram_order: int = 0,
 ) -> EngineComparison:
     """Compare `engine` with the reference.
 
@@ -125,6 +127,8 @@ def check_engine(
         B, the number of sequences that are trained on in parallel.
     optimizer : Optimizer
         Optimizer of the trajectory. Its dropout applies there only.
+    ngram_order : int
+        Order of the n-gram prior; 0 for a network without one. The trajectory is cross-fitted.
 
     Examples
     --------
@@ -134,7 +138,9 @@ def check_engine(
     """
     length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
-    windows, start = Windows(text, T, batch_size), _initial_state(K, m, dtype, cell, layers, batch_size, optimizer)
+    windows = Windows(text, T, batch_size, cross_fit=True)
+    ngrams = count_training_text(text, K, ngram_order, discount=0.7, folds=3)
+    start = _initial_state(K, m, dtype, cell, layers, batch_size, optimizer, ngrams)
     errors = compare_gradients(engine, start, windows)
     result, expected = (
         _run_trajectory(e, copy.deepcopy(start), windows, updates, optimizer) for e in (engine, get_engine("numpy"))
@@ -240,15 +246,23 @@ def _same_text(engine: Engine, state: TrainState, sampling: SamplingParams) -> b
 
 
 def _initial_state(
-    K: int, m: int, dtype: np.typing.DTypeLike, cell: str, layers: int, batch_size: int, optimizer: Optimizer
+    K: int,
+    m: int,
+    dtype: np.typing.DTypeLike,
+    cell: str,
+    layers: int,
+    batch_size: int,
+    optimizer: Optimizer,
+    ngrams: NgramModel | None,
 ) -> TrainState:
     """Return a state with non-zero biases and h, and weights large enough for tanh to matter but not for chaos."""
     std = min(0.3, 1 / math.sqrt(m))
     state = TrainState.initial(
-        K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer
+        K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer, ngrams=ngrams
     )
-    generator = np.random.RandomState(3)
+    generator, size = np.random.RandomState(3), architecture(state.parameters).recurrent_size
     state.h = np.tanh(generator.randn(*state.h.shape)).astype(dtype)
+    state.h[..., size:] = generator.randint(1, K + 1, state.h[..., size:].shape)
     for theta in state.parameters.values():
         if theta.ndim == 1:
             theta += 0.3 * generator.randn(*theta.shape)

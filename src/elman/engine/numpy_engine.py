@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.protocol import Indices, SegmentLosses
-from elman.engine.state import TrainState
+from elman.engine.state import TrainState, training_folds
 from elman.network import model, output
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
@@ -45,8 +45,10 @@ class NumpyEngine:
                     state.position, state.h = 0, np.zeros_like(state.h)
                 x, y = windows.at(state.position)
                 state.update += 1
-                masks = _masks(optimizer, state, x)
-                losses[n], gradients, _, state.h = model.loss_and_gradients(state.parameters, state.h, x, y, masks)
+                masks, folds = _masks(optimizer, state, x), training_folds(state.parameters, windows, state.position)
+                losses[n], gradients, _, state.h = model.loss_and_gradients(
+                    state.parameters, state.h, x, y, masks, folds
+                )
                 optimizer.update(state.update, state.parameters, state.M, state.N, state.average, gradients)
                 state.position += windows.seq_length
                 state.epoch = state.update // windows.per_epoch
@@ -73,7 +75,7 @@ class NumpyEngine:
         """See `elman.engine.Engine.generate`."""
         characters = np.empty(len(uniforms), np.intp)
         for n, uniform in enumerate(uniforms):
-            o, h = model.logits(parameters, h, np.array([x], np.uint32))
+            o, h = model.logits(parameters, h, np.array([x], np.uint32), sampling.ngram_weight)
             x = characters[n] = sampling.sample(o[0], uniform)
         return characters, h
 
@@ -126,8 +128,9 @@ class NumpySession:
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.InferenceSession.generate`."""
         characters = np.empty(uniforms.shape, np.intp)
+        weights = np.array([params.ngram_weight for params in sampling])
         for n, row in enumerate(uniforms):
-            o, h = model.logits(self.parameters, h, x[None].astype(np.uint32))
+            o, h = model.logits(self.parameters, h, x[None].astype(np.uint32), weights)
             characters[n] = [params.sample(*pair) for params, *pair in zip(sampling, o[0], row, strict=True)]
             x = characters[n]
         return characters, h

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from elman.network.ngram import Ints, NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Arrays, Parameters, architecture, initial_parameters
+from elman.text import Windows
 
 
 @dataclass
@@ -76,6 +78,7 @@ class TrainState:
         orthogonal: bool = False,
         batch_size: int = 1,
         optimizer: Optimizer | None = None,
+        ngrams: NgramModel | None = None,
     ) -> TrainState:
         """Return the state before the first update of a network with K characters and m units per layer.
 
@@ -83,7 +86,7 @@ class TrainState:
         reference experiment, determines which moments are allocated and whether there is an average.
         """
         initial_generator = np.random.RandomState(seed)
-        parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal)
+        parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams)
         sample_generator = np.random.Generator(np.random.PCG64(seed))
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         D = architecture(parameters).state_size
@@ -93,9 +96,16 @@ class TrainState:
     @property
     def eval_parameters(self) -> Parameters:
         """The parameters that evaluation uses: their average if there is one."""
-        return Parameters(self.parameters.cell, self.average) if self.average else self.parameters
+        return self.parameters.with_arrays(self.average) if self.average else self.parameters
 
     @property
     def final_hidden(self) -> Array:
         """The hidden state (D,) from which the text continues: that of the last batch row."""
         return self.h if self.h.ndim == 1 else self.h[-1]
+
+
+def training_folds(parameters: Parameters, windows: Windows, position: int) -> Ints | None:
+    """Return the fold of every target of a window, (T,) or (T, B), where the n-gram prior is cross-fitted."""
+    if parameters.ngrams is None or not windows.cross_fit:
+        return None
+    return parameters.ngrams.folds_at(windows.target_positions(position))

@@ -4,7 +4,8 @@ T  sequence length              D  size of one sequence's state, see `elman.netw
 m  hidden units of a layer      B  batch size; a single sequence has no such axis
 
 The first layer reads the characters, every other layer the h of the layer below, and the output layer the h of the last
-one. A dropout mask multiplies h in the forward pass, and its gradient in the backward pass.
+one and, where there is a prior, the log q of its n-gram model. A dropout mask multiplies h in the forward pass, and its
+gradient in the backward pass.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network import output
+from elman.network import ngram, output
+from elman.network.ngram import Ints
 from elman.network.ops import Array, Arrays, Input
+from elman.network.output import Prior
 from elman.network.parameters import Parameters, architecture, layer, suffix
 
 
@@ -27,12 +30,14 @@ class LossAndGradients(NamedTuple):
     gradients: Arrays
     """dL/d of every parameter, by name."""
     dh0: Array
-    """dL/d of the initial state, shape (D,) or (B, D)."""
+    """dL/d of the initial state, shape (D,) or (B, D); zero for the characters in it."""
     h: Array
     """The final state, shape (D,) or (B, D): the initial state of the next window."""
 
 
-def logits(parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger]) -> tuple[Array, Array]:
+def logits(
+    parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger], ngram_weight: float | Array = 1.0
+) -> tuple[Array, Array]:
     """Return the logits after every character and the final state.
 
     Parameters
@@ -41,14 +46,18 @@ def logits(parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger]) ->
     h0 : ndarray, shape (D,) or (B, D)
         The initial state.
     x : ndarray of unsigned int, shape (T,) or (T, B)
+    ngram_weight : float or ndarray, shape (B,)
+        See `elman.network.output.logits`.
 
     Returns
     -------
     o : ndarray, shape (T, K) or (T, B, K)
     h : ndarray, shape (D,) or (B, D)
     """
-    _, states, h = _forward(parameters, h0, x)
-    return output.logits(parameters, h), _final_state(states)
+    recurrent, history = _split_state(parameters, h0)
+    prior, history = _read_prior(parameters, history, x)
+    _, states, h = _forward(parameters, recurrent, x)
+    return output.logits(parameters, h, prior, ngram_weight), _final_state(states, history)
 
 
 def loss(
@@ -72,6 +81,7 @@ def loss_and_gradients(
     x: NDArray[np.unsignedinteger],
     y: NDArray[np.unsignedinteger],
     masks: list[Array] | None = None,
+    folds: Ints | None = None,
 ) -> LossAndGradients:
     """Return the loss of one window, its gradients and its final state.
 
@@ -85,13 +95,17 @@ def loss_and_gradients(
     masks : list of ndarray, optional
         Dropout mask of every layer's h, shape (T, m) or (T, B, m), or with 1 in place of T. See
         `elman.network.dropout`.
+    folds : ndarray of int, shape (T,) or (T, B), optional
+        The fold of every target, whose counts the n-gram model leaves out. See `elman.network.ngram`.
     """
     network = architecture(parameters)
     cell = network.spec.functions
-    inputs, states, h = _forward(parameters, h0, x, masks)
-    o = output.logits(parameters, h)
-    gradients, dh_out = output.backward(parameters, h, o, y)
-    dh0: list[Array] = []
+    recurrent, history = _split_state(parameters, h0)
+    prior, final_history = _read_prior(parameters, history, x, folds)
+    inputs, states, h = _forward(parameters, recurrent, x, masks)
+    o = output.logits(parameters, h, prior)
+    gradients, dh_out = output.backward(parameters, h, o, y, prior)
+    dh0: list[Array] = [np.zeros_like(history)]
     for n in reversed(range(network.layers)):
         if masks is not None:
             dh_out = dh_out * masks[n]
@@ -102,8 +116,24 @@ def loss_and_gradients(
             dh_out = da @ parameters["U" + suffix(n + 1)]
     gradients = {name: gradients[name] for name in parameters}
     return LossAndGradients(
-        float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states)
+        float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states, final_history)
     )
+
+
+def _split_state(parameters: Parameters, h0: Array) -> tuple[Array, Array]:
+    """Return the recurrent part of a state, and the characters in it: (0,) or (B, 0) without a prior."""
+    size = architecture(parameters).recurrent_size
+    return h0[..., :size], h0[..., size:]
+
+
+def _read_prior(
+    parameters: Parameters, history: Array, x: NDArray[Any], folds: Ints | None = None
+) -> tuple[Prior | None, Array]:
+    """Return log q after every character and the matched orders, and the characters at the end."""
+    if parameters.ngrams is None:
+        return None, history
+    log_q, matched, history = ngram.read(parameters.ngrams, history, x, folds, history.dtype)
+    return Prior(log_q, matched), history
 
 
 def _forward(
@@ -122,6 +152,6 @@ def _forward(
     return inputs, states, x
 
 
-def _final_state(states: list[Array]) -> Array:
-    """Return the state (D,) or (B, D) after the window: the states of all layers, concatenated."""
-    return np.concatenate([of_layer[-1] for of_layer in states], axis=-1)
+def _final_state(states: list[Array], history: Array) -> Array:
+    """Return the state (D,) or (B, D) after the window: the states of all layers and the last characters."""
+    return np.concatenate([*(of_layer[-1] for of_layer in states), history], axis=-1)

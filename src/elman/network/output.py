@@ -1,4 +1,4 @@
-"""The output layer: logits, softmax, cross-entropy.
+"""The output layer: logits, the n-gram prior, softmax, cross-entropy.
 
 K  size of the alphabet         T  sequence length (characters in one window)
 m  hidden units                 t  1 … T in the equations; the loops count from 0
@@ -13,18 +13,33 @@ B  batch size, an axis (T, B, …) that a single sequence does not have
     (4)  g_t = dL/do_t = p_t - y_t
     (5)  dV = sum_t g_t h_t'     dc = sum_t g_t    dL/dh_t|out = V' g_t
 
-In a batch L is the mean over its B rows, so g_t is divided by B, and the sums in (5) run over the rows as well.
+With a prior, the distribution q_t of an n-gram model (`elman.network.ngram`) whose matched order at t is j::
+
+    (1') o_t = V h_t + c + alpha_j log q_t         so p_t is proportional to q_t^alpha_j e^(V h_t + c)
+    (6)  dalpha_j = sum_t g_t' log q_t             over the t whose matched order is j
+
+The counts are constants: a prior changes no other gradient. In a batch L is the mean over its B rows, so g_t is divided
+by B, and the sums in (5) and (6) run over the rows as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.ops import Array, Arrays, outer, total
+
+
+class Prior(NamedTuple):
+    """The n-gram prior of a window."""
+
+    log_q: Array
+    """Shape (T, K) or (T, B, K)."""
+    matched: NDArray[np.intp]
+    """The matched orders, shape (T,) or (T, B)."""
 
 
 def softmax(o: Array) -> Array:
@@ -41,9 +56,18 @@ def log_softmax(o: Array) -> Array:
     return log_p
 
 
-def logits(parameters: Mapping[str, Array], h: Array) -> Array:
-    """Return o = V h + c; h of shape (m,), (T, m) or (T, B, m) gives (K,), (T, K) or (T, B, K)."""
-    return h @ parameters["V"].T + parameters["c"]  # (1)
+def logits(
+    parameters: Mapping[str, Array], h: Array, prior: Prior | None = None, ngram_weight: float | Array = 1.0
+) -> Array:
+    """Return the logits; h of shape (m,), (T, m) or (T, B, m) gives (K,), (T, K) or (T, B, K).
+
+    alpha is multiplied by `ngram_weight`, a number or one for each batch row, when text is sampled.
+    """
+    o: Array = h @ parameters["V"].T + parameters["c"]  # (1)
+    if prior is not None:
+        alpha = ngram_weight * parameters["alpha"][prior.matched]
+        o += (alpha[..., None] * prior.log_q).astype(o.dtype)  # (1')
+    return o
 
 
 def at(y: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.integer], ...]:
@@ -69,9 +93,9 @@ def loss(o: Array, y: NDArray[np.unsignedinteger]) -> Any:
 
 
 def backward(
-    parameters: Mapping[str, Array], h: Array, o: Array, y: NDArray[np.unsignedinteger]
+    parameters: Mapping[str, Array], h: Array, o: Array, y: NDArray[np.unsignedinteger], prior: Prior | None = None
 ) -> tuple[Arrays, Array]:
-    """Return the gradients of V and c, and dL/dh_t|out.
+    """Return the gradients of V, c and, with a prior, alpha, and dL/dh_t|out.
 
     Parameters
     ----------
@@ -80,14 +104,19 @@ def backward(
         The states from which the logits were computed.
     o : ndarray, shape (T, K) or (T, B, K)
     y : ndarray of unsigned int, shape (T,) or (T, B)
+    prior : Prior, optional
 
     Returns
     -------
     gradients : Arrays
-        dV (K, m) and dc (K,), under the names V, c.
+        dV (K, m), dc (K,) and dalpha (n + 1,), under the names V, c, alpha.
     dh_out : ndarray, shape (T, m) or (T, B, m)
     """
     g = softmax(o)  # (2)
     g[at(y)] -= 1  # (4)
     g /= y[0].size  # mean over the batch
-    return {"V": outer(g, h), "c": total(g)}, g @ parameters["V"]  # (5)
+    gradients = {"V": outer(g, h), "c": total(g)}  # (5)
+    if prior is not None:
+        gradients["alpha"] = np.zeros_like(parameters["alpha"])
+        np.add.at(gradients["alpha"], prior.matched, (g * prior.log_q).sum(axis=-1))  # (6)
+    return gradients, g @ parameters["V"]  # (5)

@@ -12,35 +12,42 @@ b           hidden bias                                    (G m,)
 d           gru only: the bias that the reset multiplies   (m,)
 V           hidden-to-output weights                       (K, m)
 c           output bias                                    (K,)
+alpha       weight of the n-gram prior, by matched order   (n + 1,), where there is a prior
 ==========  =============================================  ================================
 
 U, W, b and d of layer l > 1 have l appended to their name: U2, W2, …. The m rows of each gate are contiguous; gates are
 in PyTorch's order: r, z, n for gru, and i, f, g, o for lstm.
 
 The state of a network is one flat vector of D numbers: for every layer, from the first to the last, h (m) and, for
-lstm, then the cell state s (m). The state of a batch has one row for each of its B sequences, (B, D).
+lstm, then the cell state s (m). With an n-gram prior of order n, the last n characters read follow, each as its index
++ 1, the latest last; 0 where there is none, so that a state of zeros has read nothing. The state of a batch has one row
+for each of its B sequences, (B, D).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from elman.network.cells import CELLS
 from elman.network.cells.spec import CellSpec
+from elman.network.ngram import NgramModel
 from elman.network.ops import Array as Array
 from elman.network.ops import Arrays as Arrays
 
 NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
 
+INITIAL_ALPHA = 0.5
+"""Initial weight of the n-gram prior, near the values it is trained to."""
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters(Mapping[str, Array]):
-    """The parameters of a network: its arrays by name, and the cell that they belong to.
+    """The parameters of a network: its arrays by name, the cell that they belong to, and the n-gram prior.
 
     Gradients, the optimizer's moments and the average are plain dictionaries with the same names and shapes, `Arrays`.
 
@@ -49,10 +56,13 @@ class Parameters(Mapping[str, Array]):
     cell : str
         One of `elman.network.cells.CELLS`. It is stored, because several cells may have arrays of the same shapes.
     arrays : Arrays
+    ngrams : NgramModel, optional
+        The n-gram model that is the prior of the output layer.
     """
 
     cell: str
     arrays: Arrays
+    ngrams: NgramModel | None = None
 
     def __getitem__(self, name: str) -> Array:
         """Return an array."""
@@ -67,8 +77,16 @@ class Parameters(Mapping[str, Array]):
         return len(self.arrays)
 
     def map(self, function: Callable[[Array], Array]) -> Parameters:
-        """Return the parameters of the same cell with `function` applied to every array."""
-        return Parameters(self.cell, {name: function(array) for name, array in self.arrays.items()})
+        """Return the parameters of the same cell and prior with `function` applied to every array."""
+        return self.with_arrays({name: function(array) for name, array in self.arrays.items()})
+
+    def with_arrays(self, arrays: Arrays) -> Parameters:
+        """Return parameters of the same cell and prior with other arrays."""
+        return replace(self, arrays=arrays)
+
+    def with_ngrams(self, ngrams: NgramModel | None) -> Parameters:
+        """Return the same parameters with another n-gram model of the same order."""
+        return replace(self, ngrams=ngrams)
 
 
 class Architecture(NamedTuple):
@@ -78,6 +96,8 @@ class Architecture(NamedTuple):
     layers: int
     K: int
     m: int
+    order: int = 0
+    """n, the order of the n-gram prior; 0 where there is none."""
 
     @property
     def spec(self) -> CellSpec:
@@ -95,21 +115,28 @@ class Architecture(NamedTuple):
         return len(self.spec.state)
 
     @property
-    def state_size(self) -> int:
-        """D, the size of the state of one sequence."""
+    def recurrent_size(self) -> int:
+        """Size of the recurrent part of the state of one sequence, which the network computes."""
         return self.layers * self.state_vectors * self.m
+
+    @property
+    def state_size(self) -> int:
+        """D, the size of the state of one sequence: the recurrent part, then the last n characters."""
+        return self.recurrent_size + self.order
 
 
 def architecture(parameters: Parameters) -> Architecture:
     """Return the architecture of the network with these parameters; there is one W per layer."""
     K, m = parameters["V"].shape
-    return Architecture(parameters.cell, sum(name[0] == "W" for name in parameters), K, m)
+    order = 0 if parameters.ngrams is None else parameters.ngrams.order
+    return Architecture(parameters.cell, sum(name[0] == "W" for name in parameters), K, m, order)
 
 
-def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter: layer by layer, then V and c; vanilla: in the order of `NAMES`."""
+def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1, order: int = 0) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter: layer by layer, then V, c and alpha; vanilla: in the order of `NAMES`."""
+    prior: dict[str, tuple[int, ...]] = {"alpha": (order + 1,)} if order else {}
     if (cell, layers) == ("rnn", 1):
-        return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)}
+        return {"U": (m, K), "W": (m, m), "V": (K, m), "b": (m,), "c": (K,)} | prior
     spec, shape = CELLS[cell], dict[str, tuple[int, ...]]()
     G = len(spec.gates)
     for number in range(1, layers + 1):
@@ -120,7 +147,7 @@ def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1) -> dict[str, tupl
             **dict.fromkeys(spec.extra_biases, (m,)),
         }
         shape |= {name + suffix(number): size for name, size in layer_shapes.items()}
-    return shape | {"V": (K, m), "c": (K,)}
+    return shape | {"V": (K, m), "c": (K,)} | prior
 
 
 def suffix(number: int) -> str:
@@ -147,6 +174,7 @@ def initial_parameters(
     cell: str = "rnn",
     layers: int = 1,
     orthogonal: bool = False,
+    ngrams: NgramModel | None = None,
 ) -> Parameters:
     """Return initial parameters: U and W of every layer, then V, are drawn from a normal distribution, biases are zero.
 
@@ -171,6 +199,8 @@ def initial_parameters(
         Whether every (m, m) block of W is a random orthogonal matrix, which preserves the norm of a state (Saxe,
         McClelland and Ganguli, 2014). The standard deviation of V, and of U above the first layer, is then 1/sqrt(m),
         as they read m units.
+    ngrams : NgramModel, optional
+        The prior, whose weight alpha begins as `INITIAL_ALPHA`.
     """
     parameters: Arrays = {}
     forget_gate = CELLS[cell].forget_gate
@@ -184,8 +214,10 @@ def initial_parameters(
             parameters[name] = _orthogonal(normal) if name[0] == "W" else normal / np.sqrt(m)
         if forget_gate is not None and name[0] == "b":
             parameters[name][forget_gate * m : (forget_gate + 1) * m] = 1
+    if ngrams is not None:
+        parameters["alpha"] = np.full(ngrams.order + 1, INITIAL_ALPHA)
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
-        return Parameters(cell, parameters).map(lambda array: array.astype(dtype))
+        return Parameters(cell, parameters, ngrams).map(lambda array: array.astype(dtype))
 
 
 def _orthogonal(normal: Array) -> Array:

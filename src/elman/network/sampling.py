@@ -88,7 +88,7 @@ class SamplingOption:
     example : int or float
         A value that has an effect on most distributions, for the comparison of engines.
     filter : Filter, optional
-        Temperature has none.
+        Temperature and the weight of the prior have none.
     minimum, maximum : float
         The range. Infinity is never part of it.
     exclusive : bool
@@ -148,7 +148,8 @@ def _option(default: float, help: str, **description: Any) -> Any:
 class SamplingParams:
     """How a character is sampled from logits. The defaults sample from the model's own distribution.
 
-    The fields after `temperature` are filters, applied in this order.
+    The fields with a filter are applied in this order. `ngram_weight` takes part in the logits, see
+    `elman.network.output`.
 
     Examples
     --------
@@ -206,6 +207,15 @@ class SamplingParams:
         maximum=1,
         step=0.05,
     )
+    ngram_weight: float = _option(
+        1.0,
+        "Weight of the n-gram prior relative to training: below 1, less is copied from the training text; no effect on"
+        " a model without a prior.",
+        label="N-gram weight",
+        example=0.5,
+        maximum=1,
+        step=0.05,
+    )
 
     @property
     def truncates(self) -> bool:
@@ -241,6 +251,7 @@ class SamplingOptions(TypedDict, total=False):
     top_p: float
     min_p: float
     typical_p: float
+    ngram_weight: float
 
 
 @cache

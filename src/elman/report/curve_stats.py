@@ -93,7 +93,7 @@ class CurveStats:
 
 def first_loss(corpus: Corpus, config: Config) -> float:
     """Return S_0, the loss of the first window under the initial weights, which no row of metrics contains."""
-    state = initial_state(len(corpus.alphabet), config)
+    state = initial_state(corpus, config)
     x, y = split(corpus, config)[0].at(0)
     return float(np.mean(get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]))
 

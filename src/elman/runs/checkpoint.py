@@ -2,7 +2,8 @@
 
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
 optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. A
-network's are its parameters and ``h``. The description contains the configuration, the alphabet, the counters and the
+network's are its parameters and ``h``. With an n-gram prior, ``ngram.text`` is the text that is counted, as indices.
+The description contains the configuration, the alphabet, the counters and the
 states of both random generators.
 """
 
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError
+from elman.network.ngram import NgramModel, usable_folds
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.runs.rng_state import decode_initial_rng, decode_sample_rng, encode_initial_rng
@@ -37,6 +40,8 @@ from elman.text import Alphabet
 FORMAT = 2
 _READ = (1, FORMAT)
 """Format 1 is format 2 without the keys added later."""
+
+NGRAM_TEXT = "ngram.text"
 
 _T = TypeVar("_T")
 _INT_FIELDS = ("position", "update", "epoch", "minimum_at")
@@ -121,13 +126,13 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
     """Write a network of a run to a file of its own, atomically."""
     description = _describe_run(checkpoint) | {"network": _describe_network(network)}
-    save_tensors(path, description, {**network.parameters, "h": network.h})
+    save_tensors(path, description, _network_tensors(network))
 
 
 def save_imported(path: Path, imported: SavedNetwork) -> None:
     """Write a network that was not trained by a run, atomically: as `save_network`, but without a text's hash."""
     description = _describe_model(imported) | {"network": _describe_network(imported.network)}
-    save_tensors(path, description, {**imported.network.parameters, "h": imported.network.h})
+    save_tensors(path, description, _network_tensors(imported.network))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -194,7 +199,15 @@ def _require_known_format(description: dict[str, Any]) -> dict[str, Any]:
     return description
 
 
-def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
+def _network_tensors(network: NetworkSnapshot) -> dict[str, NDArray[Any]]:
+    return {**network.parameters, "h": network.h, **_ngram_tensors(network.parameters)}
+
+
+def _ngram_tensors(parameters: Parameters) -> dict[str, NDArray[Any]]:
+    return {} if parameters.ngrams is None else {NGRAM_TEXT: parameters.ngrams.text}
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
         "": {**state.parameters, "h": state.h},
@@ -204,7 +217,8 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Array]:
     }
     if best is not None:
         groups["best."] = {**best.parameters, "h": best.h}
-    return {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
+    tensors = {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
+    return tensors | _ngram_tensors(state.parameters)
 
 
 def _describe_model(saved: Checkpoint | SavedNetwork) -> dict[str, Any]:
@@ -212,7 +226,9 @@ def _describe_model(saved: Checkpoint | SavedNetwork) -> dict[str, Any]:
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
-    return _describe_model(checkpoint) | {"corpus_sha256": checkpoint.corpus_sha256}
+    description = _describe_model(checkpoint) | {"corpus_sha256": checkpoint.corpus_sha256}
+    ngrams = checkpoint.state.parameters.ngrams
+    return description if ngrams is None else description | {"ngram_offset": ngrams.offset}
 
 
 def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -238,6 +254,7 @@ def _nan_to_none(value: float) -> float | None:
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint:
     config, alphabet = _config_and_alphabet(description, tensors)
+    ngrams = _pop_ngrams(description, tensors, config, alphabet)
     best, last_loss = description.get("best"), description.get("last_loss")
     group_shapes = _group_shapes(config, alphabet, best is not None)
     expected = {prefix + name: shape for prefix, group in group_shapes.items() for name, shape in group.items()}
@@ -245,7 +262,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     _check_tensors(expected | {"h": (D,) if B == 1 else (B, D)}, tensors, config)
     groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in group_shapes.items()}
     state = TrainState(
-        parameters=Parameters(config.cell, groups[""]),
+        parameters=Parameters(config.cell, groups[""], ngrams),
         M=groups.get("M.", {}),
         h=tensors["h"],
         N=groups.get("N.", {}),
@@ -254,7 +271,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         sample_generator=decode_sample_rng(description["sample_generator"]),
         **_restore_numbers(description),
     )
-    network = None if best is None else _snapshot(config.cell, groups["best."], best, loss_required=True)
+    network = None if best is None else _snapshot(config.cell, groups["best."], ngrams, best, loss_required=True)
     if network is not None and network.update > state.update:
         raise ValueError("the best network is from a later update than the state")
     last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
@@ -284,15 +301,40 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
 
 def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> SavedNetwork:
     config, alphabet = _config_and_alphabet(description, tensors)
+    ngrams = _pop_ngrams(description, tensors, config, alphabet)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
-    return SavedNetwork(config, alphabet, _snapshot(config.cell, tensors, description["network"], loss_required=False))
+    network = _snapshot(config.cell, tensors, ngrams, description["network"], loss_required=False)
+    return SavedNetwork(config, alphabet, network)
+
+
+def _pop_ngrams(
+    description: dict[str, Any], tensors: dict[str, Array], config: Config, alphabet: Alphabet
+) -> NgramModel | None:
+    """Remove the counted text from the tensors; return the n-gram model, or None if the network has none."""
+    text: NDArray[Any] | None = tensors.pop(NGRAM_TEXT, None)
+    if not config.ngram_order:
+        if text is not None:
+            raise ValueError(f"{NGRAM_TEXT} is present, but the order of the n-gram prior is 0")
+        return None
+    K = len(alphabet)
+    if text is None or text.ndim != 1 or text.dtype.kind != "u" or not len(text) or text.max() >= K:
+        raise ValueError(f"{NGRAM_TEXT} is not an array of indices below {K}")
+    offset = require_int(description.get("ngram_offset", 0), "ngram_offset")
+    return NgramModel(
+        text, K, config.ngram_order, config.ngram_discount, usable_folds(text, config.ngram_folds), offset
+    )
 
 
 def _snapshot(
-    cell: str, tensors: dict[str, Array], description: dict[str, Any], *, loss_required: bool
+    cell: str,
+    tensors: dict[str, Array],
+    ngrams: NgramModel | None,
+    description: dict[str, Any],
+    *,
+    loss_required: bool,
 ) -> NetworkSnapshot:
     """Return a network; one that was imported has no validation loss."""
-    parameters = Parameters(cell, {name: array for name, array in tensors.items() if name != "h"})
+    parameters = Parameters(cell, {name: array for name, array in tensors.items() if name != "h"}, ngrams)
     update, loss = require_int(description["update"], "update"), description["validation_loss"]
     if loss is not None or loss_required:
         loss = require_finite(loss, "validation_loss")
@@ -301,9 +343,9 @@ def _snapshot(
 
 def _network_shapes(config: Config, alphabet: Alphabet) -> dict[str, tuple[int, ...]]:
     """Return the shape of every parameter and of h (D,)."""
-    K, m = len(alphabet), config.hidden_size
-    D = Architecture(config.cell, config.layers, K, m).state_size
-    return shapes(K, m, config.cell, config.layers) | {"h": (D,)}
+    K, m, order = len(alphabet), config.hidden_size, config.ngram_order
+    D = Architecture(config.cell, config.layers, K, m, order).state_size
+    return shapes(K, m, config.cell, config.layers, order) | {"h": (D,)}
 
 
 def _check_tensors(expected: dict[str, tuple[int, ...]], tensors: dict[str, Array], config: Config) -> None:

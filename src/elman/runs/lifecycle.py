@@ -11,6 +11,7 @@ from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
+from elman.network.ngram import NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import RunDirectory, RunManifest
@@ -34,7 +35,7 @@ def start_run(directory: RunDirectory | None, source: Source, preset: str, optio
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # rejects a text that is too short before anything is written
-    return _create(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
+    return _create(Run(config, corpus, initial_state(corpus, config), directory))
 
 
 def _create(run: Run) -> Run:
@@ -44,7 +45,7 @@ def _create(run: Run) -> Run:
     return run
 
 
-def initial_state(K: int, config: Config) -> TrainState:
+def initial_state(corpus: Corpus, config: Config) -> TrainState:
     """Return the state before the first update.
 
     Raises
@@ -52,7 +53,7 @@ def initial_state(K: int, config: Config) -> TrainState:
     ElmanError
         If there is not enough memory.
     """
-    m = config.hidden_size
+    K, m = len(corpus.alphabet), config.hidden_size
     try:
         return TrainState.initial(
             K,
@@ -65,11 +66,20 @@ def initial_state(K: int, config: Config) -> TrainState:
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
             optimizer=create_optimizer(config),
+            ngrams=count_ngrams(corpus, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
             f"not enough memory for --hidden-size {m} and an alphabet of {K:,} characters; lower --hidden-size"
         ) from None
+
+
+def count_ngrams(corpus: Corpus, config: Config) -> NgramModel | None:
+    """Return the n-gram model of the training part of a text, None without a prior."""
+    windows, _ = split(corpus, config)
+    return count_training_text(
+        windows.indices, len(corpus.alphabet), config.ngram_order, config.ngram_discount, config.ngram_folds
+    )
 
 
 def create_optimizer(config: Config) -> Optimizer:
@@ -107,7 +117,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):
-        return _create(Run(config, corpus, initial_state(len(corpus.alphabet), config), directory))
+        return _create(Run(config, corpus, initial_state(corpus, config), directory))
     _check_position(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time

@@ -154,7 +154,7 @@ def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
         If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
     border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
-    windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size)
+    windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0)
     return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
 
 

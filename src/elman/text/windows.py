@@ -28,6 +28,8 @@ class Windows:
         T, at least 1.
     batch_size : int
         B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
+    cross_fit : bool
+        Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.network.ngram`.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Windows:
     indices: NDArray[np.unsignedinteger]
     seq_length: int
     batch_size: int = 1
+    cross_fit: bool = False
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
@@ -89,3 +92,10 @@ class Windows:
             return self.indices[position:end], self.indices[position + 1 : end + 1]
         x, y = (self.indices[first : first + self.batch_size * n].reshape(-1, n).T for first in (0, 1))
         return x[position:end], y[position:end]
+
+    def target_positions(self, position: int) -> NDArray[np.intp]:
+        """Return where in the text the targets of `at` are, of the same shape."""
+        steps = np.arange(position + 1, position + self.seq_length + 1)
+        if self.batch_size == 1:
+            return steps
+        return steps[:, None] + np.arange(self.batch_size) * self.row_length

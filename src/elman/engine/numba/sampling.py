@@ -19,7 +19,7 @@ _OPTIONS = list_sampling_options()
 _get_values = attrgetter(*(option.name for option in _OPTIONS))
 _MAX = np.finfo(np.float64).max
 
-TEMPERATURE, TOP_K, TOP_P, MIN_P, TYPICAL_P, TRUNCATES = range(len(_OPTIONS) + 1)
+TEMPERATURE, TOP_K, TOP_P, MIN_P, TYPICAL_P, NGRAM_WEIGHT, TRUNCATES = range(len(_OPTIONS) + 1)
 """Rows of the array that `pack_sampling_params` returns: the fields of `SamplingParams`, in their order, and whether a
 filter is on."""
 

@@ -14,7 +14,7 @@ from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
 from elman.engine.numba.batched.optimizer import FlatOptimizer, reduce_gradients
 from elman.engine.numba.batched.session import NumbaSession
 from elman.engine.protocol import Indices
-from elman.engine.state import TrainState
+from elman.engine.state import TrainState, training_folds
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
@@ -42,6 +42,9 @@ def advance(
             state.position = 0
             network.set_state(np.zeros((B, network.architecture.state_size), network.dtype))
         x, y = windows.at(state.position)
+        folds = training_folds(state.parameters, windows, state.position)
+        if folds is not None:
+            network.set_folds(folds.reshape(T, B))
         number = state.update + 1
         dropout_masks = network.dropout_masks(optimizer.dropout, number) if optimizer.dropout else None
         network.run_window(_as_batch(x), _as_batch(y), dropout_masks)

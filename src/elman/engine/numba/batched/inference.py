@@ -6,12 +6,13 @@ so that the segments not yet finished are always the first rows, and no row is c
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs, run_window
+from elman.engine.numba.batched.kernels import add_prior, carry_state, forward_step, multiply_inputs, run_window
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, exponentials
 from elman.engine.numba.sampling import (
+    NGRAM_WEIGHT,
     TEMPERATURE,
     TRUNCATES,
     sample_index,
@@ -47,7 +48,7 @@ def _shrink_window(workspace, T, R, to_T, to_R, sizes):
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order
 def score_segments(
-    theta, packed_weights, offsets, sizes, workspace, initial, text, order, starts, lengths,
+    theta, packed_weights, offsets, sizes, workspace, prior, initial, initial_history, text, order, starts, lengths,
     worker, workers, T, R, x, y, dropout_mask, nats, worst, worst_nats,
 ):  # fmt: skip
     """Read every `workers`-th group of R segments, from group `worker` on; see `elman.engine.protocol.SegmentLosses`.
@@ -57,6 +58,9 @@ def score_segments(
     for first in range(worker * R, len(order), workers * R):
         rows, steps = min(R, len(order) - first), min(T, lengths[order[first]])
         _set_initial_state(workspace, initial, steps, rows, sizes)
+        for r in range(rows):
+            for o in range(len(initial_history)):
+                prior.history[r, o] = initial_history[o]
         done = 0
         while done < lengths[order[first]]:
             before_T, before_R = steps, rows
@@ -70,7 +74,9 @@ def score_segments(
                 for t in range(steps):
                     # After its end a segment is padded with its last character, whose losses are ignored.
                     x[t * rows + r], y[t * rows + r] = text[at + min(t, last)], text[at + min(t, last) + 1]
-            run_window(theta, packed_weights, offsets, sizes, workspace, x, y, steps, rows, dropout_mask, False, False)
+            run_window(
+                theta, packed_weights, offsets, sizes, workspace, prior, x, y, steps, rows, dropout_mask, False, False
+            )
             for r in range(rows):
                 segment = order[first + r]
                 for t in range(min(steps, lengths[segment] - done)):
@@ -83,7 +89,7 @@ def score_segments(
 
 @kernel
 def generate(
-    theta, packed_weights, offsets, sizes, workspace, R, indices, uniforms, sampling_params, characters
+    theta, packed_weights, offsets, sizes, workspace, prior, R, indices, uniforms, sampling_params, characters
 ):  # fmt: skip
     """Sample `characters` (n, R), one for each of `uniforms` (n, R), in R batch rows that begin with `indices` (R,).
 
@@ -91,6 +97,8 @@ def generate(
     """
     g, m_row, K, K_row = workspace.g, sizes.m_row, sizes.K, sizes.K_row
     vectors = K_row * g.itemsize // BYTES
+    for r in range(R):
+        prior.weights[r] = sampling_params[NGRAM_WEIGHT, r]
     for n in range(len(uniforms)):
         for layer in range(sizes.layers):
             if layer > 0:
@@ -104,6 +112,8 @@ def generate(
             g, 0, K_row, packed_weights, sizes.c_padded, 0, workspace.h, top, m_row,
             packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
         )  # fmt: skip
+        if sizes.order > 0:
+            add_prior(theta, sizes, workspace, prior, indices, 1, R)
         carry_state(1, R, sizes, workspace)
         for r in range(R):
             temperature = sampling_params[TEMPERATURE, r]
@@ -113,3 +123,5 @@ def generate(
                 remaining = truncate(row, remaining, sampling_params, r)
             indices[r] = sample_index(row, K, sampling_target(uniforms[n, r], remaining, temperature))
             characters[n, r] = indices[r]
+    for r in range(R):
+        prior.weights[r] = 1

@@ -29,6 +29,9 @@ from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed, sum_outer_products
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
+from elman.engine.numba.ngrams.added import Added
+from elman.engine.numba.ngrams.kernels import read_window
+from elman.engine.numba.ngrams.tree import Tree
 
 Array = NDArray[np.floating]
 
@@ -53,6 +56,19 @@ class Workspace(NamedTuple):
     gradient: Array  # laid out like theta
     panels: Array  # for `sum_outer_products`
     zeros: Array  # as long as the longest row
+
+
+class PriorWorkspace(NamedTuple):
+    """The n-gram prior of one group of batch rows; see `elman.engine.numba.ngrams`."""
+
+    tree: Tree
+    added: Added
+    grows: bool
+    history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
+    folds: NDArray[np.int64]  # (T, R): what is left out of the counts
+    matched: NDArray[np.int64]  # (T, R)
+    log_q: Array  # (T, R, K_row)
+    weights: Array  # (R,): factors of alpha, 1 unless text is sampled
 
 
 class DropoutMask(NamedTuple):
@@ -128,6 +144,37 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
         workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
         packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
     )  # fmt: skip
+
+
+@inlined
+def add_prior(theta, sizes, workspace, prior, indices, T, R):
+    """Read the characters `indices` (T, R), and add alpha log q to the logits."""
+    g = workspace.g
+    read_window(
+        prior.tree, prior.added, prior.grows, prior.history, indices, prior.folds, T, R, sizes.K_row,
+        prior.log_q, prior.matched,
+    )  # fmt: skip
+    for row in range(T * R):
+        alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
+        start = row * sizes.K_row
+        logits, log_q = g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
+        for k in range(len(logits)):
+            logits[k] += alpha * log_q[k]
+
+
+@inlined
+def _compute_alpha_gradient(sizes, workspace, prior, rows):
+    """Add the products of dL/do and log q to dalpha of the matched orders."""
+    gradient = workspace.gradient
+    for j in range(sizes.order + 1):
+        gradient[sizes.alpha + j] = 0
+    for row in range(rows):
+        start = row * sizes.K_row
+        g, log_q = workspace.g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
+        total = gradient.dtype.type(0)
+        for k in range(len(g)):
+            total += g[k] * log_q[k]
+        gradient[sizes.alpha + prior.matched[row]] += total
 
 
 @inlined
@@ -230,7 +277,7 @@ def carry_state(T, R, sizes, workspace):
 
 
 @inlined
-def _forward_layers(theta, packed_weights, offsets, sizes, workspace, indices, T, R, dropout_mask, use_dropout):
+def _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout):
     """Compute the states of every layer and the logits of a window.
 
     Returns the array of the layers' outputs, its stride from layer to layer, and the offset of the first layer in it.
@@ -255,23 +302,25 @@ def _forward_layers(theta, packed_weights, offsets, sizes, workspace, indices, T
         workspace.g, 0, K_row, packed_weights, sizes.c_padded, 0, y, (sizes.layers - 1) * stride + first, m_row,
         packed_weights, sizes.V_forward, sizes.panel_width, T * R, sizes.m, K_row,
     )  # fmt: skip
+    if sizes.order > 0:
+        add_prior(theta, sizes, workspace, prior, indices, T, R)
     return y, stride, first
 
 
 @kernel
-def compute_logits(theta, packed_weights, offsets, sizes, workspace, indices, T, R, dropout_mask):
+def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask):
     """Read a window of R batch rows without dropout: the logits are left in `workspace.g`, the states in place."""
-    _forward_layers(theta, packed_weights, offsets, sizes, workspace, indices, T, R, dropout_mask, False)
+    _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False)
 
 
 @kernel
 def run_window(
-    theta, packed_weights, offsets, sizes, workspace, indices, targets, T, R, dropout_mask, use_dropout, backward
+    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout, backward
 ):
     """Losses of a window of R batch rows and, if `backward`, gradients; the final state becomes the initial one."""
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
     y, stride, first = _forward_layers(
-        theta, packed_weights, offsets, sizes, workspace, indices, T, R, dropout_mask, use_dropout
+        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout
     )
     top = (sizes.layers - 1) * stride + first
     _compute_losses(workspace, targets, rows, K_row, backward)
@@ -281,6 +330,8 @@ def run_window(
             workspace.panels, workspace.zeros, K_row, rows, m_row,
         )  # fmt: skip
         _sum_columns(workspace.gradient, sizes.c, workspace.g, 0, K_row, rows, K_row, workspace.zeros)
+        if sizes.order > 0:
+            _compute_alpha_gradient(sizes, workspace, prior, rows)
         multiply_panels(
             workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
             packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row,

@@ -47,9 +47,11 @@ class Sizes(NamedTuple):
     panel_width: int  # elements of a row of a panel
     V: int  # offsets in theta …
     c: int
+    alpha: int
     V_forward: int  # … and in packed_weights
     V_backward: int
     c_padded: int
+    order: int  # n of the n-gram prior, or 0
 
 
 class Layout(NamedTuple):
@@ -85,6 +87,7 @@ def make_layout(network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], r
         offsets[layer, B] = theta.allocate(input_blocks * m_row)
         offsets[layer, D] = theta.allocate(m_row)
     c = theta.allocate(K_row)
+    alpha = theta.allocate(network.order + 1 if network.order else 0)
     packed = _OffsetAllocator(unit)
     for layer in range(network.layers):
         for column in (W_FORWARD, W_BACKWARD):
@@ -97,7 +100,7 @@ def make_layout(network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], r
     sizes = Sizes(
         cell.code, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
-        V, c, V_forward, V_backward, c_padded,
+        V, c, alpha, V_forward, V_backward, c_padded, network.order,
     )  # fmt: skip
     return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size)
 
@@ -137,6 +140,8 @@ def views(layout: Layout, flat: Array) -> Arrays:
             arrays["d" + name] = flat[offset[D] :][None, : s.m]
     arrays["V"] = flat[s.V :][: s.K_row * s.m_row].reshape(1, s.K_row, s.m_row)[:, : s.K, : s.m]
     arrays["c"] = flat[s.c :][None, : s.K]
+    if s.order:
+        arrays["alpha"] = flat[s.alpha :][None, : s.order + 1]
     return arrays
 
 

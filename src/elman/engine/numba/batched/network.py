@@ -13,6 +13,9 @@ from elman.engine.numba.batched import inference, kernels
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
+from elman.engine.numba.ngrams.added import empty_added
+from elman.engine.numba.ngrams.reader import NgramReader, reader
+from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
@@ -71,6 +74,8 @@ class CompiledNetwork:
         count, size = len(self.rows) if backward else 0, self.layout.theta_size
         self.gradients = aligned_zeros(count * size, self.dtype).reshape(count, size)
         self.workspaces = [self._make_workspace(n) for n in range(len(self.rows))]
+        self.ngrams: NgramReader | None = None if parameters.ngrams is None else reader(parameters.ngrams)
+        self.priors = [self._make_prior(R) for R in self.rows]
         # Without training, weights are packed only once, which does not justify threads.
         tasks = max(len(self.rows), UPDATE_RANGES) if backward else len(self.rows)
         self.pool = AutotunedThreadPool((self.sizes, T, B, backward, self.dtype), tasks)
@@ -98,6 +103,32 @@ class CompiledNetwork:
             zeros=aligned_zeros(max(s.gates_row, s.K_row), dtype),
         )
 
+    def _make_prior(self, R: int) -> kernels.PriorWorkspace:
+        s, T, ngrams = self.sizes, self.T, self.ngrams
+        tree, added = (empty_tree(), empty_added()) if ngrams is None else (ngrams.tree, ngrams.added)
+        size = T * R if s.order else 0
+        return kernels.PriorWorkspace(
+            tree=tree,
+            added=added,
+            grows=ngrams is not None and ngrams.model.grows,
+            history=np.zeros((R, s.order), np.int32),
+            folds=np.full(size, tree.folds, np.int64),
+            matched=np.zeros(size, np.int64),
+            log_q=aligned_zeros(size * s.K_row, self.dtype),
+            weights=np.ones(R, self.dtype),
+        )
+
+    def _reserve_counts(self, characters: int) -> None:
+        """Make room in the counts of a model that grows."""
+        if self.ngrams is not None and self.ngrams.model.grows:
+            self.ngrams.reserve(characters)
+            self.priors = [prior._replace(added=self.ngrams.added) for prior in self.priors]
+
+    def set_folds(self, folds: IndexArray) -> None:
+        """Set the fold (T, B) whose counts are left out at every position of the next window."""
+        for prior, group in zip(self.priors, self.groups, strict=True):
+            prior.folds[...] = folds[:, group].ravel()
+
     def pack(self) -> None:
         """Update the packed weights from theta."""
         arguments = (self.theta, self.packed_weights, self.offsets, self.sizes)
@@ -111,12 +142,16 @@ class CompiledNetwork:
         """Set the initial state (B, D) of the next window."""
         for view, columns in self._state_views(h):
             view[...] = columns
+        for prior, group in zip(self.priors, self.groups, strict=True):
+            prior.history[...] = np.rint(h[group, self.architecture.recurrent_size :])
 
     def state(self) -> Array:
         """Return the initial state (B, D) of the next window, which is the final state of the last one."""
         h = np.empty((self.B, self.architecture.state_size), self.dtype)
         for view, columns in self._state_views(h):
             columns[...] = view
+        for prior, group in zip(self.priors, self.groups, strict=True):
+            h[group, self.architecture.recurrent_size :] = prior.history
         return h
 
     def _state_views(self, h: Array) -> list[tuple[Array, Array]]:
@@ -133,11 +168,17 @@ class CompiledNetwork:
         return pairs
 
     def _run_groups(self, make_task: Callable[[int], Callable[[], object]]) -> None:
-        """Run a task for every group."""
-        self.pool.run_all([make_task(n) for n in range(len(self.groups))])
+        """Run a task for every group; one after the other where they count characters in the same model."""
+        tasks = [make_task(n) for n in range(len(self.groups))]
+        if self.ngrams is not None and self.ngrams.model.grows:
+            for task in tasks:
+                task()
+        else:
+            self.pool.run_all(tasks)
 
     def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""
+        self._reserve_counts(x.size)
 
         def task(n: int) -> Callable[[], object]:
             indices, targets = (np.ascontiguousarray(array[:, self.groups[n]]).ravel() for array in (x, y))
@@ -147,6 +188,7 @@ class CompiledNetwork:
                 self.offsets,
                 self.sizes,
                 self.workspaces[n],
+                self.priors[n],
                 indices,
                 targets,
             )
@@ -172,13 +214,19 @@ class CompiledNetwork:
         result: SegmentLosses,
     ) -> None:
         """Add the losses of the segments in `order`, longest first, to `result`; each begins in the state h (D,)."""
+        self._reserve_counts(int(lengths[order].sum()))
         s, R = self.sizes, self.rows[0]
         initial = aligned_zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
-        state_vectors = h.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        recurrent, history = np.split(h, [self.architecture.recurrent_size])
+        initial_history = np.rint(history).astype(np.int32)
+        state_vectors = recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
         initial[: len(state_vectors), :, : s.m] = state_vectors
 
         def task(n: int) -> Callable[[], object]:
-            arguments = (self.theta, self.packed_weights, self.offsets, s, self.workspaces[n], initial.ravel())
+            arguments = (
+                self.theta, self.packed_weights, self.offsets, s, self.workspaces[n], self.priors[n], initial.ravel(),
+                initial_history,
+            )  # fmt: skip
             x, y = np.empty((2, self.T * R), np.intp)
             return partial(
                 inference.score_segments, *arguments, text, order, starts, lengths,
@@ -192,11 +240,15 @@ class CompiledNetwork:
 
         def task(n: int) -> Callable[[], object]:
             indices = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
-            arguments = (self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], indices)
+            arguments = (
+                self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.priors[n], indices,
+            )  # fmt: skip
             return partial(kernels.compute_logits, *arguments, self.T, self.rows[n], _NO_DROPOUT)
 
-        self._run_groups(task)
+        self._reserve_counts(x.size)
         s, T = self.sizes, self.T
+        before = np.concatenate([prior.history for prior in self.priors])
+        self._run_groups(task)
         o = np.empty((T, self.B, s.K), self.dtype)
         states = np.empty((T, self.B, self.architecture.state_size), self.dtype)
         for workspace, R, group in zip(self.workspaces, self.rows, self.groups, strict=True):
@@ -207,6 +259,9 @@ class CompiledNetwork:
                     after = array[(layer * (T + 1) + 1) * R * s.m_row :][: T * R * s.m_row]
                     states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
                     column += s.m
+        if s.order:
+            codes = np.concatenate([before.T, x + 1])  # of every row, those that precede the window and its own
+            states[:, :, column:] = np.stack([codes[t + 1 : t + 1 + s.order].T for t in range(T)])
         return o, states
 
     def generate(
@@ -220,9 +275,13 @@ class CompiledNetwork:
 
         def task(n: int) -> Callable[[], object]:
             of_group = (np.ascontiguousarray(array[..., self.groups[n]]) for array in (uniforms, sampling_params))
-            arguments = (self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.rows[n])
+            arguments = (
+                self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.priors[n],
+                self.rows[n],
+            )  # fmt: skip
             return partial(inference.generate, *arguments, x[self.groups[n]].copy(), *of_group, characters[n])
 
+        self._reserve_counts(uniforms.size)
         self._run_groups(task)
         return np.concatenate(characters, axis=1)
 
@@ -232,7 +291,7 @@ class CompiledNetwork:
         for workspace, R in zip(self.workspaces, self.rows, strict=True):
             rows = workspace.dh0.reshape(-1, R, s.m_row)[:, :, : s.m]
             groups.append(rows.transpose(1, 0, 2).reshape(R, -1))
-        return np.concatenate(groups)
+        return np.pad(np.concatenate(groups), ((0, 0), (0, s.order)))
 
     def dropout_masks(self, dropout: Dropout, update: int) -> list[kernels.DropoutMask]:
         """Return the masks of one update, for every group."""

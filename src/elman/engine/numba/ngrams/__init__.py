@@ -1,0 +1,1 @@
+"""The n-gram model of `elman.network.ngram`, compiled."""

@@ -1,0 +1,70 @@
+"""The counts of what a model reads: a second, growing tree, so that the one of its text is never copied."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba.ngrams.kernels import EMPTY, rehash
+
+Ints32 = NDArray[np.int32]
+Ints64 = NDArray[np.int64]
+
+
+class Added(NamedTuple):
+    """The counts of what was read; changed in place. Nodes without a counterpart in `Tree` have `base` -1."""
+
+    sizes: Ints64  # (2,): nodes and entries in use; 0 nodes if nothing is counted
+    keys: Ints64  # hash table with linear probing: parent · (K + 1) + code …
+    nodes: Ints32  # … and the node
+    base: Ints32  # of each node: the node of `Tree` with the same context,
+    total: Ints32  # the sum of its counts,
+    new: Ints32  # how many of its characters the node of `Tree` lacks,
+    first: Ints32  # and its first entry
+    character: Ints32  # of each entry,
+    counts: Ints32
+    is_new: NDArray[np.bool_]  # whether the node of `Tree` lacks the character
+    next: Ints32  # the next entry of the node, or -1
+
+
+def empty_added() -> Added:
+    """Return the counts of a model that does not grow."""
+    return _allocate(0, 0, 0)
+
+
+def _allocate(nodes: int, entries: int, places: int) -> Added:
+    """Return empty counts with room for so many nodes, entries and places of the hash table, at least one of each."""
+    n, e, p = max(nodes, 1), max(entries, 1), max(places, 1)
+    return Added(
+        sizes=np.zeros(2, np.int64),
+        keys=np.full(p, EMPTY, np.int64),
+        nodes=np.zeros(p, np.int32),
+        base=np.zeros(n, np.int32),
+        total=np.zeros(n, np.int32),
+        new=np.zeros(n, np.int32),
+        first=np.full(n, EMPTY, np.int32),
+        character=np.zeros(e, np.int32),
+        counts=np.zeros(e, np.int32),
+        is_new=np.zeros(e, np.bool_),
+        next=np.zeros(e, np.int32),
+    )
+
+
+def copy(added: Added) -> Added:
+    """Return counts that grow independently."""
+    return Added(**{name: array.copy() for name, array in added._asdict().items()})
+
+
+def grow(added: Added, K: int, nodes: int, entries: int) -> Added:
+    """Return the same counts with room for so many nodes and entries; of none, those of no text."""
+    larger = _allocate(nodes, entries, 2 * nodes + 1)
+    larger.sizes[:] = max(1, added.sizes[0]), added.sizes[1]
+    if added.sizes[0]:
+        rehash(added.keys, added.nodes, larger, K)
+        for name in ("base", "total", "new", "first"):
+            getattr(larger, name)[: added.sizes[0]] = getattr(added, name)[: added.sizes[0]]
+        for name in ("character", "counts", "is_new", "next"):
+            getattr(larger, name)[: added.sizes[1]] = getattr(added, name)[: added.sizes[1]]
+    return larger

@@ -1,0 +1,175 @@
+"""The counts of a text as a tree of contexts in flat arrays.
+
+N  characters counted           node    a context; its children are the contexts that are longer by one character
+K  size of the alphabet         code    the index of a character + 1; 0 where there is none
+n  order                        entry   a character that followed the context of a node, and how often
+
+The nodes of one depth are consecutive, and so are the children of a node, in ascending order of their codes, and the
+entries of a node. A context is found by descending from the root, the latest character first.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba.ngrams import kernels
+from elman.engine.numba.ngrams.added import Ints32, empty_added
+from elman.network.ngram import NgramModel
+
+Floats64 = NDArray[np.float64]
+
+MAX_CACHE_BYTES = 1 << 26
+"""Size of the distributions of short contexts that are stored."""
+MAX_CACHED_ORDER = 2
+
+
+class Tree(NamedTuple):
+    """The counts of a text; immutable."""
+
+    K: int
+    order: int
+    folds: int
+    discount: float
+    child_start: Ints32  # (nodes + 1,): the first child of each node
+    code: Ints32  # (nodes,): the character by which a node is longer than its parent
+    total: Ints32  # (nodes,): occurrences of all characters
+    entry_start: Ints32  # (nodes + 1,)
+    character: Ints32  # (entries,)
+    counts: Ints32  # (entries,)
+    fold_start: Ints32  # (entries + 1,), empty without folds: where the counts of an entry by fold begin
+    fold: NDArray[np.uint8]
+    fold_count: Ints32
+    cached_order: int  # the length of the contexts in the cache; -1 without a cache
+    cached_first: int  # the first node of that length
+    cached_q: Floats64  # (folds + 1, contexts, K)
+    cached_matched: NDArray[np.int8]  # (folds + 1, contexts)
+
+
+def empty_tree() -> Tree:
+    """Return the counts of no text, which are passed to a kernel without a prior."""
+    zeros = np.zeros(2, np.int32)
+    return Tree(
+        2, 1, 0, 0.0, zeros, zeros, zeros, zeros, zeros, zeros, zeros, np.zeros(1, np.uint8), zeros,
+        -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
+    )  # fmt: skip
+
+
+def build_tree(model: NgramModel) -> Tree:
+    """Return the counts of a model's text, from one sort of its positions by context."""
+    K, n, folds = model.K, model.order, model.folds
+    codes, characters, fold = _sorted_positions(model)
+    common = _common_lengths(codes)
+    starts = [np.flatnonzero(common < o) for o in range(n + 1)]  # of each depth: where its nodes begin
+    counts = np.array([len(s) for s in starts])
+    first = np.concatenate([[0], np.cumsum(counts)])
+    child_start = [np.searchsorted(starts[o + 1], starts[o]) + first[o + 1] for o in range(n)]
+    child_start.append(np.full(counts[n] + 1, first[n + 1]))
+    code = [np.zeros(1, np.int32), *(codes[o - 1, starts[o]] for o in range(1, n + 1))]
+    parts = [kernels.count_entries(np.append(s, len(fold)), characters, fold, K, folds) for s in starts]
+    entry_counts, character, count, fold_counts, fold_ids, fold_count = (
+        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    )
+    total = np.concatenate([np.diff(np.append(s, len(fold))) for s in starts])
+    tree = Tree(
+        K, n, folds, float(model.discount), _int32(np.concatenate(child_start)), _int32(np.concatenate(code)),
+        _int32(total), _offsets(entry_counts), character, count, _offsets(fold_counts), fold_ids, fold_count,
+        -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
+    )  # fmt: skip
+    return _with_cache(tree, first)
+
+
+def _int32(array: NDArray[Any]) -> Ints32:
+    return array.astype(np.int32)
+
+
+def _offsets(counts: NDArray[Any]) -> Ints32:
+    """Return where each of the consecutive ranges of these lengths begins, and where the last one ends."""
+    return _int32(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
+
+
+def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uint8]]:
+    """Return the positions of the text, sorted by context, then character, then fold.
+
+    Returns
+    -------
+    codes : ndarray, shape (n, N)
+        The code of the latest character of the context, of the one before, and so on.
+    characters, folds : ndarray, shape (N,)
+    """
+    n, N = model.order, len(model.text)
+    bits, fold_bits = int(model.K).bit_length(), model.folds.bit_length()
+    padded = np.concatenate([np.zeros(n, np.uint64), model.text.astype(np.uint64) + 1])
+    fold = model.folds_at(np.arange(N) + model.offset).astype(np.uint64)
+    columns = [*((padded[n - o : n - o + N], bits) for o in range(1, n + 1)), (model.text, bits), (fold, fold_bits)]
+    words, shifts = _pack(columns)
+    words = [np.sort(words[0])] if len(words) == 1 else _sort_words(words)
+    digits = [
+        (words[word] >> np.uint64(shift)) & np.uint64((1 << width) - 1)
+        for (word, shift), (_, width) in zip(shifts, columns, strict=True)
+    ]
+    return np.array(digits[:n], np.int32).reshape(n, N), _int32(digits[n]), digits[n + 1].astype(np.uint8)
+
+
+def _pack(columns: list[tuple[NDArray[Any], int]]) -> tuple[list[NDArray[np.uint64]], list[tuple[int, int]]]:
+    """Return columns of numbers as few words of 64 bits, the first column in the highest bits, and where each is."""
+    groups: list[list[int]] = [[]]
+    used = 0
+    for index, (_, width) in enumerate(columns):
+        if used + width > 64:
+            groups.append([])
+            used = 0
+        groups[-1].append(index)
+        used += width
+    words, places = [], []
+    for number, group in enumerate(groups):
+        shift = sum(columns[index][1] for index in group)
+        word = np.zeros(len(columns[0][0]), np.uint64)
+        for index in group:
+            array, width = columns[index]
+            shift -= width
+            word |= array.astype(np.uint64) << np.uint64(shift)
+            places.append((number, shift))
+        words.append(word)
+    return words, places
+
+
+def _sort_words(words: list[NDArray[np.uint64]]) -> list[NDArray[np.uint64]]:
+    order = np.lexsort(words[::-1])
+    return [word[order] for word in words]
+
+
+def _common_lengths(codes: Ints32) -> Ints32:
+    """Return how many codes each sorted context has in common with the one before it, the latest first; -1 at first."""
+    n, N = codes.shape
+    common, equal = np.zeros(N, np.int32), np.ones(max(N - 1, 0), np.bool_)
+    for o in range(n):
+        equal &= codes[o, 1:] == codes[o, :-1]
+        common[1:] += equal
+    common[:1] = -1
+    return common
+
+
+def _with_cache(tree: Tree, first: NDArray[np.int64]) -> Tree:
+    """Return the tree with the distributions of the contexts of one length, the longest for which they fit."""
+    for o in range(min(MAX_CACHED_ORDER, tree.order), -1, -1):
+        contexts = int(first[o + 1] - first[o])
+        shape = (tree.folds + 1, contexts, tree.K)
+        if int(np.prod(shape, dtype=np.int64)) * 8 <= MAX_CACHE_BYTES:
+            q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
+            histories = _histories(tree, first, o)
+            kernels.fill_cache(tree, empty_added(), histories, q, matched)
+            return tree._replace(cached_order=o, cached_first=int(first[o]), cached_q=q, cached_matched=matched)
+    return tree
+
+
+def _histories(tree: Tree, first: NDArray[np.int64], o: int) -> Ints32:
+    """Return the contexts of length o, (contexts, o), each with its latest code last."""
+    node = np.arange(first[o], first[o + 1])
+    history = np.zeros((len(node), o), np.int32)
+    for depth in range(o, 0, -1):
+        history[:, o - depth] = tree.code[node]
+        node = np.searchsorted(tree.child_start[: first[depth]], node, side="right") - 1
+    return history
