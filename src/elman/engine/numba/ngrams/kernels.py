@@ -327,6 +327,13 @@ def _shift(history, x):
 
 
 @exact
+def append_window(histories, x, T, R):
+    """Append the characters x (T R,) to the histories (R, n), in place."""
+    for row in range(T * R):
+        _shift(histories[row % R], x[row])
+
+
+@exact
 def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched):
     """Read x (T R,) in R rows that begin after `histories` (R, n), step by step; histories are changed in place.
 
