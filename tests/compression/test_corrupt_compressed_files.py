@@ -7,15 +7,15 @@ import tracemalloc
 import pytest
 
 from elman.compression import compress, decompress
+from elman.compression.container import Mode
 from elman.errors import ElmanError
-from support.codec_models import INPUTS, make_model
+from elman.inference import Model
+from support.codec_models import ADAPTATIONS, INPUTS, make_model
 
-MODEL = make_model()
-FILES = [
-    (compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name])
-    for name in ("one byte", "text", "noise", "long", "another script")
-    for adapt in (False, True)
-]
+MODEL, PRIOR = make_model(), make_model(order=4)
+NAMES = ("one byte", "text", "noise", "long", "another script")
+FILES = [(compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in (False, True)]
+PRIOR_FILES = [(compress(PRIOR, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in ADAPTATIONS]
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
@@ -37,10 +37,10 @@ def mutate(file: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def check_refused_or_correct(file: bytes, original: bytes) -> None:
+def check_refused_or_correct(file: bytes, original: bytes, model: Model = MODEL) -> None:
     """Decompress a file, which must raise a one-line error or give the original."""
     try:
-        result = decompress(MODEL, file)
+        result = decompress(model, file)
     except ElmanError as error:
         assert "\n" not in str(error)  # noqa: PT017 (any of several)
         return
@@ -58,9 +58,21 @@ def test_corrupt_files_are_refused() -> None:
     check_corrupt_files(range(300))
 
 
+def check_corrupt_files_of_a_prior(seeds: range) -> None:
+    for seed in seeds:
+        rng = random.Random(seed)
+        file, original = rng.choice(PRIOR_FILES)
+        check_refused_or_correct(mutate(file, rng), original, PRIOR)
+
+
+def test_corrupt_files_of_a_model_with_a_prior_are_refused() -> None:
+    check_corrupt_files_of_a_prior(range(300))
+
+
 @pytest.mark.slow
 def test_thousands_of_corrupt_files_are_refused() -> None:
     check_corrupt_files(range(300, 6_000))
+    check_corrupt_files_of_a_prior(range(300, 6_000))
 
 
 def test_noise_is_refused() -> None:
@@ -73,13 +85,14 @@ def test_noise_is_refused() -> None:
 
 @pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"])
 def test_a_false_length_takes_no_time_and_no_memory(digits: bytes) -> None:
-    good = compress(MODEL, INPUTS["long"])
-    for mode in (0, 1, 2):
-        file = bytes([good[0] & ~3 | mode]) + digits + good[3:]
+    good = compress(PRIOR, INPUTS["long"])
+    for mode in Mode:
+        bits = bytes([good[0] & ~3 | mode]) if mode < 3 else bytes([good[0] | 3, mode])
+        file = bits + digits + good[3:]
         began = time.process_time()
         tracemalloc.start()
         with pytest.raises(ElmanError):
-            decompress(MODEL, file)
+            decompress(PRIOR, file)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 4_000_000

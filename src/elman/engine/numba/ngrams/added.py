@@ -57,12 +57,12 @@ def copy(added: Added) -> Added:
     return Added(**{name: array.copy() for name, array in added._asdict().items()})
 
 
-def grow(added: Added, K: int, nodes: int, entries: int) -> Added:
+def grow(added: Added, nodes: int, entries: int) -> Added:
     """Return the same counts with room for so many nodes and entries; of none, those of no text."""
     larger = _allocate(nodes, entries, 2 * nodes + 1)
     larger.sizes[:] = max(1, added.sizes[0]), added.sizes[1]
     if added.sizes[0]:
-        rehash(added.keys, added.nodes, larger, K)
+        rehash(added.keys, added.nodes, larger.keys, larger.nodes)
         for name in ("base", "total", "new", "first"):
             getattr(larger, name)[: added.sizes[0]] = getattr(added, name)[: added.sizes[0]]
         for name in ("character", "counts", "is_new", "next"):

@@ -19,7 +19,11 @@ exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
 
 exact_step = compiled(inline="always")
-"""The same for the steps of a kernel: a call would copy every field of every array of a tree."""
+"""The same for the steps of a kernel that use most of a tree.
+
+Functions that are called, not inlined, take the arrays they need: a call would copy every field of every array of a
+tree. `add_count` takes them out of the tree once, as each access counts a reference to the array.
+"""
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 """The bits of the float64 sqrt(1/2)."""
@@ -86,37 +90,37 @@ def fill_cache(tree, added, histories, q, matched):
 # --- Distributions ---
 
 
-@exact_step
-def find_child(tree, node, code):
+@exact
+def find_child(child_start, codes, node, code):
     """Return the child of a node with this code, or -1."""
-    low, high = np.int64(tree.child_start[node]), np.int64(tree.child_start[node + 1])
+    low, end = np.int64(child_start[node]), np.int64(child_start[node + 1])
+    high = end
     while low < high:
         middle = (low + high) >> 1
-        if tree.code[middle] < code:
+        if codes[middle] < code:
             low = middle + 1
         else:
             high = middle
-    if low < tree.child_start[node + 1] and tree.code[low] == code:
+    if low < end and codes[low] == code:
         return low
     return np.int64(EMPTY)
 
 
-@exact_step
-def count_left_out(tree, entry, fold):
+@exact
+def count_left_out(fold_start, folds, fold_count, entry, fold):
     """Return the count of an entry in a fold."""
-    for i in range(tree.fold_start[entry], tree.fold_start[entry + 1]):
-        if tree.fold[i] == fold:
-            return np.int64(tree.fold_count[i])
+    for i in range(fold_start[entry], fold_start[entry + 1]):
+        if folds[i] == fold:
+            return np.int64(fold_count[i])
     return np.int64(0)
 
 
-@exact_step
-def find_added(added, parent, code, K):
-    """Return the place of a child in the hash table: its own, or the free one where it belongs."""
-    key = np.int64(parent) * (K + 1) + code
-    place = key * 7919 % len(added.keys)
-    while added.keys[place] != key and added.keys[place] != EMPTY:
-        place = place + 1 if place + 1 < len(added.keys) else 0
+@exact
+def find_added(keys, key):
+    """Return the place of a key in the hash table: its own, or the free one where it belongs."""
+    place = key * 7919 % len(keys)
+    while keys[place] != key and keys[place] != EMPTY:
+        place = place + 1 if place + 1 < len(keys) else 0
     return place
 
 
@@ -133,7 +137,7 @@ def mix_node(tree, added, base, extra, fold, q):
         total, kinds = np.int64(tree.total[base]), end - start
         if fold < tree.folds:
             for entry in range(start, end):
-                left_out = count_left_out(tree, entry, fold)
+                left_out = count_left_out(tree.fold_start, tree.fold, tree.fold_count, entry, fold)
                 total -= left_out
                 if left_out == tree.counts[entry]:
                     kinds -= 1
@@ -149,7 +153,7 @@ def mix_node(tree, added, base, extra, fold, q):
     for entry in range(start, end):
         count = np.int64(tree.counts[entry])
         if fold < tree.folds:
-            count -= count_left_out(tree, entry, fold)
+            count -= count_left_out(tree.fold_start, tree.fold, tree.fold_count, entry, fold)
         if count > 0:
             q[tree.character[entry]] += (count - D) * share
     if extra >= 0:
@@ -168,7 +172,7 @@ def distribution(tree, added, history, fold, q):
     base, extra, o, matched = np.int64(0), np.int64(0 if grown else EMPTY), np.int64(0), np.int64(0)
     if tree.cached_order >= 0 and not grown and length >= tree.cached_order:
         while o < tree.cached_order and base >= 0:
-            base = find_child(tree, base, history[length - 1 - o])
+            base = find_child(tree.child_start, tree.code, base, history[length - 1 - o])
             o += 1
         if base >= 0:
             cached = base - tree.cached_first
@@ -189,9 +193,9 @@ def distribution(tree, added, history, fold, q):
             if code == 0:
                 break
             if base >= 0:
-                base = find_child(tree, base, code)
+                base = find_child(tree.child_start, tree.code, base, code)
             if extra >= 0:
-                place = find_added(added, extra, code, tree.K)
+                place = find_added(added.keys, extra * (tree.K + 1) + code)
                 extra = np.int64(added.nodes[place]) if added.keys[place] != EMPTY else np.int64(EMPTY)
             if base < 0 and extra < 0:
                 break
@@ -228,9 +232,11 @@ def set_logs(q, bits, powers, out, start):
 # --- Counting what is read ---
 
 
-@exact_step
+@exact
 def add_count(tree, added, history, character):
     """Count a character after the codes `history`; there must be room, see `NgramReader.reserve`."""
+    child_start, codes, entry_start, characters = tree.child_start, tree.code, tree.entry_start, tree.character
+    sizes, keys, nodes, bases, total, new, first, added_characters, counts, is_new, following = added
     base, extra = np.int64(0), np.int64(0)
     for o in range(len(history) + 1):
         if o > 0:
@@ -238,48 +244,56 @@ def add_count(tree, added, history, character):
             if code == 0:
                 break
             if base >= 0:
-                base = find_child(tree, base, code)
-            place = find_added(added, extra, code, tree.K)
-            if added.keys[place] == EMPTY:
-                node = added.sizes[0]
-                added.keys[place] = np.int64(extra) * (tree.K + 1) + code
-                added.nodes[place] = node
-                added.base[node], added.total[node], added.new[node], added.first[node] = base, 0, 0, EMPTY
-                added.sizes[0] = node + 1
-            extra = np.int64(added.nodes[place])
-        _add_to_node(tree, added, base, extra, character)
-
-
-@exact_step
-def _add_to_node(tree, added, base, extra, character):
-    added.total[extra] += 1
-    entry = np.int64(added.first[extra])
-    while entry >= 0 and added.character[entry] != character:
-        entry = np.int64(added.next[entry])
-    if entry < 0:
-        entry = added.sizes[1]
-        is_new = True
-        if base >= 0:
-            for known in range(tree.entry_start[base], tree.entry_start[base + 1]):
-                if tree.character[known] == character:
-                    is_new = False
-                    break
-        added.character[entry], added.counts[entry], added.is_new[entry] = character, 0, is_new
-        added.next[entry] = added.first[extra]
-        added.first[extra] = entry
-        added.new[extra] += np.int32(is_new)
-        added.sizes[1] = entry + 1
-    added.counts[entry] += 1
+                base = find_child(child_start, codes, base, code)
+            key = extra * (tree.K + 1) + code
+            place = find_added(keys, key)
+            if keys[place] == EMPTY:
+                node = sizes[0]
+                keys[place], nodes[place] = key, node
+                bases[node], total[node], new[node], first[node] = base, 0, 0, EMPTY
+                sizes[0] = node + 1
+            extra = np.int64(nodes[place])
+        total[extra] += 1
+        entry = _move_to_front(first, added_characters, following, extra, character)
+        if entry < 0:
+            entry = sizes[1]
+            lacks = base < 0 or not _contains(characters, entry_start[base], entry_start[base + 1], character)
+            added_characters[entry], counts[entry], is_new[entry] = character, 0, lacks
+            following[entry], first[extra] = first[extra], entry
+            new[extra] += np.int32(lacks)
+            sizes[1] = entry + 1
+        counts[entry] += 1
 
 
 @exact
-def rehash(keys, nodes, added, K):
-    """Enter the nodes of a hash table in that of `added`."""
-    if added.sizes[0] > 1:
-        for old in range(len(keys)):
-            if keys[old] != EMPTY:
-                place = find_added(added, keys[old] // (K + 1), keys[old] % (K + 1), K)
-                added.keys[place], added.nodes[place] = keys[old], nodes[old]
+def _move_to_front(first, characters, following, node, character):
+    """Make the entry of a character the first of its node, so that frequent ones are found soon; return it, or -1."""
+    entry, before = np.int64(first[node]), np.int64(EMPTY)
+    while entry >= 0 and characters[entry] != character:
+        before = entry
+        entry = np.int64(following[entry])
+    if entry >= 0 and before >= 0:
+        following[before] = following[entry]
+        following[entry], first[node] = first[node], entry
+    return entry
+
+
+@exact
+def _contains(characters, start, end, character):
+    """Return whether a character is among those of the entries from `start` to `end`."""
+    for entry in range(start, end):  # noqa: SIM110 (no generators in kernels)
+        if characters[entry] == character:
+            return True
+    return False
+
+
+@exact
+def rehash(old_keys, old_nodes, keys, nodes):
+    """Enter the nodes of a hash table in a larger one."""
+    for old in range(len(old_keys)):
+        if old_keys[old] != EMPTY:
+            place = find_added(keys, old_keys[old])
+            keys[place], nodes[place] = old_keys[old], old_nodes[old]
 
 
 # --- Reading ---
