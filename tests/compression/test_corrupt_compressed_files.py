@@ -6,8 +6,7 @@ import tracemalloc
 
 import pytest
 
-from elman.compression import compress, decompress
-from elman.compression.container import Mode
+from elman.compression import blocks, compress, decompress
 from elman.errors import ElmanError
 from elman.inference import Model
 from support.codec_models import ADAPTATIONS, INPUTS, make_model
@@ -83,17 +82,33 @@ def test_noise_is_refused() -> None:
             decompress(MODEL, start + rng.randbytes(rng.randrange(60)))
 
 
-@pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"])
+FALSE_LENGTHS = pytest.mark.parametrize(
+    "digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"]
+)
+
+
+@FALSE_LENGTHS
 def test_a_false_length_takes_no_time_and_no_memory(digits: bytes) -> None:
+    good = compress(MODEL, INPUTS["long"])
+    for mode in (0, 1, 2):
+        check_refused_at_once(MODEL, bytes([good[0] & ~3 | mode]) + digits + good[3:])
+
+
+@FALSE_LENGTHS
+def test_with_a_prior_one_block_is_decoded_at_most(digits: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)  # what is counted becomes so likely that it takes no bits
     good = compress(PRIOR, INPUTS["long"])
-    for mode in Mode:
-        bits = bytes([good[0] & ~3 | mode]) if mode < 3 else bytes([good[0] | 3, mode])
-        file = bits + digits + good[3:]
-        began = time.process_time()
-        tracemalloc.start()
-        with pytest.raises(ElmanError):
-            decompress(PRIOR, file)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 4_000_000
-        assert time.process_time() - began < 5
+    for mode in (4, 5):
+        check_refused_at_once(PRIOR, bytes([good[0] | 3, mode]) + digits + good[3:])
+
+
+def check_refused_at_once(model: Model, file: bytes) -> None:
+    """Decompress a file, which must raise an error within 5 seconds and 4 MB."""
+    began = time.process_time()
+    tracemalloc.start()
+    with pytest.raises(ElmanError):
+        decompress(model, file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+    assert time.process_time() - began < 5
