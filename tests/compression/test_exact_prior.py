@@ -74,11 +74,12 @@ def test_a_row_that_reads_nothing_counts_nothing_and_keeps_its_prior() -> None:
 
 def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_prior, "MAX_ADDED_CONTEXTS", 30)
+    monkeypatch.setattr(exact_prior, "ROOM", 2 * R)
     prior, totals = ExactPrior(counted(), START, R, adapt=True), []
     for row in texts():
         prior.read(row)
         totals.append(int(prior.reader.added.total[0]))
-        assert prior.reader.added.sizes[0] <= 30 + R * 3
+        assert prior.reader.added.sizes[0] <= 30 + 2 * R * 3
     assert totals[-1] < R * STEPS
     assert min(np.diff(totals)) < 0
 

@@ -19,7 +19,7 @@ BLOCK_SIZE = 1 << 16
 """Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
 MIN_SUBSTREAM_SIZE = 1 << 12
 """Minimum tokens of a substream when a block has several, since each starts without any context."""
-MAX_COUNTING_SUBSTREAMS = 16
+MAX_COUNTING_SUBSTREAMS = 32
 """Maximum substreams of a text whose characters are counted while coding."""
 
 

@@ -21,8 +21,11 @@ from elman.network.ngram import NgramModel
 from elman.network.output import Prior
 
 MAX_ADDED_CONTEXTS = 1 << 23
-"""Contexts of the text coded that are kept at most; before a step with more, all its counts are dropped, which bounds
-the memory as the restart of PPMd does. Part of the file format."""
+"""Contexts of the text coded above which all its counts are dropped, which bounds the memory as the restart of PPMd
+does. Part of the file format."""
+ROOM = 1 << 9
+"""Characters for which room is made at a time, and after which contexts are compared with their maximum. Part of the
+file format."""
 
 
 class ExactPrior:
@@ -41,7 +44,7 @@ class ExactPrior:
 
     def __init__(self, ngrams: NgramModel, start: int, R: int, adapt: bool = False) -> None:
         self.ngrams = trained_counts(ngrams)
-        self.reader, self.adapt = reader(self.ngrams), False
+        self.reader, self.adapt, self.room = reader(self.ngrams), False, 0
         self.histories = np.zeros((R, self.ngrams.order), np.int32)
         self.prior = Prior(np.zeros((R, self.ngrams.K), np.float32), np.zeros(R, np.intp))
         self.read(np.full(R, start, np.int64))
@@ -67,9 +70,12 @@ class ExactPrior:
         return Prior(self.prior.log_q[:1], self.prior.matched[:1])
 
     def _make_room(self, characters: int) -> None:
-        if self.reader.added.sizes[0] > MAX_ADDED_CONTEXTS:
-            self._restart()
-        self.reader.reserve(characters)
+        if self.room < characters:
+            if self.reader.added.sizes[0] > MAX_ADDED_CONTEXTS:
+                self._restart()
+            self.reader.reserve(ROOM)
+            self.room = ROOM
+        self.room -= characters
 
     def _restart(self) -> None:
         self.reader = NgramReader(self.ngrams.continued())
