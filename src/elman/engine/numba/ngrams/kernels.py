@@ -32,6 +32,11 @@ _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
 EMPTY = -1
 """In place of a node, an entry or a key that does not exist."""
+BASE, TOTAL, NEW, FIRST = range(4)
+"""Of each node of `added.Added`, in one cache line: the node of the tree with the same context, or -1; the sum of its
+counts; how many of its characters the node of the tree lacks; and its first entry."""
+CHARACTER, COUNT, IS_NEW, NEXT = range(4)
+"""Of each entry: character, count, whether the node of the tree lacks the character, and the next entry, or -1."""
 
 
 # --- Building ---
@@ -142,8 +147,8 @@ def mix_node(tree, added, base, extra, fold, q):
                 if left_out == tree.counts[entry]:
                     kinds -= 1
     if extra >= 0:
-        total += added.total[extra]
-        kinds += added.new[extra]
+        total += added.node[extra, TOTAL]
+        kinds += added.node[extra, NEW]
     if total == 0:
         return total
     share = 1.0 / total
@@ -157,11 +162,11 @@ def mix_node(tree, added, base, extra, fold, q):
         if count > 0:
             q[tree.character[entry]] += (count - D) * share
     if extra >= 0:
-        item = np.int64(added.first[extra])
+        item = np.int64(added.node[extra, FIRST])
         while item >= 0:
-            discount = D if added.is_new[item] else 0.0
-            q[added.character[item]] += (added.counts[item] - discount) * share
-            item = np.int64(added.next[item])
+            discount = D if added.entry[item, IS_NEW] else 0.0
+            q[added.entry[item, CHARACTER]] += (added.entry[item, COUNT] - discount) * share
+            item = np.int64(added.entry[item, NEXT])
     return total
 
 
@@ -236,7 +241,7 @@ def set_logs(q, bits, powers, out, start):
 def add_count(tree, added, history, character):
     """Count a character after the codes `history`; there must be room, see `NgramReader.reserve`."""
     child_start, codes, entry_start, characters = tree.child_start, tree.code, tree.entry_start, tree.character
-    sizes, keys, nodes, bases, total, new, first, added_characters, counts, is_new, following = added
+    sizes, keys, nodes, fields, entries = added
     base, extra = np.int64(0), np.int64(0)
     for o in range(len(history) + 1):
         if o > 0:
@@ -250,31 +255,31 @@ def add_count(tree, added, history, character):
             if keys[place] == EMPTY:
                 node = sizes[0]
                 keys[place], nodes[place] = key, node
-                bases[node], total[node], new[node], first[node] = base, 0, 0, EMPTY
+                fields[node, BASE], fields[node, FIRST] = base, EMPTY
                 sizes[0] = node + 1
             extra = np.int64(nodes[place])
-        total[extra] += 1
-        entry = _move_to_front(first, added_characters, following, extra, character)
+        fields[extra, TOTAL] += 1
+        entry = _move_to_front(fields, entries, extra, character)
         if entry < 0:
             entry = sizes[1]
             lacks = base < 0 or not _contains(characters, entry_start[base], entry_start[base + 1], character)
-            added_characters[entry], counts[entry], is_new[entry] = character, 0, lacks
-            following[entry], first[extra] = first[extra], entry
-            new[extra] += np.int32(lacks)
+            entries[entry, CHARACTER], entries[entry, IS_NEW] = character, lacks
+            entries[entry, NEXT], fields[extra, FIRST] = fields[extra, FIRST], entry
+            fields[extra, NEW] += np.int32(lacks)
             sizes[1] = entry + 1
-        counts[entry] += 1
+        entries[entry, COUNT] += 1
 
 
 @exact
-def _move_to_front(first, characters, following, node, character):
+def _move_to_front(fields, entries, node, character):
     """Make the entry of a character the first of its node, so that frequent ones are found soon; return it, or -1."""
-    entry, before = np.int64(first[node]), np.int64(EMPTY)
-    while entry >= 0 and characters[entry] != character:
+    entry, before = np.int64(fields[node, FIRST]), np.int64(EMPTY)
+    while entry >= 0 and entries[entry, CHARACTER] != character:
         before = entry
-        entry = np.int64(following[entry])
+        entry = np.int64(entries[entry, NEXT])
     if entry >= 0 and before >= 0:
-        following[before] = following[entry]
-        following[entry], first[node] = first[node], entry
+        entries[before, NEXT] = entries[entry, NEXT]
+        entries[entry, NEXT], fields[node, FIRST] = fields[node, FIRST], entry
     return entry
 
 

@@ -32,7 +32,7 @@ class NgramReader:
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
         nodes, entries = (int(size) + characters * (self.tree.order + 1) for size in self.added.sizes)
-        if nodes > len(self.added.base) or entries > len(self.added.character):
+        if nodes > len(self.added.node) or entries > len(self.added.entry):
             self.added = added.grow(self.added, 2 * nodes, 2 * entries)
 
 
