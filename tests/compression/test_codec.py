@@ -1,7 +1,9 @@
 """Compression is lossless, costs the model's cross-entropy, and reports every mismatch."""
 
+import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.compression import adaptive, blocks, compress, decompress, fingerprint
+from elman.compression.codec import Adapt
 from elman.compression.container import Mode
 from elman.compression.tokens import from_tokens, to_tokens
+from elman.engine import get_engine
 from elman.errors import ElmanError
+from elman.inference import Model
 from elman.inference.dynamic_evaluation import DynamicEvaluation, score_dynamic
 from elman.inference.score import score
+from elman.network.ngram import NgramModel
 from elman.text import Alphabet
-from support.codec_models import ALPHABET, INPUTS, TEXT, K, make_model
+from support.codec_models import ADAPTATIONS, ALPHABET, INPUTS, TEXT, K, make_model
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
+ADAPTATIONS_OF_A_PRIOR = pytest.mark.parametrize("adapt", ADAPTATIONS)
 WAYS = pytest.mark.parametrize("adapt", [False, True])
 
 
@@ -37,6 +44,20 @@ def test_of_every_cell(cell: str, layers: int, adapt: bool, dtype: type[np.float
     assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
 
 
+@ADAPTATIONS_OF_A_PRIOR
+@pytest.mark.parametrize("name", INPUTS)
+def test_any_bytes_come_back_with_a_prior(name: str, adapt: Adapt) -> None:
+    model = make_model(order=4)
+    assert decompress(model, compress(model, INPUTS[name], adapt=adapt)) == INPUTS[name]
+
+
+@ADAPTATIONS_OF_A_PRIOR
+@CELLS
+def test_of_every_cell_with_a_prior(cell: str, layers: int, adapt: Adapt) -> None:
+    model = make_model(cell, layers, dtype=np.float64, order=2)
+    assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=100) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_at_all_come_back(data: bytes) -> None:
@@ -51,6 +72,29 @@ def test_of_many_blocks_and_substreams(n: int, monkeypatch: pytest.MonkeyPatch) 
     data, model = INPUTS["long"].decode()[:n].encode(), make_model()
     for adapt in (False, True):
         assert decompress(model, compress(model, data, adapt=adapt)) == data
+
+
+@pytest.mark.parametrize("n", [0, 1, 26, 27, 63, 64, 65, 129, 191, 200])
+def test_substreams_that_share_counts_run_through_all_blocks(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
+    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
+    monkeypatch.setattr(blocks, "MAX_COUNTING_SUBSTREAMS", 7)
+    data, model = INPUTS["long"].decode()[:n].encode(), make_model(order=3)
+    for adapt in ADAPTATIONS:
+        assert decompress(model, compress(model, data, adapt=adapt)) == data
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("N", [0, 1, 2, 63, 64, 65, 127, 128, 129, 1000])
+def test_blocks_are_joined_as_they_were_split(N: int, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
+    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
+    tokens = np.arange(N, dtype=np.int32)
+    split = list(blocks.split_blocks(tokens, mode))
+    assert [n for _, n in split] == [*blocks.block_sizes(N, mode)]
+    assert len(split) == blocks.count_blocks(N)
+    assert len({table.shape[1] for table, _ in split}) == 1 or not mode.is_adaptive
+    np.testing.assert_array_equal(np.concatenate([*blocks.join_blocks(split, mode)]), tokens)
 
 
 def test_a_text_is_cut_without_loss() -> None:
@@ -72,6 +116,8 @@ def test_as_many_substreams_as_the_text_is_long_for() -> None:
         16,
     ]
     assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE) == 1
+    assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE_BOTH) == 1
+    assert [blocks.count_substreams(n, Mode.ADAPTIVE_COUNTS) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
 
 
 def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:
@@ -97,23 +143,35 @@ def test_the_unknown_symbol_is_read_for_escaped_characters(adapt: bool) -> None:
     assert decompress(model, compress(model, text, adapt=adapt)) == text
 
 
+@ADAPTATIONS_OF_A_PRIOR
+def test_the_prior_reads_the_unknown_symbol_too(adapt: Adapt) -> None:
+    alphabet = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
+    model = make_model(alphabet=alphabet, order=3)
+    for name, data in INPUTS.items():
+        assert decompress(model, compress(model, data, adapt=adapt)) == data, name
+
+
 def _known() -> str:
     return "".join(character for character in TEXT * 8 if character in ALPHABET.characters)
 
 
+@pytest.mark.parametrize("order", [0, 4])
 @CELLS
-def test_a_text_costs_its_surprise(cell: str, layers: int) -> None:
-    model, text = make_model(cell, layers), _known()
+def test_a_text_costs_its_surprise(cell: str, layers: int, order: int) -> None:
+    model, text = make_model(cell, layers, order=order), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
     bits = score(model.engine, model.parameters, h, indices).nats / math.log(2)
     assert 8 * len(compress(model, text.encode())) <= bits * (1 + CODED_FRACTION) + CODED_BITS
 
 
+@pytest.mark.parametrize("order", [0, 4])
 @CELLS
-def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_costs_what_dynamic_evaluation_says(
+    cell: str, layers: int, order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The first steps are equally large for a gradient of pure rounding error; a lower rate limits its effect.
     monkeypatch.setattr(adaptive, "SCALED_LEARNING_RATE", 0.03)
-    model, text = make_model(cell, layers), _known()
+    model, text = make_model(cell, layers, order=order), _known()
     indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
     adaptation = DynamicEvaluation(
         adaptive.WINDOW, adaptive.SCALED_LEARNING_RATE, adaptive.SQUARED_GRAD_DECAY, 32_000.0
@@ -122,6 +180,50 @@ def test_learning_costs_what_dynamic_evaluation_says(cell: str, layers: int, mon
     actual = 8 * len(compress(model, text.encode(), adapt=True))
     assert bits * (1 - CODED_FRACTION) <= actual <= bits * (1 + CODED_FRACTION) + CODED_BITS
     assert actual < 8 * len(compress(model, text.encode()))
+
+
+def test_counting_costs_what_the_growing_model_says() -> None:
+    model, text = make_model(order=4), _known()
+    assert model.parameters.ngrams is not None
+    growing = model.parameters.with_ngrams(model.parameters.ngrams.continued())
+    indices, h = model.alphabet.encode("\n" + text), np.zeros_like(model.h)
+    bits = score(get_engine("numpy"), growing, h, indices).nats / math.log(2)
+    actual = 8 * len(compress(model, text.encode(), adapt="counts"))
+    # The codec does not count the line feed before the text, which changes the first distributions.
+    assert bits * (1 - CODED_FRACTION) - CODED_BITS <= actual <= bits * (1 + CODED_FRACTION) + CODED_BITS
+    assert actual < 0.9 * 8 * len(compress(model, text.encode()))
+
+
+def test_weights_and_counts_together_are_smallest() -> None:
+    model, data = make_model(order=4), _known().encode()
+    static, weights, counts, both = (len(compress(model, data, adapt=adapt)) for adapt in ADAPTATIONS)
+    assert both < weights < static
+    assert both < counts < static
+
+
+def test_true_adapts_the_weights() -> None:
+    for model in (make_model(), make_model(order=2)):
+        assert compress(model, INPUTS["text"], adapt=True) == compress(model, INPUTS["text"], adapt="weights")
+
+
+@pytest.mark.parametrize("adapt", ["counts", "both"])
+def test_counts_need_a_prior(adapt: Adapt) -> None:
+    error = rf'^adapt="{adapt}" needs a model with an n-gram prior; train with --ngram-order 7$'
+    with pytest.raises(ElmanError, match=error):
+        compress(make_model(), b"a", adapt=adapt)
+
+
+def test_another_adaptation_is_refused() -> None:
+    with pytest.raises(ElmanError, match=r'adapt must be False, True, "weights", "counts" or "both" \(got \'all\'\)'):
+        compress(make_model(), b"a", adapt="all")  # type: ignore[arg-type]
+
+
+def test_a_file_whose_mode_the_model_lacks_is_corrupted() -> None:
+    model = make_model()
+    file = compress(model, INPUTS["text"])
+    for mode in (4, 5):
+        with pytest.raises(ElmanError, match="corrupted: its mode needs a model with an n-gram prior"):
+            decompress(model, bytes([file[0] | 3, mode]) + file[1:])
 
 
 def test_strange_bytes_cost_little_more_than_themselves() -> None:
@@ -144,6 +246,13 @@ def test_nothing_is_changed_by_learning() -> None:
     assert fingerprint(model) == before
 
 
+def test_nothing_is_changed_by_counting() -> None:
+    model = make_model(order=3)
+    before, files = fingerprint(model), [compress(model, INPUTS["long"], adapt=adapt) for adapt in ADAPTATIONS]
+    assert [compress(model, INPUTS["long"], adapt=adapt) for adapt in ADAPTATIONS] == files
+    assert fingerprint(model) == before
+
+
 def test_a_fingerprint_is_of_all_that_matters() -> None:
     model = make_model()
     others = [
@@ -155,6 +264,28 @@ def test_a_fingerprint_is_of_all_that_matters() -> None:
     ]
     assert len({fingerprint(other) for other in [model, *others]}) == len(others) + 1
     assert fingerprint(make_model()) == fingerprint(model)
+
+
+def test_a_fingerprint_is_of_the_counts() -> None:
+    model = make_model(order=3)
+    ngrams = model.parameters.ngrams
+    assert ngrams is not None
+    changes: list[dict[str, Any]] = [
+        {"order": 2},
+        {"discount": 0.8},
+        {"text": ngrams.text[::-1]},
+        {"text": ngrams.text[1:]},
+    ]
+    others = [dataclasses.replace(ngrams, tables={}, **change) for change in changes]
+    models = [model, *(with_ngrams(model, other) for other in [None, *others])]
+    assert len({fingerprint(other) for other in models}) == len(models)
+    same = dataclasses.replace(ngrams, tables={}, text=ngrams.text.astype(np.uint16))
+    for other in (same, ngrams.continued()):
+        assert fingerprint(with_ngrams(model, other)) == fingerprint(model)
+
+
+def with_ngrams(model: Model, ngrams: NgramModel | None) -> Model:
+    return Model(model.alphabet, model.parameters.with_ngrams(ngrams), model.h, model.engine)
 
 
 @pytest.mark.parametrize("size", [10, 300])
@@ -169,6 +300,18 @@ def test_what_is_no_compressed_file_is_refused() -> None:
         decompress(make_model(), b"")
     with pytest.raises(ElmanError, match="not a file written by elman compress"):
         decompress(make_model(), b"PK\x03\x04")
+
+
+@pytest.mark.parametrize("mode", [3, 6, 255])
+def test_a_mode_of_a_newer_format_is_said(mode: int) -> None:
+    with pytest.raises(ElmanError, match=rf"format 1\.{mode} of a newer Elman; this version reads 1\.0 to 1\.5"):
+        decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_a_mode_is_written_in_one_way(mode: int) -> None:
+    with pytest.raises(ElmanError, match="corrupted: a mode of two bits has a byte of its own"):
+        decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
 
 
 @pytest.mark.parametrize("first", [0b1110_1000, 0b1110_1100, 0b1110_0111])

@@ -6,16 +6,15 @@ import tracemalloc
 
 import pytest
 
-from elman.compression import compress, decompress
+from elman.compression import blocks, compress, decompress
 from elman.errors import ElmanError
-from support.codec_models import INPUTS, make_model
+from elman.inference import Model
+from support.codec_models import ADAPTATIONS, INPUTS, make_model
 
-MODEL = make_model()
-FILES = [
-    (compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name])
-    for name in ("one byte", "text", "noise", "long", "another script")
-    for adapt in (False, True)
-]
+MODEL, PRIOR = make_model(), make_model(order=4)
+NAMES = ("one byte", "text", "noise", "long", "another script")
+FILES = [(compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in (False, True)]
+PRIOR_FILES = [(compress(PRIOR, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in ADAPTATIONS]
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
@@ -37,10 +36,10 @@ def mutate(file: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def check_refused_or_correct(file: bytes, original: bytes) -> None:
+def check_refused_or_correct(file: bytes, original: bytes, model: Model = MODEL) -> None:
     """Decompress a file, which must raise a one-line error or give the original."""
     try:
-        result = decompress(MODEL, file)
+        result = decompress(model, file)
     except ElmanError as error:
         assert "\n" not in str(error)  # noqa: PT017 (any of several)
         return
@@ -58,9 +57,21 @@ def test_corrupt_files_are_refused() -> None:
     check_corrupt_files(range(300))
 
 
+def check_corrupt_files_of_a_prior(seeds: range) -> None:
+    for seed in seeds:
+        rng = random.Random(seed)
+        file, original = rng.choice(PRIOR_FILES)
+        check_refused_or_correct(mutate(file, rng), original, PRIOR)
+
+
+def test_corrupt_files_of_a_model_with_a_prior_are_refused() -> None:
+    check_corrupt_files_of_a_prior(range(300))
+
+
 @pytest.mark.slow
 def test_thousands_of_corrupt_files_are_refused() -> None:
     check_corrupt_files(range(300, 6_000))
+    check_corrupt_files_of_a_prior(range(300, 6_000))
 
 
 def test_noise_is_refused() -> None:
@@ -71,16 +82,33 @@ def test_noise_is_refused() -> None:
             decompress(MODEL, start + rng.randbytes(rng.randrange(60)))
 
 
-@pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"])
+FALSE_LENGTHS = pytest.mark.parametrize(
+    "digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"]
+)
+
+
+@FALSE_LENGTHS
 def test_a_false_length_takes_no_time_and_no_memory(digits: bytes) -> None:
     good = compress(MODEL, INPUTS["long"])
     for mode in (0, 1, 2):
-        file = bytes([good[0] & ~3 | mode]) + digits + good[3:]
-        began = time.process_time()
-        tracemalloc.start()
-        with pytest.raises(ElmanError):
-            decompress(MODEL, file)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 4_000_000
-        assert time.process_time() - began < 5
+        check_refused_at_once(MODEL, bytes([good[0] & ~3 | mode]) + digits + good[3:])
+
+
+@FALSE_LENGTHS
+def test_with_a_prior_one_block_is_decoded_at_most(digits: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)  # what is counted becomes so likely that it takes no bits
+    good = compress(PRIOR, INPUTS["long"])
+    for mode in (4, 5):
+        check_refused_at_once(PRIOR, bytes([good[0] | 3, mode]) + digits + good[3:])
+
+
+def check_refused_at_once(model: Model, file: bytes) -> None:
+    """Decompress a file, which must raise an error within 5 seconds and 4 MB."""
+    began = time.process_time()
+    tracemalloc.start()
+    with pytest.raises(ElmanError):
+        decompress(model, file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4_000_000
+    assert time.process_time() - began < 5

@@ -2,15 +2,20 @@
 
 import numpy as np
 
+from elman.compression.codec import Adapt
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import initial_parameters
+from elman.network.ngram import count_training_text
 from elman.network.parameters import architecture
 from elman.text import Alphabet
 
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
 TEXT = "\nabe had a bad face, ok?\nhe filed a claim: kaﬀee é egg\r\n" * 3
+ADAPTATIONS: tuple[Adapt, ...] = (False, "weights", "counts", "both")
+COUNTED = "\nabe had a cab, he filed a claim\na bad egg had a leg\n"
+"""The text that the n-gram prior counts."""
 
 INPUTS = {
     "empty": b"",
@@ -35,11 +40,15 @@ def make_model(
     std: float = 0.7,
     seed: int = 0,
     dtype: type[np.floating] = np.float32,
+    order: int = 0,
 ) -> Model:
-    """Return a model with random weights, biases and state."""
+    """Return a model with random weights, biases and state, and with an n-gram prior unless `order` is 0."""
     generator = np.random.RandomState(seed)
-    parameters = initial_parameters(len(alphabet), M, std, generator, np.float64, cell, layers)
+    text = "".join(character for character in COUNTED if character in alphabet.characters)
+    ngrams = count_training_text(alphabet.encode(text), len(alphabet), order, 0.9, 2)
+    parameters = initial_parameters(len(alphabet), M, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
-    h = np.tanh(generator.randn(architecture(parameters).state_size))
+    net = architecture(parameters)
+    h = np.append(np.tanh(generator.randn(net.recurrent_size)), np.zeros(net.order))
     rounded = parameters.map(lambda array: array.astype(dtype))
     return Model(alphabet, rounded, h.astype(dtype), get_engine("numpy"))

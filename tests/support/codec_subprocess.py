@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman.compression import blocks, compress, decompress, exact_gradients, exact_kernels
+from elman.compression.codec import Adapt
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
-from support.codec_models import ALPHABET, TEXT, make_model
+from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
-def models() -> Iterator[tuple[str, Model, bytes, bool]]:
+def models() -> Iterator[tuple[str, Model, bytes, Adapt]]:
     """Yield a name, a model, a text, and whether to adapt."""
     data = TEXT.encode()
     for cell, layers, adapt in CASES:
@@ -30,6 +31,10 @@ def models() -> Iterator[tuple[str, Model, bytes, bool]]:
     yield "weight-decay", make_model(), data * 4, True
     yield "large", make_model(std=300.0), data, True  # saturated everywhere, and soon not finite
     yield "bytes", make_model(), bytes(range(256)), False
+    for way in ADAPTATIONS:
+        yield f"prior-{way}", make_model(order=4), data, way
+        yield f"prior-{way}-unknown-symbol", make_model("lstm", alphabet=with_symbol, order=2), data, way
+    yield "prior-large", make_model(std=1e38, order=2), data, "both"
 
 
 def write(folder: Path) -> None:

@@ -79,6 +79,10 @@ def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> Ex
     h = _layer_outputs(network, steps, network.L - 1)
     exact_kernels.add_matmul(d.arrays["V"], _transpose(h), g)
     _add_row_sum(d.arrays["c"], g)
+    if "alpha" in d.arrays:
+        priors = [step.prior for step in steps if step.prior is not None]
+        log_q, matched = (np.concatenate(arrays) for arrays in zip(*priors, strict=True))
+        exact_gradients.prior_backward(g, log_q, matched, d.arrays["alpha"])
     dh_out = _matmul(g, _transpose(network.arrays["V"]))
     for n in reversed(range(network.L)):
         da, dk = _layer_backward(network, n, steps, dh_out)

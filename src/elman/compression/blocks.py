@@ -1,12 +1,13 @@
 """Tokens split into independently coded blocks, and each block into substreams that are coded in lockstep.
 
-The number of tokens determines the whole layout, so a file stores nothing else. In adaptive mode a block is a single
-substream.
+The number of tokens and the mode determine the whole layout, so a file stores nothing else. In static mode every block
+has substreams of its own. In adaptive modes the complete text is divided into substreams, and a block is a number of
+steps of all of them, which continue from block to block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -18,6 +19,8 @@ BLOCK_SIZE = 1 << 16
 """Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
 MIN_SUBSTREAM_SIZE = 1 << 12
 """Minimum tokens of a substream when a block has several, since each starts without any context."""
+MAX_COUNTING_SUBSTREAMS = 32
+"""Maximum substreams of a text whose characters are counted while coding."""
 
 
 def count_blocks(N: int) -> int:
@@ -25,14 +28,27 @@ def count_blocks(N: int) -> int:
     return -(-N // BLOCK_SIZE) or 1
 
 
-def block_sizes(N: int) -> Iterator[int]:
-    """Yield the number of tokens in each block of N tokens, as equal as possible."""
-    return split_evenly(N, count_blocks(N))
+def block_sizes(N: int, mode: Mode = Mode.STATIC) -> Iterator[int]:
+    """Yield the number of tokens in each block of N tokens, as equal as possible.
+
+    In adaptive modes a block has complete steps, except the last one, whose last step may lack substreams.
+    """
+    R = count_substreams(N, mode) if mode.is_adaptive else 1
+    remaining = N
+    for steps in split_evenly(-(-N // R), count_blocks(N)):
+        yield min(steps * R, remaining)
+        remaining -= steps * R
 
 
 def count_substreams(n: int, mode: Mode) -> int:
-    """Return the number of substreams in a block of n tokens."""
-    return max(1, n // MIN_SUBSTREAM_SIZE) if mode == Mode.STATIC else 1
+    """Return the number of substreams: in static mode of a block of n tokens, otherwise of a text of n tokens.
+
+    Training the weights after every window of a single substream is worth more than speed.
+    """
+    if mode.adapts_weights:
+        return 1
+    R = max(1, n // MIN_SUBSTREAM_SIZE)
+    return min(R, MAX_COUNTING_SUBSTREAMS) if mode.adapts_counts else R
 
 
 def split_evenly(n: int, count: int) -> Iterator[int]:
@@ -40,15 +56,36 @@ def split_evenly(n: int, count: int) -> Iterator[int]:
     return (n // count + (number < n % count) for number in range(count))
 
 
-def split_blocks(tokens: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
-    """Yield the blocks of tokens (N,)."""
-    for start, end in pairwise(accumulate(block_sizes(len(tokens)), initial=0)):
-        yield tokens[start:end]
+def split_blocks(tokens: NDArray[np.int32], mode: Mode = Mode.STATIC) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the blocks of tokens (N,), each as a table (steps, R) and the number n of its tokens; see `interleave`."""
+    N = len(tokens)
+    if mode.is_adaptive:
+        R = count_substreams(N, mode)
+        table = interleave(tokens, R)
+        for start, end in _ranges(block_sizes(N, mode)):
+            yield table[start // R : -(-end // R)], end - start
+        return
+    for start, end in _ranges(block_sizes(N)):
+        yield interleave(tokens[start:end], count_substreams(end - start, mode)), end - start
+
+
+def join_blocks(tables: Iterable[tuple[NDArray[np.int64], int]], mode: Mode) -> Iterator[NDArray[np.int32]]:
+    """Yield the tokens of `split_blocks`, in order."""
+    if mode.is_adaptive:
+        blocks = list(tables)
+        yield deinterleave(np.concatenate([table for table, _ in blocks]), sum(n for _, n in blocks))
+    else:
+        yield from (deinterleave(table, n) for table, n in tables)
+
+
+def _ranges(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end of each of consecutive ranges of these sizes."""
+    return pairwise(accumulate(sizes, initial=0))
 
 
 def substream_ranges(n: int, R: int) -> list[tuple[int, int]]:
     """Return the start and the end of each of R substreams in a block of n tokens."""
-    return list(pairwise(accumulate(split_evenly(n, R), initial=0)))
+    return list(_ranges(split_evenly(n, R)))
 
 
 def interleave(tokens: NDArray[np.int32], R: int) -> NDArray[np.int64]:

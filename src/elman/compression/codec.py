@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -15,20 +16,32 @@ from elman.compression import blocks, container
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
 from elman.compression.exact_network import ExactNetwork, Step, build_exact_network, forward_step
+from elman.compression.exact_prior import ExactPrior, trained_counts
 from elman.compression.predictor import SymbolPredictor
 from elman.compression.range_coder import Coder, Decoder, Encoder
-from elman.compression.tokens import Tokens, from_tokens, to_tokens
+from elman.compression.tokens import from_tokens, to_tokens
 from elman.errors import ElmanError
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
-    from elman.text import Alphabet
 
+Block = tuple[Ints, int]
+"""Tokens (steps, R), see `elman.compression.blocks`, and how many there are."""
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
+Adapt = bool | Literal["weights", "counts", "both"]
+_MODES = {
+    False: Mode.STATIC,
+    True: Mode.ADAPTIVE,
+    "weights": Mode.ADAPTIVE,
+    "counts": Mode.ADAPTIVE_COUNTS,
+    "both": Mode.ADAPTIVE_BOTH,
+}
+
+
+def compress(model: Model, data: bytes, *, adapt: Adapt = False) -> bytes:
     """Return `data` compressed; `decompress` with the same model restores it.
 
     Parameters
@@ -36,19 +49,21 @@ def compress(model: Model, data: bytes, *, adapt: bool = False) -> bytes:
     model : Model
     data : bytes
         Any bytes. Those that are not UTF-8, or characters outside the model's alphabet, are preserved at some cost.
-    adapt : bool
-        Whether to train the network online while coding: smaller files for texts of some length, but one substream
-        instead of several, and ten to fifteen times slower.
+    adapt : bool or str
+        What changes while coding, which makes files smaller, if the text has some length. "weights", or True: the
+        network is trained online, with one substream instead of several, ten to fifteen times slower. "counts": the
+        n-gram prior counts the text that is coded, on one core. "both": both.
 
     Raises
     ------
     ElmanError
-        If the codec does not have the model's cell, or the library constriction is not installed.
+        If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, if the codec does
+        not have the model's cell, or if the library constriction is not installed.
     """
+    mode = _adaptation_mode(model, adapt)
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
-    mode = Mode.ADAPTIVE if adapt else Mode.STATIC
-    payloads = list(_map_blocks(mode, _block_encoder(model, mode), blocks.split_blocks(tokens)))
+    payloads = list(_map_blocks(mode, _block_encoder(model, mode), blocks.split_blocks(tokens, mode)))
     file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
     stored = container.make_header(Mode.STORED, len(data), digest, data)
     return min(file, container.serialize(stored, [data]), key=len)
@@ -78,49 +93,72 @@ def decompress(model: Model, file: bytes) -> bytes:
     return data
 
 
+def _adaptation_mode(model: Model, adapt: Adapt) -> Mode:
+    if adapt not in _MODES:
+        raise ElmanError(f'adapt must be False, True, "weights", "counts" or "both" (got {adapt!r})')
+    mode = _MODES[adapt]
+    if mode.adapts_counts and model.parameters.ngrams is None:
+        raise ElmanError(f'adapt="{adapt}" needs a model with an n-gram prior; train with --ngram-order 7')
+    return mode
+
+
 def fingerprint(model: Model) -> bytes:
-    """Return the SHA-256 of everything the codec depends on: the alphabet, and the weights as float32."""
+    """Return the SHA-256 of everything the codec depends on.
+
+    That is the alphabet, the weights as float32 and, of an n-gram prior, the order, the discount and the counted text.
+    """
     alphabet = model.alphabet
     digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
     for name, array in sorted(model.parameters.items()):
         digest.update(f"{name} {array.shape}\0".encode())
         with np.errstate(over="ignore"):
             digest.update(np.ascontiguousarray(array, "<f4").data)
+    if model.parameters.ngrams is not None:
+        ngrams = trained_counts(model.parameters.ngrams)
+        digest.update(f"{ngrams.order} {float(ngrams.discount)!r} {len(ngrams.text)}\0".encode())
+        digest.update(np.ascontiguousarray(ngrams.text, "<u4").data)
     return digest.digest()
 
 
 def _decode_payloads(model: Model, header: container.Header, file: bytes, offset: int) -> bytes:
     payloads = container.read_payloads(file, offset, blocks.count_blocks(header.N))
-    sized_payloads = zip(payloads, blocks.block_sizes(header.N), strict=True)
-    decoded = _map_blocks(header.mode, _block_decoder(model, header.mode), sized_payloads)
-    return b"".join(from_tokens(tokens, model.alphabet) for tokens in decoded)
+    mode = header.mode
+    if mode.adapts_counts and model.parameters.ngrams is None:
+        raise container.corrupt_file_error("its mode needs a model with an n-gram prior")
+    sized_payloads = zip(payloads, blocks.block_sizes(header.N, mode), strict=True)
+    R = blocks.count_substreams(header.N, mode) if mode.is_adaptive else None
+    decoded = _map_blocks(mode, _block_decoder(model, mode, R), sized_payloads)
+    return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, mode))
 
 
-def _block_encoder(model: Model, mode: Mode) -> Callable[[Tokens], bytes]:
-    """Return a function that encodes the tokens of a block to its payload."""
+def _block_encoder(model: Model, mode: Mode) -> Callable[[Block], bytes]:
+    """Return a function that encodes a block to its payload."""
     predictor = _predictor_factory(model, mode)
 
-    def encode(tokens: Tokens) -> bytes:
-        R = blocks.count_substreams(len(tokens), mode)
+    def encode(block: Block) -> bytes:
+        table, n = block
         encoder = Encoder()
-        _code_block(encoder, predictor(R), blocks.interleave(tokens, R), len(tokens))
+        _code_block(encoder, predictor(table.shape[1]), table, n)
         return encoder.finish()
 
     return encode
 
 
-def _block_decoder(model: Model, mode: Mode) -> Callable[[tuple[bytes, int]], Tokens]:
-    """Return a function that decodes a payload and a number n to the n tokens of a block."""
+def _block_decoder(model: Model, mode: Mode, fixed_R: int | None) -> Callable[[tuple[bytes, int]], Block]:
+    """Return a function that decodes a payload and a number n to a block of n tokens.
+
+    In adaptive modes every block has `fixed_R` substreams.
+    """
     predictor = _predictor_factory(model, mode)
 
-    def decode(block: tuple[bytes, int]) -> Tokens:
-        payload, n = block
-        R = blocks.count_substreams(n, mode)
+    def decode(sized_payload: tuple[bytes, int]) -> Block:
+        payload, n = sized_payload
+        R = blocks.count_substreams(n, mode) if fixed_R is None else fixed_R
         table = blocks.interleave(np.zeros(n, np.int32), R)
         decoder = Decoder(payload)
         _code_block(decoder, predictor(R), table, n)
         decoder.finish()
-        return blocks.deinterleave(table, n)
+        return table, n
 
     return decode
 
@@ -128,24 +166,28 @@ def _block_decoder(model: Model, mode: Mode) -> Callable[[tuple[bytes, int]], To
 def _predictor_factory(model: Model, mode: Mode) -> Callable[[int], SymbolPredictor]:
     """Return a function that gives the predictor of a block in R substreams.
 
-    Static blocks are independent, so each gets a new one; in adaptive mode one predictor continues from block to block.
+    Static blocks are independent, so each gets a new one; in adaptive modes one predictor continues from block to
+    block.
     """
-    network = build_exact_network(model.parameters)
-    start = _read_start_char(network, model.alphabet)
-    if mode == Mode.STATIC:
-        return lambda R: SymbolPredictor(network, model.alphabet, start, R)
-    predictor = SymbolPredictor(network, model.alphabet, start, 1, adaptive=True)
-    return lambda R: predictor
+    network, alphabet, ngrams = build_exact_network(model.parameters), model.alphabet, model.parameters.ngrams
+    start_char = alphabet.encode(alphabet.start_char).astype(np.int64)
+
+    def make(R: int) -> SymbolPredictor:
+        prior = None if ngrams is None else ExactPrior(ngrams, int(start_char[0]), R, mode.adapts_counts)
+        start = _read_start_char(network, start_char, prior)
+        return SymbolPredictor(network, alphabet, start, R, mode.adapts_weights, prior)
+
+    return functools.cache(make) if mode.is_adaptive else make
 
 
-def _read_start_char(network: ExactNetwork, alphabet: Alphabet) -> Step:
+def _read_start_char(network: ExactNetwork, start_char: Ints, prior: ExactPrior | None) -> Step:
     """Return the step that precedes every substream: the alphabet's start character, read in a state of zeros.
 
     The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
     which would cost small files bytes.
     """
-    x = alphabet.encode(alphabet.start_char).astype(np.int64)
-    return forward_step(network, np.zeros((network.P, 1, network.m), np.float32), x)
+    before = np.zeros((network.P, 1, network.m), np.float32)
+    return forward_step(network, before, start_char, None if prior is None else prior.first_row())
 
 
 @np.errstate(over="ignore", invalid="ignore")  # weights may have any size, and overflow has a defined result
@@ -166,8 +208,8 @@ def _code_block(coder: Coder, predictor: SymbolPredictor, table: Ints, n: int) -
 
 
 def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -> Iterator[_B]:
-    """Yield the result of `function` for each block: in parallel on all cores or, in adaptive mode, sequentially."""
-    if mode == Mode.ADAPTIVE:
+    """Yield the result of `function` for each block: in parallel on all cores or, in adaptive modes, sequentially."""
+    if mode.is_adaptive:
         yield from map(function, items)
         return
     workers, remaining = os.cpu_count() or 1, iter(items)

@@ -2,7 +2,8 @@
 
 ::
 
-    1        1110 vvmm: magic bits, format version, mode
+    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits
+    0 or 1   that mode
     1 to 9   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
     w        fingerprint of the model: the first bytes of its SHA-256
     w        CRC-32 of the original bytes: its lowest w bytes, least significant first
@@ -21,6 +22,8 @@ from elman.errors import ElmanError
 
 VERSION = 1
 _MAGIC = 0b1110
+_EXTENDED = 3
+"""Mode bits of a file whose mode is the next byte."""
 _SHORT = 256
 """Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
 _MAX_VARINT_BYTES = 9
@@ -36,6 +39,25 @@ class Mode(IntEnum):
     """With weights that are trained while coding, in one substream."""
     STORED = 2
     """The only payload is the original, which coding would have made longer."""
+    ADAPTIVE_COUNTS = 4
+    """With counts of the n-gram prior that go on while coding, in substreams that share them."""
+    ADAPTIVE_BOTH = 5
+    """With weights that are trained and counts that go on while coding, in one substream."""
+
+    @property
+    def adapts_weights(self) -> bool:
+        """Whether the network is trained while coding."""
+        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH)
+
+    @property
+    def adapts_counts(self) -> bool:
+        """Whether the n-gram prior counts what is coded."""
+        return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether the model changes while coding, so that blocks have to be coded in sequence."""
+        return self.adapts_weights or self.adapts_counts
 
 
 @dataclass(frozen=True)
@@ -71,7 +93,9 @@ def checksum(N: int, data: bytes) -> bytes:
 
 def serialize(header: Header, payloads: list[bytes]) -> bytes:
     """Return the bytes of a file."""
-    first = bytes([_MAGIC << 4 | VERSION << 2 | header.mode])
+    extended = header.mode >= _EXTENDED
+    bits = _MAGIC << 4 | VERSION << 2 | (_EXTENDED if extended else header.mode)
+    first = bytes([bits, header.mode] if extended else [bits])
     sized = [_encode_varint(len(payload)) + payload for payload in payloads[:-1]]
     return b"".join([first, _encode_varint(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
 
@@ -86,15 +110,16 @@ def read_header(file: bytes) -> tuple[Header, int]:
     """
     if not file:
         raise ElmanError("the compressed file is empty; a complete one has at least six bytes")
-    magic, version, mode = file[0] >> 4, file[0] >> 2 & 3, file[0] & 3
+    magic, version = file[0] >> 4, file[0] >> 2 & 3
     if magic != _MAGIC or version == 0:
         raise ElmanError("not a file written by elman compress: its first byte does not match")
-    if version > VERSION or mode > max(Mode):
+    mode, offset = _read_mode(file)
+    if version > VERSION or mode not in {*Mode}:
         raise ElmanError(
             f"the file has format {version}.{mode} of a newer Elman; this version reads {VERSION}.0 to"
             f" {VERSION}.{max(Mode)}: upgrade Elman"
         )
-    N, offset = _read_varint(file, 1)
+    N, offset = _read_varint(file, offset)
     w = _width(N)
     if len(file) < offset + 2 * w:
         raise corrupt_file_error(_ENDS_EARLY)
@@ -128,6 +153,18 @@ def corrupt_file_error(reason: str) -> ElmanError:
 
 def _width(N: int) -> int:
     return 2 if N < _SHORT else 4
+
+
+def _read_mode(file: bytes) -> tuple[int, int]:
+    """Return the number of the mode, and the offset behind it."""
+    mode = file[0] & 3
+    if mode != _EXTENDED:
+        return mode, 1
+    if len(file) < 2:
+        raise corrupt_file_error(_ENDS_EARLY)
+    if file[1] < _EXTENDED:
+        raise corrupt_file_error("a mode of two bits has a byte of its own")
+    return file[1], 2
 
 
 def _encode_varint(n: int) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.compression.exact_kernels import FREQ_BITS, exact
 
-_ONE, _UNIT = np.float32(1), np.float32(2.0**-FREQ_BITS)
+_ZERO, _ONE, _UNIT = np.float32(0), np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
 @exact
@@ -71,6 +71,17 @@ def output_backward(freqs, y, g):
         for i in range(K):
             g[t, i] = (freqs[t, i] + _ONE) * _UNIT
         g[t, y[t]] = g[t, y[t]] - _ONE
+
+
+@exact
+def prior_backward(g, log_q, matched, dalpha):
+    """Add (6) of `elman.network.output` to dalpha (n + 1,), from g and log q (T, K) and the matched orders (T,)."""
+    T, K = g.shape
+    for t in range(T):
+        total = _ZERO
+        for i in range(K):
+            total = total + g[t, i] * log_q[t, i]
+        dalpha[matched[t]] = dalpha[matched[t]] + total
 
 
 @exact

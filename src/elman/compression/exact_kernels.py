@@ -4,15 +4,15 @@ R  rows: substreams coded in lockstep   m  hidden units per layer
 K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
 L  layers                               P  state vectors (m,): h of every layer, for lstm each followed by its s
 
-Every number is an IEEE float32 or an integer. +, -, *, / and the square root round as IEEE 754 defines, in the order
-written here: these kernels are compiled without fastmath, so that no product and sum are fused and no sum is
-reordered. Vector lanes hold different outputs, each with a sum of its own. e^x and tanh are polynomials defined here,
-since those of system libraries differ between machines. The interpreter (``NUMBA_DISABLE_JIT=1``) computes the same
-bits from the same source; for that every constant is float32 and every array has one type, since NumPy and Numba
-differ in how they promote mixed types.
+Every number is an IEEE float32, an integer or, in the n-gram model, a float64. +, -, *, / and the square root round as
+IEEE 754 defines, in the order written here: these kernels are compiled without fastmath, so that no product and sum are
+fused and no sum is reordered. Vector lanes hold different outputs, each with a sum of its own. e^x and tanh are
+polynomials defined here, since those of system libraries differ between machines. The interpreter
+(``NUMBA_DISABLE_JIT=1``) computes the same bits from the same source; for that every constant is float32 and every
+array has one type, since NumPy and Numba differ in how they promote mixed types.
 
-Everything that is inlined into a kernel is in the same file, as Numba checks only that file to see whether a cached
-kernel is current.
+Everything that is inlined into a kernel is in the same file or in `elman.engine.numba`: Numba checks only that file to
+see whether a cached kernel is current, and the name of the cache is a digest of the others.
 """
 
 from __future__ import annotations
@@ -244,6 +244,13 @@ def forward_step(theta, cell, G, K, x, before, after, gates, o):
     for r in range(R):
         copy(theta[at : at + K], o[r])
     add_matmul(o, after[p - len(before) // L], V)
+
+
+@exact
+def add_prior(alpha, log_q, matched, o):
+    """Add alpha log q to the logits o (R, K), from log q (R, K) and the matched orders (R,)."""
+    for r in range(len(matched)):
+        axpy(o[r], alpha[matched[r]], log_q[r])
 
 
 @exact

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints
+from elman.network.output import Prior
 from elman.network.parameters import Parameters, architecture, layer_names, suffix
 
 
@@ -28,10 +29,10 @@ class ExactNetwork:
     Parameters
     ----------
     theta : ndarray of float32
-        U, W, b and, for gru, d of every layer, then V and c.
+        U, W, b and, for gru, d of every layer, then V, c and, with a prior, alpha.
     arrays : dict of ndarray
         Views of `theta` under the names of `elman.network.parameters`: U (K, G m), above the first layer (m, G m);
-        W (m, G m), b (G m,), d (m,), V (m, K), c (K,).
+        W (m, G m), b (G m,), d (m,), V (m, K), c (K,), alpha (n + 1,).
     cell : int
         One of `elman.compression.exact_kernels.CELLS`.
     G, L, P, K, m : int
@@ -56,18 +57,24 @@ class ExactNetwork:
 
 
 class Step(NamedTuple):
-    """One forward step: input characters (R,), state before and after it (P, R, m), gates, and logits (R, K)."""
+    """One forward step.
+
+    Input characters (R,), state before and after it (P, R, m), gates, logits (R, K) and the n-gram prior, log q (R, K)
+    and the matched orders (R,), if the network has one.
+    """
 
     x: Ints
     before: Floats
     after: Floats
     gates: Floats
     logits: Floats
+    prior: Prior | None = None
 
     def repeat(self, R: int) -> Step:
         """Return a step of one row repeated to R rows."""
-        arrays = (np.repeat(array, R, -2) for array in (self.before, self.after, self.gates, self.logits))
-        return Step(np.repeat(self.x, R), *arrays)
+        before, after, gates, o = (np.repeat(a, R, -2) for a in (self.before, self.after, self.gates, self.logits))
+        prior = self.prior and Prior(np.repeat(self.prior.log_q, R, 0), np.repeat(self.prior.matched, R))
+        return Step(np.repeat(self.x, R), before, after, gates, o, prior)
 
 
 def build_exact_network(parameters: Parameters) -> ExactNetwork:
@@ -81,7 +88,8 @@ def build_exact_network(parameters: Parameters) -> ExactNetwork:
     net = architecture(parameters)
     net.spec.require_codec()
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
-    arrays = {name: round_to_float32(parameters[name].T) for name in [*names, "V", "c"]}
+    names += ["V", "c", "alpha"] if net.order else ["V", "c"]
+    arrays = {name: round_to_float32(parameters[name].T) for name in names}
     P = net.layers * net.state_vectors
     cell = exact_kernels.CELLS[net.cell]
     shape = ExactNetwork(np.empty(0, np.float32), arrays, cell, net.gates, net.layers, P, net.K, net.m)
@@ -94,10 +102,12 @@ def round_to_float32(array: NDArray[np.floating]) -> Floats:
         return np.array(array, np.float32, order="C")
 
 
-def forward_step(network: ExactNetwork, before: Floats, x: Ints) -> Step:
-    """Return the step that reads characters x (R,) in the state `before` (P, R, m)."""
+def forward_step(network: ExactNetwork, before: Floats, x: Ints, prior: Prior | None = None) -> Step:
+    """Return the step that reads characters x (R,) in the state `before` (P, R, m), with the prior after them."""
     R = len(x)
     after, o = np.empty_like(before), np.empty((R, network.K), np.float32)
     gates = np.empty((network.L, R, 5 * network.m), np.float32)
     exact_kernels.forward_step(network.theta, network.cell, network.G, network.K, x, before, after, gates, o)
-    return Step(x, before, after, gates, o)
+    if prior is not None:
+        exact_kernels.add_prior(network.arrays["alpha"], prior.log_q, prior.matched, o)
+    return Step(x, before, after, gates, o, prior)

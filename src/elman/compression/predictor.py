@@ -16,6 +16,7 @@ from elman.compression import exact_kernels
 from elman.compression.adaptive import CodedStep, OnlineLearner
 from elman.compression.exact_kernels import Floats, Ints
 from elman.compression.exact_network import ExactNetwork, Step, forward_step
+from elman.compression.exact_prior import ExactPrior
 from elman.text import Alphabet
 
 _ESCAPE_AFTER_CHARACTER = 1 << exact_kernels.ESCAPE_RATE_SHIFT
@@ -38,12 +39,22 @@ class SymbolPredictor:
     R : int
     adaptive : bool
         Whether the network is trained on the tokens it reads; R must be 1 then.
+    prior : ExactPrior, optional
+        The n-gram prior of R substreams, if the network has one.
     """
 
-    def __init__(self, network: ExactNetwork, alphabet: Alphabet, start: Step, R: int, adaptive: bool = False) -> None:
+    def __init__(
+        self,
+        network: ExactNetwork,
+        alphabet: Alphabet,
+        start: Step,
+        R: int,
+        adaptive: bool = False,
+        prior: ExactPrior | None = None,
+    ) -> None:
         self.network, self.has_unknown = network, alphabet.has_unknown
         self.learner = OnlineLearner(network) if adaptive else None
-        self.step = start.repeat(R)
+        self.step, self.prior = start.repeat(R), prior
         self.escape_probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
         self.was_byte = np.zeros(R, np.int64)
         self.byte_counts = np.full((R, 256), _INITIAL_COUNT, np.int64)
@@ -68,7 +79,7 @@ class SymbolPredictor:
         K = self.network.K
         exact_kernels.update_escape_probs(tokens, K, self.escape_probs, self.was_byte)
         if not len(escaped):
-            self._read(tokens)
+            self._read(tokens, escaped)
             return
         for row in escaped:
             self._count_byte(row, tokens[row] - K)
@@ -78,14 +89,16 @@ class SymbolPredictor:
         if len(unread) == len(tokens):
             return
         previous = self.step
-        self._read(np.minimum(tokens, K - 1))
+        self._read(np.minimum(tokens, K - 1), unread)
         self.step.after[:, unread] = previous.after[:, unread]
         self.step.logits[unread] = previous.logits[unread]
 
-    def _read(self, characters: Ints) -> None:
+    def _read(self, characters: Ints, unread: Ints) -> None:
+        """Read characters (R,), of which those in the rows `unread` only replace the recurrent state."""
         if self.learner is not None:
             self.learner.observe(CodedStep(self.step, self.freqs.copy(), int(characters[0])))
-        self.step = forward_step(self.network, self.step.after, characters)
+        prior = None if self.prior is None else self.prior.read(characters, unread)
+        self.step = forward_step(self.network, self.step.after, characters, prior)
 
     def _count_byte(self, row: int, byte: int) -> None:
         counts = self.byte_counts[row]

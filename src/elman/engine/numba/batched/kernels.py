@@ -66,6 +66,9 @@ class PriorWorkspace(NamedTuple):
     is_on: bool  # whether it takes part in the logits
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
+    bases: NDArray[np.int64]  # (R, n + 1): workspace of `read_window`
+    extras: NDArray[np.int64]  # the same
+    reads: NDArray[np.bool_]  # (R,): true
     folds: NDArray[np.int64]  # (T, R): what is left out of the counts
     matched: NDArray[np.int64]  # (T, R)
     log_q: Array  # (T, R, K_row)
@@ -155,8 +158,8 @@ def add_prior(theta, sizes, workspace, prior, indices, T, R):
         return
     g = workspace.g
     read_window(
-        prior.tree, prior.added, prior.grows, prior.history, indices, prior.folds, T, R, sizes.K_row,
-        prior.log_q, prior.matched,
+        prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
+        prior.folds, T, R, sizes.K_row, prior.log_q, prior.matched,
     )  # fmt: skip
     for row in range(T * R):
         alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]

@@ -14,19 +14,13 @@ Ints64 = NDArray[np.int64]
 
 
 class Added(NamedTuple):
-    """The counts of what was read; changed in place. Nodes without a counterpart in `Tree` have `base` -1."""
+    """The counts of what was read; changed in place."""
 
     sizes: Ints64  # (2,): nodes and entries in use; 0 nodes if nothing is counted
     keys: Ints64  # hash table with linear probing: parent · (K + 1) + code …
-    nodes: Ints32  # … and the node
-    base: Ints32  # of each node: the node of `Tree` with the same context,
-    total: Ints32  # the sum of its counts,
-    new: Ints32  # how many of its characters the node of `Tree` lacks,
-    first: Ints32  # and its first entry
-    character: Ints32  # of each entry,
-    counts: Ints32
-    is_new: NDArray[np.bool_]  # whether the node of `Tree` lacks the character
-    next: Ints32  # the next entry of the node, or -1
+    places: Ints32  # … and the node
+    nodes: Ints32  # (nodes, 4): see `kernels.BASE`, …
+    entries: Ints32  # (entries, 4): see `kernels.ITEM_CHARACTER`, …
 
 
 def empty_added() -> Added:
@@ -40,15 +34,9 @@ def _allocate(nodes: int, entries: int, places: int) -> Added:
     return Added(
         sizes=np.zeros(2, np.int64),
         keys=np.full(p, EMPTY, np.int64),
-        nodes=np.zeros(p, np.int32),
-        base=np.zeros(n, np.int32),
-        total=np.zeros(n, np.int32),
-        new=np.zeros(n, np.int32),
-        first=np.full(n, EMPTY, np.int32),
-        character=np.zeros(e, np.int32),
-        counts=np.zeros(e, np.int32),
-        is_new=np.zeros(e, np.bool_),
-        next=np.zeros(e, np.int32),
+        places=np.zeros(p, np.int32),
+        nodes=np.tile(np.array([0, 0, 0, EMPTY], np.int32), (n, 1)),
+        entries=np.zeros((e, 4), np.int32),
     )
 
 
@@ -57,14 +45,12 @@ def copy(added: Added) -> Added:
     return Added(**{name: array.copy() for name, array in added._asdict().items()})
 
 
-def grow(added: Added, K: int, nodes: int, entries: int) -> Added:
+def grow(added: Added, nodes: int, entries: int) -> Added:
     """Return the same counts with room for so many nodes and entries; of none, those of no text."""
     larger = _allocate(nodes, entries, 2 * nodes + 1)
     larger.sizes[:] = max(1, added.sizes[0]), added.sizes[1]
     if added.sizes[0]:
-        rehash(added.keys, added.nodes, larger, K)
-        for name in ("base", "total", "new", "first"):
-            getattr(larger, name)[: added.sizes[0]] = getattr(added, name)[: added.sizes[0]]
-        for name in ("character", "counts", "is_new", "next"):
-            getattr(larger, name)[: added.sizes[1]] = getattr(added, name)[: added.sizes[1]]
+        rehash(added.keys, added.places, larger.keys, larger.places)
+        larger.nodes[: added.sizes[0]] = added.nodes[: added.sizes[0]]
+        larger.entries[: added.sizes[1]] = added.entries[: added.sizes[1]]
     return larger

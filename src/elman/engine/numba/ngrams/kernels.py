@@ -6,6 +6,10 @@ R  batch rows                   entry   a character that followed the context of
 
 As the codec computes with these kernels too, they obey the rules of `elman.compression.exact_kernels`: no fastmath, one
 type for each array, integers and IEEE float64 in the order written.
+
+A kernel takes the arrays out of `Tree` and `Added` once and passes them on: each access to a field of a tuple counts a
+reference to the array, which costs more than a step does. Where a node is given by length of context, o = 0 … n, it is
+-1 from the first context on that does not exist.
 """
 
 from __future__ import annotations
@@ -19,21 +23,27 @@ exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
 
 exact_step = compiled(inline="always")
-"""The same for the steps of a kernel: a call would copy every field of every array of a tree."""
+"""The same for the steps of a kernel."""
+
+CHILD, ENTRY, TOTAL, CODE = range(4)
+"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
+CHARACTER, COUNT, FOLDS = range(3)
+"""Columns of `Tree.entries`; the last is where its counts by fold begin, or -1 - f if all are in fold f."""
+BASE, ADDED_TOTAL, NEW, FIRST = range(4)
+"""Columns of `Added.nodes`: the node of the tree with the same context, or -1; the sum of its counts; how many of its
+characters the node of the tree lacks; its first entry."""
+ITEM_CHARACTER, ITEM_COUNT, IS_NEW, NEXT = range(4)
+"""Columns of `Added.entries`: character, count, whether the node of the tree lacks the character, the next or -1."""
+BLOCK = 64
+"""Characters whose contexts are found together: what they read stays in the second-level cache."""
+EMPTY = -1
+"""In place of a node, an entry or a key that does not exist."""
 
 _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 """The bits of the float64 sqrt(1/2)."""
 _LN2 = 0.6931471805599453
 _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
-CHILD, ENTRY, TOTAL, CODE = range(4)
-"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
-CHARACTER, COUNT, FOLDS = range(3)
-"""Columns of `Tree.entries`; the last is where its counts by fold begin, or -1 - f if all are in fold f."""
-BLOCK = 64
-"""Characters whose contexts are found together: what they read stays in the second-level cache."""
-EMPTY = -1
-"""In place of a node, an entry or a key that does not exist."""
 
 
 # --- Building ---
@@ -79,76 +89,57 @@ def count_entries(starts, characters, folds, K, fold_number):
 # --- Distributions ---
 
 
-@exact_step
-def search_children(tree, low, high, code):
+@exact
+def search_children(nodes, low, high, code):
     """Return the node with this code among those from `low` to `high`, or -1."""
     end = high
     while low < high:
         middle = (low + high) >> 1
-        if tree.nodes[middle, CODE] < code:
+        if nodes[middle, CODE] < code:
             low = middle + 1
         else:
             high = middle
-    if low < end and tree.nodes[low, CODE] == code:
-        return low
-    return np.int64(EMPTY)
+    return low if low < end and nodes[low, CODE] == code else np.int64(EMPTY)
 
 
-@exact_step
-def find_child(tree, node, code):
-    """Return the child of a node with this code, or -1."""
-    return search_children(tree, np.int64(tree.nodes[node, CHILD]), np.int64(tree.nodes[node + 1, CHILD]), code)
-
-
-@exact_step
-def count_left_out(tree, entry, fold):
+@exact
+def count_left_out(entries, pairs, entry, fold):
     """Return the count of an entry in a fold."""
-    first = tree.entries[entry, FOLDS]
+    first = entries[entry, FOLDS]
     if first < 0:
-        return np.int64(tree.entries[entry, COUNT]) if first == -1 - fold else np.int64(0)
-    i, left = np.int64(first), np.int64(tree.entries[entry, COUNT])
+        return np.int64(entries[entry, COUNT]) if first == -1 - fold else np.int64(0)
+    i, left = np.int64(first), np.int64(entries[entry, COUNT])
     while left > 0:
-        if tree.folds_of_entries[i, 0] == fold:
-            return np.int64(tree.folds_of_entries[i, 1])
-        left -= tree.folds_of_entries[i, 1]
+        if pairs[i, 0] == fold:
+            return np.int64(pairs[i, 1])
+        left -= pairs[i, 1]
         i += 1
     return np.int64(0)
 
 
-@exact_step
-def find_added(added, parent, code, K):
-    """Return the place of a child in the hash table: its own, or the free one where it belongs."""
-    key = np.int64(parent) * (K + 1) + code
-    place = key * 7919 % len(added.keys)
-    while added.keys[place] != key and added.keys[place] != EMPTY:
-        place = place + 1 if place + 1 < len(added.keys) else 0
-    return place
-
-
-@exact_step
-def mix_node(tree, added, base, extra, fold, q, counts):
+@exact
+def mix_node(nodes, entries, pairs, added_nodes, added_entries, base, extra, fold, folds, D, q, counts):
     """Apply (2) of `elman.network.ngram` to q (K,) for one context; return its N_o, 0 if it has none.
 
     The context is node `base` of the tree and node `extra` of the added counts; either may be -1. `counts` (K,) is
     workspace.
     """
-    D = tree.discount
     total, kinds, start, end = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     if base >= 0:
-        start, end = np.int64(tree.nodes[base, ENTRY]), np.int64(tree.nodes[base + 1, ENTRY])
-        total, kinds = np.int64(tree.nodes[base, TOTAL]), end - start
+        start, end = np.int64(nodes[base, ENTRY]), np.int64(nodes[base + 1, ENTRY])
+        total, kinds = np.int64(nodes[base, TOTAL]), end - start
         for entry in range(start, end):
-            count = np.int64(tree.entries[entry, COUNT])
-            if fold < tree.folds:
-                left_out = count_left_out(tree, entry, fold)
+            count = np.int64(entries[entry, COUNT])
+            if fold < folds:
+                left_out = count_left_out(entries, pairs, entry, fold)
                 total -= left_out
                 count -= left_out
                 if count == 0:
                     kinds -= 1
             counts[entry - start] = count
     if extra >= 0:
-        total += added.total[extra]
-        kinds += added.new[extra]
+        total += added_nodes[extra, ADDED_TOTAL]
+        kinds += added_nodes[extra, NEW]
     if total == 0:
         return total
     share = 1.0 / total
@@ -157,37 +148,42 @@ def mix_node(tree, added, base, extra, fold, q, counts):
         q[k] = q[k] * rest
     for entry in range(start, end):
         if counts[entry - start] > 0:
-            q[tree.entries[entry, CHARACTER]] += (counts[entry - start] - D) * share
+            q[entries[entry, CHARACTER]] += (counts[entry - start] - D) * share
     if extra >= 0:
-        item = np.int64(added.first[extra])
+        item = np.int64(added_nodes[extra, FIRST])
         while item >= 0:
-            discount = D if added.is_new[item] else 0.0
-            q[added.character[item]] += (added.counts[item] - discount) * share
-            item = np.int64(added.next[item])
+            discount = D if added_entries[item, IS_NEW] else 0.0
+            q[added_entries[item, ITEM_CHARACTER]] += (added_entries[item, ITEM_COUNT] - discount) * share
+            item = np.int64(added_entries[item, NEXT])
     return total
 
 
-@exact_step
-def distribution(tree, added, bases, extras, fold, q, counts):
+@exact
+def distribution(
+    nodes, entries, pairs, cached_q, cached_matched, cached_order, cached_first,
+    added_nodes, added_entries, bases, extras, fold, folds, D, q, counts,
+):  # fmt: skip
     """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
 
-    `bases` and `extras` are nodes of the tree and of the added counts, -1 from the first length on that is not there.
+    `bases` and `extras` (n + 1,) are nodes of the tree and of the added counts; `counts` (K,) is workspace.
     """
     o, matched = np.int64(0), np.int64(0)
-    cached = tree.cached_order
-    if 0 <= cached < len(bases) and added.sizes[0] == 0 and bases[max(cached, 0)] >= 0:
-        context = np.int64(bases[cached]) - tree.cached_first
+    if 0 <= cached_order < len(bases) and extras[0] < 0 and bases[max(cached_order, 0)] >= 0:
+        context = bases[cached_order] - cached_first
         for k in range(len(q)):
-            q[k] = tree.cached_q[fold, context, k]
-        matched = np.int64(tree.cached_matched[fold, context])
-        if matched < cached:
+            q[k] = cached_q[fold, context, k]
+        matched = np.int64(cached_matched[fold, context])
+        if matched < cached_order:
             return matched
-        o += cached + 1
+        o += cached_order + 1
     else:
         for k in range(len(q)):
-            q[k] = 1.0 / tree.K
+            q[k] = 1.0 / len(q)
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
-        if mix_node(tree, added, bases[o], extras[o], fold, q, counts) == 0:
+        total = mix_node(
+            nodes, entries, pairs, added_nodes, added_entries, bases[o], extras[o], fold, folds, D, q, counts
+        )
+        if total == 0:
             break
         matched = o
         o += 1
@@ -223,112 +219,110 @@ def fill_cache(tree, added, nodes, q, matched):
     extras, counts = np.full(nodes.shape[1], EMPTY, np.int64), np.empty(tree.K, np.int64)
     for fold in range(len(q)):
         for c in range(len(nodes)):
-            matched[fold, c] = distribution(tree, added, nodes[c], extras, fold, q[fold, c], counts)
+            matched[fold, c] = distribution(
+                tree.nodes, tree.entries, tree.pairs, q, matched, EMPTY, 0, added.nodes, added.entries,
+                nodes[c], extras, fold, tree.folds, tree.discount, q[fold, c], counts,
+            )  # fmt: skip
 
 
 # --- Counting what is read ---
 
 
-@exact_step
-def find_nodes(tree, added, history, bases, extras):
+@exact
+def find_added(keys, key):
+    """Return the place of a key in the hash table: its own, or the free one where it belongs."""
+    place = key * 7919 % len(keys)
+    while keys[place] != key and keys[place] != EMPTY:
+        place = place + 1 if place + 1 < len(keys) else 0
+    return place
+
+
+@exact
+def find_nodes(nodes, keys, places, grown, K, history, bases, extras):
     """Set the nodes of the contexts that end the codes `history` (n,), by length (n + 1,)."""
-    grown = added.sizes[0] > 0
     bases[0], extras[0] = 0, 0 if grown else EMPTY
     for o in range(1, len(bases)):
         code, bases[o], extras[o] = history[len(history) - o], EMPTY, EMPTY
         if code > 0:
             if bases[o - 1] >= 0:
-                bases[o] = find_child(tree, bases[o - 1], code)
+                base = bases[o - 1]
+                bases[o] = search_children(nodes, np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD]), code)
             if extras[o - 1] >= 0:
-                place = find_added(added, extras[o - 1], code, tree.K)
-                if added.keys[place] != EMPTY:
-                    extras[o] = added.nodes[place]
+                key = extras[o - 1] * (K + 1) + code
+                place = find_added(keys, key)
+                if keys[place] == key:
+                    extras[o] = places[place]
 
 
-@exact_step
-def add_count(tree, added, history, bases, extras, character):
+@exact
+def add_count(
+    nodes, entries, sizes, keys, places, added_nodes, added_entries, K, history, bases, extras, character
+):  # fmt: skip
     """Count a character after the codes `history`, whose nodes are `bases` and `extras`; those missing are created.
 
     There must be room, see `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
     """
     for o in range(len(bases)):
-        if o > 0 and history[len(history) - o] == 0:
-            break
-        if extras[o] < 0:
+        if o > 0:
             code = history[len(history) - o]
-            place = find_added(added, extras[o - 1], code, tree.K)
-            node = added.sizes[0]
-            added.keys[place] = np.int64(extras[o - 1]) * (tree.K + 1) + code
-            added.nodes[place] = node
-            added.base[node], added.total[node], added.new[node], added.first[node] = bases[o], 0, 0, EMPTY
-            added.sizes[0] = node + 1
-            extras[o] = node
-        _add_to_node(tree, added, bases[o], extras[o], character)
-
-
-@exact_step
-def _add_to_node(tree, added, base, extra, character):
-    added.total[extra] += 1
-    item = np.int64(added.first[extra])
-    while item >= 0 and added.character[item] != character:
-        item = np.int64(added.next[item])
-    if item < 0:
-        item = added.sizes[1]
-        is_new = True
-        if base >= 0:
-            for entry in range(tree.nodes[base, ENTRY], tree.nodes[base + 1, ENTRY]):
-                if tree.entries[entry, CHARACTER] == character:
-                    is_new = False
-                    break
-        added.character[item], added.counts[item], added.is_new[item] = character, 0, is_new
-        added.next[item] = added.first[extra]
-        added.first[extra] = item
-        added.new[extra] += np.int32(is_new)
-        added.sizes[1] = item + 1
-    added.counts[item] += 1
+            if code == 0:
+                break
+            if extras[o] < 0:  # another row may have created it since
+                key = extras[o - 1] * (K + 1) + code
+                place = find_added(keys, key)
+                if keys[place] == EMPTY:
+                    node = sizes[0]
+                    keys[place], places[place] = key, node
+                    added_nodes[node, BASE], added_nodes[node, FIRST] = bases[o], EMPTY
+                    sizes[0] = node + 1
+                extras[o] = places[place]
+        extra = extras[o]
+        added_nodes[extra, ADDED_TOTAL] += 1
+        entry = _move_to_front(added_nodes, added_entries, extra, character)
+        if entry < 0:
+            entry = sizes[1]
+            lacks = bases[o] < 0 or not _contains(
+                entries, nodes[bases[o], ENTRY], nodes[bases[o] + 1, ENTRY], character
+            )
+            added_entries[entry, ITEM_CHARACTER], added_entries[entry, IS_NEW] = character, lacks
+            added_entries[entry, NEXT], added_nodes[extra, FIRST] = added_nodes[extra, FIRST], entry
+            added_nodes[extra, NEW] += np.int32(lacks)
+            sizes[1] = entry + 1
+        added_entries[entry, ITEM_COUNT] += 1
 
 
 @exact
-def rehash(keys, nodes, added, K):
-    """Enter the nodes of a hash table in that of `added`."""
-    if added.sizes[0] > 1:
-        for old in range(len(keys)):
-            if keys[old] != EMPTY:
-                place = find_added(added, keys[old] // (K + 1), keys[old] % (K + 1), K)
-                added.keys[place], added.nodes[place] = keys[old], nodes[old]
+def _move_to_front(added_nodes, added_entries, node, character):
+    """Make the entry of a character the first of its node, so that frequent ones are found soon; return it, or -1."""
+    entry, before = np.int64(added_nodes[node, FIRST]), np.int64(EMPTY)
+    while entry >= 0 and added_entries[entry, ITEM_CHARACTER] != character:
+        before = entry
+        entry = np.int64(added_entries[entry, NEXT])
+    if entry >= 0 and before >= 0:
+        added_entries[before, NEXT] = added_entries[entry, NEXT]
+        added_entries[entry, NEXT], added_nodes[node, FIRST] = added_nodes[node, FIRST], entry
+    return entry
+
+
+@exact
+def _contains(entries, start, end, character):
+    """Return whether a character is among those of the entries from `start` to `end`."""
+    for entry in range(start, end):  # noqa: SIM110 (no generators in kernels)
+        if entries[entry, CHARACTER] == character:
+            return True
+    return False
+
+
+@exact
+def rehash(old_keys, old_places, keys, places):
+    """Enter the nodes of a hash table in a larger one."""
+    for old in range(len(old_keys)):
+        if old_keys[old] != EMPTY:
+            place = find_added(keys, old_keys[old])
+            keys[place], places[place] = old_keys[old], old_places[old]
 
 
 # --- Reading ---
-
-
-@exact_step
-def find_block_nodes(tree, codes, first, rows, R, nodes, low, high, touched):
-    """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
-
-    They are found length by length, and what the next step reads is read before for all rows, in loops without
-    branches, so that the memory accesses of different characters overlap.
-    """
-    n, none = nodes.shape[1] - 1, len(tree.nodes) - 2
-    for i in range(rows):
-        nodes[i, 0] = 0
-    for o in range(1, n + 1):
-        for i in range(rows):
-            parent = nodes[i, o - 1] if nodes[i, o - 1] >= 0 else none
-            low[i], high[i] = tree.nodes[parent, CHILD], tree.nodes[parent + 1, CHILD]
-        for i in range(rows):
-            touched[i] = tree.nodes[low[i], CODE]
-        for i in range(rows):
-            row = first + i
-            code = codes[row % R, n + row // R - o + 1]
-            nodes[i, o] = EMPTY
-            if code > 0 and low[i] < high[i]:
-                nodes[i, o] = low[i] if touched[i] == code else search_children(tree, low[i], high[i], code)
-    for o in range(n + 1):
-        for i in range(rows):
-            node = nodes[i, o] if nodes[i, o] >= 0 else none
-            low[i] = tree.nodes[node, ENTRY]
-        for i in range(rows):
-            touched[i] = tree.entries[low[i], FOLDS]
 
 
 @exact_step
@@ -340,46 +334,121 @@ def _shift(history, x):
 
 
 @exact
+def find_row_nodes(tree, added, histories, bases, extras):
+    """Set the nodes by length, (R, n + 1), of the contexts that end the histories (R, n)."""
+    for r in range(len(histories)):
+        find_nodes(tree.nodes, added.keys, added.places, added.sizes[0] > 0, tree.K, histories[r], bases[r], extras[r])
+
+
+@exact
+def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched):
+    """Read one character in each row where `reads` (R,) is true: it is counted, if the model grows, and appended.
+
+    `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
+    in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart.
+    """
+    nodes, entries, pairs, cached_q, cached_matched = (
+        tree.nodes, tree.entries, tree.pairs, tree.cached_q, tree.cached_matched,
+    )  # fmt: skip
+    sizes, keys, places, added_nodes, added_entries = (
+        added.sizes, added.keys, added.places, added.nodes, added.entries,
+    )  # fmt: skip
+    K = tree.K
+    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    for r in range(len(x)):
+        if reads[r]:
+            if grows:
+                add_count(
+                    nodes, entries, sizes, keys, places, added_nodes, added_entries, K,
+                    histories[r], bases[r], extras[r], x[r],
+                )  # fmt: skip
+            _shift(histories[r], x[r])
+            find_nodes(nodes, keys, places, sizes[0] > 0, K, histories[r], bases[r], extras[r])
+            matched[r] = distribution(
+                nodes, entries, pairs, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+                added_nodes, added_entries, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, counts,
+            )  # fmt: skip
+            set_logs(q, bits, powers, log_q, r * stride)
+
+
+@exact
+def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched):
+    """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
+
+    They are found length by length, and what the next step reads is read before for all rows, in loops without
+    branches, so that the memory accesses of different characters overlap.
+    """
+    n, none = bases.shape[1] - 1, len(nodes) - 2
+    for i in range(rows):
+        bases[i, 0] = 0
+    for o in range(1, n + 1):
+        for i in range(rows):
+            parent = bases[i, o - 1] if bases[i, o - 1] >= 0 else none
+            low[i], high[i] = nodes[parent, CHILD], nodes[parent + 1, CHILD]
+        for i in range(rows):
+            touched[i] = nodes[low[i], CODE]
+        for i in range(rows):
+            row = first + i
+            code = codes[row % R, n + row // R - o + 1]
+            bases[i, o] = EMPTY
+            if code > 0 and low[i] < high[i]:
+                bases[i, o] = low[i] if touched[i] == code else search_children(nodes, low[i], high[i], code)
+    for o in range(n + 1):
+        for i in range(rows):
+            low[i] = nodes[bases[i, o] if bases[i, o] >= 0 else none, ENTRY]
+        for i in range(rows):
+            touched[i] = entries[low[i], FOLDS]
+
+
+@exact
+def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
+    """Do the same as `read_window` where nothing is counted."""
+    nodes, entries, pairs, cached_q, cached_matched = (
+        tree.nodes, tree.entries, tree.pairs, tree.cached_q, tree.cached_matched,
+    )  # fmt: skip
+    added_nodes, added_entries, n, K = added.nodes, added.entries, histories.shape[1], tree.K
+    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    codes = np.empty((R, n + T), np.int32)
+    for r in range(R):
+        codes[r, :n] = histories[r]
+        for t in range(T):
+            codes[r, n + t] = x[t * R + r] + 1
+        histories[r] = codes[r, T:]
+    bases, extras = np.empty((BLOCK, n + 1), np.int64), np.full(n + 1, EMPTY, np.int64)
+    low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    for first in range(0, T * R, BLOCK):
+        rows = min(BLOCK, T * R - first)
+        find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched)
+        for i in range(rows):
+            matched[first + i] = distribution(
+                nodes, entries, pairs, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+                added_nodes, added_entries, bases[i], extras, folds[first + i], tree.folds, tree.discount, q, counts,
+            )  # fmt: skip
+            set_logs(q, bits, powers, log_q, (first + i) * K_row)
+
+
+@exact
+def read_window(tree, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched):
+    """Read x (T R,) in R rows that begin after `histories` (R, n), step by step; histories are changed in place.
+
+    Sets log q (T, R, K_row), flat, and the matched orders (T R,). `folds` (T R,) are left out. If the model grows, each
+    character is counted before the distribution after it is computed. `bases` and `extras` (R, n + 1) are workspace,
+    and `reads` (R,) are true.
+    """
+    if added.sizes[0] == 0 and T > 1:
+        read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched)
+        return
+    find_row_nodes(tree, added, histories, bases, extras)
+    for t in range(T):
+        row = t * R
+        read_rows(
+            tree, added, grows, histories, bases, extras, x[row : row + R], folds[row : row + R], reads, K_row,
+            log_q[row * K_row :], matched[row : row + R],
+        )  # fmt: skip
+
+
+@exact
 def append_window(histories, x, T, R):
     """Append the characters x (T R,) to the histories (R, n), in place."""
     for row in range(T * R):
         _shift(histories[row % R], x[row])
-
-
-@exact
-def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched):
-    """Read x (T R,) in R rows that begin after `histories` (R, n), step by step; histories are changed in place.
-
-    Sets log q (T, R, K_row), flat, and the matched orders (T R,). `folds` (T R,) are left out. If the model grows, each
-    character is counted before the distribution after it is computed.
-    """
-    n = histories.shape[1]
-    q, bits, powers = np.empty(tree.K), np.empty(tree.K, np.int64), np.empty(tree.K)
-    extras, counts = np.full(n + 1, EMPTY, np.int64), np.empty(tree.K, np.int64)
-    if added.sizes[0] == 0:
-        codes = np.empty((R, n + T), np.int32)
-        for r in range(R):
-            codes[r, :n] = histories[r]
-            for t in range(T):
-                codes[r, n + t] = x[t * R + r] + 1
-            histories[r] = codes[r, T:]
-        bases = np.empty((BLOCK, n + 1), np.int64)
-        low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
-        for first in range(0, T * R, BLOCK):
-            rows = min(BLOCK, T * R - first)
-            find_block_nodes(tree, codes, first, rows, R, bases, low, high, touched)
-            for i in range(rows):
-                row = first + i
-                matched[row] = distribution(tree, added, bases[i], extras, folds[row], q, counts)
-                set_logs(q, bits, powers, log_q, row * K_row)
-        return
-    nodes = np.empty(n + 1, np.int64)
-    for row in range(T * R):
-        history = histories[row % R]
-        if grows:
-            find_nodes(tree, added, history, nodes, extras)
-            add_count(tree, added, history, nodes, extras, x[row])
-        _shift(history, x[row])
-        find_nodes(tree, added, history, nodes, extras)
-        matched[row] = distribution(tree, added, nodes, extras, folds[row], q, counts)
-        set_logs(q, bits, powers, log_q, row * K_row)

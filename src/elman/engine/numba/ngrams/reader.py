@@ -25,15 +25,15 @@ class NgramReader:
         else:
             base = reader(model.base)
             self.tree = base.tree
-            self.added = added.grow(added.empty_added(), self.tree.K, INITIAL_CAPACITY, INITIAL_CAPACITY)
+            self.added = added.grow(added.empty_added(), INITIAL_CAPACITY, INITIAL_CAPACITY)
             if base.added.sizes[0]:
                 self.added = added.copy(base.added)
 
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
         nodes, entries = (int(size) + characters * (self.tree.order + 1) for size in self.added.sizes)
-        if nodes > len(self.added.base) or entries > len(self.added.character):
-            self.added = added.grow(self.added, self.tree.K, 2 * nodes, 2 * entries)
+        if nodes > len(self.added.nodes) or entries > len(self.added.entries):
+            self.added = added.grow(self.added, 2 * nodes, 2 * entries)
 
 
 def reader(model: NgramModel) -> NgramReader:

@@ -35,7 +35,7 @@ class Tree(NamedTuple):
     discount: float
     nodes: Ints32  # (nodes + 2, 4): see `kernels.CHILD`, …; the last two have no children and no entries
     entries: Ints32  # (entries + 1, 3): see `kernels.CHARACTER`, …
-    folds_of_entries: Ints32  # (…, 2): fold and count, of the entries that are in several
+    pairs: Ints32  # (…, 2): fold and count, of the entries that are in several
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
     cached_q: Floats64  # (folds + 1, contexts, K)
