@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints
+from elman.errors import ElmanError
 from elman.network.parameters import Parameters, architecture, layer_names, suffix
 
 
@@ -76,10 +77,12 @@ def build_exact_network(parameters: Parameters) -> ExactNetwork:
     Raises
     ------
     ElmanError
-        If the codec does not have the cell.
+        If the codec does not have the cell, or the network has an n-gram prior.
     """
     net = architecture(parameters)
     net.spec.require_codec()
+    if net.order:
+        raise ElmanError("a network with an n-gram prior cannot compress: the codec has no counts; train without one")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     arrays = {name: round_to_float32(parameters[name].T) for name in [*names, "V", "c"]}
     P = net.layers * net.state_vectors

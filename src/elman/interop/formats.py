@@ -59,7 +59,10 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
         the file cannot be written.
     """
     path = Path(path)
-    replace_file(path, _format_of(path).write(model))
+    format_ = _format_of(path)
+    if architecture(model.parameters).order:
+        raise ElmanError("a network with an n-gram prior cannot be exported: no format has the counts; train without")
+    replace_file(path, format_.write(model))
 
 
 def import_(
