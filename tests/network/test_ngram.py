@@ -240,7 +240,9 @@ def test_only_the_last_characters_are_counted(limit: int, folds: int) -> None:
     assert_counts(ngrams, positions_of(last), [], text)
     fold_of = ngrams.folds_at(np.arange(20))
     assert (fold_of[: ngrams.offset] == ngrams.folds).all()
-    np.testing.assert_array_equal(fold_of[ngrams.offset :], counted(last, 3, folds=folds).folds_at(np.arange(len(last))))
+    np.testing.assert_array_equal(
+        fold_of[ngrams.offset :], counted(last, 3, folds=folds).folds_at(np.arange(len(last)))
+    )
 
 
 def test_beyond_the_counted_text_nothing_is_left_out() -> None:
@@ -380,9 +382,9 @@ def test_without_alpha_the_loss_is_that_of_the_network_alone() -> None:
     parameters["alpha"][:] = 0
     x, y = Windows(TEXT, T).at(T)
     alone = parameters.with_arrays({name: array for name, array in parameters.items() if name != "alpha"})
-    loss, h = model.loss(alone.with_ngrams(None), h0[: -ORDER], x, y)
+    loss, h = model.loss(alone.with_ngrams(None), h0[:-ORDER], x, y)
     assert model.loss(parameters, h0, x, y)[0] == loss
-    np.testing.assert_array_equal(model.loss(parameters, h0, x, y)[1][: -ORDER], h)
+    np.testing.assert_array_equal(model.loss(parameters, h0, x, y)[1][:-ORDER], h)
 
 
 @settings(max_examples=20)
