@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +123,9 @@ def test_no_context_is_longer_than_what_was_counted_or_read(length: int, order: 
 
 
 @pytest.fixture(params=[-1, 0, 1, 2])
-def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def cached_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(tree, "MAX_CACHED_ORDER", request.param)
-    yield request.param
+    return int(request.param)
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
@@ -156,9 +155,9 @@ def test_the_cache_is_as_large_as_its_limit_allows(
 
 
 @pytest.fixture(params=[1, 7, 1 << 10])
-def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def capacity(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(reader_module, "INITIAL_CAPACITY", request.param)
-    yield request.param
+    return int(request.param)
 
 
 @pytest.mark.usefixtures("capacity")
