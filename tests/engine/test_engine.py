@@ -100,7 +100,8 @@ def example_state(
             theta[:] = generator.normal(size=theta.shape) * std
     state.h[:] = np.tanh(generator.normal(size=state.h.shape))
     read = state.h[..., architecture(state.parameters).recurrent_size :]
-    read[...] = generator.integers(0, characters + 1, read.shape)
+    read[...] = generator.integers(1, characters + 1, read.shape)
+    read[..., :1] = 0  # there is no character before these
     return state
 
 

@@ -308,15 +308,16 @@ def test_the_counted_text_is_stored_once(corpus: Corpus, tmp_path: Path, validat
         assert found.best.parameters.ngrams is found.state.parameters.ngrams
 
 
-def test_the_offset_of_a_long_text_is_stored(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_offset_of_a_long_text_is_stored(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.network.ngram.count_training_text.__defaults__", (30,))
     expected = trained_with_prior(corpus)
     save_checkpoint(tmp_path / "c", expected)
     save_network(tmp_path / "n", expected, expected.selected)
     last = corpus.indices[-30:]
-    for parameters in (load_checkpoint(tmp_path / "c").state.parameters, load_network(tmp_path / "n").network.parameters):
+    for parameters in (
+        load_checkpoint(tmp_path / "c").state.parameters,
+        load_network(tmp_path / "n").network.parameters,
+    ):
         assert parameters.ngrams is not None
         assert parameters.ngrams.offset == len(corpus.indices) - 30
         np.testing.assert_array_equal(parameters.ngrams.text, last)
@@ -372,7 +373,7 @@ def test_an_alpha_of_another_shape(corpus: Corpus, tmp_path: Path, shape: tuple[
     assert "array shapes do not match the configuration" in error_message(path)
 
 
-@pytest.mark.parametrize("code", [0.5, -1, 1e30, 200])
+@pytest.mark.parametrize("code", [0, 0.5, -1, 1e30, 200])
 def test_a_state_that_ends_with_no_character(corpus: Corpus, tmp_path: Path, code: float) -> None:
     def replace_last(_: dict[str, Any], tensors: dict[str, Any]) -> None:
         tensors["h"][-1] = code

@@ -105,8 +105,8 @@ class InferenceSession(Protocol):
     """A network prepared once for many calls of inference. Not thread-safe.
 
     Arrays have a batch axis even for a single sequence, and the results of a batch row do not depend on the other rows.
-    Compiled sessions release the GIL. The one exception is an n-gram model that counts what is read: the rows of a batch
-    share its counts.
+    Compiled sessions release the GIL. The one exception is an n-gram model that counts what is read: the rows of a
+    batch share its counts.
 
     T  number of characters, B  batch size, D  size of one sequence's state, K  size of the alphabet
     """

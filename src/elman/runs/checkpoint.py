@@ -363,7 +363,9 @@ def _check_histories(states: dict[str, Array], ngrams: NgramModel | None) -> Non
     if ngrams is not None:
         for name, h in states.items():
             codes = h[..., -ngrams.order :]
-            if not np.array_equal(codes, np.rint(codes)) or codes.min() < 0 or codes.max() > ngrams.K:
+            is_read = (codes > 0).astype(np.int8)  # from some position on
+            in_range = np.array_equal(codes, np.rint(codes)) and codes.min() >= 0 and codes.max() <= ngrams.K
+            if not in_range or (np.diff(is_read) < 0).any():
                 raise ElmanError(f"{name} ends with numbers that are not characters")
 
 
