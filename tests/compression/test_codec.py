@@ -16,6 +16,7 @@ from elman.inference.dynamic_evaluation import DynamicEvaluation, score_dynamic
 from elman.inference.score import score
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, INPUTS, TEXT, K, make_model
+from support.random_model import random_model
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
@@ -205,3 +206,9 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_alphabet_need_not_have_a_line_feed(tmp_path: Path) -> None:
     model = make_model(alphabet=Alphabet("ab"))
     assert decompress(model, compress(model, b"abba" * 30)) == b"abba" * 30
+
+
+@WAYS
+def test_a_prior_is_refused(adapt: bool) -> None:
+    with pytest.raises(ElmanError, match="a network with an n-gram prior cannot compress"):
+        compress(random_model("abc\n", "gru", ngram_order=2), b"abc", adapt=adapt)

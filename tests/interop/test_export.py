@@ -23,6 +23,7 @@ from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
 from support.cells import EXPORTED_CELLS
 from support.cli import exit_code
+from support.random_model import random_model
 from support.state import ROOT, TEXT, T
 from support.training import train
 
@@ -725,3 +726,10 @@ def test_the_example_with_torch_scores_and_comes_back(
     assert float(said[1]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
     imported = import_("mine.safetensors", engine="numpy")
     assert_same_model(imported, replace(model, h=np.zeros_like(model.h)))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
+def test_a_prior_is_not_exported(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(ElmanError, match="a network with an n-gram prior cannot be exported"):
+        export(random_model("abc\n", "gru", ngram_order=2), tmp_path / f"network{suffix}")
+    assert not [*tmp_path.iterdir()]

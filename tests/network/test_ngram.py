@@ -168,7 +168,8 @@ def test_rows_of_a_batch_are_sequences_of_their_own() -> None:
     ngrams, x = counted("abcabcabdd", order=2), np.array([[0, 1], [1, 2], [2, 0]], np.uint8)
     histories = np.array([[0, 0], [1, 3]], np.float32)
     log_q, matched, last = read(ngrams, histories, x, dtype=np.float32)
-    assert (log_q.dtype, log_q.shape) == (np.float32, (3, 2, K))
+    assert log_q.dtype == np.float32
+    assert log_q.shape == (3, 2, K)
     assert last.dtype == np.float32
     for b in range(2):
         alone = read(ngrams, histories[b], x[:, b], dtype=np.float32)

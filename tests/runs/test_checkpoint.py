@@ -285,8 +285,9 @@ ORDER = 3
 
 
 def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
-    options = {"cell": "gru", "ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4} | options
-    return train(corpus, hidden_size=3, seq_length=T, engine="numpy", max_updates=20, **options).checkpoint
+    prior: dict[str, Any] = {"ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4}
+    settings: dict[str, Any] = {"cell": "gru", "hidden_size": 3, "seq_length": T, "engine": "numpy"} | prior | options
+    return train(corpus, **settings, max_updates=20).checkpoint
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
