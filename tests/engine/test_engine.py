@@ -563,6 +563,17 @@ def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> No
         assert snapshot(state) == snapshot(other)
 
 
+@both_dtypes
+def test_any_number_of_cores_computes_the_same_with_a_prior(monkeypatch: pytest.MonkeyPatch, dtype: Dtype) -> None:
+    network: Network = {"cell": "lstm", "layers": 2, "batch_size": 9, "ngram_order": 3}
+    results = []
+    for cores in (1, 2, 4):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        state, losses = trained("numba", dtype, 30, windows_for(**network), ADAM, **network)
+        results.append((losses.tobytes(), snapshot(state)))
+    assert results[0] == results[1] == results[2]
+
+
 IN_A_PROCESS = """
 import numpy as np
 from test_engine import snapshot, trained
