@@ -30,6 +30,7 @@ from elman.runs.checkpoint import (
 )
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.untrusted import MAX_INT
 from elman.text import Corpus
 from support.state import T, snapshot
 from support.training import network, train
@@ -366,6 +367,14 @@ def test_a_counted_text_without_a_prior(corpus: Corpus, tmp_path: Path) -> None:
 def test_an_offset_that_is_none(corpus: Corpus, tmp_path: Path, offset: object) -> None:
     path = altered(corpus, tmp_path, lambda description, _: description.update(ngram_offset=offset))
     assert "ngram_offset must be an integer from 0" in error_message(path)
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("offset", [1, MAX_INT])
+def test_an_offset_matters_only_for_training(corpus: Corpus, tmp_path: Path, engine: str, offset: int) -> None:
+    path = altered(corpus, tmp_path, lambda description, _: description.update(ngram_offset=offset))
+    samples = [elman.load(path, engine=engine).sample(20, seed=1) for path in (path, tmp_path / "good")]
+    assert samples[0] == samples[1]
 
 
 @pytest.mark.parametrize("shape", [(), (ORDER,), (ORDER + 2,), (ORDER + 1, 1)])

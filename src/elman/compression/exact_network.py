@@ -82,7 +82,9 @@ def build_exact_network(parameters: Parameters) -> ExactNetwork:
     net = architecture(parameters)
     net.spec.require_codec()
     if net.order:
-        raise ElmanError("a network with an n-gram prior cannot compress: the codec has no counts; train without one")
+        raise ElmanError(
+            "a network with an n-gram prior cannot compress, as the codec has no counts: train one with --ngram-order 0"
+        )
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     arrays = {name: round_to_float32(parameters[name].T) for name in [*names, "V", "c"]}
     P = net.layers * net.state_vectors

@@ -61,7 +61,10 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     path = Path(path)
     format_ = _format_of(path)
     if architecture(model.parameters).order:
-        raise ElmanError("a network with an n-gram prior cannot be exported: no format has the counts; train without")
+        raise ElmanError(
+            "a network with an n-gram prior cannot be exported, as no format has its counts: train one with"
+            " --ngram-order 0"
+        )
     replace_file(path, format_.write(model))
 
 
