@@ -46,7 +46,8 @@ validation loss; `kept_update` is the number of its update. `stopped` is `epochs
 `patience` or `interrupted`. `advice` recommends training longer, using a larger network, or stopping.
 
 In the JSON of `gradcheck`, cells other than `rnn` have other arrays in `relative_error`: `U W b` of every layer (and
-`d`, for `gru`), those of the second layer named `U2 W2 b2`, and so on; then `V c h0`.
+`d`, for `gru`), those of the second layer named `U2 W2 b2`, and so on; then `V c h0`. With
+`--ngram-order` there is also `alpha`, before `h0`.
 
 ## Default settings of training
 

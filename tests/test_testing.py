@@ -115,6 +115,11 @@ def test_the_checker_catches_a_faulty_gradient(fault: Fault, affected: set[str])
     assert blamed_by_checker(FaultyGradients(fault)) == affected
 
 
+def test_the_checker_catches_a_faulty_gradient_of_the_prior() -> None:
+    for factor in (-1.0, 0.0, 1.001):
+        assert blamed_by_checker(FaultyGradients(scaled("alpha", factor)), ngram_order=2) == {"alpha"}
+
+
 @pytest.fixture
 def check_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Engine], GradientCheck]:
     """The gradient check of an engine that has no name."""
@@ -658,6 +663,21 @@ def test_every_cell_passes_the_gradient_check(engine: str, cell: str) -> None:
     (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, cell=cell, layers=2, engine=engine)
     assert set(check.relative_error) == {*shapes(len(CORPUS.alphabet), 4, cell, 2), "h0"}
     assert check.passed
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
+def test_a_prior_passes_the_gradient_check(engine: str, cell: str) -> None:
+    (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, points=10, cell=cell, ngram_order=2, engine=engine)
+    assert set(check.relative_error) == {*shapes(len(CORPUS.alphabet), 4, cell, 1, 2), "h0"}
+    assert check.passed
+    assert min(check.relative_error.values()) > 0
+
+
+def test_the_gradient_check_catches_a_faulty_gradient_of_the_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: FaultyGradients(scaled("alpha", 1.001)))
+    (check,) = gradcheck(CORPUS, hidden_size=4, seq_length=5, ngram_order=2)
+    assert blamed(check.relative_error, MAX_RELATIVE_ERROR) == {"alpha"}
 
 
 def test_the_characters_left_over_are_not_read() -> None:

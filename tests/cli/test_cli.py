@@ -290,6 +290,7 @@ def test_a_run_that_cannot_go_on_so(
         ("gradcheck novel.txt --seq-length 9 --points 8", "--points must be at least --seq-length (got 8 and 9)"),
         ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),
         ("gradcheck novel.txt --layers 0", "--layers must be at least 1 (got 0)"),
+        ("gradcheck novel.txt --ngram-order 16", "--ngram-order must be at most 15 (got 16)"),
         ("train --foo 3 novel.txt --out out", "unknown option --foo; see --help"),
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
         ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
@@ -642,6 +643,14 @@ def test_gradcheck_of_every_cell(folder: Path, command: Command, cell: str, laye
     shown = command(*CHECK, "--cell", cell, "--layers", layers).out
     assert set(experiment["relative_error"]) <= set(shown.split())
     assert "…" not in shown
+
+
+def test_gradcheck_of_a_prior(folder: Path, command: Command) -> None:
+    code, out, err = command(*CHECK, "--ngram-order", 2, "--json")
+    assert (code, err) == (0, "")
+    (experiment,) = json.loads(out)["experiments"]
+    assert list(experiment["relative_error"]) == ["V", "U", "W", "b", "c", "alpha", "h0"]
+    assert "alpha" in command(*CHECK, "--ngram-order", 2).out.split()
 
 
 def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:

@@ -24,7 +24,8 @@ from elman.engine import ENGINES, TrainState, get_engine
 from elman.engine.numba.fused.engine import _LOSS_WINDOW
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams
-from elman.network.parameters import NAMES, Array, shapes
+from elman.network.ngram import count_training_text
+from elman.network.parameters import NAMES, Array, Parameters, architecture, shapes
 from elman.testing import EngineComparison, check_engine, compare_gradients
 from elman.text import Windows
 from support import reference_impl
@@ -62,6 +63,8 @@ NETWORKS: list[Network] = [
     {"cell": "gru", "layers": 2, "batch_size": 9},
     {"cell": "lstm"},
     {"cell": "lstm", "layers": 2, "batch_size": 3},
+    {"cell": "rnn", "batch_size": 1, "ngram_order": 2},
+    {"cell": "lstm", "layers": 2, "batch_size": 9, "ngram_order": 3},
 ]
 networks = pytest.mark.parametrize(
     "network", NETWORKS, ids=lambda network: "-".join(map(str, network.values())) or "vanilla"
@@ -73,7 +76,7 @@ ADAM = Optimizer(0.01, 1.0, "adam", "norm", 0.9, 0.99, 0.1, "cosine", 3, 60, 0.9
 
 def windows_for(batch_size: int = 1, **_: Any) -> Windows:
     """Return windows with five per epoch, and three characters left over in every batch row."""
-    return Windows(text(batch_size * (5 * T + 4)), T, batch_size)
+    return Windows(text(batch_size * (5 * T + 4)), T, batch_size, cross_fit=True)
 
 
 def example_state(
@@ -82,15 +85,23 @@ def example_state(
     characters: int = K,
     m: int = M,
     optimizer: Optimizer = OPTIMIZER,
+    ngram_order: int = 0,
     **network: Any,
 ) -> TrainState:
-    """Return a state with weights large enough for tanh to matter, and non-zero biases and h."""
-    state = TrainState.initial(characters, m, std, 400, dtype, optimizer=optimizer, **network)
+    """Return a state with weights large enough for tanh to matter, and non-zero biases and h.
+
+    An n-gram prior counts a text of its own, so that its contexts are found at some characters and not at others.
+    """
+    ngrams = count_training_text(text(50, characters), characters, ngram_order, 0.7, 3)
+    state = TrainState.initial(characters, m, std, 400, dtype, optimizer=optimizer, ngrams=ngrams, **network)
     generator = np.random.default_rng(1)
     for theta in state.parameters.values():
         if theta.ndim == 1:
             theta[:] = generator.normal(size=theta.shape) * std
     state.h[:] = np.tanh(generator.normal(size=state.h.shape))
+    read = state.h[..., architecture(state.parameters).recurrent_size :]
+    read[...] = generator.integers(1, characters + 1, read.shape)
+    read[..., :1] = 0  # there is no character before these
     return state
 
 
@@ -257,6 +268,71 @@ def test_a_network_that_fills_caches(name: str, dtype: Dtype, cell: str, batch_s
 
 
 @compiled_engines
+@both_dtypes
+@cells
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 3, 9])
+@pytest.mark.parametrize("order", [1, 3])
+def test_every_network_with_a_prior(
+    name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, order: int
+) -> None:
+    """The trajectory is cross-fitted, evaluation is not."""
+    optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
+    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngram_order": order}
+    assert_conforms(check_engine(get_engine(name), optimizer=optimizer, dtype=dtype, **size), dtype)
+
+
+@compiled_engines
+@pytest.mark.parametrize("characters", [2, 300, 1000])
+@pytest.mark.parametrize("order", [2, 15])
+def test_a_prior_of_any_size(name: str, characters: int, order: int) -> None:
+    assert_conforms(check_engine(get_engine(name), K=characters, cell="gru", ngram_order=order, updates=6))
+
+
+@compiled_engines
+@both_dtypes
+@pytest.mark.parametrize("batch_size", [1, 3, 9])
+def test_counts_grow_as_in_the_reference(name: str, dtype: Dtype, batch_size: int) -> None:
+    """All rows of a batch count in one model, step by step."""
+    state = example_state(dtype, cell="gru", batch_size=batch_size, ngram_order=3)
+    h, x = np.atleast_2d(state.h), text(60 * batch_size).reshape(60, batch_size)
+    uniforms, sampling = np.random.default_rng(1).random((20, batch_size)), [SamplingParams()] * batch_size
+    results = []
+    for engine in (name, "numpy"):
+        session = get_engine(engine).session(growing(state.parameters))
+        losses, last = session.losses(h, x[:-1], x[1:])
+        o, states = session.logits(last, x[:40])
+        characters, end = session.generate(last, x[-1].astype(np.intp), uniforms, sampling)
+        after, _ = session.losses(h, x[:-1], x[1:])
+        results.append([losses, last, o, states, characters, end, after])
+    tolerance = tolerances.COMPILED if dtype is np.float64 else tolerances.COMPILED_TRAJECTORY_FLOAT32
+    for array, expected in zip(*(result if dtype is np.float64 else result[:4] for result in results), strict=True):
+        assert largest_relative_error(array, expected) <= tolerance
+    assert not np.array_equal(results[0][0], results[0][-1])
+
+
+def growing(parameters: Parameters) -> Parameters:
+    """Return parameters whose n-gram model counts what is read."""
+    assert parameters.ngrams is not None
+    return parameters.with_ngrams(parameters.ngrams.continued())
+
+
+@engines
+def test_segments_are_not_counted(name: str) -> None:
+    """They do not depend on one another, and shorter ones are padded in a batch."""
+    state = example_state(cell="gru", ngram_order=3)
+    starts, lengths = np.array([5, 0, 7, 48, 3]), np.array([33, 40, 0, 1, 2])
+    expected = get_engine(name).session(state.parameters).segment_losses(state.h, text(60), starts, lengths)
+    session = get_engine(name).session(growing(state.parameters))
+    for _ in range(2):
+        for array, other in zip(session.segment_losses(state.h, text(60), starts, lengths), expected, strict=True):
+            np.testing.assert_array_equal(array, other)
+    session.losses(state.h[None], text(60)[:, None], text(60)[:, None])
+    grown = session.segment_losses(state.h, text(60), starts, lengths)
+    assert grown.nats[0] < expected.nats[0]
+
+
+@compiled_engines
 @networks
 @pytest.mark.parametrize("length", [1, T])
 def test_indices_of_two_bytes(name: str, network: Network, length: int) -> None:
@@ -396,7 +472,7 @@ def test_arrays_come_back_as_they_went_in(name: str, dtype: Dtype, network: Netw
 def test_results_have_the_dtype_and_shape_of_the_arguments(name: str, dtype: Dtype, network: Network) -> None:
     engine, state, (x, y) = get_engine(name), example_state(dtype, **network), windows_for(**network).at(0)
     result = engine.loss_and_gradients(state.parameters, state.h, x, y)
-    expected = shapes(K, M, network.get("cell", "rnn"), network.get("layers", 1))
+    expected = shapes(K, M, network.get("cell", "rnn"), network.get("layers", 1), network.get("ngram_order", 0))
     assert {array: result.gradients[array].shape for array in result.gradients} == expected
     losses, h = engine.loss(state.parameters, state.h, x, y)
     states = [result.h, result.dh0, h]
@@ -428,7 +504,7 @@ def test_a_parameter_that_is_no_number_makes_the_loss_nan(name: str, dtype: Dtyp
     x, y = windows.at(0)
     for corrupted in example_state(dtype, **network).parameters:
         state = example_state(dtype, **network)
-        state.parameters[corrupted].T[x.flat[0] if corrupted == "U" else 0] = np.nan
+        state.parameters[corrupted].T[x.flat[0] if corrupted == "U" else ... if corrupted == "alpha" else 0] = np.nan
         assert np.isnan(np.sum(engine.loss(state.parameters, state.h, x, y)[0])), corrupted
         assert math.isnan(engine.loss_and_gradients(state.parameters, state.h, x, y).loss), corrupted
         assert np.isnan(engine.advance(state, windows, 2, OPTIMIZER)).all(), corrupted
@@ -485,6 +561,17 @@ def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> No
     for (state, losses), (other, others) in zip(one_by_one, at_once, strict=True):
         np.testing.assert_array_equal(losses, others)
         assert snapshot(state) == snapshot(other)
+
+
+@both_dtypes
+def test_any_number_of_cores_computes_the_same_with_a_prior(monkeypatch: pytest.MonkeyPatch, dtype: Dtype) -> None:
+    network: Network = {"cell": "lstm", "layers": 2, "batch_size": 9, "ngram_order": 3}
+    results = []
+    for cores in (1, 2, 4):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        state, losses = trained("numba", dtype, 30, windows_for(**network), ADAM, **network)
+        results.append((losses.tobytes(), snapshot(state)))
+    assert results[0] == results[1] == results[2]
 
 
 IN_A_PROCESS = """

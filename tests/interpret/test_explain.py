@@ -45,6 +45,18 @@ def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any
 
 @CELLS
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_the_characters_in_the_state_of_a_prior_are_no_units(engine: str, cell: str, layers: int) -> None:
+    made = random_model("abcd", cell, layers, ngram_order=3)
+    indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
+    found = explain(get_engine(engine), made.parameters, made.h, indices)
+    assert found.units == list_units(architecture(made.parameters))
+    assert found.quantized.shape == (N, len(found.units))
+    nats, _ = get_engine(engine).loss(made.parameters, made.h, indices[:-1], indices[1:])
+    assert found.nats_per_char == pytest.approx(nats / (N - 1), rel=SINGLE)
+
+
+@CELLS
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_it_tells_what_the_reference_computes(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
 ) -> None:

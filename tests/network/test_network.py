@@ -326,7 +326,8 @@ def test_the_examples_in_docstrings(module: str) -> None:
 
 DOCUMENT = (ROOT / "docs/bptt.md").read_text("utf-8")
 CELLS_DOCUMENT = (ROOT / "docs/cells.md").read_text("utf-8")
-QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT + CELLS_DOCUMENT, re.M | re.S)
+PRIOR_DOCUMENT = (ROOT / "docs/ngram_prior.md").read_text("utf-8")
+QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT + CELLS_DOCUMENT + PRIOR_DOCUMENT, re.M | re.S)
 
 
 def lines_of(text: str) -> list[str]:
@@ -348,9 +349,9 @@ def test_the_documents_table_of_steps_is_measured() -> None:
         assert max(measured / float(error), float(error) / measured) < tolerances.SAME_ORDER
 
 
-@pytest.mark.parametrize("module", ["cells/rnn", "output", "cells/gru", "cells/lstm", "dropout"])
+@pytest.mark.parametrize("module", ["cells/rnn", "output", "cells/gru", "cells/lstm", "dropout", "ngram"])
 def test_the_documents_quote_every_numbered_line(module: str) -> None:
     source = (ROOT / f"src/elman/network/{module}.py").read_text("utf-8")
-    numbered = {line for line in lines_of(source) if re.search(r"  # \(\d+\)", line)}
+    numbered = {line for line in lines_of(source) if re.search(r"  # \(\d+'?\)", line)}
     assert numbered
     assert numbered <= {line for block in QUOTED for line in lines_of(block)}

@@ -32,10 +32,10 @@ CALL = """    if sampling_params[TOY, b] > 0:
 EDITS = {
     "network/sampling.py": [
         ("\n    @property\n    def truncates", f"{FIELD}\n    @property\n    def truncates"),
-        ("    typical_p: float\n\n", "    typical_p: float\n    toy: float\n\n"),
+        ("    ngram_weight: float\n\n", "    ngram_weight: float\n    toy: float\n\n"),
     ],
     "engine/numba/sampling.py": [
-        ("TYPICAL_P, TRUNCATES", "TYPICAL_P, TOY, TRUNCATES"),
+        ("NGRAM_WEIGHT, TRUNCATES", "NGRAM_WEIGHT, TOY, TRUNCATES"),
         ("    remaining = 0.0\n", CALL),
         ("\n@inlined\ndef softmax_scale(", FILTER),
     ],

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.runs.checkpoint import (
+    NGRAM_TEXT,
     Checkpoint,
     NetworkSnapshot,
     load_checkpoint,
@@ -29,6 +30,7 @@ from elman.runs.checkpoint import (
 )
 from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors, save_tensors
+from elman.storage.untrusted import MAX_INT
 from elman.text import Corpus
 from support.state import T, snapshot
 from support.training import network, train
@@ -68,6 +70,7 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dt
         {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
         {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
         {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "ema_decay": 0.9, "validation": 0.25},
+        {"cell": "gru", "optimizer": "adam", "ngram_order": 3, "ema_decay": 0.9, "validation": 0.25},
     ],
     ids=str,
 )
@@ -275,6 +278,117 @@ def test_weights_that_are_not_finite(checkpoint: Checkpoint, tmp_path: Path, val
     checkpoint.state.parameters["W"][1, 2] = value
     save_checkpoint(tmp_path / "c", checkpoint)
     assert "(W is not an array of finite float32 values)" in error_message(tmp_path / "c")
+
+
+# --- The n-gram prior ---
+
+ORDER = 3
+
+
+def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
+    prior: dict[str, Any] = {"ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4}
+    settings: dict[str, Any] = {"cell": "gru", "hidden_size": 3, "seq_length": T, "engine": "numpy"} | prior | options
+    return train(corpus, **settings, max_updates=20).checkpoint
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_the_counted_text_is_stored_once(corpus: Corpus, tmp_path: Path, validation: float) -> None:
+    expected = trained_with_prior(corpus, validation=validation)
+    save_checkpoint(tmp_path / "c", expected)
+    save_network(tmp_path / "n", expected, expected.selected)
+    found, alone = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "n")
+    assert_same(found, expected)
+    assert [name for name in read_tensors(tmp_path / "c")[1] if name.startswith("ngram")] == [NGRAM_TEXT]
+    border = len(corpus.indices) - round(validation * len(corpus.indices))
+    for parameters in (found.state.parameters, found.selected.parameters, alone.network.parameters):
+        ngrams = parameters.ngrams
+        assert ngrams is not None
+        np.testing.assert_array_equal(ngrams.text, corpus.indices[:border])
+        assert (ngrams.K, ngrams.order, ngrams.discount) == (len(corpus.alphabet), ORDER, 0.8)
+        assert (ngrams.folds, ngrams.offset) == (4, 0)
+    if found.best is not None:
+        assert found.best.parameters.ngrams is found.state.parameters.ngrams
+
+
+def test_the_offset_of_a_long_text_is_stored(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.network.ngram.count_training_text.__defaults__", (30,))
+    expected = trained_with_prior(corpus)
+    save_checkpoint(tmp_path / "c", expected)
+    save_network(tmp_path / "n", expected, expected.selected)
+    last = corpus.indices[-30:]
+    for parameters in (
+        load_checkpoint(tmp_path / "c").state.parameters,
+        load_network(tmp_path / "n").network.parameters,
+    ):
+        assert parameters.ngrams is not None
+        assert parameters.ngrams.offset == len(corpus.indices) - 30
+        np.testing.assert_array_equal(parameters.ngrams.text, last)
+
+
+def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
+    """Return a checkpoint with a prior whose description or tensors were changed, with a matching digest."""
+    save_checkpoint(tmp_path / "good", trained_with_prior(corpus))
+    text, tensors = read_tensors(tmp_path / "good")
+    description: dict[str, Any] = json.loads(text)
+    change(description, tensors)
+    save_tensors(tmp_path / "c", description, tensors)
+    return tmp_path / "c"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: None,
+        lambda text: text[:0],
+        lambda text: text[None],
+        lambda text: text.astype(np.int64),
+        lambda text: text.astype(np.float32),
+        lambda text: np.append(text, np.uint8(200)),
+        lambda text: np.append(text.astype(np.uint64), np.uint64(2**64 - 1)),
+    ],
+    ids=["missing", "empty", "shape", "signed", "float", "index", "large index"],
+)
+def test_a_counted_text_that_is_none(corpus: Corpus, tmp_path: Path, change: Callable[[Any], Any]) -> None:
+    def replace_text(description: dict[str, Any], tensors: dict[str, Any]) -> None:
+        text = change(tensors.pop(NGRAM_TEXT))
+        if text is not None:
+            tensors[NGRAM_TEXT] = text
+
+    message = error_message(altered(corpus, tmp_path, replace_text))
+    assert f"({NGRAM_TEXT} is not an array of indices below {len(corpus.alphabet)})" in message
+
+
+def test_a_counted_text_without_a_prior(corpus: Corpus, tmp_path: Path) -> None:
+    path = altered(corpus, tmp_path, lambda description, _: description["config"].update(ngram_order=0))
+    assert "is present, but the order of the n-gram prior is 0" in error_message(path)
+
+
+@pytest.mark.parametrize("offset", [-1, 1.5, "1", None, 2**70])
+def test_an_offset_that_is_none(corpus: Corpus, tmp_path: Path, offset: object) -> None:
+    path = altered(corpus, tmp_path, lambda description, _: description.update(ngram_offset=offset))
+    assert "ngram_offset must be an integer from 0" in error_message(path)
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("offset", [1, MAX_INT])
+def test_an_offset_matters_only_for_training(corpus: Corpus, tmp_path: Path, engine: str, offset: int) -> None:
+    path = altered(corpus, tmp_path, lambda description, _: description.update(ngram_offset=offset))
+    samples = [elman.load(path, engine=engine).sample(20, seed=1) for path in (path, tmp_path / "good")]
+    assert samples[0] == samples[1]
+
+
+@pytest.mark.parametrize("shape", [(), (ORDER,), (ORDER + 2,), (ORDER + 1, 1)])
+def test_an_alpha_of_another_shape(corpus: Corpus, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = altered(corpus, tmp_path, lambda _, tensors: tensors.update(alpha=np.zeros(shape, np.float32)))
+    assert "array shapes do not match the configuration" in error_message(path)
+
+
+@pytest.mark.parametrize("code", [0, 0.5, -1, 1e30, 200])
+def test_a_state_that_ends_with_no_character(corpus: Corpus, tmp_path: Path, code: float) -> None:
+    def replace_last(_: dict[str, Any], tensors: dict[str, Any]) -> None:
+        tensors["h"][-1] = code
+
+    assert "(h ends with numbers that are not characters)" in error_message(altered(corpus, tmp_path, replace_last))
 
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:

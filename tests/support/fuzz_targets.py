@@ -16,7 +16,7 @@ from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import export, import_
 from elman.network.parameters import Architecture, Parameters, shapes
-from elman.runs.checkpoint import load_checkpoint
+from elman.runs.checkpoint import NGRAM_TEXT, load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
@@ -28,7 +28,7 @@ from support.corrupt_files import corrupt_value, error_message, good_files
 
 MAX_SIZE = 4096
 """Maximum size of a generated array; larger ones find nothing more."""
-DTYPES = ("float32", "float64", "float16", "int8", "uint16", "int64", "bool")
+DTYPES = ("float32", "float64", "float16", "int8", "uint8", "uint16", "uint32", "int64", "bool")
 ENCODINGS = ("utf-8", "latin-1", "utf-16", "utf-32", "utf-7", "cp1252", "shift_jis", "gb18030")
 
 
@@ -99,7 +99,9 @@ def _to_sections(path: Path) -> bytes:
     if "initial_generator" in description:
         description["initial_generator"]["state"]["key"] = "@"
     arrays = {name: [str(array.dtype), array.shape] for name, array in tensors.items()}
-    return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), b"\x3d\xcc\xcc\xbd"])
+    # 0.1, but 0 where the characters that an n-gram prior counts, and the last ones read, are among the numbers.
+    raw = b"\0" if NGRAM_TEXT in tensors else b"\x3d\xcc\xcc\xbd"
+    return b"\n".join([json.dumps(description).encode(), json.dumps(arrays).encode(), raw])
 
 
 def _from_sections(data: bytes) -> bytes:

@@ -5,6 +5,7 @@ import numpy as np
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import architecture, initial_parameters
+from elman.network.ngram import count_training_text
 from elman.text import Alphabet
 
 
@@ -16,8 +17,10 @@ def overflowing_model() -> Model:
     return model
 
 
-def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4) -> Model:
-    """Return a model in float32 whose alphabet is `characters`."""
-    parameters = initial_parameters(len(characters), m, 1.0, np.random.RandomState(1), np.float32, cell, layers)
+def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4, ngram_order: int = 0) -> Model:
+    """Return a model in float32 whose alphabet is `characters`; an n-gram prior counts the alphabet, twice."""
+    K, generator = len(characters), np.random.RandomState(1)
+    ngrams = count_training_text(np.resize(np.arange(K, dtype=np.uint8), 2 * K), K, ngram_order, 0.9, 0)
+    parameters = initial_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
     h = np.zeros(architecture(parameters).state_size, np.float32)
     return Model(Alphabet(characters), parameters, h, get_engine("numpy"))

@@ -89,6 +89,10 @@ COMPILED_FLOAT32 = 1e-5
 """The report's measure of every gradient of one window, float32 against the float64 reference.
 Weights and states are rounded to 6e-8 of themselves at every step, forward and backward."""
 
+LOG_Q = 2e-14
+"""Absolute error of log q, compiled against the reference. log 1e-7 is 16, whose ulp is 4e-15; the counts are summed in
+another order, and the compiled logarithm is a series."""
+
 # --- Distributions and statistics ---
 
 PROBABILITY = 1e-12

@@ -3,6 +3,7 @@
 The network is tiny (m = 4, T = 5), and the text short enough that most runs go through it several times.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
+from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Alphabet, Corpus, Windows
 from elman.training import train as training
 from elman.training.callbacks import NullCallback
@@ -262,6 +264,8 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "dropout": draw(st.sampled_from([0.0, 0.5])),
         "dropout_kind": draw(st.sampled_from(["variational", "plain"])),
         "init": draw(st.sampled_from(["normal", "orthogonal"])),
+        "ngram_order": draw(st.sampled_from([0, 3])),
+        "ngram_folds": draw(st.sampled_from([0, 4])),
     }
 
 
@@ -278,6 +282,26 @@ def test_a_run_of_any_kind_is_resumed_bit_for_bit(
         train(corpus, **options, max_updates=cut, out=out)
         assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_saved(out, expected)
+
+
+@ENGINES
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_run_with_a_prior_is_resumed_bit_for_bit(
+    corpus: Corpus, tmp_path: Path, engine: str, batch_size: int
+) -> None:
+    options = SMALL | {"cell": "lstm", "engine": engine, "ngram_order": 3, "batch_size": batch_size}
+    expected = train(corpus, **options, max_updates=25)
+    train(corpus, **options, max_updates=10, out=tmp_path)
+    assert_same(train(corpus, out=tmp_path, resume=True, max_updates=25), expected)
+    assert_saved(tmp_path, expected)
+
+
+def test_a_prior_that_counts_another_text_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, ngram_order=3, max_updates=10, out=tmp_path)
+    text, tensors = read_tensors(tmp_path / "checkpoint.safetensors")
+    save_tensors(tmp_path / "checkpoint.safetensors", json.loads(text) | {"ngram_offset": 1}, tensors)
+    with pytest.raises(ElmanError, match="counts a text that is not the training text from character 1 on"):
+        train(corpus, out=tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step"])

@@ -83,7 +83,7 @@ def build_exact_network(parameters: Parameters) -> ExactNetwork:
     Raises
     ------
     ElmanError
-        If the codec does not have the cell.
+        If the codec does not have the cell, or the network has an n-gram prior.
     """
     net = architecture(parameters)
     net.spec.require_codec()

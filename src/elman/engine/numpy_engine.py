@@ -108,6 +108,8 @@ class NumpySession:
         self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
         """See `elman.engine.InferenceSession.segment_losses`."""
+        if self.parameters.counts_reading:
+            return NumpySession(self.parameters.frozen()).segment_losses(h, text, starts, lengths)
         result = SegmentLosses.zeros(len(starts))
         for n in np.flatnonzero(lengths):
             losses = self._char_losses(h, text[starts[n] : starts[n] + lengths[n] + 1])

@@ -105,7 +105,8 @@ class InferenceSession(Protocol):
     """A network prepared once for many calls of inference. Not thread-safe.
 
     Arrays have a batch axis even for a single sequence, and the results of a batch row do not depend on the other rows.
-    Compiled sessions release the GIL.
+    Compiled sessions release the GIL. The one exception is an n-gram model that counts what is read: the rows of a
+    batch share its counts.
 
     T  number of characters, B  batch size, D  size of one sequence's state, K  size of the alphabet
     """
@@ -123,7 +124,8 @@ class InferenceSession(Protocol):
     ) -> SegmentLosses:
         """Evaluate segments of a text (N,), each from the state h (D,).
 
-        Segment n feeds the characters from `starts[n]` on and predicts the `lengths[n]` that follow the first.
+        Segment n feeds the characters from `starts[n]` on and predicts the `lengths[n]` that follow the first. Segments
+        do not depend on one another: an n-gram model counts nothing here.
         """
         ...
 

@@ -61,7 +61,8 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
         the file cannot be written.
     """
     path = Path(path)
-    replace_file(path, _format_of(path).write(model))
+    format_ = _format_of(path)
+    replace_file(path, format_.write(model))
 
 
 def import_(

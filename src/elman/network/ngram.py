@@ -90,7 +90,10 @@ class NgramModel:
         return np.where((counted >= 0) & (counted < len(self.text)), fold, self.folds)
 
     def continued(self) -> NgramModel:
-        """Return a model with the same counts that counts what it reads; this one does not change."""
+        """Return a model with the same counts that counts what it reads; this one does not change.
+
+        The rows of a batch count in the same model, step by step and within a step in their order.
+        """
         return replace(self, base=self, grows=True, tables={})
 
     def frozen(self) -> NgramModel:
@@ -203,7 +206,7 @@ def read(
     """
     counts = ngram_counts(model)
     n, rows = model.order, np.rint(history).astype(np.intp).reshape(-1, model.order)
-    read_rows = x.reshape(len(x), -1).astype(np.intp)
+    read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
     codes = np.concatenate([rows.T, read_rows + 1])  # (n + T, B)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
     left_out = np.full(read_rows.shape, model.folds) if folds is None else folds.reshape(read_rows.shape)

@@ -93,6 +93,15 @@ class Parameters(Mapping[str, Array]):
         """Return the same parameters with another n-gram model of the same order."""
         return replace(self, ngrams=ngrams)
 
+    @property
+    def counts_reading(self) -> bool:
+        """Whether the n-gram model counts what the network reads."""
+        return self.uses_prior and self.ngrams is not None and self.ngrams.grows
+
+    def frozen(self) -> Parameters:
+        """Return the same parameters with the counts as they are, to which nothing is added."""
+        return self if self.ngrams is None else self.with_ngrams(self.ngrams.frozen())
+
 
 class Architecture(NamedTuple):
     """Cell and sizes of a network."""

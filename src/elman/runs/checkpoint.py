@@ -260,6 +260,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     expected = {prefix + name: shape for prefix, group in group_shapes.items() for name, shape in group.items()}
     D, B = _network_shapes(config, alphabet)["h"][0], config.batch_size
     _check_tensors(expected | {"h": (D,) if B == 1 else (B, D)}, tensors, config)
+    _check_histories({name: tensors[name] for name in ("h", "best.h") if name in tensors}, ngrams)
     groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in group_shapes.items()}
     state = TrainState(
         parameters=Parameters(config.cell, groups[""], ngrams),
@@ -303,6 +304,7 @@ def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> 
     config, alphabet = _config_and_alphabet(description, tensors)
     ngrams = _pop_ngrams(description, tensors, config, alphabet)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
+    _check_histories({"h": tensors["h"]}, ngrams)
     network = _snapshot(config.cell, tensors, ngrams, description["network"], loss_required=False)
     return SavedNetwork(config, alphabet, network)
 
@@ -354,6 +356,17 @@ def _check_tensors(expected: dict[str, tuple[int, ...]], tensors: dict[str, Arra
     for name, array in tensors.items():
         if array.dtype != config.dtype or not np.isfinite(array).all():
             raise ElmanError(f"{name} is not an array of finite {config.dtype} values")
+
+
+def _check_histories(states: dict[str, Array], ngrams: NgramModel | None) -> None:
+    """Check the characters that end a state with an n-gram prior; see `elman.network.parameters`."""
+    if ngrams is not None:
+        for name, h in states.items():
+            codes = h[..., -ngrams.order :]
+            is_read = (codes > 0).astype(np.int8)  # from some position on
+            in_range = np.array_equal(codes, np.rint(codes)) and codes.min() >= 0 and codes.max() <= ngrams.K
+            if not in_range or (np.diff(is_read) < 0).any():
+                raise ElmanError(f"{name} ends with numbers that are not characters")
 
 
 def _restore_numbers(description: dict[str, Any]) -> dict[str, Any]:

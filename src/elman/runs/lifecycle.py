@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from elman.config import Config, find_preset, make_config, resume_config
 from elman.engine import TrainState
 from elman.errors import ElmanError
@@ -121,6 +123,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     if not isinstance(saved, Checkpoint):
         return _create(Run(config, corpus, initial_state(corpus, config), directory))
     _check_position(saved, corpus)
+    _check_counted_text(saved, corpus)
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
@@ -164,6 +167,19 @@ def _check_position(saved: Checkpoint, corpus: Corpus) -> None:
             f"after {state.update} updates a run is at character {position} of epoch {epoch}, but the checkpoint is at "
             f"{state.position} of epoch {state.epoch}; restore a copy or train again"
         )
+
+
+def _check_counted_text(saved: Checkpoint, corpus: Corpus) -> None:
+    """Reject an n-gram prior whose counted text is not where the checkpoint says."""
+    ngrams = saved.state.parameters.ngrams
+    if ngrams is not None:
+        windows, _ = split(corpus, saved.config)
+        counted = windows.indices[ngrams.offset : ngrams.offset + len(ngrams.text)]
+        if not np.array_equal(counted, ngrams.text):
+            raise ElmanError(
+                f"the n-gram prior of the checkpoint counts a text that is not the training text from character"
+                f" {ngrams.offset} on; restore a copy or train again"
+            )
 
 
 def _coverage(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:

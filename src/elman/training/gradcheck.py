@@ -16,6 +16,7 @@ from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters, initial_parameters
+from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
 from elman.testing import relative_error
 from elman.text import Corpus, Windows, read_corpus
@@ -25,8 +26,8 @@ STEP = 1e-4
 MAX_RELATIVE_ERROR = 1e-7
 """The check passes if every array's relative error is at most this."""
 
-_ORDER = ("V", "U", "W", "b", "c", "h0")
-"""The order of the vanilla network's errors in the reference's report."""
+_ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
+"""The order of the vanilla network's errors in the reference's report, with that of a prior."""
 
 REPORTED = (
     (5, 5, 5, {"V": 9.95e-10, "U": 1.69e-9, "W": 6.79e-10, "b": 1.80e-9, "c": 4.24e-10}),
@@ -46,7 +47,7 @@ class GradientCheck:
         Characters of the text that are used, m, T.
     relative_error : dict of str to float
         sum |analytic - numeric| / sum (|analytic| + |numeric|) of every parameter, V, U, W, b, c for the vanilla
-        network, and of the state h0.
+        network, alpha with an n-gram prior, and of the state h0.
     """
 
     points: int
@@ -78,6 +79,7 @@ def gradcheck(
     points: int | None = None,
     cell: str = "rnn",
     layers: int = 1,
+    ngram_order: int = 0,
     engine: str = "numba",
     seed: int = 400,
     encoding: str = "utf-8",
@@ -93,8 +95,9 @@ def gradcheck(
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.
-    cell, layers
-        The architecture of the network, as in `elman.Config`.
+    cell, layers, ngram_order
+        The architecture of the network, as in `elman.Config`. An n-gram prior has the counts of the complete text,
+        which are constants; its weights alpha are checked like every parameter.
     engine : str
         The engine whose gradients are checked.
     seed : int
@@ -109,7 +112,7 @@ def gradcheck(
     ElmanError
         If a number is below 1, `points` is below T, or the text is too short.
     """
-    options = {"cell": cell, "layers": layers, "engine": engine, "seed": seed}
+    options = {"cell": cell, "layers": layers, "ngram_order": ngram_order, "engine": engine, "seed": seed}
     config = make_config(options=options)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
@@ -139,18 +142,23 @@ def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
 
 def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck:
     windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
-    parameters, h0 = _start(len(corpus.alphabet), config)
+    parameters, h0 = _start(corpus, config)
     analytic = _analytic(engine, parameters, h0, windows)
     numeric = central_differences(engine, parameters, h0, windows)
-    names = sorted(numeric, key=_ORDER.index) if set(numeric) == set(_ORDER) else list(numeric)
+    names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
     return GradientCheck(points, config.hidden_size, T, errors)
 
 
-def _start(K: int, config: Config) -> tuple[Parameters, Array]:
-    generator, m = np.random.RandomState(config.seed), config.hidden_size
-    parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers)
-    return parameters, np.tanh(generator.randn(architecture(parameters).state_size))
+def _start(corpus: Corpus, config: Config) -> tuple[Parameters, Array]:
+    """Return initial parameters and a state; a prior's has read no character yet."""
+    generator, K, m = np.random.RandomState(config.seed), len(corpus.alphabet), config.hidden_size
+    ngrams = count_training_text(corpus.indices, K, config.ngram_order, config.ngram_discount, folds=0)
+    parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers, ngrams=ngrams)
+    network = architecture(parameters)
+    h0 = np.zeros(network.state_size)
+    h0[: network.recurrent_size] = np.tanh(generator.randn(network.recurrent_size))
+    return parameters, h0
 
 
 def _windows(windows: Windows) -> list[tuple[Indices, Indices]]:
@@ -166,7 +174,7 @@ def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Window
 def central_differences(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Arrays:
     """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array.
 
-    Those of the initial state are under ``h0``.
+    Those of the initial state are under ``h0``; those of the characters in it are 0, since they are constants.
 
     Parameters
     ----------
@@ -186,7 +194,7 @@ def central_differences(engine: Engine, parameters: Parameters, h0: Array, windo
 
     def differences(components: list[tuple[str, int]]) -> None:
         copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
-        moved = Parameters(parameters.cell, {name: copies[name] for name in parameters})
+        moved = parameters.with_arrays({name: copies[name] for name in parameters})
 
         def loss() -> float:
             return float(sum(engine.loss(moved, copies["h0"], x, y)[0] for x, y in _windows(windows)))

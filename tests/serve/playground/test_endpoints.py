@@ -28,6 +28,7 @@ from support.server import NAME, SlowClient, complete, get_metric, serving, tiny
 from support.state import TEXT
 
 PROMPT = "the rain"
+TEXT_ALPHABET = "".join(sorted(set(TEXT)))
 M = 6
 
 
@@ -127,6 +128,15 @@ def test_undisturbed_what_is_drawn_from_is_what_the_network_holds_likely(client:
     places, _ = play(client)
     assert all(place["chance"] == place["probability"] for place in places[len(PROMPT) :])
     assert all(p == chance for place in places[len(PROMPT) :] for _, p, chance in place["likeliest"])
+
+
+def test_the_characters_in_the_state_of_a_prior_are_no_units() -> None:
+    with serving(random_model(TEXT_ALPHABET, "gru", m=M, ngram_order=3)) as client:
+        _, units = play(client, units=[*range(M)])
+        assert np.abs(np.array(units)).max() <= 1
+        answer = client.post("/api/play", json={"model": NAME, "prompt": PROMPT, "units": [M]})
+        assert answer.status_code == 400
+        assert f"units must be from 0 to {M - 1} for this model (got {M})" in answer.text
 
 
 def test_units_are_told_as_they_are_once_the_character_is_read(client: httpx.Client) -> None:

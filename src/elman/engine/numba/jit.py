@@ -46,7 +46,12 @@ _CACHE = _kernel_cache()
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return the decorator that compiles a function with `options` and the options that all kernels share."""
+    """Return the decorator that compiles a function with `options` and the options that all kernels share.
+
+    Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
+    kernel, if it is compiled there first, so it is always set.
+    """
+    options = {"fastmath": False} | options
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
     decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, **options)
 

@@ -60,7 +60,9 @@ class CompiledNetwork:
         self.architecture: Architecture = architecture(parameters)
         self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
-        self.groups = split_batch(B, backward)
+        self.counts_reading = parameters.counts_reading
+        # Rows that count in the same model are read together, step by step.
+        self.groups = [slice(0, B)] if self.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
         self.layout: Layout = make_layout(
             self.architecture, kernels.CELLS[self.architecture.cell], self.dtype, min(self.rows)
@@ -114,7 +116,7 @@ class CompiledNetwork:
             tree=tree,
             added=added,
             is_on=self.uses_prior,
-            grows=ngrams is not None and ngrams.model.grows,
+            grows=self.counts_reading,
             history=np.zeros((R, s.order), np.int32),
             bases=np.zeros((R, s.order + 1), np.int64),
             extras=np.zeros((R, s.order + 1), np.int64),
@@ -127,7 +129,7 @@ class CompiledNetwork:
 
     def _reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
-        if self.ngrams is not None and self.ngrams.model.grows:
+        if self.ngrams is not None and self.counts_reading:
             self.ngrams.reserve(characters)
             self.priors = [prior._replace(added=self.ngrams.added) for prior in self.priors]
 
@@ -175,13 +177,8 @@ class CompiledNetwork:
         return pairs
 
     def _run_groups(self, make_task: Callable[[int], Callable[[], object]]) -> None:
-        """Run a task for every group; one after the other where they count characters in the same model."""
-        tasks = [make_task(n) for n in range(len(self.groups))]
-        if self.ngrams is not None and self.ngrams.model.grows:
-            for task in tasks:
-                task()
-        else:
-            self.pool.run_all(tasks)
+        """Run a task for every group."""
+        self.pool.run_all([make_task(n) for n in range(len(self.groups))])
 
     def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""
@@ -221,7 +218,6 @@ class CompiledNetwork:
         result: SegmentLosses,
     ) -> None:
         """Add the losses of the segments in `order`, longest first, to `result`; each begins in the state h (D,)."""
-        self._reserve_counts(int(lengths[order].sum()))
         s, R = self.sizes, self.rows[0]
         initial = aligned_zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
         recurrent, history = np.split(h, [self.architecture.recurrent_size])

@@ -60,6 +60,8 @@ class NumbaSession:
         self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]
     ) -> SegmentLosses:
         """See `elman.engine.InferenceSession.segment_losses`."""
+        if self.parameters.counts_reading:
+            return NumbaSession(self.parameters.frozen()).segment_losses(h, text, starts, lengths)
         n = len(starts)
         order, indices, result = np.argsort(-lengths, kind="stable"), text.astype(np.intp), SegmentLosses.zeros(n)
         batch_size = next((B for B in _SEGMENT_BATCH_SIZES if n <= B), _SEGMENT_BATCH_SIZES[-1])
