@@ -75,6 +75,7 @@ class CompiledNetwork:
         self.gradients = aligned_zeros(count * size, self.dtype).reshape(count, size)
         self.workspaces = [self._make_workspace(n) for n in range(len(self.rows))]
         self.ngrams: NgramReader | None = None if parameters.ngrams is None else reader(parameters.ngrams)
+        self.grows = parameters.ngrams is not None and parameters.ngrams.grows
         self.priors = [self._make_prior(R) for R in self.rows]
         # Without training, weights are packed only once, which does not justify threads.
         tasks = max(len(self.rows), UPDATE_RANGES) if backward else len(self.rows)
@@ -110,7 +111,7 @@ class CompiledNetwork:
         return kernels.PriorWorkspace(
             tree=tree,
             added=added,
-            grows=ngrams is not None and ngrams.model.grows,
+            grows=self.grows,
             history=np.zeros((R, s.order), np.int32),
             folds=np.full(size, tree.folds, np.int64),
             matched=np.zeros(size, np.int64),
@@ -120,7 +121,7 @@ class CompiledNetwork:
 
     def _reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
-        if self.ngrams is not None and self.ngrams.model.grows:
+        if self.ngrams is not None and self.grows:
             self.ngrams.reserve(characters)
             self.priors = [prior._replace(added=self.ngrams.added) for prior in self.priors]
 
@@ -170,7 +171,7 @@ class CompiledNetwork:
     def _run_groups(self, make_task: Callable[[int], Callable[[], object]]) -> None:
         """Run a task for every group; one after the other where they count characters in the same model."""
         tasks = [make_task(n) for n in range(len(self.groups))]
-        if self.ngrams is not None and self.ngrams.model.grows:
+        if self.grows:
             for task in tasks:
                 task()
         else:
