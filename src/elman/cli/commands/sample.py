@@ -58,7 +58,7 @@ def sample(
         _check_no_sampling(sampling, seed=seed, count=count)
     model = load(run)
     report = _copying_report(model, copied_from) if copied or copied_from is not None else _no_report
-    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text contains
+    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     adapting = adapt or False
     if count != 1:
         texts = model.samples(count, length, prompt=prompt, stop=stop, seed=seed, adapt=adapting, **sampling)
@@ -85,7 +85,7 @@ def _print_chunks(chunks: Iterator[str], show: Callable[[str], str]) -> Iterator
 
 
 def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: int) -> None:
-    """Refuse what beam search would ignore."""
+    """Reject what beam search would ignore."""
     given = [*sampling, *(["seed"] if seed is not None else []), *(["count"] if count != 1 else [])]
     if given:
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
