@@ -38,6 +38,10 @@ _GRU: dict[str, Any] = {
     "init": "orthogonal",
     # A one-hot input selects a single row of U, which the recurrent product would drown if the row were small.
     "init_std": 1.0,
+    "ngram_order": 10,
+    # Lower than what is best for the counts alone: the network supplies what is unlikely.
+    "ngram_discount": 0.8,
+    "ngram_start": 0.8,
     "epochs": _UNLIMITED_EPOCHS,
     # These presets make a few thousand updates in all, each of many characters.
     "metrics_every": 20,
@@ -73,6 +77,8 @@ PRESETS = {
             "batch_size": 16,
             "learning_rate": 0.01,
             "warmup": 30,
+            "ngram_order": 8,
+            "ngram_start": 0.5,
             "max_seconds": 3.3,
             "sample_every": 500,
         },
@@ -85,7 +91,7 @@ PRESETS = {
             "batch_size": 32,
             "learning_rate": 0.012,
             "warmup": 100,
-            "dropout": 0.1,
+            "dropout": 0.2,
             "dropout_kind": "plain",
             "ema_decay": 0.98,
             "max_seconds": 51.0,
@@ -104,7 +110,7 @@ PRESETS = {
             "batch_size": 32,
             "learning_rate": 0.006,
             "warmup": 100,
-            "dropout": 0.08,
+            "dropout": 0.15,
             "dropout_kind": "plain",
             "ema_decay": 0.99,
             "max_seconds": 225.0,
