@@ -30,7 +30,8 @@ CONTRACT = """
 | `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss \
 kept_update stopped advice` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
-| `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt` |
+| `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt`, with \
+`--window` also `window` |
 | `score` | for each line: `line chars nats_per_char bits_per_char worst_column worst_char worst_nats text` |
 | `compress` | `bytes compressed_bytes chars bits_per_char ratio` |
 | `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` \

@@ -30,6 +30,9 @@ RENAMED = {
 
 _KEYS = {name: former for former, name in RENAMED.items()}
 
+Adapt = Literal["weights", "counts", "both"]
+"""What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -314,13 +314,6 @@ def test_a_mode_is_written_in_one_way(mode: int) -> None:
         decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
 
 
-@pytest.mark.parametrize("first", [0b1110_1000, 0b1110_1100, 0b1110_0111])
-def test_a_newer_format_is_said(first: int) -> None:
-    file = compress(make_model(), b"abc")
-    with pytest.raises(ElmanError, match="of a newer Elman"):
-        decompress(make_model(), bytes([first]) + file[1:])
-
-
 @WAYS
 def test_an_altered_text_is_said() -> None:
     model = make_model()

@@ -1,23 +1,29 @@
 """A long text read in segments costs what it costs read sequentially; the cost of unknown characters."""
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import score as scoring
-from elman.inference.score import Score, score
+from elman.inference.score import Score, score, score_windows
 from elman.network import Parameters, initial_parameters
 from elman.network.cells import CELLS
+from elman.network.ngram import count_training_text
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, unknown, with_unknown
+from elman.text import Alphabet, Corpus, unknown, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
+from support.cli import Command, assert_refused
 from support.random_model import overflowing_model
+from support.state import TEXT
 
 K, M, N = 5, 6, 3_000
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -167,3 +173,63 @@ def test_an_alphabet_that_folds_is_open() -> None:
 def test_a_network_that_computes_no_numbers_is_said(adapt: bool) -> None:
     with pytest.raises(ElmanError, match=r"^the output of this network is not finite; train again with a"):
         overflowing_model().score("abab\n" * 20, adapt=adapt)
+
+
+# --- Windows from a state of zeros ---
+
+
+def windows_by_hand(parameters: Parameters, indices: Any, window: int) -> float:
+    """Return the cost of every window of a text, read by itself."""
+    zeros = np.zeros(architecture(parameters).state_size)
+    parts = [indices[start : start + window + 1] for start in range(0, len(indices) - 1, window)]
+    return float(sum(get_engine("numpy").loss(parameters, zeros, part[:-1], part[1:])[0] for part in parts))
+
+
+@ENGINES
+@pytest.mark.parametrize("order", [0, 2])
+@pytest.mark.parametrize(("n", "window"), [(400, 16), (401, 16), (2, 16), (50, 1), (300, 1000), (400, 33)])
+def test_every_window_is_read_from_zeros(
+    engine: str, order: int, n: int, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "CHUNK", 100)
+    ngrams = count_training_text(text(90), K, order, 0.7, 0)
+    parameters = initial_parameters(K, M, 0.5, np.random.RandomState(1), np.float64, "gru", ngrams=ngrams)
+    found = score_windows(get_engine(engine), parameters, text(n), window)
+    assert found.chars == n - 1
+    assert found.nats == pytest.approx(windows_by_hand(parameters, text(n), window), rel=1e-9)
+
+
+def test_a_window_as_long_as_the_text_is_the_text_from_zeros() -> None:
+    parameters, h0 = made("lstm")
+    whole = score(get_engine("numba"), parameters, np.zeros_like(h0), text(400))
+    assert score_windows(get_engine("numba"), parameters, text(400), 399).nats == pytest.approx(whole.nats)
+
+
+def test_unknown_characters_cost_the_same_in_windows() -> None:
+    parameters, _ = made("gru")
+    indices = text(100)
+    indices[[3, 40]] = K
+    found = score_windows(get_engine("numpy"), parameters, indices, 16)
+    known = windows_by_hand(parameters, drop_unknown(indices, K), 16)
+    assert (found.chars, found.unknown) == (99, 2)
+    assert found.nats == pytest.approx(known + 2 * unknown_nats(K) + 97 * KNOWN_PENALTY_NATS)
+
+
+def test_eval_and_python_score_windows(tmp_path: Path, command: Command) -> None:
+    run, file = tmp_path / "run", tmp_path / "text.txt"
+    options: dict[str, Any] = {"hidden_size": 4, "max_updates": 5, "sample_every": 0, "engine": "numpy"}
+    model = elman.train(Corpus.from_text(TEXT), preset="reference", out=run, **options).model
+    file.write_text(TEXT, encoding="utf-8")
+    ended = command("eval", run, file, "--window", 20, "--json")
+    found = model.score(TEXT, window=20)
+    assert json.loads(ended.out) == {
+        "chars": len(TEXT) - 1, "nats_per_char": pytest.approx(found.nats_per_char),
+        "bits_per_char": pytest.approx(found.bits_per_char), "perplexity": pytest.approx(found.perplexity),
+        "window": 20,
+    }  # fmt: skip
+    expected = windows_by_hand(model.parameters.map(lambda array: array.astype(float)), model.alphabet.encode(TEXT), 20)
+    assert found.nats == pytest.approx(expected, rel=1e-5)
+    assert_refused(command("eval", run, file, "--window", 0), "--window must be at least 1 (got 0)")
+    assert_refused(command("eval", run, file, "--window", 9, "--adapt"), "cannot combine --window with --adapt")
+    with pytest.raises(ElmanError, match=r"^cannot combine --window with --adapt: every window starts from the same"):
+        model.score(TEXT, window=9, adapt=True)

@@ -27,6 +27,7 @@ from elman.cli.commands.serve import serve
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
+from elman.cli.optional_values import add_implied_values
 from elman.cli.usage_errors import describe_usage_error
 from elman.errors import ElmanError
 
@@ -79,9 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app(
-            replace_former_options(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        tokens = add_implied_values(replace_former_options(arguments))
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)
     except ElmanError as error:

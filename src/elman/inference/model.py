@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
-from elman.config import accept_former_names
+from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
 from elman.errors import ElmanError
-from elman.inference.dynamic_evaluation import score_dynamic
+from elman.inference.adaptation import check_adapt, continue_counts, freeze_counts, score_adapting
+from elman.inference.copying import Copying, measure_copying
 from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, generate_batch, stream_text
-from elman.inference.score import Score, check_finite, score
+from elman.inference.score import Score, check_finite, score_windows
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
 from elman.network.sampling import SamplingOptions, create_sampling_params
@@ -32,6 +33,7 @@ class GenerationOptions(SamplingOptions, total=False):
     prompt: str
     stop: str
     seed: int | None
+    adapt: Literal[False, "counts"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,6 +74,7 @@ class Model:
         prompt: str = "",
         stop: str = "",
         seed: int | None = None,
+        adapt: Literal[False, "counts"] = False,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[str]:
         """Generate text, and yield it in chunks as it is sampled.
@@ -87,18 +90,22 @@ class Model:
             End before this string would be generated.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
+        adapt : False or "counts"
+            Whether the n-gram prior counts the prompt as well, for this call only: the text then follows the prompt
+            more closely. What is generated is not counted.
         **options
             The sampling options: the fields of `elman.network.SamplingParams`, such as ``temperature=0.7``.
 
         Raises
         ------
         ElmanError
-            If an option is out of its range, or `prompt` contains a character that the model does not know.
+            If an option is out of its range, `prompt` contains a character that the model does not know, or there is
+            no n-gram prior to `adapt`.
         """
         sampling = _check_options(length, seed, options)
-        h, x = self._prefill(prompt)
+        parameters, h, x = self._prefill(prompt, adapt)
         generator = np.random.default_rng(seed)
-        chunks = stream_text(self.engine, self.parameters, self.alphabet, h, x, length, sampling, generator)
+        chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
         return cut_at_stop(stop, chunks) if stop else chunks
 
     @accept_former_names(FORMER_NAMES)
@@ -140,16 +147,25 @@ class Model:
         prompt: str = "",
         stop: str = "",
         seed: int | None = None,
+        adapt: Literal[False, "counts"] = False,
         **options: Unpack[SamplingOptions],
     ) -> list[str]:
         sampling = _check_options(length, seed, options)
-        h, x = self._prefill(prompt)
+        parameters, h, x = self._prefill(prompt, adapt)
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
-        texts = generate_batch(self.engine.session(self.parameters), self.alphabet, h, x, length, sampling, generators)
+        texts = generate_batch(self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators)
         return [text.partition(stop)[0] for text in texts] if stop else texts
 
     @accept_former_names(FORMER_NAMES)
-    def beam(self, width: int, length: int = 1000, *, prompt: str = "", stop: str = "") -> Iterator[str]:
+    def beam(
+        self,
+        width: int,
+        length: int = 1000,
+        *,
+        prompt: str = "",
+        stop: str = "",
+        adapt: Literal[False, "counts"] = False,
+    ) -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 
         The most likely texts of small models repeat themselves; for prose use `stream`.
@@ -157,43 +173,95 @@ class Model:
         Raises
         ------
         ElmanError
-            If a number is out of its range, or `prompt` contains a character that the model does not know.
+            As `stream`.
         """
         _check(
             ("--beam", width, 1 <= width <= MAX_BEAM_WIDTH, f"from 1 to {MAX_BEAM_WIDTH:,}"),
             ("--length", length, length >= 0, "at least 0"),
         )
-        h, x = self._prefill(prompt)
-        chunks = beam_search(self.engine.session(self.parameters), self.alphabet, h, x, length, width)
+        parameters, h, x = self._prefill(prompt, adapt)
+        chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
         return cut_at_stop(stop, chunks) if stop else chunks
 
-    def _prefill(self, prompt: str) -> tuple[Array, int]:
-        """Read the prompt but for its last character; return the state (D,) and that character."""
+    def _prefill(self, prompt: str, adapt: Literal[False, "counts"]) -> tuple[Parameters, Array, int]:
+        """Read the prompt but for its last character, whose counts the prior adds with `adapt`.
+
+        Returns
+        -------
+        parameters : Parameters
+            Those that the text is generated with.
+        h : ndarray, shape (D,)
+        x : int
+            The last character.
+        """
+        if adapt not in (False, "counts"):
+            raise ElmanError(f"--adapt must be counts to generate text (got {adapt})")
+        check_adapt(self.parameters, adapt or None)
+        parameters = continue_counts(self.parameters) if adapt else self.parameters
         indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
         if len(indices) > 1:
-            _, h = self.engine.loss(self.parameters, h, indices[:-1], indices[1:])
-        return h, int(indices[-1])
+            _, h = self.engine.loss(parameters, h, indices[:-1], indices[1:])
+        return freeze_counts(parameters) if adapt else parameters, h, int(indices[-1])
 
-    def score(self, text: str, *, adapt: bool = False) -> Score:
+    def score(self, text: str, *, adapt: bool | Adapt = False, window: int | None = None) -> Score:
         """Return the cross-entropy of a text, read from the state in which training ended.
 
         Parameters
         ----------
         text : str
             Unknown characters cost what `elman.text.unknown` says.
-        adapt : bool
-            Whether to score by dynamic evaluation, training on the text just scored; the model itself does not
-            change. See `elman.inference.dynamic_evaluation`.
+        adapt : bool or str
+            What adapts to the text just scored: ``weights`` (or True), which is dynamic evaluation, ``counts``, those
+            of the n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
+        window : int, optional
+            Read windows of so many characters, each from a state of zeros, instead of the complete text. See
+            `elman.inference.score.score_windows`.
 
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or the network's output is not finite.
+            If the text has fewer than two characters, an option is out of its range, there is no n-gram prior to
+            adapt, or the network's output is not finite.
         """
-        evaluate = score_dynamic if adapt else score
-        result = evaluate(self.engine, self.parameters, self.h, with_unknown(self.alphabet).encode(text))
+        if adapt and window is not None:
+            raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
+        indices = with_unknown(self.alphabet).encode(text)
+        if window is None:
+            result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
+        else:
+            result = score_windows(self.engine, self.parameters, indices, window)
         check_finite(result.nats)
         return result
+
+    def measure_copying(self, text: str, source: str | None = None) -> Copying:
+        """Return how much of a text, such as a sample, is copied from the training text.
+
+        Parameters
+        ----------
+        text : str
+        source : str, optional
+            The training text. By default the one that the n-gram prior has counted.
+
+        Raises
+        ------
+        ElmanError
+            If there is neither.
+
+        Examples
+        --------
+        >>> import elman
+        >>> model = elman.train("a rose is a rose is a rose", preset="reference", max_updates=1, ngram_order=2).model
+        >>> model.measure_copying("it is a rose").longest_run
+        ' is a rose'
+        """
+        if source is None and self.parameters.ngrams is None:
+            raise ElmanError(
+                "--copied requires a model with an n-gram prior, which contains its training text: pass the training"
+                " text of this one with --copied-from"
+            )
+        if source is None and self.parameters.ngrams is not None:
+            source = self.alphabet.decode(self.parameters.ngrams.text)
+        return measure_copying(text, source or "")
 
 
 def _check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:

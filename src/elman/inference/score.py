@@ -5,6 +5,10 @@ one batch, each from a state reached by a warm-up on the characters before the s
 compared with the state in which the previous segment ended; if they differ, the segments are read again from those
 states. A network that does not forget its initial state is evaluated sequentially instead.
 
+Other protocols evaluate every window from a state of zeros. `score_windows` does so: each window reads N characters and
+predicts the N after its first, so that every character of the text but its first is predicted once, from at most N
+before it. This is the loss that nanoGPT reports for a block size of N, there for random windows.
+
 The cost of unknown characters is defined in `elman.text.unknown`.
 """
 
@@ -20,7 +24,7 @@ from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.network import Parameters
-from elman.network.parameters import Array
+from elman.network.parameters import Array, architecture
 from elman.text.spool import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
@@ -98,11 +102,44 @@ def score(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -
     K = len(parameters["c"])
     readable = readable_indices(indices, K)
     nats = None
-    if len(readable) > MIN_SEGMENTED_CHARS and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS:
+    if _can_segment(parameters) and len(readable) > MIN_SEGMENTED_CHARS:
         nats = _sum_segments(engine.session(parameters), h0, readable)
     if nats is None:
         nats = _sum_sequentially(engine, parameters, h0, readable)
     return add_unknown_cost(nats, len(indices), len(readable), K)
+
+
+def score_windows(engine: Engine, parameters: Parameters, indices: Indices, window: int) -> Score:
+    """Score a text in windows, each read from a state of zeros.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : Parameters
+    indices : ndarray of unsigned int, shape (N,)
+        An index of K or more is an unknown character; see `elman.text.with_unknown`.
+    window : int
+        Characters that each window reads; the last one may be shorter.
+
+    Raises
+    ------
+    ElmanError
+        If N < 2 or `window` < 1.
+    """
+    if window < 1:
+        raise ElmanError(f"--window must be at least 1 (got {window})")
+    network = architecture(parameters)
+    readable = readable_indices(indices, network.K)
+    h0 = np.zeros(network.state_size, parameters["c"].dtype)
+    session, nats = engine.session(parameters), 0.0
+    step = max(1, CHUNK // window) * window
+    for start in range(0, len(readable) - 1, step):
+        chunk = readable[start : start + step + 1]
+        starts = np.arange(0, len(chunk) - 1, window)
+        lengths = np.minimum(window, len(chunk) - 1 - starts)
+        nats += float(session.segment_losses(h0, chunk, starts, lengths).nats.sum())
+        drop_pages(chunk)
+    return add_unknown_cost(nats, len(indices), len(readable), network.K)
 
 
 def readable_indices(indices: Indices, K: int) -> Indices:
@@ -136,6 +173,12 @@ def check_finite(values: ArrayLike) -> None:
     """
     if not np.isfinite(values).all():
         raise ElmanError("the output of this network is not finite; train again with a lower learning rate")
+
+
+def _can_segment(parameters: Parameters) -> bool:
+    """Whether segments of a text may be read in one batch, and pay; counts that grow depend on the order of reading."""
+    grows = parameters.ngrams is not None and parameters.ngrams.grows
+    return not grows and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS
 
 
 def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> float:

@@ -478,3 +478,18 @@ def test_an_endpoint_is_counted_under_its_path() -> None:
         client.delete("/api/models")
         counted = {path: get_metric(client, "elman_http_requests_total", endpoint=path) for path in ENDPOINTS}
     assert counted == ENDPOINTS
+
+
+@pytest.mark.parametrize("adapt", ["weights", True, 1, "", []])
+def test_only_counts_adapt(client: httpx.Client, adapt: Any) -> None:
+    response = client.post("/v1/completions", json={"model": NAME, "prompt": "the ", "adapt": adapt})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "adapt"
+    assert response.json()["error"]["message"].startswith("adapt must be 'counts' or left out (got ")
+
+
+def test_a_model_without_a_prior_cannot_count_a_prompt(client: httpx.Client) -> None:
+    response = client.post("/v1/completions", json={"model": NAME, "prompt": "the ", "adapt": "counts"})
+    assert response.status_code == 400
+    message = "--adapt counts requires a model with an n-gram prior: train with --ngram-order 7"
+    assert (response.json()["error"]["message"], response.json()["error"]["param"]) == (message, "adapt")

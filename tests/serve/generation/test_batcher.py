@@ -314,3 +314,57 @@ def test_the_likeliest_characters(n: int, K: int, k: int, seed: int) -> None:
     np.testing.assert_array_equal(found.top, order)
     np.testing.assert_allclose(found.top_logprobs, np.take_along_axis(log_p, order, 1), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.logprobs, log_p[np.arange(n), characters], rtol=1e-12, atol=1e-12)
+
+
+# --- Counted prompts ---
+
+LONG = "the rain went out on the wet and windy hill, and the lamp "
+
+
+def counting() -> Model:
+    """Return a model with an n-gram prior."""
+    options: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5, "ngram_order": 3, "ngram_folds": 2}
+    return train(Corpus.from_text(TEXT + LONG), cell="gru", **options).model
+
+
+def test_a_counted_prompt_changes_its_own_text_only() -> None:
+    model, found = counting(), dict[bool, list[str]]()
+
+    async def test(served: ServedModel) -> None:
+        async def run(adapt: bool) -> None:
+            body: dict[str, Any] = {"model": NAME, "prompt": LONG, "max_tokens": 60, "seed": 1, "n": 7, "logprobs": 1}
+            request = parse_completion_request(body | ({"adapt": "counts"} if adapt else {}), LIMITS)
+            job = create_job(served, request, encode_prompts(served, request))
+            served.batcher.submit(job)
+            texts = [""] * request.n
+            logprobs = list[float]()
+            async for deltas in job.deltas():
+                for delta in deltas:
+                    texts[delta.index] += delta.text
+                    logprobs += [] if delta.logprobs is None else delta.logprobs.logprobs.tolist()
+            assert len(logprobs) == 7 * 60
+            assert np.isfinite(logprobs).all()
+            found[adapt] = texts
+
+        await asyncio.gather(*(run(adapt) for adapt in (True, False)))
+
+    with_batcher(model, test)
+    assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts")
+    assert found[False] == model.samples(7, 60, prompt=LONG, seed=1)
+    assert found[True] != found[False]
+
+
+def test_few_counted_prompts_run_at_a_time() -> None:
+    most = 0
+
+    async def test(served: ServedModel) -> None:
+        nonlocal most
+        body = {"model": NAME, "prompt": LONG, "max_tokens": 300, "n": 9, "adapt": "counts"}
+        request = parse_completion_request(body, LIMITS)
+        job = create_job(served, request, encode_prompts(served, request))
+        served.batcher.submit(job)
+        async for _ in job.deltas():
+            most = max(most, served.batcher.running_count())
+
+    with_batcher(counting(), test)
+    assert 0 < most <= batcher.MAX_COUNTED_PROMPTS

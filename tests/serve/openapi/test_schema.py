@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from jsonschema_rs import Draft202012Validator
 from starlette.routing import Route
 
+from elman.network.ngram import count_training_text
 from elman.serve.api.completion_request import ARGUMENTS
 from elman.serve.app import create_app
 from elman.serve.openapi.document import create_document
@@ -65,6 +67,17 @@ def test_every_argument_is_described(schema: str, arguments: set[str]) -> None:
     request = described()["components"]["schemas"][schema]
     assert set(request["properties"]) == arguments
     assert request["required"] == ["model"]
+
+
+def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:
+    model = tiny()
+    parameters = model.parameters
+    prior = parameters.with_arrays({**parameters, "alpha": np.zeros(3)}).with_ngrams(
+        count_training_text(model.alphabet.encode("the rain"), len(model.alphabet), 2, 0.7, 0)
+    )
+    for served, values in ({}, [None]), ({"prior": replace(model, parameters=prior)}, ["counts", None]):
+        requests = create_document({NAME: model} | served, LIMITS)["components"]["schemas"]
+        assert requests["CompletionRequest"]["properties"]["adapt"]["enum"] == values
 
 
 def test_the_document_is_of_what_is_served(client: httpx.Client) -> None:

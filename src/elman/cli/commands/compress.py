@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Flag, Json, check_not_input
+from elman.cli.parameters import Json, check_not_input
+from elman.config import Adapt
 from elman.errors import ElmanError
 
 SUFFIX = ".elm"
@@ -39,23 +40,27 @@ def compress(
         ),
     ] = None,
     adapt: Annotated[
-        Flag,
+        Adapt | None,
         Parameter(
-            help="Keep training the model on the data already coded: smaller files, several times slower both ways."
+            help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
+            " training the model, several times slower both ways; counts keeps counting for the n-gram prior."
         ),
-    ] = False,
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
     from elman.cli.display import show_metrics
     from elman.compression import compress
+    from elman.inference.adaptation import check_adapt
     from elman.runs.run import load
 
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
-    data = _read(file)
-    compressed = compress(load(model), data, adapt=adapt)
+    data, loaded = _read(file), load(model)
+    check_adapt(loaded.parameters, adapt)
+    options: dict[str, Any] = {"adapt": {None: False, "weights": True}.get(adapt, adapt)}
+    compressed = compress(loaded, data, **options)
     _write(path, compressed)
     chars = len(data.decode("utf-8", "surrogateescape"))  # a byte that is not UTF-8 counts as one
     metrics = {

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Flag, Json, Run
+from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Run
+from elman.config import Adapt
+from elman.errors import ElmanError
 
 
 def evaluate(
@@ -16,9 +18,19 @@ def evaluate(
     /,
     *,
     adapt: Annotated[
-        Flag,
-        Parameter(help="Dynamic evaluation: keep training on the text just scored (the saved model does not change)."),
-    ] = False,
+        Adapt | None,
+        Parameter(
+            help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
+            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior."
+        ),
+    ] = None,
+    window: Annotated[
+        OptionalInteger,
+        Parameter(
+            help="Read windows of so many characters, each from a state of zeros, as nanoGPT does with this block size;"
+            " by default the complete text is read, its state carried through it."
+        ),
+    ] = None,
     encoding: Encoding = "utf-8",
     as_json: Json = False,
 ) -> int:
@@ -27,17 +39,23 @@ def evaluate(
     Unknown characters cost about 36 bits each.
     """
     from elman.cli.display import show_metrics
-    from elman.inference.dynamic_evaluation import score_dynamic
-    from elman.inference.score import check_finite, score
+    from elman.inference.adaptation import check_adapt, score_adapting
+    from elman.inference.score import check_finite, score, score_windows
     from elman.runs.records import finite_or_none
     from elman.runs.run import load
     from elman.text import read_corpus, with_unknown
 
+    if adapt and window is not None:
+        raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     model = load(run)
+    check_adapt(model.parameters, adapt)
     text = read_corpus(corpus, encoding=encoding, alphabet=with_unknown(model.alphabet))
     network = (model.engine, model.parameters, model.h)
-    static = score(*network, text.indices)
-    result = score_dynamic(*network, text.indices) if adapt else static
+    if window is None:
+        static = score(*network, text.indices)
+    else:
+        static = score_windows(model.engine, model.parameters, text.indices, window)
+    result = score_adapting(*network, text.indices, adapt) if adapt else static
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
@@ -45,6 +63,8 @@ def evaluate(
         "bits_per_char": result.bits_per_char,
         "perplexity": finite_or_none(result.perplexity),
     }
+    if window is not None:
+        metrics["window"] = window
     if adapt:
         metrics["nats_per_char_without_adapt"] = static.nats_per_char
     if result.unknown:

@@ -16,6 +16,8 @@ MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP = 128, 16, 5, 16, 200
 DEFAULT_MAX_TOKENS = 16
 """Characters to generate if the request does not say."""
 SEED = 2**63
+ADAPT = "counts"
+"""What of a model may adapt to a prompt, see `elman.inference.adaptation`."""
 
 Prompt = str | list[int]
 
@@ -35,6 +37,8 @@ class CompletionRequest:
     stops: tuple[str, ...]
     seed: int | None
     sampling: SamplingParams
+    adapt: bool
+    """Whether the n-gram prior counts the prompt."""
 
 
 def parse_completion_request(body: dict[str, Any], settings: Settings) -> CompletionRequest:
@@ -59,7 +63,7 @@ def parse_completion_request(body: dict[str, Any], settings: Settings) -> Comple
         max_tokens=max_tokens,
         include_usage=values["stream_options"],
         stops=values["stop"],
-        **{name: values[name] for name in ("n", "stream", "echo", "logprobs", "seed")},
+        **{name: values[name] for name in ("n", "stream", "echo", "logprobs", "seed", "adapt")},
     )
     characters = sum(len(prompt) + request.n * request.max_tokens for prompt in request.prompts)
     if characters > settings.max_characters:
@@ -137,6 +141,13 @@ def _flag(name: str, value: Any, _: Settings) -> bool:
     return bool(value)
 
 
+def _adapt(name: str, value: Any, _: Settings) -> bool:
+    """Return whether the prompt is to be counted."""
+    if value not in (None, ADAPT):
+        raise _invalid_value(name, f"{ADAPT!r} or left out", value)
+    return value is not None
+
+
 def _string(name: str, value: Any, _: Settings) -> str:
     return parse_string(name, value)
 
@@ -207,6 +218,7 @@ ARGUMENTS: dict[str, Check] = {
     "stop": _stops,
     "seed": _integer(None, -SEED, SEED - 1),
     **{option.name: _sampling_check(option) for option in list_sampling_options()},
+    "adapt": _adapt,
     "user": _ignored_string,
     "best_of": _unsupported(1),
     "presence_penalty": _unsupported(0),
@@ -214,5 +226,5 @@ ARGUMENTS: dict[str, Check] = {
     "logit_bias": _unsupported({}),
     "suffix": _unsupported(""),
 }
-"""Every argument of the OpenAI API, and those that Elman adds: the other sampling options, and length, an alias of
-max_tokens. Null counts as left out."""
+"""Every argument of the OpenAI API, and those that Elman adds: the other sampling options, adapt, and length, an alias
+of max_tokens. Null counts as left out."""

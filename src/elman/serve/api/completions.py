@@ -15,11 +15,13 @@ from starlette.types import Receive, Scope, Send
 
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError
+from elman.inference.adaptation import check_adapt
 from elman.inference.generate import StopSequenceFilter
 from elman.serve.api.completion_request import SEED, CompletionRequest, Prompt, parse_completion_request
 from elman.serve.api.completion_response import CompletionResponse
 from elman.serve.api.metrics import Metrics
 from elman.serve.generation.job import GenerationJob
+from elman.serve.generation.prompt_counts import PromptCounts
 from elman.serve.generation.sequence import Sequence, SequenceDelta
 from elman.serve.generation.served_model import ServedModel, get_model
 from elman.serve.http.errors import APIError, ClientDisconnected
@@ -44,6 +46,7 @@ class Completions:
         """Answer one request; if the client disconnects, its sequences are cancelled."""
         request = parse_completion_request(await read_json(Request(scope, receive), self.settings), self.settings)
         served = get_model(self.models, request.model)
+        _check_adapt(served, request)
         prompts = encode_prompts(served, request)
         characters, lengths = served.model.alphabet.characters, [len(prompt) for prompt in prompts]
         response = CompletionResponse(request.model, characters, lengths, request.n, request.echo)
@@ -91,6 +94,14 @@ def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + dump_json(content) + b"\n\n"
 
 
+def _check_adapt(served: ServedModel, request: CompletionRequest) -> None:
+    """Raise an `APIError` if a prompt is to be counted, but the model has no prior."""
+    try:
+        check_adapt(served.model.parameters, "counts" if request.adapt else None)
+    except ElmanError as error:
+        raise APIError(400, str(error), "invalid_value", "adapt") from None
+
+
 def create_job(served: ServedModel, request: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
     """Return the job of a request, to be submitted to the model's batcher.
 
@@ -126,6 +137,7 @@ def _create_sequence(
         generator=create_generator(request.seed, index),
         stops=StopSequenceFilter(request.stops),
         num_logprobs=request.logprobs,
+        counts=PromptCounts(served.model) if request.adapt else None,
     )
 
 

@@ -38,6 +38,9 @@ STEP_SECONDS = 0.02
 """Time budget for one step of all batches, after which new sequences may join."""
 MAX_UNSENT = 1024
 """Characters that a client may leave unread before its sequence pauses."""
+MAX_COUNTED_PROMPTS = 4
+"""Sequences with counts of their own that are generated concurrently. The counts of 100,000 characters of English take
+14 MB; those of random text take several times as much."""
 MAX_LOGITS = 1 << 21
 """Maximum number of logits in memory at a time."""
 
@@ -134,16 +137,24 @@ class ContinuousBatcher:
             self._waiting.extend(Slot(message, sequence) for sequence in message.sequences)
 
     def _has_work(self) -> bool:
-        if self._waiting and len(self._running) < self.max_batch_size:
+        if self._next_waiting():
             return True
         return any(_can_continue(slot.sequence) or slot.sequence.is_cancelled for slot in self._running)
+
+    def _next_waiting(self) -> Slot | None:
+        """Return the first sequence that waits and may join."""
+        if len(self._running) >= self.max_batch_size:
+            return None
+        counted = sum(slot.sequence.counts is not None for slot in self._running)
+        may_count = counted < MAX_COUNTED_PROMPTS
+        return next((slot for slot in self._waiting if may_count or slot.sequence.counts is None), None)
 
     def _step(self) -> None:
         """Let sequences leave and join, read a chunk of every prompt, and generate characters for every sequence."""
         self._running = [slot for slot in self._running if not slot.sequence.is_cancelled]
         self._waiting = deque(slot for slot in self._waiting if not slot.sequence.is_cancelled)
-        while self._waiting and len(self._running) < self.max_batch_size:
-            slot = self._waiting.popleft()
+        while slot := self._next_waiting():
+            self._waiting.remove(slot)
             self._running.append(slot)
             dispatch([(slot.job, slot.sequence.start())])
         reading = [slot for slot in self._running if slot.sequence.unread]
@@ -164,13 +175,15 @@ class ContinuousBatcher:
         size, sequences = _padded_size(len(batch)), [slot.sequence for slot in batch]
         T = min(T, sequences[0].unread, self._max_length(size))
         x = np.zeros((T, size), self.model.alphabet.dtype)
-        counts = []
+        lengths = []
         for b, sequence in enumerate(sequences):
             chunk = sequence.next_chunk(T)
             x[: len(chunk), b] = chunk
-            counts.append(len(chunk))
-        o, states = self._prompt_session.logits(self._stack_states(sequences, size), x)
-        ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, counts, strict=True))]
+            lengths.append(len(chunk))
+        counts = sequences[0].counts
+        session = counts.prompt_session if counts else self._prompt_session
+        o, states = session.logits(self._stack_states(sequences, size), x)
+        ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
         deltas = [sequence.advance_prompt(o[:n, b], states[n - 1, b].copy()) for sequence, b, n in ends]
         dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
 
@@ -183,7 +196,9 @@ class ContinuousBatcher:
             uniforms[:, b], x[b] = sequence.generator.random(n), sequence.x
         sampling = [sequence.sampling for sequence in sequences] + [SamplingParams()] * (size - len(sequences))
         started = time.perf_counter()
-        characters, after = self._session.generate(h, x, uniforms, sampling)
+        counts = sequences[0].counts
+        session = counts.session if counts else self._session
+        characters, after = session.generate(h, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
         logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
         columns = enumerate(zip(sequences, logits, strict=True))
@@ -196,7 +211,9 @@ class ContinuousBatcher:
         logits: list[Array | None] = [None] * len(sequences)
         if selected:
             padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
-            o, _ = self._prompt_session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
+            counts = sequences[0].counts
+            session = counts.session if counts else self._prompt_session
+            o, _ = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
             for column, b in enumerate(selected):
                 logits[b] = o[:, column]
         return logits
@@ -224,7 +241,10 @@ def _can_continue(sequence: Sequence) -> bool:
 
 
 def _split_batches(slots: list[Slot]) -> Iterator[list[Slot]]:
-    return (slots[first : first + BATCH_SIZES[-1]] for first in range(0, len(slots), BATCH_SIZES[-1]))
+    """Yield the batches; a sequence with counts of its own is one by itself."""
+    yield from ([slot] for slot in slots if slot.sequence.counts)
+    shared = [slot for slot in slots if not slot.sequence.counts]
+    yield from (shared[first : first + BATCH_SIZES[-1]] for first in range(0, len(shared), BATCH_SIZES[-1]))
 
 
 def _padded_size(count: int) -> int:

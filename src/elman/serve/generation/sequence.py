@@ -15,6 +15,7 @@ from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.network import SamplingParams
 from elman.network.parameters import Array
+from elman.serve.generation.prompt_counts import PromptCounts
 from elman.text import Alphabet
 
 
@@ -56,6 +57,8 @@ class Sequence:
     stops : StopSequenceFilter
     num_logprobs : int or None
         Number of most likely characters to report at every position; None if no log-probabilities are requested.
+    counts : PromptCounts, optional
+        Where the n-gram prior counts the prompt: the sessions that read this sequence, alone.
     """
 
     index: int
@@ -68,6 +71,7 @@ class Sequence:
     generator: np.random.Generator
     stops: StopSequenceFilter
     num_logprobs: int | None
+    counts: PromptCounts | None = None
     unread: int = field(init=False)
     """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
     x: int = field(init=False)

@@ -7,6 +7,7 @@ from elman.inference import Model
 from elman.network import architecture
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.api.completion_request import (
+    ADAPT,
     DEFAULT_MAX_TOKENS,
     MAX_LOGPROBS,
     MAX_N,
@@ -88,7 +89,7 @@ def _paths() -> Schema:
 def _requests(models: dict[str, Model], settings: Settings) -> dict[str, Schema]:
     """Return the schemas of request bodies."""
     index = integer_schema(0, max(len(model.alphabet) for model in models.values()) - 1)
-    arguments = _arguments(index, settings)
+    arguments = _arguments(index, settings) | {"adapt": _adapt(models)}
     model = {"model": nullable(ref("ModelName"))}
     networks = (architecture(each.parameters) for each in models.values())
     return {
@@ -131,6 +132,13 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
         "logit_bias": nullable({"type": "object", "maxProperties": 0}, unsupported),
         "suffix": {"enum": ["", None], "description": unsupported},
     }
+
+
+def _adapt(models: dict[str, Model]) -> Schema:
+    """Describe the argument `adapt`, which only models with an n-gram prior take."""
+    values = [ADAPT] if any(model.parameters.ngrams for model in models.values()) else []
+    text = "The model's n-gram prior, which it must have, counts the prompt too. Not in the OpenAI API."
+    return {"enum": [*values, None], "description": text}
 
 
 def _sampling_option(option: SamplingOption) -> Schema:

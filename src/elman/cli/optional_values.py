@@ -1,0 +1,42 @@
+"""Options whose value may be left out, which Cyclopts does not have."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+from elman.config import Adapt
+
+
+class OptionalValue(NamedTuple):
+    """The values of an option; an argument after it that is none of them is not its value."""
+
+    values: tuple[str, ...]
+    implied: str
+    """The value where it is left out."""
+
+
+_ADAPT = {"--adapt": OptionalValue(get_args(Adapt), "weights")}
+
+OPTIONAL_VALUES: dict[str, dict[str, OptionalValue]] = {"eval": _ADAPT, "compress": _ADAPT}
+"""Command -> option -> its values."""
+
+
+def add_implied_values(arguments: list[str]) -> list[str]:
+    """Return the arguments of a command line with the values that were left out.
+
+    Examples
+    --------
+    >>> add_implied_values(["eval", "--adapt", "runs/novel", "text"])
+    ['eval', '--adapt=weights', 'runs/novel', 'text']
+    >>> add_implied_values(["eval", "runs/novel", "text", "--adapt", "counts"])
+    ['eval', 'runs/novel', 'text', '--adapt', 'counts']
+    """
+    options = OPTIONAL_VALUES.get(arguments[0], {}) if arguments else {}
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    following = [*arguments[1:end], ""][:end]
+    return [_complete(*pair, options) for pair in zip(arguments[:end], following, strict=True)] + arguments[end:]
+
+
+def _complete(argument: str, following: str, options: dict[str, OptionalValue]) -> str:
+    option = options.get(argument)
+    return argument if option is None or following in option.values else f"{argument}={option.implied}"

@@ -1,0 +1,91 @@
+"""Adaptation: what of a model changes while it reads a text.
+
+=========  ============================================================================================================
+weights    all parameters, by dynamic evaluation, see `elman.inference.dynamic_evaluation`
+counts     those of the n-gram prior: every character is counted once it has been read, see `elman.network.ngram`
+both       both
+=========  ============================================================================================================
+
+No character is predicted by a model that has read it, and the model that is passed in does not change.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from elman.config import Adapt
+from elman.engine import Engine
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError
+from elman.inference.dynamic_evaluation import score_dynamic
+from elman.inference.score import Score, score
+from elman.network import Parameters
+from elman.network.parameters import Array
+
+
+def parse_adapt(adapt: bool | str) -> Adapt | None:
+    """Return what adapts: True is the weights, and False, for which None is returned, nothing.
+
+    Raises
+    ------
+    ElmanError
+        If it is none of these.
+    """
+    if isinstance(adapt, bool):
+        return "weights" if adapt else None
+    kinds: dict[str, Adapt] = {kind: kind for kind in get_args(Adapt)}
+    if adapt not in kinds:
+        raise ElmanError(f"--adapt must be one of {', '.join(kinds)} (got {adapt})")
+    return kinds[adapt]
+
+
+def check_adapt(parameters: Parameters, adapt: Adapt | None) -> None:
+    """Check that a model has what is to adapt.
+
+    Raises
+    ------
+    ElmanError
+        If the counts are to adapt, and it has no n-gram prior.
+    """
+    if adapt in ("counts", "both") and parameters.ngrams is None:
+        raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
+
+
+def continue_counts(parameters: Parameters) -> Parameters:
+    """Return parameters whose n-gram prior counts what it reads; they may read one text only, in order."""
+    return parameters.with_ngrams(parameters.ngrams and parameters.ngrams.continued())
+
+
+def freeze_counts(parameters: Parameters) -> Parameters:
+    """Return parameters with the counts that those of `continue_counts` have, which count nothing more."""
+    return parameters.with_ngrams(parameters.ngrams and parameters.ngrams.frozen())
+
+
+def score_adapting(
+    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, adapt: bool | str = False
+) -> Score:
+    """Score a text by a model that adapts to it.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : Parameters
+        They are not changed.
+    h0 : ndarray, shape (D,)
+        The initial state.
+    indices : ndarray of unsigned int, shape (N,)
+        Unknown characters, K or more, are neither read nor adapted to.
+    adapt : bool or str
+        ``weights`` (or True), ``counts``, ``both``, or False.
+
+    Raises
+    ------
+    ElmanError
+        If N < 2, `adapt` is none of these, or there are no counts to adapt.
+    """
+    kind = parse_adapt(adapt)
+    check_adapt(parameters, kind)
+    if kind in ("counts", "both"):
+        parameters = continue_counts(parameters)
+    evaluate = score_dynamic if kind in ("weights", "both") else score
+    return evaluate(engine, parameters, h0, indices)

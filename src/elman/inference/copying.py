@@ -1,0 +1,141 @@
+"""Copying: how much of a text occurs word for word in another, such as the training text of the model that wrote it.
+
+M  characters of the text    x_j  code points    n  length of a run of consecutive characters    b  an odd number
+
+Runs are compared by a polynomial hash modulo 2^64, which prefix sums give for all runs of one length at once:
+
+::
+
+    (1)  P_i = sum_{j < i} x_j b^j
+    (2)  H_i = (P_{i+n} - P_i) b^-i            of the run that begins at i; equal for equal runs
+
+The probability that two different runs among all that are compared have the same hash is below 10^-6. The longest
+common run is found by bisection: where no run of n characters occurs in the text, no longer one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.text.alphabet import as_text, code_points
+
+RUN = 20
+"""Length of the runs whose share is reported: longer than common phrases, shorter than a line."""
+CHUNK = 1 << 20
+"""Positions of the source that are compared at a time."""
+
+_FILTER_BITS = 20
+"""Leading bits by which nearly all hashes that do not occur are excluded first."""
+_B = 0x9E3779B97F4A7C15
+_B_INVERSE = pow(_B, -1, 1 << 64)
+
+Hashes = NDArray[np.uint64]
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How much of a text occurs in another.
+
+    Parameters
+    ----------
+    longest_run : str
+        The longest run of characters that both have; the first of several.
+    copied_share : float
+        Share of the runs of `RUN` characters that occur in the other text, from 0 to 1; 0 where the text is shorter.
+    """
+
+    longest_run: str
+    copied_share: float
+
+
+def measure_copying(text: str, source: str) -> Copying:
+    """Return how much of a text occurs in another, its source.
+
+    Examples
+    --------
+    >>> measure_copying("the rain in Spain", "in the rain, in the end").longest_run
+    'the rain'
+    >>> measure_copying("0123456789012345678901", "01234567890123456789").copied_share
+    0.3333333333333333
+    """
+    hashes = _RunHashes(code_points(text))
+    runs, of_run = np.unique(hashes.of_length(RUN), return_inverse=True)
+    occurs, longest = np.zeros(len(runs), np.bool_), code_points("")
+    for chunk in _overlapping_chunks(code_points(source), len(text)):
+        in_chunk = _RunHashes(chunk)
+        matches, place = _find(in_chunk.of_length(RUN), runs)
+        occurs[place] = True
+        n, start = _longest_common_run(hashes, in_chunk, matches, len(longest))
+        longest = chunk[start : start + n] if n > len(longest) else longest
+    return Copying(as_text(longest), float(occurs[of_run].mean()) if len(of_run) else 0.0)
+
+
+def _overlapping_chunks(source: NDArray[np.uint32], M: int) -> Iterator[NDArray[np.uint32]]:
+    """Yield parts of the source; every run of up to M characters is in one of them."""
+    for start in range(0, len(source), CHUNK):
+        yield source[start : start + CHUNK + M]
+
+
+class _RunHashes:
+    """The hashes of the runs of a text."""
+
+    def __init__(self, points: NDArray[np.uint32]) -> None:
+        self.length = len(points)
+        self._prefix_sums = np.zeros(self.length + 1, np.uint64)
+        np.cumsum(points * _powers(_B, self.length), out=self._prefix_sums[1:])  # (1)
+
+    @cached_property
+    def _inverse_powers(self) -> Hashes:
+        return _powers(_B_INVERSE, self.length)
+
+    def of_length(self, n: int, starts: Positions | None = None) -> Hashes:
+        """Return the hashes of the runs of n characters that begin at ascending `starts`, by default all.
+
+        Those that would end after the text are left out.
+        """
+        count, P = max(0, self.length - n + 1), self._prefix_sums
+        if starts is None:
+            return (P[n : n + count] - P[:count]) * self._inverse_powers[:count]  # (2)
+        starts = starts[: np.searchsorted(starts, count)]
+        return (P[starts + n] - P[starts]) * self._inverse_powers[starts]  # (2)
+
+
+def _powers(base: int, count: int) -> Hashes:
+    """Return base^0 … base^(count - 1) modulo 2^64."""
+    powers = np.full(count, base, np.uint64)
+    powers[:1] = 1
+    return np.cumprod(powers, out=powers)
+
+
+def _find(hashes: Hashes, ascending: Hashes) -> tuple[Positions, Positions]:
+    """Return the positions of the hashes that are among `ascending` ones, and where they are there."""
+    may_match = np.zeros(1 << _FILTER_BITS, np.bool_)
+    shift = np.uint64(64 - _FILTER_BITS)
+    may_match[ascending >> shift] = True
+    found = np.flatnonzero(may_match[hashes >> shift])
+    place = np.searchsorted(ascending, hashes[found])
+    same = ascending.take(place, mode="clip") == hashes[found] if len(found) else np.zeros(0, np.bool_)
+    return found[same], place[same]
+
+
+def _longest_common_run(text: _RunHashes, chunk: _RunHashes, copied: Positions, least: int) -> tuple[int, int]:
+    """Return the length of the longest common run and where in the chunk it begins, if it is longer than `least`.
+
+    `copied` are the positions of the chunk where runs of `RUN` characters begin that occur in the text.
+    """
+    starts = copied if len(copied) else None
+    low, high = least, text.length if len(copied) else min(RUN - 1, text.length)
+    while low < high:
+        n = (low + high + 1) // 2
+        matches, _ = _find(chunk.of_length(n, starts), np.unique(text.of_length(n)))
+        if len(matches):
+            starts, low = matches if starts is None else starts[matches], n
+        else:
+            high = n - 1
+    return (low, int(starts[0])) if starts is not None and low > least else (0, 0)
