@@ -1,7 +1,7 @@
 """A network's surprisal, predictions and activations at every character of a text.
 
-N  characters in the text       K  size of the alphabet
-D  numbers in the state         C  most likely characters recorded at each position, `CANDIDATES` or K
+N  characters in the text              K  size of the alphabet
+D  numbers in the recurrent state      C  most likely characters recorded at each position, `CANDIDATES` or K
 
 The text is read once, from its first character to its last, in slices. Of the logits and states of a slice only this is
 recorded: index and probability of each of the C characters, and one byte per unit.
@@ -135,6 +135,7 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
     candidates = np.empty((N, C), indices.dtype)
     probabilities = np.empty((N, C), np.float32)
     session, in_cell_state, penalty = engine.session(parameters), is_cell_state(network), _known_penalty(indices, K)
+    units = list_units(network)
     log_p, states = np.full((1, K), np.nan), h0[None]  # before anything is read
     length = max(1, MAX_SLICE_VALUES // (K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
@@ -149,9 +150,9 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
             candidates[positions], probabilities[positions] = top[before], np.nan_to_num(np.exp(top_log_p))[before]
             nats = np.where(is_known, -log_p[before, np.where(is_known, x, 0)], unknown_nats(K))
             surprisal[positions] = nats / math.log(2)
-            spool.append(quantize_states(states, in_cell_state)[num_read])
+            spool.append(quantize_states(states[:, : len(units)], in_cell_state)[num_read])
         quantized = spool.array().reshape(N, -1)
-    return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network))
+    return Explanation(indices, surprisal, candidates, probabilities, quantized, units)
 
 
 def _known_penalty(indices: Indices, K: int) -> float:

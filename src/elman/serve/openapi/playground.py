@@ -48,7 +48,7 @@ def playground_requests(
     arguments: dict[str, Schema], networks: Iterable[Architecture], settings: Settings
 ) -> dict[str, Schema]:
     """Return the schemas of requests; `arguments` are those of completions."""
-    last = max(network.state_size for network in networks) - 1
+    last = max(network.recurrent_size for network in networks) - 1
     indices = array_schema(integer_schema(0, last), maxItems=MAX_UNITS)
     units = {"units": nullable(indices, "Indices into the model's state: units to report at every character.")}
     text = TEXT | {"minLength": 1, "maxLength": settings.max_tokens}

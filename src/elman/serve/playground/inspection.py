@@ -1,7 +1,7 @@
 """Inspecting a network while it reads and generates text: probabilities, alternatives and activations of units.
 
 P  characters read    n  characters of a chunk    K  size of the alphabet
-k  alternatives per position    u  units to report    D  numbers in the state
+k  alternatives per position    u  units to report    D  numbers in the recurrent state
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def check_units(units: tuple[int, ...], served: ServedModel) -> None:
     APIError
         400 if it does not.
     """
-    D = architecture(served.model.parameters).state_size
+    D = architecture(served.model.parameters).recurrent_size
     if invalid := [unit for unit in units if unit >= D]:
         message = f"units must be from 0 to {D - 1} for this model (got {invalid[0]})"
         raise APIError(400, message, "invalid_value", "units")
