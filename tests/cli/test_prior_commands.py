@@ -76,6 +76,12 @@ def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:
     figures = json.loads(out)
     assert figures["units"] == (2 * M if load(run).parameters.cell == "lstm" else M)
     assert figures["nats_per_char"] == pytest.approx(load(run).score(TEST).nats_per_char, rel=1e-5)
+    prior, known = figures["ngram"], math.log(len(load(run).alphabet)) - figures["nats_per_char"]
+    assert prior["order"] == ORDER
+    assert prior["counting_nats_per_char"] + prior["network_nats_per_char"] == pytest.approx(known, rel=1e-4)
+    code, out, _ = command("explain", run, run.parent / "test", "--out", run.parent / "page.html")
+    assert code == 0
+    assert "counting nats per char" in out
 
 
 @pytest.mark.parametrize("to", SUFFIXES)
