@@ -557,7 +557,7 @@ def test_counting_or_network_colours_the_text(
     page = opened.page
     page.check("#by-prior")
     opened.until("document.querySelectorAll('#scale i').length === 41")
-    assert page.locator("#ticks").inner_text().split("\n")[0] == "counting, 4 bits more"
+    assert page.locator("#ticks").inner_text().split("\n")[0] == "6 bits more counting"
     assert min(page.evaluate(CONTRAST)) >= 4.5
     difference = prior.network - prior.counting
     columns = [n for n in range(1, 20) if abs(difference[n]) > 1]

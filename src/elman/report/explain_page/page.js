@@ -1,7 +1,7 @@
 
 "use strict";
 (() => {
-  const STEPS_PER_BIT = 1024, NO_SURPRISAL = 0xffff, ZERO_CODE = 127, SURPRISAL_LEVELS = 32, UNIT_LEVELS = 20, FULL_BITS = 4, MAX_NODE = 400;
+  const STEPS_PER_BIT = 1024, NO_SURPRISAL = 0xffff, ZERO_CODE = 127, SURPRISAL_LEVELS = 32, UNIT_LEVELS = 20, FULL_BITS = 6, MAX_NODE = 400;
   const element = (id) => document.getElementById(id);
   const data = JSON.parse(element("data").textContent);
   const text = element("text"), canvas = text.querySelector("canvas"), cursor = element("cursor");
@@ -127,7 +127,7 @@
   function priorView() {
     const level = (bits) => UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, bits / FULL_BITS)));
     return {
-      kind: "prior", unit: null, plain: UNIT_LEVELS, ticks: [`counting, ${FULL_BITS} bits more`, "equal", "network"],
+      kind: "prior", unit: null, plain: UNIT_LEVELS, ticks: [`${FULL_BITS} bits more counting`, "equal", `${FULL_BITS} bits more network`],
       colours: [...colourRamp("--counting", UNIT_LEVELS).reverse(), ...colourRamp("--network", UNIT_LEVELS).slice(1)],
       description: "What predicts each character: amber where counting contributes more to its probability, blue where the network does.",
       level: (n) => level((prior.network[n] - prior.counting[n]) / STEPS_PER_BIT),
