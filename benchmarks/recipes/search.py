@@ -17,7 +17,7 @@ from typing import Any
 import elman
 from elman.config import Config, current_names, make_config
 from elman.engine import get_engine
-from elman.runs.lifecycle import initial_state, optimizer_from
+from elman.runs.lifecycle import create_optimizer, initial_state
 from elman.text import Corpus, Windows, read_corpus
 
 BASE: dict[str, Any] = {
@@ -34,7 +34,7 @@ BASE: dict[str, Any] = {
 
 def seconds_an_update(config: Config, corpus: Corpus) -> float:
     """Return the least time that one of several calls took, an update."""
-    optimizer, state = optimizer_from(config), initial_state(corpus, config)
+    optimizer, state = create_optimizer(config), initial_state(corpus, config)
     engine, windows = get_engine("numba"), Windows(corpus.indices, config.seq_length, config.batch_size)
     engine.advance(state, windows, 7, optimizer)  # compiles, and learns how many cores pay
     times = []

@@ -6,7 +6,7 @@ command line prints it as ``error: …`` and exits with code 2; the library neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -36,3 +36,8 @@ def require_extra(extra: str) -> Iterator[None]:
 def flag(name: str) -> str:
     """Return the command-line option of a setting, by which errors name it."""
     return "--" + name.replace("_", "-")
+
+
+def join_alternatives(names: Sequence[str]) -> str:
+    """Return a list as in a sentence: a, b or c."""
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -178,9 +178,13 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
     ("options", "words"),
     [
         ("", "missing required option --out (directory for the run)"),
-        ("--out", "missing required option --out"),
-        ("--out out --foo 3", "Unknown option: --foo"),
-        ("--out out --epoch 3", "Did you mean --epochs?"),
+        ("--out", "--out requires a value"),
+        ("--out out --foo 3", "unknown option --foo; see --help"),
+        ("--out out --epoch 3", "unknown option --epoch; did you mean --epochs?"),
+        ("--out out --seed 1 --seed 2", "--seed is passed more than once"),
+        ("--out out --epochs --live", "--epochs requires a value"),
+        ("--out out --learning-rate fast", "--learning-rate must be a number (got 'fast')"),
+        ("--out out --live=maybe", "--live must be true or false (got"),
         ("--out out more.txt", "unexpected argument 'more.txt'; see --help"),
         ("--out out more.txt and.txt", "unexpected arguments 'more.txt and.txt'; see --help"),
         (
@@ -198,15 +202,15 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --metrics-every 5000", "--metrics-every must be at most 1000 (got 5000)"),
         ("--out out --seed -1", "--seed must be at least 0 (got -1)"),
         ("--out out --max-updates 0", "--max-updates must be at least 1 (got 0)"),
-        ("--out out --cell grue", 'Did you mean "gru"?'),
+        ("--out out --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
         ("--out out --patience 3", "--patience requires a validation set: add --validation 0.1 or remove --patience"),
         ("--out out --dropout 1", "--dropout must be less than 1, such as 0.4 (got 1.0)"),
         (
             "--out out --batch-size 50",
             "but a batch size of 50 and a sequence length of 5 need at least",
         ),
-        ("--out out --engine nump", 'Did you mean "numpy"?'),
-        ("--out out --dtype float16", '"float32", "float64"'),
+        ("--out out --engine nump", "--engine must be one of numba, numpy (got 'nump'); did you mean numpy?"),
+        ("--out out --dtype float16", "--dtype must be one of float32, float64 (got 'float16')"),
         ("--out out --encoding utf-9", "unknown text encoding 'utf-9'"),
         ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),
         ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory)"),
@@ -265,8 +269,9 @@ def test_a_run_that_cannot_go_on_so(
         ("sample run --top-k -1", "--top-k must be at least 0 (got -1)"),
         ("sample run --top-p 0", "--top-p must be above 0 and at most 1 (got 0.0)"),
         ("sample run --seed -1", "--seed must be at least 0 (got -1)"),
-        ("sample run --lenght 5", "Unknown option: --lenght. Did you mean --length?"),
+        ("sample run --lenght 5", "unknown option --lenght; did you mean --length?"),
         ("eval run", "missing required argument CORPUS (text file, - for standard input, or a built-in text)"),
+        ("explain run novel.txt", "missing required option --out (HTML file to write)"),
         ("eval none novel.txt", "there is no checkpoint 'none'"),
         ("eval run novl.txt", "did you mean 'novel.txt'"),
         ("eval run empty.txt", "'empty.txt' is empty"),
@@ -281,14 +286,14 @@ def test_a_run_that_cannot_go_on_so(
             "gradcheck novel.txt --points 100 --hidden-size 2",
             "--points 100 needs a text of at least 101 characters ('novel.txt' has 77)",
         ),
-        ("gradcheck novel.txt --hidden-size 0", "--hidden-size and --seq-length must be at least 1"),
-        ("gradcheck novel.txt --seq-length 9 --points 8", "--points at least --seq-length (got 100, 9 and 8)"),
+        ("gradcheck novel.txt --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
+        ("gradcheck novel.txt --seq-length 9 --points 8", "--points must be at least --seq-length (got 8 and 9)"),
         ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),
         ("gradcheck novel.txt --layers 0", "--layers must be at least 1 (got 0)"),
         ("train --foo 3 novel.txt --out out", "unknown option --foo; see --help"),
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
-        ("trian novel.txt", 'Unknown command "trian"'),
-        ("--foo", 'Unknown command "--foo"'),
+        ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
+        ("--foo", "unknown option --foo; see --help"),
     ],
 )  # fmt: skip
 def test_arguments_that_do_not_do(run: Path, command: Command, arguments: str, words: str) -> None:
@@ -318,6 +323,11 @@ def test_a_damaged_checkpoint(
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     arguments = [name, run] if name == "sample" else [name, run, "novel.txt"]
     assert_refused(command(*arguments), "cannot be used", words, "restore a backup or train again")
+
+
+def test_standard_input_that_is_empty(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+    assert_refused(command("train", "-", "--out", "out"), "standard input is empty: use a text of at least two")
 
 
 def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,7 +669,7 @@ def test_python_m_elman(folder: Path) -> None:
     assert_refused(Ended(process.returncode, out.decode(), err.decode()), "there is no file 'none.txt'")
 
 
-# --- What a stranger tried ---
+# --- Odd input ---
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

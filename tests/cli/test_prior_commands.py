@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from elman.inference.score_lines import score_lines
-from elman.interop import SUFFIXES
+from elman.interop import FORMATS
 from elman.runs.run import load
 from support.cli import Command
 from support.state import TEXT
@@ -84,11 +84,11 @@ def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:
     assert "counting nats per char" in out
 
 
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", FORMATS)
 def test_export_and_import(command: Command, run: Path, to: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
-    file, again = run.parent / f"network{SUFFIXES[to]}", run.parent / f"again-{to}"
+    file, again = run.parent / f"network{FORMATS[to].SUFFIX}", run.parent / f"again-{to}"
     assert command("export", run, "--to", to, "--out", file).code == 0
     assert command("import", file, "--out", again).code == 0
     before, after = load(run), load(again)

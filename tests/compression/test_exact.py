@@ -60,7 +60,7 @@ ELSEWHERE = [
     pytest.param(
         {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}, id="one number at a time", marks=pytest.mark.slow
     ),
-    pytest.param({"NUMBA_OPT": "1"}, id="little optimised", marks=pytest.mark.slow),
+    pytest.param({"NUMBA_OPT": "1"}, id="little optimized", marks=pytest.mark.slow),
 ]
 
 

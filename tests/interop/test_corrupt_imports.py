@@ -11,7 +11,8 @@ import pytest
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.interop import SUFFIXES, export, import_
+from elman.interop import FORMATS, export, import_
+from elman.interop.formats import list_suffixes
 from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Arrays, Parameters, shapes
 from elman.text import Alphabet
@@ -31,15 +32,15 @@ def make_model(cell: str, layers: int) -> Model:
     return Model(Alphabet("ab \né"), Parameters(cell, arrays), h, get_engine("numpy"))
 
 
-@pytest.fixture(scope="module", params=SUFFIXES)
+@pytest.fixture(scope="module", params=FORMATS)
 def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
     """Valid files of one format, and their bytes."""
     if request.param == "onnx":
         pytest.importorskip("onnx")
     folder = tmp_path_factory.mktemp("good")
     for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 2)):
-        export(make_model(cell, layers), folder / f"{cell}{SUFFIXES[request.param]}")
-    export(random_prior_model("ab \né" * 9, "gru"), folder / f"prior{SUFFIXES[request.param]}")
+        export(make_model(cell, layers), folder / f"{cell}{FORMATS[request.param].SUFFIX}")
+    export(random_prior_model("ab \né" * 9, "gru"), folder / f"prior{FORMATS[request.param].SUFFIX}")
     return [(path, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 
@@ -141,7 +142,7 @@ def _corrupt_onnx(data: bytes, rng: random.Random, out: Path) -> bool:
     return True
 
 
-def test_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_corrupt(good, tmp_path, 400)
 
 
@@ -150,7 +151,7 @@ def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes
     check_corrupt(good, tmp_path, 10_000)
 
 
-def test_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     rng = random.Random(1)
     for _ in range(100):
         path, data = rng.choice(good)
@@ -174,7 +175,7 @@ def test_values_in_the_place_of_the_alphabet_and_the_state(tmp_path: Path) -> No
             assert bool(outcome(path)) == (not fits), (key, value)
 
 
-def test_the_largest_weights_are_no_harm(tmp_path: Path) -> None:
+def test_the_largest_weights_are_imported(tmp_path: Path) -> None:
     for cell in CELLS:
         model = make_model(cell, 2)
         for array in model.parameters.values():
@@ -201,6 +202,6 @@ def test_names_without_arrays_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_a_pipe_and_a_device_are_not_waited_for(tmp_path: Path) -> None:
-    for suffix in SUFFIXES.values():
+    for suffix in list_suffixes():
         (tmp_path / f"a{suffix}").symlink_to("/dev/zero")
         assert "Not a regular file" in outcome(tmp_path / f"a{suffix}")

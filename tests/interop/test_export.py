@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ import pytest
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.interop import SUFFIXES, export, import_, metadata, torch
+from elman.interop import FORMATS, export, import_, metadata, npz, torch
 from elman.interop import onnx as interop_onnx
+from elman.interop.formats import format_help, list_suffixes
 from elman.network import ngram
 from elman.network.model import logits
 from elman.network.ngram import NgramModel
@@ -174,7 +176,7 @@ def test_torch_computes_the_same_with_the_state_carried_through(tmp_path: Path, 
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
 @pytest.mark.parametrize("to", ["torch", "npz"])
 def test_what_comes_back_is_what_went(tmp_path: Path, to: str, cell: str, layers: int, dtype: str) -> None:
-    model, path = make_model(cell, layers, dtype), tmp_path / f"network{SUFFIXES[to]}"
+    model, path = make_model(cell, layers, dtype), tmp_path / f"network{FORMATS[to].SUFFIX}"
     export(model, path)
     assert_same_model(import_(path, engine="numpy"), model)
     assert_written_the_same_again(model, path)
@@ -200,13 +202,13 @@ def test_onnx_rounds_to_float32(tmp_path: Path, cell: str) -> None:
     assert found.score(text).nats == pytest.approx(model.score(text).nats, rel=tolerances.SINGLE)
 
 
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_alphabet_with_an_unknown_symbol_stays_one(tmp_path: Path, to: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
     model, path = (
         replace(make_model("gru", 2), alphabet=Alphabet(CHARACTERS, has_unknown=True)),
-        tmp_path / f"n{SUFFIXES[to]}",
+        tmp_path / f"n{FORMATS[to].SUFFIX}",
     )
     export(model, path)
     imported = import_(path, out=tmp_path / "run", engine="numpy")
@@ -524,8 +526,8 @@ def test_onnx_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ElmanError, match=re.escape(expected)):
         import_(tmp_path / "network.onnx")
     for to in ("torch", "npz"):
-        export(make_model("rnn", 1), tmp_path / f"network{SUFFIXES[to]}")
-        import_(tmp_path / f"network{SUFFIXES[to]}")
+        export(make_model("rnn", 1), tmp_path / f"network{FORMATS[to].SUFFIX}")
+        import_(tmp_path / f"network{FORMATS[to].SUFFIX}")
 
 
 # --- npz in particular ---
@@ -615,14 +617,14 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_network_that_went_and_came_scores_and_writes_the_same(
     trained: Path, capsys: pytest.CaptureFixture[str], to: str
 ) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
     assert exit_code("export", trained, "--to", to) == 0
-    file = f"network{SUFFIXES[to]}"
+    file = f"network{FORMATS[to].SUFFIX}"
     assert capsys.readouterr().out == f"{file}\n"
     assert exit_code("import", file, "--out", "again/deep") == 0
     assert capsys.readouterr().out == "again/deep\n"
@@ -632,8 +634,8 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
     before, after = (load(folder, engine="numpy") for folder in (trained, "again/deep"))
     assert_same_model(after, before)
     assert after.score(TEXT) == before.score(TEXT)
-    assert exit_code("export", "again/deep", "--to", to, "--out", f"other{SUFFIXES[to]}") == 0
-    assert Path(f"other{SUFFIXES[to]}").read_bytes() == Path(file).read_bytes()
+    assert exit_code("export", "again/deep", "--to", to, "--out", f"other{FORMATS[to].SUFFIX}") == 0
+    assert Path(f"other{FORMATS[to].SUFFIX}").read_bytes() == Path(file).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -643,6 +645,7 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
             "export run --to npz --out a.onnx",
             "--out must end in .npz for --to npz (got 'a.onnx')",
         ),
+        ("export run --to pickle", "--to must be one of onnx, torch, npz (got 'pickle')"),
         (
             "export run --to torch --out run/checkpoint.safetensors",
             "--out would replace an input file (got 'run/checkpoint.safetensors')",
@@ -664,9 +667,9 @@ def test_a_network_that_went_and_came_scores_and_writes_the_same(
             "'short.npz' cannot be imported: it is not a complete file written by numpy.savez",
         ),
         ("import network.npz --out run", "'run' already contains a run; choose another --out"),
-        ("import network.npz --out kept", "'kept' already contains a network; choose another --out"),
+        ("import network.npz --out kept", "'kept' already contains a model; choose another --out"),
         ("import network.npz --out text", "cannot write in 'text' (File exists)"),
-        ("train text --preset reference --out kept", "'kept' already contains a network; choose another --out"),
+        ("train text --preset reference --out kept", "'kept' already contains a model; choose another --out"),
         ("train text --out kept --resume", "there is no checkpoint 'kept/checkpoint.safetensors'"),
         ("import network.npz --out new --alphabet no", "cannot read the alphabet 'no' (No such file or directory)"),
         ("import network.npz --out new --alphabet bytes", "the alphabet 'bytes' is not UTF-8"),
@@ -743,6 +746,26 @@ def test_the_example_with_torch_scores_and_comes_back(
     assert_same_model(imported, replace(model, h=np.zeros_like(model.h)))
 
 
+# --- The recipe "Add an export format" of CONTRIBUTING ---
+
+
+def test_a_format_is_added_by_its_module_and_its_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    toy = SimpleNamespace(SUFFIX=".toy", HELP="NumPy arrays again", write=npz.write, read=npz.read)
+    monkeypatch.setitem(FORMATS, "toy", toy)
+    train(Corpus.from_text(TEXT), hidden_size=M, seq_length=T, engine="numpy", max_updates=1, out="run")
+    assert exit_code("export", "run", "--to", "toy") == 0
+    assert exit_code("import", "network.toy", "--out", "again") == 0
+    assert_same_model(load("again", engine="numpy"), load("run", engine="numpy"))
+    capsys.readouterr()
+    assert exit_code("export", "run", "--to", "zip") == 2
+    assert capsys.readouterr().err == "error: --to must be one of onnx, torch, npz, toy (got 'zip')\n"
+    assert "npz (NumPy arrays) or toy (NumPy arrays again)." in format_help()
+    assert list_suffixes()[-1] == ".toy"
+
+
 # --- An n-gram prior ---
 
 PRIOR_TEXT = "".join(np.random.default_rng(4).choice(list(CHARACTERS), 150)) + TEXT + CHARACTERS
@@ -760,11 +783,11 @@ def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("text", [PRIOR_TEXT, WIDE_TEXT], ids=["bytes", "wide"])
 @pytest.mark.parametrize("cell", EXPORTED_CELLS)
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_prior_comes_back(tmp_path: Path, to: str, cell: str, text: str) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
-    model, path = random_prior_model(text, cell, layers=2), tmp_path / f"network{SUFFIXES[to]}"
+    model, path = random_prior_model(text, cell, layers=2), tmp_path / f"network{FORMATS[to].SUFFIX}"
     export(model, path)
     imported = import_(path, engine="numpy", out=tmp_path / "run")
     assert_same_model(imported, model)
@@ -776,7 +799,7 @@ def test_a_prior_comes_back(tmp_path: Path, to: str, cell: str, text: str) -> No
 
 @pytest.mark.parametrize("to", ["torch", "npz"])
 def test_a_prior_in_double_precision_comes_back(tmp_path: Path, to: str) -> None:
-    model, path = random_prior_model(PRIOR_TEXT, dtype=np.float64), tmp_path / f"network{SUFFIXES[to]}"
+    model, path = random_prior_model(PRIOR_TEXT, dtype=np.float64), tmp_path / f"network{FORMATS[to].SUFFIX}"
     export(model, path)
     assert_same_model(import_(path, engine="numpy"), model)
 
@@ -875,7 +898,7 @@ def test_a_prior_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> 
 def test_a_history_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, history: Any) -> None:
     if to == "onnx":
         pytest.importorskip("onnx")
-    path, export_metadata = tmp_path / f"network{SUFFIXES[to]}", metadata.export_metadata
+    path, export_metadata = tmp_path / f"network{FORMATS[to].SUFFIX}", metadata.export_metadata
 
     def changed(model: Model) -> dict[str, Any]:
         described = export_metadata(model)

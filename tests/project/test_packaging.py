@@ -156,7 +156,7 @@ def test_what_is_installed_is_within_the_bounds() -> None:
     assert outside == []
 
 
-def test_every_licence_allows_to_hand_on() -> None:
+def test_every_licence_is_permissive() -> None:
     """Of the dependencies and of theirs, as far as they are installed: permissive, or of a file as MPL-2.0 is."""
     said = {name: licence(metadata.metadata(name)) for name in installed()}
     assert {name: text for name, text in said.items() if not ALLOWED.search(text) or REFUSED.search(text)} == {}
@@ -194,13 +194,13 @@ def installed() -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_no_dependency_has_a_known_weakness(tmp_path: Path) -> None:
+def test_no_dependency_has_a_known_vulnerability(tmp_path: Path) -> None:
     if importlib.util.find_spec("pip_audit") is None:
         pytest.skip("pip-audit is not installed: pip install pip-audit")
     (tmp_path / "wanted.txt").write_text("".join(f"{requirement}\n" for requirement in DEPENDENCIES + EXTRAS), "utf-8")
     reports = audit(tmp_path) or audit(tmp_path, "--vulnerability-service", "osv")
     if not reports:
-        pytest.skip("no service that knows of weaknesses can be reached from here: nothing was audited")
+        pytest.skip("no vulnerability service can be reached from here: nothing was audited")
     # A dependency of which a service says nothing at all was not audited.
     assert [report for report in reports if report.get("vulns", True)] == []
 

@@ -223,7 +223,7 @@ def test_words_on_the_way() -> None:
 def test_words_that_are_few_or_no_better_than_chance() -> None:
     worse = plain(language.describe_words(WordCount(0, 4, 2), [], WordCount(10, 4, 1)))
     assert worse.startswith("Of the 4 words in the final sample, 1 (25 %) is a word of the training text")
-    assert worse.endswith("So the model writes no more words than the untrained network did by chance.")
+    assert worse.endswith("So the model generates no more words of the text than the untrained network did by chance.")
     one = language.describe_words(WordCount(0, 0, 0), [], WordCount(10, 1, 0))
     assert one == "The one complete word of the final sample is no word of the training text."
     none = language.describe_words(WordCount(0, 4, 2), [], WordCount(10, 0, 0))

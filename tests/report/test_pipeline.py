@@ -298,6 +298,7 @@ def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path
         report(corpus, out=tmp_path, **SMALL | {"sample_every": 0})
 
 
+@pytest.mark.usefixtures("_one_experiment")
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(

@@ -95,21 +95,21 @@ def check_truncated(good: list[tuple[Path, bytes]], folder: Path, number: int) -
         assert message or path.suffix in (".csv", ".jsonl")  # complete lines are a complete file
 
 
-def test_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_corrupt(good, tmp_path, 2_000)
 
 
-def test_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_truncated(good, tmp_path, 200)
 
 
 @pytest.mark.slow
-def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_many_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_corrupt(good, tmp_path, 20_000)
 
 
 @pytest.mark.slow
-def test_many_truncated_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
+def test_many_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
     check_truncated(good, tmp_path, 2_000)
 
 
@@ -181,7 +181,7 @@ def test_a_text_of_another_length_is_noticed_by_its_hash(run: Path) -> None:
     assert "was trained on another text" in refusal_with(run / CHECKPOINT, ("corpus_sha256", "0" * 64))
 
 
-def test_a_key_that_stands_twice(run: Path) -> None:
+def test_a_duplicate_key(run: Path) -> None:
     text = (run / "run.json").read_text(encoding="utf-8")
     (run / "run.json").write_text(text.replace('"alphabet":', '"alphabet": "ab", "alphabet":', 1), encoding="utf-8")
     assert "(it contains a duplicate key)" in outcome(run / "run.json")
@@ -222,7 +222,7 @@ def test_a_row_that_is_none(run: Path, row: str, reason: str) -> None:
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
-def test_the_largest_weights_are_no_harm(tmp_path: Path, recipe: dict[str, Any], engine: str) -> None:
+def test_the_largest_weights_generate_text(tmp_path: Path, recipe: dict[str, Any], engine: str) -> None:
     """Overflow never leads to an invalid index: what is sampled is still a character."""
     good_files(tmp_path)
     path = tmp_path / str(RECIPES.index(recipe)) / CHECKPOINT

@@ -191,7 +191,7 @@ def locked_away(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o755)
 
 
-def test_a_run_in_a_folder_that_may_not_be_written(text: Path, locked_away: Path) -> None:
+def test_a_run_in_a_directory_that_may_not_be_written(text: Path, locked_away: Path) -> None:
     locked_away.chmod(0o555)
     line = refused(
         elman("train", text, "--preset", "reference", "--out", locked_away / "run", before=without_privilege)

@@ -9,7 +9,7 @@ from support.fuzz_targets import TARGETS, feed
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_the_fuzzer_kept_is_read_or_refused(name: str, tmp_path: Path) -> None:
+def test_inputs_of_the_fuzzer_are_read_or_rejected(name: str, tmp_path: Path) -> None:
     if name == "onnx":
         pytest.importorskip("onnx")
     refused = [bool(feed(TARGETS[name], path.read_bytes(), tmp_path)) for path in sorted((CORPUS / name).iterdir())]

@@ -29,6 +29,7 @@ from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import train as training
+from support.cli import exit_code
 from support.state import ROOT, TEXT
 from support.training import EXACT, train
 
@@ -112,7 +113,8 @@ def left(out: Path) -> dict[str, Any]:
 def survive(folder: Path, name: str, kills: int, seed: int = 0) -> None:
     """Kill runs of a recipe so often, and compare each that ends with the one that was never stopped."""
     (folder / "text.txt").write_text(TEXT * 9, encoding="utf-8")
-    subprocess.run(command(folder, "whole", RECIPES[name]), check=True, capture_output=True)
+    _, _, *arguments = command(folder, "whole", RECIPES[name])
+    assert exit_code(*arguments) == 0
     whole, moments = left(folder / "whole"), random.Random(f"{name} {seed}")
     for life in count():
         out = folder / f"life{life}"

@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_second_training_is_refused_and_changes_nothing(corpus: Corpus, run: Path, resume: bool) -> None:
+def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: Path, resume: bool) -> None:
     before = contents(run)
     options: dict[str, Any] = {"resume": True} if resume else EXACT
     with writer_elsewhere(run), pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(str(run)))}$"):
@@ -75,7 +75,7 @@ def test_a_second_training_is_refused_before_the_first_has_written_anything(corp
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_the_command_says_so_and_ends_with_2(run: Path) -> None:
+def test_the_command_prints_one_line_and_exits_with_2(run: Path) -> None:
     with writer_elsewhere(run):
         command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -110,13 +110,13 @@ def test_a_training_may_be_asked_for_in_another_thread(corpus: Corpus, tmp_path:
     assert RunDirectory(tmp_path).load().state.update == 20
 
 
-def test_a_report_is_one_writer_to_its_folder(tmp_path: Path) -> None:
+def test_a_report_is_one_writer_to_its_directory(tmp_path: Path) -> None:
     with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is locked, another process is writing to it"):
         report(LONG, out=tmp_path, epochs=1, long_epochs=1)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_a_report_is_refused_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_rejected_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.report.pipeline.REPORTED", ())
     monkeypatch.setattr("elman.report.pipeline._ReportBuilder.open", lambda desk, resume: desk.settings())
     with writer_elsewhere(tmp_path / "run"), pytest.raises(ElmanError, match=r"run' is locked"):
@@ -142,7 +142,7 @@ def test_an_error_and_an_end_give_the_lock_back(corpus: Corpus, run: Path) -> No
     assert train(corpus, out=run, resume=True, max_updates=12).state.update == 12
 
 
-def test_who_reads_needs_no_lock(run: Path) -> None:
+def test_reading_needs_no_lock(run: Path) -> None:
     with writer_elsewhere(run):
         assert load(run).sample(5, seed=1)
         assert [row.update for row in RunDirectory(run).metrics()] == [7, 9]
@@ -165,7 +165,7 @@ def test_what_is_refused_leaves_no_lock(corpus: Corpus, tmp_path: Path, options:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_that_leads_elsewhere_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_lock_that_is_a_link_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")

@@ -16,7 +16,7 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
-from elman.runs.lifecycle import optimizer_from
+from elman.runs.lifecycle import create_optimizer
 from elman.runs.loggers import LOGGERS, logger_help, open_loggers, optional_loggers
 from elman.runs.loggers.base import MetricsLogger
 from elman.runs.loggers.jsonl import JsonlLogger
@@ -41,7 +41,7 @@ SCALARS = {"smooth_loss", "loss", "validation_loss", "chars_per_second", "learni
 def rates(run: Run) -> dict[int, float]:
     """Return the learning rate of every update of a run whose end is known from the beginning."""
     end = run.state.update
-    return dict(enumerate(replace(optimizer_from(run.config), end=end).learning_rates(0, end).tolist(), 1))
+    return dict(enumerate(replace(create_optimizer(run.config), end=end).learning_rates(0, end).tolist(), 1))
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ def test_the_row_that_ended_a_shorter_run_has_no_place_in_a_longer_one(corpus: C
     assert_logged(tmp_path)
 
 
-def test_a_log_is_filled_in_for_a_run_that_went_without_it(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_log_is_filled_in_for_a_run_that_was_started_without_it(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, out=tmp_path, callback=StopsAt(16))
     reached = RunDirectory(tmp_path).load().state.update
     train(corpus, out=tmp_path, resume=True, log=LOGS)

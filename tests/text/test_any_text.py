@@ -76,7 +76,7 @@ def test_a_text_in_pieces_is_the_text_whole(encoding: str, text: str, size: int)
 )
 @settings(deadline=None, max_examples=40)
 @given(data=st.binary(max_size=30), size=st.integers(4, 9))
-def test_any_bytes_are_read_or_refused_as_they_are_whole(encoding: str, data: bytes, size: int) -> None:
+def test_any_bytes_in_chunks_are_read_or_rejected_as_they_are_at_once(encoding: str, data: bytes, size: int) -> None:
     try:
         expected = data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -205,7 +205,7 @@ def test_no_room_for_a_large_text(cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_is_large")
-def test_no_folder_for_a_large_text(cache: Path) -> None:
+def test_no_directory_for_a_large_text(cache: Path) -> None:
     cache.touch()
     with pytest.raises(
         ElmanError, match=r"^cannot store .* \(File exists\): free disk space there, or set ELMAN_CACHE"
@@ -283,7 +283,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize(("text", "encoding"), AWKWARD.values(), ids=AWKWARD)
-def test_an_awkward_text_trains_and_is_kept_exactly(text: str, encoding: str) -> None:
+def test_an_unusual_text_is_trained_on_and_preserved_exactly(text: str, encoding: str) -> None:
     Path("text").write_bytes(text.encode(encoding))
     run = elman.train("text", out="run", encoding=encoding, **EXACT | {"max_updates": 15})
     assert run.corpus.text == text
@@ -296,7 +296,7 @@ def test_an_awkward_text_trains_and_is_kept_exactly(text: str, encoding: str) ->
 
 
 @pytest.mark.parametrize(("text", "encoding"), AWKWARD.values(), ids=AWKWARD)
-def test_the_commands_take_an_awkward_text(text: str, encoding: str) -> None:
+def test_the_commands_accept_an_unusual_text(text: str, encoding: str) -> None:
     Path("text").write_bytes(text.encode(encoding))
     options = ["--preset", "reference", "--hidden-size", "2", "--seq-length", "5", "--max-updates", "2"]
     options += ["--engine", "numpy", "--encoding"]

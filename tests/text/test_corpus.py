@@ -151,7 +151,7 @@ def test_a_misspelt_builtin_is_named() -> None:
 @pytest.mark.parametrize("path", ["1984", "no-such-folder/1984"])
 def test_a_missing_file_like_no_other(path: str) -> None:
     expected = (
-        f"there is no file '{path}': use a file, - for standard input, or a built-in corpus (python-docs, shakespeare)"
+        f"there is no file '{path}': use a file, - for standard input, or a built-in text (python-docs, shakespeare)"
     )
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus(path)

@@ -1,4 +1,4 @@
-"""The built-in corpora; the download is tested against a server on this machine alone."""
+"""The built-in texts; the download is tested against a server on this machine alone."""
 
 import hashlib
 import re

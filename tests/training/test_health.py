@@ -162,7 +162,7 @@ def test_a_run_that_diverges_is_noticed_within_100_updates(cell: str, options: d
     assert len(callback.said) == 1
 
 
-def test_a_warning_comes_at_the_same_update_however_quick_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_update_of_a_warning_does_not_depend_on_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
     for seconds in (1e-9, 1e9):
         monkeypatch.setattr(training, "TICK_SECONDS", seconds)

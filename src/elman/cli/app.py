@@ -6,12 +6,11 @@ A command imports what it calls, so that ``elman --help`` needs neither NumPy no
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cyclopts import App, CycloptsError, Group, MissingArgumentError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Group
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
@@ -28,6 +27,7 @@ from elman.cli.commands.serve import serve
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
+from elman.cli.usage_errors import describe_usage_error
 from elman.errors import ElmanError
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
@@ -84,8 +84,10 @@ def _run(arguments: list[str]) -> int:
         )
         sys.stdout.flush()
         return int(code or 0)
-    except (ElmanError, CycloptsError) as error:
-        return _report_error(_describe(error))
+    except ElmanError as error:
+        return _report_error(str(error))
+    except CycloptsError as error:
+        return _report_error(describe_usage_error(error, app))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # as in `elman sample RUN | head`
@@ -100,18 +102,6 @@ def _run(arguments: list[str]) -> int:
             return _report_error(f"cannot use {str(error.filename)!r} ({error.strerror})")
         _discard_stdout()  # every file has a name; what remains is standard output
         return _report_error(f"cannot write to standard output ({error.strerror})")
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, UnusedCliTokensError):
-        tokens = error.unused_tokens or []
-        return f"unexpected argument{'s' if len(tokens) > 1 else ''} {' '.join(tokens)!r}; see --help"
-    if isinstance(error, MissingArgumentError) and error.argument is not None:
-        name, help = error.argument.name, error.argument.parameter.help or ""
-        kind = "option" if name.startswith("-") else "argument"
-        meaning = re.split(r"[.:](?:\s|$)", help)[0]
-        return f"missing required {kind} {name} ({meaning[:1].lower()}{meaning[1:]})"
-    return str(error)
 
 
 def _discard_stdout() -> None:

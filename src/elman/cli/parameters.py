@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
+from elman.cli.usage_errors import suggest
 from elman.config import Config, choices_of, make_config
 from elman.errors import ElmanError, flag
 from elman.presets import DEFAULT_PRESET, list_presets
@@ -56,8 +56,8 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     """
     text = tokens[0].value
     if text.startswith("-") and text != "-":
-        near = get_close_matches(text, [flag(setting.name) for setting in fields(Config)], 1)
-        raise ElmanError(f"unknown option {text}; {f'did you mean {near[0]}?' if near else 'see --help'}")
+        name = text.partition("=")[0]
+        raise ElmanError(f"unknown option {name}; {suggest(name, [flag(each.name) for each in fields(Config)])}")
     return text
 
 

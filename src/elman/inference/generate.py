@@ -19,7 +19,7 @@ from elman.network.parameters import Array
 from elman.text import Alphabet
 
 _FIRST_CHUNK, _MAX_CHUNK = 64, 1024
-"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortise the call."""
+"""Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
 
 
 def stream_text(

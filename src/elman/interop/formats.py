@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from elman.config import Config
 from elman.engine import Engine, get_engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, join_alternatives
 from elman.inference import Model
 from elman.interop import npz, onnx, torch
 from elman.network.parameters import architecture
@@ -22,7 +22,12 @@ from elman.text import Alphabet
 
 
 class Format(Protocol):
-    """The interface of the modules `onnx`, `torch` and `npz`."""
+    """The interface of the modules of the formats."""
+
+    SUFFIX: str
+    """The suffix of its files; no two formats share one."""
+    HELP: str
+    """What its files contain, for ``--help``: a phrase without a full stop."""
 
     def write(self, model: Model, /) -> bytes:
         """Return a model as the bytes of a file."""
@@ -33,10 +38,8 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {".onnx": onnx, ".safetensors": torch, ".npz": npz}
-"""Formats by file suffix."""
-
-SUFFIXES = {"onnx": ".onnx", "torch": ".safetensors", "npz": ".npz"}
+FORMATS: dict[str, Format] = {"onnx": onnx, "torch": torch, "npz": npz}
+"""Formats by name."""
 
 _READ_ERRORS = (ElmanError, SafetensorError, ArithmeticError, AttributeError, LookupError, TypeError)
 """What readers raise for an invalid file, besides `ValueError`."""
@@ -49,8 +52,7 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     ----------
     model : Model
     path : str or path
-        ``….onnx``, with ONNX's recurrent operators, in float32; ``….safetensors``, a PyTorch state dict; or ``….npz``,
-        NumPy arrays.
+        Its suffix is that of a format in `FORMATS`: ``.onnx``, ``.safetensors`` (a PyTorch state dict) or ``.npz``.
 
     Raises
     ------
@@ -101,12 +103,23 @@ def import_(
     return model
 
 
+def list_suffixes() -> list[str]:
+    """Return the file suffixes of all formats."""
+    return [format.SUFFIX for format in FORMATS.values()]
+
+
+def format_help() -> str:
+    """Return the help of ``--to``: every format, with the content of its files."""
+    return f"Format: {join_alternatives([f'{name} ({format.HELP})' for name, format in FORMATS.items()])}."
+
+
 def _format_of(path: Path) -> Format:
-    if path.suffix not in FORMATS:
-        raise ElmanError(
-            f"the file name must end in one of {', '.join(FORMATS)}, which sets its format (got {path.name!r})"
-        )
-    return FORMATS[path.suffix]
+    for format in FORMATS.values():
+        if path.suffix == format.SUFFIX:
+            return format
+    raise ElmanError(
+        f"the file name must end in one of {', '.join(list_suffixes())}, which sets its format (got {path.name!r})"
+    )
 
 
 def _save_as_run(model: Model, out: Path) -> None:

@@ -35,6 +35,9 @@ from elman.interop.metadata import (
 from elman.network.parameters import architecture
 from elman.text import Alphabet
 
+SUFFIX = ".npz"
+HELP = "NumPy arrays"
+
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|\|u1|<u2|<u4)', 'fortran_order': (?P<fortran>False|True), "
     rb"'shape': \((?P<shape>(?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n",

@@ -45,6 +45,9 @@ from elman.text import Alphabet
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
+SUFFIX = ".onnx"
+HELP = "with its recurrent operators"
+
 OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 

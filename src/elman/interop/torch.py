@@ -34,6 +34,9 @@ from elman.interop.metadata import (
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 from elman.text import Alphabet
 
+SUFFIX = ".safetensors"
+HELP = "a PyTorch state dict in safetensors"
+
 RECURRENT, LINEAR = "rnn.", "linear."
 """Prefixes of the two submodules in exported files; files of other programs may have others."""
 

@@ -57,10 +57,10 @@ def loss_figure(rows: Sequence[Metrics], part: PhaseSummary) -> Figure:
     return figure
 
 
-def save_figures(figure: Figure, folder: Path) -> None:
+def save_figures(figure: Figure, directory: Path) -> None:
     """Write the figure as ``smooth_loss.png`` and ``smooth_loss.svg``."""
     for suffix in ("png", "svg"):
-        save_figure(figure, folder / f"smooth_loss.{suffix}")
+        save_figure(figure, directory / f"smooth_loss.{suffix}")
 
 
 def long_run_figure(rows: Sequence[Metrics], part: PhaseSummary, per_epoch: int) -> Figure:

@@ -74,7 +74,7 @@ def load_progress(out: Path) -> ReportProgress:
 
 
 def save_results(out: Path, results: Mapping[str, Any]) -> None:
-    """Write ``results.json``, creating its folder if necessary.
+    """Write ``results.json``, creating its directory if necessary.
 
     Raises
     ------
@@ -84,7 +84,9 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ElmanError(f"cannot make the folder {str(out)!r} ({error.strerror}): choose another --out") from error
+        raise ElmanError(
+            f"cannot create the directory {str(out)!r} ({error.strerror}): choose another --out"
+        ) from error
     replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
 
 

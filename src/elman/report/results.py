@@ -12,7 +12,7 @@ from elman.config import Config
 from elman.report.curve_stats import CurveStats, PhaseSummary, curve_of, curve_stats, first_loss
 from elman.report.lexicon import Lexicon, Name, WordCount, count_words, first_written
 from elman.report.progress import ReportProgress, check_dict
-from elman.runs.metadata import run_metadata
+from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run, split
 from elman.training.gradcheck import REPORTED, GradientCheck
@@ -183,7 +183,7 @@ def collect_results(lexicon: Lexicon, run: Run, progress: ReportProgress, long: 
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
     samples = run.samples[: PUBLISHED.samples]
     return Results(
-        about=run_metadata(run),
+        about=create_run_metadata(run),
         config=run.config,
         checks=progress.checks,
         short=progress.short,

@@ -209,7 +209,7 @@ class RunDirectory:
         if self.holds_run():
             raise ElmanError(f"{str(self.path)!r} already contains a run; {remedy}")
         if os.path.exists(self.path / BEST):  # noqa: PTH110 (as in `holds_run`)
-            raise ElmanError(f"{str(self.path)!r} already contains a network; choose another --out")
+            raise ElmanError(f"{str(self.path)!r} already contains a model; choose another --out")
 
     def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
         def read_lines(path: Path) -> _T:

@@ -15,7 +15,7 @@ from elman.network.ngram import NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import RunDirectory, RunManifest
-from elman.runs.metadata import run_metadata
+from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
 
@@ -41,7 +41,7 @@ def start_run(directory: RunDirectory | None, source: Source, preset: str, optio
 def _create(run: Run) -> Run:
     """Create the directory of a run before its first update, and return the run."""
     if run.directory is not None:
-        run.directory.create(run_metadata(run), run.checkpoint)
+        run.directory.create(create_run_metadata(run), run.checkpoint)
     return run
 
 
@@ -65,7 +65,7 @@ def initial_state(corpus: Corpus, config: Config) -> TrainState:
             layers=config.layers,
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
-            optimizer=optimizer_from(config),
+            optimizer=create_optimizer(config),
             ngrams=count_ngrams(corpus, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
@@ -82,7 +82,7 @@ def count_ngrams(corpus: Corpus, config: Config) -> NgramModel | None:
     )
 
 
-def optimizer_from(config: Config) -> Optimizer:
+def create_optimizer(config: Config) -> Optimizer:
     """Return the optimizer; its last update, which a schedule needs, is not set yet."""
     dropout = Dropout(config.dropout, config.dropout_kind == "variational", config.seed)
     return Optimizer(
@@ -122,7 +122,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
-    directory.write_metadata(run_metadata(run))  # before the loggers are started, which read it
+    directory.write_metadata(create_run_metadata(run))  # before the loggers are started, which read it
     run.restore_history(*directory.rewind(*_coverage(run)))
     return run
 

@@ -25,18 +25,18 @@ class DirectoryLock:
 
     Parameters
     ----------
-    folder : Path
+    directory : Path
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self._lock: FileLock | None = None
         self._file: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         """Acquire it at once where the lock file exists; otherwise `acquire` does so before the first write."""
         # Unlike Path.exists, this treats a name too long for the system as nonexistent.
-        if os.path.exists(self.folder / LOCK):  # noqa: PTH110
+        if os.path.exists(self.directory / LOCK):  # noqa: PTH110
             self.acquire()
         return self
 
@@ -60,25 +60,25 @@ class DirectoryLock:
             return
         from filelock import FileLock, Timeout
 
-        path = self.folder / LOCK
+        path = self.directory / LOCK
         lock = FileLock(path, timeout=0, thread_local=False)
         try:
-            if not os.path.isdir(self.folder):  # noqa: PTH112
-                self.folder.mkdir(parents=True)
+            if not os.path.isdir(self.directory):  # noqa: PTH112
+                self.directory.mkdir(parents=True)
                 with suppress(OSError):  # the parent may be unreadable
-                    sync_directory(self.folder.parent)
+                    sync_directory(self.directory.parent)
             lock.acquire()
             status = path.stat()
-            for partial in self.folder.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
+            for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
                 partial.unlink(missing_ok=True)
         except Timeout:
             raise ElmanError(
-                f"{str(self.folder)!r} is locked, another process is writing to it; wait until that ends or choose "
+                f"{str(self.directory)!r} is locked, another process is writing to it; wait until that ends or choose "
                 "another --out"
             ) from None
         except OSError as error:
             lock.release()
-            raise cannot_write(self.folder, error) from error
+            raise cannot_write(self.directory, error) from error
         self._lock, self._file = lock, (status.st_dev, status.st_ino)
 
     def check(self) -> None:
@@ -92,17 +92,17 @@ class DirectoryLock:
         if self._lock is None:
             return
         try:
-            status = (self.folder / LOCK).stat()
+            status = (self.directory / LOCK).stat()
             same = (status.st_dev, status.st_ino) == self._file
         except OSError:
             same = False
         if not same:
             raise ElmanError(
-                f"{str(self.folder)!r} is no longer the directory that this run writes to, it was deleted or moved; "
+                f"{str(self.directory)!r} is no longer the directory that this run writes to, it was deleted or moved; "
                 "restore it and use --resume, or train again with another --out"
             )
 
 
-def cannot_write(folder: Path, error: OSError) -> ElmanError:
+def cannot_write(directory: Path, error: OSError) -> ElmanError:
     """Return the error for a directory that cannot be written to."""
-    return ElmanError(f"cannot write in {str(folder)!r} ({error.strerror}): free disk space or choose another --out")
+    return ElmanError(f"cannot write in {str(directory)!r} ({error.strerror}): free disk space or choose another --out")

@@ -11,7 +11,7 @@ from elman._version import __version__
 from elman.runs.run import Run
 
 
-def run_metadata(run: Run) -> dict[str, Any]:
+def create_run_metadata(run: Run) -> dict[str, Any]:
     """Return the contents of ``run.json``: settings, alphabet, text, versions, machine."""
     corpus = run.corpus
     return {
@@ -23,12 +23,12 @@ def run_metadata(run: Run) -> dict[str, Any]:
             "alphabet_size": len(corpus.alphabet),
             "sha256": corpus.sha256,
         },
-        "versions": versions(),
-        "machine": machine(),
+        "versions": list_versions(),
+        "machine": describe_machine(),
     }
 
 
-def versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
     """Return the versions of Elman, Python and the libraries that the numbers depend on."""
     from importlib.metadata import version
 
@@ -36,7 +36,7 @@ def versions() -> dict[str, str]:
     return {"elman": __version__, "python": platform.python_version()} | libraries
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Return the system, architecture, processor and number of cores of this machine."""
     return {
         "system": platform.system(),

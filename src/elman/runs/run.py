@@ -122,7 +122,7 @@ class Run:
             "advice": self.advice,
         }
 
-    def write(self, length: int, generator: np.random.Generator) -> str:
+    def generate(self, length: int, generator: np.random.Generator) -> str:
         """Generate `length` characters from the current state, starting with the next character of the text."""
         state, alphabet = self.state, self.corpus.alphabet
         first, engine = int(self.corpus.indices[self.next_index]), get_engine(self.config.engine)
@@ -141,7 +141,7 @@ class Run:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
         if self.selected is None or self.selected.update == self.state.update:
-            return self.write(FINAL_LENGTH, np.random.default_rng(seed))
+            return self.generate(FINAL_LENGTH, np.random.default_rng(seed))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 

@@ -41,11 +41,11 @@ def replace_file(path: Path, data: bytes) -> None:
         ) from error
 
 
-def sync_directory(folder: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Sync a directory, so that a renamed file survives a power loss under its new name."""
     if os.name != "posix":  # other systems cannot open a directory
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:

@@ -2,9 +2,9 @@
 
 from elman.text.alphabet import Alphabet as Alphabet
 from elman.text.corpus import Corpus as Corpus
+from elman.text.loading import open_standard_input as open_standard_input
 from elman.text.loading import read_chunks as read_chunks
 from elman.text.loading import read_corpus as read_corpus
-from elman.text.loading import standard_input as standard_input
 from elman.text.unknown import check_alphabet_size as check_alphabet_size
 from elman.text.unknown import replace_rare as replace_rare
 from elman.text.unknown import with_unknown as with_unknown

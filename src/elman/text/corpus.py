@@ -30,7 +30,7 @@ class Corpus:
     Parameters
     ----------
     name : str
-        Name of the file without its directory, ``-`` for standard input, or the name of a built-in corpus.
+        Name of the file without its directory, ``-`` for standard input, or the name of a built-in text.
     alphabet : Alphabet
     indices : ndarray of ``alphabet.dtype``, shape (N,)
     sha256 : str
@@ -116,11 +116,12 @@ def encode_chunks(
                     spool.widen(builder.dtype)
                 spool.append(encoded)
         indices = spool.array()
+    label = "standard input" if name == "-" else repr(name)
     if not len(indices):
-        raise ElmanError(f"{name!r} is empty: use a text of at least two characters")
+        raise ElmanError(f"{label} is empty: use a text of at least two characters")
     if alphabet is None and len(builder.characters) < 2:
         raise ElmanError(
-            f"{name!r} has a single distinct character, {builder.characters!r}, so there is nothing"
+            f"{label} has a single distinct character, {builder.characters!r}, so there is nothing"
             " to learn: use a text of at least two"
         )
     return fixed or Alphabet(builder.characters), indices

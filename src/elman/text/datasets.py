@@ -1,4 +1,4 @@
-"""Built-in corpora, named in place of a file.
+"""Built-in texts, named in place of a file.
 
 ``python-docs``
     The language reference and other topics behind Python's own ``help()``, from the standard
@@ -24,7 +24,7 @@ _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2
 
 
 def load_builtin(name: str) -> bytes:
-    """Return a built-in corpus as UTF-8 bytes.
+    """Return a built-in text as UTF-8 bytes.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def load_builtin(name: str) -> bytes:
     Raises
     ------
     ElmanError
-        If the corpus has to be downloaded and the download fails.
+        If the text has to be downloaded and the download fails.
     """
     return BUILTIN_CORPORA[name]()
 
@@ -57,7 +57,7 @@ def _fetch(url: str, sha256: str, path: Path) -> bytes:
     ElmanError
         If the download fails or does not have the given SHA-256; `path` is then unchanged.
     """
-    # Imported here because it is slow to import and only this corpus needs it.
+    # Imported here because it is slow to import and only this text needs it.
     import pooch  # type: ignore[import-untyped]
 
     pooch.get_logger().setLevel("WARNING")

@@ -1,4 +1,4 @@
-"""Reading texts from files and pipes, standard input, and built-in corpora."""
+"""Reading texts from files and pipes, standard input, and built-in texts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def read_corpus(
     extend: bool = False,
     min_count: int = 0,
 ) -> Corpus:
-    """Read a text from a file, from standard input, or from a built-in corpus.
+    """Read a text from a file, from standard input, or from a built-in text.
 
     Parameters
     ----------
     source : str or path
-        The string ``-`` is standard input, and the name of a built-in corpus is that corpus, even
+        The string ``-`` is standard input, and the name of a built-in text is that text, even
         if the current directory contains a file of that name: write ``./shakespeare`` for the file.
         Everything else, and every path object, is a file; it may be a pipe, which is read to its end.
     encoding : str
-        The encoding of the file or of standard input; built-in corpora are always UTF-8.
+        The encoding of the file or of standard input; built-in texts are always UTF-8.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -92,7 +92,7 @@ class _Unbuffered:
 def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
     """Open a source; yield its name and a byte stream."""
     if source == "-":
-        yield "-", standard_input()
+        yield "-", open_standard_input()
     elif _is_builtin(source):
         yield str(source), BytesIO(load_builtin(str(source)))
     else:
@@ -101,8 +101,8 @@ def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes
             yield path.name, stream
 
 
-def standard_input() -> IO[bytes]:
-    """Return standard input as a byte stream.
+def open_standard_input() -> IO[bytes]:
+    """Return standard input as a stream of bytes.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def standard_input() -> IO[bytes]:
 
 
 def _is_builtin(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a built-in corpus, which is UTF-8 whatever encoding is passed."""
+    """Whether a source is a built-in text, which is UTF-8 whatever encoding is passed."""
     return isinstance(source, str) and source in BUILTIN_CORPORA
 
 
@@ -140,4 +140,4 @@ def _suggest_source(path: Path) -> str:
     similar = difflib.get_close_matches(path.name, by_name)
     if similar:
         return f"did you mean {' or '.join(repr(by_name[name]) for name in similar)}?"
-    return f"use a file, - for standard input, or a built-in corpus ({', '.join(BUILTIN_CORPORA)})"
+    return f"use a file, - for standard input, or a built-in text ({', '.join(BUILTIN_CORPORA)})"

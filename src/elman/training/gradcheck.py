@@ -125,11 +125,11 @@ def gradcheck(
 
 def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
     """Reject an experiment that is empty or larger than the text."""
-    if m < 1 or T < 1 or points < T:
-        raise ElmanError(
-            "--hidden-size and --seq-length must be at least 1, and --points at least --seq-length "
-            f"(got {m}, {T} and {points})"
-        )
+    for name, value in (("--hidden-size", m), ("--seq-length", T)):
+        if value < 1:
+            raise ElmanError(f"{name} must be at least 1 (got {value})")
+    if points < T:
+        raise ElmanError(f"--points must be at least --seq-length (got {points} and {T})")
     if len(corpus.indices) <= points:
         raise ElmanError(
             f"--points {points} needs a text of at least {points + 1} characters ({corpus.name!r} has "

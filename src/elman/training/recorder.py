@@ -47,7 +47,7 @@ class Recorder:
     def add_sample(self) -> Sample:
         """Generate a sample from the current state and the next character of the text, and return it."""
         run = self.run
-        generated = run.write(run.config.sample_length, run.state.sample_generator)
+        generated = run.generate(run.config.sample_length, run.state.sample_generator)
         sample = Sample(run.state.update, finite_or_none(run.state.smooth_loss), generated)
         run.samples.append(sample)
         self._unsaved_samples.append(sample)

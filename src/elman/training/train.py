@@ -30,7 +30,7 @@ from elman.network.parameters import Array, architecture
 from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
-from elman.runs.lifecycle import last_update, optimizer_from, resume_run, start_run, validation_every
+from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows
@@ -133,7 +133,7 @@ class Trainer:
         self.config, self.state = run.config, run.state
         self.windows, self.validation_windows = split(run.corpus, run.config)
         self.engine = get_engine(run.config.engine)
-        self.optimizer = self.current_optimizer = optimizer_from(run.config)
+        self.optimizer = self.current_optimizer = create_optimizer(run.config)
         self.end = last_update(run.config, self.windows)
         self.validation_every = validation_every(run.config, self.windows)
         self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from elman.errors import ElmanError
-from elman.serve.api.startup import settings_for
+from elman.serve.api.startup import create_settings
 from elman.serve.http.access import host_name
 from elman.serve.http.responses import SECURITY_HEADERS
 from elman.serve.http.server import address_of, is_loopback, listen
@@ -215,7 +215,7 @@ def test_what_the_headers_forbid() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_the_loopback_needs_no_key(host: str) -> None:
     assert is_loopback(host)
-    settings = settings_for(host, None, [], **LIMITS)
+    settings = create_settings(host, None, [], **LIMITS)
     assert not settings.any_address
     assert {"localhost", "127.0.0.1", "::1", host} <= set(settings.hosts)
 
@@ -225,39 +225,44 @@ def test_the_loopback_needs_no_key(host: str) -> None:
 def test_another_address_needs_a_key(host: str, key: str | None) -> None:
     expected = r"^--host '.*' can be reached by other machines and requires --api-key \(or ELMAN_API_KEY\)$"
     with pytest.raises(ElmanError, match=expected):
-        settings_for(host, key, [], **LIMITS)
+        create_settings(host, key, [], **LIMITS)
 
 
 def test_the_names_of_other_addresses() -> None:
-    everywhere = settings_for("0.0.0.0", KEY, ["Elman.Example"], **LIMITS)
+    everywhere = create_settings("0.0.0.0", KEY, ["Elman.Example"], **LIMITS)
     assert everywhere.any_address
     assert {"localhost", "elman.example"} <= set(everywhere.hosts)
-    names = settings_for("127.0.0.1", None, ["Box.local:8000", "box.", "::1", "[::2]:80"], **LIMITS)
+    names = create_settings("127.0.0.1", None, ["Box.local:8000", "box.", "::1", "[::2]:80"], **LIMITS)
     assert names.hosts[-4:] == ("box.local", "box", "::1", "::2")
-    one = settings_for("192.168.0.1", KEY, [], **LIMITS)
+    one = create_settings("192.168.0.1", KEY, [], **LIMITS)
     assert (one.hosts, one.any_address) == (("192.168.0.1",), False)
 
 
 @pytest.mark.parametrize("name", ["", "http://box", "box/path", "me@box", "box:http"])
 def test_a_name_that_no_request_has(name: str) -> None:
     with pytest.raises(ElmanError, match=r"^--allow-host must be a host name or an IP address \(got "):
-        settings_for("127.0.0.1", None, [name], **LIMITS)
+        create_settings("127.0.0.1", None, [name], **LIMITS)
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nfeed", " "])
 def test_a_key_that_no_header_can_hold(key: str) -> None:
     with pytest.raises(ElmanError, match=r"^--api-key must be printable ASCII without spaces"):
-        settings_for("127.0.0.1", key, [], **LIMITS)
+        create_settings("127.0.0.1", key, [], **LIMITS)
 
 
 @pytest.mark.parametrize(
     ("limit", "value", "minimum"),
-    [("max_tokens", 0, 1), ("max_characters", 9, 10), ("max_batch_size", 0, 1), ("max_queued_requests", -1, 0)],
+    [("max_tokens", 0, 1), ("max_batch_size", 0, 1), ("max_queued_requests", -1, 0)],
 )
 def test_a_limit_out_of_its_range(limit: str, value: int, minimum: int) -> None:
     expected = rf"^--{limit.replace('_', '-')} must be at least {minimum} \(got {value}\)$"
     with pytest.raises(ElmanError, match=expected):
-        settings_for("127.0.0.1", None, [], **LIMITS | {limit: value})
+        create_settings("127.0.0.1", None, [], **LIMITS | {limit: value})
+
+
+def test_a_request_limit_below_that_of_a_completion() -> None:
+    with pytest.raises(ElmanError, match=r"^--max-characters must be at least --max-tokens \(got 9 and 10\)$"):
+        create_settings("127.0.0.1", None, [], **LIMITS | {"max_tokens": 10, "max_characters": 9})
 
 
 def test_a_port_that_is_taken() -> None:

@@ -22,7 +22,7 @@ from support.training import EXACT, train
 
 pytest.importorskip("playwright")
 
-from support.browser import TIMEOUT_SECONDS, chromium, fits, open_page
+from support.browser import FASTER, TIMEOUT_SECONDS, chromium, fits, open_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -61,7 +61,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def viewed(browser: "Browser", runs: list[Path], **how: Any) -> Iterator["Page"]:
     """Open the dashboard of run directories, and wait until it is drawn."""
     app = create_live_app([StoredRun(run) for run in runs])
-    with run_in_thread(app, listen("127.0.0.1", 0)) as address, open_page(browser, address, **how) as page:
+    with run_in_thread(app, listen("127.0.0.1", 0)) as address, open_page(browser, address, polls=True, **how) as page:
         until(page, "chart.data?.length > 0")
         yield page
 
@@ -131,7 +131,7 @@ def until(page: "Page", condition: str, n: object = None) -> None:
 def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     training = Training(novel, "--out", out, *FOR_EVER)
-    with open_page(browser, training.address) as page:
+    with open_page(browser, training.address, polls=True) as page:
         page.get_by_role("heading", name="run", exact=True).wait_for()
         until(page, "chart.data?.length")
         before = len(points(page))
@@ -151,13 +151,13 @@ def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", n
         assert training.ended() == 130
         asked = list[str]()
         page.on("request", lambda request: asked.append(request.url))
-        page.wait_for_timeout(5000)  # over twice as long as lies between two questions
+        page.wait_for_timeout(8000 / FASTER)  # four times as long as lies between two questions
         assert not asked  # the server is gone, and the page does not mind
         until(page, "chart.data[0].x.length > 2")
         reached = points(page)[-1]
 
     again = Training(novel, "--out", out, "--resume")
-    with open_page(browser, again.address) as page:
+    with open_page(browser, again.address, polls=True) as page:
         until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
         assert points(page)[0] <= 20
         assert page.get_by_text("untrained network").count() == 1
@@ -171,7 +171,7 @@ def test_commands_stand_where_the_run_in_training_is_looked_at(
     browser: "Browser", novel: Path, runs: list[Path], tmp_path: Path
 ) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER, "--live-with", runs[0])
-    with open_page(browser, training.address) as page:
+    with open_page(browser, training.address, polls=True) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         page.get_by_role("radio", name="Show details of short").check()
         page.get_by_role("heading", name="short", exact=True).wait_for()
@@ -185,7 +185,7 @@ def test_commands_stand_where_the_run_in_training_is_looked_at(
 
 def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with open_page(browser, training.address) as page:
+    with open_page(browser, training.address, polls=True) as page:
         until(page, "chart.data?.[0]?.x.length > 5")
         seen = points(page)
         page.reload()
@@ -208,9 +208,9 @@ def hide(page: "Page", hidden: bool) -> None:
 def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
     with (
-        open_page(browser, training.address) as page,
-        open_page(browser, training.address) as other,
-        open_page(browser, training.address) as hidden,
+        open_page(browser, training.address, polls=True) as page,
+        open_page(browser, training.address, polls=True) as other,
+        open_page(browser, training.address, polls=True) as hidden,
     ):
         for each in (page, other, hidden):
             until(each, "chart.data?.[0]?.x.length > 2")
@@ -236,7 +236,10 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
 def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     held: list[Any] = []
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with open_page(browser, training.address) as page, open_page(browser, training.address) as other:
+    with (
+        open_page(browser, training.address, polls=True) as page,
+        open_page(browser, training.address, polls=True) as other,
+    ):
         for each in (page, other):
             until(each, "chart.data?.[0]?.x.length > 2")
         hide(other, True)
@@ -259,7 +262,7 @@ def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
     live = LiveRun("novel")
     with (
         run_in_thread(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        open_page(browser, address) as page,
+        open_page(browser, address, polls=True) as page,
     ):
         page.get_by_text("Waiting for the first data points.").wait_for()
         page.get_by_text("Compiling kernels").wait_for()
@@ -278,7 +281,7 @@ def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None
     live = LiveRun("novel")
     with (
         run_in_thread(create_live_app([live], live), listen("127.0.0.1", 0)) as address,
-        open_page(browser, address) as page,
+        open_page(browser, address, polls=True) as page,
     ):
         train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 2, "metrics_every": 1000}, callback=live)
         until(page, "chart.data?.length === 1")
@@ -290,7 +293,7 @@ def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None
 
 def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
     training = Training(novel, "--out", tmp_path / "run", *FOR_EVER)
-    with open_page(browser, training.address, expected=("Failed to load resource",)) as page:
+    with open_page(browser, training.address, polls=True, expected=("Failed to load resource",)) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         training.process.kill()
         training.ended()

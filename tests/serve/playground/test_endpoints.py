@@ -179,13 +179,13 @@ def test_a_text_does_not_depend_on_how_it_is_cut() -> None:
 
 def test_texts_take_readers_in_turns() -> None:
     sessions = SessionPool(tiny())
-    with sessions.borrow() as first, sessions.borrow() as second:
+    with sessions.acquire() as first, sessions.acquire() as second:
         assert first is not second
-    with sessions.borrow() as again:
+    with sessions.acquire() as again:
         assert again in (first, second)
     for sequence in [InspectedSequence(sessions, []) for _ in range(5)]:
         sequence.read(tiny().alphabet.encode(PROMPT))
-    with sessions.borrow() as third, sessions.borrow() as fourth:
+    with sessions.acquire() as third, sessions.acquire() as fourth:
         assert {third, fourth} == {first, second}
 
 

@@ -110,10 +110,10 @@ def _destination(file: str, out: str | None, default: str, model: Path) -> Path 
 
 
 def _read(file: str) -> bytes:
-    from elman.text import standard_input
+    from elman.text import open_standard_input
 
     try:
-        return standard_input().read() if file == "-" else Path(file).read_bytes()
+        return open_standard_input().read() if file == "-" else Path(file).read_bytes()
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
         raise ElmanError(f"cannot read {file!r} ({reason})") from error

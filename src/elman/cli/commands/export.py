@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import Out, Run, check_not_input
-from elman.errors import ElmanError
+from elman.errors import ElmanError, join_alternatives
 
 
 def export(
     run: Run,
     /,
     *,
-    to: Annotated[
-        Literal["onnx", "torch", "npz"],
-        Parameter(
-            help="Format: onnx (with its RNN, GRU or LSTM operator), torch (a PyTorch state dict in safetensors) or npz"
-            " (NumPy arrays)."
-        ),
-    ],
-    out: Annotated[
-        Out | None,
-        Parameter(
-            help="File to write; an existing one is replaced. By default network.onnx, network.safetensors or"
-            " network.npz."
-        ),
-    ] = None,
+    to: Annotated[str, _format_parameter()],
+    out: Annotated[Out | None, _file_parameter()] = None,
 ) -> int:
-    """Export a model to ONNX, PyTorch or NumPy."""
-    from elman.interop import SUFFIXES, export
+    """Export a model to another format, such as ONNX."""
+    from elman.interop import FORMATS, export
     from elman.runs.run import load
 
-    path = Path("network" + SUFFIXES[to]) if out is None else out
-    if path.suffix != SUFFIXES[to]:
-        raise ElmanError(f"--out must end in {SUFFIXES[to]} for --to {to} (got {path.name!r})")
+    if to not in FORMATS:
+        raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {to!r})")
+    suffix = FORMATS[to].SUFFIX
+    path = Path("network" + suffix) if out is None else out
+    if path.suffix != suffix:
+        raise ElmanError(f"--out must end in {suffix} for --to {to} (got {path.name!r})")
     check_not_input(path, run)
     export(load(run), path)
     print(path)
@@ -44,7 +35,7 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, Parameter(help="File ending in .onnx, .safetensors or .npz.")],
+    file: Annotated[Path, _import_parameter()],
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the model.")],
@@ -59,6 +50,29 @@ def import_(
     import_(file, out=out, alphabet=None if alphabet is None else _read_characters(alphabet))
     print(out)
     return 0
+
+
+# The parameters are derived from the registry of formats when one of the two commands is parsed: that registry requires
+# NumPy, which ``elman --help`` does not import.
+
+
+def _format_parameter() -> Parameter:
+    from elman.interop.formats import format_help
+
+    return Parameter(help=format_help())
+
+
+def _file_parameter() -> Parameter:
+    from elman.interop.formats import list_suffixes
+
+    defaults = join_alternatives([f"network{suffix}" for suffix in list_suffixes()])
+    return Parameter(help=f"File to write; an existing one is replaced. By default {defaults}.")
+
+
+def _import_parameter() -> Parameter:
+    from elman.interop.formats import list_suffixes
+
+    return Parameter(help=f"File ending in {join_alternatives(list_suffixes())}.")
 
 
 def _read_characters(alphabet: Path) -> str:

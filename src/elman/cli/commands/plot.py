@@ -13,7 +13,7 @@ from elman.errors import ElmanError
 
 def plot(
     *runs: Annotated[Path, Parameter(help="Run directories.")],
-    out: Annotated[Out, Parameter(help="Plot to write, PNG or SVG.")] = Path("smooth_loss.png"),
+    out: Annotated[Out, Parameter(help="Image file to write, .png or .svg.")] = Path("smooth_loss.png"),
 ) -> int:
     """Plot the smooth loss of one or several runs."""
     from elman.runs.directory import RunDirectory

@@ -38,7 +38,7 @@ def sample(
     if beam is not None:
         _check_no_sampling(sampling, seed=seed, count=count)
     model = load(run)
-    show = visible if sys.stdout.isatty() else str  # a terminal might obey what a text contains
+    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     if count != 1:
         for n, text in enumerate(model.samples(count, length, prompt=prompt, stop=stop, seed=seed, **sampling), 1):
             sys.stdout.write(f"--- {n} of {count} ---\n{show(prompt + text)}\n")
@@ -56,7 +56,7 @@ def sample(
 
 
 def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: int) -> None:
-    """Refuse what beam search would ignore."""
+    """Reject what beam search would ignore."""
     given = [*sampling, *(["seed"] if seed is not None else []), *(["count"] if count != 1 else [])]
     if given:
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")

@@ -25,7 +25,7 @@ _ESCAPED = re.compile(r"[\\\t\n\r]")
 
 def score(
     run: Run,
-    file: Corpus = "-",
+    corpus: Corpus = "-",
     /,
     *,
     worst: Annotated[
@@ -54,7 +54,7 @@ def score(
         raise ElmanError(f"--worst must be at least 1 (got {worst})")
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     format_line = format_json if as_json else format_tsv
-    blocks = score_lines(load(run), read_chunks(file, encoding=encoding), carry_state=carry_state)
+    blocks = score_lines(load(run), read_chunks(corpus, encoding=encoding), carry_state=carry_state)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
     for lines in blocks if worst is None else [_select_worst(worst, blocks)]:

@@ -49,12 +49,12 @@ def serve(
 ) -> int:
     """Serve models over HTTP: an OpenAI-compatible completions API and a web playground."""
     with require_extra("serve"):
-        from elman.serve.api.startup import load_models, settings_for
+        from elman.serve.api.startup import create_settings, load_models
         from elman.serve.app import create_app
         from elman.serve.http.server import listen, run
     if not 0 <= shutdown_timeout < math.inf:
         raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shutdown_timeout})")
-    settings = settings_for(
+    settings = create_settings(
         host,
         api_key,
         allow_host or [],

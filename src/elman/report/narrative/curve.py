@@ -31,7 +31,7 @@ def compare_with_uniform(facts: CurveStats, T: int, K: int) -> str:
             f"{both}; the difference, {nats(abs(facts.start - facts.uniform))}, is due to the random initial weights."
         )
     side = "higher" if excess > 0 else "lower"
-    return f"{both}; this one is {percent(abs(excess))} {side}, so the initial weights strongly favor some characters."
+    return f"{both}; this one is {percent(abs(excess))} {side}, so the initial weights strongly favour some characters."
 
 
 def describe_speed(facts: CurveStats, updates: int) -> str:

@@ -108,5 +108,5 @@ def _describe_between(during: Sequence[WordCount]) -> list[str]:
 
 def _describe_no_gain(start: WordCount, final: WordCount) -> list[str]:
     if start.written and final.share <= start.share:
-        return ["So the model writes no more words than the untrained network did by chance."]
+        return ["So the model generates no more words of the text than the untrained network did by chance."]
     return []

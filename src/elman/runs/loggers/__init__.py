@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, join_alternatives
 from elman.runs.loggers.base import MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
 from elman.runs.loggers.jsonl import JsonlLogger, SamplesLogger
@@ -36,7 +36,7 @@ def optional_loggers() -> dict[str, type[MetricsLogger]]:
     return {name: logger for name, logger in LOGGERS.items() if not logger.always_on}
 
 
-def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
+def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
     """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist.
 
     Raises
@@ -47,11 +47,11 @@ def open_loggers(folder: Path, names: Sequence[str] = (), *, resume: bool = Fals
     optional = optional_loggers()
     for name in names:
         if name not in optional:
-            raise ElmanError(f"--log must be {_alternatives([*optional])} (got {name!r})")
+            raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {name!r})")
     always = [name for name, logger in LOGGERS.items() if logger.always_on]
     # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
-    existing = [name for name, logger in optional.items() if resume and os.path.exists(folder / logger.target)]  # noqa: PTH110
-    return [LOGGERS[name](folder) for name in dict.fromkeys([*always, *names, *existing])]
+    existing = [name for name, logger in optional.items() if resume and os.path.exists(directory / logger.target)]  # noqa: PTH110
+    return [LOGGERS[name](directory) for name in dict.fromkeys([*always, *names, *existing])]
 
 
 def logger_help() -> str:
@@ -63,7 +63,3 @@ def logger_help() -> str:
 def _describe(logger: type[MetricsLogger]) -> str:
     needs = f"; needs elman[{logger.extra}]" if logger.extra else ""
     return f"{logger.help}, in OUT/{logger.target}{needs}"
-
-
-def _alternatives(names: Sequence[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

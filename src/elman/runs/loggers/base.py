@@ -24,7 +24,7 @@ class MetricsLogger(Protocol):
 
     Parameters
     ----------
-    folder : Path
+    directory : Path
         The directory of the run.
     """
 
@@ -37,7 +37,7 @@ class MetricsLogger(Protocol):
     always_on: ClassVar[bool] = False
     """Whether every run has it; the others are named by ``--log``."""
 
-    def __init__(self, folder: Path) -> None: ...
+    def __init__(self, directory: Path) -> None: ...
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
@@ -62,12 +62,12 @@ def read_if_exists(path: Path) -> bytes:
     return require_regular_file(path).read_bytes() if path.exists() else b""
 
 
-def read_run_json(folder: Path) -> dict[str, Any]:
+def read_run_json(directory: Path) -> dict[str, Any]:
     """Return the metadata of the run: its config, alphabet, corpus, versions and machine."""
-    metadata: dict[str, Any] = parse_strict_json(require_regular_file(folder / RUN_JSON).read_text("utf-8"))
+    metadata: dict[str, Any] = parse_strict_json(require_regular_file(directory / RUN_JSON).read_text("utf-8"))
     return metadata
 
 
-def read_seq_length(folder: Path) -> int:
+def read_seq_length(directory: Path) -> int:
     """Return T: a loss in nats per window, divided by it, is in nats per character."""
-    return require_int(read_run_json(folder)["config"]["seq_length"], "seq_length", minimum=1)
+    return require_int(read_run_json(directory)["config"]["seq_length"], "seq_length", minimum=1)

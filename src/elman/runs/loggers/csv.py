@@ -19,8 +19,8 @@ class CsvLogger(MetricsLogger):
     help = "the metrics, one row each"
     always_on = True
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / self.target
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / self.target
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Replace the file by the header and these rows."""

@@ -19,8 +19,8 @@ class JsonlLogger(MetricsLogger):
     target = "metrics.jsonl"
     help = "the metrics as one JSON object per row, with the learning rate"
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / self.target
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / self.target
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Keep the lines of these rows, and add missing ones, whose learning rate is not known."""
@@ -53,8 +53,8 @@ class SamplesLogger(MetricsLogger):
     help = "the generated samples, one JSON object each"
     always_on = True
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / self.target
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / self.target
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Replace the file by the lines of these samples."""

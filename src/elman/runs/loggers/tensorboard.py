@@ -34,18 +34,18 @@ class TensorBoardLogger(MetricsLogger):
     help = "the metrics and samples for TensorBoard, losses in nats per character"
     extra = "tensorboard"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         with require_extra(self.extra):
             from tensorboardX import summary
             from tensorboardX.proto.event_pb2 import Event
             from tensorboardX.record_writer import masked_crc32c
-        self.folder, self.path = folder, folder / self.target / EVENTS
+        self.directory, self.path = directory, directory / self.target / EVENTS
         self._summary, self._event, self._checksum = summary, Event, masked_crc32c
         self._seq_length = 1
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Rewrite the file for these records, with the times and learning rates that it has of them."""
-        self._seq_length = read_seq_length(self.folder)
+        self._seq_length = read_seq_length(self.directory)
         self.path.parent.mkdir(exist_ok=True)
         now = time.time()
         old_rows: dict[int, tuple[float, float | None]] = {}  # their times and learning rates

@@ -43,10 +43,10 @@ class WandbLogger(MetricsLogger):
     help = "the metrics, samples and settings for Weights & Biases, losses in nats per character"
     extra = "wandb"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         with require_extra(self.extra):
             import wandb
-        self.folder, self.path = folder, folder / self.target / PROGRESS
+        self.directory, self.path = directory, directory / self.target / PROGRESS
         self._wandb: Any = wandb
         self._run: Any = None
         self._id, self._last_row, self._last_sample = "", 0, -1
@@ -54,7 +54,7 @@ class WandbLogger(MetricsLogger):
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Start a W&B run or continue that of this run, and send what it does not have yet."""
-        run_json = read_run_json(self.folder)
+        run_json = read_run_json(self.directory)
         self._seq_length = run_json["config"]["seq_length"]
         self.path.parent.mkdir(exist_ok=True)
         progress = self._read_progress() if metrics or samples else None
@@ -64,10 +64,10 @@ class WandbLogger(MetricsLogger):
         with _readable_errors():
             self._run = self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "elman"),
-                name=self.folder.resolve().name,
+                name=self.directory.resolve().name,
                 id=self._id,
                 resume="allow" if progress else None,
-                dir=self.folder,
+                dir=self.directory,
                 config={name: run_json[name] for name in ("config", "corpus", "versions", "machine")},
                 settings=self._wandb.Settings(console="off", disable_git=True, save_code=False),
             )

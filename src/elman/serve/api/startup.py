@@ -43,7 +43,7 @@ def make_unique(names: Iterable[str]) -> list[str]:
     return unique
 
 
-def settings_for(
+def create_settings(
     host: str,
     api_key: str | None,
     allow_host: Sequence[str],
@@ -67,13 +67,14 @@ def settings_for(
         raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
     limits = (
         ("--max-tokens", max_tokens, 1),
-        ("--max-characters", max_characters, max_tokens),
         ("--max-batch-size", max_batch_size, 1),
         ("--max-queued-requests", max_queued_requests, 0),
     )
     for name, value, minimum in limits:
         if value < minimum:
             raise ElmanError(f"{name} must be at least {minimum} (got {value})")
+    if max_characters < max_tokens:
+        raise ElmanError(f"--max-characters must be at least --max-tokens (got {max_characters} and {max_tokens})")
     names, any_address = _host_names(host)
     return Settings(
         hosts=(*names, *map(_parse_allowed_host, allow_host)),

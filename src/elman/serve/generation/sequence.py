@@ -78,7 +78,7 @@ class Sequence:
     is_cancelled: bool = False
     """Set by the request when the result is no longer needed."""
     emitted: int = 0
-    """Characters handed to the request."""
+    """Characters delivered to the request."""
     sent: int = 0
     """Characters sent to the client, counted by the request."""
     _held_logprobs: list[CharLogprobs] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Sequence:
     def _emit(
         self, text: str, logprobs: CharLogprobs | None, *, is_stopped: bool = False, is_prompt: bool = False
     ) -> SequenceDelta | None:
-        """Return the delta to hand to the request, if there is anything to hand over."""
+        """Return the delta to deliver to the request, if there is any."""
         finish = "stop" if is_stopped else None if self.unread or self.remaining else "length"
         self.is_finished = finish is not None
         self.emitted += len(text)

@@ -50,11 +50,11 @@ def page_routes(package: str) -> list[Route]:
     Parameters
     ----------
     package : str
-        Package that contains ``index.html`` and the folder ``static``; the files are read here, once.
+        Package that contains ``index.html`` and the directory ``static``; the files are read here, once.
     """
-    folder = files(package)
-    routes = [_route("/", "text/html", (folder / "index.html").read_bytes())]
-    for file in [files("elman.serve.http") / "base.css", *(folder / "static").iterdir()]:
+    directory = files(package)
+    routes = [_route("/", "text/html", (directory / "index.html").read_bytes())]
+    for file in [files("elman.serve.http") / "base.css", *(directory / "static").iterdir()]:
         media_type = _MEDIA_TYPES[PurePosixPath(file.name).suffix]
         routes.append(_route(f"{STATIC}/{file.name}", media_type, file.read_bytes()))
     return routes

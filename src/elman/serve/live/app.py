@@ -149,8 +149,8 @@ def _uncached(content: Any) -> Response:
 def _find_plotly() -> Path:
     """Return Plotly's JavaScript file from the installed package, whose import would take seconds."""
     package = find_spec("plotly")
-    folder = package.submodule_search_locations if package is not None else None
-    path = Path(folder[0], "package_data", "plotly.min.js") if folder else Path()
+    locations = package.submodule_search_locations if package is not None else None
+    path = Path(locations[0], "package_data", "plotly.min.js") if locations else Path()
     if not path.is_file():
         raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     return path

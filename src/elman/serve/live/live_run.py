@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from elman.network.parameters import Array
-from elman.runs.metadata import run_metadata
+from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.serve.live.downsampling import compute_histograms
@@ -170,7 +170,7 @@ class LiveRun:
 
     def about(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
-        return {} if self._run is None else run_metadata(self._run)
+        return {} if self._run is None else create_run_metadata(self._run)
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""
@@ -214,7 +214,7 @@ class LiveRun:
         """Generate a requested sample, with a random generator of its own."""
         state, number = run.state, len(self._history.samples)
         generator = np.random.default_rng([run.config.seed, state.update, number])
-        text = run.write(run.config.sample_length, generator)
+        text = run.generate(run.config.sample_length, generator)
         sample = Sample(state.update, finite_or_none(state.smooth_loss), text)
         self._history.samples.append(SampleEntry(sample, is_requested=True))
         self.sample_requested.clear()

@@ -66,8 +66,8 @@ class SessionPool:
         self._idle = list[InferenceSession]()
 
     @contextmanager
-    def borrow(self) -> Iterator[InferenceSession]:
-        """Lend a session to the calling thread for the duration of the block."""
+    def acquire(self) -> Iterator[InferenceSession]:
+        """Return a session that no other thread uses for the duration of the block."""
         try:
             session = self._idle.pop()
         except IndexError:
@@ -109,7 +109,7 @@ class InspectedSequence:
 
     def generate(self, uniforms: NDArray[np.float64], sampling: SamplingParams) -> InspectedChunk:
         """Sample a character for each number of `uniforms` (n,)."""
-        with self.sessions.borrow() as session:
+        with self.sessions.acquire() as session:
             columns, after = session.generate(self._h, self._x, uniforms[:, None], [sampling])
         characters = columns[:, 0]
         o, states = self._forward(characters)
@@ -121,7 +121,7 @@ class InspectedSequence:
     def _forward(self, characters: NDArray[np.integer]) -> tuple[Array, Array]:
         """Return the logits and states after the character still to be read, if any, and after each of the n."""
         x = np.concatenate([self._x, characters]).astype(self.sessions.model.alphabet.dtype)
-        with self.sessions.borrow() as session:
+        with self.sessions.acquire() as session:
             return forward_checked(session, self._h, x)
 
     def _quantize(self, states: Array) -> QuantizedActivations:

@@ -26,6 +26,10 @@ _SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 _LN2 = 0.6931471805599453
 _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
+CHILD, ENTRY, TOTAL, CODE = range(4)
+"""Columns of `Tree.nodes`."""
+CHARACTER, COUNT, FOLDS = range(3)
+"""Columns of `Tree.entries`."""
 EMPTY = -1
 """In place of a node, an entry or a key that does not exist."""
 
@@ -37,12 +41,10 @@ EMPTY = -1
 def count_entries(starts, characters, folds, K, fold_number):
     """Return the entries of nodes that begin at `starts` of the sorted positions.
 
-    Returns the number of entries of each node, the character and count of each entry and, if there are folds, the
-    number of counts by fold of each entry, and those as pairs of fold and count.
+    Returns the number of entries of each node, and the rows of `Tree.entries` and `Tree.folds` from the first on.
     """
     N, nodes = len(characters), len(starts) - 1
-    entries, character, count = np.zeros(nodes, np.int32), np.empty(N, np.int32), np.empty(N, np.int32)
-    fold_counts, fold, fold_count = np.zeros(N, np.int32), np.empty(N, np.uint8), np.empty(N, np.int32)
+    sizes, entries, pairs = np.zeros(nodes, np.int64), np.empty((N, 3), np.int32), np.empty((N, 2), np.int32)
     by_character = np.zeros(K, np.int32)
     by_fold = np.zeros((K, fold_number + 1), np.int32)
     seen = np.empty(K, np.int32)
@@ -56,31 +58,20 @@ def count_entries(starts, characters, folds, K, fold_number):
                 kinds += 1
             by_character[c] += 1
             by_fold[c, folds[i]] += 1
-        entries[node] = kinds
+        sizes[node] = kinds
         for kind in range(kinds):
             c = seen[kind]
-            character[entry], count[entry] = c, by_character[c]
-            by_character[c] = 0
+            entries[entry, CHARACTER], entries[entry, COUNT], entries[entry, FOLDS] = c, by_character[c], pair
             for f in range(fold_number + 1):
-                if by_fold[c, f] > 0:
-                    if fold_number > 0:
-                        fold[pair], fold_count[pair] = f, by_fold[c, f]
-                        fold_counts[entry] += 1
-                        pair += 1
-                    by_fold[c, f] = 0
+                if by_fold[c, f] == by_character[c]:
+                    entries[entry, FOLDS] = -1 - f
+                elif by_fold[c, f] > 0:
+                    pairs[pair, 0], pairs[pair, 1] = f, by_fold[c, f]
+                    pair += 1
+                by_fold[c, f] = 0
+            by_character[c] = 0
             entry += 1
-    return (
-        entries, character[:entry].copy(), count[:entry].copy(), fold_counts[:entry].copy(), fold[:pair].copy(),
-        fold_count[:pair].copy(),
-    )  # fmt: skip
-
-
-@exact
-def fill_cache(tree, added, histories, q, matched):
-    """Set q (folds + 1, contexts, K) and the matched orders of contexts (contexts, o)."""
-    for fold in range(len(q)):
-        for c in range(len(histories)):
-            matched[fold, c] = distribution(tree, added, histories[c], fold, q[fold, c])
+    return sizes, entries[:entry].copy(), pairs[:pair].copy()
 
 
 # --- Distributions ---
@@ -89,14 +80,15 @@ def fill_cache(tree, added, histories, q, matched):
 @exact_step
 def find_child(tree, node, code):
     """Return the child of a node with this code, or -1."""
-    low, high = np.int64(tree.child_start[node]), np.int64(tree.child_start[node + 1])
+    low, high = np.int64(tree.nodes[node, CHILD]), np.int64(tree.nodes[node + 1, CHILD])
+    end = high
     while low < high:
         middle = (low + high) >> 1
-        if tree.code[middle] < code:
+        if tree.nodes[middle, CODE] < code:
             low = middle + 1
         else:
             high = middle
-    if low < tree.child_start[node + 1] and tree.code[low] == code:
+    if low < end and tree.nodes[low, CODE] == code:
         return low
     return np.int64(EMPTY)
 
@@ -104,9 +96,15 @@ def find_child(tree, node, code):
 @exact_step
 def count_left_out(tree, entry, fold):
     """Return the count of an entry in a fold."""
-    for i in range(tree.fold_start[entry], tree.fold_start[entry + 1]):
-        if tree.fold[i] == fold:
-            return np.int64(tree.fold_count[i])
+    first = tree.entries[entry, FOLDS]
+    if first < 0:
+        return np.int64(tree.entries[entry, COUNT]) if first == -1 - fold else np.int64(0)
+    i, left = np.int64(first), np.int64(tree.entries[entry, COUNT])
+    while left > 0:
+        if tree.folds_of_entries[i, 0] == fold:
+            return np.int64(tree.folds_of_entries[i, 1])
+        left -= tree.folds_of_entries[i, 1]
+        i += 1
     return np.int64(0)
 
 
@@ -129,13 +127,13 @@ def mix_node(tree, added, base, extra, fold, q):
     D = tree.discount
     total, kinds, start, end = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     if base >= 0:
-        start, end = np.int64(tree.entry_start[base]), np.int64(tree.entry_start[base + 1])
-        total, kinds = np.int64(tree.total[base]), end - start
+        start, end = np.int64(tree.nodes[base, ENTRY]), np.int64(tree.nodes[base + 1, ENTRY])
+        total, kinds = np.int64(tree.nodes[base, TOTAL]), end - start
         if fold < tree.folds:
             for entry in range(start, end):
                 left_out = count_left_out(tree, entry, fold)
                 total -= left_out
-                if left_out == tree.counts[entry]:
+                if left_out == tree.entries[entry, COUNT]:
                     kinds -= 1
     if extra >= 0:
         total += added.total[extra]
@@ -147,11 +145,11 @@ def mix_node(tree, added, base, extra, fold, q):
     for k in range(len(q)):
         q[k] = q[k] * rest
     for entry in range(start, end):
-        count = np.int64(tree.counts[entry])
+        count = np.int64(tree.entries[entry, COUNT])
         if fold < tree.folds:
             count -= count_left_out(tree, entry, fold)
         if count > 0:
-            q[tree.character[entry]] += (count - D) * share
+            q[tree.entries[entry, CHARACTER]] += (count - D) * share
     if extra >= 0:
         item = np.int64(added.first[extra])
         while item >= 0:
@@ -162,40 +160,26 @@ def mix_node(tree, added, base, extra, fold, q):
 
 
 @exact_step
-def distribution(tree, added, history, fold, q):
-    """Set q (K,) after the codes `history`, without the counts of a fold; return the matched order."""
-    length, grown = len(history), added.sizes[0] > 0
-    base, extra, o, matched = np.int64(0), np.int64(0 if grown else EMPTY), np.int64(0), np.int64(0)
-    if tree.cached_order >= 0 and not grown and length >= tree.cached_order:
-        while o < tree.cached_order and base >= 0:
-            base = find_child(tree, base, history[length - 1 - o])
-            o += 1
-        if base >= 0:
-            cached = base - tree.cached_first
-            for k in range(len(q)):
-                q[k] = tree.cached_q[fold, cached, k]
-            matched = np.int64(tree.cached_matched[fold, cached])
-            if matched < tree.cached_order:
-                return matched
-            o += 1
-        else:
-            base, o = np.int64(0), np.int64(0)
-    if o == 0:
+def distribution(tree, added, bases, extras, fold, q):
+    """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
+
+    `bases` and `extras` are nodes of the tree and of the added counts, -1 from the first length on that is not there.
+    """
+    o, matched = np.int64(0), np.int64(0)
+    cached = tree.cached_order
+    if 0 <= cached < len(bases) and added.sizes[0] == 0 and bases[max(cached, 0)] >= 0:
+        context = np.int64(bases[cached]) - tree.cached_first
+        for k in range(len(q)):
+            q[k] = tree.cached_q[fold, context, k]
+        matched = np.int64(tree.cached_matched[fold, context])
+        if matched < cached:
+            return matched
+        o += cached + 1
+    else:
         for k in range(len(q)):
             q[k] = 1.0 / tree.K
-    while o <= length:
-        if o > 0:
-            code = history[length - o]
-            if code == 0:
-                break
-            if base >= 0:
-                base = find_child(tree, base, code)
-            if extra >= 0:
-                place = find_added(added, extra, code, tree.K)
-                extra = np.int64(added.nodes[place]) if added.keys[place] != EMPTY else np.int64(EMPTY)
-            if base < 0 and extra < 0:
-                break
-        if mix_node(tree, added, base, extra, fold, q) == 0:
+    while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
+        if mix_node(tree, added, bases[o], extras[o], fold, q) == 0:
             break
         matched = o
         o += 1
@@ -225,51 +209,75 @@ def set_logs(q, bits, powers, out, start):
         out[start + k] = log + powers[k] * _LN2
 
 
+@exact
+def fill_cache(tree, added, nodes, q, matched):
+    """Set q (folds + 1, contexts, K) and the matched orders of contexts whose nodes by length are `nodes`."""
+    extras = np.full(nodes.shape[1], EMPTY, np.int64)
+    for fold in range(len(q)):
+        for c in range(len(nodes)):
+            matched[fold, c] = distribution(tree, added, nodes[c], extras, fold, q[fold, c])
+
+
 # --- Counting what is read ---
 
 
 @exact_step
-def add_count(tree, added, history, character):
-    """Count a character after the codes `history`; there must be room, see `NgramReader.reserve`."""
-    base, extra = np.int64(0), np.int64(0)
-    for o in range(len(history) + 1):
-        if o > 0:
+def find_nodes(tree, added, history, bases, extras):
+    """Set the nodes of the contexts that end the codes `history` (n,), by length (n + 1,)."""
+    grown = added.sizes[0] > 0
+    bases[0], extras[0] = 0, 0 if grown else EMPTY
+    for o in range(1, len(bases)):
+        code, bases[o], extras[o] = history[len(history) - o], EMPTY, EMPTY
+        if code > 0:
+            if bases[o - 1] >= 0:
+                bases[o] = find_child(tree, bases[o - 1], code)
+            if extras[o - 1] >= 0:
+                place = find_added(added, extras[o - 1], code, tree.K)
+                if added.keys[place] != EMPTY:
+                    extras[o] = added.nodes[place]
+
+
+@exact_step
+def add_count(tree, added, history, bases, extras, character):
+    """Count a character after the codes `history`, whose nodes are `bases` and `extras`; those missing are created.
+
+    There must be room, see `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
+    """
+    for o in range(len(bases)):
+        if o > 0 and history[len(history) - o] == 0:
+            break
+        if extras[o] < 0:
             code = history[len(history) - o]
-            if code == 0:
-                break
-            if base >= 0:
-                base = find_child(tree, base, code)
-            place = find_added(added, extra, code, tree.K)
-            if added.keys[place] == EMPTY:
-                node = added.sizes[0]
-                added.keys[place] = np.int64(extra) * (tree.K + 1) + code
-                added.nodes[place] = node
-                added.base[node], added.total[node], added.new[node], added.first[node] = base, 0, 0, EMPTY
-                added.sizes[0] = node + 1
-            extra = np.int64(added.nodes[place])
-        _add_to_node(tree, added, base, extra, character)
+            place = find_added(added, extras[o - 1], code, tree.K)
+            node = added.sizes[0]
+            added.keys[place] = np.int64(extras[o - 1]) * (tree.K + 1) + code
+            added.nodes[place] = node
+            added.base[node], added.total[node], added.new[node], added.first[node] = bases[o], 0, 0, EMPTY
+            added.sizes[0] = node + 1
+            extras[o] = node
+        _add_to_node(tree, added, bases[o], extras[o], character)
 
 
 @exact_step
 def _add_to_node(tree, added, base, extra, character):
     added.total[extra] += 1
-    entry = np.int64(added.first[extra])
-    while entry >= 0 and added.character[entry] != character:
-        entry = np.int64(added.next[entry])
-    if entry < 0:
-        entry = added.sizes[1]
+    item = np.int64(added.first[extra])
+    while item >= 0 and added.character[item] != character:
+        item = np.int64(added.next[item])
+    if item < 0:
+        item = added.sizes[1]
         is_new = True
         if base >= 0:
-            for known in range(tree.entry_start[base], tree.entry_start[base + 1]):
-                if tree.character[known] == character:
+            for entry in range(tree.nodes[base, ENTRY], tree.nodes[base + 1, ENTRY]):
+                if tree.entries[entry, CHARACTER] == character:
                     is_new = False
                     break
-        added.character[entry], added.counts[entry], added.is_new[entry] = character, 0, is_new
-        added.next[entry] = added.first[extra]
-        added.first[extra] = entry
+        added.character[item], added.counts[item], added.is_new[item] = character, 0, is_new
+        added.next[item] = added.first[extra]
+        added.first[extra] = item
         added.new[extra] += np.int32(is_new)
-        added.sizes[1] = entry + 1
-    added.counts[entry] += 1
+        added.sizes[1] = item + 1
+    added.counts[item] += 1
 
 
 @exact
@@ -286,26 +294,61 @@ def rehash(keys, nodes, added, K):
 
 
 @exact_step
-def read_row(tree, added, grows, history, x, fold, q, bits, powers, log_q, start):
-    """Read character x after the codes `history` (n,), which it joins; set log q and return the matched order."""
-    if grows:
-        add_count(tree, added, history, x)
+def find_window_nodes(tree, histories, x, T, R):
+    """Return the nodes of the contexts after every character of a window, (T R, n + 1); histories are changed in place.
+
+    They are found length by length, so that the memory accesses of different characters overlap.
+    """
+    n = histories.shape[1]
+    codes = np.empty((R, n + T), np.int32)
+    for r in range(R):
+        for o in range(n):
+            codes[r, o] = histories[r, o]
+        for t in range(T):
+            codes[r, n + t] = x[t * R + r] + 1
+        for o in range(n):
+            histories[r, o] = codes[r, T + o]
+    nodes = np.full((T * R, n + 1), EMPTY, np.int64)
+    nodes[:, 0] = 0
+    for o in range(1, n + 1):
+        for row in range(T * R):
+            code = codes[row % R, n + row // R - o + 1]
+            if nodes[row, o - 1] >= 0 and code > 0:
+                nodes[row, o] = find_child(tree, nodes[row, o - 1], code)
+    return nodes
+
+
+@exact_step
+def _shift(history, x):
+    """Append the code of character x to a history, which forgets its first."""
     for o in range(len(history) - 1):
         history[o] = history[o + 1]
     history[len(history) - 1] = x + 1
-    matched = distribution(tree, added, history, fold, q)
-    set_logs(q, bits, powers, log_q, start)
-    return matched
 
 
 @exact
 def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched):
     """Read x (T R,) in R rows that begin after `histories` (R, n), step by step; histories are changed in place.
 
-    Sets log q (T, R, K_row), flat, and the matched orders (T R,). `folds` (T R,) are left out.
+    Sets log q (T, R, K_row), flat, and the matched orders (T R,). `folds` (T R,) are left out. If the model grows, each
+    character is counted before the distribution after it is computed.
     """
+    n = histories.shape[1]
     q, bits, powers = np.empty(tree.K), np.empty(tree.K, np.int64), np.empty(tree.K)
+    extras = np.full(n + 1, EMPTY, np.int64)
+    if added.sizes[0] == 0:
+        bases = find_window_nodes(tree, histories, x, T, R)
+        for row in range(T * R):
+            matched[row] = distribution(tree, added, bases[row], extras, folds[row], q)
+            set_logs(q, bits, powers, log_q, row * K_row)
+        return
+    nodes = np.empty(n + 1, np.int64)
     for row in range(T * R):
-        matched[row] = read_row(
-            tree, added, grows, histories[row % R], x[row], folds[row], q, bits, powers, log_q, row * K_row
-        )
+        history = histories[row % R]
+        if grows:
+            find_nodes(tree, added, history, nodes, extras)
+            add_count(tree, added, history, nodes, extras, x[row])
+        _shift(history, x[row])
+        find_nodes(tree, added, history, nodes, extras)
+        matched[row] = distribution(tree, added, nodes, extras, folds[row], q)
+        set_logs(q, bits, powers, log_q, row * K_row)

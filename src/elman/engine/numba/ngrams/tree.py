@@ -33,15 +33,9 @@ class Tree(NamedTuple):
     order: int
     folds: int
     discount: float
-    child_start: Ints32  # (nodes + 1,): the first child of each node
-    code: Ints32  # (nodes,): the character by which a node is longer than its parent
-    total: Ints32  # (nodes,): occurrences of all characters
-    entry_start: Ints32  # (nodes + 1,)
-    character: Ints32  # (entries,)
-    counts: Ints32  # (entries,)
-    fold_start: Ints32  # (entries + 1,), empty without folds: where the counts of an entry by fold begin
-    fold: NDArray[np.uint8]
-    fold_count: Ints32
+    nodes: Ints32  # (nodes + 1, 4): first child, first entry, occurrences of all characters, and the node's own code
+    entries: Ints32  # (entries, 3): character, count, and where its counts by fold begin; -1 - f if all are in fold f
+    folds_of_entries: Ints32  # (…, 2): fold and count, of the entries that are in several
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
     cached_q: Floats64  # (folds + 1, contexts, K)
@@ -50,11 +44,10 @@ class Tree(NamedTuple):
 
 def empty_tree() -> Tree:
     """Return the counts of no text, which are passed to a kernel without a prior."""
-    zeros = np.zeros(2, np.int32)
+    cache = np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8)
     return Tree(
-        2, 1, 0, 0.0, zeros, zeros, zeros, zeros, zeros, zeros, zeros, np.zeros(1, np.uint8), zeros,
-        -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
-    )  # fmt: skip
+        2, 1, 0, 0.0, np.zeros((2, 4), np.int32), np.zeros((1, 3), np.int32), np.zeros((1, 2), np.int32), -1, 0, *cache
+    )
 
 
 def build_tree(model: NgramModel) -> Tree:
@@ -65,17 +58,23 @@ def build_tree(model: NgramModel) -> Tree:
     starts = [np.flatnonzero(common < o) for o in range(n + 1)]  # of each depth: where its nodes begin
     counts = np.array([len(s) for s in starts])
     first = np.concatenate([[0], np.cumsum(counts)])
-    child_start = [np.searchsorted(starts[o + 1], starts[o]) + first[o + 1] for o in range(n)]
-    child_start.append(np.full(counts[n] + 1, first[n + 1]))
-    code = [np.zeros(1, np.int32), *(codes[o - 1, starts[o]] for o in range(1, n + 1))]
-    parts = [kernels.count_entries(np.append(s, len(fold)), characters, fold, K, folds) for s in starts]
-    entry_counts, character, count, fold_counts, fold_ids, fold_count = (
-        np.concatenate(arrays) for arrays in zip(*parts, strict=True)
+    sizes, entries, pairs = zip(
+        *(kernels.count_entries(np.append(s, len(fold)), characters, fold, K, folds) for s in starts), strict=True
     )
-    total = np.concatenate([np.diff(np.append(s, len(fold))) for s in starts])
+    nodes = np.zeros((first[-1] + 1, 4), np.int32)
+    for o in range(n + 1):
+        of_depth = nodes[first[o] : first[o + 1]]
+        of_depth[:, kernels.CHILD] = first[-1] if o == n else np.searchsorted(starts[o + 1], starts[o]) + first[o + 1]
+        of_depth[:, kernels.TOTAL] = np.diff(np.append(starts[o], len(fold)))
+        of_depth[:, kernels.CODE] = codes[o - 1, starts[o]] if o else 0
+    nodes[-1, kernels.CHILD] = first[-1]
+    nodes[1:, kernels.ENTRY] = np.cumsum(np.concatenate(sizes))
+    pair_start = 0
+    for of_depth, pairs_of_depth in zip(entries, pairs, strict=True):
+        of_depth[of_depth[:, kernels.FOLDS] >= 0, kernels.FOLDS] += pair_start
+        pair_start += len(pairs_of_depth)
     tree = Tree(
-        K, n, folds, float(model.discount), _int32(np.concatenate(child_start)), _int32(np.concatenate(code)),
-        _int32(total), _offsets(entry_counts), character, count, _offsets(fold_counts), fold_ids, fold_count,
+        K, n, folds, float(model.discount), nodes, np.concatenate(entries), np.concatenate(pairs),
         -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
     )  # fmt: skip
     return _with_cache(tree, first)
@@ -83,11 +82,6 @@ def build_tree(model: NgramModel) -> Tree:
 
 def _int32(array: NDArray[Any]) -> Ints32:
     return array.astype(np.int32)
-
-
-def _offsets(counts: NDArray[Any]) -> Ints32:
-    """Return where each of the consecutive ranges of these lengths begins, and where the last one ends."""
-    return _int32(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
 
 
 def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uint8]]:
@@ -159,17 +153,16 @@ def _with_cache(tree: Tree, first: NDArray[np.int64]) -> Tree:
         shape = (tree.folds + 1, contexts, tree.K)
         if int(np.prod(shape, dtype=np.int64)) * 8 <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            histories = _histories(tree, first, o)
-            kernels.fill_cache(tree, empty_added(), histories, q, matched)
+            kernels.fill_cache(tree, empty_added(), _nodes_of_length(tree, first, o), q, matched)
             return tree._replace(cached_order=o, cached_first=int(first[o]), cached_q=q, cached_matched=matched)
     return tree
 
 
-def _histories(tree: Tree, first: NDArray[np.int64], o: int) -> Ints32:
-    """Return the contexts of length o, (contexts, o), each with its latest code last."""
-    node = np.arange(first[o], first[o + 1])
-    history = np.zeros((len(node), o), np.int32)
-    for depth in range(o, 0, -1):
-        history[:, o - depth] = tree.code[node]
-        node = np.searchsorted(tree.child_start[: first[depth]], node, side="right") - 1
-    return history
+def _nodes_of_length(tree: Tree, first: NDArray[np.int64], o: int) -> NDArray[np.int64]:
+    """Return the nodes of all contexts of length o and of those that they extend, (contexts, o + 1)."""
+    nodes = np.zeros((first[o + 1] - first[o], o + 1), np.int64)
+    nodes[:, o] = np.arange(first[o], first[o + 1])
+    for depth in range(o - 1, 0, -1):
+        children = tree.nodes[first[depth] : first[depth + 1], kernels.CHILD]
+        nodes[:, depth] = first[depth] + np.searchsorted(children, nodes[:, depth + 1], side="right") - 1
+    return nodes
