@@ -123,14 +123,14 @@
       level: (n) => surprisal[n] === NO_SURPRISAL ? 0 : Math.min(SURPRISAL_LEVELS, (surprisal[n] + STEPS_PER_BIT / 8) >> 8),
     };
   }
-  /** Which of counting and network contributes more to a character, by up to FULL_BITS bits. */
+  /** Which of counting and network contributes more to a character, by up to FULL_BITS bits; a negative contribution is none. */
   function priorView() {
     const level = (bits) => UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, bits / FULL_BITS)));
     return {
       kind: "prior", unit: null, plain: UNIT_LEVELS, ticks: [`${FULL_BITS} bits more counting`, "equal", `${FULL_BITS} bits more network`],
       colours: [...colourRamp("--counting", UNIT_LEVELS).reverse(), ...colourRamp("--network", UNIT_LEVELS).slice(1)],
       description: "What predicts each character: amber where counting contributes more to its probability, blue where the network does.",
-      level: (n) => level((prior.network[n] - prior.counting[n]) / STEPS_PER_BIT),
+      level: (n) => level((Math.max(0, prior.network[n]) - Math.max(0, prior.counting[n])) / STEPS_PER_BIT),
     };
   }
   function unitView(unit, codes) {
