@@ -118,9 +118,9 @@ def test_files_have_the_former_names() -> None:
     assert keys == [
         "cell", "hidden_size", "layers", "seq_length", "batch_size", "optimizer", "learning_rate", "schedule",
         "final_rate", "warmup", "clip", "clip_by", "beta1", "beta2", "weight_decay", "averaging", "dropout",
-        "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "epochs", "max_updates",
-        "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "dtype", "sample_every",
-        "sample_length", "metrics_every", "encoding", "rare",
+        "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "ngram_start", "epochs",
+        "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "dtype",
+        "sample_every", "sample_length", "metrics_every", "encoding", "rare",
     ]  # fmt: skip
 
 

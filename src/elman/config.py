@@ -152,6 +152,11 @@ class Config:
         minimum=0,
         maximum=100,
     )
+    ngram_start: float = _fraction(
+        0.0,
+        "Fraction of the run after which the n-gram prior takes part, so that the network first learns without it.",
+        0.8,
+    )
     epochs: int = _option(10, "Maximum number of epochs (passes over the text).", minimum=1)
     max_updates: int | None = _option(None, "Maximum number of updates (optimizer steps).", minimum=1)
     max_seconds: float | None = _option(

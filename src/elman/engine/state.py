@@ -9,7 +9,7 @@ import numpy as np
 
 from elman.network.ngram import Ints, NgramModel
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, Arrays, Parameters, architecture, initial_parameters
+from elman.network.parameters import INITIAL_ALPHA, Array, Arrays, Parameters, architecture, initial_parameters
 from elman.text import Windows
 
 
@@ -79,6 +79,7 @@ class TrainState:
         batch_size: int = 1,
         optimizer: Optimizer | None = None,
         ngrams: NgramModel | None = None,
+        alpha: float = INITIAL_ALPHA,
     ) -> TrainState:
         """Return the state before the first update of a network with K characters and m units per layer.
 
@@ -86,7 +87,7 @@ class TrainState:
         reference experiment, determines which moments are allocated and whether there is an average.
         """
         initial_generator = np.random.RandomState(seed)
-        parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams)
+        parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams, alpha)
         sample_generator = np.random.Generator(np.random.PCG64(seed))
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         D = architecture(parameters).state_size

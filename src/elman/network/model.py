@@ -114,7 +114,7 @@ def loss_and_gradients(
         dh0.insert(0, dstate0)
         if n > 0:
             dh_out = da @ parameters["U" + suffix(n + 1)]
-    gradients = {name: gradients[name] for name in parameters}
+    gradients = {name: gradients[name] if name in gradients else np.zeros_like(parameters[name]) for name in parameters}
     return LossAndGradients(
         float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states, final_history)
     )
@@ -129,9 +129,11 @@ def _split_state(parameters: Parameters, h0: Array) -> tuple[Array, Array]:
 def _read_prior(
     parameters: Parameters, history: Array, x: NDArray[Any], folds: Ints | None = None
 ) -> tuple[Prior | None, Array]:
-    """Return log q after every character and the matched orders, and the characters at the end."""
+    """Return log q after every character and the matched orders, if the prior is on, and the characters at the end."""
     if parameters.ngrams is None:
         return None, history
+    if not parameters.uses_prior:
+        return None, ngram.append(history, x)
     log_q, matched, history = ngram.read(parameters.ngrams, history, x, folds, history.dtype)
     return Prior(log_q, matched), history
 

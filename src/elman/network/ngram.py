@@ -12,7 +12,8 @@ D  the discount, in [0, 1)      N_o  their sum over k; S_o  how many k have N_o(
 
 Absolute discounting is that of Ney, Essen and Kneser (1994). Each q_o sums to 1, since the discounts D S_o / N_o that
 (2) takes from the characters seen go to q_{o-1}. A network adds alpha log q to its logits, see
-`elman.network.output`. No gradient enters the counts.
+`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and
+alpha is not trained.
 
 Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
 would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
@@ -212,5 +213,10 @@ def read(
             counts.add(before[before > 0] - 1, int(read_rows[t, b]))
         q, matched[t, b] = counts.distribution(after[after > 0] - 1, int(left_out[t, b]))
         log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
-    final = codes[len(x) :].T.astype(history.dtype).reshape(history.shape)
-    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), final
+    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x)
+
+
+def append(history: NDArray[np.floating], x: Indices) -> NDArray[np.floating]:
+    """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
+    codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
+    return np.ascontiguousarray(codes[len(x) :].T)

@@ -42,7 +42,7 @@ NAMES = ("U", "W", "V", "b", "c")
 """The parameters of the vanilla network."""
 
 INITIAL_ALPHA = 0.5
-"""Initial weight of the n-gram prior, near the values it is trained to."""
+"""Initial weight of an n-gram prior that takes part from the start, near the values it is trained to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,11 @@ class Parameters(Mapping[str, Array]):
     def with_arrays(self, arrays: Arrays) -> Parameters:
         """Return parameters of the same cell and prior with other arrays."""
         return replace(self, arrays=arrays)
+
+    @property
+    def uses_prior(self) -> bool:
+        """Whether the n-gram prior takes part: its weights are not all zero."""
+        return self.ngrams is not None and bool(self.arrays["alpha"].any())
 
     def with_ngrams(self, ngrams: NgramModel | None) -> Parameters:
         """Return the same parameters with another n-gram model of the same order."""
@@ -175,6 +180,7 @@ def initial_parameters(
     layers: int = 1,
     orthogonal: bool = False,
     ngrams: NgramModel | None = None,
+    alpha: float = INITIAL_ALPHA,
 ) -> Parameters:
     """Return initial parameters: U and W of every layer, then V, are drawn from a normal distribution, biases are zero.
 
@@ -200,7 +206,9 @@ def initial_parameters(
         McClelland and Ganguli, 2014). The standard deviation of V, and of U above the first layer, is then 1/sqrt(m),
         as they read m units.
     ngrams : NgramModel, optional
-        The prior, whose weight alpha begins as `INITIAL_ALPHA`.
+        The prior.
+    alpha : float
+        Its initial weight at every matched order; 0 for one that is off at first.
     """
     parameters: Arrays = {}
     forget_gate = CELLS[cell].forget_gate
@@ -215,7 +223,7 @@ def initial_parameters(
         if forget_gate is not None and name[0] == "b":
             parameters[name][forget_gate * m : (forget_gate + 1) * m] = 1
     if ngrams is not None:
-        parameters["alpha"] = np.full(ngrams.order + 1, INITIAL_ALPHA)
+        parameters["alpha"] = np.full(ngrams.order + 1, alpha)
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
         return Parameters(cell, parameters, ngrams).map(lambda array: array.astype(dtype))
 

@@ -13,6 +13,7 @@ from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
 from elman.network.ngram import NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
+from elman.network.parameters import INITIAL_ALPHA
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.metadata import create_run_metadata
@@ -67,6 +68,7 @@ def initial_state(corpus: Corpus, config: Config) -> TrainState:
             batch_size=config.batch_size,
             optimizer=create_optimizer(config),
             ngrams=count_ngrams(corpus, config),
+            alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(

@@ -38,6 +38,7 @@ from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import NullCallback, TrainingCallback
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.training.prior_schedule import prior_start, switch_on_prior
 from elman.training.recorder import Recorder
 from elman.training.time_budget import TimeBudget
 
@@ -209,6 +210,8 @@ class Trainer:
     def call_engine(self, last: int) -> NDArray[np.float64]:
         """Advance to the next stop, measure the time, and return the losses."""
         self.current_optimizer = replace(self.optimizer, end=last)
+        if self.state.update >= prior_start(self.config, last):
+            switch_on_prior(self.state)
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
         seconds = time.perf_counter() - started
@@ -221,6 +224,8 @@ class Trainer:
         """Return the smallest number of updates after which something is due."""
         update = self.state.update
         stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
+        if update < prior_start(self.config, last):
+            stops.append(prior_start(self.config, last) - update)
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
                 stops.append(every - update % every)

@@ -30,7 +30,7 @@ from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.ngrams.added import Added
-from elman.engine.numba.ngrams.kernels import read_window
+from elman.engine.numba.ngrams.kernels import append_window, read_window
 from elman.engine.numba.ngrams.tree import Tree
 
 Array = NDArray[np.floating]
@@ -63,6 +63,7 @@ class PriorWorkspace(NamedTuple):
 
     tree: Tree
     added: Added
+    is_on: bool  # whether it takes part in the logits
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
     folds: NDArray[np.int64]  # (T, R): what is left out of the counts
@@ -149,6 +150,9 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
 @inlined
 def add_prior(theta, sizes, workspace, prior, indices, T, R):
     """Read the characters `indices` (T, R), and add alpha log q to the logits."""
+    if not prior.is_on:
+        append_window(prior.history, indices, T, R)
+        return
     g = workspace.g
     read_window(
         prior.tree, prior.added, prior.grows, prior.history, indices, prior.folds, T, R, sizes.K_row,
@@ -168,7 +172,7 @@ def _compute_alpha_gradient(sizes, workspace, prior, rows):
     gradient = workspace.gradient
     for j in range(sizes.order + 1):
         gradient[sizes.alpha + j] = 0
-    for row in range(rows):
+    for row in range(rows if prior.is_on else 0):
         start = row * sizes.K_row
         g, log_q = workspace.g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
         total = gradient.dtype.type(0)

@@ -75,7 +75,10 @@ class CompiledNetwork:
         count, size = len(self.rows) if backward else 0, self.layout.theta_size
         self.gradients = aligned_zeros(count * size, self.dtype).reshape(count, size)
         self.workspaces = [self._make_workspace(n) for n in range(len(self.rows))]
-        self.ngrams: NgramReader | None = None if parameters.ngrams is None else reader(parameters.ngrams)
+        self.ngrams: NgramReader | None = (
+            reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
+        )
+        self.uses_prior = parameters.uses_prior
         self.priors = [self._make_prior(R) for R in self.rows]
         # Without training, weights are packed only once, which does not justify threads.
         tasks = max(len(self.rows), UPDATE_RANGES) if backward else len(self.rows)
@@ -111,6 +114,7 @@ class CompiledNetwork:
         return kernels.PriorWorkspace(
             tree=tree,
             added=added,
+            is_on=self.uses_prior,
             grows=ngrams is not None and ngrams.model.grows,
             history=np.zeros((R, s.order), np.int32),
             folds=np.full(size, tree.folds, np.int64),

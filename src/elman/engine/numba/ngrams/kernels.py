@@ -27,9 +27,11 @@ _LN2 = 0.6931471805599453
 _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(1, 20, 2))
 """log m = 2 (s + s^3 / 3 + s^5 / 5 + …), s = (m - 1) / (m + 1)."""
 CHILD, ENTRY, TOTAL, CODE = range(4)
-"""Columns of `Tree.nodes`."""
+"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
 CHARACTER, COUNT, FOLDS = range(3)
-"""Columns of `Tree.entries`."""
+"""Columns of `Tree.entries`; the last is where its counts by fold begin, or -1 - f if all are in fold f."""
+BLOCK = 64
+"""Characters whose contexts are found together: what they read stays in the second-level cache."""
 EMPTY = -1
 """In place of a node, an entry or a key that does not exist."""
 
@@ -78,9 +80,8 @@ def count_entries(starts, characters, folds, K, fold_number):
 
 
 @exact_step
-def find_child(tree, node, code):
-    """Return the child of a node with this code, or -1."""
-    low, high = np.int64(tree.nodes[node, CHILD]), np.int64(tree.nodes[node + 1, CHILD])
+def search_children(tree, low, high, code):
+    """Return the node with this code among those from `low` to `high`, or -1."""
     end = high
     while low < high:
         middle = (low + high) >> 1
@@ -91,6 +92,12 @@ def find_child(tree, node, code):
     if low < end and tree.nodes[low, CODE] == code:
         return low
     return np.int64(EMPTY)
+
+
+@exact_step
+def find_child(tree, node, code):
+    """Return the child of a node with this code, or -1."""
+    return search_children(tree, np.int64(tree.nodes[node, CHILD]), np.int64(tree.nodes[node + 1, CHILD]), code)
 
 
 @exact_step
@@ -119,22 +126,26 @@ def find_added(added, parent, code, K):
 
 
 @exact_step
-def mix_node(tree, added, base, extra, fold, q):
+def mix_node(tree, added, base, extra, fold, q, counts):
     """Apply (2) of `elman.network.ngram` to q (K,) for one context; return its N_o, 0 if it has none.
 
-    The context is node `base` of the tree and node `extra` of the added counts; either may be -1.
+    The context is node `base` of the tree and node `extra` of the added counts; either may be -1. `counts` (K,) is
+    workspace.
     """
     D = tree.discount
     total, kinds, start, end = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     if base >= 0:
         start, end = np.int64(tree.nodes[base, ENTRY]), np.int64(tree.nodes[base + 1, ENTRY])
         total, kinds = np.int64(tree.nodes[base, TOTAL]), end - start
-        if fold < tree.folds:
-            for entry in range(start, end):
+        for entry in range(start, end):
+            count = np.int64(tree.entries[entry, COUNT])
+            if fold < tree.folds:
                 left_out = count_left_out(tree, entry, fold)
                 total -= left_out
-                if left_out == tree.entries[entry, COUNT]:
+                count -= left_out
+                if count == 0:
                     kinds -= 1
+            counts[entry - start] = count
     if extra >= 0:
         total += added.total[extra]
         kinds += added.new[extra]
@@ -145,11 +156,8 @@ def mix_node(tree, added, base, extra, fold, q):
     for k in range(len(q)):
         q[k] = q[k] * rest
     for entry in range(start, end):
-        count = np.int64(tree.entries[entry, COUNT])
-        if fold < tree.folds:
-            count -= count_left_out(tree, entry, fold)
-        if count > 0:
-            q[tree.entries[entry, CHARACTER]] += (count - D) * share
+        if counts[entry - start] > 0:
+            q[tree.entries[entry, CHARACTER]] += (counts[entry - start] - D) * share
     if extra >= 0:
         item = np.int64(added.first[extra])
         while item >= 0:
@@ -160,7 +168,7 @@ def mix_node(tree, added, base, extra, fold, q):
 
 
 @exact_step
-def distribution(tree, added, bases, extras, fold, q):
+def distribution(tree, added, bases, extras, fold, q, counts):
     """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
 
     `bases` and `extras` are nodes of the tree and of the added counts, -1 from the first length on that is not there.
@@ -179,7 +187,7 @@ def distribution(tree, added, bases, extras, fold, q):
         for k in range(len(q)):
             q[k] = 1.0 / tree.K
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
-        if mix_node(tree, added, bases[o], extras[o], fold, q) == 0:
+        if mix_node(tree, added, bases[o], extras[o], fold, q, counts) == 0:
             break
         matched = o
         o += 1
@@ -212,10 +220,10 @@ def set_logs(q, bits, powers, out, start):
 @exact
 def fill_cache(tree, added, nodes, q, matched):
     """Set q (folds + 1, contexts, K) and the matched orders of contexts whose nodes by length are `nodes`."""
-    extras = np.full(nodes.shape[1], EMPTY, np.int64)
+    extras, counts = np.full(nodes.shape[1], EMPTY, np.int64), np.empty(tree.K, np.int64)
     for fold in range(len(q)):
         for c in range(len(nodes)):
-            matched[fold, c] = distribution(tree, added, nodes[c], extras, fold, q[fold, c])
+            matched[fold, c] = distribution(tree, added, nodes[c], extras, fold, q[fold, c], counts)
 
 
 # --- Counting what is read ---
@@ -294,28 +302,33 @@ def rehash(keys, nodes, added, K):
 
 
 @exact_step
-def find_window_nodes(tree, histories, x, T, R):
-    """Return the nodes of the contexts after every character of a window, (T R, n + 1); histories are changed in place.
+def find_block_nodes(tree, codes, first, rows, R, nodes, low, high, touched):
+    """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
 
-    They are found length by length, so that the memory accesses of different characters overlap.
+    They are found length by length, and what the next step reads is read before for all rows, in loops without
+    branches, so that the memory accesses of different characters overlap.
     """
-    n = histories.shape[1]
-    codes = np.empty((R, n + T), np.int32)
-    for r in range(R):
-        for o in range(n):
-            codes[r, o] = histories[r, o]
-        for t in range(T):
-            codes[r, n + t] = x[t * R + r] + 1
-        for o in range(n):
-            histories[r, o] = codes[r, T + o]
-    nodes = np.full((T * R, n + 1), EMPTY, np.int64)
-    nodes[:, 0] = 0
+    n, none = nodes.shape[1] - 1, len(tree.nodes) - 2
+    for i in range(rows):
+        nodes[i, 0] = 0
     for o in range(1, n + 1):
-        for row in range(T * R):
+        for i in range(rows):
+            parent = nodes[i, o - 1] if nodes[i, o - 1] >= 0 else none
+            low[i], high[i] = tree.nodes[parent, CHILD], tree.nodes[parent + 1, CHILD]
+        for i in range(rows):
+            touched[i] = tree.nodes[low[i], CODE]
+        for i in range(rows):
+            row = first + i
             code = codes[row % R, n + row // R - o + 1]
-            if nodes[row, o - 1] >= 0 and code > 0:
-                nodes[row, o] = find_child(tree, nodes[row, o - 1], code)
-    return nodes
+            nodes[i, o] = EMPTY
+            if code > 0 and low[i] < high[i]:
+                nodes[i, o] = low[i] if touched[i] == code else search_children(tree, low[i], high[i], code)
+    for o in range(n + 1):
+        for i in range(rows):
+            node = nodes[i, o] if nodes[i, o] >= 0 else none
+            low[i] = tree.nodes[node, ENTRY]
+        for i in range(rows):
+            touched[i] = tree.entries[low[i], FOLDS]
 
 
 @exact_step
@@ -327,6 +340,13 @@ def _shift(history, x):
 
 
 @exact
+def append_window(histories, x, T, R):
+    """Append the characters x (T R,) to the histories (R, n), in place."""
+    for row in range(T * R):
+        _shift(histories[row % R], x[row])
+
+
+@exact
 def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched):
     """Read x (T R,) in R rows that begin after `histories` (R, n), step by step; histories are changed in place.
 
@@ -335,12 +355,23 @@ def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, mat
     """
     n = histories.shape[1]
     q, bits, powers = np.empty(tree.K), np.empty(tree.K, np.int64), np.empty(tree.K)
-    extras = np.full(n + 1, EMPTY, np.int64)
+    extras, counts = np.full(n + 1, EMPTY, np.int64), np.empty(tree.K, np.int64)
     if added.sizes[0] == 0:
-        bases = find_window_nodes(tree, histories, x, T, R)
-        for row in range(T * R):
-            matched[row] = distribution(tree, added, bases[row], extras, folds[row], q)
-            set_logs(q, bits, powers, log_q, row * K_row)
+        codes = np.empty((R, n + T), np.int32)
+        for r in range(R):
+            codes[r, :n] = histories[r]
+            for t in range(T):
+                codes[r, n + t] = x[t * R + r] + 1
+            histories[r] = codes[r, T:]
+        bases = np.empty((BLOCK, n + 1), np.int64)
+        low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+        for first in range(0, T * R, BLOCK):
+            rows = min(BLOCK, T * R - first)
+            find_block_nodes(tree, codes, first, rows, R, bases, low, high, touched)
+            for i in range(rows):
+                row = first + i
+                matched[row] = distribution(tree, added, bases[i], extras, folds[row], q, counts)
+                set_logs(q, bits, powers, log_q, row * K_row)
         return
     nodes = np.empty(n + 1, np.int64)
     for row in range(T * R):
@@ -350,5 +381,5 @@ def read_window(tree, added, grows, histories, x, folds, T, R, K_row, log_q, mat
             add_count(tree, added, history, nodes, extras, x[row])
         _shift(history, x[row])
         find_nodes(tree, added, history, nodes, extras)
-        matched[row] = distribution(tree, added, nodes, extras, folds[row], q)
+        matched[row] = distribution(tree, added, nodes, extras, folds[row], q, counts)
         set_logs(q, bits, powers, log_q, row * K_row)

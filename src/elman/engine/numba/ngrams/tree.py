@@ -33,8 +33,8 @@ class Tree(NamedTuple):
     order: int
     folds: int
     discount: float
-    nodes: Ints32  # (nodes + 1, 4): first child, first entry, occurrences of all characters, and the node's own code
-    entries: Ints32  # (entries, 3): character, count, and where its counts by fold begin; -1 - f if all are in fold f
+    nodes: Ints32  # (nodes + 2, 4): see `kernels.CHILD`, …; the last two have no children and no entries
+    entries: Ints32  # (entries + 1, 3): see `kernels.CHARACTER`, …
     folds_of_entries: Ints32  # (…, 2): fold and count, of the entries that are in several
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
@@ -61,20 +61,22 @@ def build_tree(model: NgramModel) -> Tree:
     sizes, entries, pairs = zip(
         *(kernels.count_entries(np.append(s, len(fold)), characters, fold, K, folds) for s in starts), strict=True
     )
-    nodes = np.zeros((first[-1] + 1, 4), np.int32)
+    nodes = np.zeros((first[-1] + 2, 4), np.int32)
     for o in range(n + 1):
         of_depth = nodes[first[o] : first[o + 1]]
         of_depth[:, kernels.CHILD] = first[-1] if o == n else np.searchsorted(starts[o + 1], starts[o]) + first[o + 1]
         of_depth[:, kernels.TOTAL] = np.diff(np.append(starts[o], len(fold)))
         of_depth[:, kernels.CODE] = codes[o - 1, starts[o]] if o else 0
-    nodes[-1, kernels.CHILD] = first[-1]
-    nodes[1:, kernels.ENTRY] = np.cumsum(np.concatenate(sizes))
+    nodes[-2:, kernels.CHILD] = first[-1]
+    nodes[1:-1, kernels.ENTRY] = np.cumsum(np.concatenate(sizes))
+    nodes[-1, kernels.ENTRY] = nodes[-2, kernels.ENTRY]
     pair_start = 0
     for of_depth, pairs_of_depth in zip(entries, pairs, strict=True):
         of_depth[of_depth[:, kernels.FOLDS] >= 0, kernels.FOLDS] += pair_start
         pair_start += len(pairs_of_depth)
     tree = Tree(
-        K, n, folds, float(model.discount), nodes, np.concatenate(entries), np.concatenate(pairs),
+        K, n, folds, float(model.discount), nodes, np.concatenate([*entries, np.zeros((1, 3), np.int32)]),
+        np.concatenate(pairs),
         -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
     )  # fmt: skip
     return _with_cache(tree, first)
