@@ -212,7 +212,7 @@ def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> fl
             *session.losses(h, x, y),
             *session.logits(h, x),
             *session.segment_losses(state.final_hidden, text, starts, lengths)[::2],
-            *([] if state.parameters.ngrams is None else session.prior(h, x)),
+            *(session.prior(h, x) if state.parameters.uses_prior else []),
         ]
         for session in sessions
     )

@@ -90,6 +90,12 @@ def test_nothing_known_has_no_contributions() -> None:
     assert found.means()["counting_nats_per_char"] == found.mean_matched_order == 0
 
 
+def test_a_prior_that_is_off_has_no_contributions() -> None:
+    made = random_prior_model(TEXT, order=ORDER)
+    made.parameters["alpha"][:] = 0
+    assert explain_prior(made.engine, made.parameters, made.h, made.alphabet.encode(TEXT)) is None
+
+
 def test_a_network_without_a_prior_has_no_contributions() -> None:
     made = random_model("ab")
     assert explain_prior(made.engine, made.parameters, made.h, made.alphabet.encode("abab")) is None

@@ -108,6 +108,7 @@ class NumpySession:
     def prior(self, h: Array, x: Indices) -> Prior:
         """See `elman.engine.InferenceSession.prior`."""
         assert self.parameters.ngrams is not None
+        assert self.parameters.uses_prior
         history = h[:, architecture(self.parameters).recurrent_size :]
         log_q, matched, _ = ngram.read(self.parameters.ngrams, history, x, dtype=h.dtype)
         return Prior(log_q, matched)

@@ -122,7 +122,7 @@ class InferenceSession(Protocol):
     def prior(self, h: Array, x: Indices) -> Prior:
         """Feed x (T, B) from the states h (B, D) to the n-gram prior alone: log q and matched orders after each step.
 
-        The network must have a prior.
+        The network must have a prior that is on.
         """
         ...
 

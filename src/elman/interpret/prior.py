@@ -79,7 +79,7 @@ class PriorExplanation:
 
 
 def explain_prior(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> PriorExplanation | None:
-    """Read a text, and return what the prior contributes; None for a network without one.
+    """Read a text, and return what the prior contributes; None for a network without one, or whose prior is off.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def explain_prior(engine: Engine, parameters: Parameters, h0: Array, indices: In
     ElmanError
         If the network's output is not finite.
     """
-    if parameters.ngrams is None:
+    if parameters.ngrams is None or not parameters.uses_prior:
         return None
     N, K = len(indices), parameters.ngrams.K
     known = np.flatnonzero(indices < K)

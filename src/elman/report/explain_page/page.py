@@ -247,7 +247,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "candidates": explanation.candidates.shape[1],
         "indexBytes": explanation.indices.dtype.itemsize,
         "knownChars": network.K,
-        "order": network.order,
+        "order": 0 if page.prior is None else page.prior.order,
         "alphabet": [label_char(character) for character in page.alphabet.characters],
         "units": [
             {"name": format_unit(explanation.units[column], network), "range": round(largest, 4)}

@@ -59,6 +59,7 @@ class NumbaSession:
 
     def prior(self, h: Array, x: Indices) -> Prior:
         """See `elman.engine.InferenceSession.prior`."""
+        assert self.parameters.uses_prior  # the counts are not prepared otherwise
         chunks = []
         for network, steps in self._split_steps(len(x), len(h)):
             network.set_state(h)
