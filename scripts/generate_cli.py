@@ -35,7 +35,8 @@ kept_update stopped advice` |
 | `score` | for each line: `line chars nats_per_char bits_per_char worst_column worst_char worst_nats text` |
 | `compress` | `bytes compressed_bytes chars bits_per_char ratio` |
 | `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` \
-(`name measure best`: `layer number part rises score chance`) |
+(`name measure best`: `layer number part rises score chance`); for a model with an n-gram prior also `ngram` (`order \
+nats_per_char bits_per_char counting_nats_per_char network_nats_per_char mean_matched_order`) |
 | `report` | the contents of `results.json` |
 
 `eval` and `explain` add `unknown_chars` if the text has characters outside the model's alphabet.

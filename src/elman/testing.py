@@ -52,7 +52,8 @@ class EngineComparison:
         Largest relative difference of the losses that `Engine.loss` returns for the complete text, as one sequence and,
         in a batch, for every row.
     session : float
-        Largest absolute difference among the losses, logits, states and segment losses of an inference session.
+        Largest absolute difference among the losses, logits, states, segment losses and, with an n-gram prior, its
+        log q and matched orders, of an inference session.
     same_text : bool
         Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
         one sequence and for several, with every sampling option.
@@ -211,6 +212,7 @@ def _compare_sessions(engine: Engine, state: TrainState, windows: Windows) -> fl
             *session.losses(h, x, y),
             *session.logits(h, x),
             *session.segment_losses(state.final_hidden, text, starts, lengths)[::2],
+            *(session.prior(h, x) if state.parameters.uses_prior else []),
         ]
         for session in sessions
     )

@@ -314,7 +314,23 @@ def test_a_mode_is_written_in_one_way(mode: int) -> None:
         decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
 
 
+@pytest.mark.parametrize("first", [0b1110_1000, 0b1110_1100, 0b1110_0111])
+def test_a_newer_format_is_said(first: int) -> None:
+    file = compress(make_model(), b"abc")
+    with pytest.raises(ElmanError, match="of a newer Elman"):
+        decompress(make_model(), bytes([first]) + file[1:])
+
+
 @WAYS
+@pytest.mark.parametrize("name", ["one byte", "text", "noise", "long"])
+def test_a_file_cut_short_or_longer_is_said(name: str, adapt: bool) -> None:
+    model = make_model()
+    file = compress(model, INPUTS[name], adapt=adapt)
+    for wrong in (file[:1], file[:3], file[:6], file[:-1], file + b"\0", file + file):
+        with pytest.raises(ElmanError, match=r"^the compressed file is truncated or corrupted: "):
+            decompress(model, wrong)
+
+
 def test_an_altered_text_is_said() -> None:
     model = make_model()
     stored = bytearray(compress(model, INPUTS["noise"]))
@@ -332,9 +348,3 @@ def test_without_the_library_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_alphabet_need_not_have_a_line_feed(tmp_path: Path) -> None:
     model = make_model(alphabet=Alphabet("ab"))
     assert decompress(model, compress(model, b"abba" * 30)) == b"abba" * 30
-
-
-@WAYS
-def test_a_prior_is_refused(adapt: bool) -> None:
-    with pytest.raises(ElmanError, match="a network with an n-gram prior cannot compress"):
-        compress(random_model("abc\n", "gru", ngram_order=2), b"abc", adapt=adapt)

@@ -26,7 +26,7 @@ from elman.text import Alphabet, Corpus, read_chunks, read_corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command
-from support.random_model import overflowing_model
+from support.random_model import overflowing_model, random_prior_model
 
 KNOWN = "ab c\nd"
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -351,3 +351,25 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
 def test_pieces_of_a_builtin_text_are_utf_8() -> None:
     pieces = "".join(read_chunks("python-docs", encoding="utf-16"))
     assert pieces == read_corpus("python-docs").text
+
+
+# --- An n-gram prior ---
+
+
+@pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])
+def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
+    network = random_prior_model(text, "lstm", order=3)
+    scorer = scoring._LineScorer(network, carry_state=False)
+    assert not scorer.h[:, -3:].any()
+    assert scorer.h[:, :-3].any()
+    other = replace(network, h=np.concatenate([network.h[:-3], [1, 1, 1]]).astype(np.float32))
+    if "\n" not in text:  # otherwise the text that is sampled differs
+        assert list(score_lines(other, ["ab c\n"])) == list(score_lines(network, ["ab c\n"]))
+
+
+def test_lines_cost_what_they_cost_alone_with_a_prior() -> None:
+    network = random_prior_model("ab c\nd\nab\n" * 9, "gru", order=3)
+    lines = ["ab c", "", "d", "ab ab"]
+    together = [line for block in score_lines(network, ["\n".join(lines)]) for line in block]
+    alone = [line for text in lines for block in score_lines(network, [text + "\n"]) for line in block]
+    assert [line.nats for line in together] == pytest.approx([line.nats for line in alone], rel=1e-6)

@@ -17,6 +17,7 @@ from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Arrays, Parameters, shapes
 from elman.text import Alphabet
 from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
+from support.random_model import random_prior_model
 
 K, M = 5, 3
 MULTIPLE, CONSTANT = 40, 2_000_000
@@ -39,6 +40,7 @@ def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("good")
     for cell, layers in (("rnn", 1), ("gru", 2), ("lstm", 2)):
         export(make_model(cell, layers), folder / f"{cell}{FORMATS[request.param].SUFFIX}")
+    export(random_prior_model("ab \né" * 9, "gru"), folder / f"prior{FORMATS[request.param].SUFFIX}")
     return [(path, path.read_bytes()) for path in sorted(folder.iterdir())]
 
 

@@ -1,10 +1,13 @@
 """Export and import: what other programs compute with exported models, and the round trip."""
 
+import base64
 import json
 import re
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +18,12 @@ import pytest
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.interop import FORMATS, export, import_, npz, torch
+from elman.interop import FORMATS, export, import_, metadata, npz, torch
+from elman.interop import onnx as interop_onnx
 from elman.interop.formats import format_help, list_suffixes
+from elman.network import ngram
 from elman.network.model import logits
+from elman.network.ngram import NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
 from elman.runs.directory import RunDirectory
 from elman.runs.run import load
@@ -25,6 +31,7 @@ from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
 from support.cells import EXPORTED_CELLS
 from support.cli import exit_code
+from support.random_model import random_prior_model
 from support.state import ROOT, TEXT, T
 from support.training import train
 
@@ -72,11 +79,20 @@ def assert_same_model(actual: Model, expected: Model) -> None:
     """Two models are bit-identical."""
     assert actual.alphabet == expected.alphabet
     assert actual.parameters.keys() == expected.parameters.keys()
+    assert_same_prior(actual.parameters.ngrams, expected.parameters.ngrams)
     for name, array in {**actual.parameters, "h": actual.h}.items():
         other = {**expected.parameters, "h": expected.h}[name]
         assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
         assert array.flags.c_contiguous
         assert array.flags.writeable
+
+
+def assert_same_prior(actual: NgramModel | None, expected: NgramModel | None) -> None:
+    """Two n-gram models have the same counts; the folds are those of training."""
+    assert (actual is None) == (expected is None)
+    if actual is not None and expected is not None:
+        assert (actual.K, actual.order, actual.discount) == (expected.K, expected.order, expected.discount)
+        assert (actual.text.dtype, actual.text.tobytes()) == (expected.text.dtype, expected.text.tobytes())
 
 
 def assert_written_the_same_again(model: Model, path: Path) -> None:
@@ -748,3 +764,187 @@ def test_a_format_is_added_by_its_module_and_its_entry(
     assert capsys.readouterr().err == "error: --to must be one of onnx, torch, npz, toy (got 'zip')\n"
     assert "npz (NumPy arrays) or toy (NumPy arrays again)." in format_help()
     assert list_suffixes()[-1] == ".toy"
+
+
+# --- An n-gram prior ---
+
+PRIOR_TEXT = "".join(np.random.default_rng(4).choice(list(CHARACTERS), 150)) + TEXT + CHARACTERS
+WIDE_TEXT = "".join(map(chr, range(0x4E00, 0x4E00 + 300))) * 2
+"""More than 256 characters."""
+
+
+@pytest.fixture
+def ngram_prior(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The reader of the counts among the examples."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    yield import_module("ngram_prior")
+    sys.modules.pop("ngram_prior", None)
+
+
+@pytest.mark.parametrize("text", [PRIOR_TEXT, WIDE_TEXT], ids=["bytes", "wide"])
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_prior_comes_back(tmp_path: Path, to: str, cell: str, text: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnx")
+    model, path = random_prior_model(text, cell, layers=2), tmp_path / f"network{FORMATS[to].SUFFIX}"
+    export(model, path)
+    imported = import_(path, engine="numpy", out=tmp_path / "run")
+    assert_same_model(imported, model)
+    assert_same_model(load(tmp_path / "run"), model)
+    assert imported.score(text[:90]) == model.score(text[:90])
+    assert load(tmp_path / "run", engine="numpy").sample(30, seed=1) == model.sample(30, seed=1)
+    assert_written_the_same_again(imported, path)
+
+
+@pytest.mark.parametrize("to", ["torch", "npz"])
+def test_a_prior_in_double_precision_comes_back(tmp_path: Path, to: str) -> None:
+    model, path = random_prior_model(PRIOR_TEXT, dtype=np.float64), tmp_path / f"network{FORMATS[to].SUFFIX}"
+    export(model, path)
+    assert_same_model(import_(path, engine="numpy"), model)
+
+
+@pytest.mark.parametrize("order", [1, 4, 15])
+@pytest.mark.parametrize("text", ["ab", PRIOR_TEXT, "a" * 20 + "b", WIDE_TEXT])
+def test_the_example_reads_the_counts_as_elman_does(ngram_prior: Any, text: str, order: int) -> None:
+    model = random_prior_model(text, order=order, dtype=np.float64) if order < len(text) else None
+    alphabet = Alphabet.from_text(text)
+    indices, K = alphabet.encode(text), len(alphabet)
+    ngrams = NgramModel(indices, K, order, 0.7, folds=0)
+    history = np.zeros(order) if model is None else model.h[-order:]
+    prior = ngram_prior.NgramPrior(indices, K, order, 0.7, history.astype(int).tolist())
+    x = np.random.default_rng(1).integers(0, K, (25, 2)).astype(np.uint32)
+    x[5:, 0] = np.resize(indices, 20)
+    rows = np.tile(history, (2, 1))
+    for window in (x[:9], x[9:]):
+        log_q, matched = prior.read(window)
+        expected, expected_matched, rows = ngram.read(ngrams, rows, window)
+        np.testing.assert_array_equal(matched, expected_matched)
+        np.testing.assert_allclose(log_q, expected, rtol=tolerances.SINGLE)
+    np.testing.assert_array_equal(prior.history, rows)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+def test_onnxruntime_computes_the_same_with_a_prior(tmp_path: Path, ngram_prior: Any, cell: str, layers: int) -> None:
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    model, path = random_prior_model(PRIOR_TEXT, cell, layers), tmp_path / "network.onnx"
+    export(model, path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = onnxruntime.InferenceSession(path)
+    entries = session.get_modelmeta().custom_metadata_map
+    about = json.loads(entries["elman"])
+    size = len(about["alphabet"])
+    prior = ngram_prior.NgramPrior(
+        np.frombuffer(base64.b64decode(entries["ngram.text"]), np.uint8), size, **about["ngram"]
+    )
+    state = {name: np.tile(np.array(rows, np.float32)[:, None], (1, B, 1)) for name, rows in about["state"].items()}
+    h, found, expected = np.tile(model.h, (B, 1)), list[Array](), list[Array]()
+    for x in np.random.default_rng(2).integers(0, size, (WINDOWS, T, B)):
+        log_q, matched = prior.read(x)
+        o, *after = session.run(None, {"x": x, **state, "log_q": log_q, "matched": matched})
+        state = dict(zip(state, after, strict=True))
+        found.append(o)
+        o, h = logits(model.parameters, h, x.astype(np.uint32))
+        expected.append(o)
+    assert_near([*found, flat([*state.values()])], [*expected, h[:, :-3]], tolerances.ONNX)
+    np.testing.assert_array_equal(prior.history, h[:, -3:])
+
+
+def with_metadata(change: Any) -> Any:
+    """Return a change of the arrays and metadata of an npz."""
+
+    def apply(arrays: dict[str, Any]) -> None:
+        metadata = json.loads(bytes(arrays["elman"]))
+        change(metadata)
+        arrays["elman"] = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda a: a.pop("ngram.text"), "the array ngram.text is missing"),
+        (lambda a: a.pop("alpha"), "the array alpha is missing"),
+        (lambda a: a.update(alpha=a["alpha"][:2]), "alpha has shape (2,), but (4,) is needed to match the other"),
+        (lambda a: a.update({"ngram.text": a["ngram.text"][:0]}), "ngram.text must be a list of indices below"),
+        (lambda a: a.update({"ngram.text": a["ngram.text"] + 60}), "ngram.text must be a list of indices below"),
+        (lambda a: a.update({"ngram.text": a["ngram.text"][None]}), "ngram.text must be a list of indices below"),
+        (lambda a: a.update({"ngram.text": a["alpha"]}), "ngram.text must be a list of indices below"),
+        (lambda a: a["h"].__setitem__(-1, 0.5), "the last 3 numbers of h must be integers from 0 to"),
+        (lambda a: a["h"].__setitem__(-1, 3e38), "the last 3 numbers of h must be integers from 0 to"),
+        (with_metadata(lambda m: m.pop("ngram")), "the array d is missing|unexpected array|h has shape"),
+        (with_metadata(lambda m: m["ngram"].update(order=0)), "the order must be an integer from 1 to 15"),
+        (with_metadata(lambda m: m["ngram"].update(order=16)), "the order must be an integer from 1 to 15"),
+        (with_metadata(lambda m: m["ngram"].update(discount=1)), "the discount must be from 0 to below 1 (got 1.0)"),
+        (with_metadata(lambda m: m["ngram"].update(discount="1")), "the discount must be a finite number"),
+        (with_metadata(lambda m: m.update(ngram=3)), "'int' object is not subscriptable"),
+    ],
+)
+def test_a_prior_that_does_not_fit(tmp_path: Path, change: Any, reason: str) -> None:
+    path = tmp_path / "network.npz"
+    export(random_prior_model(PRIOR_TEXT), path)
+    with np.load(path) as file:
+        arrays: dict[str, Any] = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+    message = refusal(path)
+    assert any(message.startswith(option) for option in reason.split("|")), message
+
+
+@pytest.mark.parametrize("to", ["torch", "onnx"])
+@pytest.mark.parametrize("history", [[1, 2], [1, 2, 99], [1, 2, -1], [1, 2, 0.5]])
+def test_a_history_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, history: Any) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnx")
+    path, export_metadata = tmp_path / f"network{FORMATS[to].SUFFIX}", metadata.export_metadata
+
+    def changed(model: Model) -> dict[str, Any]:
+        described = export_metadata(model)
+        described["ngram"]["history"] = history
+        return described
+
+    module: Any = {"torch": torch, "onnx": interop_onnx}[to]
+    monkeypatch.setattr(module, "export_metadata", changed)
+    export(random_prior_model(PRIOR_TEXT), path)
+    assert "history" in refusal(path)
+
+
+def test_arrays_of_a_prior_without_its_settings(tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    model = random_prior_model(PRIOR_TEXT)
+    arrays = {name: np.ascontiguousarray(array) for name, array in torch.state_dict(model.parameters).items()}
+    save(arrays, path, {"alphabet": model.alphabet.characters})
+    assert refusal(path).startswith("unexpected array ngram.")
+
+
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+def test_the_example_with_onnxruntime_and_a_prior(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ngram_prior: Any, cell: str
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {"cell": cell, "layers": 2, "hidden_size": 8, "seq_length": T, "ngram_order": 4}
+    model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
+    export(model, "network.onnx")
+    exec(block("onnx-prior"), {})
+    assert capsys.readouterr().out == model.sample(200, seed=1)
+
+
+@pytest.mark.parametrize("cell", EXPORTED_CELLS)
+def test_the_example_with_torch_and_a_prior(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ngram_prior: Any, cell: str
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {"cell": cell, "layers": 2, "hidden_size": 8, "seq_length": T, "ngram_order": 4}
+    model = train(Corpus.from_text(TEXT), **options, engine="numpy", max_updates=60).model
+    export(model, "network.safetensors")
+    exec(block("torch-prior"), {})
+    expected = model.score("It was a dark and stormy night").nats_per_char
+    assert float(capsys.readouterr().out.split()[0]) == pytest.approx(expected, rel=tolerances.TORCH_FLOAT32)
+    imported = import_("mine.safetensors", engine="numpy")
+    cleared = np.concatenate([np.zeros(len(model.h) - 4), model.h[-4:]]).astype(np.float32)
+    assert_same_model(imported, replace(model, h=cleared))

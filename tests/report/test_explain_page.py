@@ -28,7 +28,7 @@ from elman.report.explain_page.page import (
 )
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import unknown_nats
-from support.random_model import random_model
+from support.random_model import random_model, random_prior_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -112,6 +112,14 @@ def unknown_page() -> ExplainPage:
 def plain() -> ExplainPage:
     """A text of many lines."""
     return explain_text(PLAIN, "gru", 1)
+
+
+@pytest.fixture(scope="module")
+def prior_page() -> ExplainPage:
+    """A text read by a network with an n-gram prior, with an unknown character after the third line."""
+    model = random_prior_model(PLAIN[:2000], "lstm", 2, order=4)
+    text = PLAIN[:222] + "漢" + PLAIN[222:1500]
+    return ExplainPage.from_corpus(model, encode_corpus(Alphabet(model.alphabet.characters + "漢"), text))
 
 
 def unpacked(found: Elements, name: str, dtype: str) -> Any:
@@ -243,6 +251,43 @@ def test_the_network_and_its_units_in_words(cell: str, layers: int, words: str, 
     network = architecture(initial_parameters(4, 5, 1.0, np.random.RandomState(0), np.float64, cell, layers))
     assert describe_network(network) == words
     assert format_unit(Unit(layers, 3, network.spec.state[-1]), network) == unit
+
+
+# --- An n-gram prior ---
+
+
+def test_the_arrays_of_a_prior_are_in_the_page(prior_page: ExplainPage) -> None:
+    found, prior = Elements(render_page(prior_page)), prior_page.prior
+    assert prior is not None
+    assert json.loads(found.scripts["data"])["order"] == 4
+    bits = unpacked(found, "prior-surprisal", "<u2")
+    assert bits[0] == explain_page.NO_SURPRISAL
+    np.testing.assert_allclose(bits[1:] / 1024, prior.surprisal[1:], atol=0.5 / 1024 + 1e-5)
+    np.testing.assert_array_equal(unpacked(found, "prior-matched", "u1"), prior.matched)
+    for name, array in (("counting", prior.counting), ("network", prior.network)):
+        stored = unpacked(found, f"prior-{name}", "<i2") / 1024
+        np.testing.assert_allclose(stored, np.nan_to_num(array), atol=0.5 / 1024 + 1e-5)
+
+
+def test_the_summary_says_what_counting_contributes(prior_page: ExplainPage) -> None:
+    assert prior_page.prior is not None
+    page, means = " ".join(render_page(prior_page).split()), prior_page.prior.means()
+    figures = prior_page.as_dict()["ngram"]
+    assert [*figures] == [
+        *("order", "nats_per_char", "counting_nats_per_char", "network_nats_per_char", "bits_per_char"),
+        "mean_matched_order",
+    ]
+    assert (figures["order"], figures["nats_per_char"]) == (4, means["nats_per_char"])
+    assert f"counting alone <b>{figures['bits_per_char']:.2f}</b>" in page
+    assert f"counting contributes {means['counting_nats_per_char'] / np.log(2):.2f} bits" in page
+    assert 'id="by-prior"' in page
+
+
+def test_without_a_prior_there_is_nothing_about_one(plain: ExplainPage) -> None:
+    page = re.sub(r"<(script|style)>.*?</\1>", "", render_page(plain), flags=re.DOTALL)
+    assert "ounting" not in page
+    assert "prior" not in page
+    assert "ngram" not in plain.as_dict()
 
 
 # --- Behaviour in Chromium ---
@@ -499,5 +544,56 @@ def test_it_fits_a_telephone(browser: "Browser", file: Path, nasty: ExplainPage)
     box = page.locator("#position").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] == 900
+    assert page.evaluate("document.scrollingElement.scrollWidth") == 420
+    opened.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_counting_or_network_colours_the_text(
+    browser: "Browser", file: Path, prior_page: ExplainPage, dark: bool
+) -> None:
+    opened, prior = Opened(browser, file, prior_page, dark=dark), prior_page.prior
+    assert prior is not None
+    page = opened.page
+    page.check("#by-prior")
+    opened.until("document.querySelectorAll('#scale i').length === 41")
+    assert page.locator("#ticks").inner_text().split("\n")[0] == "6 bits more counting"
+    assert min(page.evaluate(CONTRAST)) >= 4.5
+    difference = np.maximum(prior.network, 0) - np.maximum(prior.counting, 0)
+    columns = [n for n in range(1, 20) if abs(difference[n]) > 1]
+    assert columns
+    for n in columns:
+        red, _, blue, opaque = opened.colour(*opened.middle(0, n))
+        assert opaque == 255
+        assert (blue > red) == (difference[n] > 0)
+    opened.close()
+
+
+def test_the_origin_of_a_character_is_shown(browser: "Browser", file: Path, prior_page: ExplainPage) -> None:
+    opened, prior = Opened(browser, file, prior_page), prior_page.prior
+    assert prior is not None
+    page, n = opened.page, 12
+    page.mouse.move(*opened.middle(0, n))
+    page.wait_for_selector("#selected:not([hidden])")
+    shown = page.locator("#origin").inner_text()
+    alone, order = float(prior.surprisal[n]), int(prior.matched[n])
+    assert f"Counting alone {100 * 2**-alone:.1f} %, {alone:.2f} bits; longest context known: {order} char" in shown
+    for name, array in (("counting", prior.counting), ("network", prior.network)):
+        sign = "−" if array[n] < 0 else "+"
+        assert page.locator(f"#origin-{name}").inner_text() == f"{sign}{abs(array[n]):.2f}"
+    page.focus("#text")
+    page.keyboard.press("Home")
+    assert page.locator("#origin").is_hidden()  # nothing precedes the first character
+    page.keyboard.press("ArrowRight")
+    assert "Counting alone" in page.locator("#announcement").inner_text()
+    opened.close()
+
+
+def test_a_page_with_a_prior_fits_a_telephone(browser: "Browser", file: Path, prior_page: ExplainPage) -> None:
+    opened = Opened(browser, file, prior_page, width=420)
+    page = opened.page
+    page.check("#by-prior")
+    page.mouse.click(*opened.middle(0, 3))
+    assert page.locator("#origin").is_visible()
     assert page.evaluate("document.scrollingElement.scrollWidth") == 420
     opened.close()

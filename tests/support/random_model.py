@@ -24,3 +24,17 @@ def random_model(characters: str, cell: str = "rnn", layers: int = 1, m: int = 4
     parameters = initial_parameters(K, m, 1.0, generator, np.float32, cell, layers, ngrams=ngrams)
     h = np.zeros(architecture(parameters).state_size, np.float32)
     return Model(Alphabet(characters), parameters, h, get_engine("numpy"))
+
+
+def random_prior_model(
+    text: str, cell: str = "rnn", layers: int = 1, order: int = 3, dtype: np.typing.DTypeLike = np.float32, m: int = 4
+) -> Model:
+    """Return a model with an n-gram prior: the counts of `text`, random weights, and a state that has read it."""
+    alphabet, generator = Alphabet.from_text(text), np.random.RandomState(1)
+    indices, K = alphabet.encode(text), len(alphabet)
+    ngrams = count_training_text(indices, K, order, discount=0.7, folds=0)
+    parameters = initial_parameters(K, m, 0.7, generator, dtype, cell, layers, ngrams=ngrams)
+    parameters["alpha"][:] = np.linspace(0.3, 0.9, order + 1)
+    h = np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
+    h[-order:] = indices[-order:] + 1
+    return Model(alphabet, parameters, h, get_engine("numpy"))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.engine.state import TrainState, training_folds
-from elman.network import model, output
+from elman.network import model, ngram, output
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
+from elman.network.output import Prior
 from elman.network.parameters import Array, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
@@ -103,6 +104,14 @@ class NumpySession:
             pairs.append((o[0], h))
         o, states = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
         return o, states
+
+    def prior(self, h: Array, x: Indices) -> Prior:
+        """See `elman.engine.InferenceSession.prior`."""
+        assert self.parameters.ngrams is not None
+        assert self.parameters.uses_prior
+        history = h[:, architecture(self.parameters).recurrent_size :]
+        log_q, matched, _ = ngram.read(self.parameters.ngrams, history, x, dtype=h.dtype)
+        return Prior(log_q, matched)
 
     def segment_losses(
         self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]

@@ -12,6 +12,7 @@ from elman.engine.callbacks import StepCallback, no_callback
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
+from elman.network.output import Prior
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
@@ -117,6 +118,13 @@ class InferenceSession(Protocol):
 
     def logits(self, h: Array, x: Indices) -> tuple[Array, Array]:
         """Feed x (T, B) from the states h (B, D): the logits (T, B, K) and the states (T, B, D) after each step."""
+        ...
+
+    def prior(self, h: Array, x: Indices) -> Prior:
+        """Feed x (T, B) from the states h (B, D) to the n-gram prior alone: log q and matched orders after each step.
+
+        The network must have a prior that is on.
+        """
         ...
 
     def segment_losses(

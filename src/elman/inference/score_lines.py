@@ -4,7 +4,8 @@ The line feed that ends a line is scored too, since a line that breaks off is as
 line starts from the same state, so that its score does not depend on other lines, and an engine may read many in one
 batch.
 That state is the mean of the states at line ends in a fixed sample of the model's own text. The final state of training
-would be one of them at best, with what preceded it still in it, or be the state in the middle of a line.
+would be one of them at best, with what preceded it still in it, or be the state in the middle of a line. An n-gram
+prior has read nothing there: the line feed is the first character that a line's contexts contain.
 
 The cost of unknown characters is defined in `elman.text.unknown`, and is applied line by line. If the alphabet has no
 line feed, a line is read after the alphabet's first character, and its end is not scored.
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from elman.config import accept_former_names
 from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
 from elman.inference.score import check_finite
-from elman.network import SamplingParams
+from elman.network import Architecture, SamplingParams, architecture
 from elman.network.parameters import Array
 from elman.text import with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
@@ -132,7 +133,7 @@ class _LineScorer:
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
         h = _mean_line_end_state(self.session, model.h, self.start) if self.scores_line_feed else model.h
-        self.h = h[None]
+        self.h = _without_characters(h, architecture(model.parameters))[None]
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
@@ -200,6 +201,11 @@ def _mean_line_end_state(session: InferenceSession, h: Array, feed: int) -> Arra
     _, states = session.logits(states, np.concatenate([first[None], text[:-1]]).astype(np.uint32))
     ends = states[text == feed]
     return ends.mean(axis=0, dtype=np.float64).astype(h.dtype) if len(ends) else h
+
+
+def _without_characters(h: Array, network: Architecture) -> Array:
+    """Return a state (D,) in which no characters of an n-gram prior were read."""
+    return np.where(np.arange(len(h)) < network.recurrent_size, h, 0).astype(h.dtype)
 
 
 def _line_starts(lengths: Ints) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
 
@@ -125,7 +125,10 @@ def _format_of(path: Path) -> Format:
 
 def _save_as_run(model: Model, out: Path) -> None:
     """Save a model where `elman.runs.run.load` finds it."""
-    net = architecture(model.parameters)
+    net, ngrams = architecture(model.parameters), model.parameters.ngrams
+    prior: dict[str, Any] = (
+        {} if ngrams is None else {"ngram_order": ngrams.order, "ngram_discount": ngrams.discount, "ngram_folds": 0}
+    )
     config = Config(
         cell=net.cell,
         hidden_size=net.m,
@@ -133,6 +136,7 @@ def _save_as_run(model: Model, out: Path) -> None:
         dtype=str(model.h.dtype),  # type: ignore[arg-type]
         engine="numba" if net.spec.compiled else "numpy",
         min_count=int(model.alphabet.has_unknown),
+        **prior,
     )
     directory = RunDirectory(out)
     with directory.lock:

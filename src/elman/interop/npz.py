@@ -1,4 +1,7 @@
-"""NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``."""
+"""NumPy npz: the parameters under their own names, the state ``h``, and the metadata as UTF-8 bytes ``elman``.
+
+With an n-gram prior, ``ngram.text`` is the text that is counted, as indices.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,24 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
+    NGRAM_KEY,
+    NGRAM_TEXT,
     build_model,
     check_arrays,
+    check_history,
     export_metadata,
     infer_architecture,
+    parameter_shapes,
     parse_metadata,
 )
-from elman.network.parameters import architecture, shapes
+from elman.network.parameters import architecture
 from elman.text import Alphabet
 
 SUFFIX = ".npz"
 HELP = "NumPy arrays"
 
 _HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|\|u1)', 'fortran_order': (?P<fortran>False|True), "
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype><f4|<f8|\|u1|<u2|<u4)', 'fortran_order': (?P<fortran>False|True), "
     rb"'shape': \((?P<shape>(?:\d{1,18}(?:, \d{1,18})*,?)?)\), \} *\n",
     re.DOTALL,
 )
@@ -42,8 +49,11 @@ _HEADER = re.compile(
 def write(model: Model) -> bytes:
     """Return the bytes of a file; the state is the array ``h`` instead of metadata."""
     metadata = {name: value for name, value in export_metadata(model).items() if name != "state"}
-    net = architecture(model.parameters)
-    arrays: dict[str, Any] = {name: model.parameters[name] for name in shapes(net.K, net.m, net.cell, net.layers)}
+    ngrams = model.parameters.ngrams
+    arrays: dict[str, Any] = {name: model.parameters[name] for name in parameter_shapes(architecture(model.parameters))}
+    if ngrams is not None:
+        del metadata[NGRAM_KEY]["history"]  # the end of h
+        arrays[NGRAM_TEXT] = ngrams.text
     arrays |= {"h": model.h, METADATA_KEY: np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
     file = BytesIO()
     np.savez(file, **arrays)
@@ -65,8 +75,10 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     net = infer_architecture(
         arrays["W"].shape, arrays["V"].shape, sum(name.startswith("W") for name in arrays), metadata
     )
-    check_arrays(arrays, shapes(net.K, net.m, net.cell, net.layers) | {"h": (net.state_size,)})
-    return replace(build_model(metadata, net, arrays, alphabet, engine), h=arrays["h"].copy())
+    text = arrays.pop(NGRAM_TEXT, None) if net.order else None
+    check_arrays(arrays, parameter_shapes(net) | {"h": (net.state_size,)})
+    check_history(arrays["h"], net)
+    return replace(build_model(metadata, net, arrays, alphabet, engine, text), h=arrays["h"].copy())
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -4,10 +4,15 @@ T  sequence length     B  batch size     K  alphabet size     L  layers     m  h
 
 Inputs are ``x`` (T, B), character indices, int64; ``h0`` and, for lstm, ``s0``, both (L, B, m). Outputs are ``logits``
 (T, B, K) and the state after the last character, ``h`` and ``s``.
+
+The counts of an n-gram prior are no part of the graph, which has two more inputs instead: ``log_q`` (T, B, K), log q
+after each character, and ``matched`` (T, B), the matched orders, int64. The counted text is among the metadata, under
+``ngram.text``: base64 of the indices, uint8, or int32 for more than 256 characters.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +27,18 @@ from elman.errors import ElmanError, require_extra
 from elman.inference import Model
 from elman.interop.metadata import (
     METADATA_KEY,
+    NGRAM_TEXT,
     build_model,
     check_arrays,
     export_metadata,
     infer_architecture,
     initial_state_names,
     parse_metadata,
+    portable_indices,
     recurrent_bias,
 )
 from elman.network.cells.spec import OnnxOperator
+from elman.network.ngram import NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
 from elman.text import Alphabet
 
@@ -49,6 +57,8 @@ MAX_WEIGHT_BYTES = 2**31 - 2**24
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
 every step. The metadata entry "elman" is JSON: the alphabet, and the state at the end of training."""
+_PRIOR_DOC_STRING = """log_q (T, B, K) contains the log-probabilities that the n-gram model of the metadata entry
+"ngram.text" gives to the next character at every step, and matched (T, B) the lengths of the longest contexts known."""
 
 
 def write(model: Model) -> bytes:
@@ -77,7 +87,8 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
         If the file is invalid, or its graph differs from the one that `write` makes for its weights.
     """
     proto = _parse(path.read_bytes())
-    metadata = parse_metadata(next((entry.value for entry in proto.metadata_props if entry.key == METADATA_KEY), ""))
+    entries = {entry.key: entry.value for entry in proto.metadata_props}
+    metadata = parse_metadata(entries.get(METADATA_KEY, ""))
     if not metadata:
         raise ElmanError("it was not written by Elman; only ONNX files written by elman export can be imported")
     arrays = _read_initializers(proto.graph)
@@ -86,11 +97,23 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
         raise ElmanError(f"the array {min(missing)} is missing")
     net = infer_architecture(arrays["R1"].shape[1:], arrays["V"].shape[::-1], layers, metadata, lambda spec: spec.onnx)
     check_arrays(arrays, _expected_shapes(net))
-    model = build_model(metadata, net, _parameters(arrays, net), alphabet, engine)
+    text = _decode_text(entries[NGRAM_TEXT], net.K) if NGRAM_TEXT in entries else None
+    model = build_model(metadata, net, _parameters(arrays, net), alphabet, engine, text)
     expected = _build(model)
     if proto.graph != expected.graph or [*proto.opset_import] != [*expected.opset_import] or len(proto.functions):
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
     return model
+
+
+def _encode_text(ngrams: NgramModel) -> str:
+    """Return the counted text as a metadata entry."""
+    indices = portable_indices(ngrams)
+    return base64.b64encode(indices.astype(indices.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _decode_text(text: str, K: int) -> NDArray[Any]:
+    """Return the counted text of a metadata entry."""
+    return np.frombuffer(base64.b64decode(text, validate=True), np.uint8 if K <= 256 else "<i4")
 
 
 def _operator(net: Architecture) -> OnnxOperator:
@@ -114,16 +137,18 @@ def _parse(data: bytes) -> ModelProto:
 
 
 def _build(model: Model) -> ModelProto:
-    helper = _library().helper
+    helper, ngrams = _library().helper, model.parameters.ngrams
+    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
     proto: ModelProto = helper.make_model(
         _build_graph(model),
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="elman",
         producer_version=__version__,
-        doc_string=" ".join(_DOC_STRING.split()),
+        doc_string=" ".join(description.split()),
     )
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model))})
+    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
     return proto
 
 
@@ -137,18 +162,21 @@ def _build_graph(model: Model) -> GraphProto:
         return onnx.helper.make_tensor_value_info(name, kind, of_shape)
 
     number, index = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    inputs = [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in state)]
+    if net.order:
+        inputs += [value("log_q", number, ["T", "B", net.K]), value("matched", index, ["T", "B"])]
     arrays = _make_initializers(model.parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
     return onnx.helper.make_graph(  # type: ignore[no-any-return]
         _build_nodes(net, state, after),
         "elman",
-        [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in state)],
+        inputs,
         [value("logits", number, ["T", "B", net.K]), *(value(name, number, shape) for name in after)],
         [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
 
 
 def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ...]) -> list[NodeProto]:
-    """Return the operators: one-hot encoding, the recurrent layers, the output layer, and the concatenated states."""
+    """Return the operators: one-hot encoding, recurrent layers, output layer, prior, and the concatenated states."""
     make = _library().helper.make_node
     operator = _operator(net)
     options: dict[str, Any] = {"hidden_size": net.m, **dict(operator.attributes)}
@@ -160,7 +188,12 @@ def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ..
         nodes.append(make(operator.name, inputs, [f"Y{n}", *(f"{name}_{n}" for name in after)], **options))
         nodes.append(make("Squeeze", [f"Y{n}"], [f"x{n + 1}"], axes=[1]))  # the axis of directions has size 1
     nodes.append(make("MatMul", [f"x{net.layers + 1}", "V"], ["Vh"]))
-    nodes.append(make("Add", ["Vh", "c"], ["logits"]))
+    nodes.append(make("Add", ["Vh", "c"], ["o" if net.order else "logits"]))
+    if net.order:
+        nodes.append(make("Gather", ["alpha", "matched"], ["alpha_j"]))
+        nodes.append(make("Unsqueeze", ["alpha_j"], ["alpha_j_1"], axes=[2]))
+        nodes.append(make("Mul", ["alpha_j_1", "log_q"], ["alpha_log_q"]))
+        nodes.append(make("Add", ["o", "alpha_log_q"], ["logits"]))
     return nodes + [make("Concat", [f"{name}_{n}" for n in numbers], [name], axis=0) for name in after]
 
 
@@ -175,12 +208,16 @@ def _make_initializers(parameters: Parameters) -> dict[str, Array]:
         U, W, b, b_recurrent = (_reorder_gates(array, gates, onnx_gates) for array in ordered)
         arrays |= {f"W{n}": U[None], f"R{n}": W[None], f"B{n}": np.concatenate([b, b_recurrent])[None]}
     arrays |= {"V": parameters["V"].T, "c": parameters["c"]}
+    if net.order:
+        arrays["alpha"] = parameters["alpha"]
     return {name: _to_float32(array) for name, array in arrays.items()}
 
 
 def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array from `_make_initializers`."""
     expected: dict[str, tuple[int, ...]] = {"V": (net.m, net.K), "c": (net.K,)}
+    if net.order:
+        expected["alpha"] = (net.order + 1,)
     rows = net.gates * net.m
     for n in range(1, net.layers + 1):
         expected |= {f"W{n}": (1, rows, net.K if n == 1 else net.m), f"R{n}": (1, rows, net.m), f"B{n}": (1, 2 * rows)}
@@ -190,6 +227,8 @@ def _expected_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
 def _parameters(arrays: dict[str, Array], net: Architecture) -> Arrays:
     """Return Elman's parameters, with a d for every layer, which only gru uses."""
     parameters: dict[str, Array] = {"V": arrays["V"].T, "c": arrays["c"]}
+    if net.order:
+        parameters["alpha"] = arrays["alpha"]
     gates, onnx_gates = net.spec.gates, _operator(net).gates
     for n in range(1, net.layers + 1):
         first, second = np.split(arrays[f"B{n}"][0], 2)

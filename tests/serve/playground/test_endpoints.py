@@ -23,7 +23,7 @@ from elman.serve.playground.inspection import (
     inspect_text,
 )
 from support import reference_impl
-from support.random_model import random_model
+from support.random_model import random_model, random_prior_model
 from support.server import NAME, SlowClient, complete, get_metric, serving, tiny, wait_for_metric
 from support.state import TEXT
 
@@ -469,3 +469,24 @@ def test_pages_of_other_sites_are_kept_out(client: httpx.Client) -> None:
         assert client.get("/api/models", headers=headers).status_code == 403
         assert client.post("/api/read", json={"model": NAME, "text": "a"}, headers=headers).status_code == 403
     assert client.post("/api/read", content="{}", headers={"content-type": "text/plain"}).status_code == 415
+
+
+# --- An n-gram prior ---
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_characters_of_a_prior_are_no_units(cell: str) -> None:
+    model = random_prior_model(TEXT, cell, layers=2, order=3)
+    recurrent = len(model.h) - 3
+    with serving(model) as client:
+        (about,) = client.get("/api/models").json()["models"]
+        assert sum(group["count"] for group in about["units"]) == recurrent
+        schema = client.get("/openapi.json").json()["components"]["schemas"]["ReadRequest"]
+        assert json.dumps(schema).count(f'"maximum": {recurrent - 1}') == 1
+        answer = client.post("/api/read", json={"model": NAME, "text": PROMPT, "units": [recurrent]})
+        assert refusal(answer) == (400, "invalid_value", "units")
+        places, units, end = post(client, "/api/read", text=PROMPT, units=[0, recurrent - 1])
+        assert np.shape(units) == (len(PROMPT), 2)
+        assert end["bits_per_char"] == pytest.approx(model.score(PROMPT).bits_per_char, rel=1e-5)
+        places, _ = play(client, units=[recurrent - 1])
+        assert text(places).startswith(PROMPT)

@@ -51,7 +51,10 @@ def explain(
         print(json.dumps(metrics))
         return 0
     best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
-    show_metrics({name: value for name, value in metrics.items() if name != "things"})
+    show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "things")})
+    if page.prior is not None:
+        print("\nn-gram prior, counting alone and contributions:")
+        show_metrics(metrics["ngram"])
     print()
     show_metrics(
         {

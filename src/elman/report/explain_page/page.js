@@ -1,7 +1,7 @@
 
 "use strict";
 (() => {
-  const STEPS_PER_BIT = 1024, NO_SURPRISAL = 0xffff, ZERO_CODE = 127, SURPRISAL_LEVELS = 32, UNIT_LEVELS = 20, MAX_NODE = 400;
+  const STEPS_PER_BIT = 1024, NO_SURPRISAL = 0xffff, ZERO_CODE = 127, SURPRISAL_LEVELS = 32, UNIT_LEVELS = 20, FULL_BITS = 6, MAX_NODE = 400;
   const element = (id) => document.getElementById(id);
   const data = JSON.parse(element("data").textContent);
   const text = element("text"), canvas = text.querySelector("canvas"), cursor = element("cursor");
@@ -17,6 +17,7 @@
   }
   const INDEX = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[data.indexBytes];
   let indices, surprisal, candidates, probabilities;
+  let prior = null; // of a network with an n-gram prior: surprisal, matched orders and contributions
   let firstKnown; // position of the first known character, or the length of the text
 
   // ---- Positions of characters ----
@@ -117,9 +118,19 @@
   /** A view: a colour for every level, the level of every character, and the legend. */
   function surprisalView() {
     return {
-      unit: null, plain: 0, colours: colourRamp("--surprisal", SURPRISAL_LEVELS), ticks: ["0", "2", "4", "6", "8 or more bits"],
+      kind: "surprisal", unit: null, plain: 0, colours: colourRamp("--surprisal", SURPRISAL_LEVELS), ticks: ["0", "2", "4", "6", "8 or more bits"],
       description: "Surprisal of each character. The stronger the colour, the less expected it was.",
       level: (n) => surprisal[n] === NO_SURPRISAL ? 0 : Math.min(SURPRISAL_LEVELS, (surprisal[n] + STEPS_PER_BIT / 8) >> 8),
+    };
+  }
+  /** Which of counting and network contributes more to a character, by up to FULL_BITS bits; a negative contribution is none. */
+  function priorView() {
+    const level = (bits) => UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, bits / FULL_BITS)));
+    return {
+      kind: "prior", unit: null, plain: UNIT_LEVELS, ticks: [`${FULL_BITS} bits more counting`, "equal", `${FULL_BITS} bits more network`],
+      colours: [...colourRamp("--counting", UNIT_LEVELS).reverse(), ...colourRamp("--network", UNIT_LEVELS).slice(1)],
+      description: "What predicts each character: amber where counting contributes more to its probability, blue where the network does.",
+      level: (n) => level((Math.max(0, prior.network[n]) - Math.max(0, prior.counting[n])) / STEPS_PER_BIT),
     };
   }
   function unitView(unit, codes) {
@@ -127,7 +138,7 @@
     const level = Uint8Array.from({ length: 256 }, (_, code) =>
       largest ? UNIT_LEVELS + Math.round(UNIT_LEVELS * Math.max(-1, Math.min(1, dequantize(code) / largest))) : UNIT_LEVELS);
     return {
-      unit, codes, plain: UNIT_LEVELS, ticks: [formatSigned(-largest), "0", formatSigned(largest)],
+      kind: "unit", unit, codes, plain: UNIT_LEVELS, ticks: [formatSigned(-largest), "0", formatSigned(largest)],
       colours: [...colourRamp("--falls", UNIT_LEVELS).reverse(), ...colourRamp("--rises", UNIT_LEVELS).slice(1)],
       description: `Activation of ${name} after each character. Full colour is its largest absolute value in this text.`,
       level: (n) => level[codes[n]],
@@ -195,8 +206,7 @@
   }
   function setView(next) {
     view = next;
-    element("by-surprisal").checked = view.unit === null;
-    element("by-unit").checked = view.unit !== null;
+    element(`by-${view.kind}`).checked = true;
     if (view.unit !== null) element("unit").value = view.unit;
     for (const button of document.querySelectorAll("[data-unit]")) {
       button.setAttribute("aria-pressed", view.unit !== null && Number(button.dataset.unit) === view.unit);
@@ -213,6 +223,7 @@
     if (request === latestRequest) setView(unitView(unit, activations.get(unit)));
   }
   function showSurprisal() { latestRequest++; setView(surprisalView()); }
+  function showPrior() { latestRequest++; setView(priorView()); }
 
   // ---- The selected character ----
 
@@ -264,19 +275,40 @@
       row.append(create("span", "sign", data.alphabet[e.index][0]), bar, value);
       return row;
     }));
+    if (prior) showOrigin(n);
     const box = boxOf(n);
     cursor.hidden = false;
     cursor.style.transform = `translate(${box.left - 2}px, ${box.top - 2}px)`;
     cursor.style.width = `${Math.max(2, box.width) + 4}px`;
     cursor.style.height = `${box.height + 4}px`;
   }
+  /** Return what counting alone predicts at a position in words; null where nothing precedes, or the character is unknown. */
+  function describeCounting(n) {
+    if (n === firstKnown || !isKnown(n)) return null;
+    const bits = prior.surprisal[n] / STEPS_PER_BIT, order = prior.matched[n];
+    const context = order === 0 ? "no context known" : `longest context known: ${order} character${order === 1 ? "" : "s"}`;
+    return `Counting alone ${formatPercent(2 ** -bits)}, ${bits.toFixed(2)} bits; ${context}`;
+  }
+  /** Show what counting and network contribute to the selected character. */
+  function showOrigin(n) {
+    const words = describeCounting(n);
+    element("origin").hidden = words === null;
+    if (words === null) return;
+    for (const [side, name] of [["counting", "--counting"], ["network", "--network"]]) {
+      const bits = prior[side][n] / STEPS_PER_BIT, ramp = colourRamp(name, UNIT_LEVELS);
+      element(`origin-${side}`).textContent = formatSigned(bits);
+      element(`origin-${side}`).style.background = ramp[Math.round(UNIT_LEVELS * Math.max(0, Math.min(1, bits / FULL_BITS)))];
+    }
+    element("origin-alone").textContent = words;
+  }
   /** Announce the selected character to screen readers. */
   function announce(n) {
     const name = (index) => { const [sign, long] = data.alphabet[index]; return /^\w$/.test(sign) ? sign : long; };
     const predictions = predictionsAt(n).map((e) => `${name(e.index)} ${formatPercent(e.p)}`);
     const unit = view.unit === null ? "" : `, activation ${formatSigned(dequantize(view.codes[n]))}`;
+    const words = prior && describeCounting(n), counting = words ? `. ${words}` : "";
     element("announcement").textContent =
-      `${name(indices[n])}, ${element("character").querySelector("b").textContent}${unit}. Most likely: ${predictions.join(", ")}`;
+      `${name(indices[n])}, ${element("character").querySelector("b").textContent}${unit}${counting}. Most likely: ${predictions.join(", ")}`;
   }
   /** Find the character nearest to a point, relative to the text; one on the same line takes precedence. */
   function findNearest(x, y, fits = () => true) {
@@ -419,15 +451,20 @@
       if (position !== null) showPosition(position);
     }).observe(text);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      if (view.unit === null) showSurprisal(); else setView(unitView(view.unit, view.codes));
+      setView(view.kind === "unit" ? unitView(view.unit, view.codes) : view.kind === "prior" ? priorView() : surprisalView());
     });
     element("by-surprisal").addEventListener("change", showSurprisal);
+    if (prior) element("by-prior").addEventListener("change", showPrior);
     element("by-unit").addEventListener("change", () => showUnit(Number(element("unit").value)));
     element("unit").addEventListener("change", () => showUnit(Number(element("unit").value)));
   }
   async function start() {
     const [a, b, c, d] = await Promise.all(["indices", "surprisal", "candidates", "probabilities"].map(decodeBlock));
     indices = new INDEX(a); surprisal = new Uint16Array(b); candidates = new INDEX(c); probabilities = new Uint16Array(d);
+    if (data.order > 0) {
+      const [e, f, g, h] = await Promise.all(["surprisal", "matched", "counting", "network"].map((name) => decodeBlock(`prior-${name}`)));
+      prior = { surprisal: new Uint16Array(e), matched: new Uint8Array(f), counting: new Int16Array(g), network: new Int16Array(h) };
+    }
     firstKnown = surprisal.includes(NO_SURPRISAL) ? surprisal.indexOf(NO_SURPRISAL) : data.chars;
     if (matchMedia("(max-width: 58rem)").matches) element("units").open = false;
     splitRows();

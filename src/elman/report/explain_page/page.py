@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from elman.inference import Model
 from elman.interpret.activations import Explanation, Unit, dequantize, explain
+from elman.interpret.prior import PriorExplanation, explain_prior
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.report.narrative.formatting import pluralize
@@ -58,6 +59,8 @@ class ExplainPage:
         The model's, followed by the unknown characters of the text.
     explanation : Explanation
     probes : list of FeatureProbe
+    prior : PriorExplanation, optional
+        For a network with an n-gram prior.
     """
 
     name: str
@@ -65,6 +68,7 @@ class ExplainPage:
     alphabet: Alphabet
     explanation: Explanation
     probes: list[FeatureProbe]
+    prior: PriorExplanation | None = None
 
     @classmethod
     def from_corpus(cls, model: Model, corpus: Corpus) -> ExplainPage:
@@ -81,9 +85,10 @@ class ExplainPage:
         ElmanError
             If the text has fewer than two characters, or more than `elman.interpret.activations.MAX_CHARS`.
         """
-        explanation = explain(model.engine, model.parameters, model.h, corpus.indices)
+        reading = (model.engine, model.parameters, model.h, corpus.indices)
+        explanation, prior = explain(*reading), explain_prior(*reading)
         probes = probe_units(explanation.quantized, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes)
+        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, prior)
 
     @property
     def num_unknown(self) -> int:
@@ -105,6 +110,7 @@ class ExplainPage:
             "nats_per_char": self.explanation.nats_per_char,
             "bits_per_char": self.explanation.bits_per_char,
             **unknown,
+            **({} if self.prior is None else {"ngram": self._prior_as_dict(self.prior)}),
             "units": len(self.explanation.units),
             "things": [
                 {
@@ -115,6 +121,11 @@ class ExplainPage:
                 for probe in self.probes
             ],
         }
+
+    def _prior_as_dict(self, prior: PriorExplanation) -> dict[str, Any]:
+        means = prior.means()
+        bits = {"bits_per_char": means["nats_per_char"] / math.log(2)}
+        return {"order": prior.order, **means, **bits, "mean_matched_order": prior.mean_matched_order}
 
     def _unit_score_as_dict(self, score: UnitScore) -> dict[str, Any]:
         unit = self.explanation.units[score.unit]
@@ -143,6 +154,7 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
             chars=pluralize(len(page.explanation.indices), "character"),
             network=describe_network(page.network),
             explanation=page.explanation,
+            shares=None if page.prior is None else summarize_prior(page.prior, page.network.K),
             num_unknown=page.num_unknown,
             unknown_bits=unknown_nats(page.network.K) / math.log(2),
             lines=render_lines(page.alphabet.decode(page.explanation.indices)),
@@ -158,6 +170,21 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
             "form-action 'none'",
         )
     )
+
+
+def summarize_prior(prior: PriorExplanation, K: int) -> dict[str, float]:
+    """Return the means of the page's summary in bits per character, and the percentage that counting contributes."""
+    alone, counting, network = (nats / math.log(2) for nats in prior.means().values())
+    positive = max(0.0, counting), max(0.0, network)
+    return {
+        "order": prior.order,
+        "alone": alone,
+        "counting": counting,
+        "network": network,
+        "uniform": math.log2(K),
+        "matched": prior.mean_matched_order,
+        "percent": 100 * positive[0] / sum(positive) if sum(positive) else 50.0,
+    }
 
 
 def render_lines(text: str) -> Markup:
@@ -220,6 +247,7 @@ def page_data(page: ExplainPage, columns: Sequence[int]) -> dict[str, Any]:
         "candidates": explanation.candidates.shape[1],
         "indexBytes": explanation.indices.dtype.itemsize,
         "knownChars": network.K,
+        "order": 0 if page.prior is None else page.prior.order,
         "alphabet": [label_char(character) for character in page.alphabet.characters],
         "units": [
             {"name": format_unit(explanation.units[column], network), "range": round(largest, 4)}
@@ -250,18 +278,38 @@ def array_blocks(page: ExplainPage, columns: Sequence[int]) -> dict[str, NDArray
     """Return the page's arrays by the ids of their elements; the arrays of shape (C, N) are stored row by row."""
     explanation = page.explanation
     index = explanation.indices.dtype.newbyteorder("<")
-    steps = np.rint(explanation.surprisal * STEPS_PER_BIT).clip(0, NO_SURPRISAL - 1)
     return {
         "indices": explanation.indices.astype(index),
-        "surprisal": np.nan_to_num(steps, nan=NO_SURPRISAL).astype("<u2"),
+        "surprisal": encode_surprisal(explanation.surprisal),
         "candidates": explanation.candidates.T.astype(index),
         "probabilities": np.rint(explanation.probabilities.T * 0xFFFF).astype("<u2"),
+        **({} if page.prior is None else prior_blocks(page.prior)),
         **{
             f"feature-{n}": probe.values.astype(np.uint8)
             for n, probe in enumerate(page.probes)
             if probe.feature.is_binary and probe.best
         },
         **{f"unit-{n}": explanation.quantized[:, column] for n, column in enumerate(columns)},
+    }
+
+
+def encode_surprisal(bits: NDArray[np.floating]) -> NDArray[Any]:
+    """Return surprisals (N,) as the page has them."""
+    steps = np.rint(bits * STEPS_PER_BIT).clip(0, NO_SURPRISAL - 1)
+    return np.asarray(np.nan_to_num(steps, nan=NO_SURPRISAL), "<u2")
+
+
+def prior_blocks(prior: PriorExplanation) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the n-gram prior, each (N,); a contribution that is not defined is 0."""
+    limit = 0x7FFF
+    contributions = {"prior-counting": prior.counting, "prior-network": prior.network}
+    return {
+        "prior-surprisal": encode_surprisal(prior.surprisal),
+        "prior-matched": prior.matched,
+        **{
+            name: np.rint(np.nan_to_num(bits) * STEPS_PER_BIT).clip(-limit, limit).astype("<i2")
+            for name, bits in contributions.items()
+        },
     }
 
 

@@ -19,6 +19,7 @@ from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
+from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
 IndexArray = NDArray[np.intp]
@@ -266,6 +267,22 @@ class CompiledNetwork:
             codes = np.concatenate([before.T, x + 1])  # of every row, those that precede the window and its own
             states[:, :, column:] = np.stack([codes[t + 1 : t + 1 + s.order].T for t in range(T)])
         return o, states
+
+    def read_prior(self, x: IndexArray) -> Prior:
+        """Read x (T, B) with the n-gram model alone: log q (T, B, K) and the matched orders (T, B) after each step."""
+
+        def task(n: int) -> Callable[[], object]:
+            indices = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
+            return partial(kernels.read_prior, self.sizes, self.priors[n], indices, self.T, self.rows[n])
+
+        self._reserve_counts(x.size)
+        self._run_groups(task)
+        s, T = self.sizes, self.T
+        log_q, matched = np.empty((T, self.B, s.K), self.dtype), np.empty((T, self.B), np.intp)
+        for prior, R, group in zip(self.priors, self.rows, self.groups, strict=True):
+            log_q[:, group] = prior.log_q[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
+            matched[:, group] = prior.matched[: T * R].reshape(T, R)
+        return Prior(log_q, matched)
 
     def generate(
         self, x: IndexArray, uniforms: NDArray[np.float64], sampling_params: NDArray[np.float64]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
 from elman.engine.numba.sampling import pack_sampling_params
 from elman.engine.protocol import Indices, SegmentLosses
+from elman.network.output import Prior
 from elman.network.parameters import Array, Parameters
 from elman.network.sampling import SamplingParams
 
@@ -55,6 +56,17 @@ class NumbaSession:
             chunks.append((o, states))
         o, states = (np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
         return o, states
+
+    def prior(self, h: Array, x: Indices) -> Prior:
+        """See `elman.engine.InferenceSession.prior`."""
+        assert self.parameters.uses_prior  # the counts are not prepared otherwise
+        chunks = []
+        for network, steps in self._split_steps(len(x), len(h)):
+            network.set_state(h)
+            chunks.append(network.read_prior(x[steps].astype(np.intp)))
+            h = network.state()
+        log_q, matched = (np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
+        return Prior(log_q, matched)
 
     def segment_losses(
         self, h: Array, text: Indices, starts: NDArray[np.intp], lengths: NDArray[np.intp]

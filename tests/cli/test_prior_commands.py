@@ -1,0 +1,98 @@
+"""Every command that uses a model, with a model that has an n-gram prior."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elman.inference.score_lines import score_lines
+from elman.interop import FORMATS
+from elman.runs.run import load
+from support.cli import Command
+from support.state import TEXT
+from support.training import train
+
+TEST = "a dark night;\nthe rain at night\nexcept torrents.\n"
+ORDER, M = 3, 5
+
+
+@pytest.fixture(scope="module", params=["rnn", "gru", "lstm"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of a small model with a prior, and next to it a text."""
+    folder = tmp_path_factory.mktemp("prior")
+    for name, text in (("text", TEXT * 12), ("test", TEST)):
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    train(
+        folder / "text",
+        cell=request.param,
+        ngram_order=ORDER,
+        max_updates=20,
+        hidden_size=M,
+        seq_length=8,
+        sample_every=0,
+        out=folder / "run",
+    )
+    return folder / "run"
+
+
+def test_eval_and_dynamic_evaluation(command: Command, run: Path) -> None:
+    code, out, err = command("eval", run, run.parent / "test", "--json")
+    assert (code, err) == (0, "")
+    nats = json.loads(out)["nats_per_char"]
+    assert nats == pytest.approx(load(run, engine="numpy").score(TEST).nats_per_char, rel=1e-5)
+    assert nats < math.log(26)
+    code, out, _ = command("eval", run, run.parent / "test", "--adapt", "--json")
+    assert code == 0
+    assert json.loads(out)["nats_per_char_without_adapt"] == pytest.approx(nats)
+
+
+@pytest.mark.parametrize("carry", [(), ("--carry-state",)])
+def test_score(command: Command, run: Path, carry: tuple[str, ...]) -> None:
+    code, out, err = command("score", run, run.parent / "test", "--json", *carry)
+    assert (code, err) == (0, "")
+    rows = [json.loads(row) for row in out.splitlines()]
+    assert [row["text"] for row in rows] == TEST.splitlines()
+    lines = [
+        line for block in score_lines(load(run, engine="numpy"), [TEST], carry_state=bool(carry)) for line in block
+    ]
+    assert [row["nats_per_char"] for row in rows] == pytest.approx([line.nats_per_char for line in lines], rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [(), ("--count", 3), ("--beam", 3), ("--ngram-weight", 0.3, "--temperature", 0.7)])
+def test_sample(command: Command, run: Path, options: tuple[object, ...]) -> None:
+    seed = () if "--beam" in options else ("--seed", 1)
+    code, out, err = command("sample", run, "--length", 40, *seed, *options)
+    assert (code, err) == (0, "")
+    assert len(out) >= 41
+    assert set(out) <= {*TEXT, *"\n-0123 of"}
+    assert command("sample", run, "--length", 40, *seed, *options).out == out
+
+
+def test_explain_shows_the_recurrent_units(command: Command, run: Path) -> None:
+    code, out, err = command("explain", run, run.parent / "test", "--out", run.parent / "page.html", "--json")
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    assert figures["units"] == (2 * M if load(run).parameters.cell == "lstm" else M)
+    assert figures["nats_per_char"] == pytest.approx(load(run).score(TEST).nats_per_char, rel=1e-5)
+    prior, known = figures["ngram"], math.log(len(load(run).alphabet)) - figures["nats_per_char"]
+    assert prior["order"] == ORDER
+    assert prior["counting_nats_per_char"] + prior["network_nats_per_char"] == pytest.approx(known, rel=1e-4)
+    code, out, _ = command("explain", run, run.parent / "test", "--out", run.parent / "page.html")
+    assert code == 0
+    assert "counting nats per char" in out
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_export_and_import(command: Command, run: Path, to: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnx")
+    file, again = run.parent / f"network{FORMATS[to].SUFFIX}", run.parent / f"again-{to}"
+    assert command("export", run, "--to", to, "--out", file).code == 0
+    assert command("import", file, "--out", again).code == 0
+    before, after = load(run), load(again)
+    np.testing.assert_array_equal(after.h, before.h)
+    assert after.score(TEST).nats == before.score(TEST).nats
+    sampled = [command("sample", folder, "--length", 60, "--seed", 1).out for folder in (run, again)]
+    assert sampled[0] == sampled[1]
