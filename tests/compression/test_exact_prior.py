@@ -8,7 +8,7 @@ from elman.compression import exact_kernels, exact_prior
 from elman.compression.adaptive import CodedStep, compute_gradients
 from elman.compression.exact_network import build_exact_network, forward_step
 from elman.compression.exact_prior import ExactPrior, trained_counts
-from elman.engine.numba.ngrams.kernels import TOTAL
+from elman.engine.numba.ngrams.kernels import ADDED_TOTAL
 from elman.network import loss_and_gradients
 from elman.network.ngram import MIN_PROB, NgramCounts, NgramModel
 from elman.network.output import Prior
@@ -70,7 +70,7 @@ def test_a_row_that_reads_nothing_counts_nothing_and_keeps_its_prior() -> None:
     assert prior.histories[1].tolist() == [0, START + 1, 3]
     others.read(np.array([1, 2, 3]))
     others.read(np.array([4, 1, 4]))
-    assert others.reader.added.node[0, TOTAL] == prior.reader.added.node[0, TOTAL] + 1
+    assert others.reader.added.nodes[0, ADDED_TOTAL] == prior.reader.added.nodes[0, ADDED_TOTAL] + 1
 
 
 def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
     prior, totals = ExactPrior(counted(), START, R, adapt=True), []
     for row in texts():
         prior.read(row)
-        totals.append(int(prior.reader.added.node[0, TOTAL]))
+        totals.append(int(prior.reader.added.nodes[0, ADDED_TOTAL]))
         assert prior.reader.added.sizes[0] <= 30 + 2 * R * 3
     assert totals[-1] < R * STEPS
     assert min(np.diff(totals)) < 0

@@ -43,9 +43,10 @@ def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices,
         of_model.reserve(x.size)
     left_out = np.full(x.size, model.folds) if folds is None else folds.ravel().astype(np.int64)
     log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
+    bases, extras = np.zeros((2, B, model.order + 1), np.int64)
     kernels.read_window(
-        of_model.tree, of_model.added, model.grows, history, x.ravel().astype(np.intp), left_out, T, B, model.K,
-        log_q, matched,
+        of_model.tree, of_model.added, model.grows, history, bases, extras, np.ones(B, np.bool_),
+        x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
     )  # fmt: skip
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), history
 
@@ -233,8 +234,8 @@ from elman.engine.numba.ngrams import kernels
 from test_ngrams import counted, example_input, make_text, read_compiled
 exact = kernels.read_window
 @njit(fastmath=True)
-def fast(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched):
-    exact(tree, added, grows, histories, x, folds, T, R, K_row, log_q, matched)
+def fast(tree, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched):
+    exact(tree, added, grows, histories, bases, extras, reads, x, folds, T, R, K_row, log_q, matched)
 if {through_a_caller}:
     kernels.read_window = fast
 text = make_text(300, 11)

@@ -324,8 +324,8 @@ def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indi
 def read_prior(sizes, prior, indices, T, R):
     """Read a window of R batch rows with the n-gram model alone: log q and the matched orders are left in `prior`."""
     read_window(
-        prior.tree, prior.added, prior.grows, prior.history, indices, prior.folds, T, R, sizes.K_row,
-        prior.log_q, prior.matched,
+        prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
+        prior.folds, T, R, sizes.K_row, prior.log_q, prior.matched,
     )  # fmt: skip
 
 
