@@ -125,12 +125,10 @@ def test_files_have_the_former_names() -> None:
 
 
 def test_a_former_name_is_not_suggested() -> None:
-    with pytest.raises(
-        ElmanError, match=line("unknown setting 'random_stat'; the settings are " + ", ".join(SETTINGS))
-    ):
-        make_config(options={"random_stat": 5})
-    with pytest.raises(AttributeError, match="'Config' object has no attribute 'random_stat'"):
-        Config().random_stat  # noqa: B018
+    with pytest.raises(ElmanError, match=line("unknown setting 'averagin'; the settings are " + ", ".join(SETTINGS))):
+        make_config(options={"averagin": 5})
+    with pytest.raises(AttributeError, match="'Config' object has no attribute 'averagin'"):
+        Config().averagin  # noqa: B018
 
 
 def test_steady_is_the_network_of_reference_and_as_many_updates() -> None:

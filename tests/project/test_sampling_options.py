@@ -14,6 +14,7 @@ from elman.cli import app
 from elman.engine import TrainState, get_engine
 from elman.errors import ElmanError, flag
 from elman.network import SamplingParams
+from elman.network.ngram import count_training_text
 from elman.network.sampling import (
     SamplingOption,
     SamplingOptions,
@@ -26,6 +27,7 @@ from elman.serve.playground.endpoints import MAX_NUMBER
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.cli import Command
+from support.random_model import random_prior_model
 from support.server import NAME, serving, tiny
 from support.state import ROOT, TEXT, T
 from support.training import train
@@ -60,7 +62,8 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
     values: list[Any] = [option.default, option.example]
     default, example = (SamplingParams(**{option.name: value}) for value in values)
     np.testing.assert_array_equal(default.probabilities(o), before)
-    assert not np.array_equal(example.probabilities(o), before)
+    # Logits are weighted before they are passed.
+    assert np.array_equal(example.probabilities(o), before) == (option.name == "ngram_weight")
     assert not default.truncates
     assert example.truncates == (option.filter is not None)
 
@@ -71,9 +74,10 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
 @each_option
 def test_it_is_a_keyword_argument(option: SamplingOption) -> None:
     options: Any = {option.name: option.example}
-    text = tiny().sample(200, seed=1, **options)
-    assert text == "".join(tiny().stream(200, seed=1, **options)) == tiny().samples(1, 200, seed=1, **options)[0]
-    assert text != tiny().sample(200, seed=1)
+    model = random_prior_model(TEXT)
+    text = model.sample(200, seed=1, **options)
+    assert text == "".join(model.stream(200, seed=1, **options)) == model.samples(1, 200, seed=1, **options)[0]
+    assert text != model.sample(200, seed=1)
 
 
 def below_range(option: SamplingOption) -> float:
@@ -181,8 +185,9 @@ def test_the_playground_has_a_field_for_it(option: SamplingOption, client: httpx
 def test_the_engines_agree(option: SamplingOption) -> None:
     options: Any = {option.name: option.example}
     uniforms = np.random.default_rng(1).random(200)
+    counted = count_training_text(np.resize(np.arange(9, dtype=np.uint8), 50), 9, 3, 0.9, 0)
     for cell in ("rnn", "gru"):
-        state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell)
+        state = TrainState.initial(9, 5, 0.8, 400, np.float64, cell=cell, ngrams=counted)
         characters, expected, unfiltered = (
             get_engine(name).generate(state.parameters, state.final_hidden, 2, uniforms, sampling)[0]
             for name, sampling in (
