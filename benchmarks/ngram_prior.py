@@ -28,9 +28,10 @@ from elman.text import Corpus, read_corpus
 
 PRESET = "quick"
 BASE: dict[str, Any] = {
-    "ngram_order": 7,
-    "ngram_discount": 0.9,
+    "ngram_order": 8,
+    "ngram_discount": 0.8,
     "ngram_folds": 10,
+    "ngram_start": 0.5,
     "validation": 0.1,
     "epochs": 1_000_000,
     "sample_every": 0,
@@ -38,9 +39,10 @@ BASE: dict[str, Any] = {
 """What every variant has unless it says otherwise."""
 
 VARIANTS: dict[str, tuple[Any, ...]] = {
-    "ngram_order": (0, 3, 5, 7, 9),
-    "ngram_discount": (0.6, 0.75, 0.9, 0.95),
+    "ngram_order": (0, 3, 5, 8, 10),
+    "ngram_discount": (0.6, 0.8, 0.9, 0.95),
     "ngram_folds": (0, 10),
+    "ngram_start": (0.0, 0.5, 0.8),
     "cell": ("rnn", "gru", "lstm"),
 }
 """The values of each setting; the others are those of `BASE`."""

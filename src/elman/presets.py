@@ -94,7 +94,7 @@ PRESETS = {
             "dropout": 0.2,
             "dropout_kind": "plain",
             "ema_decay": 0.98,
-            "max_seconds": 51.0,
+            "max_seconds": 55.5,
             "validation": 0.1,
             "validate_every": 1000,
             "sample_every": 500,

@@ -28,7 +28,7 @@ exact_step = compiled(inline="always")
 CHILD, ENTRY, TOTAL, CODE = range(4)
 """Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
 CHARACTER, COUNT, FOLDS = range(3)
-"""Columns of `Tree.entries`; the last is where its counts by fold begin, or -1 - f if all are in fold f."""
+"""Columns of `Tree.entries`; the last is the row of its counts by fold, or -1 - f if all are in fold f."""
 BASE, ADDED_TOTAL, NEW, FIRST = range(4)
 """Columns of `Added.nodes`: the node of the tree with the same context, or -1; the sum of its counts; how many of its
 characters the node of the tree lacks; its first entry."""
@@ -53,14 +53,15 @@ _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(
 def count_entries(starts, characters, folds, K, fold_number):
     """Return the entries of nodes that begin at `starts` of the sorted positions.
 
-    Returns the number of entries of each node, and the rows of `Tree.entries` and `Tree.folds` from the first on.
+    Returns the number of entries of each node, and the rows of `Tree.entries` and `Tree.fold_counts`, both from 0 on.
     """
     N, nodes = len(characters), len(starts) - 1
-    sizes, entries, pairs = np.zeros(nodes, np.int64), np.empty((N, 3), np.int32), np.empty((N, 2), np.int32)
+    sizes, entries = np.zeros(nodes, np.int64), np.empty((N, 3), np.int32)
+    fold_counts = np.empty((N // 2 + 1, max(fold_number, 1)), np.int32)  # a row counts two characters or more
     by_character = np.zeros(K, np.int32)
     by_fold = np.zeros((K, fold_number + 1), np.int32)
     seen = np.empty(K, np.int32)
-    entry, pair = 0, 0
+    entry, row = 0, 0
     for node in range(nodes):
         kinds = 0
         for i in range(starts[node], starts[node + 1]):
@@ -72,18 +73,20 @@ def count_entries(starts, characters, folds, K, fold_number):
             by_fold[c, folds[i]] += 1
         sizes[node] = kinds
         for kind in range(kinds):
-            c = seen[kind]
-            entries[entry, CHARACTER], entries[entry, COUNT], entries[entry, FOLDS] = c, by_character[c], pair
+            c, only = seen[kind], -1
             for f in range(fold_number + 1):
                 if by_fold[c, f] == by_character[c]:
-                    entries[entry, FOLDS] = -1 - f
-                elif by_fold[c, f] > 0:
-                    pairs[pair, 0], pairs[pair, 1] = f, by_fold[c, f]
-                    pair += 1
+                    only = f
+            entries[entry, CHARACTER], entries[entry, COUNT] = c, by_character[c]
+            entries[entry, FOLDS] = -1 - only if only >= 0 else row
+            for f in range(fold_number + 1):
+                if only < 0 and f < fold_number:
+                    fold_counts[row, f] = by_fold[c, f]
                 by_fold[c, f] = 0
+            row += only < 0
             by_character[c] = 0
             entry += 1
-    return sizes, entries[:entry].copy(), pairs[:pair].copy()
+    return sizes, entries[:entry].copy(), fold_counts[:row].copy()
 
 
 # --- Distributions ---
@@ -102,23 +105,17 @@ def search_children(nodes, low, high, code):
     return low if low < end and nodes[low, CODE] == code else np.int64(EMPTY)
 
 
-@exact
-def count_left_out(entries, pairs, entry, fold):
+@exact_step
+def count_left_out(entries, fold_counts, entry, fold):
     """Return the count of an entry in a fold."""
-    first = entries[entry, FOLDS]
-    if first < 0:
-        return np.int64(entries[entry, COUNT]) if first == -1 - fold else np.int64(0)
-    i, left = np.int64(first), np.int64(entries[entry, COUNT])
-    while left > 0:
-        if pairs[i, 0] == fold:
-            return np.int64(pairs[i, 1])
-        left -= pairs[i, 1]
-        i += 1
-    return np.int64(0)
+    row = np.int64(entries[entry, FOLDS])
+    if row < 0:
+        return np.int64(entries[entry, COUNT]) if row == -1 - fold else np.int64(0)
+    return np.int64(fold_counts[row, fold])
 
 
 @exact
-def mix_node(nodes, entries, pairs, added_nodes, added_entries, base, extra, fold, folds, D, q, counts):
+def mix_node(nodes, entries, fold_counts, added_nodes, added_entries, base, extra, fold, folds, D, q, counts):
     """Apply (2) of `elman.network.ngram` to q (K,) for one context; return its N_o, 0 if it has none.
 
     The context is node `base` of the tree and node `extra` of the added counts; either may be -1. `counts` (K,) is
@@ -131,7 +128,7 @@ def mix_node(nodes, entries, pairs, added_nodes, added_entries, base, extra, fol
         for entry in range(start, end):
             count = np.int64(entries[entry, COUNT])
             if fold < folds:
-                left_out = count_left_out(entries, pairs, entry, fold)
+                left_out = count_left_out(entries, fold_counts, entry, fold)
                 total -= left_out
                 count -= left_out
                 if count == 0:
@@ -160,7 +157,7 @@ def mix_node(nodes, entries, pairs, added_nodes, added_entries, base, extra, fol
 
 @exact
 def distribution(
-    nodes, entries, pairs, cached_q, cached_matched, cached_order, cached_first,
+    nodes, entries, fold_counts, cached_q, cached_matched, cached_order, cached_first,
     added_nodes, added_entries, bases, extras, fold, folds, D, q, counts,
 ):  # fmt: skip
     """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
@@ -181,7 +178,7 @@ def distribution(
             q[k] = 1.0 / len(q)
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
         total = mix_node(
-            nodes, entries, pairs, added_nodes, added_entries, bases[o], extras[o], fold, folds, D, q, counts
+            nodes, entries, fold_counts, added_nodes, added_entries, bases[o], extras[o], fold, folds, D, q, counts
         )
         if total == 0:
             break
@@ -220,7 +217,7 @@ def fill_cache(tree, added, nodes, q, matched):
     for fold in range(len(q)):
         for c in range(len(nodes)):
             matched[fold, c] = distribution(
-                tree.nodes, tree.entries, tree.pairs, q, matched, EMPTY, 0, added.nodes, added.entries,
+                tree.nodes, tree.entries, tree.fold_counts, q, matched, EMPTY, 0, added.nodes, added.entries,
                 nodes[c], extras, fold, tree.folds, tree.discount, q[fold, c], counts,
             )  # fmt: skip
 
@@ -347,8 +344,8 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
     `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
     in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart.
     """
-    nodes, entries, pairs, cached_q, cached_matched = (
-        tree.nodes, tree.entries, tree.pairs, tree.cached_q, tree.cached_matched,
+    nodes, entries, fold_counts, cached_q, cached_matched = (
+        tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
     sizes, keys, places, added_nodes, added_entries = (
         added.sizes, added.keys, added.places, added.nodes, added.entries,
@@ -365,7 +362,7 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
             _shift(histories[r], x[r])
             find_nodes(nodes, keys, places, sizes[0] > 0, K, histories[r], bases[r], extras[r])
             matched[r] = distribution(
-                nodes, entries, pairs, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+                nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
                 added_nodes, added_entries, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, counts,
             )  # fmt: skip
             set_logs(q, bits, powers, log_q, r * stride)
@@ -403,8 +400,8 @@ def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, to
 @exact
 def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
     """Do the same as `read_window` where nothing is counted."""
-    nodes, entries, pairs, cached_q, cached_matched = (
-        tree.nodes, tree.entries, tree.pairs, tree.cached_q, tree.cached_matched,
+    nodes, entries, fold_counts, cached_q, cached_matched = (
+        tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
     added_nodes, added_entries, n, K = added.nodes, added.entries, histories.shape[1], tree.K
     q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
@@ -421,7 +418,7 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
         find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched)
         for i in range(rows):
             matched[first + i] = distribution(
-                nodes, entries, pairs, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+                nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
                 added_nodes, added_entries, bases[i], extras, folds[first + i], tree.folds, tree.discount, q, counts,
             )  # fmt: skip
             set_logs(q, bits, powers, log_q, (first + i) * K_row)

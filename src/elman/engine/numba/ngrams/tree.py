@@ -35,7 +35,7 @@ class Tree(NamedTuple):
     discount: float
     nodes: Ints32  # (nodes + 2, 4): see `kernels.CHILD`, …; the last two have no children and no entries
     entries: Ints32  # (entries + 1, 3): see `kernels.CHARACTER`, …
-    pairs: Ints32  # (…, 2): fold and count, of the entries that are in several
+    fold_counts: Ints32  # (…, folds): the counts by fold of the entries that are in several
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
     cached_q: Floats64  # (folds + 1, contexts, K)
@@ -46,7 +46,7 @@ def empty_tree() -> Tree:
     """Return the counts of no text, which are passed to a kernel without a prior."""
     cache = np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8)
     return Tree(
-        2, 1, 0, 0.0, np.zeros((2, 4), np.int32), np.zeros((1, 3), np.int32), np.zeros((1, 2), np.int32), -1, 0, *cache
+        2, 1, 0, 0.0, np.zeros((2, 4), np.int32), np.zeros((1, 3), np.int32), np.zeros((1, 1), np.int32), -1, 0, *cache
     )
 
 
@@ -54,32 +54,46 @@ def build_tree(model: NgramModel) -> Tree:
     """Return the counts of a model's text, from one sort of its positions by context."""
     K, n, folds = model.K, model.order, model.folds
     codes, characters, fold = _sorted_positions(model)
-    common = _common_lengths(codes)
-    starts = [np.flatnonzero(common < o) for o in range(n + 1)]  # of each depth: where its nodes begin
-    counts = np.array([len(s) for s in starts])
-    first = np.concatenate([[0], np.cumsum(counts)])
-    sizes, entries, pairs = zip(
-        *(kernels.count_entries(np.append(s, len(fold)), characters, fold, K, folds) for s in starts), strict=True
+    common, N = _common_lengths(codes), len(fold)
+    starts = [np.append(np.flatnonzero(common < o), N) for o in range(n + 1)]  # where the nodes of each length begin
+    first = np.concatenate([[0], np.cumsum([len(s) - 1 for s in starts])])
+    sizes, entries, fold_counts = zip(
+        *(kernels.count_entries(s, characters, fold, K, folds) for s in starts), strict=True
     )
-    nodes = np.zeros((first[-1] + 2, 4), np.int32)
-    for o in range(n + 1):
-        of_depth = nodes[first[o] : first[o + 1]]
-        of_depth[:, kernels.CHILD] = first[-1] if o == n else np.searchsorted(starts[o + 1], starts[o]) + first[o + 1]
-        of_depth[:, kernels.TOTAL] = np.diff(np.append(starts[o], len(fold)))
-        of_depth[:, kernels.CODE] = codes[o - 1, starts[o]] if o else 0
-    nodes[-2:, kernels.CHILD] = first[-1]
-    nodes[1:-1, kernels.ENTRY] = np.cumsum(np.concatenate(sizes))
-    nodes[-1, kernels.ENTRY] = nodes[-2, kernels.ENTRY]
-    pair_start = 0
-    for of_depth, pairs_of_depth in zip(entries, pairs, strict=True):
-        of_depth[of_depth[:, kernels.FOLDS] >= 0, kernels.FOLDS] += pair_start
-        pair_start += len(pairs_of_depth)
     tree = Tree(
-        K, n, folds, float(model.discount), nodes, np.concatenate([*entries, np.zeros((1, 3), np.int32)]),
-        np.concatenate(pairs),
+        K, n, folds, float(model.discount), _make_nodes(codes, starts, first, np.concatenate(sizes)),
+        _join_entries(entries, fold_counts), np.concatenate(fold_counts),
         -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
     )  # fmt: skip
     return _with_cache(tree, first)
+
+
+def _make_nodes(
+    codes: Ints32, starts: list[NDArray[np.intp]], first: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Ints32:
+    """Return `Tree.nodes`, whose nodes of length o begin at `first[o]` and have `sizes` entries."""
+    nodes = np.zeros((first[-1] + 2, 4), np.int32)
+    for o, start in enumerate(starts):
+        of_length = nodes[first[o] : first[o + 1]]
+        is_last = o == len(starts) - 1
+        of_length[:, kernels.CHILD] = (
+            first[-1] if is_last else np.searchsorted(starts[o + 1], start[:-1]) + first[o + 1]
+        )
+        of_length[:, kernels.TOTAL] = np.diff(start)
+        of_length[:, kernels.CODE] = codes[o - 1, start[:-1]] if o else 0
+    nodes[-2:, kernels.CHILD] = first[-1]
+    nodes[1:-1, kernels.ENTRY] = np.cumsum(sizes)
+    nodes[-1, kernels.ENTRY] = nodes[-2, kernels.ENTRY]
+    return nodes
+
+
+def _join_entries(entries: tuple[Ints32, ...], fold_counts: tuple[Ints32, ...]) -> Ints32:
+    """Return `Tree.entries` from those of each length, whose rows of counts by fold begin at 0."""
+    row = 0
+    for of_length, counts in zip(entries, fold_counts, strict=True):
+        of_length[of_length[:, kernels.FOLDS] >= 0, kernels.FOLDS] += row
+        row += len(counts)
+    return np.concatenate([*entries, np.zeros((1, 3), np.int32)])
 
 
 def _int32(array: NDArray[Any]) -> Ints32:
