@@ -70,7 +70,8 @@ PRESETS = {
         },
     ),
     "quick": Preset(
-        "GRU, 128 units, about 5 s: validation loss 1.68 nats/char on tiny Shakespeare (with --validation 0.1)",
+        "GRU, 128 units, with an n-gram prior, about 5 s: validation loss 1.48 nats/char on tiny Shakespeare (with"
+        " --validation 0.1)",
         _GRU
         | {
             "hidden_size": 128,
@@ -84,7 +85,7 @@ PRESETS = {
         },
     ),
     "minute": Preset(
-        "GRU, 256 units, about 1 min: validation loss 1.53 nats/char on tiny Shakespeare",
+        "GRU, 256 units, with an n-gram prior, about 1 min: validation loss 1.43 nats/char on tiny Shakespeare",
         _GRU
         | {
             "hidden_size": 256,
@@ -101,8 +102,8 @@ PRESETS = {
         },
     ),
     "strong": Preset(
-        "2-layer GRU, 384 units, about 4 min: validation loss 1.46 nats/char on tiny Shakespeare; increase --dropout to"
-        " train longer",
+        "2-layer GRU, 384 units, with an n-gram prior, about 4 min: validation loss 1.41 nats/char on tiny Shakespeare;"
+        " increase --dropout to train longer",
         _GRU
         | {
             "hidden_size": 384,
