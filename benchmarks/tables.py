@@ -160,17 +160,25 @@ def throughput_table(name: str) -> str:
 
 
 def presets() -> str:
-    """What each preset reaches, and how long the whole command takes."""
-    rows = [
-        [
-            f"`{point['preset']}`",
-            point["text"],
-            f"{point['validation_loss']:.3f}",
-            f"{point['whole_seconds']:.1f} s",
-            f"{point['chars_per_second']:,}",
-        ]
-        for point in sorted(load("presets")["results"], key=lambda one: (one["text"], one["whole_seconds"]))
-    ]
+    """What each preset reaches, and how long the whole command takes: medians over the seeds."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for point in load("presets")["results"]:
+        groups.setdefault((point["text"], point["preset"]), []).append(point)
+    rows = []
+    for (text, preset), points in sorted(groups.items(), key=lambda one: (one[0][0], one[1][0]["whole_seconds"])):
+        losses, seconds, rates = (
+            [point[key] for point in points] for key in ("validation_loss", "whole_seconds", "chars_per_second")
+        )
+        spread = f" ({min(losses):.3f} to {max(losses):.3f}, {len(losses)} seeds)" if len(losses) > 1 else ""
+        rows.append(
+            [
+                f"`{preset}`",
+                text,
+                f"{statistics.median(losses):.3f}{spread}",
+                f"{statistics.median(seconds):.1f} s",
+                f"{round(statistics.median(rates)):,}",
+            ]
+        )
     return table(["preset", "text", "validation loss", "whole command", "characters/s in training"], rows)
 
 

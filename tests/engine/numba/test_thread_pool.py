@@ -1,4 +1,4 @@
-"""The choice between one thread and all is made once per kind of work, however many pools measure at the same time."""
+"""The choice between one thread and all is made per kind of work, however many pools measure at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from elman.engine.numba import thread_pool
 from elman.engine.numba.batched.network import CompiledNetwork
-from elman.engine.numba.thread_pool import AutotunedThreadPool
+from elman.engine.numba.thread_pool import AutotunedThreadPool, Timings
 from elman.network import initial_parameters
 
 
-def test_pools_of_one_kind_stop_measuring_though_two_measure_at_once() -> None:
+def test_pools_of_one_kind_share_their_timings_though_two_measure_at_once() -> None:
     def work(_: int) -> None:
         with AutotunedThreadPool("of this test", 4) as pool:
             for _ in range(50):
@@ -18,8 +18,33 @@ def test_pools_of_one_kind_stop_measuring_though_two_measure_at_once() -> None:
 
     with ThreadPoolExecutor(2) as both:
         list(both.map(work, range(2)))
-    # One more each, as both may have read the timings before either appended.
-    assert all(len(timings) <= thread_pool._TRIALS + 1 for timings in thread_pool._timings.pop("of this test"))
+    timings = thread_pool._timings.pop("of this test")
+    assert len(timings.serial) == len(timings.parallel) == thread_pool._TRIALS
+
+
+def choices(timings: Timings, runs: int, *, serial: float, parallel: float) -> list[bool]:
+    """Return which of some runs are parallel, where each takes as long as given."""
+    chosen = []
+    for _ in range(runs):
+        chosen.append(timings.choose_parallel())
+        timings.add(chosen[-1], parallel if chosen[-1] else serial)
+    return chosen
+
+
+def test_the_faster_way_is_chosen_after_trials_of_both() -> None:
+    for serial, parallel in ((2.0, 1.0), (1.0, 2.0)):
+        chosen = choices(Timings(), 50, serial=serial, parallel=parallel)
+        trials = 2 * thread_pool._TRIALS
+        assert sum(chosen[:trials]) == thread_pool._TRIALS
+        assert chosen[trials:] == [parallel < serial] * (50 - trials)
+
+
+def test_a_choice_that_was_disturbed_is_corrected() -> None:
+    timings = Timings()
+    choices(timings, 2 * thread_pool._TRIALS, serial=1.0, parallel=9.0)  # while the other core is busy
+    chosen = choices(timings, 2 * thread_pool._RECHECK, serial=1.0, parallel=0.6)
+    assert sum(chosen[-10:]) >= 9
+    assert sum(not parallel for parallel in chosen) <= thread_pool._RECHECK + 1
 
 
 def test_one_text_is_read_without_threads() -> None:
@@ -31,4 +56,6 @@ def test_one_text_is_read_without_threads() -> None:
 def test_nothing_is_learned_from_no_work() -> None:
     with AutotunedThreadPool("of this test", 4) as pool:
         pool.run_timed(lambda: None, 0)
-    assert thread_pool._timings.pop("of this test") == ([], [])
+    timings = thread_pool._timings.pop("of this test")
+    assert not timings.serial
+    assert not timings.parallel

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 _TRIALS = 3
-"""Runs timed with one thread and with all before one of the two is chosen."""
+"""Latest runs with one thread, and latest with all, whose shortest times are compared."""
+_RECHECK = 100
+"""Runs after which the slower of the two is tried again, as it may have been measured while the machine was busy."""
 
-_timings: dict[Hashable, tuple[list[float], list[float]]] = {}
-"""Seconds per step with one thread and with all, for each kind of work."""
+
+@dataclass
+class Timings:
+    """Seconds per step of the latest runs of one kind of work."""
+
+    serial: deque[float] = field(default_factory=lambda: deque(maxlen=_TRIALS))
+    parallel: deque[float] = field(default_factory=lambda: deque(maxlen=_TRIALS))
+    runs: int = 0
+
+    def choose_parallel(self) -> bool:
+        """Return whether the next run uses all cores: the faster way or, at first and now and then, the other one."""
+        if min(len(self.serial), len(self.parallel)) < _TRIALS:
+            return len(self.parallel) <= len(self.serial)
+        is_faster = min(self.parallel) < min(self.serial)
+        return is_faster != (self.runs % _RECHECK == 0)
+
+    def add(self, parallel: bool, seconds: float) -> None:
+        """Record a run."""
+        (self.parallel if parallel else self.serial).append(seconds)
+        self.runs += 1
+
+
+_timings: dict[Hashable, Timings] = {}
+"""Those of each kind of work."""
 
 
 class AutotunedThreadPool:
@@ -31,7 +57,7 @@ class AutotunedThreadPool:
 
     def __init__(self, kind: Hashable, tasks: int) -> None:
         self.workers = min(os.cpu_count() or 1, tasks)
-        self.timings = _timings.setdefault(kind, ([], []))
+        self.timings = _timings.setdefault(kind, Timings())
         self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
         self.parallel = self.executor is not None
 
@@ -46,16 +72,13 @@ class AutotunedThreadPool:
 
     def run_timed(self, run: Callable[[], None], steps: int = 1) -> None:
         """Call `run`, which does `steps` equal steps with `run_all`, and record the time per step."""
-        serial, parallel = self.timings
-        measures = self.executor is not None and steps > 0 and min(len(serial), len(parallel)) < _TRIALS
-        if measures:
-            self.parallel = len(parallel) <= len(serial)
-        elif serial:
-            self.parallel = self.executor is not None and min(parallel) < min(serial)
+        if self.executor is None or not steps:
+            run()
+            return
+        self.parallel = self.timings.choose_parallel()
         started = time.perf_counter()
         run()
-        if measures:
-            (parallel if self.parallel else serial).append((time.perf_counter() - started) / steps)
+        self.timings.add(self.parallel, (time.perf_counter() - started) / steps)
 
     def run_all(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
         """Run the tasks; return their results."""
