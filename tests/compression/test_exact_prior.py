@@ -10,7 +10,7 @@ from elman.compression.exact_network import build_exact_network, forward_step
 from elman.compression.exact_prior import ExactPrior, trained_counts
 from elman.engine.numba.ngrams.kernels import ADDED_TOTAL
 from elman.network import loss_and_gradients
-from elman.network.ngram import MIN_PROB, NgramCounts, NgramModel
+from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from elman.network.output import Prior
 from support.codec_models import K, make_model
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS, FLOAT32_ROUNDING
@@ -70,7 +70,7 @@ def test_a_row_that_reads_nothing_counts_nothing_and_keeps_its_prior() -> None:
     assert prior.histories[1].tolist() == [0, START + 1, 3]
     others.read(np.array([1, 2, 3]))
     others.read(np.array([4, 1, 4]))
-    assert others.reader.added.nodes[0, ADDED_TOTAL] == prior.reader.added.nodes[0, ADDED_TOTAL] + 1
+    assert others.reader.added.nodes[0, ADDED_TOTAL] == prior.reader.added.nodes[0, ADDED_TOTAL] + READ_COUNT
 
 
 def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPa
         prior.read(row)
         totals.append(int(prior.reader.added.nodes[0, ADDED_TOTAL]))
         assert prior.reader.added.sizes[0] <= 30 + 2 * R * 3
-    assert totals[-1] < R * STEPS
+    assert totals[-1] < R * STEPS * READ_COUNT
     assert min(np.diff(totals)) < 0
 
 

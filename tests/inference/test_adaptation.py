@@ -16,6 +16,7 @@ from elman.inference.dynamic_evaluation import score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams
 from elman.network.model import logits
+from elman.network.ngram import READ_COUNT
 from elman.network.output import losses
 from elman.text import Corpus
 from support.cli import Command, assert_refused
@@ -66,7 +67,7 @@ def slowly(model: Model, text: str) -> float:
     recurrent, history = model.h[:-ORDER], (np.rint(model.h[-ORDER:]).astype(int) - 1).tolist()
     o, _ = logits(Parameters(model.parameters.cell, arrays), recurrent, read[:-1])
     for t, x in enumerate(read[:-1].tolist()):
-        counted.append((history[-ORDER:], x))
+        counted += [(history[-ORDER:], x)] * READ_COUNT
         history.append(x)
         q, matched = distribution(history)
         o[t] += model.parameters["alpha"][matched] * np.log(np.maximum(q, 1e-7))

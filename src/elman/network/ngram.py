@@ -37,6 +37,8 @@ Ints = NDArray[np.intp]
 
 MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
+READ_COUNT = 2
+"""How often a character counts that a growing model reads: it is nearer to what follows than the training text."""
 MAX_ORDER = 15
 MAX_COUNTED = 1 << 24
 """Characters that are counted at most, the last ones of a longer text: the memory of the counts is bounded."""
@@ -90,7 +92,7 @@ class NgramModel:
         return np.where((counted >= 0) & (counted < len(self.text)), fold, self.folds)
 
     def continued(self) -> NgramModel:
-        """Return a model with the same counts that counts what it reads; this one does not change.
+        """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.
 
         The rows of a batch count in the same model, step by step and within a step in their order.
         """
@@ -137,9 +139,9 @@ class NgramCounts:
                         self.fold_counts[folds[t]][context][y] += 1
 
     def add(self, history: NDArray[Any], y: int) -> None:
-        """Count character y after the characters `history`, the last of which is the latest."""
+        """Count character y, `READ_COUNT` times, after the characters `history`, the last of which is the latest."""
         for context in self._contexts(history):
-            self.counts[context][y] += 1
+            self.counts[context][y] += READ_COUNT
 
     def distribution(self, history: NDArray[Any], fold: int) -> tuple[NDArray[np.float64], int]:
         """Return q (K,) after the characters `history`, without the counts of a fold, and the matched order."""

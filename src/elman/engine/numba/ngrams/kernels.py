@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from elman.engine.numba.jit import compiled
-from elman.network.ngram import MIN_PROB
+from elman.network.ngram import MIN_PROB, READ_COUNT
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
@@ -255,9 +255,9 @@ def find_nodes(nodes, keys, places, grown, K, history, bases, extras):
 def add_count(
     nodes, entries, sizes, keys, places, added_nodes, added_entries, K, history, bases, extras, character
 ):  # fmt: skip
-    """Count a character after the codes `history`, whose nodes are `bases` and `extras`; those missing are created.
+    """Count a character, `READ_COUNT` times, after the codes `history`.
 
-    There must be room, see `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
+    `bases` and `extras` (n + 1,) are the nodes of its contexts; those missing are created. There must be room, see `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
     """
     for o in range(len(bases)):
         if o > 0:
@@ -274,7 +274,7 @@ def add_count(
                     sizes[0] = node + 1
                 extras[o] = places[place]
         extra = extras[o]
-        added_nodes[extra, ADDED_TOTAL] += 1
+        added_nodes[extra, ADDED_TOTAL] += READ_COUNT
         entry = _move_to_front(added_nodes, added_entries, extra, character)
         if entry < 0:
             entry = sizes[1]
@@ -285,7 +285,7 @@ def add_count(
             added_entries[entry, NEXT], added_nodes[extra, FIRST] = added_nodes[extra, FIRST], entry
             added_nodes[extra, NEW] += np.int32(lacks)
             sizes[1] = entry + 1
-        added_entries[entry, ITEM_COUNT] += 1
+        added_entries[entry, ITEM_COUNT] += READ_COUNT
 
 
 @exact
