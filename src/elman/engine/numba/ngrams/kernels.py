@@ -257,7 +257,8 @@ def add_count(
 ):  # fmt: skip
     """Count a character, `READ_COUNT` times, after the codes `history`.
 
-    `bases` and `extras` (n + 1,) are the nodes of its contexts; those missing are created. There must be room, see `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
+    `bases` and `extras` (n + 1,) are the nodes of its contexts; those missing are created. There must be room, see
+    `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
     """
     for o in range(len(bases)):
         if o > 0:
