@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.compression import adaptive, blocks, compress, decompress, fingerprint
-from elman.compression.codec import Adapt
 from elman.compression.container import Mode
 from elman.compression.tokens import from_tokens, to_tokens
+from elman.config import Adapt
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
@@ -46,14 +46,14 @@ def test_of_every_cell(cell: str, layers: int, adapt: bool, dtype: type[np.float
 
 @ADAPTATIONS_OF_A_PRIOR
 @pytest.mark.parametrize("name", INPUTS)
-def test_any_bytes_come_back_with_a_prior(name: str, adapt: Adapt) -> None:
+def test_any_bytes_come_back_with_a_prior(name: str, adapt: bool | Adapt) -> None:
     model = make_model(order=4)
     assert decompress(model, compress(model, INPUTS[name], adapt=adapt)) == INPUTS[name]
 
 
 @ADAPTATIONS_OF_A_PRIOR
 @CELLS
-def test_of_every_cell_with_a_prior(cell: str, layers: int, adapt: Adapt) -> None:
+def test_of_every_cell_with_a_prior(cell: str, layers: int, adapt: bool | Adapt) -> None:
     model = make_model(cell, layers, dtype=np.float64, order=2)
     assert decompress(model, compress(model, INPUTS["long"], adapt=adapt)) == INPUTS["long"]
 
@@ -144,7 +144,7 @@ def test_the_unknown_symbol_is_read_for_escaped_characters(adapt: bool) -> None:
 
 
 @ADAPTATIONS_OF_A_PRIOR
-def test_the_prior_reads_the_unknown_symbol_too(adapt: Adapt) -> None:
+def test_the_prior_reads_the_unknown_symbol_too(adapt: bool | Adapt) -> None:
     alphabet = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
     model = make_model(alphabet=alphabet, order=3)
     for name, data in INPUTS.items():
@@ -207,14 +207,14 @@ def test_true_adapts_the_weights() -> None:
 
 
 @pytest.mark.parametrize("adapt", ["counts", "both"])
-def test_counts_need_a_prior(adapt: Adapt) -> None:
-    error = rf'^adapt="{adapt}" needs a model with an n-gram prior; train with --ngram-order 7$'
+def test_counts_need_a_prior(adapt: bool | Adapt) -> None:
+    error = rf"^--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7$"
     with pytest.raises(ElmanError, match=error):
         compress(make_model(), b"a", adapt=adapt)
 
 
 def test_another_adaptation_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r'adapt must be False, True, "weights", "counts" or "both" \(got \'all\'\)'):
+    with pytest.raises(ElmanError, match=r"--adapt must be one of weights, counts, both \(got all\)"):
         compress(make_model(), b"a", adapt="all")  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from elman.compression import exact_kernels, exact_prior
 from elman.compression.adaptive import CodedStep, compute_gradients
 from elman.compression.exact_network import build_exact_network, forward_step
 from elman.compression.exact_prior import ExactPrior, trained_counts
-from elman.engine.numba.ngrams.kernels import ADDED_TOTAL
+from elman.engine.numba.ngrams.counting import ADDED_TOTAL
 from elman.network import loss_and_gradients
 from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from elman.network.output import Prior

@@ -11,7 +11,7 @@ import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.adaptation import continue_counts, freeze_counts, parse_adapt
+from elman.inference.adaptation import parse_adapt
 from elman.inference.dynamic_evaluation import score_dynamic
 from elman.inference.score import score
 from elman.network import Parameters, SamplingParams
@@ -91,7 +91,7 @@ def test_what_repeats_costs_less(model: Model, adapt: Any) -> None:
 
 def test_both_is_dynamic_evaluation_with_counts_that_go_on(model: Model) -> None:
     indices = model.alphabet.encode(OTHER)
-    network = (model.engine, continue_counts(model.parameters), model.h, indices)
+    network = (model.engine, model.parameters.continued(), model.h, indices)
     assert model.score(OTHER, adapt="both") == score_dynamic(*network)
     assert model.score(OTHER, adapt="both").nats != model.score(OTHER, adapt="weights").nats
 
@@ -121,9 +121,9 @@ def test_a_long_text_is_read_in_order(monkeypatch: pytest.MonkeyPatch, model: Mo
 def test_frozen_counts_stay_as_they_are(model: Model) -> None:
     for engine in map(get_engine, ("numba", "numpy")):
         indices = model.alphabet.encode(OTHER)
-        growing = continue_counts(model.parameters)
+        growing = model.parameters.continued()
         score(engine, growing, model.h, indices)
-        frozen = freeze_counts(growing)
+        frozen = growing.frozen()
         first, second = (score(engine, frozen, model.h, indices) for _ in range(2))
         assert first == second
         assert first.nats < score(engine, model.parameters, model.h, indices).nats
@@ -161,10 +161,10 @@ def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: 
     indices = model.alphabet.encode(OTHER)
     ngrams = model.parameters.ngrams
     assert ngrams is not None
-    growing = continue_counts(model.parameters)
+    growing = model.parameters.continued()
     _, h = model.engine.loss(growing, model.h, indices[:-1], indices[1:])
     uniforms = np.random.default_rng(3).random(50)
-    expected, _ = model.engine.generate(freeze_counts(growing), h, int(indices[-1]), uniforms, SamplingParams())
+    expected, _ = model.engine.generate(growing.frozen(), h, int(indices[-1]), uniforms, SamplingParams())
     sampled = model.sample(50, prompt=OTHER, seed=3, adapt="counts")
     assert sampled == model.alphabet.decode(expected)
     assert sampled != model.sample(50, prompt=OTHER, seed=3)

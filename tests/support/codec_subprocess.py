@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman.compression import blocks, compress, decompress, exact_gradients, exact_kernels
-from elman.compression.codec import Adapt
+from elman.config import Adapt
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
@@ -21,7 +21,7 @@ CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for 
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
-def models() -> Iterator[tuple[str, Model, bytes, Adapt]]:
+def models() -> Iterator[tuple[str, Model, bytes, bool | Adapt]]:
     """Yield a name, a model, a text, and whether to adapt."""
     data = TEXT.encode()
     for cell, layers, adapt in CASES:

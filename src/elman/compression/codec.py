@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from elman.compression.exact_prior import ExactPrior, trained_counts
 from elman.compression.predictor import SymbolPredictor
 from elman.compression.range_coder import Coder, Decoder, Encoder
 from elman.compression.tokens import from_tokens, to_tokens
+from elman.config import Adapt
 from elman.errors import ElmanError
+from elman.inference.adaptation import check_adapt, parse_adapt
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
@@ -31,17 +33,15 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-Adapt = bool | Literal["weights", "counts", "both"]
-_MODES = {
-    False: Mode.STATIC,
-    True: Mode.ADAPTIVE,
+_MODES: dict[Adapt | None, Mode] = {
+    None: Mode.STATIC,
     "weights": Mode.ADAPTIVE,
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.ADAPTIVE_BOTH,
 }
 
 
-def compress(model: Model, data: bytes, *, adapt: Adapt = False) -> bytes:
+def compress(model: Model, data: bytes, *, adapt: bool | Adapt = False) -> bytes:
     """Return `data` compressed; `decompress` with the same model restores it.
 
     Parameters
@@ -60,7 +60,9 @@ def compress(model: Model, data: bytes, *, adapt: Adapt = False) -> bytes:
         If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, if the codec does
         not have the model's cell, or if the library constriction is not installed.
     """
-    mode = _adaptation_mode(model, adapt)
+    kind = parse_adapt(adapt)
+    check_adapt(model.parameters, kind)
+    mode = _MODES[kind]
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
     payloads = list(_map_blocks(mode, _block_encoder(model, mode), blocks.split_blocks(tokens, mode)))
@@ -91,15 +93,6 @@ def decompress(model: Model, file: bytes) -> bytes:
     if container.checksum(header.N, data) != header.checksum:
         raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
-
-
-def _adaptation_mode(model: Model, adapt: Adapt) -> Mode:
-    if adapt not in _MODES:
-        raise ElmanError(f'adapt must be False, True, "weights", "counts" or "both" (got {adapt!r})')
-    mode = _MODES[adapt]
-    if mode.adapts_counts and model.parameters.ngrams is None:
-        raise ElmanError(f'adapt="{adapt}" needs a model with an n-gram prior; train with --ngram-order 7')
-    return mode
 
 
 def fingerprint(model: Model) -> bytes:

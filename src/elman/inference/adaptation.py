@@ -51,16 +51,6 @@ def check_adapt(parameters: Parameters, adapt: Adapt | None) -> None:
         raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
 
 
-def continue_counts(parameters: Parameters) -> Parameters:
-    """Return parameters whose n-gram prior counts what it reads; they may read one text only, in order."""
-    return parameters.with_ngrams(parameters.ngrams and parameters.ngrams.continued())
-
-
-def freeze_counts(parameters: Parameters) -> Parameters:
-    """Return parameters with the counts that those of `continue_counts` have, which count nothing more."""
-    return parameters.with_ngrams(parameters.ngrams and parameters.ngrams.frozen())
-
-
 def score_adapting(
     engine: Engine, parameters: Parameters, h0: Array, indices: Indices, adapt: bool | str = False
 ) -> Score:
@@ -86,6 +76,6 @@ def score_adapting(
     kind = parse_adapt(adapt)
     check_adapt(parameters, kind)
     if kind in ("counts", "both"):
-        parameters = continue_counts(parameters)
+        parameters = parameters.continued()
     evaluate = score_dynamic if kind in ("weights", "both") else score
     return evaluate(engine, parameters, h0, indices)

@@ -11,7 +11,7 @@ import numpy as np
 from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
 from elman.errors import ElmanError
-from elman.inference.adaptation import check_adapt, continue_counts, freeze_counts, score_adapting
+from elman.inference.adaptation import check_adapt, score_adapting
 from elman.inference.copying import Copying, measure_copying
 from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, generate_batch, stream_text
 from elman.inference.score import Score, check_finite, score_windows
@@ -197,11 +197,11 @@ class Model:
         if adapt not in (False, "counts"):
             raise ElmanError(f"--adapt must be counts to generate text (got {adapt})")
         check_adapt(self.parameters, adapt or None)
-        parameters = continue_counts(self.parameters) if adapt else self.parameters
+        parameters = self.parameters.continued() if adapt else self.parameters
         indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
         if len(indices) > 1:
             _, h = self.engine.loss(parameters, h, indices[:-1], indices[1:])
-        return freeze_counts(parameters) if adapt else parameters, h, int(indices[-1])
+        return parameters.frozen() if adapt else parameters, h, int(indices[-1])
 
     def score(self, text: str, *, adapt: bool | Adapt = False, window: int | None = None) -> Score:
         """Return the cross-entropy of a text, read from the state in which training ended.

@@ -177,8 +177,7 @@ def check_finite(values: ArrayLike) -> None:
 
 def _can_segment(parameters: Parameters) -> bool:
     """Whether segments of a text may be read in one batch, and pay; counts that grow depend on the order of reading."""
-    grows = parameters.ngrams is not None and parameters.ngrams.grows
-    return not grows and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS
+    return not parameters.counts_reading and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS
 
 
 def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> float:

@@ -98,6 +98,10 @@ class Parameters(Mapping[str, Array]):
         """Whether the n-gram model counts what the network reads."""
         return self.uses_prior and self.ngrams is not None and self.ngrams.grows
 
+    def continued(self) -> Parameters:
+        """Return the same parameters with counts that grow by what they read: of one text only, in order."""
+        return self if self.ngrams is None else self.with_ngrams(self.ngrams.continued())
+
     def frozen(self) -> Parameters:
         """Return the same parameters with the counts as they are, to which nothing is added."""
         return self if self.ngrams is None else self.with_ngrams(self.ngrams.frozen())

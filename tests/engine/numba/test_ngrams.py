@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.ngrams import kernels, tree
 from elman.engine.numba.ngrams import reader as reader_module
+from elman.engine.numba.ngrams.counting import exact
 from elman.engine.numba.ngrams.reader import reader
 from elman.network import ngram
 from elman.network.ngram import MAX_ORDER, MIN_PROB, Indices, NgramModel, count_training_text
@@ -223,7 +224,7 @@ def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     _set_logs(q, np.empty(len(q), np.int64), np.empty(len(q)), out)
 
 
-@kernels.exact
+@exact
 def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
     kernels.set_logs(q, bits, powers, out, 1)
 

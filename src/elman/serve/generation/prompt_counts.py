@@ -6,7 +6,6 @@ from functools import cached_property
 
 from elman.engine import InferenceSession
 from elman.inference import Model
-from elman.inference.adaptation import continue_counts, freeze_counts
 
 
 class PromptCounts:
@@ -19,7 +18,7 @@ class PromptCounts:
     """
 
     def __init__(self, model: Model) -> None:
-        self._engine, self._parameters = model.engine, continue_counts(model.parameters)
+        self._engine, self._parameters = model.engine, model.parameters.continued()
 
     @cached_property
     def prompt_session(self) -> InferenceSession:
@@ -29,4 +28,4 @@ class PromptCounts:
     @cached_property
     def session(self) -> InferenceSession:
         """Has the counts of the prompt, and counts nothing more; to be used once the prompt is read."""
-        return self._engine.session(freeze_counts(self._parameters))
+        return self._engine.session(self._parameters.frozen())

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams.kernels import EMPTY, rehash
+from elman.engine.numba.ngrams.counting import EMPTY, rehash
 
 Ints32 = NDArray[np.int32]
 Ints64 = NDArray[np.int64]
@@ -19,8 +19,8 @@ class Added(NamedTuple):
     sizes: Ints64  # (2,): nodes and entries in use; 0 nodes if nothing is counted
     keys: Ints64  # hash table with linear probing: parent · (K + 1) + code …
     places: Ints32  # … and the node
-    nodes: Ints32  # (nodes, 4): see `kernels.BASE`, …
-    entries: Ints32  # (entries, 4): see `kernels.ITEM_CHARACTER`, …
+    nodes: Ints32  # (nodes, 4): see `counting.BASE`, …
+    entries: Ints32  # (entries, 4): see `counting.ITEM_CHARACTER`, …
 
 
 def empty_added() -> Added:

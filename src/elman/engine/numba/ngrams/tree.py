@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams import kernels
+from elman.engine.numba.ngrams import counting, kernels
 from elman.engine.numba.ngrams.added import Ints32, empty_added
 from elman.network.ngram import NgramModel
 
@@ -33,8 +33,8 @@ class Tree(NamedTuple):
     order: int
     folds: int
     discount: float
-    nodes: Ints32  # (nodes + 2, 4): see `kernels.CHILD`, …; the last two have no children and no entries
-    entries: Ints32  # (entries + 1, 3): see `kernels.CHARACTER`, …
+    nodes: Ints32  # (nodes + 2, 4): see `counting.CHILD`, …; the last two have no children and no entries
+    entries: Ints32  # (entries + 1, 3): see `counting.CHARACTER`, …
     fold_counts: Ints32  # (…, folds): the counts by fold of the entries that are in several
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
@@ -76,14 +76,14 @@ def _make_nodes(
     for o, start in enumerate(starts):
         of_length = nodes[first[o] : first[o + 1]]
         is_last = o == len(starts) - 1
-        of_length[:, kernels.CHILD] = (
+        of_length[:, counting.CHILD] = (
             first[-1] if is_last else np.searchsorted(starts[o + 1], start[:-1]) + first[o + 1]
         )
-        of_length[:, kernels.TOTAL] = np.diff(start)
-        of_length[:, kernels.CODE] = codes[o - 1, start[:-1]] if o else 0
-    nodes[-2:, kernels.CHILD] = first[-1]
-    nodes[1:-1, kernels.ENTRY] = np.cumsum(sizes)
-    nodes[-1, kernels.ENTRY] = nodes[-2, kernels.ENTRY]
+        of_length[:, counting.TOTAL] = np.diff(start)
+        of_length[:, counting.CODE] = codes[o - 1, start[:-1]] if o else 0
+    nodes[-2:, counting.CHILD] = first[-1]
+    nodes[1:-1, counting.ENTRY] = np.cumsum(sizes)
+    nodes[-1, counting.ENTRY] = nodes[-2, counting.ENTRY]
     return nodes
 
 
@@ -91,7 +91,7 @@ def _join_entries(entries: tuple[Ints32, ...], fold_counts: tuple[Ints32, ...]) 
     """Return `Tree.entries` from those of each length, whose rows of counts by fold begin at 0."""
     row = 0
     for of_length, counts in zip(entries, fold_counts, strict=True):
-        of_length[of_length[:, kernels.FOLDS] >= 0, kernels.FOLDS] += row
+        of_length[of_length[:, counting.FOLDS] >= 0, counting.FOLDS] += row
         row += len(counts)
     return np.concatenate([*entries, np.zeros((1, 3), np.int32)])
 
@@ -179,6 +179,6 @@ def _nodes_of_length(tree: Tree, first: NDArray[np.int64], o: int) -> NDArray[np
     nodes = np.zeros((first[o + 1] - first[o], o + 1), np.int64)
     nodes[:, o] = np.arange(first[o], first[o + 1])
     for depth in range(o - 1, 0, -1):
-        children = tree.nodes[first[depth] : first[depth + 1], kernels.CHILD]
+        children = tree.nodes[first[depth] : first[depth + 1], counting.CHILD]
         nodes[:, depth] = first[depth] + np.searchsorted(children, nodes[:, depth + 1], side="right") - 1
     return nodes
