@@ -6,6 +6,7 @@ import pytest
 
 from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
+from support.compile_lock import lock_compilation
 from support.state import TEXT
 
 
@@ -13,6 +14,12 @@ from support.state import TEXT
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of processes: one more than cores, as tests of pages and servers mostly wait."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the compilation of kernels with the other workers."""
+    if hasattr(config, "workerinput"):
+        lock_compilation()
 
 
 @pytest.fixture

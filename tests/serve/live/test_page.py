@@ -17,7 +17,7 @@ from elman.serve.live.app import create_live_app
 from elman.serve.live.live_run import LiveRun
 from elman.serve.live.stored_run import StoredRun
 from elman.text import Corpus
-from support.state import TEXT
+from support.state import ROOT, TEXT
 from support.training import EXACT, train
 
 pytest.importorskip("playwright")
@@ -70,7 +70,9 @@ class Training:
     """A process of `elman train --live`."""
 
     def __init__(self, *arguments: object) -> None:
-        command = [sys.executable, "-m", "elman", "train", *map(str, arguments), "--preset", "reference", "--live"]
+        slow = ROOT / "tests" / "support" / "slow_training.py"
+        options = [*map(str, arguments), "--preset", "reference", "--live"]
+        command = [sys.executable, str(slow), "train", *options]
         environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
         assert self.process.stderr is not None

@@ -1,0 +1,25 @@
+"""The command `elman` with a pause after every few updates, which leaves the CPU to the pages that show the run."""
+
+import sys
+import time
+from typing import Any
+
+from elman.cli import main
+from elman.training import train as training
+
+PAUSE_SECONDS = 0.1
+
+training.TICK_SECONDS = 0.005
+_advance: Any = training.Trainer.advance
+
+
+def advance_and_pause(self: training.Trainer) -> None:
+    """Advance to the next stop, and pause."""
+    _advance(self)
+    time.sleep(PAUSE_SECONDS)
+
+
+training.Trainer.advance = advance_and_pause  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
