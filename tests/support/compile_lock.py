@@ -20,7 +20,8 @@ def lock_compilation() -> None:
     """Let every compilation in this process hold a lock that it shares with other processes."""
     directory = cache_dir() / "locks"
     directory.mkdir(parents=True, exist_ok=True)
-    compile_unlocked: Any = Dispatcher.compile
+    dispatcher: Any = Dispatcher
+    compile_unlocked = dispatcher.compile
 
     @wraps(compile_unlocked)
     def compile_locked(self: Any, signature: Any) -> Any:
@@ -33,4 +34,4 @@ def lock_compilation() -> None:
         with global_compiler_lock, FileLock(directory / f"{name}.lock", is_singleton=True):
             return compile_unlocked(self, signature)
 
-    Dispatcher.compile = compile_locked
+    dispatcher.compile = compile_locked
