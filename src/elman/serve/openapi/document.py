@@ -90,14 +90,15 @@ def _requests(models: dict[str, Model], settings: Settings) -> dict[str, Schema]
     """Return the schemas of request bodies."""
     index = integer_schema(0, max(len(model.alphabet) for model in models.values()) - 1)
     arguments = _arguments(index, settings) | {"adapt": _adapt(models)}
-    model = {"model": nullable(ref("ModelName"))}
+    model = {"model": nullable(ref("ModelName"), "May be left out where there is one model.")}
+    required, optional = ({"model": ref("ModelName")}, {}) if len(models) > 1 else ({}, model)
     networks = (architecture(each.parameters) for each in models.values())
     return {
         "ModelName": {"type": "string", "enum": [*models]},
-        "CompletionRequest": object_schema({"model": ref("ModelName")}, arguments) | ONE_LENGTH,
+        "CompletionRequest": object_schema(required, optional | arguments) | ONE_LENGTH,
         "TokenizeRequest": object_schema({"prompt": TEXT}, model | {"add_special_tokens": nullable(FLAG)}),
         "DetokenizeRequest": object_schema({"tokens": array_schema(index)}, model),
-    } | playground_requests(arguments, networks, settings)
+    } | playground_requests(required, optional, arguments, networks, settings)
 
 
 def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
