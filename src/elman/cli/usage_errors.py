@@ -26,7 +26,7 @@ _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
 _MOST_USED = ("train", "sample", "eval")
 """Listed first where a command is unknown."""
 
-_SIMILAR = 0.7
+_SIMILAR = 0.75
 """Similarity of spellings, between 0 and 1, from which one is suggested for the other."""
 
 
