@@ -79,9 +79,8 @@ def _launch(
         Path | None,
         Parameter(
             group=OTHER,
-            help="TOML file with options, one table per command: [train] hidden_size = 128. An environment variable"
-            " sets an option too: ELMAN_TRAIN_HIDDEN_SIZE=128. The command line overrides both, the environment the"
-            " file.",
+            help='TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as'
+            " ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.",
         ),
     ] = None,
 ) -> int:

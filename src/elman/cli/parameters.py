@@ -91,6 +91,11 @@ def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse the path of a file, or - for standard input, as `parse_text` does."""
+    return Path(parse_text(hint, tokens))
+
+
 def parse_texts(hint: Any, tokens: Sequence[Token]) -> list[str]:
     """Parse texts as `parse_text` does."""
     return [parse_text(hint, [token]) for token in tokens]
@@ -124,6 +129,7 @@ ANY_CASE = Parameter(converter=parse_choice)
 """Of a `Literal`."""
 Name = Annotated[str, Parameter(converter=parse_name)]
 Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
+OptionalFile = Annotated[Path | None, Parameter(converter=parse_path, allow_leading_hyphen=True)]
 OptionalText = Annotated[str | None, Parameter(converter=parse_text, allow_leading_hyphen=True)]
 Texts = Annotated[
     list[str] | None,
@@ -133,7 +139,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 Corpus = Annotated[
-    str,
+    str | Path,  # always a string; the shell completes the names of files for a Path
     Parameter(
         help="Text file, - for standard input, or a built-in text: python-docs, shakespeare.",
         allow_leading_hyphen=True,

@@ -13,12 +13,13 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from elman.text import Alphabet
 
 _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
@@ -31,8 +32,8 @@ def interpret_escapes(text: str, alphabet: Alphabet) -> str:
     return re.sub(r"\\[nrt]", lambda match: _ESCAPES[match[0]], text)
 
 
-def read_prompt(source: str) -> str:
-    """Return the complete text of a file, or of standard input if the source is -.
+def read_prompt(source: Path) -> str:
+    """Return the complete text of a file, or of standard input if its path is -.
 
     Raises
     ------
@@ -41,9 +42,10 @@ def read_prompt(source: str) -> str:
     """
     from elman.text import open_standard_input
 
-    name = "standard input" if source == "-" else quote(source)
+    from_stdin = str(source) == "-"
+    name = "standard input" if from_stdin else quote(source)
     try:
-        data = open_standard_input().read() if source == "-" else Path(source).read_bytes()
+        data = open_standard_input().read() if from_stdin else source.read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ElmanError(f"the prompt in {name} is not UTF-8") from None

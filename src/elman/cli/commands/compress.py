@@ -16,7 +16,14 @@ from elman.errors import ElmanError, quote
 
 SUFFIX = ".elm"
 
-File = Annotated[str, Parameter(help="File, or - for standard input.", allow_leading_hyphen=True)]
+File = Annotated[
+    str | Path,  # as `elman.cli.parameters.Corpus`
+    Parameter(
+        help="File, or - for standard input.",
+        allow_leading_hyphen=True,
+        converter=lambda _, tokens: tokens[0].value,
+    ),
+]
 Model = Annotated[
     Path,
     Parameter(
@@ -55,6 +62,7 @@ def compress(
     from elman.inference.adaptation import check_adapt
     from elman.runs.run import load
 
+    file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
@@ -95,6 +103,7 @@ def decompress(
     from elman.compression import decompress
     from elman.runs.run import load
 
+    file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
         raise ElmanError(
             f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"

@@ -6,12 +6,23 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from elman.cli import sampling_options
-from elman.cli.parameters import ANY_CASE, Corpus, Flag, Integer, OptionalInteger, OptionalText, Run, Texts
+from elman.cli.parameters import (
+    ANY_CASE,
+    Corpus,
+    Flag,
+    Integer,
+    OptionalFile,
+    OptionalInteger,
+    OptionalText,
+    Run,
+    Texts,
+)
 from elman.errors import ElmanError, flag, quote
 
 if TYPE_CHECKING:
@@ -30,7 +41,7 @@ def sample(
         ),
     ] = None,
     prompt_file: Annotated[
-        OptionalText,
+        OptionalFile,
         Parameter(help="File with the prompt: all of it, its last line feed included; - for standard input."),
     ] = None,
     interactive: Annotated[
@@ -130,9 +141,12 @@ def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: 
         raise ElmanError(f"cannot combine --beam with {flag(given[0])}: beam search does not sample")
 
 
-def _check_sources(prompt: str | None, prompt_file: str | None, interactive: bool, copied_from: str | None) -> None:
+def _check_sources(
+    prompt: str | None, prompt_file: Path | None, interactive: bool, copied_from: str | Path | None
+) -> None:
     """Check that there is one source of prompts, and that standard input is read for one purpose only."""
-    options = {"--prompt": prompt, "--prompt-file": prompt_file, "--interactive": "-" if interactive else None}
+    file, lines = None if prompt_file is None else str(prompt_file), "-" if interactive else None
+    options = {"--prompt": prompt, "--prompt-file": file, "--interactive": lines}
     sources = [name for name, value in options.items() if value is not None]
     if len(sources) > 1:
         raise ElmanError(f"cannot combine {' with '.join(sources)}: pass one of them")
@@ -140,10 +154,10 @@ def _check_sources(prompt: str | None, prompt_file: str | None, interactive: boo
         raise ElmanError(f"{sources[0]} and --copied-from cannot both read standard input")
 
 
-def _read_prompt(prompt: str | None, prompt_file: str | None) -> str:
+def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
     from elman.cli.prompts import read_prompt
 
-    source = "-" if prompt == "-" else prompt_file
+    source = Path("-") if prompt == "-" else prompt_file
     return prompt or "" if source is None else read_prompt(source)
 
 
@@ -171,7 +185,7 @@ def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Samp
             seed += generation.count
 
 
-def _read_text(corpus: str) -> str:
+def _read_text(corpus: str | Path) -> str:
     from elman.text import read_chunks
 
     return "".join(read_chunks(corpus))
