@@ -105,14 +105,15 @@ def test_no_error_of_the_command_line_is_long(
 @pytest.mark.parametrize("text", [LONG, LINES], ids=["long", "lines"])
 def test_no_error_in_python_is_long(folder: Path, text: str) -> None:
     model: Any = elman.load(folder / "run")
+    train_any: Any = elman.train
     calls: list[Any] = [
-        lambda: elman.train(text),
-        lambda: elman.train(TEXT, out=text),
-        lambda: elman.train(folder / "novel.txt", preset=text),
-        lambda: elman.train(folder / "novel.txt", cell=text),
-        lambda: elman.train(folder / "novel.txt", hidden_size=text),
-        lambda: elman.train(folder / "novel.txt", engine=text),
-        lambda: elman.train(folder / "novel.txt", **{text: 1}),
+        lambda: train_any(text),
+        lambda: train_any(TEXT, out=text),
+        lambda: train_any(folder / "novel.txt", preset=text),
+        lambda: train_any(folder / "novel.txt", cell=text),
+        lambda: train_any(folder / "novel.txt", hidden_size=text),
+        lambda: train_any(folder / "novel.txt", engine=text),
+        lambda: train_any(folder / "novel.txt", **{text: 1}),
         lambda: elman.gradcheck(text),
         lambda: elman.load(text),
         lambda: model.sample(5, prompt=text + "Q"),

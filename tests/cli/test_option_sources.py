@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cyclopts.completion.detect import ShellDetectionError
 
 from elman.cli.app import COMMANDS, app
 from elman.cli.parameters import Options
@@ -161,10 +162,16 @@ def test_completion_of_commands_and_options(command: Command, monkeypatch: pytes
     monkeypatch.setenv("HOME", str(tmp_path))  # the command adds a line to the startup file of the shell
     code, out, err = command("--install-completion", "--shell", "bash")
     assert (code, err) == (0, "")
+    monkeypatch.setattr("cyclopts.completion.detect.detect_shell", _raise_detection_error)
+    assert_refused(command("--install-completion"), "cannot detect the shell in use: pass --shell bash, zsh or fish")
     (script,) = (tmp_path / ".local").rglob("elman")
     assert str(script) in out
     text = script.read_text(encoding="utf-8")
     for word in ("train", "gradcheck", "hidden-size", "prompt-file", "allow-origin"):
         assert word in text
-    for shell in ("zsh", "fish"):
-        assert "gradcheck" in app.generate_completion(shell=shell)
+    assert "gradcheck" in app.generate_completion(shell="zsh")
+    assert "gradcheck" in app.generate_completion(shell="fish")
+
+
+def _raise_detection_error() -> None:
+    raise ShellDetectionError

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -30,6 +30,7 @@ from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
 from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
+from elman.cli.parameters import ANY_CASE
 from elman.cli.usage_errors import describe_usage_error
 from elman.errors import ElmanError, quote
 
@@ -66,9 +67,7 @@ def _create_app() -> App:
             path = f"{function.__module__}:{function.__name__}"  # its parameters are read when it is called
             app.command(path, name=name, group=group, sort_key=place, help=function.__doc__)
     app["--help"].group = app["--version"].group = OTHER
-    app.register_install_completion_command(
-        group=OTHER, help="Install completion of commands and options for bash, zsh or fish."
-    )
+    app.command(_install_completion, name="--install-completion", group=OTHER)
     app.meta.default(_launch)
     return app
 
@@ -94,6 +93,23 @@ def _launch(
         result_action="return_value",
     )
     return int(code or 0)
+
+
+def _install_completion(
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"] | None, ANY_CASE, Parameter(help="Shell; by default the one in use.")
+    ] = None,
+) -> int:
+    """Install shell completion of commands and options, and load it in the startup file of the shell."""
+    from cyclopts.completion.detect import ShellDetectionError
+
+    try:
+        path = app.install_completion(shell=shell)
+    except ShellDetectionError:
+        raise ElmanError("cannot detect the shell in use: pass --shell bash, zsh or fish") from None
+    print(f"{path} (restart the shell to use it)")
+    return 0
 
 
 def _expand_help(arguments: list[str]) -> list[str]:
