@@ -1,15 +1,16 @@
 """Options from a file and from environment variables, those of another run, and choices in any case."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cyclopts.completion.detect import ShellDetectionError
 
 from elman.cli.app import COMMANDS, app
-from elman.cli.parameters import Options
 from elman.cli.usage_errors import find_similar
-from elman.config import make_config, settings_like
+from elman.config import Config, make_config, settings_like
 from elman.errors import flag
 from elman.runs.directory import RunDirectory
 from support.cli import Command, assert_refused
@@ -22,8 +23,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a text and a run."""
     folder = tmp_path_factory.mktemp("options")
     (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
-    options = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5, "validation": 0.2, "patience": 4}
-    train(folder / "novel.txt", out=folder / "run", **options)
+    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
+    train(folder / "novel.txt", out=folder / "run", validation=0.2, patience=4, **options)
     return folder
 
 
@@ -143,7 +144,7 @@ def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
 
 
 def test_only_near_spellings_are_suggested() -> None:
-    names = [flag(name) for name in Options.__dataclass_fields__]
+    names = [flag(field.name) for field in fields(Config)]
     for typed, near in {
         "--hiden-size": "--hidden-size",
         "--hidden_size": "--hidden-size",

@@ -150,7 +150,8 @@ def test_the_drawn_seed_is_reported(command: Command) -> None:
 
 
 def test_several_models_have_headers(command: Command, novel: Model) -> None:
-    options, code = {"prompt": "the", "seed": 1}, elman.load("code")
+    options: dict[str, Any] = {"prompt": "the", "seed": 1}
+    code = elman.load("code")
     words = ("--length", 9, "--prompt", "the", "--seed", 1)
     expected = "".join(f"--- {name} ---\nthe{model.sample(9, **options)}\n" for name, model in
                        {"novel": novel, "code": code}.items())  # fmt: skip

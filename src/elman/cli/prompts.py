@@ -54,12 +54,12 @@ def read_prompt(source: Path) -> str:
 
 
 def is_terminal() -> bool:
-    """Whether a person enters the lines of standard input."""
+    """Whether standard input and output are a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def read_lines() -> Iterator[str]:
-    """Yield the lines that a person enters, or those of standard input, each without its end.
+    """Yield the lines that are entered in the terminal, or those of standard input, each without its end.
 
     In a terminal Ctrl-D ends them. Ctrl-C discards the line; pressed twice in succession it interrupts.
 
