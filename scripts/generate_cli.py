@@ -1,5 +1,6 @@
 """Write docs/cli.md from the commands themselves. With --check, only verify that it is up to date."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -19,10 +20,13 @@ CONTRACT = """
 - `CORPUS` is a file, `-` for standard input, or a built-in text: `python-docs` (the standard library's own
   documentation topics; needs no network) or `shakespeare` (downloaded once, verified by its SHA-256, and stored in the
   user's cache directory; `ELMAN_CACHE` sets another one).
-- `-o` is short for `--out` in every command that has it.
+- `-o` is short for `--out` in every command that has it, `-q` for `--quiet`, `-n` for `--count`, `-V` for `--version`.
+  `elman help train` is `elman train --help`.
+- Choices are accepted in any case: `--cell GRU`, `--dtype Float32`.
 - Exit codes: 0 success, 1 a gradient check failed, 2 bad input (one line `error: …` on standard error; no data is
   lost), 130 interrupted (a run in training is saved first).
-- `--json` prints one JSON object on standard output and nothing else; `score` prints one per line of text.
+- `--json` prints one JSON object on standard output and nothing else; `score` prints one per line of text, `sample` one
+  per sample.
 - Losses on the terminal are in nats per character, except those of `elman report`.
 
 | command | JSON keys |
@@ -32,6 +36,7 @@ kept_update stopped advice` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt`, with \
 `--window` also `window` |
+| `sample` | for each sample: `model seed prompt text finish_reason` (`length`, or `stop` at a stop sequence) |
 | `score` | for each line: `line chars nats_per_char bits_per_char worst_column worst_char worst_nats text` |
 | `compress` | `bytes compressed_bytes chars bits_per_char ratio` |
 | `explain` | `chars nats_per_char bits_per_char units units_in_page bytes`, `things` \
@@ -51,10 +56,44 @@ In the JSON of `gradcheck`, cells other than `rnn` have other arrays in `relativ
 `d`, for `gru`), those of the second layer named `U2 W2 b2`, and so on; then `V c h0`. With
 `--ngram-order` there is also `alpha`, before `h0`.
 
+## Options from a file or the environment
+
+Every option of every command can also be set in a TOML file, which `--config FILE` names, or by an environment
+variable. The command line overrides the environment, the environment overrides the file, and the file overrides the
+preset. The file has a table for each command, in which options are spelled with underscores or hyphens:
+
+```toml
+[train]
+preset = "quick"
+hidden_size = 256
+log = ["jsonl"]
+
+[sample]
+temperature = 0.8
+stop = ["\\n\\n"]
+```
+
+A flag is `true` or `false`, a repeatable option a list. Tables of other commands are ignored, so that one file serves
+all of them. An unknown option or table is an error.
+
+The variable of an option is `ELMAN_`, the command and the option, in capitals and with underscores:
+`ELMAN_TRAIN_HIDDEN_SIZE=256`, `ELMAN_SERVE_PORT=9000`, `ELMAN_SAMPLE_JSON=true`. The value of a repeatable option is
+split at spaces, except that of `--stop`, which is one stop sequence. Variables that name no option are ignored.
+`ELMAN_CACHE` (the cache directory), `ELMAN_API_KEY` (the key of `elman serve`) and `ELMAN_NO_BROWSER` (do not open a
+browser) are variables of their own.
+
+## Shell completion
+
+`elman --install-completion` writes a completion script for the shell in use, bash, zsh or fish, and adds a line to the
+startup file of bash or zsh that loads it. `--shell` names another shell. Run it again after an upgrade.
+
 ## Default settings of training
 
 `elman train` and `elman.train` start from the preset `minute`, which holds out the last 10 % of the text for
 validation. The defaults of `elman.Config`, `elman report` and `elman gradcheck` are those of the preset `reference`.
+
+`--like RUN` starts from the settings of another run instead of a preset, all but the encoding, which belongs to the
+text. Options that are passed override them.
 
 ## Training limits
 
@@ -103,7 +142,14 @@ def _settings(preset: Preset) -> str:
 
 def page() -> str:
     """Return the page."""
-    return PREFACE + app.generate_docs().rstrip() + "\n\n" + presets() + CONTRACT
+    return PREFACE + _commands() + "\n\n" + presets() + CONTRACT
+
+
+def _commands() -> str:
+    """Return the sections of the commands; --config, which all of them have, is in that of ``elman`` only."""
+    docs = app.generate_docs().rstrip()
+    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs + "\n\n")
+    return re.sub(r"\n{3,}", "\n\n", docs).rstrip()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from math import isfinite
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.presets import FORMER_NAMES, PRESETS, Preset
 
@@ -217,7 +217,7 @@ class Config:
     def _check_choice(self, name: str) -> None:
         choices, value = choices_of(name), getattr(self, name)
         if choices and value not in choices:
-            raise ElmanError(f"{flag(name)} must be one of {', '.join(choices)} (got {value})")
+            raise ElmanError(f"{flag(name)} must be one of {', '.join(choices)} (got {shorten(value)})")
 
     def _check_range(self, name: str, limits: Mapping[str, Any]) -> None:
         value, minimum, above, maximum = getattr(self, name), limits["minimum"], limits["above"], limits["maximum"]
@@ -235,7 +235,7 @@ class Config:
         elif "example" in limits and value >= 1:
             requirement = f"less than 1, such as {limits['example']}"
         if requirement:
-            raise ElmanError(f"{flag(name)} must be {requirement} (got {value})")
+            raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
 
     def _check_type(self, name: str) -> None:
         hint, value = _hints()[name], getattr(self, name)
@@ -244,7 +244,7 @@ class Config:
             return
         names = {"int": "an integer", "float": "a number", "str": "a string"}
         raise ElmanError(
-            f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {value!r})"
+            f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -301,6 +301,21 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
     return Config(**settings)
 
 
+def settings_like(base: Config, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of another run with some of them replaced, as options for `make_config`.
+
+    A limit among `options` replaces the time and update limits of the run. The encoding is not among the settings, as
+    it belongs to the text.
+    """
+    settings = {each.name: getattr(base, each.name) for each in fields(base) if each.name != "encoding"}
+    if LIMITS & options.keys():
+        settings |= _NO_LIMITS
+    settings |= options
+    if not settings["validation"]:
+        settings |= {name: 0 for name in NEED_VALIDATION if name not in options}
+    return settings
+
+
 def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings of a run that is resumed.
 
@@ -317,7 +332,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
         names = " and ".join(map(flag, changed))
-        values = "; ".join(f"run: {getattr(saved, name)}, given: {getattr(config, name)}" for name in changed)
+        values = "; ".join(f"run: {getattr(saved, name)}, given: {shorten(getattr(config, name))}" for name in changed)
         raise ElmanError(
             f"cannot change {names} on resume ({values}); remove {'it' if len(changed) == 1 else 'them'} or start a"
             " new run"
@@ -335,7 +350,7 @@ def find_preset(name: str) -> Preset:
     """
     name = FORMER_NAMES.get(name, name)
     if name not in PRESETS:
-        raise ElmanError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+        raise ElmanError(f"unknown preset {quote(name)}; choose from {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
@@ -352,4 +367,4 @@ def check_names(options: Mapping[str, Any]) -> None:
         if name not in settings:
             near = get_close_matches(name, settings, 1)
             hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(settings)}"
-            raise ElmanError(f"unknown setting {name!r}; {hint}")
+            raise ElmanError(f"unknown setting {quote(name)}; {hint}")

@@ -84,10 +84,11 @@ CONTRACT = {
     " --grad-clip --grad-clip-mode --beta1 --beta2 --weight-decay --schedule --final-lr-fraction --warmup --ema-decay"
     " --dropout --dropout-kind --init --patience --validate-every --init-std --epochs --max-updates --max-seconds"
     " --validation --seed --engine --dtype --sample-every --sample-length --metrics-every --resume --encoding"
-    " --min-count --json",
+    " --min-count --like --json",
     "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
-    "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam",
+    "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam"
+    " --prompt-file --interactive -i --no-echo -n --quiet -q --json",
     "eval": "--adapt --encoding --json",
     "score": "--worst --carry-state --encoding --json",
     "explain": "--out -o --units --encoding --json",
@@ -95,7 +96,7 @@ CONTRACT = {
     "decompress": "--model -m --out -o",
     "export": "--to --out -o",
     "import": "--out -o --alphabet",
-    "serve": "--host --port --api-key --allow-host --max-tokens --max-characters --max-batch-size"
+    "serve": "--host --port --api-key --allow-host --allow-origin --max-tokens --max-characters --max-batch-size"
     " --max-queued-requests --shutdown-timeout",
     "view": "--port",
     "plot": "--out -o",
@@ -135,8 +136,14 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     )
 
 
-def test_the_version(command: Command) -> None:
-    assert command("--version") == (0, f"{elman.__version__}\n", "")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version(command: Command, option: str) -> None:
+    assert command(option) == (0, f"{elman.__version__}\n", "")
+
+
+def test_help_is_a_command_too(folder: Path, command: Command) -> None:
+    assert command("help") == command("--help")
+    assert command("help", "plot") == command("plot", "--help")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
@@ -295,6 +302,8 @@ def test_a_run_that_cannot_go_on_so(
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
         ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
         ("--foo", "unknown option --foo; see --help"),
+        ("foo", "unknown command 'foo'; the commands are train, sample, eval, view, plot, score, explain"),
+        ("train --temperature 1 --out out", "unknown option --temperature; see --help"),
     ],
 )  # fmt: skip
 def test_arguments_that_do_not_do(run: Path, command: Command, arguments: str, words: str) -> None:
@@ -548,7 +557,7 @@ def test_a_beam_draws_nothing(run: Path, command: Command, option: str) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--top-k", "99999999999999999999"], ["--length", "0"]], ids=str)
 def test_sample_ends_well(run: Path, command: Command, options: list[str]) -> None:
-    code, _, err = command("sample", run, *options)
+    code, _, err = command("sample", run, "--quiet", *options)
     assert (code, err) == (0, "")
 
 
@@ -570,7 +579,7 @@ def test_a_checkpoint_in_place_of_its_directory(run: Path, command: Command) -> 
 
 
 def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
-    process = elman_process("sample", run, "--length", 10**7)
+    process = elman_process("sample", run, "-q", "--length", 10**7)
     assert process.stdout is not None
     assert process.stderr is not None
     with process:
@@ -582,7 +591,7 @@ def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
 
 def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
     train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
-    process = elman_process("sample", "run", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    process = elman_process("sample", "run", "-q", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
     out, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
@@ -684,14 +693,14 @@ def test_python_m_elman(folder: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_behind_standard_output(run: Path) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        command = [sys.executable, "-m", "elman", "sample", str(run)]
+        command = [sys.executable, "-m", "elman", "sample", str(run), "-q"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
     assert ended.stderr.startswith("error: cannot write to standard output")
 
 
 def test_standard_output_that_is_closed(run: Path) -> None:
-    shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} --length 9 >&-"
+    shell = f"{shlex.quote(sys.executable)} -m elman sample {shlex.quote(str(run))} -q --length 9 >&-"
     ended = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import elman
+from elman.errors import quote
 from elman.text import Corpus
 from support.cli import exit_code
 from support.state import TEXT
@@ -124,7 +125,7 @@ def test_neither_what_is_read_nor_the_network_is_replaced(
         for model in (run, checkpoint):
             for out in (read, checkpoint, run / "run.json"):
                 said = refused(capsys, command, read, "-m", model, "--out", out)
-                assert f"--out would replace an input file (got {str(out)!r})" in said
+                assert f"--out would replace an input file (got {quote(out)})" in said
     assert (text.read_bytes(), (file.read_bytes(), checkpoint.read_bytes())) == (DATA, before)
 
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_done_is_said(
     assert "pass --out" in refused(capsys, "compress", "-", "-m", run, "--json")
     long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be
     long.write_bytes(DATA)
-    assert f"cannot write {str(long) + '.elm'!r}" in refused(capsys, "compress", long, "-m", run)
+    assert f"cannot write {quote(f'{long}.elm')}" in refused(capsys, "compress", long, "-m", run)
     with monkeypatch.context() as closed:
         closed.setattr("sys.stdin", None)
         assert "standard input is closed" in refused(capsys, "compress", "-", "-m", run)

@@ -152,7 +152,7 @@ def test_an_option_and_its_alias_together_are_refused(model: Model) -> None:
 def test_a_text_ends_before_the_stop_however_it_is_cut(text: str, stop: str, cuts: list[int]) -> None:
     ends = [0, *sorted(cuts), len(text)]
     pieces = (text[begin:end] for begin, end in pairwise(ends))
-    assert "".join(cut_at_stop(stop, pieces)) == text.partition(stop)[0]
+    assert "".join(cut_at_stop((stop,), pieces)) == text.partition(stop)[0]
 
 
 @settings(deadline=None)
@@ -166,7 +166,7 @@ def test_no_more_is_held_back_than_may_begin_the_stop(text: str, stop: str) -> N
             yield character
 
     passed = ""
-    for piece in cut_at_stop(stop, pieces()):
+    for piece in cut_at_stop((stop,), pieces()):
         passed += piece
         held = "".join(given)[len(passed) :]
         assert len(held) < len(stop) or held == stop
@@ -177,7 +177,7 @@ def test_what_follows_the_stop_is_not_drawn() -> None:
         yield "ab."
         raise AssertionError("the stop was there already")
 
-    assert list(cut_at_stop(".", pieces())) == ["ab"]
+    assert list(cut_at_stop((".",), pieces())) == ["ab"]
 
 
 def test_a_sample_ends_before_its_stop(model: Model) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from elman.engine import get_engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.interop import FORMATS, export, import_, metadata, npz, torch
 from elman.interop import onnx as interop_onnx
@@ -115,7 +115,7 @@ def refusal(path: Path, **options: Any) -> str:
     with pytest.raises(ElmanError) as raised:
         import_(path, **options)
     message = str(raised.value)
-    prefix = f"{str(path)!r} cannot be imported: "
+    prefix = f"{quote(path)} cannot be imported: "
     assert message.startswith(prefix)
     return message.removeprefix(prefix)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from elman.engine import get_engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.inference.score import score
 from elman.interpret import activations as explaining
 from elman.interpret.activations import Unit, dequantize, explain, list_units, quantize
@@ -459,7 +459,7 @@ def test_what_is_read_is_not_replaced(command: Command, run: Path, file: Path, o
     path = file if out == "text" else run / Path(out).name
     before = path.read_bytes()
     code, _, err = command("explain", run, file, "--out", path)
-    assert (code, err) == (2, f"error: --out would replace an input file (got {str(path)!r})\n")
+    assert (code, err) == (2, f"error: --out would replace an input file (got {quote(path)})\n")
     assert path.read_bytes() == before
 
 

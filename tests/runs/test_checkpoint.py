@@ -18,7 +18,7 @@ from safetensors.numpy import save
 import elman
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.runs.checkpoint import (
     NGRAM_TEXT,
     Checkpoint,
@@ -200,7 +200,7 @@ def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    expected = f"there is no checkpoint '{tmp_path / 'c'}': pass a run directory written by elman train"
+    expected = f"there is no checkpoint {quote(tmp_path / 'c')}: pass a run directory written by elman train"
     assert error_message(tmp_path / "c") == expected
 
 
@@ -450,7 +450,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Che
     with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
         save_checkpoint(tmp_path / "c", checkpoint)
     expected = "(File too large): free disk space or choose another --out; an existing file is left unchanged"
-    assert str(raised.value) == f"cannot write '{tmp_path / 'c'}' {expected}"
+    assert str(raised.value) == f"cannot write {quote(tmp_path / 'c')} {expected}"
     assert (tmp_path / "c").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
@@ -459,7 +459,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Che
 def test_a_folder_that_is_none(tmp_path: Path, folder: str, reason: str) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / folder / "c"
-    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {str(path)!r} ({reason})')}"):
+    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {quote(path)} ({reason})')}"):
         replace_file(path, b"data")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.report import report
 from elman.runs.directory import RunDirectory
 from elman.runs.lock import DirectoryLock
@@ -23,7 +23,7 @@ from elman.training.callbacks import NullCallback
 from support.state import TEXT
 from support.training import EXACT, assert_same, train
 
-BUSY = "{!r} is locked, another process is writing to it; wait until that ends or choose another --out"
+BUSY = "{} is locked, another process is writing to it; wait until that ends or choose another --out"
 LONG = Corpus.from_text(TEXT * 20)
 """Long enough for a report."""
 
@@ -64,7 +64,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: Path, resume: bool) -> None:
     before = contents(run)
     options: dict[str, Any] = {"resume": True} if resume else EXACT
-    with writer_elsewhere(run), pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(str(run)))}$"):
+    with writer_elsewhere(run), pytest.raises(ElmanError, match=f"^{re.escape(BUSY.format(quote(run)))}$"):
         train(corpus, out=run, **options)
     assert contents(run) == before
 
@@ -79,7 +79,7 @@ def test_the_command_prints_one_line_and_exits_with_2(run: Path) -> None:
     with writer_elsewhere(run):
         command = [sys.executable, "-m", "elman", "train", "--out", str(run), "--resume"]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {BUSY.format(str(run))}\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"error: {BUSY.format(quote(run))}\n")
 
 
 def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.runs.directory import RunDirectory
 from elman.runs.records import COLUMNS, Metrics, Sample, finite_or_none
 from elman.text import Corpus
@@ -118,7 +118,7 @@ def test_a_partial_line_is_dropped_when_the_run_is_resumed(
 @pytest.mark.parametrize("name", ["metrics", "samples"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     file = {"metrics": "metrics.csv", "samples": "samples.jsonl"}[name]
-    expected = f"no {file} in '{tmp_path}'; pass a run directory written by elman train"
+    expected = f"no {file} in {quote(tmp_path)}; pass a run directory written by elman train"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         getattr(RunDirectory(tmp_path), name)()
 

@@ -176,8 +176,10 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_text_in_place_of_a_path() -> None:
-    with pytest.raises(ElmanError, match=r"^cannot read '(It was a dark night\.\\n)+' \(.*\)"):
+    with pytest.raises(ElmanError) as raised:
         read_corpus("It was a dark night.\n" * 500)
+    assert str(raised.value).startswith("cannot read 'It was a dark night.\\nIt was")
+    assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize("data", [b"", "\ufeff".encode()])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from elman.engine.protocol import Engine, Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.inference.score import Score
 from elman.network import Parameters
 from elman.network.parameters import Array
@@ -143,7 +143,7 @@ def test_without_a_validation_set_the_last_network_is_used(corpus: Corpus, tmp_p
 def test_a_network_is_no_run_that_can_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, max_updates=9, out=tmp_path)
     path = tmp_path / "best.safetensors"
-    expected = f"{str(path)!r} contains only a network, not a run that can be resumed; pass a run's checkpoint"
+    expected = f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         load_checkpoint(path)
 

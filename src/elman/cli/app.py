@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
@@ -27,9 +28,11 @@ from elman.cli.commands.serve import serve
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
+from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
+from elman.cli.parameters import ANY_CASE
 from elman.cli.usage_errors import describe_usage_error
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
     "Train": {"train": train, "view": view, "plot": plot},
@@ -47,11 +50,14 @@ COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
 }
 """Group -> command -> function, in the order of ``--help``: most used first."""
 
+OTHER = Group("Other", sort_key=len(COMMANDS) + 1)
+
 
 def _create_app() -> App:
     app = App(
         name="elman",
         version=__version__,
+        version_flags=["--version", "-V"],
         help="Train character-level language models (RNN, GRU, LSTM) on your own text, on a CPU, and use them.",
         help_format="plaintext",
     )
@@ -60,8 +66,55 @@ def _create_app() -> App:
         for place, (name, function) in enumerate(commands.items(), 1):
             path = f"{function.__module__}:{function.__name__}"  # its parameters are read when it is called
             app.command(path, name=name, group=group, sort_key=place, help=function.__doc__)
-    app["--help"].group = app["--version"].group = Group("Other", sort_key=len(COMMANDS) + 1)
+    app["--help"].group = app["--version"].group = OTHER
+    app.command(_install_completion, name="--install-completion", group=OTHER)
+    app.meta.default(_launch)
     return app
+
+
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Annotated[
+        Path | None,
+        Parameter(
+            group=OTHER,
+            help='TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as'
+            " ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.",
+        ),
+    ] = None,
+) -> int:
+    """Run a command, with the options that a file and the environment set."""
+    arguments = _expand_help(list(tokens))
+    app.config = option_sources(config, [name for commands in COMMANDS.values() for name in commands])
+    code = app(
+        add_implied_values(replace_former_options(arguments)),
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    return int(code or 0)
+
+
+def _install_completion(
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"] | None, ANY_CASE, Parameter(help="Shell; by default the one in use.")
+    ] = None,
+) -> int:
+    """Install shell completion of commands and options, and load it in the startup file of the shell."""
+    from cyclopts.completion.detect import ShellDetectionError
+
+    try:
+        path = app.install_completion(shell=shell)
+    except ShellDetectionError:
+        raise ElmanError("cannot detect the shell in use: pass --shell bash, zsh or fish") from None
+    print(f"{path} (restart the shell to use it)")
+    return 0
+
+
+def _expand_help(arguments: list[str]) -> list[str]:
+    """Return ``help train`` as ``train --help``."""
+    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 app = _create_app()
@@ -80,8 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        tokens = add_implied_values(replace_former_options(arguments))
-        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)
     except ElmanError as error:
@@ -99,7 +151,7 @@ def _run(arguments: list[str]) -> int:
         raise
     except OSError as error:
         if error.filename is not None:
-            return _report_error(f"cannot use {str(error.filename)!r} ({error.strerror})")
+            return _report_error(f"cannot use {quote(error.filename)} ({error.strerror})")
         _discard_stdout()  # every file has a name; what remains is standard output
         return _report_error(f"cannot write to standard output ({error.strerror})")
 

@@ -39,4 +39,4 @@ def add_implied_values(arguments: list[str]) -> list[str]:
 
 def _complete(argument: str, following: str, options: dict[str, OptionalValue]) -> str:
     option = options.get(argument)
-    return argument if option is None or following in option.values else f"{argument}={option.implied}"
+    return argument if option is None or following.lower() in option.values else f"{argument}={option.implied}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter, Token
 
-from elman.cli.usage_errors import suggest
+from elman.cli.usage_errors import describe_choice, name_option, suggest
 from elman.config import Config, choices_of, make_config
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, flag, quote, shorten
 from elman.presets import DEFAULT_PRESET, list_presets
 
 MAX_PORT = 65_535
@@ -29,7 +30,7 @@ def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ElmanError(f"{tokens[0].keyword} must be an integer (got {text!r})") from None
+        raise ElmanError(f"{name_option(tokens[0])} must be an integer (got {quote(text)})") from None
 
 
 def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
@@ -42,8 +43,67 @@ def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
     """
     number = parse_integer(hint, tokens)
     if not 0 <= number <= MAX_PORT:
-        raise ElmanError(f"{tokens[0].keyword} must be from 0 to {MAX_PORT} (got {number})")
+        raise ElmanError(f"{name_option(tokens[0])} must be from 0 to {MAX_PORT} (got {shorten(number)})")
     return number
+
+
+def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse one of the choices of a `Literal`, in upper or lower case.
+
+    Raises
+    ------
+    ElmanError
+        If it is none of them.
+    """
+    text, choices = tokens[0].value, [choice for choice in _flatten(hint) if isinstance(choice, str)]
+    by_lower = {choice.lower(): choice for choice in choices}
+    if text.lower() not in by_lower:
+        raise ElmanError(describe_choice(name_option(tokens[0]), text, choices))
+    return by_lower[text.lower()]
+
+
+def _flatten(hint: Any) -> list[Any]:
+    """Return the arguments of a type, and theirs."""
+    return [hint] if not get_args(hint) else [each for argument in get_args(hint) for each in _flatten(argument)]
+
+
+def parse_name(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse the name of an entry of a registry, all of which are in lower case."""
+    return tokens[0].value.lower()
+
+
+def parse_names(hint: Any, tokens: Sequence[Token]) -> list[str]:
+    """Parse names as `parse_name` does."""
+    return [token.value.lower() for token in tokens]
+
+
+def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse a text, which may begin with a hyphen, but is not what looks like the next option.
+
+    Raises
+    ------
+    ElmanError
+        If it looks like an option.
+    """
+    text = tokens[0].value
+    if tokens[0].source == "cli" and re.fullmatch("-[a-zA-Z]|--[a-z][a-z-]+(=.*)?", text):
+        raise ElmanError(f"{tokens[0].keyword} requires a value (got the option {quote(text)})")
+    return text
+
+
+def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse the path of a file, or - for standard input, as `parse_text` does."""
+    return Path(parse_text(hint, tokens))
+
+
+def parse_texts(hint: Any, tokens: Sequence[Token]) -> list[str]:
+    """Parse texts as `parse_text` does."""
+    return [parse_text(hint, [token]) for token in tokens]
+
+
+def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str]:
+    """Return the value of an environment variable as a single one; Cyclopts would split it at spaces."""
+    return [value]
 
 
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
@@ -57,18 +117,29 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
     if text.startswith("-") and text != "-":
         name = text.partition("=")[0]
-        raise ElmanError(f"unknown option {name}; {suggest(name, [flag(each.name) for each in fields(Config)])}")
+        settings = [flag(each.name) for each in fields(Config)]
+        raise ElmanError(f"unknown option {shorten(name)}; {suggest(name, settings)}")
     return text
 
 
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
+ANY_CASE = Parameter(converter=parse_choice)
+"""Of a `Literal`."""
+Name = Annotated[str, Parameter(converter=parse_name)]
+Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
+OptionalFile = Annotated[Path | None, Parameter(converter=parse_path, allow_leading_hyphen=True)]
+OptionalText = Annotated[str | None, Parameter(converter=parse_text, allow_leading_hyphen=True)]
+Texts = Annotated[
+    list[str] | None,
+    Parameter(converter=parse_texts, allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
+]
 Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 Corpus = Annotated[
-    str,
+    str | Path,  # always a string; the shell completes the names of files for a Path
     Parameter(
         help="Text file, - for standard input, or a built-in text: python-docs, shakespeare.",
         allow_leading_hyphen=True,
@@ -94,7 +165,7 @@ def check_not_input(out: Path, *inputs: Path) -> None:
         run = path.parent if path.name in FILES else path
         for file in (path, *(run / name for name in FILES)):
             if _same_file(out, file):
-                raise ElmanError(f"--out would replace an input file (got {str(out)!r})")
+                raise ElmanError(f"--out would replace an input file (got {quote(out)})")
 
 
 def _same_file(first: Path, second: Path) -> bool:
@@ -112,7 +183,8 @@ _GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_
 def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
-    converter = parse_integer if hint in (int, int | None) else None
+    integer, choice = hint in (int, int | None), get_origin(hint) is Literal
+    converter = parse_integer if integer else parse_choice if choice else None
     parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 

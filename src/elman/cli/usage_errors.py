@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import get_args
+from typing import Any, get_args
 
 from cyclopts import (
     App,
@@ -13,26 +13,37 @@ from cyclopts import (
     CycloptsError,
     MissingArgumentError,
     RepeatArgumentError,
+    Token,
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
 
+from elman.errors import quote, shorten
+
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
+
+_MOST_USED = ("train", "sample", "eval")
+"""Listed first where a command is unknown."""
+
+_SIMILAR = 0.75
+"""Similarity of spellings, between 0 and 1, from which one is suggested for the other."""
 
 
 def describe_usage_error(error: CycloptsError, app: App) -> str:
     """Return what is wrong with a command line."""
     tokens = error.unused_tokens or []
     match error:
+        case UnknownCommandError() if tokens[0].startswith("-"):
+            return f"unknown option {shorten(tokens[0])}; {suggest(tokens[0], app)}"
         case UnknownCommandError():
-            kind, name = ("option", tokens[0]) if tokens[0].startswith("-") else ("command", repr(tokens[0]))
-            return f"unknown {kind} {name}; {suggest(tokens[0], app)}"
+            return f"unknown command {quote(tokens[0])}; {_suggest_command(tokens[0], app)}"
         case UnknownOptionError(token=token):
-            name = (token.keyword or token.value).partition("=")[0]
-            return f"unknown option {name}; {suggest(name, [n for a in error.argument_collection for n in a.names])}"
+            names = [each for argument in error.argument_collection for each in argument.names]
+            name = (token.keyword or token.value).partition("=")[0].strip("[]")
+            return f"unknown option {shorten(name)}{_describe_source(token)}; {suggest(name, names)}"
         case UnusedCliTokensError():
-            return f"unexpected argument{'s' if len(tokens) > 1 else ''} {' '.join(tokens)!r}; see --help"
+            return f"unexpected argument{'s' if len(tokens) > 1 else ''} {quote(' '.join(tokens))}; see --help"
         case RepeatArgumentError(token=token):
             return f"{token.keyword} is passed more than once"
         case MissingArgumentError(argument=argument) if argument is not None:
@@ -41,15 +52,45 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             kind = "option" if argument.name.startswith("-") else "argument"
             return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
-            return _describe_value(token.keyword or "", token.value, hint)
-    return str(error)
+            return _describe_value(name_option(token), token.value, hint)
+    return shorten(error)
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest of those that exist, or where they are listed."""
-    by_word = {each.lstrip("-"): each for each in names}  # hyphens would make every two options similar
-    near = get_close_matches(name.lstrip("-"), by_word, 1)
-    return f"did you mean {by_word[near[0]]}?" if near else "see --help"
+    near = find_similar(name, names)
+    return f"did you mean {near}?" if near else "see --help"
+
+
+def find_similar(name: str, names: Iterable[str]) -> str | None:
+    """Return the nearest of the names that are spelled nearly so, if there is one."""
+    by_word = {_as_word(each): each for each in names}
+    near = get_close_matches(_as_word(name), by_word, 1, _SIMILAR)
+    return by_word[near[0]] if near else None
+
+
+def _as_word(name: str) -> str:
+    """Return a name as it is compared: hyphens before it would make every two options similar."""
+    return name.lstrip("-").replace("_", "-").lower()
+
+
+def _suggest_command(name: str, app: App) -> str:
+    """Return a hint for an unknown command: the nearest one, or all of them."""
+    commands = [each for each in app if not each.startswith("-")]
+    if near := find_similar(name, commands):
+        return f"did you mean {near}?"
+    others = [each for each in commands if each not in _MOST_USED]
+    return f"the commands are {', '.join([*_MOST_USED, *others])}"
+
+
+def name_option(token: Token) -> str:
+    """Return the name of the option that a token is a value of, and where it is from unless the command line."""
+    return (token.keyword or "").strip("[]") + _describe_source(token)
+
+
+def _describe_source(token: Token) -> str:
+    """Return in which file an option is, if in one; an environment variable has a name that says so."""
+    return "" if token.source in ("", "cli", "env") else f" in {quote(token.source)}"
 
 
 def _summarize(help: str) -> str:
@@ -58,10 +99,15 @@ def _summarize(help: str) -> str:
     return phrase if phrase[1:2].isupper() else phrase[:1].lower() + phrase[1:]
 
 
-def _describe_value(option: str, value: str, hint: type) -> str:
+def _describe_value(option: str, value: str, hint: Any) -> str:
     choices = get_args(hint)
-    if not choices:
-        return f"{option} must be {_KINDS.get(hint, hint.__name__)} (got {value!r})"
-    near = get_close_matches(value, choices, 1)
-    remedy = f"; did you mean {near[0]}?" if near else ""
-    return f"{option} must be one of {', '.join(choices)} (got {value!r}){remedy}"
+    if choices:
+        return describe_choice(option, value, choices)
+    return f"{option} must be {_KINDS.get(hint, hint.__name__)} (got {quote(value)})"
+
+
+def describe_choice(option: str, value: str, choices: Iterable[str]) -> str:
+    """Return what is wrong with a value that is none of the choices."""
+    near = find_similar(value, choices)
+    remedy = f"; did you mean {near}?" if near else ""
+    return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elman.engine.protocol import Engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 ENGINES = ("numba", "numpy")
 
@@ -24,4 +24,4 @@ def get_engine(name: str) -> Engine:
         from elman.engine.numpy_engine import NumpyEngine
 
         return NumpyEngine()
-    raise ElmanError(f"unknown engine {name!r} (choose from {', '.join(ENGINES)})")
+    raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")

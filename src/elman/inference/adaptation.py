@@ -16,7 +16,7 @@ from typing import get_args
 from elman.config import Adapt
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 from elman.inference.dynamic_evaluation import score_dynamic
 from elman.inference.score import Score, score
 from elman.network import Parameters
@@ -35,7 +35,7 @@ def parse_adapt(adapt: bool | str) -> Adapt | None:
         return "weights" if adapt else None
     kinds: dict[str, Adapt] = {kind: kind for kind in get_args(Adapt)}
     if adapt not in kinds:
-        raise ElmanError(f"--adapt must be one of {', '.join(kinds)} (got {adapt})")
+        raise ElmanError(f"--adapt must be one of {', '.join(kinds)} (got {shorten(adapt)})")
     return kinds[adapt]
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
+from elman.errors import ElmanError, quote
 from elman.network import Parameters, SamplingParams
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.text import Alphabet
+from elman.text.alphabet import format_character
 
 _FIRST_CHUNK, _MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
@@ -150,9 +152,28 @@ class StopSequenceFilter:
         return released, False
 
 
-def cut_at_stop(stop: str, chunks: Iterator[str]) -> Iterator[str]:
-    """Yield text until `stop` begins; the stop sequence itself is left out."""
-    stop_filter = StopSequenceFilter((stop,))
+def as_stop_sequences(stop: str | Sequence[str], alphabet: Alphabet) -> tuple[str, ...]:
+    """Return the stop sequences of an argument: none, one or several; empty ones are left out.
+
+    Raises
+    ------
+    ElmanError
+        If one contains a character that is never generated, so that it would have no effect.
+    """
+    stops = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
+    for each in stops:
+        for character in each:
+            if character not in alphabet.characters:
+                raise ElmanError(
+                    f"--stop {quote(each)} cannot occur: {format_character(character)} is not among the model's"
+                    f" {len(alphabet)} characters"
+                )
+    return stops
+
+
+def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until one of `stops` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter(stops)
     for chunk in chunks:
         released, stopped = stop_filter.feed(chunk, last=False)
         yield released

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
@@ -10,10 +10,18 @@ import numpy as np
 
 from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 from elman.inference.adaptation import check_adapt, score_adapting
 from elman.inference.copying import Copying, measure_copying
-from elman.inference.generate import MAX_BEAM_WIDTH, beam_search, cut_at_stop, generate_batch, stream_text
+from elman.inference.generate import (
+    MAX_BEAM_WIDTH,
+    StopSequenceFilter,
+    as_stop_sequences,
+    beam_search,
+    cut_at_stop,
+    generate_batch,
+    stream_text,
+)
 from elman.inference.score import Score, check_finite, score_windows
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
@@ -31,7 +39,7 @@ class GenerationOptions(SamplingOptions, total=False):
     """Options of text generation; see `Model.stream`."""
 
     prompt: str
-    stop: str
+    stop: str | Sequence[str]
     seed: int | None
     adapt: Literal[False, "counts"]
 
@@ -72,7 +80,7 @@ class Model:
         length: int = 1000,
         *,
         prompt: str = "",
-        stop: str = "",
+        stop: str | Sequence[str] = "",
         seed: int | None = None,
         adapt: Literal[False, "counts"] = False,
         **options: Unpack[SamplingOptions],
@@ -86,8 +94,8 @@ class Model:
         prompt : str
             Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
             alphabet has one, so that the output begins a line.
-        stop : str
-            End before this string would be generated.
+        stop : str or sequence of str
+            End before this string, or the first of these, would be generated.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
         adapt : False or "counts"
@@ -99,14 +107,14 @@ class Model:
         Raises
         ------
         ElmanError
-            If an option is out of its range, `prompt` contains a character that the model does not know, or there is
-            no n-gram prior to `adapt`.
+            If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
+            there is no n-gram prior to `adapt`.
         """
-        sampling = _check_options(length, seed, options)
+        sampling, stops = _check_options(length, seed, options), as_stop_sequences(stop, self.alphabet)
         parameters, h, x = self._prefill(prompt, adapt)
         generator = np.random.default_rng(seed)
         chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
-        return cut_at_stop(stop, chunks) if stop else chunks
+        return cut_at_stop(stops, chunks) if stops else chunks
 
     @accept_former_names(FORMER_NAMES)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
@@ -145,16 +153,16 @@ class Model:
         count: int,
         length: int,
         prompt: str = "",
-        stop: str = "",
+        stop: str | Sequence[str] = "",
         seed: int | None = None,
         adapt: Literal[False, "counts"] = False,
         **options: Unpack[SamplingOptions],
     ) -> list[str]:
-        sampling = _check_options(length, seed, options)
+        sampling, stops = _check_options(length, seed, options), as_stop_sequences(stop, self.alphabet)
         parameters, h, x = self._prefill(prompt, adapt)
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
         texts = generate_batch(self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators)
-        return [text.partition(stop)[0] for text in texts] if stop else texts
+        return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
     @accept_former_names(FORMER_NAMES)
     def beam(
@@ -163,7 +171,7 @@ class Model:
         length: int = 1000,
         *,
         prompt: str = "",
-        stop: str = "",
+        stop: str | Sequence[str] = "",
         adapt: Literal[False, "counts"] = False,
     ) -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
@@ -179,9 +187,10 @@ class Model:
             ("--beam", width, 1 <= width <= MAX_BEAM_WIDTH, f"from 1 to {MAX_BEAM_WIDTH:,}"),
             ("--length", length, length >= 0, "at least 0"),
         )
+        stops = as_stop_sequences(stop, self.alphabet)
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
-        return cut_at_stop(stop, chunks) if stop else chunks
+        return cut_at_stop(stops, chunks) if stops else chunks
 
     def _prefill(self, prompt: str, adapt: Literal[False, "counts"]) -> tuple[Parameters, Array, int]:
         """Read the prompt but for its last character, whose counts the prior adds with `adapt`.
@@ -195,7 +204,7 @@ class Model:
             The last character.
         """
         if adapt not in (False, "counts"):
-            raise ElmanError(f"--adapt must be counts to generate text (got {adapt})")
+            raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
         check_adapt(self.parameters, adapt or None)
         parameters = self.parameters.continued() if adapt else self.parameters
         indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
@@ -275,4 +284,4 @@ def _check_options(length: int, seed: int | None, options: Mapping[str, Any]) ->
 def _check(*ranges: tuple[str, float | None, bool, str]) -> None:
     for name, value, fits, expected in ranges:
         if not fits:
-            raise ElmanError(f"{name} must be {expected} (got {value})")
+            raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")

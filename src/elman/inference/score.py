@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
 from elman.text.spool import drop_pages
@@ -127,7 +127,7 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
         If N < 2 or `window` < 1.
     """
     if window < 1:
-        raise ElmanError(f"--window must be at least 1 (got {window})")
+        raise ElmanError(f"--window must be at least 1 (got {shorten(window)})")
     network = architecture(parameters)
     readable = readable_indices(indices, network.K)
     h0 = np.zeros(network.state_size, parameters["c"].dtype)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from elman.config import Config
 from elman.engine import Engine, get_engine
-from elman.errors import ElmanError, join_alternatives
+from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference import Model
 from elman.interop import npz, onnx, torch
 from elman.network.parameters import architecture
@@ -96,9 +96,9 @@ def import_(
         require_regular_file(path).open("rb").close()  # gives a better reason than the libraries if it cannot be read
         model = read(path, given_alphabet, engine_used)
     except OSError as error:
-        raise ElmanError(f"cannot read {str(path)!r} ({error.strerror})") from error
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
     except (*_READ_ERRORS, ValueError) as error:
-        raise ElmanError(f"{str(path)!r} cannot be imported: {safe_message(error)}") from error
+        raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
     if out is not None:
         _save_as_run(model, Path(out))
     return model
@@ -119,7 +119,7 @@ def _format_of(path: Path) -> Format:
         if path.suffix == format.SUFFIX:
             return format
     raise ElmanError(
-        f"the file name must end in one of {', '.join(list_suffixes())}, which sets its format (got {path.name!r})"
+        f"the file name must end in one of {', '.join(list_suffixes())}, which sets its format (got {quote(path.name)})"
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, TypedDict, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, flag
+from elman.errors import ElmanError, flag, shorten
 from elman.network.output import softmax
 from elman.network.parameters import Array
 
@@ -128,7 +128,7 @@ class SamplingOption:
         """
         above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
         if not (above_minimum and value <= self.maximum and value < inf):
-            raise ElmanError(f"{flag(self.name)} must be {self._describe_range()} (got {value})")
+            raise ElmanError(f"{flag(self.name)} must be {self._describe_range()} (got {shorten(value)})")
 
     def _describe_range(self) -> str:
         if self.maximum == inf:

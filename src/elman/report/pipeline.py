@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elman.config import RENAMED, Config, accept_former_names, make_config
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote, shorten
 from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import build_lexicon
 from elman.report.narrative.summary import discussion
@@ -177,17 +177,17 @@ class _ReportBuilder:
         if resume:
             self.progress = load_progress(self.out)
         elif self.directory.holds_run():
-            raise ElmanError(f"{str(self.out)!r} already contains a report: use --resume, or choose another --out")
+            raise ElmanError(f"{quote(self.out)} already contains a report: use --resume, or choose another --out")
         config = self.settings()
         if self.long_epochs < 1:
-            raise ElmanError(f"--long-epochs must be at least 1 (got {self.long_epochs})")
+            raise ElmanError(f"--long-epochs must be at least 1 (got {shorten(self.long_epochs)})")
         if not config.sample_every:
             raise ElmanError("a report shows samples from training: --sample-every must be at least 1 (got 0)")
         longest = max(points for points, *_ in REPORTED)
         if len(self.corpus.indices) <= longest:
             raise ElmanError(
                 f"the gradient check of a report needs more than {longest} characters (got "
-                f"{len(self.corpus.indices)} in {self.corpus.name!r}): use a longer text"
+                f"{len(self.corpus.indices)} in {quote(self.corpus.name)}): use a longer text"
             )
         return config
 
@@ -203,7 +203,7 @@ class _ReportBuilder:
         beyond = saved.state.update > self.last_short(saved.config)
         if beyond and (short is None or short.epochs_asked != self.epochs):
             raise ElmanError(
-                f"cannot report {self.epochs} epochs: the run in {str(self.out)!r} is already at epoch "
+                f"cannot report {self.epochs} epochs: the run in {quote(self.out)} is already at epoch "
                 f"{saved.state.epoch}; use --epochs {short.epochs_asked if short else saved.state.epoch + 1}"
             )
         return saved.config

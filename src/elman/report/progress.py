@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.report.curve_stats import PhaseSummary
 from elman.runs.records import finite_or_none
 from elman.storage.atomic import replace_file
@@ -66,10 +66,10 @@ def load_progress(out: Path) -> ReportProgress:
             seconds=float(saved["times"]["whole_seconds"]),
         )
     except FileNotFoundError:
-        raise ElmanError(f"no report in {str(out)!r} to resume: remove --resume") from None
+        raise ElmanError(f"no report in {quote(out)} to resume: remove --resume") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ElmanError(
-            f"{str(path)!r} cannot be read as the results of a report ({error}): restore it or choose another --out"
+            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another --out"
         ) from error
 
 
@@ -85,7 +85,7 @@ def save_results(out: Path, results: Mapping[str, Any]) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ElmanError(
-            f"cannot create the directory {str(out)!r} ({error.strerror}): choose another --out"
+            f"cannot create the directory {quote(out)} ({error.strerror}): choose another --out"
         ) from error
     replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
 

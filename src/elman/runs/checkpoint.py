@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.network.ngram import NgramModel, usable_folds
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
@@ -146,7 +146,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     description, tensors = _read(path)
     if "network" in description:
         raise ElmanError(
-            f"{str(path)!r} contains only a network, not a run that can be resumed; pass a run's checkpoint"
+            f"{quote(path)} contains only a network, not a run that can be resumed; pass a run's checkpoint"
         )
     return _restoring(path, lambda: _restore(description, tensors))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from elman.config import Config
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.runs.checkpoint import (
     Checkpoint,
     NetworkSnapshot,
@@ -207,9 +207,9 @@ class RunDirectory:
 
     def _require_unused(self, remedy: str) -> None:
         if self.holds_run():
-            raise ElmanError(f"{str(self.path)!r} already contains a run; {remedy}")
+            raise ElmanError(f"{quote(self.path)} already contains a run; {remedy}")
         if os.path.exists(self.path / BEST):  # noqa: PTH110 (as in `holds_run`)
-            raise ElmanError(f"{str(self.path)!r} already contains a model; choose another --out")
+            raise ElmanError(f"{quote(self.path)} already contains a model; choose another --out")
 
     def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
         def read_lines(path: Path) -> _T:
@@ -223,10 +223,10 @@ class RunDirectory:
         try:
             return read(require_regular_file(path))
         except FileNotFoundError:
-            raise ElmanError(f"no {name} in {str(self.path)!r}; pass a run directory written by elman train") from None
+            raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             raise ElmanError(
-                f"{str(path)!r} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"
+                f"{quote(path)} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"
             ) from error
 
     def _try(self, write: Callable[[], None]) -> None:

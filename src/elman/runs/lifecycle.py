@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.config import Config, find_preset, make_config, resume_config
 from elman.engine import TrainState
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
 from elman.network.ngram import NgramModel, count_training_text
@@ -146,13 +146,13 @@ def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
 def _require_same_text(saved: Checkpoint | RunManifest, corpus: Corpus, directory: RunDirectory) -> None:
     if corpus.sha256 != saved.corpus_sha256:
         raise ElmanError(
-            f"the run in {str(directory.path)!r} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but "
-            f"{corpus.name!r} has {corpus.sha256[:12]}…); pass that text or choose another --out"
+            f"the run in {quote(directory.path)} was trained on another text (SHA-256 {saved.corpus_sha256[:12]}…, but "
+            f"{quote(corpus.name)} has {corpus.sha256[:12]}…); pass that text or choose another --out"
         )
     if corpus.alphabet != saved.alphabet:
         raise ElmanError(
             f"the text is encoded in an alphabet of {len(corpus.alphabet)} characters, but the run in "
-            f"{str(directory.path)!r} has its own of {len(saved.alphabet)}; encode the text in that one"
+            f"{quote(directory.path)} has its own of {len(saved.alphabet)}; encode the text in that one"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.storage.atomic import PARTIAL_SUFFIX, sync_directory
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DirectoryLock:
                 partial.unlink(missing_ok=True)
         except Timeout:
             raise ElmanError(
-                f"{str(self.directory)!r} is locked, another process is writing to it; wait until that ends or choose "
+                f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
                 "another --out"
             ) from None
         except OSError as error:
@@ -98,11 +98,11 @@ class DirectoryLock:
             same = False
         if not same:
             raise ElmanError(
-                f"{str(self.directory)!r} is no longer the directory that this run writes to, it was deleted or moved; "
+                f"{quote(self.directory)} is no longer the directory that this run writes to, it was deleted or moved; "
                 "restore it and use --resume, or train again with another --out"
             )
 
 
 def cannot_write(directory: Path, error: OSError) -> ElmanError:
     """Return the error for a directory that cannot be written to."""
-    return ElmanError(f"cannot write in {str(directory)!r} ({error.strerror}): free disk space or choose another --out")
+    return ElmanError(f"cannot write in {quote(directory)} ({error.strerror}): free disk space or choose another --out")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,8 +18,8 @@ from elman.serve.api.completions import Completions
 from elman.serve.api.metrics import Metrics, MetricsMiddleware
 from elman.serve.api.models import Models, Tokenizer
 from elman.serve.generation.served_model import ServedModel
-from elman.serve.http.access import AccessMiddleware
-from elman.serve.http.errors import EXCEPTION_HANDLERS
+from elman.serve.http.access import AccessMiddleware, KeyMiddleware
+from elman.serve.http.errors import EXCEPTION_HANDLERS, APIError
 from elman.serve.http.responses import json_response
 from elman.serve.openapi.document import create_document
 from elman.serve.playground.endpoints import PLAYGROUND_PATHS, playground_routes
@@ -45,6 +46,7 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
 
     routes = [
         Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
+        Route("/v1/chat/completions", _reject_chat, methods=["POST"]),
         Route("/v1/models", info.models),
         Route("/v1/models/{name}", info.model),
         Route("/tokenizer_info", tokenizer.tokenizer_info),
@@ -59,7 +61,9 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
         routes=routes,
         middleware=[
             Middleware(MetricsMiddleware, metrics=metrics, paths={route.endpoint: route.path for route in routes}),
-            Middleware(AccessMiddleware, settings=settings, is_public=PUBLIC_PATHS.__contains__),
+            Middleware(AccessMiddleware, settings=settings),
+            *_cors(settings),
+            Middleware(KeyMiddleware, settings=settings, is_public=PUBLIC_PATHS.__contains__),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
@@ -67,3 +71,23 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.models = served
     return app
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    """Return the middleware that lets pages of the allowed origins read responses; none without such origins.
+
+    Every header may be sent, as OpenAI's client for browsers adds many of its own. Cookies are not involved.
+    """
+    if not settings.origins:
+        return []
+    methods, headers = ("GET", "POST"), ("*",)
+    return [Middleware(CORSMiddleware, allow_origins=settings.origins, allow_methods=methods, allow_headers=headers)]
+
+
+async def _reject_chat(_: Request) -> Response:
+    """Answer clients that look for a chat model."""
+    message = (
+        "the models of this server continue text and are no chat models: use /v1/completions, with a prompt instead of"
+        " messages"
+    )
+    raise APIError(404, message, "not_found")

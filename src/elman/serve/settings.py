@@ -18,6 +18,8 @@ class Settings:
         rebinding: a web page that points its own host name at this machine.
     any_address : bool
         Accept every numerical IP address as ``Host`` as well. A web page cannot rebind an address.
+    origins : tuple of str
+        Origins of web pages of other sites that may send requests and read the responses (CORS).
     api_key : str, optional
         Key that clients must send; without one, no key is required.
     max_tokens : int
@@ -38,6 +40,7 @@ class Settings:
 
     hosts: tuple[str, ...] = LOOPBACK_NAMES
     any_address: bool = False
+    origins: tuple[str, ...] = ()
     api_key: str | None = None
     max_tokens: int = 10_000
     max_characters: int = 100_000

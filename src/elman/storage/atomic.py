@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
@@ -36,7 +36,7 @@ def replace_file(path: Path, data: bytes) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise ElmanError(
-            f"cannot write {str(path)!r} ({error.strerror}): free disk space or choose another --out; "
+            f"cannot write {quote(path)} ({error.strerror}): free disk space or choose another --out; "
             "an existing file is left unchanged"
         ) from error
 

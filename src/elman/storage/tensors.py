@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import require_regular_file
 
@@ -55,10 +55,10 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise ElmanError(f"there is no checkpoint {str(path)!r}: pass a run directory written by elman train") from None
+        raise ElmanError(f"there is no checkpoint {quote(path)}: pass a run directory written by elman train") from None
     except OSError as error:
         raise ElmanError(
-            f"cannot read {str(path)!r} ({error.strerror}): pass a run directory written by elman train"
+            f"cannot read {quote(path)} ({error.strerror}): pass a run directory written by elman train"
         ) from error
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
         raise corrupt_checkpoint_error(path, "it is not a complete safetensors file") from error
@@ -72,7 +72,7 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
 
 def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
     """Return the error for a checkpoint that cannot be used."""
-    return ElmanError(f"checkpoint {str(path)!r} cannot be used: {reason}; restore a backup or train again")
+    return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")
 
 
 def _digest(description: str, tensors: dict[str, Array]) -> str:

@@ -46,7 +46,7 @@ class Alphabet:
         character, count = Counter(self.characters).most_common(1)[0]
         if count > 1:
             raise ElmanError(
-                f"an alphabet must contain each character once: {_format_character(character)} occurs {count} times"
+                f"an alphabet must contain each character once: {format_character(character)} occurs {count} times"
             )
 
     def __len__(self) -> int:
@@ -115,12 +115,12 @@ class Alphabet:
         if self.has_unknown:
             return len(self) - 1
         raise ElmanError(
-            f"{_format_character(characters[0])} is not among the model's {len(self)} characters:"
+            f"{format_character(characters[0])} is not among the model's {len(self)} characters:"
             " remove it, or train on a text that contains it"
         )
 
 
-def _format_character(character: str) -> str:
+def format_character(character: str) -> str:
     """Return a character as a Python literal with its code point: ``'é' (U+00E9)``."""
     return f"{character!r} (U+{ord(character):04X})"
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 CHUNK_SIZE = 1 << 20
 """Bytes read and decoded at a time."""
@@ -77,7 +77,7 @@ class DecodingStream:
         try:
             return self.stream.read(CHUNK_SIZE)
         except OSError as error:
-            raise ElmanError(f"cannot read {self.name!r} to the end ({error.strerror})") from error
+            raise ElmanError(f"cannot read {quote(self.name)} to the end ({error.strerror})") from error
 
     def _make_decoder(self) -> codecs.IncrementalDecoder:
         try:
@@ -89,7 +89,8 @@ class DecodingStream:
             return codecs.getincrementaldecoder(name)()
         except (LookupError, ValueError):  # ValueError for a name with a zero byte, or of a pseudo-encoding
             raise ElmanError(
-                f"unknown text encoding {self.encoding!r}: use utf-8, latin-1, cp1252 or another of Python's encodings"
+                f"unknown text encoding {quote(self.encoding)}: use utf-8, latin-1, cp1252 or another of Python's"
+                " encodings"
             ) from None
 
     def _decode(
@@ -106,8 +107,8 @@ class DecodingStream:
                 decoder.setstate(before)  # decoders of Chinese, Japanese and Korean lose it when they fail
                 yield from self._decode(decoder, chunk[:position], offset)
             raise ElmanError(
-                f"byte 0x{error.object[error.start]:02x} at offset {offset + position} of {self.name!r} is not valid"
-                f" {self.encoding}: {self._suggest_encoding()}"
+                f"byte 0x{error.object[error.start]:02x} at offset {offset + position} of {quote(self.name)} is not"
+                f" valid {self.encoding}: {self._suggest_encoding()}"
             ) from None
         if text and not self._started:
             self._started, text = True, text.removeprefix(_BYTE_ORDER_MARK)

@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, encode_chunks
 from elman.text.datasets import BUILTIN_CORPORA, load_builtin
@@ -123,13 +123,13 @@ def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise ElmanError(f"there is no file {str(path)!r}: {_suggest_source(path)}") from None
+        raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
     except IsADirectoryError:
-        raise ElmanError(f"{str(path)!r} is a directory: use a file in it") from None
+        raise ElmanError(f"{quote(path)} is a directory: use a file in it") from None
     except ValueError as error:  # if the name contains a zero byte
-        raise ElmanError(f"cannot read {str(path)!r} ({error})") from None
+        raise ElmanError(f"cannot read {quote(path)} ({error})") from None
     except OSError as error:
-        raise ElmanError(f"cannot read {str(path)!r} ({error.strerror})") from error
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
 
 
 def _suggest_source(path: Path) -> str:

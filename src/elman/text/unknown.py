@@ -17,7 +17,7 @@ from itertools import compress, count
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote, shorten
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus
 from elman.text.spool import Spool, drop_pages
@@ -54,17 +54,18 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
         If `min_count` is negative, or leaves a single character; if it is 0, but the alphabet has an unknown symbol.
     """
     if min_count < 0:
-        raise ElmanError(f"--min-count must be at least 0 (got {min_count})")
+        raise ElmanError(f"--min-count must be at least 0 (got {shorten(min_count)})")
     if corpus.alphabet.has_unknown and not min_count:
         raise ElmanError(
-            f"the alphabet of {corpus.name!r} has an unknown symbol already (got min_count = 0): pass its min_count"
+            f"the alphabet of {quote(corpus.name)} has an unknown symbol already (got min_count = 0): pass its"
+            " min_count"
         )
     if corpus.alphabet.has_unknown or not min_count:
         return corpus
     frequent = count_characters(corpus) >= min_count
     if frequent.sum() + (not frequent.all()) < 2:
         raise ElmanError(
-            f"--min-count {min_count} leaves a single character of {corpus.name!r}, so there is nothing to learn:"
+            f"--min-count {min_count} leaves a single character of {quote(corpus.name)}, so there is nothing to learn:"
             " lower --min-count"
         )
     characters = compress(corpus.alphabet.characters, frequent.tolist())
@@ -106,8 +107,8 @@ def check_alphabet_size(corpus: Corpus, m: int) -> None:
     if K <= MAX_UNCONFIRMED_SIZE or corpus.alphabet.has_unknown:
         return
     raise ElmanError(
-        f"{corpus.name!r} has {K:,} distinct characters (limit without --min-count: {MAX_UNCONFIRMED_SIZE:,}); with a"
-        f" hidden size of {m}, the input and output layers would have {2 * K * m:,} weights and need about"
+        f"{quote(corpus.name)} has {K:,} distinct characters (limit without --min-count: {MAX_UNCONFIRMED_SIZE:,});"
+        f" with a hidden size of {m}, the input and output layers would have {2 * K * m:,} weights and need about"
         f" {6 * K * m:,} operations per character, {K // 100:,} times as many as with 100 characters;"
         f" {_suggest_min_count(corpus)}"
     )

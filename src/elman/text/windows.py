@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 
 
 # Compared by identity: the equality of arrays is an array, not a truth value.
@@ -44,9 +44,9 @@ class Windows:
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
-            raise ElmanError(f"--seq-length must be at least 1 (got {self.seq_length})")
+            raise ElmanError(f"--seq-length must be at least 1 (got {shorten(self.seq_length)})")
         if self.batch_size < 1:
-            raise ElmanError(f"--batch-size must be at least 1 (got {self.batch_size})")
+            raise ElmanError(f"--batch-size must be at least 1 (got {shorten(self.batch_size)})")
         T, B = self.seq_length, self.batch_size
         minimum = B * T + 1
         if len(self.indices) < minimum and B == 1:

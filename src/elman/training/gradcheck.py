@@ -14,7 +14,7 @@ import numpy as np
 from elman.config import Config, accept_former_names, make_config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
@@ -130,12 +130,12 @@ def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
     """Reject an experiment that is empty or larger than the text."""
     for name, value in (("--hidden-size", m), ("--seq-length", T)):
         if value < 1:
-            raise ElmanError(f"{name} must be at least 1 (got {value})")
+            raise ElmanError(f"{name} must be at least 1 (got {shorten(value)})")
     if points < T:
-        raise ElmanError(f"--points must be at least --seq-length (got {points} and {T})")
+        raise ElmanError(f"--points must be at least --seq-length (got {shorten(points)} and {T})")
     if len(corpus.indices) <= points:
         raise ElmanError(
-            f"--points {points} needs a text of at least {points + 1} characters ({corpus.name!r} has "
+            f"--points {points} needs a text of at least {points + 1} characters ({quote(corpus.name)} has "
             f"{len(corpus.indices)}); lower --points and --seq-length, or use a longer text"
         )
 

@@ -331,9 +331,37 @@ def test_a_model_that_is_not_served(client: httpx.Client) -> None:
     assert answer.json()["error"]["message"] == "model 'sunny' not found (available: stormy)"
 
 
-@pytest.mark.parametrize("model", [None, 1, ["stormy"]], ids=str)
-def test_a_model_must_be_named(client: httpx.Client, model: Any) -> None:
+@pytest.mark.parametrize("model", [1, ["stormy"]], ids=str)
+def test_the_name_of_a_model_must_be_a_string(client: httpx.Client, model: Any) -> None:
     assert refused(client.post("/v1/completions", json={"model": model})) == (400, "invalid_value", "model")
+
+
+def test_a_model_must_be_named_only_where_there_are_several(client: httpx.Client) -> None:
+    named, unnamed = (client.post("/v1/completions", json=body | {"prompt": "the ", "seed": 1}).json()
+                      for body in ({"model": NAME}, {}))  # fmt: skip
+    assert (unnamed["model"], unnamed["choices"]) == (NAME, named["choices"])
+    for path, argument in ("/api/play", "prompt"), ("/api/read", "text"):
+        assert client.post(path, json={argument: "the "}).status_code == 200
+    with listening(create_app({NAME: tiny(), "other": tiny()}, Settings())) as several:
+        for path, body in {
+            "/v1/completions": {"prompt": "the "},
+            "/api/play": {"prompt": "the "},
+            "/api/read": {"text": "the "},
+            "/tokenize": {"prompt": "the "},
+        }.items():
+            answer = several.post(path, json=body)
+            assert refused(answer) == (400, "invalid_value", "model")
+            assert answer.json()["error"]["message"] == "model must be the name of one of the models: stormy, other"
+
+
+def test_a_stop_sequence_that_cannot_occur_is_ignored(client: httpx.Client) -> None:
+    assert texts(client, seed=1, stop=["<|endoftext|>", "\n\n漢"]) == texts(client, seed=1)
+
+
+def test_there_are_no_chat_models(client: httpx.Client) -> None:
+    answer = client.post("/v1/chat/completions", json={"model": NAME, "messages": []})
+    assert refused(answer) == (404, "not_found", None)
+    assert "use /v1/completions" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -451,7 +479,7 @@ def test_several_models() -> None:
 def test_the_figures_for_prometheus() -> None:
     with serving() as client:
         complete(client, PROMPT, n=2, max_tokens=30)
-        client.post("/v1/completions", json={})
+        client.post("/v1/completions", json={"n": 0})
         client.get("/nowhere")
         answers = {"name": "elman_http_requests_total", "endpoint": "/v1/completions"}
         assert [get_metric(client, **answers, status=status) for status in ("200", "400")] == [1, 1]

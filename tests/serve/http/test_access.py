@@ -9,7 +9,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.serve.api.startup import create_settings
-from elman.serve.http.access import host_name
+from elman.serve.http.access import host_name, parse_origin
 from elman.serve.http.responses import SECURITY_HEADERS
 from elman.serve.http.server import address_of, is_loopback, listen
 from support.server import NAME, serving
@@ -133,6 +133,70 @@ def test_a_page_of_another_site_cannot_even_open_a_form(client: httpx.Client) ->
     headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     answer = client.post("/v1/completions", data={"model": NAME}, headers=headers)
     assert code(answer) == (403, "origin_not_allowed")
+
+
+# --- Pages of allowed origins ---
+
+ORIGIN = "http://localhost:3000"
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,x-client"}
+
+
+def test_a_page_of_an_allowed_origin() -> None:
+    with serving(api_key=KEY, origins=(ORIGIN,)) as client:
+        page = {"origin": ORIGIN, "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+        answer = client.options("/v1/completions", headers=page | PREFLIGHT)  # a browser sends no key with it
+        assert answer.status_code == 200
+        for name, value in {"origin": ORIGIN, "methods": "GET, POST", "headers": "authorization,x-client"}.items():
+            assert answer.headers[f"access-control-allow-{name}"] == value
+        assert "access-control-allow-credentials" not in answer.headers
+        for headers, status in (page, 401), (page | {"authorization": f"Bearer {KEY}"}, 200):
+            answer = client.post("/v1/completions", json={}, headers=headers)
+            assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, ORIGIN)
+            assert answer.headers["vary"] == "Origin"
+            assert SECURITY_HEADERS.items() <= dict(answer.headers).items()
+
+
+def test_all_other_rules_hold_where_an_origin_is_allowed() -> None:
+    with serving(api_key=KEY, origins=(ORIGIN,)) as client:
+        for origin in (
+            "http://evil.example",
+            "http://localhost:3001",
+            "https://localhost:3000",
+            "null",
+            "",
+            f"{ORIGIN}.a",
+        ):
+            for answer in (
+                client.options("/v1/completions", headers={"origin": origin} | PREFLIGHT),
+                client.post("/v1/completions", json={}, headers={"origin": origin}),
+            ):
+                assert code(answer) == (403, "origin_not_allowed")
+                assert not [name for name in answer.headers if name.startswith("access-control-")]
+        answer = client.options("/v1/completions", headers={"origin": ORIGIN, "host": "evil.example"} | PREFLIGHT)
+        assert code(answer) == (403, "host_not_allowed")
+        assert client.get("/v1/models", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+        assert "access-control-allow-origin" not in client.get("/health").headers
+
+
+@pytest.mark.parametrize(
+    ("origin", "parsed"),
+    [
+        *(("http://localhost:3000", "http://localhost:3000"), ("HTTPS://A.example:443/", "https://a.example")),
+        *(("http://[::1]:80", "http://[::1]"), ("chrome-extension://abc", "chrome-extension://abc")),
+        *(
+            (origin, None)
+            for origin in ("*", "null", "", "a.example", "http://", "http://a/b", "http://a?b", "http://u@a")
+        ),
+        *((origin, None) for origin in ("http://a:b", "http://*.a", "http://é.example", "http://a\n")),
+    ],
+)
+def test_the_origin_in_an_option(origin: str, parsed: str | None) -> None:
+    assert parse_origin(origin) == parsed
+    if parsed is None:
+        with pytest.raises(ElmanError, match=r"^--allow-origin must be an origin such as https://example\.org or "):
+            create_settings("127.0.0.1", None, [], [origin], **LIMITS)
+    else:
+        assert create_settings("127.0.0.1", None, [], [origin], **LIMITS).origins == (parsed,)
 
 
 # --- API keys ---

@@ -66,7 +66,9 @@ def test_the_server_does_what_its_document_says(client: httpx.Client, examples: 
 def test_every_argument_is_described(schema: str, arguments: set[str]) -> None:
     request = described()["components"]["schemas"][schema]
     assert set(request["properties"]) == arguments
-    assert request["required"] == ["model"]
+    assert request["required"] == []
+    several = create_document({NAME: tiny(), "other": tiny()}, LIMITS)["components"]["schemas"][schema]
+    assert (several["required"], {*several["properties"]}) == (["model"], arguments)
 
 
 def test_adapt_has_a_value_where_a_model_has_a_prior() -> None:

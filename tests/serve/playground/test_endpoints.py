@@ -323,7 +323,7 @@ def test_a_network_whose_numbers_fail_underway_is_told_in_the_last_line() -> Non
         ({"max_tokens": 900, "written": "a" * 700}, "max_tokens"),
         ({"prompt": "é"}, "prompt"),
         ({"written": "é"}, "written"),
-        ({"model": None}, "model"),
+        ({"model": 1}, "model"),
     ],
 )
 def test_writing_refuses(client: httpx.Client, body: dict[str, Any], param: str) -> None:

@@ -10,13 +10,20 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Json, check_not_input
+from elman.cli.parameters import ANY_CASE, Json, check_not_input
 from elman.config import Adapt
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 SUFFIX = ".elm"
 
-File = Annotated[str, Parameter(help="File, or - for standard input.", allow_leading_hyphen=True)]
+File = Annotated[
+    str | Path,  # as `elman.cli.parameters.Corpus`
+    Parameter(
+        help="File, or - for standard input.",
+        allow_leading_hyphen=True,
+        converter=lambda _, tokens: tokens[0].value,
+    ),
+]
 Model = Annotated[
     Path,
     Parameter(
@@ -41,6 +48,7 @@ def compress(
     ] = None,
     adapt: Annotated[
         Adapt | None,
+        ANY_CASE,
         Parameter(
             help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
             " training the model, several times slower both ways; counts keeps counting for the n-gram prior."
@@ -54,6 +62,7 @@ def compress(
     from elman.inference.adaptation import check_adapt
     from elman.runs.run import load
 
+    file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
@@ -94,8 +103,11 @@ def decompress(
     from elman.compression import decompress
     from elman.runs.run import load
 
+    file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
-        raise ElmanError(f"the name of a compressed file must end in {SUFFIX} (got {file!r}); otherwise pass --out")
+        raise ElmanError(
+            f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"
+        )
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
     _write(path, decompress(load(model), _read(file)))
     return 0
@@ -108,7 +120,7 @@ def _destination(file: str, out: str | None, default: str, model: Path) -> Path 
             raise ElmanError("cannot write binary data to a terminal: pass --out")
         return None
     if out is None and os.path.exists(default):  # noqa: PTH110 (False for a name too long for the system)
-        raise ElmanError(f"{default!r} already exists; remove it, or pass --out to replace it")
+        raise ElmanError(f"{quote(default)} already exists; remove it, or pass --out to replace it")
     path = Path(out or default)
     check_not_input(path, Path(file), model)
     return path
@@ -121,7 +133,7 @@ def _read(file: str) -> bytes:
         return open_standard_input().read() if file == "-" else Path(file).read_bytes()
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise ElmanError(f"cannot read {file!r} ({reason})") from error
+        raise ElmanError(f"cannot read {quote(file)} ({reason})") from error
 
 
 def _write(path: Path | None, data: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Run
+from elman.cli.parameters import ANY_CASE, Corpus, Encoding, Json, OptionalInteger, Run
 from elman.config import Adapt
 from elman.errors import ElmanError
 
@@ -19,6 +19,7 @@ def evaluate(
     *,
     adapt: Annotated[
         Adapt | None,
+        ANY_CASE,
         Parameter(
             help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
             " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior."

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Out, Run, check_not_input
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 
 
 def explain(
@@ -39,7 +39,7 @@ def explain(
     from elman.text import read_corpus
 
     if units is not None and units < 1:
-        raise ElmanError(f"--units must be at least 1 (got {units})")
+        raise ElmanError(f"--units must be at least 1 (got {shorten(units)})")
     check_not_input(out, run, Path(corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)

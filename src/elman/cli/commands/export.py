@@ -7,15 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Out, Run, check_not_input
-from elman.errors import ElmanError, join_alternatives
+from elman.cli.parameters import Name, Out, Run, check_not_input
+from elman.errors import ElmanError, join_alternatives, quote
 
 
 def export(
     run: Run,
     /,
     *,
-    to: Annotated[str, _format_parameter()],
+    to: Annotated[Name, _format_parameter()],
     out: Annotated[Out | None, _file_parameter()] = None,
 ) -> int:
     """Export a model to another format, such as ONNX."""
@@ -23,11 +23,11 @@ def export(
     from elman.runs.run import load
 
     if to not in FORMATS:
-        raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {to!r})")
+        raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {quote(to)})")
     suffix = FORMATS[to].SUFFIX
     path = Path("network" + suffix) if out is None else out
     if path.suffix != suffix:
-        raise ElmanError(f"--out must end in {suffix} for --to {to} (got {path.name!r})")
+        raise ElmanError(f"--out must end in {suffix} for --to {to} (got {quote(path.name)})")
     check_not_input(path, run)
     export(load(run), path)
     print(path)
@@ -82,6 +82,6 @@ def _read_characters(alphabet: Path) -> str:
     try:
         return require_regular_file(alphabet).read_bytes().decode("utf-8")
     except OSError as error:
-        raise ElmanError(f"cannot read the alphabet {str(alphabet)!r} ({error.strerror})") from error
+        raise ElmanError(f"cannot read the alphabet {quote(alphabet)} ({error.strerror})") from error
     except UnicodeDecodeError:
-        raise ElmanError(f"the alphabet {str(alphabet)!r} is not UTF-8") from None
+        raise ElmanError(f"the alphabet {quote(alphabet)} is not UTF-8") from None

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
-from elman.cli.parameters import Corpus, Encoding, Integer, Json, OptionalInteger
+from elman.cli.parameters import Corpus, Encoding, Integer, Json, Name, OptionalInteger
 from elman.network.cells import cell_help
 
 
@@ -29,10 +29,10 @@ def gradcheck(
             " passed."
         ),
     ] = None,
-    cell: Annotated[str, Parameter(help=cell_help())] = "rnn",
+    cell: Annotated[Name, Parameter(help=cell_help())] = "rnn",
     layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
     ngram_order: Annotated[Integer, Parameter(help="Order of the n-gram prior; 0 checks a network without one.")] = 0,
-    engine: Annotated[str, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
+    engine: Annotated[Name, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
     encoding: Encoding = "utf-8",
     as_json: Json = False,

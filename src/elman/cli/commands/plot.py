@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Out
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 
 
 def plot(
@@ -22,7 +22,7 @@ def plot(
     if not runs:
         raise ElmanError("elman plot requires at least one run directory")
     if out.suffix not in (".png", ".svg"):
-        raise ElmanError(f"--out must end in .png or .svg (got {out.name!r})")
+        raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
     save_figure(plot_smooth_loss([LossCurve.of_directory(RunDirectory(run)) for run in runs]), out)
     print(out)
     return 0

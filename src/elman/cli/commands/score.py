@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Corpus, Encoding, Flag, OptionalInteger, Run
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
     from elman.inference.score_lines import Line
@@ -51,7 +51,7 @@ def score(
     from elman.text import read_chunks
 
     if worst is not None and worst < 1:
-        raise ElmanError(f"--worst must be at least 1 (got {worst})")
+        raise ElmanError(f"--worst must be at least 1 (got {shorten(worst)})")
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     format_line = format_json if as_json else format_tsv
     blocks = score_lines(load(run), read_chunks(corpus, encoding=encoding), carry_state=carry_state)

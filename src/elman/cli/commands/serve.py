@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import Integer, Port
-from elman.errors import ElmanError, require_extra
+from elman.errors import ElmanError, require_extra, shorten
 
 
 def serve(
@@ -30,6 +30,14 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         Parameter(negative="", help="Additional Host header to accept, such as a reverse proxy's name. Repeatable."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="Origin of a web page of another site that may use the server (CORS), such as http://localhost:3000."
+            " Repeatable.",
+        ),
     ] = None,
     max_tokens: Annotated[
         Integer, Parameter(help="Largest max_tokens of a completion (one token is one character).")
@@ -53,11 +61,12 @@ def serve(
         from elman.serve.app import create_app
         from elman.serve.http.server import listen, run
     if not 0 <= shutdown_timeout < math.inf:
-        raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shutdown_timeout})")
+        raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shorten(shutdown_timeout)})")
     settings = create_settings(
         host,
         api_key,
         allow_host or [],
+        allow_origin or [],
         max_tokens=max_tokens,
         max_characters=max_characters,
         max_batch_size=max_batch_size,

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
 from elman.cli.commands.view import train_with_dashboard
-from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, passed_options
+from elman.cli.parameters import (
+    NO_OPTIONS,
+    PRESET_HELP,
+    Corpus,
+    Flag,
+    Json,
+    Names,
+    Options,
+    Out,
+    Port,
+    parse_name,
+    passed_options,
+)
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET
 from elman.runs.loggers import logger_help
@@ -27,7 +39,12 @@ def train(
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
-    preset: Annotated[str, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
+    preset: Annotated[
+        str | None, Parameter(help=PRESET_HELP, converter=parse_name, show_default=lambda _: DEFAULT_PRESET)
+    ] = None,
+    like: Annotated[
+        Path | None, Parameter(help="Run whose settings to start from, instead of a preset. Options override them.")
+    ] = None,
     resume: Annotated[
         Flag,
         Parameter(
@@ -36,8 +53,8 @@ def train(
         ),
     ] = False,
     log: Annotated[
-        list[str] | None,
-        Parameter(negative="", help=logger_help()),
+        Names,
+        Parameter(help=logger_help()),
     ] = None,
     live: Annotated[
         Flag,
@@ -58,9 +75,19 @@ def train(
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
     settings = passed_options(options)
+    if like is not None:
+        settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
+        return train(
+            corpus,
+            out=out,
+            preset=preset or DEFAULT_PRESET,
+            resume=resume,
+            log=log or [],
+            callback=callback,
+            **settings,
+        )
 
     display = TrainingDisplay()
     if live:
@@ -73,3 +100,14 @@ def train(
     else:
         show_results(run, out)
     return INTERRUPTED if run.interrupted else 0
+
+
+def _settings_like(like: Path, settings: dict[str, Any], preset: str | None, resume: bool) -> dict[str, Any]:
+    """Return the settings of another run, overridden by those that were passed."""
+    from elman.config import settings_like
+    from elman.runs.directory import RunDirectory
+
+    for option, passed in (("--preset", preset is not None), ("--resume", resume)):
+        if passed:
+            raise ElmanError(f"cannot combine --like with {option}: each says which settings to start from")
+    return settings_like(RunDirectory(like).manifest().config, settings)

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from elman.errors import ElmanError, join_alternatives
+from elman.errors import ElmanError, join_alternatives, quote
 from elman.runs.loggers.base import MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
 from elman.runs.loggers.jsonl import JsonlLogger, SamplesLogger
@@ -47,7 +47,7 @@ def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = F
     optional = optional_loggers()
     for name in names:
         if name not in optional:
-            raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {name!r})")
+            raise ElmanError(f"--log must be {join_alternatives([*optional])} (got {quote(name)})")
     always = [name for name, logger in LOGGERS.items() if logger.always_on]
     # Unlike Path.exists, this treats a path that the system refuses to inspect as nonexistent.
     existing = [name for name, logger in optional.items() if resume and os.path.exists(directory / logger.target)]  # noqa: PTH110

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
+from elman.errors import quote, shorten
 from elman.network import SamplingParams
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.http.errors import APIError
@@ -26,7 +27,7 @@ Prompt = str | list[int]
 class CompletionRequest:
     """A validated request for completions."""
 
-    model: str
+    model: str | None
     prompts: tuple[Prompt, ...]
     max_tokens: int
     n: int
@@ -75,7 +76,7 @@ def parse_completion_request(body: dict[str, Any], settings: Settings) -> Comple
 def reject_unknown(body: dict[str, Any], arguments: Collection[str]) -> None:
     """Raise an `APIError` if a request has an argument that is not one of these."""
     if unknown := sorted(set(body) - set(arguments)):
-        raise APIError(400, f"unknown argument {unknown[0]!r}", "unknown_parameter", unknown[0])
+        raise APIError(400, f"unknown argument {quote(unknown[0])}", "unknown_parameter", shorten(unknown[0]))
 
 
 def parse_string(name: str, value: Any) -> str:
@@ -88,9 +89,7 @@ def parse_string(name: str, value: Any) -> str:
 def _invalid_value(name: str, expected: str, value: object) -> APIError:
     if value is None:
         return APIError(400, f"missing required argument {name}: it must be {expected}", "invalid_value", name)
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
-    return APIError(400, f"{name} must be {expected} (got {shown})", "invalid_value", name)
+    return APIError(400, f"{name} must be {expected} (got {quote(value)})", "invalid_value", name)
 
 
 Check = Callable[[str, Any, Settings], Any]
@@ -148,8 +147,9 @@ def _adapt(name: str, value: Any, _: Settings) -> bool:
     return value is not None
 
 
-def _string(name: str, value: Any, _: Settings) -> str:
-    return parse_string(name, value)
+def parse_model(name: str, value: Any, _: Settings | None = None) -> str | None:
+    """Return the name of a model; None if it is left out, which a server of one model allows."""
+    return None if value is None else parse_string(name, value)
 
 
 def _ignored_string(name: str, value: Any, _: Settings) -> None:
@@ -206,7 +206,7 @@ def _stream_options(name: str, value: Any, _: Settings) -> bool:
 
 
 ARGUMENTS: dict[str, Check] = {
-    "model": _string,
+    "model": parse_model,
     "prompt": _prompts,
     "max_tokens": _integer(DEFAULT_MAX_TOKENS, 0, limited=True),
     "length": _integer(DEFAULT_MAX_TOKENS, 0, limited=True),

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from elman.engine.protocol import Indices
-from elman.errors import ElmanError
+from elman.errors import ElmanError, shorten
 from elman.inference.adaptation import check_adapt
 from elman.inference.generate import StopSequenceFilter
 from elman.serve.api.completion_request import SEED, CompletionRequest, Prompt, parse_completion_request
@@ -49,7 +49,7 @@ class Completions:
         _check_adapt(served, request)
         prompts = encode_prompts(served, request)
         characters, lengths = served.model.alphabet.characters, [len(prompt) for prompt in prompts]
-        response = CompletionResponse(request.model, characters, lengths, request.n, request.echo)
+        response = CompletionResponse(served.name, characters, lengths, request.n, request.echo)
         with served.admit(), self.metrics.track_request(served.name, scope, response) as timer:
             job = create_job(served, request, prompts)
             served.batcher.submit(job)
@@ -173,6 +173,7 @@ def encode(served: ServedModel, prompt: Prompt, param: str = "prompt") -> Indice
         except ElmanError as error:
             raise APIError(400, str(error), "unknown_character", param) from None
     if invalid := [index for index in prompt if index >= len(alphabet)]:
-        message = f"{invalid[0]} is not the index of a character; the model has {len(alphabet)}, counted from 0"
+        index = shorten(invalid[0])
+        message = f"{index} is not the index of a character; the model has {len(alphabet)}, counted from 0"
         raise APIError(400, message, "unknown_character", param)
     return np.array(prompt, alphabet.dtype)

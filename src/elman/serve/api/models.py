@@ -55,7 +55,7 @@ class Tokenizer:
 
     async def tokenizer_info(self, request: Request) -> Response:
         """``GET /tokenizer_info``: the vocabulary size and the special tokens."""
-        served = self._get_model(request.query_params.get("model"))
+        served = get_model(self.models, request.query_params.get("model"))
         start = served.model.alphabet.decode(served.start_indices())
         info = {"tokenizer_class": "characters", "vocab_size": len(served.model.alphabet)}
         return json_response(info | {"bos_token": start, "eos_token": None, "pad_token": None})
@@ -66,7 +66,7 @@ class Tokenizer:
         if not isinstance(body.get("add_special_tokens"), bool | None):
             message = "add_special_tokens must be true or false (it has no effect: there are no special tokens)"
             raise APIError(400, message, "invalid_value", "add_special_tokens")
-        prompt, served = parse_string("prompt", body.get("prompt")), self._get_model(body.get("model"))
+        prompt, served = parse_string("prompt", body.get("prompt")), get_model(self.models, body.get("model"))
 
         def response() -> Response:
             tokens = encode(served, prompt).tolist()
@@ -82,7 +82,7 @@ class Tokenizer:
         tokens = body.get("tokens")
         if not isinstance(tokens, list) or (tokens and not are_indices(tokens)):
             raise APIError(400, "tokens must be a list of character indices", "invalid_value", "tokens")
-        served = self._get_model(body.get("model"))
+        served = get_model(self.models, body.get("model"))
 
         def response() -> Response:
             indices = encode(served, [int(token) for token in tokens], "tokens")
@@ -94,11 +94,3 @@ class Tokenizer:
         body = await read_json(request, self.settings)
         reject_unknown(body, {"model", *arguments})
         return body
-
-    def _get_model(self, name: Any) -> ServedModel:
-        if name is None and len(self.models) == 1:
-            return next(iter(self.models.values()))
-        if not isinstance(name, str):
-            message = f"model must be the name of one of the models: {', '.join(self.models)}"
-            raise APIError(400, message, "invalid_value", "model")
-        return get_model(self.models, name)

@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
 from elman.runs.run import load
-from elman.serve.http.access import as_address, host_name
+from elman.serve.http.access import as_address, host_name, parse_origin
 from elman.serve.http.server import is_loopback
 from elman.serve.settings import LOOPBACK_NAMES, Settings
 
@@ -47,6 +47,7 @@ def create_settings(
     host: str,
     api_key: str | None,
     allow_host: Sequence[str],
+    allow_origin: Sequence[str] = (),
     *,
     max_tokens: int,
     max_characters: int,
@@ -62,7 +63,9 @@ def create_settings(
     """
     api_key = api_key or None
     if api_key is None and not is_loopback(host):
-        raise ElmanError(f"--host {host!r} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)")
+        raise ElmanError(
+            f"--host {quote(host)} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)"
+        )
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
     limits = (
@@ -72,13 +75,16 @@ def create_settings(
     )
     for name, value, minimum in limits:
         if value < minimum:
-            raise ElmanError(f"{name} must be at least {minimum} (got {value})")
+            raise ElmanError(f"{name} must be at least {minimum} (got {shorten(value)})")
     if max_characters < max_tokens:
-        raise ElmanError(f"--max-characters must be at least --max-tokens (got {max_characters} and {max_tokens})")
+        raise ElmanError(
+            f"--max-characters must be at least --max-tokens (got {shorten(max_characters)} and {max_tokens})"
+        )
     names, any_address = _host_names(host)
     return Settings(
         hosts=(*names, *map(_parse_allowed_host, allow_host)),
         any_address=any_address,
+        origins=tuple(map(_parse_allowed_origin, allow_origin)),
         api_key=api_key,
         max_tokens=max_tokens,
         max_characters=max_characters,
@@ -91,8 +97,19 @@ def _parse_allowed_host(name: str) -> str:
     """Return an additional host name as it appears in requests, without its port."""
     host = name.lower() if as_address(name) else host_name(name)
     if host is None:
-        raise ElmanError(f"--allow-host must be a host name or an IP address (got {name!r})")
+        raise ElmanError(f"--allow-host must be a host name or an IP address (got {quote(name)})")
     return host
+
+
+def _parse_allowed_origin(origin: str) -> str:
+    """Return an additional origin as it appears in requests."""
+    parsed = parse_origin(origin)
+    if parsed is None:
+        raise ElmanError(
+            f"--allow-origin must be an origin such as https://example.org or http://localhost:3000 (got"
+            f" {quote(origin)})"
+        )
+    return parsed
 
 
 def _host_names(host: str) -> tuple[tuple[str, ...], bool]:

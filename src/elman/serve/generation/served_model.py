@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from elman.engine.protocol import Indices
+from elman.errors import quote
 from elman.inference import Model
 from elman.serve.generation.batcher import ContinuousBatcher
 from elman.serve.http.errors import APIError
@@ -61,15 +62,20 @@ class ServedModel:
         return self.model.alphabet.encode(self.model.alphabet.start_char)
 
 
-def get_model(models: dict[str, ServedModel], name: str) -> ServedModel:
-    """Return the model of a name.
+def get_model(models: dict[str, ServedModel], name: object) -> ServedModel:
+    """Return the model of a name, or the only one if there is no name.
 
     Raises
     ------
     APIError
-        404 if there is none.
+        404 if there is none of that name; 400 if there are several and no name.
     """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if not isinstance(name, str):
+        message = f"model must be the name of one of the models: {', '.join(models)}"
+        raise APIError(400, message, "invalid_value", "model")
     if name not in models:
-        message = f"model {name[:60]!r} not found (available: {', '.join(models)})"
+        message = f"model {quote(name)} not found (available: {', '.join(models)})"
         raise APIError(404, message, "model_not_found", "model")
     return models[name]

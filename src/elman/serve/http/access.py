@@ -4,6 +4,9 @@ A web page of another site can make a browser send requests to this server. Thre
 the page's origin (``Origin``, ``Sec-Fetch-Site``); a page whose host name resolves to this machine (DNS rebinding) is
 same-origin, but its host name is not an accepted one; and only bodies declared as JSON are read, which an HTML form
 cannot send (`elman.serve.http.request_body`).
+
+The key is checked after that, by a middleware of its own: a browser sends none with the preflight request of a page of
+an allowed origin, which Starlette's `CORSMiddleware` answers in between.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -21,20 +25,22 @@ from elman.serve.http.errors import APIError
 from elman.serve.http.responses import SECURITY_HEADERS
 from elman.serve.settings import Settings
 
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Scheme -> port that browsers leave out."""
+
 
 class AccessMiddleware:
-    """ASGI middleware that rejects requests without access and adds the security headers to every response.
+    """ASGI middleware that rejects other hosts and origins, and adds the security headers to every response.
 
     Parameters
     ----------
     app : ASGI application
     settings : Settings
-    is_public : callable
-        Whether a path is served without an API key.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, is_public: Callable[[str], bool]) -> None:
-        self.app, self.settings, self.is_public = app, settings, is_public
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward an allowed request and the lifespan; websockets are not supported."""
@@ -63,19 +69,45 @@ class AccessMiddleware:
         if not self._is_allowed_host(headers.getlist("host")):
             message = "this Host is not allowed; use one of the server's names or start it with --allow-host"
             raise APIError(403, message, "host_not_allowed")
-        if not _is_same_origin(headers, scope):
-            raise APIError(403, "requests from pages of other sites are not allowed", "origin_not_allowed")
-        if self.settings.api_key is None or self.is_public(scope["path"]):
-            return
-        if not _has_key(self.settings.api_key, headers.get("authorization", "")):
-            message = "missing or invalid API key; send the header Authorization: Bearer KEY"
-            raise APIError(401, message, "invalid_api_key", headers={"www-authenticate": "Bearer"})
+        if headers.get("origin") not in self.settings.origins and not _is_same_origin(headers, scope):
+            message = "requests from pages of other sites are not allowed, unless started with --allow-origin"
+            raise APIError(403, message, "origin_not_allowed")
 
     def _is_allowed_host(self, hosts: list[str]) -> bool:
         name = host_name(hosts[0]) if len(hosts) == 1 else None
         return name is not None and (
             name in self.settings.hosts or (self.settings.any_address and as_address(name) is not None)
         )
+
+
+class KeyMiddleware:
+    """ASGI middleware that rejects requests without the API key, if there is one.
+
+    Parameters
+    ----------
+    app : ASGI application
+    settings : Settings
+    is_public : callable
+        Whether a path is served without a key.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, is_public: Callable[[str], bool]) -> None:
+        self.app, self.settings, self.is_public = app, settings, is_public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a request with the key, and the lifespan."""
+        if scope["type"] != "http" or self._has_access(scope):
+            await self.app(scope, receive, send)
+            return
+        message = "missing or invalid API key; send the header Authorization: Bearer KEY"
+        error = APIError(401, message, "invalid_api_key", headers={"www-authenticate": "Bearer"})
+        await error.response()(scope, receive, send)
+
+    def _has_access(self, scope: Scope) -> bool:
+        key = self.settings.api_key
+        if key is None or self.is_public(scope["path"]):
+            return True
+        return _has_key(key, Headers(scope=scope).get("authorization", ""))
 
 
 def _is_same_origin(headers: Headers, scope: Scope) -> bool:
@@ -97,6 +129,16 @@ def host_name(host: str) -> str | None:
         return None
     is_host = parts.netloc == host and parts.username is None
     return parts.hostname.rstrip(".") if is_host and parts.hostname else None
+
+
+def parse_origin(origin: str) -> str | None:
+    """Return an origin as browsers send it, such as ``https://example.org``, or None if it is not one."""
+    match = _ORIGIN.fullmatch(origin.lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    shown = f":{port}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else ""
+    return f"{scheme}://{host}{shown}"
 
 
 def as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from elman.errors import shorten
 from elman.serve.http.responses import SECURITY_HEADERS, json_response
 
 
@@ -63,7 +64,8 @@ def _handle_api_error(_: Request, error: Exception) -> Response:
 def _handle_http_exception(request: Request, error: Exception) -> Response:
     """Convert Starlette's own errors, such as 404 and 405, to the format of the API."""
     assert isinstance(error, HTTPException)
-    message, code = f"{request.method} {request.url.path}: {error.detail}", error.detail.lower().replace(" ", "_")
+    message = f"{request.method} {shorten(request.url.path)}: {error.detail}"
+    code = error.detail.lower().replace(" ", "_")
     return APIError(error.status_code, message, code, headers=error.headers).response()
 
 

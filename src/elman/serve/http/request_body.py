@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from elman.errors import quote
 from elman.serve.http.errors import APIError
 from elman.serve.http.responses import JSON
 from elman.serve.settings import Settings
@@ -29,7 +30,7 @@ async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        message = f"Content-Type must be {JSON} (got {repr(kind) if kind else 'none'})"
+        message = f"Content-Type must be {JSON} (got {quote(kind) if kind else 'none'})"
         raise APIError(415, message, "unsupported_media_type")
     try:
         async with asyncio.timeout(settings.body_timeout):

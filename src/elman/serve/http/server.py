@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.serve.http.access import as_address
 from elman.serve.http.graceful_shutdown import GracefulShutdownMiddleware
 
@@ -49,7 +49,7 @@ def listen(host: str, port: int, option: str = "--port") -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, OverflowError) as error:
-        raise ElmanError(f"--host {host!r} is not an address of this machine ({error})") from None
+        raise ElmanError(f"--host {quote(host)} is not an address of this machine ({error})") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

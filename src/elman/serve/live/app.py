@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.network.cells import CELLS
 from elman.serve.http.access import AccessMiddleware
 from elman.serve.http.errors import EXCEPTION_HANDLERS, APIError
@@ -57,7 +57,7 @@ def create_live_app(runs: Sequence[RunSource], live: LiveRun | None = None) -> S
             endpoints.command_route("/api/stop", lambda run: run.stop_requested, settings),
             endpoints.command_route("/api/sample", lambda run: run.sample_requested, settings),
         ],
-        middleware=[Middleware(AccessMiddleware, settings=settings, is_public=lambda _: True)],
+        middleware=[Middleware(AccessMiddleware, settings=settings)],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False
@@ -125,7 +125,7 @@ class RunEndpoints:
         number = request.path_params["number"]
         run = dict(zip(map(str, range(len(self.runs))), self.runs, strict=True)).get(number)
         if run is None:
-            raise APIError(404, f"run {number!r} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
+            raise APIError(404, f"run {quote(number)} not found ({len(self.runs)} runs, counted from 0)", "no_such_run")
         return run
 
 
@@ -139,7 +139,9 @@ def _parse_count(request: Request, name: str, default: int | None = None) -> int
     try:
         return require_int(int(value if value is not None else ""), name)
     except ValueError:
-        raise APIError(400, f"{name} must be a non-negative integer (got {value!r})", "invalid_number", name) from None
+        raise APIError(
+            400, f"{name} must be a non-negative integer (got {quote(value)})", "invalid_number", name
+        ) from None
 
 
 def _uncached(content: Any) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
 from elman.runs.records import Metrics, parse_metrics, parse_samples
 from elman.serve.live.downsampling import compute_histograms
@@ -183,5 +183,5 @@ def _read_about(directory: RunDirectory) -> dict[str, Any]:
             "alphabet_size": len(manifest.alphabet),
         }
     except (ValueError, KeyError, TypeError) as error:
-        raise ElmanError(f"invalid run.json in {str(directory.path)!r} ({safe_message(error)})") from error
+        raise ElmanError(f"invalid run.json in {quote(directory.path)} ({safe_message(error)})") from error
     return {"config": manifest.config.as_dict(), "corpus": validated}

@@ -36,6 +36,7 @@ from elman.serve.openapi.schema import (
     object_schema,
     operation,
     ref,
+    unsupported_operation,
 )
 from elman.serve.settings import Settings
 
@@ -73,7 +74,9 @@ def _paths() -> Schema:
     detokenize = operation(
         "Convert character indices to text.", body(ref("Detokenized")), ERRORS_OF_BODY, "DetokenizeRequest"
     )
+    chat = unsupported_operation("Not supported: the models are no chat models.", (404, *ERRORS_ALWAYS))
     return {
+        "/v1/chat/completions": {"post": chat},
         "/v1/completions": {"post": operation("Complete prompts.", completion, ERRORS_OF_QUEUE, "CompletionRequest")},
         "/v1/models": {"get": operation("List the models.", body(ref("ModelList")), ERRORS_ALWAYS)},
         "/v1/models/{name}": {"get": describe | {"parameters": [name]}},
@@ -90,14 +93,15 @@ def _requests(models: dict[str, Model], settings: Settings) -> dict[str, Schema]
     """Return the schemas of request bodies."""
     index = integer_schema(0, max(len(model.alphabet) for model in models.values()) - 1)
     arguments = _arguments(index, settings) | {"adapt": _adapt(models)}
-    model = {"model": nullable(ref("ModelName"))}
+    model = {"model": nullable(ref("ModelName"), "May be left out where there is one model.")}
+    required, optional = ({"model": ref("ModelName")}, {}) if len(models) > 1 else ({}, model)
     networks = (architecture(each.parameters) for each in models.values())
     return {
         "ModelName": {"type": "string", "enum": [*models]},
-        "CompletionRequest": object_schema({"model": ref("ModelName")}, arguments) | ONE_LENGTH,
+        "CompletionRequest": object_schema(required, optional | arguments) | ONE_LENGTH,
         "TokenizeRequest": object_schema({"prompt": TEXT}, model | {"add_special_tokens": nullable(FLAG)}),
         "DetokenizeRequest": object_schema({"tokens": array_schema(index)}, model),
-    } | playground_requests(arguments, networks, settings)
+    } | playground_requests(required, optional, arguments, networks, settings)
 
 
 def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
@@ -122,7 +126,10 @@ def _arguments(index: Schema, settings: Settings) -> dict[str, Schema]:
         "logprobs": nullable(
             integer_schema(0, MAX_LOGPROBS), "Number of most likely characters to report at every position."
         ),
-        "stop": nullable({"anyOf": [stop, array_schema(stop, maxItems=MAX_STOPS)]}, "Stop sequences; not returned."),
+        "stop": nullable(
+            {"anyOf": [stop, array_schema(stop, maxItems=MAX_STOPS)]},
+            "Stop sequences; not returned. One with an unknown character has no effect.",
+        ),
         "seed": nullable(integer_schema(-SEED, SEED - 1), "Random seed, for reproducible output."),
         **{option.name: _sampling_option(option) for option in list_sampling_options()},
         "user": nullable(TEXT, "Ignored."),

@@ -45,9 +45,13 @@ def playground_paths() -> Schema:
 
 
 def playground_requests(
-    arguments: dict[str, Schema], networks: Iterable[Architecture], settings: Settings
+    required: dict[str, Schema],
+    optional: dict[str, Schema],
+    arguments: dict[str, Schema],
+    networks: Iterable[Architecture],
+    settings: Settings,
 ) -> dict[str, Schema]:
-    """Return the schemas of requests; `arguments` are those of completions."""
+    """Return the schemas of requests; `arguments` are those of completions, without the model."""
     last = max(network.recurrent_size for network in networks) - 1
     indices = array_schema(integer_schema(0, last), maxItems=MAX_UNITS)
     units = {"units": nullable(indices, "Indices into the model's state: units to report at every character.")}
@@ -55,11 +59,10 @@ def playground_requests(
     prompt = f"The prompt; at most {settings.max_characters} characters together with all generated text."
     written = "Text generated after the prompt before; the random numbers of its characters are skipped."
     own = {"prompt": nullable(TEXT, prompt), "written": nullable(TEXT, written)}
-    model = {"model": ref("ModelName")}
     shared = {name: arguments[name] for name in SHARED_ARGUMENTS if name not in ("model", "prompt")}
     return {
-        "PlayRequest": object_schema(model, own | shared | units) | ONE_LENGTH,
-        "ReadRequest": object_schema(model | {"text": text}, units),
+        "PlayRequest": object_schema(required, optional | own | shared | units) | ONE_LENGTH,
+        "ReadRequest": object_schema(required | {"text": text}, optional | units),
     }
 
 

@@ -49,9 +49,18 @@ def operation(summary: str, content: Schema, errors: tuple[int, ...], request: s
     request : str, optional
         Name of the schema of the request body.
     """
-    failed = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in errors}
     request_body = {"requestBody": {"required": True, "content": body(ref(request))}} if request else {}
-    return {"summary": summary} | request_body | {"responses": {"200": _response(summary, content)} | failed}
+    responses = {"200": _response(summary, content)} | _failures(errors)
+    return {"summary": summary} | request_body | {"responses": responses}
+
+
+def unsupported_operation(summary: str, errors: tuple[int, ...]) -> Schema:
+    """Return the description of an operation that always fails, with one of these statuses."""
+    return {"summary": summary, "responses": _failures(errors)}
+
+
+def _failures(errors: tuple[int, ...]) -> Schema:
+    return {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in errors}
 
 
 def error_responses() -> Schema:

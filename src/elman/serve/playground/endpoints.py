@@ -158,7 +158,7 @@ class ReadEndpoint:
         def lines() -> Iterator[bytes]:
             nats = 0.0
             for chunk in inspect_text(
-                InspectedSequence(self.playground.sessions[request.model], request.units), characters
+                InspectedSequence(self.playground.sessions[served.name], request.units), characters
             ):
                 nats -= float(np.nansum(chunk.logprobs.logprobs))
                 yield _chunk_line(chunk, served)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from elman.errors import shorten
 from elman.network import architecture
 from elman.network.sampling import list_sampling_options
 from elman.serve.api.completion_request import (
     CompletionRequest,
     are_indices,
     parse_completion_request,
+    parse_model,
     parse_string,
     reject_unknown,
 )
@@ -56,13 +58,13 @@ class ReadRequest:
 
     Parameters
     ----------
-    model : str
+    model : str, optional
     text : str
     units : tuple of int
         Units to report.
     """
 
-    model: str
+    model: str | None
     text: str
     units: tuple[int, ...]
 
@@ -96,7 +98,7 @@ def parse_read_request(body: dict[str, Any], settings: Settings) -> ReadRequest:
         400, naming the argument that is unknown, missing or invalid.
     """
     reject_unknown(body, ("model", "text", "units"))
-    model, text = (parse_string(name, body.get(name)) for name in ("model", "text"))
+    model, text = parse_model("model", body.get("model")), parse_string("text", body.get("text"))
     if not 0 < len(text) <= settings.max_tokens:
         message = f"text must have 1 to {settings.max_tokens} characters (got {len(text)})"
         raise APIError(400, message, "invalid_value", "text")
@@ -113,7 +115,7 @@ def check_units(units: tuple[int, ...], served: ServedModel) -> None:
     """
     D = architecture(served.model.parameters).recurrent_size
     if invalid := [unit for unit in units if unit >= D]:
-        message = f"units must be from 0 to {D - 1} for this model (got {invalid[0]})"
+        message = f"units must be from 0 to {D - 1} for this model (got {shorten(invalid[0])})"
         raise APIError(400, message, "invalid_value", "units")
 
 

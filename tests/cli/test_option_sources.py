@@ -1,0 +1,178 @@
+"""Options from a file and from environment variables, those of another run, and choices in any case."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts.completion.detect import ShellDetectionError
+
+from elman.cli.app import COMMANDS, app
+from elman.cli.usage_errors import find_similar
+from elman.config import Config, make_config, settings_like
+from elman.errors import flag
+from elman.runs.directory import RunDirectory
+from support.cli import Command, assert_refused
+from support.state import TEXT, T
+from support.training import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text and a run."""
+    folder = tmp_path_factory.mktemp("options")
+    (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
+    options: Any = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 5}
+    train(folder / "novel.txt", out=folder / "run", validation=0.2, patience=4, **options)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it the current folder."""
+    monkeypatch.chdir(folder)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "options.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# --- Files and environment variables ---
+
+
+def test_the_command_line_comes_first_then_the_environment_then_the_file(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = write(
+        tmp_path, "[sample]\nseed = 1\nlength = 7\nstop = ['tttt', 'ssss']\nno-echo = true\n[train]\nepochs = 2\n"
+    )
+    (row,) = [json.loads(command("sample", "run", "--json", "--config", config).out)]
+    assert (row["seed"], len(row["text"])) == (1, 7)
+    assert command("--config", config, "sample", "run", "--prompt", "the ").out.count("the ") == 0
+    monkeypatch.setenv("ELMAN_SAMPLE_SEED", "2")
+    monkeypatch.setenv("ELMAN_SAMPLE_JSON", "true")
+    monkeypatch.setenv("ELMAN_SAMPLE_STOP", " ")  # not split at spaces
+    monkeypatch.setenv("ELMAN_SAMPLE_RUNS", "run")
+    monkeypatch.setenv("ELMAN_TRAIN_SEED", "3")
+    row = json.loads(command("sample", f"--config={config}").out)
+    assert (row["model"], row["seed"], " " in row["text"]) == ("run", 2, False)
+    assert json.loads(command("sample", "--config", config, "--seed", 4).out)["seed"] == 4
+
+
+def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = f"preset = 'Reference'\nhidden_size = 3\nseq-length = {T}\nengine = 'NumPy'\nmax_updates = 9\nseed = 5\n"
+    config = write(tmp_path, f"[train]\n{settings}\n[serve]\nport = 0\n")
+    monkeypatch.setenv("ELMAN_TRAIN_MAX_UPDATES", "2")
+    code, _, err = command("train", "novel.txt", "-o", tmp_path / "out", "--config", config, "--seed", 6)
+    assert (code, err) == (0, "")
+    found = RunDirectory(tmp_path / "out").manifest().config
+    options = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 2, "seed": 6}
+    assert found == make_config("reference", options)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[eval]\nwindov = 3\n", "unknown option windov in 'options.toml'; did you mean --window?"),
+        ("[eval]\nwindow = 'x'\n", "window in 'options.toml' must be an integer (got 'x')"),
+        ("[eval]\nadapt = 'x'\n", "adapt in 'options.toml' must be one of weights, counts, both (got 'x')"),
+        ("[evl]\n", "unknown command 'evl' in 'options.toml'; did you mean eval?"),
+        ("window = 3\n", "'window' in 'options.toml' must be in the table of a command, such as [train]"),
+        ("[eval\n", "'options.toml' is not a TOML file ("),
+    ],
+)
+def test_a_file_that_does_not_do(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str
+) -> None:
+    write(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    assert_refused(command("eval", "run", "novel.txt", "--config", "options.toml"), words)
+    assert_refused(command("eval", "run", "novel.txt", "--config", "none"), "cannot read 'none' (No such file")
+
+
+def test_a_variable_that_does_not_do(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELMAN_EVAL_WINDOW", "x")
+    assert_refused(command("eval", "run", "novel.txt"), "ELMAN_EVAL_WINDOW must be an integer (got 'x')")
+
+
+def test_no_option_has_the_name_of_another_variable() -> None:
+    prefixes = tuple(f"ELMAN_{name.upper()}_" for commands in COMMANDS.values() for name in commands)
+    for other in ("ELMAN_CACHE", "ELMAN_API_KEY", "ELMAN_NO_BROWSER", "ELMAN_CHROMIUM"):
+        assert not other.startswith(prefixes)
+
+
+# --- Settings of another run ---
+
+
+def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path) -> None:
+    like = RunDirectory(Path("run")).manifest().config
+    ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7)
+    assert (ended.code, ended.err) == (0, "")
+    assert RunDirectory(tmp_path / "out").manifest().config == make_config("reference", vars(like) | {"seed": 7})
+    for option in (["--preset", "minute"], ["--resume"]):
+        words = f"cannot combine --like with {option[0]}: each says which settings to start from"
+        assert_refused(command("train", "novel.txt", "--like", "run", "-o", "out", *option), words)
+    assert_refused(command("train", "novel.txt", "--like", "none", "-o", "out"), "no run.json in 'none'")
+
+
+def test_what_is_not_taken_from_another_run() -> None:
+    like = make_config("minute", {"encoding": "latin-1", "patience": 3})
+    assert "encoding" not in settings_like(like, {})
+    limited = settings_like(like, {"epochs": 2})
+    assert (limited["epochs"], limited["max_seconds"], limited["hidden_size"]) == (2, None, 256)
+    unvalidated = make_config("reference", settings_like(like, {"validation": 0.0}))
+    assert (unvalidated.patience, unvalidated.validate_every) == (0, 0)
+
+
+# --- Choices and suggestions ---
+
+
+def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
+    words = f"--preset REFERENCE --cell GRU --dtype Float64 --engine NumPy --hidden-size 3 --seq-length {T} --log JSONL"
+    ended = command("train", "novel.txt", "-o", tmp_path / "out", *words.split(), "--max-updates", 1)
+    assert (ended.code, ended.err) == (0, "")
+    found = RunDirectory(tmp_path / "out").manifest().config
+    assert (found.cell, found.dtype, found.engine) == ("gru", "float64", "numpy")
+    assert command("eval", "run", "novel.txt", "--adapt", "Weights").code == 0
+    assert command("export", "run", "--to", "NPZ", "-o", tmp_path / "network.npz").code == 0
+    check = ["--cell", "Rnn", "--engine", "NumPy", "--hidden-size", 2, "--seq-length", 3]
+    assert command("gradcheck", "novel.txt", *check).code == 0
+    assert_refused(command("eval", "run", "novel.txt", "--adapt=Weigths"), "(got 'Weigths'); did you mean weights?")
+
+
+def test_only_near_spellings_are_suggested() -> None:
+    names = [flag(field.name) for field in fields(Config)]
+    for typed, near in {
+        "--hiden-size": "--hidden-size",
+        "--hidden_size": "--hidden-size",
+        "--Epochs": "--epochs",
+        "--num-layers": "--layers",
+    }.items():
+        assert find_similar(typed, names) == near
+    for typed in ("--lr", "--steps", "--gpu", "--device", "--temperature", "--block-size", "--verbose", "--momentum"):
+        assert find_similar(typed, names) is None
+
+
+# --- Completion ---
+
+
+def test_completion_of_commands_and_options(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # the command adds a line to the startup file of the shell
+    code, out, err = command("--install-completion", "--shell", "bash")
+    assert (code, err) == (0, "")
+    monkeypatch.setattr("cyclopts.completion.detect.detect_shell", _raise_detection_error)
+    assert_refused(command("--install-completion"), "cannot detect the shell in use: pass --shell bash, zsh or fish")
+    (script,) = (tmp_path / ".local").rglob("elman")
+    assert str(script) in out
+    text = script.read_text(encoding="utf-8")
+    for word in ("train", "gradcheck", "hidden-size", "prompt-file", "allow-origin"):
+        assert word in text
+    assert "gradcheck" in app.generate_completion(shell="zsh")
+    assert "gradcheck" in app.generate_completion(shell="fish")
+
+
+def _raise_detection_error() -> None:
+    raise ShellDetectionError

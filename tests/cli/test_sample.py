@@ -1,0 +1,216 @@
+"""``elman sample``: prompts, stop sequences, seeds, JSON, several models, and the prompt loop."""
+
+import io
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import elman
+from elman.cli.prompts import interpret_escapes
+from elman.inference import Model
+from elman.text import Alphabet, Corpus, with_unknown
+from support.cli import Command, assert_refused
+from support.state import TEXT, T
+from support.training import train
+
+Stdin = Callable[[bytes], None]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs, whose alphabets differ: only that of `code` has a backslash."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, text in {"novel": TEXT, "code": TEXT + r"\n"}.items():
+        train(Corpus.from_text(text), hidden_size=3, seq_length=T, engine="numpy", epochs=2, out=folder / name)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it the current folder."""
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture
+def novel() -> Model:
+    """The model of `novel`."""
+    return elman.load("novel")
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> Stdin:
+    """Sets standard input."""
+
+    def set_stdin(data: bytes) -> None:
+        stream = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
+        monkeypatch.setattr("sys.stdin", stream)
+
+    return set_stdin
+
+
+def rows(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+# --- Prompts ---
+
+
+def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_path: Path) -> None:
+    expected = (0, "the\n" + novel.sample(9, prompt="the\n", seed=1) + "\n", "")
+    options = ("sample", "novel", "--length", 9, "--seed", 1)
+    (tmp_path / "prompt.txt").write_bytes(b"the\n")
+    assert command(*options, "--prompt-file", tmp_path / "prompt.txt") == expected
+    assert command(*options, "--prompt", r"the\n") == expected
+    for source in ("--prompt", "--prompt-file"):
+        stdin(b"the\n")
+        assert command(*options, source, "-") == expected
+    assert command(*options, "--prompt", "the\n", "--no-echo") == (0, expected[1].removeprefix("the\n"), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prompt"], "--prompt requires a value"),
+        (["--prompt", "--length", "5"], "--prompt requires a value (got the option '--length')"),
+        (["--stop", "-q"], "--stop requires a value (got the option '-q')"),
+        (["--prompt", "-5"], "'-' (U+002D) is not among the model's 26 characters"),
+        (["--prompt", "a", "-i"], "cannot combine --prompt with --interactive: pass one of them"),
+        (["--prompt", "a", "--prompt-file", "b"], "cannot combine --prompt with --prompt-file"),
+        (["--prompt", "-", "--copied-from", "-"], "--prompt and --copied-from cannot both read standard input"),
+        (["--prompt-file", "none"], "cannot read 'none' (No such file or directory)"),
+        (["--prompt-file", "novel/checkpoint.safetensors"], "the prompt in 'novel/checkpoint.safetensors' is not UTF"),
+        (["--prompt", r"a\d"], r"'\\' (U+005C) is not among the model's 26 characters"),
+        (["--stop", "the", "--stop", "a\nQ"], r"--stop 'a\nQ' cannot occur: 'Q' (U+0051) is not among the model's 26"),
+        (["--beam", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
+        (["--count", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
+        (["code", "--prompt", "\\"], r"novel: '\\' (U+005C) is not among the model's 26 characters"),
+    ],
+)  # fmt: skip
+def test_what_sample_refuses(command: Command, arguments: list[str], words: str) -> None:
+    assert_refused(command("sample", "novel", *arguments), words)
+
+
+def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:
+    for alphabet in (Alphabet("ab\n"), with_unknown(Alphabet("ab\n"))):
+        assert interpret_escapes(r"a\n\tb\r\d", alphabet) == "a\n\tb\r\\d"
+    assert interpret_escapes(r"a\n", Alphabet("an\\")) == r"a\n"
+
+
+# --- Stop sequences, seeds, JSON ---
+
+
+def test_json_has_a_line_per_sample(command: Command, novel: Model) -> None:
+    options: dict[str, Any] = {"prompt": "the\n", "stop": ["ht", "k"], "seed": 3}
+    texts = novel.samples(4, 40, **options)
+    words = ["--prompt", "the\n", "--stop", "ht", "--stop", "k", "--seed", 3]
+    code, out, err = command("sample", "novel", "--length", 40, "-n", 4, "--json", *words)
+    assert (code, err) == (0, "")
+    assert rows(out) == [
+        {
+            "model": "novel",
+            "seed": 3 + n,
+            "prompt": "the\n",
+            "text": text,
+            "finish_reason": "length" if len(text) == 40 else "stop",
+        }
+        for n, text in enumerate(texts)
+    ]
+    assert {row["finish_reason"] for row in rows(out)} == {"stop", "length"}
+    (row,) = rows(command("sample", "novel", "--length", 5, "--json", "--beam", 2).out)
+    assert (row["seed"], row["text"]) == (None, "".join(novel.beam(2, 5)))
+
+
+def test_the_first_of_several_stop_sequences_ends_a_text(novel: Model) -> None:
+    text = novel.sample(200, seed=1)
+    first, second = text[50:53], text[20:22]
+    end = min(text.index(first), text.index(second))
+    for stops in ([first, second], (second, first), ["", second]):
+        assert novel.sample(200, seed=1, stop=stops) == text[:end]
+        assert novel.samples(1, 200, seed=1, stop=stops) == [text[:end]]
+
+
+def test_the_drawn_seed_is_reported(command: Command) -> None:
+    code, out, err = command("sample", "novel", "--length", 30)
+    found = re.fullmatch(r"seed: (\d+) \(repeat with --seed \1\)\n", err)
+    assert found is not None
+    assert command("sample", "novel", "--length", 30, "--seed", found[1]) == (code, out, "")
+    assert command("sample", "novel", "--length", 3, "-q").err == ""
+    assert command("sample", "novel", "--length", 3, "--temperature", 0).err == ""
+    ended = command("sample", "novel", "--length", 30, "--json")
+    assert (ended.err, rows(ended.out)[0]["seed"] > 0) == ("", True)
+
+
+def test_several_models_have_headers(command: Command, novel: Model) -> None:
+    options: dict[str, Any] = {"prompt": "the", "seed": 1}
+    code = elman.load("code")
+    words = ("--length", 9, "--prompt", "the", "--seed", 1)
+    expected = "".join(f"--- {name} ---\nthe{model.sample(9, **options)}\n" for name, model in
+                       {"novel": novel, "code": code}.items())  # fmt: skip
+    assert command("sample", "novel", "code", *words) == (0, expected, "")
+    out = command("sample", "novel", "code", *words, "-n", 2).out
+    heads = [line for line in out.splitlines() if line.startswith("--- ")]
+    assert heads == [f"--- {name}, {n} of 2 ---" for name in ("novel", "code") for n in (1, 2)]
+
+
+# --- The prompt loop ---
+
+
+def test_every_line_of_standard_input_is_a_prompt(command: Command, stdin: Stdin, novel: Model) -> None:
+    stdin(b"the\r\n\nIt")
+    code, out, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1, "-n", 2, "--json")
+    assert (code, err) == (0, "")
+    expected = [(p, 1 + 2 * k + n) for k, p in enumerate(["the", "", "It"]) for n in (0, 1)]
+    assert [(row["prompt"], row["seed"]) for row in rows(out)] == expected
+    assert [row["text"] for row in rows(out)] == [novel.sample(5, prompt=p, seed=seed) for p, seed in expected]
+    stdin(b"the\nQ\nthe\n")
+    code, out, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1)
+    assert (code, out.count("\n"), err.startswith("error: 'Q'")) == (2, 1, True)
+    stdin(b"the\n\xff\n")
+    code, _, err = command("sample", "novel", "-i", "--length", 5, "--seed", 1)
+    assert (code, err) == (2, "error: line 2 of standard input is not UTF-8\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudoterminals")
+def test_the_prompt_loop_in_a_terminal() -> None:
+    import pty
+
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ["TERM"] = "dumb"
+        os.execl(sys.executable, sys.executable, "-m", "elman", "sample", "novel", "-i", "--length", "10000000", "-q")
+    read = _Terminal(terminal)
+    read.until("> ")
+    os.write(terminal, b"Q\n")  # an unknown character is reported, and the loop goes on
+    read.until("error: 'Q' (U+0051)")
+    read.until("> ")
+    os.write(terminal, b"the\n")
+    read.until("the\r\n")
+    time.sleep(0.1)
+    os.kill(pid, signal.SIGINT)  # ends the text
+    read.until("\r\n> ")
+    os.kill(pid, signal.SIGINT)
+    read.until("press Ctrl-D, or Ctrl-C again, to end\r\n> ")
+    os.write(terminal, b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+class _Terminal:
+    """What a process writes to a pseudoterminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor, self.text = descriptor, ""
+
+    def until(self, words: str) -> None:
+        """Read until these words; drop what precedes them."""
+        while words not in self.text:
+            self.text += os.read(self.descriptor, 1 << 16).decode(errors="replace")
+        self.text = self.text.partition(words)[2]

@@ -1,0 +1,145 @@
+"""What messages show of a value that was given."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import elman
+from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
+from support.cli import Command
+from support.server import serving
+from support.state import TEXT, T
+from support.training import train
+
+LONG = "abcdefghij" * 20_000
+LINES = "one line\nand another\n" * 10_000
+
+
+def test_a_long_value_loses_its_middle() -> None:
+    assert (shorten("a" * MAX_SHOWN), shorten(17)) == ("a" * MAX_SHOWN, "17")
+    assert shorten("a" * 99 + "bc") == "a" * 50 + "…" + "a" * 47 + "bc"
+    assert (quote("it's"), quote(Path("a/b")), quote(b"a"), quote(None)) == ('"it\'s"', "'a/b'", "b'a'", "None")
+    assert len(quote("\0" * 1000)) == MAX_SHOWN
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a text and a run."""
+    folder = tmp_path_factory.mktemp("errors")
+    (folder / "novel.txt").write_text(TEXT, encoding="utf-8")
+    train(folder / "novel.txt", out=folder / "run", hidden_size=3, seq_length=T, engine="numpy", max_updates=2)
+    return folder
+
+
+# Each has a LONG in one place.
+COMMANDS = """
+    LONG
+    --LONG
+    train LONG --out x
+    train --LONG --out x
+    train -LONG --out x
+    train novel.txt --out x LONG
+    train novel.txt --out x --LONG 1
+    train novel.txt --out x --preset LONG
+    train novel.txt --out x --cell LONG
+    train novel.txt --out x --hidden-size LONG
+    train novel.txt --out x --hidden-size -DIGITS
+    train novel.txt --out x --learning-rate LONG
+    train novel.txt --out x --engine LONG
+    train novel.txt --out x --encoding LONG
+    train novel.txt --out x --log LONG
+    train novel.txt --out x --live=LONG
+    train novel.txt --out x --like LONG
+    train novel.txt --out LONG --preset reference --max-updates 1
+    train novel.txt --out run --resume --seed DIGITS
+    train --config LONG
+    sample LONG
+    sample run --prompt LONG
+    sample run --prompt-file LONG
+    sample run --stop LONG
+    sample run --seed LONG
+    sample run --seed -DIGITS
+    sample run --adapt LONG
+    sample run --LONG
+    sample run --copied-from LONG
+    eval run LONG
+    eval LONG novel.txt
+    score run LONG
+    explain run LONG --out x.html
+    explain run novel.txt --out LONG
+    compress LONG --model run
+    decompress LONG --model run
+    decompress novel.txt --model LONG
+    export run --to LONG
+    export run --to npz --out LONG
+    import LONG --out x
+    plot LONG
+    plot run --out LONG
+    gradcheck LONG
+    gradcheck novel.txt --cell LONG
+    gradcheck novel.txt --points LONG
+    report LONG --out x
+    serve LONG
+    serve run --host LONG
+    serve run --port DIGITS
+    serve run --allow-host LONG/
+    serve run --allow-origin LONG
+    serve run --max-tokens -DIGITS
+    view LONG
+"""
+
+
+@pytest.mark.parametrize("line", COMMANDS.strip().splitlines(), ids=str.strip)
+def test_no_error_of_the_command_line_is_long(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(folder)
+    words = [word.replace("LONG", LONG).replace("DIGITS", "9" * 4000) for word in line.split()]
+    ended = command(*words)
+    assert (ended.code, LONG[:200] in ended.out) == (2, False)
+    assert len(ended.err) < 400
+
+
+@pytest.mark.parametrize("text", [LONG, LINES], ids=["long", "lines"])
+def test_no_error_in_python_is_long(folder: Path, text: str) -> None:
+    model: Any = elman.load(folder / "run")
+    train_any: Any = elman.train
+    calls: list[Any] = [
+        lambda: train_any(text),
+        lambda: train_any(TEXT, out=text),
+        lambda: train_any(folder / "novel.txt", preset=text),
+        lambda: train_any(folder / "novel.txt", cell=text),
+        lambda: train_any(folder / "novel.txt", hidden_size=text),
+        lambda: train_any(folder / "novel.txt", engine=text),
+        lambda: train_any(folder / "novel.txt", **{text: 1}),
+        lambda: elman.gradcheck(text),
+        lambda: elman.load(text),
+        lambda: model.sample(5, prompt=text + "Q"),
+        lambda: model.sample(5, stop=text + "Q"),
+        lambda: model.sample(5, adapt=text),
+        lambda: model.score(TEXT, adapt=text),
+    ]
+    for call in calls:
+        with pytest.raises(ElmanError) as raised:
+            call()
+        message = str(raised.value)
+        assert len(message) < 1100 if "the settings are" in message else len(message) < 400
+
+
+def test_no_error_of_the_server_is_long() -> None:
+    with serving() as client:
+        answers: list[httpx.Response] = [
+            client.get(f"/{LONG[:9000]}"),
+            client.post("/v1/completions", json={LONG: 1}),
+            client.post("/v1/completions", content=b"{}", headers={"content-type": LONG[:9000]}),
+            client.get(f"/v1/models/{LONG[:9000]}"),
+        ]
+        for name in ("model", "prompt", "max_tokens", "temperature", "seed", "stop", "adapt", "stream_options"):
+            for value in (LONG, [LONG], -int("9" * 4000)):
+                answers.append(client.post("/v1/completions", json={name: value}))
+        answers.append(client.post("/v1/completions", json={"prompt": [int("9" * 4000)]}))
+        for answer in answers:
+            assert 400 <= answer.status_code < 500
+            assert len(answer.text) < 500
