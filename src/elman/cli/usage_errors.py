@@ -18,6 +18,8 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
+from elman.option_names import suggest_option
+
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
 
 
@@ -47,9 +49,9 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
 
 def suggest(name: str, names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest of those that exist, or where they are listed."""
-    by_word = {each.lstrip("-"): each for each in names}  # hyphens would make every two options similar
-    near = get_close_matches(name.lstrip("-"), by_word, 1)
-    return f"did you mean {by_word[near[0]]}?" if near else "see --help"
+    by_word = {each.lstrip("-").replace("-", "_"): each for each in names}  # hyphens would make all options similar
+    near = suggest_option(name.lstrip("-"), by_word)
+    return f"did you mean {by_word[near]}?" if near else "see --help"
 
 
 def _summarize(help: str) -> str:

@@ -28,6 +28,13 @@ def train(
     *,
     out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
     preset: Annotated[str, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
+    init_from: Annotated[
+        Path | None,
+        Parameter(
+            help="Fine-tune: start with the weights of this model, a run directory or a checkpoint file. Cell, hidden"
+            " size and layers are the model's."
+        ),
+    ] = None,
     resume: Annotated[
         Flag,
         Parameter(
@@ -60,7 +67,16 @@ def train(
     settings = passed_options(options)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
+        return train(
+            corpus,
+            out=out,
+            preset=preset,
+            init_from=init_from,
+            resume=resume,
+            log=log or [],
+            callback=callback,
+            **settings,
+        )
 
     display = TrainingDisplay()
     if live:
