@@ -26,7 +26,7 @@ Curve = list[tuple[int, float]]
 
 def train(text: str, preset: str, seed: int) -> tuple[dict[str, Any], Curve]:
     """Return the results of one run, and its smooth loss in nats per character."""
-    run = elman.train(text, preset=preset, random_state=seed, sample_every=0)
+    run = elman.train(text, preset=preset, seed=seed, sample_every=0)
     result = {
         "text": Path(text).name,
         "preset": preset,

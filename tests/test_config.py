@@ -152,7 +152,7 @@ def test_a_preset_without_its_validation_scores_nothing() -> None:
 @pytest.mark.parametrize("setting", ["patience", "validate_every"])
 @pytest.mark.parametrize("preset", ["reference", "minute"])
 def test_a_setting_that_needs_a_text_kept_aside(preset: str, setting: str) -> None:
-    expected = f"{flag(setting)} requires a validation set: add --validation 0.1 or remove {flag(setting)}"
+    expected = f"{setting} requires a validation set: add validation=0.1 or remove {setting}"
     with pytest.raises(ElmanError, match=line(expected)):
         make_config(preset, {setting: 3, "validation": 0.0})
 
@@ -215,7 +215,7 @@ def test_a_configuration_cannot_be_changed() -> None:
     ],
 )
 def test_a_number_out_of_range(setting: str, value: float, needed: str) -> None:
-    expected = f"{flag(setting)} must be {needed} (got {value})"
+    expected = f"{setting} must be {needed} (got {value})"
     with pytest.raises(ElmanError, match=line(expected)):
         make_config(options={setting: value})
 
@@ -223,13 +223,13 @@ def test_a_number_out_of_range(setting: str, value: float, needed: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [
-        ("validation", 1.0, "--validation must be less than 1, such as 0.1 (got 1.0)"),
-        ("dropout", 1.0, "--dropout must be less than 1, such as 0.4 (got 1.0)"),
-        ("ema_decay", 1.0, "--ema-decay must be less than 1, such as 0.999 (got 1.0)"),
-        ("beta1", 1.0, "--beta1 must be less than 1, such as 0.9 (got 1.0)"),
-        ("beta2", 5.0, "--beta2 must be less than 1, such as 0.999 (got 5.0)"),
-        ("metrics_every", 1001, "--metrics-every must be at most 1000 (got 1001)"),
-        ("seed", 2**32, "--seed must be at most 4294967295 (got 4294967296)"),
+        ("validation", 1.0, "validation must be less than 1, such as 0.1 (got 1.0)"),
+        ("dropout", 1.0, "dropout must be less than 1, such as 0.4 (got 1.0)"),
+        ("ema_decay", 1.0, "ema_decay must be less than 1, such as 0.999 (got 1.0)"),
+        ("beta1", 1.0, "beta1 must be less than 1, such as 0.9 (got 1.0)"),
+        ("beta2", 5.0, "beta2 must be less than 1, such as 0.999 (got 5.0)"),
+        ("metrics_every", 1001, "metrics_every must be at most 1000 (got 1001)"),
+        ("seed", 2**32, "seed must be at most 4294967295 (got 4294967296)"),
     ],
 )
 def test_a_number_too_large(setting: str, value: float, expected: str) -> None:
@@ -242,7 +242,7 @@ def test_a_number_too_large(setting: str, value: float, expected: str) -> None:
 )
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_number_that_is_not_finite(setting: str, value: float) -> None:
-    with pytest.raises(ElmanError, match=line(f"{flag(setting)} must be a finite number (got {value})")):
+    with pytest.raises(ElmanError, match=line(f"{setting} must be a finite number (got {value})")):
         make_config(options={setting: value})
 
 
@@ -260,7 +260,7 @@ def test_a_number_that_is_not_finite(setting: str, value: float) -> None:
     ],
 )
 def test_a_choice_that_there_is_not(setting: str, value: Any, needed: str) -> None:
-    expected = f"{flag(setting)} must be one of {needed} (got {value})"
+    expected = f"{setting} must be one of {needed} (got {value})"
     with pytest.raises(ElmanError, match=line(expected)):
         make_config(options={setting: value})
 

@@ -15,14 +15,21 @@ TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
+    from elman.compression.public import compress as compress
+    from elman.compression.public import decompress as decompress
     from elman.config import Config as Config
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model
+    from elman.inference import Score as Score
     from elman.interop import export as export
     from elman.interop import import_ as import_
+    from elman.report.explain_page.public import explain as explain
     from elman.runs.run import Run as Run
     from elman.runs.run import load as load
+    from elman.runs.saved_run import SavedRun as SavedRun
+    from elman.runs.saved_run import open_run as open_run
     from elman.text import Corpus as Corpus
+    from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
 
@@ -33,10 +40,17 @@ _MODULES = {
     "ElmanError": "elman.errors",
     "Model": "elman.inference",
     "Run": "elman.runs.run",
+    "SavedRun": "elman.runs.saved_run",
+    "Score": "elman.inference",
+    "TrainingCallback": "elman.training.callbacks",
+    "compress": "elman.compression.public",
+    "decompress": "elman.compression.public",
+    "explain": "elman.report.explain_page.public",
     "export": "elman.interop",
     "gradcheck": "elman.training.gradcheck",
     "import_": "elman.interop",
     "load": "elman.runs.run",
+    "open_run": "elman.runs.saved_run",
     "train": "elman.training.train",
 }
 

@@ -6,9 +6,8 @@ A field of `Config` is a command-line option with its default and its help, a ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from functools import cache, wraps
 from math import isfinite
 from types import UnionType
@@ -16,6 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin,
 
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
+from elman.option_names import suggest_option
 from elman.presets import FORMER_NAMES, PRESETS, Preset
 
 RENAMED = {
@@ -354,8 +354,8 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def check_names(options: Mapping[str, Any]) -> None:
-    """Check that options are settings.
+def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
+    """Check that options are settings; an error may suggest one of `other_names`, which the caller takes as well.
 
     Raises
     ------
@@ -365,6 +365,6 @@ def check_names(options: Mapping[str, Any]) -> None:
     settings = [setting.name for setting in fields(Config)]
     for name in options:
         if name not in settings:
-            near = get_close_matches(name, settings, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(settings)}"
+            near = suggest_option(name, [*settings, *other_names])
+            hint = f"did you mean {near}?" if near else f"the settings are {', '.join(settings)}"
             raise ElmanError(f"unknown setting {quote(name)}; {hint}")

@@ -2,17 +2,76 @@
 
 Every message is one line that says what is wrong, what was given and, if that adds something, how to correct it. The
 command line prints it as ``error: …`` and exits with code 2; the library never prints and never exits.
+
+Messages are written with the options of the command line, ``--learning-rate``. In Python they name its arguments,
+``learning_rate``, see `name_options`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+_OPTION = re.compile(
+    r"""(?<!\w)'(?:[^'\\]|\\.)*'(?!\w) | "(?:[^"\\]|\\.)*"  # what was given, which stays as it is
+    | (?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:[ ](-?\d+(?:\.\d+)?)(?![\w.]*\w))?""",
+    re.VERBOSE,
+)
+_ARGUMENTS = {
+    "beam": "width",
+    "copied": "measure_copying",
+    "copied-from": "source",
+    "lines": "lines=True",
+    "overwrite": "overwrite=True",
+    "resume": "resume=True",
+}
+"""Options that Python names otherwise, or that have no value on the command line."""
+
+_is_command_line = False
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Name options as the command line does while the block runs."""
+    global _is_command_line
+    before, _is_command_line = _is_command_line, True
+    try:
+        yield
+    finally:
+        _is_command_line = before
+
+
+def name_options(text: str) -> str:
+    """Return a text with its options named as the caller passes them: arguments, unless it is the command line.
+
+    Examples
+    --------
+    >>> name_options("--grad-clip must be at least 0 (got '--x'); add --validation 0.1")
+    "grad_clip must be at least 0 (got '--x'); add validation=0.1"
+    """
+    return text if _is_command_line else as_arguments(text)
+
+
+def as_arguments(text: str) -> str:
+    """Return a text with options of the command line replaced by the arguments of Python."""
+    return _OPTION.sub(_as_argument, text)
+
+
+def _as_argument(match: re.Match[str]) -> str:
+    option, value = match.groups()
+    if option is None:
+        return match[0]
+    name = _ARGUMENTS.get(option, option.replace("-", "_"))
+    return name if value is None else f"{name}={value}"
+
 
 class ElmanError(Exception):
-    """An error that the caller can correct; ``str(error)`` is a one-line message."""
+    """An error that the caller can correct; ``str(error)`` is a one-line message, see `name_options`."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(name_options(message))
 
 
 class NonFiniteLossError(ElmanError):
@@ -51,7 +110,7 @@ def quote(value: object) -> str:
 
 
 def flag(name: str) -> str:
-    """Return the command-line option of a setting, by which errors name it."""
+    """Return the command-line option of a setting, by which messages name it; see `name_options`."""
     return "--" + name.replace("_", "-")
 
 

@@ -60,9 +60,9 @@ def test_settings_of_train(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_in_data")
 def test_watcher_of_train() -> None:
-    watcher: Any = Listener()
-    elman.train("corpus.txt", **SHORT, watcher=watcher)
-    assert watcher.called
+    options: dict[str, Any] = {"watcher": Listener()}
+    elman.train("corpus.txt", **SHORT, **options)
+    assert options["watcher"].called
 
 
 def test_random_state_of_gradcheck() -> None:

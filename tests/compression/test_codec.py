@@ -208,13 +208,13 @@ def test_true_adapts_the_weights() -> None:
 
 @pytest.mark.parametrize("adapt", ["counts", "both"])
 def test_counts_need_a_prior(adapt: bool | Adapt) -> None:
-    error = rf"^--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7$"
+    error = rf"^adapt {adapt} requires a model with an n-gram prior: train with ngram_order=7$"
     with pytest.raises(ElmanError, match=error):
         compress(make_model(), b"a", adapt=adapt)
 
 
 def test_another_adaptation_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"--adapt must be one of weights, counts, both \(got all\)"):
+    with pytest.raises(ElmanError, match=r"adapt must be one of weights, counts, both \(got all\)"):
         compress(make_model(), b"a", adapt="all")  # type: ignore[arg-type]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ OTHER = "a dim lantern went out on the wet and windy hill, and so on and so on: 
 KINDS = pytest.mark.parametrize("adapt", ["weights", "counts", "both"])
 
 
-def trained(engine: str = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
+def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
     """Return a model that knows the letters of the texts."""
     corpus = Corpus.from_text(TEXT + OTHER[:72])
     return elman.train(
@@ -131,7 +131,7 @@ def test_frozen_counts_stay_as_they_are(model: Model) -> None:
 
 @pytest.mark.parametrize("adapt", ["counts", "both"])
 def test_without_a_prior_there_are_no_counts(adapt: Any) -> None:
-    message = rf"^--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7$"
+    message = rf"^adapt {adapt} requires a model with an n-gram prior: train with ngram_order=7$"
     plain = trained(ngram_order=0)
     with pytest.raises(ElmanError, match=message):
         plain.score(OTHER, adapt=adapt)
@@ -141,10 +141,10 @@ def test_without_a_prior_there_are_no_counts(adapt: Any) -> None:
 
 def test_other_kinds_are_refused(model: Model) -> None:
     other: Any = "biases"
-    with pytest.raises(ElmanError, match=r"^--adapt must be one of weights, counts, both \(got biases\)$"):
+    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both \(got biases\)$"):
         model.score(OTHER, adapt=other)
     weights: Any = "weights"
-    with pytest.raises(ElmanError, match=r"^--adapt must be counts to generate text \(got weights\)$"):
+    with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
         model.sample(9, adapt=weights)
 
 

@@ -58,7 +58,7 @@ def test_a_model_with_a_prior_contains_its_training_text() -> None:
 
 
 def test_a_model_without_one_needs_it() -> None:
-    with pytest.raises(ElmanError, match=r"^--copied requires a model with an n-gram prior, .* with --copied-from$"):
+    with pytest.raises(ElmanError, match=r"^measure_copying requires a model with an n-gram prior, .* with source$"):
         trained(0).measure_copying("the rain")
     assert trained(0).measure_copying("the rain", TEXT) == measure_copying("the rain", TEXT)
 

@@ -215,13 +215,13 @@ def test_several_texts_of_no_length(model: Model) -> None:
 
 @pytest.mark.parametrize("count", [0, 10_001])
 def test_too_few_or_too_many_texts(model: Model, count: int) -> None:
-    with pytest.raises(ElmanError, match=rf"^--count must be from 1 to 10,000 \(got {count}\)$"):
+    with pytest.raises(ElmanError, match=rf"^count must be from 1 to 10,000 \(got {count}\)$"):
         model.samples(count, 1)
 
 
 def test_more_characters_than_memory_may_hold(model: Model) -> None:
     with pytest.raises(
-        ElmanError, match=r"^--count times --length must be at most 100,000,000 characters \(got 100,000,002\)"
+        ElmanError, match=r"^count times length must be at most 100,000,000 characters \(got 100,000,002\)"
     ):
         model.samples(2, 50_000_001)
 
@@ -257,7 +257,7 @@ def test_a_beam_ends_before_its_stop(model: Model) -> None:
 
 @pytest.mark.parametrize("width", [0, 1001])
 def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
-    with pytest.raises(ElmanError, match=rf"^--beam must be from 1 to 1,000 \(got {width}\)$"):
+    with pytest.raises(ElmanError, match=rf"^width must be from 1 to 1,000 \(got {width}\)$"):
         model.beam(width)
 
 
@@ -267,17 +267,17 @@ def test_a_beam_of_a_width_out_of_range(model: Model, width: int) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"length": -1}, "--length must be at least 0 (got -1)"),
-        ({"temperature": -0.1}, "--temperature must be at least 0 and finite (got -0.1)"),
-        ({"temperature": math.nan}, "--temperature must be at least 0 and finite (got nan)"),
-        ({"temperature": math.inf}, "--temperature must be at least 0 and finite (got inf)"),
-        ({"top_k": -1}, "--top-k must be at least 0 (got -1)"),
-        ({"top_p": 0.0}, "--top-p must be above 0 and at most 1 (got 0.0)"),
-        ({"top_p": 1.1}, "--top-p must be above 0 and at most 1 (got 1.1)"),
-        ({"top_p": math.nan}, "--top-p must be above 0 and at most 1 (got nan)"),
-        ({"min_p": -0.1}, "--min-p must be from 0 to 1 (got -0.1)"),
-        ({"min_p": 1.1}, "--min-p must be from 0 to 1 (got 1.1)"),
-        ({"seed": -1}, "--seed must be at least 0 (got -1)"),
+        ({"length": -1}, "length must be at least 0 (got -1)"),
+        ({"temperature": -0.1}, "temperature must be at least 0 and finite (got -0.1)"),
+        ({"temperature": math.nan}, "temperature must be at least 0 and finite (got nan)"),
+        ({"temperature": math.inf}, "temperature must be at least 0 and finite (got inf)"),
+        ({"top_k": -1}, "top_k must be at least 0 (got -1)"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1 (got 0.0)"),
+        ({"top_p": 1.1}, "top_p must be above 0 and at most 1 (got 1.1)"),
+        ({"top_p": math.nan}, "top_p must be above 0 and at most 1 (got nan)"),
+        ({"min_p": -0.1}, "min_p must be from 0 to 1 (got -0.1)"),
+        ({"min_p": 1.1}, "min_p must be from 0 to 1 (got 1.1)"),
+        ({"seed": -1}, "seed must be at least 0 (got -1)"),
     ],
     ids=str,
 )

@@ -297,7 +297,7 @@ def test_a_network_that_torch_saved(tmp_path: Path) -> None:
 def test_the_alphabet_from_elsewhere(tmp_path: Path) -> None:
     arrays, _ = foreign_state_dict("rnn", 1)
     path = save(arrays, tmp_path / "theirs.safetensors")
-    assert refusal(path) == "it does not contain its 7 characters: pass them with --alphabet"
+    assert refusal(path) == "it does not contain its 7 characters: pass them with alphabet"
     assert import_(path, alphabet="abcdefg").alphabet == Alphabet("abcdefg")
     assert refusal(path, alphabet="abc") == "the alphabet has 3 characters, but the network has 7"
     with pytest.raises(ElmanError, match=r"^an alphabet must contain each character once"):

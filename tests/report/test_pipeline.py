@@ -12,6 +12,7 @@ from elman.report import pipeline, report
 from elman.runs.records import Sample
 from elman.runs.run import Run, load
 from elman.text import Corpus
+from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import REPORTED
 from support.training import train
 
@@ -39,7 +40,7 @@ def _one_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "REPORTED", REPORTED[:1])
 
 
-class Stopper:
+class Stopper(TrainingCallback):
     """A watcher that asks to stop, once the run has done so many updates or so many checks have begun."""
 
     def __init__(self, updates: int = 10**9, checks: int = 10**9) -> None:
@@ -247,13 +248,13 @@ def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
     assert longer is not None
     assert longer["long"]["epochs"] == 2
-    with pytest.raises(ElmanError, match=r"cannot change --min-count on resume \(run: 2, given: 3\)"):
+    with pytest.raises(ElmanError, match=r"cannot change min_count on resume \(run: 2, given: 3\)"):
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
 
 
 def test_a_text_of_too_many_characters_is_refused_before_anything_is_done(tmp_path: Path) -> None:
     corpus = Corpus.from_text("".join(map(chr, range(0x4E00, 0x4E00 + 6000))))
-    with pytest.raises(ElmanError, match="--min-count"):
+    with pytest.raises(ElmanError, match="min_count"):
         report(corpus, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -276,7 +277,7 @@ def test_the_reference_engine_makes_a_report_too(corpus: Corpus, tmp_path: Path)
 def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_path: Path) -> None:
     callback = Stopper()
     refused: list[tuple[dict[str, Any], str]] = [
-        ({"seq_length": 0}, "--seq-length must be at least 1"),
+        ({"seq_length": 0}, "seq_length must be at least 1"),
         ({"hiden_size": 3}, "did you mean hidden_size"),
         ({"seq_length": 10_000}, "but a sequence length of 10,000 needs"),
         ({"resume": True}, "no report in"),
@@ -293,7 +294,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is(corpus: Corpus, tmp_p
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(
-        ElmanError, match=r"^a report shows samples from training: --sample-every must be at least 1 \(got 0\)$"
+        ElmanError, match=r"^a report shows samples from training: sample_every must be at least 1 \(got 0\)$"
     ):
         report(corpus, out=tmp_path, **SMALL | {"sample_every": 0})
 
@@ -302,12 +303,12 @@ def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(
-        ElmanError, match=r"cannot write in .*file. \(File exists\): free disk space or choose another --out"
+        ElmanError, match=r"cannot write in .*file. \(File exists\): free disk space or choose another out"
     ):
         report(corpus, out=tmp_path / "file", **SMALL)
     out = tmp_path / "report"
     report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)
-    with pytest.raises(ElmanError, match="already contains a report: use --resume"):
+    with pytest.raises(ElmanError, match="already contains a report: use resume=True"):
         report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)
     with pytest.raises(ElmanError, match="trained on another text"):
         report(Corpus.from_text(TEXT + "!"), out=out, epochs=1, long_epochs=2, resume=True)
@@ -319,5 +320,5 @@ def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_report_goes_on_with_the_epochs_it_began_with(corpus: Corpus, tmp_path: Path) -> None:
     report(corpus, out=tmp_path, epochs=2, long_epochs=3, **SMALL)
-    with pytest.raises(ElmanError, match=r"is already at epoch 3; use --epochs 2$"):
+    with pytest.raises(ElmanError, match=r"is already at epoch 3; use epochs=2$"):
         report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True)

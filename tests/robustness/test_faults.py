@@ -164,7 +164,7 @@ def test_a_disk_that_fills_at_any_moment(
 
     for update in range(1, 20, 3):
         out = small_disk / str(update)
-        with pytest.raises(ElmanError, match=r"\(No space left on device\): free disk space or choose another --out"):
+        with pytest.raises(ElmanError, match=r"\(No space left on device\): free disk space or choose another out"):
             train(text, **OPTIONS, max_updates=20, out=out, callback=Fills(update))
         assert RunDirectory(out).load().state.update == update - 1
         assert load(out).sample(5, seed=1)
@@ -261,7 +261,7 @@ class Does(NullCallback):
             self.deed()
 
 
-GONE = r"run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use --resume"
+GONE = "run' is no longer the directory that this run writes to, it was deleted or moved; restore it and use resume="
 
 
 def test_a_directory_that_vanishes(text: Path, tmp_path: Path) -> None:

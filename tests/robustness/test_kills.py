@@ -219,7 +219,7 @@ def test_a_run_without_a_checkpoint_is_resumed_from_its_start(
 
 
 def test_a_run_without_a_checkpoint_has_its_own_settings_and_text(corpus: Corpus, begun: Path) -> None:
-    with pytest.raises(ElmanError, match=r"cannot change --hidden-size on resume \(run: 4, given: 5\)"):
+    with pytest.raises(ElmanError, match=r"cannot change hidden_size on resume \(run: 4, given: 5\)"):
         train(corpus, resume=True, hidden_size=5, out=begun)
     with pytest.raises(ElmanError, match="was trained on another text"):
         train(Corpus.from_text(TEXT[::-1]), resume=True, out=begun)

@@ -32,7 +32,7 @@ from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.storage.untrusted import MAX_INT
 from elman.text import Corpus
-from support.state import T, snapshot
+from support.state import TEXT, T, snapshot
 from support.training import network, train
 
 
@@ -258,7 +258,7 @@ def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("elman.runs.checkpoint.FORMAT", 3)
+        patch.setattr("elman.inference.network_file.FORMAT", 3)
         save_checkpoint(tmp_path / "c", checkpoint)
     assert "(format 3, but this version reads 1 and 2)" in error_message(tmp_path / "c")
 
@@ -363,10 +363,10 @@ def test_a_counted_text_without_a_prior(corpus: Corpus, tmp_path: Path) -> None:
     assert "is present, but the order of the n-gram prior is 0" in error_message(path)
 
 
-@pytest.mark.parametrize("offset", [-1, 1.5, "1", None, 2**70])
+@pytest.mark.parametrize("offset", [-1 - len(TEXT), 1.5, "1", None, 2**70])
 def test_an_offset_that_is_none(corpus: Corpus, tmp_path: Path, offset: object) -> None:
     path = altered(corpus, tmp_path, lambda description, _: description.update(ngram_offset=offset))
-    assert "ngram_offset must be an integer from 0" in error_message(path)
+    assert f"ngram_offset must be an integer from -{len(TEXT)} to" in error_message(path)
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
@@ -449,7 +449,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Che
     before = (tmp_path / "c").read_bytes()
     with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
         save_checkpoint(tmp_path / "c", checkpoint)
-    expected = "(File too large): free disk space or choose another --out; an existing file is left unchanged"
+    expected = "(File too large): free disk space or choose another out; an existing file is left unchanged"
     assert str(raised.value) == f"cannot write {quote(tmp_path / 'c')} {expected}"
     assert (tmp_path / "c").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["c"]

@@ -193,13 +193,13 @@ def test_samples_of_any_characters_are_shown_as_they_are(tmp_path: Path) -> None
 
 
 def test_an_unknown_logger_is_refused(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(ElmanError, match=r"^--log must be jsonl, tensorboard or wandb \(got 'csv'\)$"):
+    with pytest.raises(ElmanError, match=r"^log must be jsonl, tensorboard or wandb \(got 'csv'\)$"):
         train(corpus, **OPTIONS, out=tmp_path / "run", log=["csv"])
     assert not (tmp_path / "run").exists()
 
 
 def test_a_log_without_a_directory_is_refused(corpus: Corpus) -> None:
-    with pytest.raises(ElmanError, match=r"^--log requires --out, the directory of the run$"):
+    with pytest.raises(ElmanError, match=r"^log requires out, the directory of the run$"):
         train(corpus, **OPTIONS, log=["jsonl"])
 
 
@@ -310,7 +310,7 @@ def test_a_registered_logger_is_written_by_the_command(command: Command, tmp_pat
 
 def test_a_registered_logger_is_in_the_help_and_in_the_errors(corpus: Corpus, tmp_path: Path, toy: str) -> None:
     assert "* toy: a line per record, in OUT/toy.txt." in logger_help()
-    with pytest.raises(ElmanError, match=r"--log must be jsonl, tensorboard, wandb or toy \(got 'tou'\)"):
+    with pytest.raises(ElmanError, match=r"log must be jsonl, tensorboard, wandb or toy \(got 'tou'\)"):
         open_loggers(tmp_path, ["tou"])
 
 

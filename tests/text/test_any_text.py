@@ -311,29 +311,27 @@ def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
     text = PLAIN * 50 + MANY + MANY[:4000] * 2
     K = len(set(text))
     message = (
-        f"'text' has {K:,} distinct characters (limit without --min-count: 5,000); with a hidden size of 2, the input "
+        f"'text' has {K:,} distinct characters (limit without min_count: 5,000); with a hidden size of 2, the input "
         f"and output layers would have {4 * K:,} weights and need about {12 * K:,} operations per character, "
-        f"{K // 100} times as many as with 100 characters; use --min-count 2 to replace the 56,000 that occur fewer "
-        f"than 2 times ({56_000 / len(text):.2%} of the text) by one unknown symbol, or --min-count 1 to train on all "
+        f"{K // 100} times as many as with 100 characters; use min_count=2 to replace the 56,000 that occur fewer "
+        f"than 2 times ({56_000 / len(text):.2%} of the text) by one unknown symbol, or min_count=1 to train on all "
         "of them"
     )
     Path("text").write_text(text)
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
         elman.train("text", out="run", **FEW)
     assert not Path("run").exists()
-    assert len(elman.train("text", rare=2, **FEW).corpus.alphabet) == K - 56_000 + 1
+    assert len(elman.train("text", min_count=2, **FEW).corpus.alphabet) == K - 56_000 + 1
 
 
 def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
-    run = elman.train(Corpus.from_text(MANY * 2), rare=1, **FEW | {"engine": "numba"})
+    run = elman.train(Corpus.from_text(MANY * 2), min_count=1, **FEW | {"engine": "numba"})
     assert len(run.corpus.alphabet) == 60_001
     assert run.state.update == 3
 
 
 def test_where_no_minimum_count_helps_none_is_named() -> None:
-    with pytest.raises(
-        ElmanError, match=r"; use --min-count 1 to train on all of them; they are about equally frequent"
-    ):
+    with pytest.raises(ElmanError, match=r"; use min_count=1 to train on all of them; they are about equally frequent"):
         elman.train(Corpus.from_text(MANY), **FEW)
 
 
@@ -392,24 +390,24 @@ def test_characters_read_later_are_replaced_too() -> None:
 
 
 def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
-    expected = "--min-count 9 leaves a single character of 'text', so there is nothing to learn: lower --min-count"
+    expected = "min_count=9 leaves a single character of 'text', so there is nothing to learn: lower min_count"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         replace_rare(Corpus.from_text("aab"), 9)
     Path("text").write_text("aabb")
-    with pytest.raises(ElmanError, match=r"^--min-count must be at least 0 \(got -1\)$"):
+    with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):
         read_corpus("text", min_count=-1)
 
 
 def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:
     replaced = replace_rare(Corpus.from_text(PLAIN), 2)
-    assert elman.train(replaced, rare=2, **FEW).corpus is replaced
+    assert elman.train(replaced, min_count=2, **FEW).corpus is replaced
     with pytest.raises(ElmanError, match=r"has an unknown symbol already \(got min_count = 0\): pass its min_count$"):
         elman.train(replaced, **FEW)
 
 
 def test_a_model_with_rare_characters_refuses_none() -> None:
     Path("text").write_text(PLAIN)
-    run = elman.train("text", out="run", rare=2, **FEW)
+    run = elman.train("text", out="run", min_count=2, **FEW)
     last = run.corpus.alphabet.characters[-1]
     assert json.loads(Path("run/run.json").read_text())["config"]["rare"] == 2
     for model in (run.model, elman.load("run")):

@@ -207,7 +207,7 @@ def test_bytes_that_are_not_of_the_encoding() -> None:
     Path("novel.txt").write_bytes(b"caf\xe9!")
     expected = (
         "byte 0xe9 at offset 3 of 'novel.txt' is not valid utf-8: pass the encoding of the text,"
-        " such as --encoding latin-1 or --encoding cp1252"
+        " such as encoding latin-1 or encoding cp1252"
     )
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("novel.txt")
@@ -215,7 +215,7 @@ def test_bytes_that_are_not_of_the_encoding() -> None:
 
 def test_utf16_is_recognised() -> None:
     Path("novel.txt").write_bytes("café".encode("utf-16"))
-    with pytest.raises(ElmanError, match=r"pass the encoding of the text, such as --encoding utf-16$"):
+    with pytest.raises(ElmanError, match=r"pass the encoding of the text, such as encoding utf-16$"):
         read_corpus("novel.txt")
 
 

@@ -52,7 +52,7 @@ def test_the_shortest_text_has_one_window() -> None:
 def test_a_shorter_text_is_refused() -> None:
     expected = (
         "the text has 25 characters, but a sequence length of 25 needs at least 26:"
-        " lower --seq-length or use a longer text"
+        " lower seq_length or use a longer text"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Windows(text_of(25), seq_length=25)
@@ -100,13 +100,13 @@ def test_the_shortest_text_of_a_batch_has_one_window() -> None:
 def test_a_text_too_short_for_its_batch_is_refused() -> None:
     expected = (
         "the text has 12 characters, but a batch size of 3 and a sequence length of 4 need at least 13:"
-        " lower --batch-size or --seq-length, or use a longer text"
+        " lower batch_size or seq_length, or use a longer text"
     )
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         Windows(text_of(12), seq_length=4, batch_size=3)
 
 
-@pytest.mark.parametrize(("seq_length", "batch_size", "flag"), [(0, 1, "--seq-length"), (4, 0, "--batch-size")])
+@pytest.mark.parametrize(("seq_length", "batch_size", "flag"), [(0, 1, "seq_length"), (4, 0, "batch_size")])
 def test_nothing_below_one_is_taken(seq_length: int, batch_size: int, flag: str) -> None:
     with pytest.raises(ElmanError, match=rf"^{flag} must be at least 1 \(got 0\)$"):
         Windows(text_of(12), seq_length, batch_size)

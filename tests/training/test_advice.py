@@ -72,4 +72,4 @@ def test_every_run_ends_with_advice() -> None:
     corpus = Corpus.from_text(TEXT * 3)
     assert train(corpus, **EXACT, max_updates=30).advice
     assert "validation loss" in train(corpus, **EXACT, validation=0.2, epochs=2).advice
-    assert "--resume" in train(corpus, **EXACT, callback=StopsAt(1)).advice
+    assert "resume=True" in train(corpus, **EXACT, callback=StopsAt(1)).advice

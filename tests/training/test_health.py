@@ -46,7 +46,7 @@ def test_a_saturated_network_is_noticed_within_100_updates(engine: str, cell: st
     run, said = trained(engine=engine, cell=cell, init_std=1e4, max_updates=100)
     (warning,) = said
     assert "the hidden layer is saturated" in warning
-    assert warning.endswith("lower --init-std (now 10000.0) or --learning-rate (now 0.1)")
+    assert warning.endswith("lower init_std (now 10000.0) or learning_rate (now 0.1)")
     assert run.advice.startswith("The hidden layer is saturated")
 
 
@@ -58,7 +58,7 @@ def test_a_saturated_layer_above_another_is_named() -> None:
 def test_a_dead_network_is_noticed_within_100_updates() -> None:
     _, (warning,) = trained(init_std=0.0, max_updates=100)
     assert "the hidden layer is dead" in warning
-    assert "raise --init-std (now 0.0)" in warning
+    assert "raise init_std (now 0.0)" in warning
 
 
 def test_a_loss_that_blew_up_is_noticed_within_100_updates() -> None:

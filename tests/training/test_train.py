@@ -401,7 +401,7 @@ def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, o
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before, (name, value) = contents(tmp_path), next(iter(option.items()))
     saved = ({"learning_rate": 0.1} | EXACT)[name]
-    expected = f"cannot change --{name.replace('_', '-')} on resume (run: {saved}, given: {value}); remove it"
+    expected = f"cannot change {name} on resume (run: {saved}, given: {value}); remove it"
     with pytest.raises(ElmanError, match=re.escape(expected)):
         train(corpus, out=tmp_path, resume=True, **option)
     assert contents(tmp_path) == before
@@ -433,7 +433,7 @@ def test_a_directory_without_a_run_cannot_be_resumed(corpus: Corpus, tmp_path: P
 
 
 def test_resuming_needs_a_directory(corpus: Corpus) -> None:
-    with pytest.raises(ElmanError, match=r"^--resume requires --out, the directory of the run$"):
+    with pytest.raises(ElmanError, match=r"^resume=True requires out, the directory of the run$"):
         train(corpus, resume=True)
 
 
@@ -479,7 +479,7 @@ def test_a_directory_is_made_with_its_parents(corpus: Corpus, tmp_path: Path) ->
 def test_a_directory_that_holds_a_run_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(ElmanError, match=r"already contains a run; add --resume or choose another --out$"):
+    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True or choose another out$"):
         train(corpus, **EXACT, max_updates=5, out=tmp_path)
     assert contents(tmp_path) == before
 
@@ -509,7 +509,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, engine: str) ->
         train(corpus, **SMALL | {"engine": engine}, learning_rate=1e38)
     expected = (
         r"the loss of update \d+ is not finite: "
-        r"lower --learning-rate \(now 1e\+38\), --grad-clip \(now 5\.0\) or --init-std \(now 0\.1\)"
+        r"lower learning_rate \(now 1e\+38\), grad_clip \(now 5\.0\) or init_std \(now 0\.1\)"
     )
     assert re.fullmatch(expected, str(raised.value))
 

@@ -32,7 +32,7 @@ from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
 from elman.cli.parameters import ANY_CASE
 from elman.cli.usage_errors import describe_usage_error
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, command_line, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
     "Train": {"train": train, "view": view, "plot": plot},
@@ -128,7 +128,9 @@ def main(arguments: list[str] | None = None) -> None:
         # A text may contain what the terminal's encoding does not; a lone surrogate is no reason to stop.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    with command_line():
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from elman.runs.records import Sample
 from elman.runs.run import Run
+from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import GradientCheck
 
 
@@ -51,7 +52,7 @@ def _symbol(control: str) -> str:
     return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
 
 
-class TrainingDisplay:
+class TrainingDisplay(TrainingCallback):
     """The progress of a training on standard error: a progress bar, and the latest sample below it.
 
     SIGINT (Ctrl-C) or SIGTERM makes the run save and stop; a second one interrupts at once.

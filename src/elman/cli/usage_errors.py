@@ -20,14 +20,12 @@ from cyclopts import (
 )
 
 from elman.errors import quote, shorten
+from elman.option_names import SIMILARITY, suggest_option
 
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
 
 _MOST_USED = ("train", "sample", "eval")
 """Listed first where a command is unknown."""
-
-_SIMILAR = 0.75
-"""Similarity of spellings, between 0 and 1, from which one is suggested for the other."""
 
 
 def describe_usage_error(error: CycloptsError, app: App) -> str:
@@ -58,14 +56,15 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
 
 def suggest(name: str, names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest of those that exist, or where they are listed."""
-    near = find_similar(name, names)
-    return f"did you mean {near}?" if near else "see --help"
+    by_word = {_as_word(each).replace("-", "_"): each for each in names}
+    near = suggest_option(name.lstrip("-"), by_word)
+    return f"did you mean {by_word[near]}?" if near else "see --help"
 
 
 def find_similar(name: str, names: Iterable[str]) -> str | None:
     """Return the nearest of the names that are spelled nearly so, if there is one."""
     by_word = {_as_word(each): each for each in names}
-    near = get_close_matches(_as_word(name), by_word, 1, _SIMILAR)
+    near = get_close_matches(_as_word(name), by_word, 1, SIMILARITY)
     return by_word[near[0]] if near else None
 
 

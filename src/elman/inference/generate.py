@@ -48,17 +48,17 @@ def generate_batch(
     session: InferenceSession,
     alphabet: Alphabet,
     h: Array,
-    x: int,
+    x: NDArray[np.integer],
     length: int,
     sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
 ) -> list[str]:
     """Return one text of `length` characters for each of `generators`, sampled as one batch.
 
-    Each follows x, which is read in the state h (D,).
+    Each follows its character of x (B,), which is read in its state of h (B, D).
     """
     B = len(generators)
-    states, last, chunks = np.tile(h, (B, 1)), np.full(B, x), []
+    states, last, chunks = h, x, []
     for n in _chunk_lengths(length):
         uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
         characters, states = session.generate(states, last, uniforms, [sampling] * B)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
+from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.adaptation import check_adapt, score_adapting
+from elman.inference.adaptation import check_adapt, parse_adapt, score_adapting
+from elman.inference.char_losses import compute_char_losses, predict_next
 from elman.inference.copying import Copying, measure_copying
 from elman.inference.generate import (
     MAX_BEAM_WIDTH,
@@ -22,10 +27,13 @@ from elman.inference.generate import (
     generate_batch,
     stream_text,
 )
+from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
 from elman.inference.score import Score, check_finite, score_windows
 from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
-from elman.network.sampling import SamplingOptions, create_sampling_params
+from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
+from elman.notebook import render_table
+from elman.signatures import Option, document_options
 from elman.text import Alphabet, with_unknown
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
@@ -33,6 +41,16 @@ MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 
 
 FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
+
+
+_SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
+_GENERATION_OPTIONS = (
+    Option("prompt", str, "", "Text to continue; it is not part of the output."),
+    Option("stop", str, "", "End before this string would be generated."),
+    Option("seed", int | None, None, "The same seed gives the same text. Without one every call differs."),
+    Option("adapt", bool | str, False, 'Whether the n-gram prior counts the prompt as well: False or "counts".'),
+    *_SAMPLING_OPTIONS,
+)
 
 
 class GenerationOptions(SamplingOptions, total=False):
@@ -74,7 +92,22 @@ class Model:
             f" {self.h.dtype}, {self.engine.name}>"
         )
 
+    def _repr_html_(self) -> str:
+        network, ngrams = architecture(self.parameters), self.parameters.ngrams
+        rows = {
+            "cell": network.cell,
+            "hidden size": network.m,
+            "layers": network.layers,
+            "n-gram prior": None if ngrams is None else f"order {network.order}, {len(ngrams.text):,} characters",
+            "weights": sum(array.size for array in self.parameters.values()),
+            "characters": len(self.alphabet),
+            "precision": self.h.dtype,
+            "engine": self.engine.name,
+        }
+        return render_table("Model", rows)
+
     @accept_former_names(FORMER_NAMES)
+    @document_options(_SAMPLING_OPTIONS)
     def stream(
         self,
         length: int = 1000,
@@ -101,8 +134,7 @@ class Model:
         adapt : False or "counts"
             Whether the n-gram prior counts the prompt as well, for this call only: the text then follows the prompt
             more closely. What is generated is not counted.
-        **options
-            The sampling options: the fields of `elman.network.SamplingParams`, such as ``temperature=0.7``.
+        OPTIONS
 
         Raises
         ------
@@ -117,40 +149,63 @@ class Model:
         return cut_at_stop(stops, chunks) if stops else chunks
 
     @accept_former_names(FORMER_NAMES)
+    @document_options(_GENERATION_OPTIONS)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
-        """Generate text and return it complete; the options are those of `stream`."""
-        return "".join(self.stream(length, **options))
-
-    @accept_former_names(FORMER_NAMES)
-    def samples(self, count: int, length: int = 1000, **options: Unpack[GenerationOptions]) -> list[str]:
-        """Generate several texts as one batch, which takes little longer than one.
+        """Generate text and return it complete.
 
         Parameters
         ----------
-        count : int
-            Number of texts.
         length : int
-            Maximum number of characters of each.
-        **options
-            Those of `stream`. The first text is sampled with `seed`, the next with `seed` + 1, and so on, so that no
-            text depends on how many there are.
+            Maximum number of characters to generate.
+        OPTIONS
 
         Raises
         ------
         ElmanError
-            As `stream`, or if `count` is less than 1, or so large that the texts might not fit in memory.
+            As `stream`.
         """
+        return "".join(self.stream(length, **options))
+
+    @accept_former_names(FORMER_NAMES)
+    @document_options(_GENERATION_OPTIONS)
+    def samples(
+        self, count: int | Sequence[str], length: int = 1000, **options: Unpack[GenerationOptions]
+    ) -> list[str]:
+        """Generate several texts as one batch, which takes little longer than one.
+
+        The first text is sampled with `seed`, the next with `seed` + 1, and so on, so that no text depends on how many
+        there are.
+
+        Parameters
+        ----------
+        count : int or sequence of str
+            Number of texts, or a prompt for each.
+        length : int
+            Maximum number of characters of each.
+        OPTIONS
+
+        Raises
+        ------
+        ElmanError
+            As `stream`, or if `count` is less than 1, or so large that the texts might not fit in memory; if prompts
+            are passed in both ways.
+        """
+        prompts: Sequence[str] = ()
+        if isinstance(count, Sequence):
+            if isinstance(count, str) or "prompt" in options:
+                raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
+            prompts, count = count, len(count)
         _check(("--count", count, 1 <= count <= MAX_SAMPLES, f"from 1 to {MAX_SAMPLES:,}"))
         if count * length > MAX_TOTAL_CHARS:
             raise ElmanError(
                 f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
                 " a single sample may have any length"
             )
-        return self._generate_batch(count, length, **options)
+        return self._generate_batch(prompts or [options.get("prompt", "")] * count, length, **options)
 
     def _generate_batch(
         self,
-        count: int,
+        prompts: Sequence[str],
         length: int,
         prompt: str = "",
         stop: str | Sequence[str] = "",
@@ -159,8 +214,15 @@ class Model:
         **options: Unpack[SamplingOptions],
     ) -> list[str]:
         sampling, stops = _check_options(length, seed, options), as_stop_sequences(stop, self.alphabet)
-        parameters, h, x = self._prefill(prompt, adapt)
-        generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
+        generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(len(prompts))]
+        if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
+            seeds = [None if seed is None else seed + n for n in range(len(prompts))]
+            pairs = zip(prompts, seeds, strict=True)
+            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
+        prefilled = {each: self._prefill(each, adapt) for each in dict.fromkeys(prompts)}
+        parameters = prefilled[prompts[0]][0]
+        h = np.stack([prefilled[each][1] for each in prompts])
+        x = np.array([prefilled[each][2] for each in prompts])
         texts = generate_batch(self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators)
         return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
@@ -212,13 +274,21 @@ class Model:
             _, h = self.engine.loss(parameters, h, indices[:-1], indices[1:])
         return parameters.frozen() if adapt else parameters, h, int(indices[-1])
 
-    def score(self, text: str, *, adapt: bool | Adapt = False, window: int | None = None) -> Score:
+    @overload
+    def score(self, text: str, *, adapt: bool | Adapt = False, window: int | None = None) -> Score: ...
+    @overload
+    def score(
+        self, text: list[str] | tuple[str, ...], *, adapt: bool | Adapt = False, window: int | None = None
+    ) -> list[Score]: ...
+    def score(
+        self, text: str | list[str] | tuple[str, ...], *, adapt: bool | Adapt = False, window: int | None = None
+    ) -> Score | list[Score]:
         """Return the cross-entropy of a text, read from the state in which training ended.
 
         Parameters
         ----------
-        text : str
-            Unknown characters cost what `elman.text.unknown` says.
+        text : str, or list of str
+            Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own.
         adapt : bool or str
             What adapts to the text just scored: ``weights`` (or True), which is dynamic evaluation, ``counts``, those
             of the n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
@@ -232,6 +302,8 @@ class Model:
             If the text has fewer than two characters, an option is out of its range, there is no n-gram prior to
             adapt, or the network's output is not finite.
         """
+        if not isinstance(text, str):
+            return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
         indices = with_unknown(self.alphabet).encode(text)
@@ -240,7 +312,51 @@ class Model:
         else:
             result = score_windows(self.engine, self.parameters, indices, window)
         check_finite(result.nats)
-        return result
+        if window is not None or parse_adapt(adapt) in ("weights", "both"):
+            return result
+        return replace(result, read_losses=lambda: self._read_losses(indices, adapt))
+
+    def _read_losses(self, indices: Indices, adapt: bool | Adapt) -> NDArray[np.float64]:
+        parameters = self.parameters.continued() if adapt else self.parameters
+        return compute_char_losses(self.engine, parameters, self.h, indices)
+
+    def next_char(self, prefix: str = "") -> dict[str, float]:
+        """Return the probability of every character after a prefix, the most likely first.
+
+        Raises
+        ------
+        ElmanError
+            If the prefix contains a character that the model does not know, or the network's output is not finite.
+
+        Examples
+        --------
+        >>> import elman
+        >>> text = elman.Corpus.from_text("tick tock " * 20)
+        >>> model = elman.train(text, preset="reference", max_updates=300, engine="numpy", hidden_size=8).model
+        >>> next(iter(model.next_char("tick toc")))
+        'k'
+        """
+        parameters, h, x = self._prefill(prefix, adapt=False)
+        p = predict_next(self.engine, parameters, h, x)
+        return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file, which `elman.load` and every command read like a run; an existing one is replaced.
+
+        Parameters
+        ----------
+        path : str or path
+            Its suffix is ``.safetensors``; `elman.export` writes the formats of other libraries.
+
+        Raises
+        ------
+        ElmanError
+            If the suffix is another, or the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != SUFFIX:
+            raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
+        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h))
 
     def measure_copying(self, text: str, source: str | None = None) -> Copying:
         """Return how much of a text, such as a sample, is copied from the training text.

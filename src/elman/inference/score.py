@@ -15,10 +15,12 @@ The cost of unknown characters is defined in `elman.text.unknown`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from elman.engine import Engine, InferenceSession
 from elman.engine.protocol import Indices
@@ -57,11 +59,33 @@ class Score:
         -sum log p over those characters.
     unknown : int
         Number of unknown characters among them.
+    read_losses : callable, optional
+        Returns the loss of every character, for `per_char`.
     """
 
     chars: int
     nats: float
     unknown: int = 0
+    read_losses: Callable[[], NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[Score], tuple[int, float, int]]:
+        """Leave out what `per_char` needs, the model and the text, when the score is pickled or copied."""
+        return Score, (self.chars, self.nats, self.unknown)
+
+    @cached_property
+    def per_char(self) -> NDArray[np.float64]:
+        """The loss of every character in nats, float64 of shape (N,), computed on first use.
+
+        NaN for the first known character, which nothing precedes.
+
+        Raises
+        ------
+        ElmanError
+            If the text was scored in windows, or by weights that adapt, for which losses of characters are not kept.
+        """
+        if self.read_losses is None:
+            raise ElmanError("per_char requires a score without --window and without weights that adapt")
+        return self.read_losses()
 
     @property
     def nats_per_char(self) -> float:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from safetensors import SafetensorError
 
-from elman.config import Config
 from elman.engine import Engine, get_engine
 from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference import Model
+from elman.inference.network_file import SavedNetwork
 from elman.interop import npz, onnx, torch
-from elman.network.parameters import architecture
-from elman.runs.checkpoint import NetworkSnapshot, SavedNetwork
 from elman.runs.directory import RunDirectory
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import require_regular_file, safe_message
@@ -125,21 +123,6 @@ def _format_of(path: Path) -> Format:
 
 def _save_as_run(model: Model, out: Path) -> None:
     """Save a model where `elman.runs.run.load` finds it."""
-    net, ngrams = architecture(model.parameters), model.parameters.ngrams
-    prior: dict[str, Any] = (
-        {} if ngrams is None else {"ngram_order": ngrams.order, "ngram_discount": ngrams.discount, "ngram_folds": 0}
-    )
-    config = Config(
-        cell=net.cell,
-        hidden_size=net.m,
-        layers=net.layers,
-        dtype=str(model.h.dtype),  # type: ignore[arg-type]
-        engine="numba" if net.spec.compiled else "numpy",
-        min_count=int(model.alphabet.has_unknown),
-        **prior,
-    )
     directory = RunDirectory(out)
     with directory.lock:
-        directory.save_imported(
-            SavedNetwork(config, model.alphabet, NetworkSnapshot(model.parameters, model.h, update=0))
-        )
+        directory.save_imported(SavedNetwork.of_model(model.alphabet, model.parameters, model.h))

@@ -60,7 +60,8 @@ class NgramModel:
     folds : int
         Folds of cross-fitting; 0 leaves nothing out.
     offset : int
-        Characters of the training text before the first that is counted.
+        Characters of the training text before the first that is counted. If it is negative, the counted text begins
+        with as many characters of another text, which belong to no fold.
     base : NgramModel, optional
         The model whose counts this one continues, see `continued`.
     grows : bool
@@ -87,9 +88,9 @@ class NgramModel:
         """Return the fold of the characters at `positions` of the training text; `folds` where they are not counted."""
         if not self.folds:
             return np.zeros_like(positions)
-        counted = positions - self.offset
-        fold = counted * self.folds // max(1, len(self.text))
-        return np.where((counted >= 0) & (counted < len(self.text)), fold, self.folds)
+        counted, N = positions - max(0, self.offset), len(self.text) + min(0, self.offset)
+        fold = counted * self.folds // max(1, N)
+        return np.where((counted >= 0) & (counted < N), fold, self.folds)
 
     def continued(self) -> NgramModel:
         """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.
@@ -104,14 +105,26 @@ class NgramModel:
 
 
 def count_training_text(
-    text: Indices, K: int, order: int, discount: float, folds: int, limit: int = MAX_COUNTED
+    text: Indices,
+    K: int,
+    order: int,
+    discount: float,
+    folds: int,
+    limit: int = MAX_COUNTED,
+    *,
+    before: Indices | None = None,
 ) -> NgramModel | None:
-    """Return the n-gram model of a training text: of its last `limit` characters; None for order 0."""
+    """Return the n-gram model of a training text, after the text `before`: of the last `limit` characters of both.
+
+    None for order 0.
+    """
     if order == 0:
         return None
-    offset = max(0, len(text) - limit)
-    counted = np.array(text[offset:])  # in memory, as every checkpoint contains it
-    return NgramModel(counted, K, order, discount, usable_folds(counted, folds), offset)
+    counted = np.array(text[max(0, len(text) - limit) :])  # in memory, as every checkpoint contains it
+    folds = usable_folds(counted, folds)
+    if before is not None and len(counted) < limit:
+        counted = np.concatenate([before[len(counted) - limit :].astype(counted.dtype), counted])
+    return NgramModel(counted, K, order, discount, folds, len(text) - len(counted))
 
 
 def usable_folds(text: Indices, folds: int) -> int:
@@ -135,7 +148,7 @@ class NgramCounts:
             for t, y in enumerate(model.text.tolist()):
                 for context in self._contexts(model.text[max(0, t - model.order) : t]):
                     self.counts[context][y] += 1
-                    if model.folds:
+                    if folds[t] < model.folds:
                         self.fold_counts[folds[t]][context][y] += 1
 
     def add(self, history: NDArray[Any], y: int) -> None:

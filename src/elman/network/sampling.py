@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from elman.errors import ElmanError, flag, shorten
 from elman.network.output import softmax
 from elman.network.parameters import Array
+from elman.option_names import suggest_option
 
 Probabilities = NDArray[np.float64]
 
@@ -274,6 +275,10 @@ def create_sampling_params(options: Mapping[str, Any]) -> SamplingParams:
     TypeError
         If there is none of that name.
     """
+    for name in options:
+        if name not in SamplingOptions.__annotations__:
+            near = suggest_option(name, [*SamplingOptions.__annotations__, "count", "length", "prompt", "seed", "stop"])
+            raise TypeError(f"unknown sampling option {name!r}; {f'did you mean {near}?' if near else 'see help()'}")
     sampling = SamplingParams(**options)
     for option in list_sampling_options():
         option.check(getattr(sampling, option.name))

@@ -1,4 +1,3 @@
 """The report of the reference experiment, carried out on any text."""
 
-from elman.report.pipeline import ReportCallback as ReportCallback
 from elman.report.pipeline import report as report

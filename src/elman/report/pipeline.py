@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from elman.config import RENAMED, Config, accept_former_names, make_config
 from elman.errors import ElmanError, quote, shorten
@@ -23,23 +23,9 @@ from elman.runs.run import Run, split
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size, replace_rare
-from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
-
-
-class ReportCallback(TrainingCallback, Protocol):
-    """Callback of a report: its gradient check and its training."""
-
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """Called before each experiment of the gradient check."""
-
-
-class _NullReportCallback(NullCallback):
-    """The callback that does nothing."""
-
-    def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
-        """Do nothing."""
 
 
 @accept_former_names(RENAMED | {"watcher": "callback"})
@@ -50,7 +36,7 @@ def report(
     epochs: int = 10,
     long_epochs: int = 100,
     resume: bool = False,
-    callback: ReportCallback | None = None,
+    callback: TrainingCallback | None = None,
     encoding: str = "utf-8",
     min_count: int | None = None,
     **options: Any,
@@ -72,7 +58,7 @@ def report(
         Total length of the second phase, which continues the same run; skipped if not above `epochs`.
     resume : bool
         Resume the report in `out`.
-    callback : ReportCallback, optional
+    callback : TrainingCallback, optional
         Notified of progress. If its `should_stop` returns True, progress is saved and the report stops.
     encoding : str
         Encoding of the text.
@@ -131,7 +117,7 @@ def report(
         if isinstance(corpus, Corpus)
         else read_corpus(corpus, encoding=encoding, min_count=min_count)
     )
-    callback = callback or _NullReportCallback()
+    callback = callback or TrainingCallback()
     options["min_count"] = min_count
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
 
@@ -145,7 +131,7 @@ class _ReportBuilder:
         out: Path,
         epochs: int,
         long_epochs: int,
-        callback: ReportCallback,
+        callback: TrainingCallback,
         options: dict[str, Any],
     ) -> None:
         self.corpus, self.out, self.callback = corpus, out, callback

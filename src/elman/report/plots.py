@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from elman.report.curve_stats import PhaseSummary
 from elman.report.narrative.formatting import nats, pluralize
 from elman.report.results import Results
+from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
 from elman.runs.records import Metrics
-from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

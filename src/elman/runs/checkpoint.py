@@ -1,10 +1,10 @@
 """Checkpoints of a run and files of a single network: tensors and a JSON description in safetensors, no code.
 
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
-optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. A
-network's are its parameters and ``h``. With an n-gram prior, ``ngram.text`` is the text that is counted, as indices.
-The description contains the configuration, the alphabet, the counters and the
-states of both random generators.
+optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. With an
+n-gram prior, ``ngram.text`` is the text that is counted, as indices. The description contains the configuration, the
+alphabet, the counters and the states of both random generators. A network's file is that of
+`elman.inference.network_file`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,16 @@ from numpy.typing import NDArray
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
+from elman.inference.network_file import FORMAT as FORMAT
+from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
+from elman.inference.network_file import NetworkSnapshot as NetworkSnapshot
+from elman.inference.network_file import SavedNetwork as SavedNetwork
+from elman.inference.network_file import (
+    describe_model,
+    describe_network,
+    network_tensors,
+    ngram_tensors,
+)
 from elman.network.ngram import NgramModel, usable_folds
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
@@ -37,42 +47,13 @@ from elman.storage.untrusted import (
 )
 from elman.text import Alphabet
 
-FORMAT = 2
 _READ = (1, FORMAT)
 """Format 1 is format 2 without the keys added later."""
-
-NGRAM_TEXT = "ngram.text"
 
 _T = TypeVar("_T")
 _INT_FIELDS = ("position", "update", "epoch", "minimum_at")
 _FLOAT_FIELDS = ("smooth_loss", "minimum_smooth_loss", "seconds")
 """Fields of the state, and their keys under ``counters`` and ``figures`` in the file."""
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkSnapshot:
-    """A network as it is used, without the training state.
-
-    Parameters
-    ----------
-    parameters : Parameters
-    h : ndarray, shape (D,)
-        The hidden state from which it continues.
-    update : int
-        The update after which it was taken.
-    validation_loss : float or None
-        In nats per character; None if it was not evaluated.
-    """
-
-    parameters: Parameters
-    h: Array
-    update: int
-    validation_loss: float | None = None
-
-    @classmethod
-    def of(cls, state: TrainState, validation_loss: float | None = None) -> NetworkSnapshot:
-        """Copy the current network of a training state."""
-        return cls(state.eval_parameters.map(np.copy), state.final_hidden.copy(), state.update, validation_loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,15 +90,6 @@ class Checkpoint:
         return NetworkSnapshot(self.state.eval_parameters, self.state.final_hidden, self.state.update, self.last_loss)
 
 
-@dataclass(frozen=True, eq=False)
-class SavedNetwork:
-    """The contents of a network's file, or the part of a checkpoint that is needed to use its network."""
-
-    config: Config
-    alphabet: Alphabet
-    network: NetworkSnapshot
-
-
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically: at every instant one complete checkpoint exists."""
     save_tensors(path, _describe_checkpoint(checkpoint), _tensors(checkpoint))
@@ -125,14 +97,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
     """Write a network of a run to a file of its own, atomically."""
-    description = _describe_run(checkpoint) | {"network": _describe_network(network)}
-    save_tensors(path, description, _network_tensors(network))
-
-
-def save_imported(path: Path, imported: SavedNetwork) -> None:
-    """Write a network that was not trained by a run, atomically: as `save_network`, but without a text's hash."""
-    description = _describe_model(imported) | {"network": _describe_network(imported.network)}
-    save_tensors(path, description, _network_tensors(imported.network))
+    description = _describe_run(checkpoint) | {"network": describe_network(network)}
+    save_tensors(path, description, network_tensors(network))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -199,14 +165,6 @@ def _require_known_format(description: dict[str, Any]) -> dict[str, Any]:
     return description
 
 
-def _network_tensors(network: NetworkSnapshot) -> dict[str, NDArray[Any]]:
-    return {**network.parameters, "h": network.h, **_ngram_tensors(network.parameters)}
-
-
-def _ngram_tensors(parameters: Parameters) -> dict[str, NDArray[Any]]:
-    return {} if parameters.ngrams is None else {NGRAM_TEXT: parameters.ngrams.text}
-
-
 def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     state, best = checkpoint.state, checkpoint.best
     groups: dict[str, Arrays] = {
@@ -218,15 +176,11 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     if best is not None:
         groups["best."] = {**best.parameters, "h": best.h}
     tensors = {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
-    return tensors | _ngram_tensors(state.parameters)
-
-
-def _describe_model(saved: Checkpoint | SavedNetwork) -> dict[str, Any]:
-    return {"format": FORMAT, "config": saved.config.as_dict(), "alphabet": saved.alphabet.characters}
+    return tensors | ngram_tensors(state.parameters)
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
-    description = _describe_model(checkpoint) | {"corpus_sha256": checkpoint.corpus_sha256}
+    description = describe_model(checkpoint.config, checkpoint.alphabet) | {"corpus_sha256": checkpoint.corpus_sha256}
     ngrams = checkpoint.state.parameters.ngrams
     return description if ngrams is None else description | {"ngram_offset": ngrams.offset}
 
@@ -236,15 +190,11 @@ def _describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     return _describe_run(checkpoint) | {
         "counters": {name: getattr(state, name) for name in _INT_FIELDS},
         "figures": {name: _nan_to_none(getattr(state, name)) for name in _FLOAT_FIELDS},
-        "best": None if best is None else _describe_network(best),
+        "best": None if best is None else describe_network(best),
         "last_loss": checkpoint.last_loss,
         "initial_generator": encode_initial_rng(state.initial_generator),
         "sample_generator": state.sample_generator.bit_generator.state,
     }
-
-
-def _describe_network(network: NetworkSnapshot) -> dict[str, Any]:
-    return {"update": network.update, "validation_loss": network.validation_loss}
 
 
 def _nan_to_none(value: float) -> float | None:
@@ -321,7 +271,7 @@ def _pop_ngrams(
     K = len(alphabet)
     if text is None or text.ndim != 1 or text.dtype.kind != "u" or not len(text) or text.max() >= K:
         raise ValueError(f"{NGRAM_TEXT} is not an array of indices below {K}")
-    offset = require_int(description.get("ngram_offset", 0), "ngram_offset")
+    offset = require_int(description.get("ngram_offset", 0), "ngram_offset", minimum=-len(text))
     return NgramModel(
         text, K, config.ngram_order, config.ngram_discount, usable_folds(text, config.ngram_folds), offset
     )

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from elman.config import Config
 from elman.errors import ElmanError, quote
+from elman.inference.network_file import save_imported
 from elman.runs.checkpoint import (
     Checkpoint,
     NetworkSnapshot,
     SavedNetwork,
     load_checkpoint,
     save_checkpoint,
-    save_imported,
     save_network,
 )
 from elman.runs.lock import LOCK, DirectoryLock, cannot_write
@@ -28,7 +28,7 @@ from elman.runs.loggers import open_loggers
 from elman.runs.loggers.base import RUN_JSON, MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
 from elman.runs.loggers.jsonl import SamplesLogger
-from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
+from elman.runs.records import Metrics, ModelOrigin, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
 from elman.storage.untrusted import (
     parse_strict_json,
@@ -50,11 +50,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class RunManifest:
-    """The part of ``run.json`` that resumes a run without a checkpoint: settings, alphabet, and hash of the text."""
+    """The part of ``run.json`` that resumes a run without a checkpoint.
+
+    That is its settings, its alphabet, the hash of its text, and the model that it started from, if there was one.
+    """
 
     config: Config
     alphabet: Alphabet
     corpus_sha256: str
+    init_from: ModelOrigin | None = None
 
 
 class RunDirectory:
@@ -125,6 +129,13 @@ class RunDirectory:
     def manifest(self) -> RunManifest:
         """Read the manifest of the run from ``run.json``."""
         return self._read(RUN_JSON, lambda lines: _parse_manifest(parse_strict_json("".join(lines))))
+
+    def init_from(self) -> ModelOrigin | None:
+        """Return the model that the run started from; None if there was none, or if ``run.json`` is lost."""
+        try:
+            return self.manifest().init_from
+        except ElmanError:
+            return None
 
     def metadata(self) -> dict[str, Any]:
         """Read all of ``run.json``."""
@@ -247,4 +258,5 @@ def _parse_manifest(metadata: Any) -> RunManifest:
         config,
         Alphabet(require_str(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
         require_sha256(metadata["corpus"]["sha256"]),
+        ModelOrigin.parse(metadata.get("init_from")),
     )

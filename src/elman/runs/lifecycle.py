@@ -13,11 +13,12 @@ from elman.engine import TrainState
 from elman.errors import ElmanError, quote
 from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
-from elman.network.ngram import NgramModel, count_training_text
+from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import RunDirectory, RunManifest
+from elman.runs.fine_tuning import ModelSource, PretrainedModel
 from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
@@ -25,31 +26,46 @@ from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replac
 Source = str | os.PathLike[str] | Corpus
 
 
-def start_run(directory: RunDirectory | None, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
+def start_run(
+    directory: RunDirectory | None,
+    source: Source,
+    preset: str,
+    options: Mapping[str, Any],
+    init_from: ModelSource | None = None,
+) -> Run:
     """Return a run before its first update, saved to its directory.
+
+    With `init_from`, it starts with the weights of that model.
 
     Raises
     ------
     ElmanError
         If an option, the text or the directory is invalid.
     """
-    config = make_config(preset, options)
+    pretrained = None if init_from is None else PretrainedModel.open(init_from)
+    config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
     CELLS[config.cell].require_engine(config.engine)
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # rejects a text that is too short before anything is written
-    return _create(Run(config, corpus, initial_state(corpus, config), directory))
+    return _create(config, corpus, directory, pretrained)
 
 
-def _create(run: Run) -> Run:
-    """Create the directory of a run before its first update, and return the run."""
-    if run.directory is not None:
-        run.directory.create(create_run_metadata(run), run.checkpoint)
+def _create(
+    config: Config, corpus: Corpus, directory: RunDirectory | None, pretrained: PretrainedModel | None = None
+) -> Run:
+    """Return a run before its first update, and create its directory."""
+    state = initial_state(corpus, config, None if pretrained is None else pretrained.counted_text(corpus))
+    if pretrained is not None:
+        pretrained.initialize(state, corpus.alphabet, create_optimizer(config))
+    run = Run(config, corpus, state, directory, init_from=None if pretrained is None else pretrained.origin)
+    if directory is not None:
+        directory.create(create_run_metadata(run), run.checkpoint)
     return run
 
 
-def initial_state(corpus: Corpus, config: Config) -> TrainState:
-    """Return the state before the first update.
+def initial_state(corpus: Corpus, config: Config, counted_before: Indices | None = None) -> TrainState:
+    """Return the state before the first update; the n-gram prior also counts the text `counted_before`.
 
     Raises
     ------
@@ -69,7 +85,7 @@ def initial_state(corpus: Corpus, config: Config) -> TrainState:
             orthogonal=config.init == "orthogonal",
             batch_size=config.batch_size,
             optimizer=create_optimizer(config),
-            ngrams=count_ngrams(corpus, config),
+            ngrams=count_ngrams(corpus, config, counted_before),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
@@ -78,11 +94,16 @@ def initial_state(corpus: Corpus, config: Config) -> TrainState:
         ) from None
 
 
-def count_ngrams(corpus: Corpus, config: Config) -> NgramModel | None:
-    """Return the n-gram model of the training part of a text, None without a prior."""
+def count_ngrams(corpus: Corpus, config: Config, before: Indices | None = None) -> NgramModel | None:
+    """Return the n-gram model of the training part of a text, after the text `before`; None without a prior."""
     windows, _ = split(corpus, config)
     return count_training_text(
-        windows.indices, len(corpus.alphabet), config.ngram_order, config.ngram_discount, config.ngram_folds
+        windows.indices,
+        len(corpus.alphabet),
+        config.ngram_order,
+        config.ngram_discount,
+        config.ngram_folds,
+        before=before,
     )
 
 
@@ -121,10 +142,11 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
     corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):
-        return _create(Run(config, corpus, initial_state(corpus, config), directory))
+        pretrained = None if saved.init_from is None else PretrainedModel.reopen(saved.init_from)
+        return _create(config, corpus, directory, pretrained)
     _check_position(saved, corpus)
     _check_counted_text(saved, corpus)
-    run = Run(config, corpus, saved.state, directory, saved.best, saved.best)
+    run = Run(config, corpus, saved.state, directory, saved.best, saved.best, init_from=directory.init_from())
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
     directory.write_metadata(create_run_metadata(run))  # before the loggers are started, which read it
@@ -174,8 +196,8 @@ def _check_counted_text(saved: Checkpoint, corpus: Corpus) -> None:
     ngrams = saved.state.parameters.ngrams
     if ngrams is not None:
         windows, _ = split(corpus, saved.config)
-        counted = windows.indices[ngrams.offset : ngrams.offset + len(ngrams.text)]
-        if not np.array_equal(counted, ngrams.text):
+        counted = windows.indices[max(0, ngrams.offset) : ngrams.offset + len(ngrams.text)]
+        if not np.array_equal(counted, ngrams.text[max(0, -ngrams.offset) :]):
             raise ElmanError(
                 f"the n-gram prior of the checkpoint counts a text that is not the training text from character"
                 f" {ngrams.offset} on; restore a copy or train again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
         },
         "versions": list_versions(),
         "machine": describe_machine(),
-    }
+    } | ({} if run.init_from is None else {"init_from": asdict(run.init_from)})
 
 
 def list_versions() -> dict[str, str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+from elman.notebook import render_text
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_sha256, require_str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,36 @@ class Metrics:
     learning_rate: float | None = field(default=None, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ModelOrigin:
+    """The model that a run started from, see `elman.runs.fine_tuning`.
+
+    Parameters
+    ----------
+    path : str or None
+        The absolute path it was loaded from; None for a model in memory.
+    sha256 : str
+        Its `elman.compression.fingerprint`, in hexadecimal.
+    """
+
+    path: str | None
+    sha256: str
+
+    @classmethod
+    def parse(cls, value: Any) -> ModelOrigin | None:
+        """Parse the value in ``run.json``.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is invalid.
+        """
+        if value is None:
+            return None
+        path = value["path"]
+        return cls(None if path is None else require_str(path, "path"), require_sha256(value["sha256"]))
+
+
 COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
 """The header of ``metrics.csv``."""
 
@@ -52,6 +83,9 @@ class Sample:
     update: int
     smooth_loss: float | None
     text: str
+
+    def _repr_html_(self) -> str:
+        return render_text(f"sample after {self.update:,} updates", self.text)
 
 
 def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:

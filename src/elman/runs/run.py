@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
 from elman.config import Config
 from elman.engine import TrainState, get_engine
+from elman.errors import require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
 from elman.network import SamplingParams
+from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.plots import LossCurve, plot_smooth_loss
+from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
 from elman.text import Corpus, Windows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FINAL_LENGTH = 1000
 """Length of the sample of the finished network, as in the reference experiment."""
@@ -49,6 +55,8 @@ class Run:
         Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
     advice : str
         What to do next, in words; empty before the end.
+    init_from : ModelOrigin or None
+        The model whose weights it started with; None if they were random.
     """
 
     config: Config
@@ -62,6 +70,7 @@ class Run:
     latest_validation_loss: float | None = None
     stopped: str = ""
     advice: str = ""
+    init_from: ModelOrigin | None = None
 
     def __post_init__(self) -> None:
         self.restore_history([], [])
@@ -70,6 +79,19 @@ class Run:
         """Summarize the run in one line."""
         loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
         return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
+
+    def _repr_html_(self) -> str:
+        rows = summarize(self.config, self.corpus.name, self.metrics)
+        rows |= {
+            "validation loss": self.validation_loss,
+            "stopped": self.stopped or None,
+            "advice": self.advice or None,
+        }
+        return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
+
+    def plot(self) -> Figure:
+        """Return a figure of the smooth loss over the updates, in nats per character."""
+        return plot_smooth_loss([LossCurve(self.corpus.name, self.metrics, self.config.seq_length)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Start from these records; those of a run with a directory are spilled to its files."""
@@ -145,6 +167,18 @@ class Run:
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
+def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[str, object]:
+    """Return what a run is and how far it has come, for a table; its smooth loss is in nats per character."""
+    last = metrics[-1] if metrics else None
+    return {
+        "text": corpus,
+        "network": f"{config.layers} x {config.cell} {config.hidden_size}",
+        "updates": 0 if last is None else last.update,
+        "seconds": None if last is None else round(last.seconds, 1),
+        "smooth loss": None if last is None else last.smooth_loss / config.seq_length,
+    }
+
+
 def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
     """Return the training windows, and the validation windows from the end of the text if it is held out.
 
@@ -217,6 +251,22 @@ class SpilledList(Sequence[T]):
         older, newest = self._split
         if self._read is not None and len(newest) > 2 * NEWEST:
             self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
+
+    def to_pandas(self) -> Any:
+        """Return the items as a ``pandas.DataFrame``, a column per field.
+
+        Raises
+        ------
+        ElmanError
+            If pandas is not installed.
+        """
+        with require_extra("pandas"):
+            from pandas import DataFrame
+        return DataFrame([asdict(item) for item in self])  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        """Return the number of items and the last one."""
+        return f"<{len(self):,} records{f', the last {self[-1]!r}' if len(self) else ''}>"
 
     def _from(self, first: int) -> tuple[int, list[T]]:
         """Return the items from `first` on, or more, after the index of the first one returned."""

@@ -11,18 +11,18 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.config import accept_former_names
+from elman.config import Config, accept_former_names
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
-from elman.errors import ElmanError
+from elman.errors import ElmanError, name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
@@ -30,14 +30,18 @@ from elman.network.parameters import Array, architecture
 from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
+from elman.runs.fine_tuning import ModelSource
 from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
+from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
 from elman.runs.run import Run, split
+from elman.signatures import document_options
 from elman.text import Corpus, Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.callbacks import TrainingCallback, combine_callbacks
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
-from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.training.interrupts import InterruptCallback
+from elman.training.options import TrainingOptions, collect_settings, list_training_options
 from elman.training.prior_schedule import prior_start, switch_on_prior
 from elman.training.recorder import Recorder
 from elman.training.time_budget import TimeBudget
@@ -55,15 +59,19 @@ RECENT = 1000
 
 
 @accept_former_names({"watcher": "callback"})
+@document_options(list_training_options())
 def train(
     corpus: str | os.PathLike[str] | Corpus = "python-docs",
     *,
     out: str | os.PathLike[str] | None = None,
     preset: str = DEFAULT_PRESET,
+    config: Config | None = None,
+    init_from: ModelSource | None = None,
     resume: bool = False,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
-    **options: Any,
+    on_update: Callable[[Run], object] | None = None,
+    **options: Unpack[TrainingOptions],
 ) -> Run:
     """Train a character-level model on a text.
 
@@ -75,7 +83,13 @@ def train(
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
         Settings to start from, which `options` override; the same default as ``elman train``, ``minute``, which holds
-        out the last tenth of the text for validation. ``reference`` is the reference experiment.
+        out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
+        reference experiment.
+    config : Config, optional
+        Settings to start from instead of a preset, which `options` override.
+    init_from : path, Run or Model, optional
+        Fine-tune: start with the weights of this model, which may be a run directory, a file of weights, a run, or a
+        model such as `elman.import_` returns. Cell, hidden size and layers are the model's. See ``docs/finetuning.md``.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str
@@ -84,12 +98,15 @@ def train(
         LOGGERS
     callback : TrainingCallback, optional
         Notified of progress, samples and warnings; may stop the run.
-    **options
-        The fields of `elman.Config`.
+    on_update : callable, optional
+        Called with the run after updates, about ten times per second; a true value stops the run.
+    OPTIONS
 
     Returns
     -------
     Run
+        Its `stopped` says why training ended. An interrupt (Ctrl-C, the stop button of a notebook) ends it as a limit
+        does: the run is saved, and returned with ``stopped == "interrupted"``. A second one raises KeyboardInterrupt.
 
     Raises
     ------
@@ -99,7 +116,9 @@ def train(
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
     """
-    callback = callback or NullCallback()
+    settings = collect_settings(preset, config, options)
+    if resume and init_from is not None:
+        raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
     if out is None and resume:
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
@@ -107,12 +126,12 @@ def train(
     directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
     with nullcontext() if directory is None else directory.writing():
         if resume and directory is not None:
-            run = resume_run(directory, corpus, preset, options)
+            run = resume_run(directory, corpus, preset, settings)
         else:
-            run = start_run(directory, corpus, preset, options)
+            run = start_run(directory, corpus, preset, settings, init_from)
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore"):
-            Trainer(run, callback).train()
+        with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
+            Trainer(run, combine_callbacks(callback, on_update, interrupt)).train()
     return run
 
 
@@ -172,7 +191,7 @@ class Trainer:
         if self.validation_windows is not None and not run.interrupted:
             self.validate_final()
         self.save()
-        run.advice = self.advice()
+        run.advice = name_options(self.advice())
         if run.directory is not None and run.metrics:
             curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
             save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
@@ -250,7 +269,7 @@ class Trainer:
                 self.health.check(self.state.h, self.recent_losses)
         if self.health.problem and not self.has_warned:
             self.has_warned = True
-            self.callback.on_warning(f"at update {self.state.update} {self.health.problem}")
+            self.callback.on_warning(name_options(f"at update {self.state.update} {self.health.problem}"))
 
     def check_weights(self) -> None:
         """Stop before weights that are not finite are used or saved."""

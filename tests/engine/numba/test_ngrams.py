@@ -261,3 +261,13 @@ def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_firs
         )
         outputs.add(process.stdout)
     assert len(outputs) == 1
+
+
+@pytest.mark.parametrize("limit", [400, 120], ids=["all", "part"])
+def test_a_text_counted_before_is_left_out_nowhere(limit: int) -> None:
+    K, order, folds = 7, 4, 3
+    before, text = make_text(100, K, seed=2), make_text(60, K)
+    ngrams = counted(text, K, order, folds=folds, before=before, limit=limit)
+    assert (len(ngrams.text), ngrams.offset) == (min(limit, 160), 60 - min(limit, 160))
+    histories, x, left_out = example_input(text, K, order, folds)
+    assert_same(read_compiled(ngrams, histories, x, left_out), read_reference(ngrams, histories, x, left_out))

@@ -519,5 +519,5 @@ def test_only_counts_adapt(client: httpx.Client, adapt: Any) -> None:
 def test_a_model_without_a_prior_cannot_count_a_prompt(client: httpx.Client) -> None:
     response = client.post("/v1/completions", json={"model": NAME, "prompt": "the ", "adapt": "counts"})
     assert response.status_code == 400
-    message = "--adapt counts requires a model with an n-gram prior: train with --ngram-order 7"
+    message = "adapt counts requires a model with an n-gram prior: train with ngram_order=7"
     assert (response.json()["error"]["message"], response.json()["error"]["param"]) == (message, "adapt")

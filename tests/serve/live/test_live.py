@@ -523,7 +523,7 @@ def test_an_error_is_told_to_an_open_page() -> None:
 def test_a_port_that_is_taken_is_refused_by_its_option(corpus: Corpus) -> None:
     with serve_live_page("novel", 0, []) as (_, address):
         port = int(address.rpartition(":")[2])
-        with pytest.raises(ElmanError, match=f"port {port} .* --live-port 0"), serve_live_page("other", port, []):
+        with pytest.raises(ElmanError, match=f"port {port} .* live_port=0"), serve_live_page("other", port, []):
             pass
 
 

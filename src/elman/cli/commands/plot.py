@@ -17,7 +17,7 @@ def plot(
 ) -> int:
     """Plot the smooth loss of one or several runs."""
     from elman.runs.directory import RunDirectory
-    from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+    from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
 
     if not runs:
         raise ElmanError("elman plot requires at least one run directory")

@@ -45,6 +45,13 @@ def train(
     like: Annotated[
         Path | None, Parameter(help="Run whose settings to start from, instead of a preset. Options override them.")
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        Parameter(
+            help="Fine-tune: start with the weights of this model, a run directory or a checkpoint file. Cell, hidden"
+            " size and layers are the model's."
+        ),
+    ] = None,
     resume: Annotated[
         Flag,
         Parameter(
@@ -83,6 +90,7 @@ def train(
             corpus,
             out=out,
             preset=preset or DEFAULT_PRESET,
+            init_from=init_from,
             resume=resume,
             log=log or [],
             callback=callback,

@@ -49,9 +49,9 @@ def train_with_dashboard(
     """Train while the dashboard shows the run; the display on the terminal, which is entered here, follows it too."""
     with require_extra("serve"):
         from elman.serve.live.server import open_browser, serve_live_page
-    from elman.training.callbacks import CallbackList, NullCallback
+    from elman.training.callbacks import CallbackList, TrainingCallback
 
-    class OpenBrowser(NullCallback):
+    class OpenBrowser(TrainingCallback):
         def on_compile(self) -> None:
             """Open the dashboard: the options and the text are valid, and training starts."""
             print(f"dashboard: {address}", file=sys.stderr, flush=True)

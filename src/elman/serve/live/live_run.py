@@ -21,6 +21,7 @@ from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.serve.live.downsampling import compute_histograms
 from elman.serve.live.history import RunHistory, SampleEntry
+from elman.training.callbacks import TrainingCallback
 
 POINT_SECONDS = 0.25
 """Interval between two points of a curve where no row of metrics is due."""
@@ -89,7 +90,7 @@ class EndEvent:
             self._is_closed = True
 
 
-class LiveRun:
+class LiveRun(TrainingCallback):
     """A training callback through which the dashboard displays and controls a run.
 
     Parameters

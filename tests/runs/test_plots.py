@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
+from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
 from elman.runs.records import Metrics
 from elman.text import Corpus
-from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
 from support.state import T
 from support.training import train
 

@@ -1,0 +1,38 @@
+"""How values look in a notebook: small HTML without scripts, in which every text is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+MAX_CHARS = 1000
+"""Characters of a text that are shown."""
+
+
+def render_table(title: str, rows: Mapping[str, object]) -> str:
+    """Return a table of names and values; rows whose value is None are left out.
+
+    Examples
+    --------
+    >>> render_table("Run", {"text": "a<b", "updates": 1000, "loss": None})
+    '<table><caption>Run</caption><tr><th>text</th><td>a&lt;b</td></tr><tr><th>updates</th><td>1,000</td></tr></table>'
+    """
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(_format(value))}</td></tr>"
+        for name, value in rows.items()
+        if value is not None
+    )
+    return f"<table><caption>{escape(title)}</caption>{cells}</table>"
+
+
+def render_text(title: str, text: str) -> str:
+    """Return a text under a title; of a long one, the beginning."""
+    shown = text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + "…"
+    body = f'<pre style="white-space: pre-wrap">{escape(shown)}</pre>'
+    return f"<figure><figcaption>{escape(title)}</figcaption>{body}</figure>"
+
+
+def _format(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

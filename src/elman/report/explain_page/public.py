@@ -1,0 +1,50 @@
+"""`elman.explain`: what a model predicts in a text, and what its hidden units track."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.report.explain_page.page import ExplainPage, render_page
+from elman.storage.atomic import replace_file
+from elman.text import Corpus
+from elman.text.corpus import encode_chunks
+
+
+def explain(
+    text: str, model: Model, *, out: str | os.PathLike[str] | None = None, units: int | None = None
+) -> ExplainPage:
+    """Read a text with a model; record surprisal, predictions and activations of every character, and probe the units.
+
+    Parameters
+    ----------
+    text : str
+        At most a million characters.
+    model : Model
+    out : path, optional
+        The HTML page to write, as ``elman explain`` does; an existing file is replaced.
+    units : int, optional
+        Number of hidden units whose activations the page contains; by default as many as make eight million
+        activations.
+
+    Returns
+    -------
+    ExplainPage
+        `ExplainPage.explanation` has arrays with an entry per character; `ExplainPage.as_dict` has the results.
+
+    Raises
+    ------
+    ElmanError
+        If the text has fewer than two characters or too many, `units` is less than 1, or the file cannot be written.
+    """
+    if units is not None and units < 1:
+        raise ElmanError(f"--units must be at least 1 (got {units})")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    corpus = Corpus("text", *encode_chunks([text], "text", model.alphabet, extend=True), digest, "utf-8")
+    page = ExplainPage.from_corpus(model, corpus)
+    if out is not None:
+        replace_file(Path(out), render_page(page, units).encode())
+    return page

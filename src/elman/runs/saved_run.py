@@ -1,0 +1,89 @@
+"""A run as its directory contains it: settings, metrics, samples and model, without the text and the training state."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman.config import Config
+from elman.inference import Model
+from elman.notebook import render_table
+from elman.runs.checkpoint import load_selected
+from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.plots import LossCurve, plot_smooth_loss
+from elman.runs.records import Metrics, Sample
+from elman.runs.run import SpilledList, load, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def open_run(path: str | os.PathLike[str]) -> SavedRun:
+    """Return the run in a directory that ``elman train`` or `elman.train` wrote; it may be in training still.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Raises
+    ------
+    ElmanError
+        If there is no run, or its files are truncated or altered.
+    """
+    directory = RunDirectory(Path(path))
+    return SavedRun(directory.path, directory.manifest().config, directory.metadata())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SavedRun:
+    """A run in a directory; its files are read on first use.
+
+    Parameters
+    ----------
+    path : Path
+    config : Config
+    metadata : dict
+        The contents of ``run.json``: settings, alphabet, text, versions, machine.
+    """
+
+    path: Path
+    config: Config
+    metadata: dict[str, Any]
+
+    @cached_property
+    def metrics(self) -> SpilledList[Metrics]:
+        """The rows of ``metrics.csv``."""
+        return SpilledList(RunDirectory(self.path).metrics())
+
+    @cached_property
+    def samples(self) -> SpilledList[Sample]:
+        """The samples of ``samples.jsonl``."""
+        return SpilledList(RunDirectory(self.path).samples())
+
+    @cached_property
+    def model(self) -> Model:
+        """The model that is selected for use, as `elman.load` returns it."""
+        return load(self.path)
+
+    @cached_property
+    def validation_loss(self) -> float | None:
+        """The validation loss of the selected network, in nats per character; None if nothing was held out."""
+        directory = RunDirectory(self.path)
+        return load_selected(self.path / CHECKPOINT).network.validation_loss if directory.holds_run() else None
+
+    def plot(self) -> Figure:
+        """Return a figure of the smooth loss over the updates, in nats per character."""
+        return plot_smooth_loss([LossCurve(self.path.name, self.metrics, self.config.seq_length)])
+
+    def __repr__(self) -> str:
+        """Summarize the run in one line."""
+        updates = self.metrics[-1].update if self.metrics else 0
+        loss = "" if self.validation_loss is None else f", validation loss {self.validation_loss:.3f}"
+        return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{loss}>"
+
+    def _repr_html_(self) -> str:
+        rows = summarize(self.config, self.metadata["corpus"]["name"], self.metrics)
+        return render_table(f"Run {self.path}", {**rows, "validation loss": self.validation_loss})

@@ -1,0 +1,84 @@
+"""The keyword arguments of `elman.train` that are settings, for type checkers, ``help()`` and completion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any, Literal, TypedDict, get_type_hints
+
+from elman.config import Config, check_names, choices_of, current_names, make_config
+from elman.errors import ElmanError
+from elman.presets import DEFAULT_PRESET
+from elman.signatures import Option
+
+OTHER_ARGUMENTS = ("out", "preset", "init_from", "resume", "log", "on_update")
+"""Arguments of `elman.train` that an error may suggest, beside the settings."""
+
+
+class TrainingOptions(TypedDict, total=False):
+    """The fields of `elman.Config`, for type checkers."""
+
+    cell: str
+    hidden_size: int
+    layers: int
+    seq_length: int
+    batch_size: int
+    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"]
+    learning_rate: float
+    schedule: Literal["constant", "cosine", "step"]
+    final_lr_fraction: float
+    warmup: int
+    grad_clip: float
+    grad_clip_mode: Literal["value", "norm"]
+    beta1: float
+    beta2: float
+    weight_decay: float
+    ema_decay: float
+    dropout: float
+    dropout_kind: Literal["variational", "plain"]
+    init: Literal["normal", "orthogonal"]
+    init_std: float
+    ngram_order: int
+    ngram_discount: float
+    ngram_folds: int
+    ngram_start: float
+    epochs: int
+    max_updates: int | None
+    max_seconds: float | None
+    validation: float
+    validate_every: int
+    patience: int
+    seed: int
+    engine: Literal["numba", "numpy"]
+    dtype: Literal["float32", "float64"]
+    sample_every: int
+    sample_length: int
+    metrics_every: int
+    encoding: str
+    min_count: int
+
+
+def collect_settings(preset: str, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a preset is overridden with: all of `config`, if there is one, and the options.
+
+    Raises
+    ------
+    ElmanError
+        If an option is unknown, or both a preset and a configuration are passed.
+    """
+    settings = current_names(options)
+    check_names(settings, OTHER_ARGUMENTS)
+    if config is None:
+        return settings
+    if preset != DEFAULT_PRESET:
+        raise ElmanError(f"cannot combine config with --preset {preset}: a configuration has every setting")
+    return asdict(config) | settings
+
+
+def list_training_options() -> tuple[Option, ...]:
+    """Return the settings with their help, and their defaults in the preset that `elman.train` starts from."""
+    defaults, hints = make_config(DEFAULT_PRESET), get_type_hints(Config)
+    return tuple(
+        Option(each.name, hints[each.name], getattr(defaults, each.name), each.metadata["help"], choices_of(each.name))
+        for each in fields(Config)
+    )

@@ -1,0 +1,255 @@
+"""The Python API as `docs/python.md` shows it: typed and documented options, batches, files, callbacks, notebooks."""
+
+import inspect
+import pickle
+import re
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ElmanError, command_line, name_options
+from elman.network.sampling import list_sampling_options
+from elman.option_names import SYNONYMS, suggest_option
+from elman.text import Corpus
+from elman.training.options import OTHER_ARGUMENTS, TrainingOptions
+from project.typed_user_script import use_everything
+from support.cli import Command
+from support.state import ROOT, TEXT
+from support.training import EXACT, StopsAt, train
+
+PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+SETTINGS = [setting.name for setting in fields(elman.Config)]
+SAMPLING = [option.name for option in list_sampling_options()]
+
+
+@pytest.fixture(scope="module")
+def model() -> elman.Model:
+    return train(Corpus.from_text(TEXT), **EXACT, max_updates=10, ngram_order=2).model
+
+
+# --- Options ---
+
+
+def test_the_typed_options_are_the_settings() -> None:
+    assert get_type_hints(TrainingOptions) == get_type_hints(elman.Config)
+
+
+def test_help_describes_every_setting_by_its_python_name() -> None:
+    parameters, page = inspect.signature(elman.train).parameters, inspect.getdoc(elman.train) or ""
+    assert [*parameters][-len(SETTINGS) :] == SETTINGS
+    assert parameters["learning_rate"].default == 0.01
+    for name, parameter in parameters.items():
+        assert re.search(rf"^{name} : .*", page, re.MULTILINE), name
+        assert parameter.default is inspect.Parameter.empty or name in page
+    assert "OPTIONS" not in page
+    assert not re.search(r"--\w", page)
+
+
+@pytest.mark.parametrize("method", ["sample", "samples", "stream"])
+def test_help_describes_every_sampling_option(method: str) -> None:
+    function = getattr(elman.Model, method)
+    page, parameters = inspect.getdoc(function) or "", inspect.signature(function).parameters
+    for name in ("length", "prompt", "stop", "seed", "adapt", *SAMPLING):
+        assert name in parameters
+        assert re.search(rf"^{name} : .*", page, re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lr", "learning_rate"), ("hidden", "hidden_size"), ("n_layers", "layers"), ("block_size", "seq_length"),
+        ("steps", "max_updates"), ("random_seed", "seed"), ("output", "out"), ("hiden_size", "hidden_size"),
+    ],
+)  # fmt: skip
+def test_names_of_other_libraries_are_suggested_as_what_they_are_called(
+    corpus: Corpus, command: Command, tmp_path: Path, name: str, expected: str
+) -> None:
+    options: Any = {name: 1}
+    with pytest.raises(ElmanError, match=rf"^unknown setting '{name}'; did you mean {expected}\?$"):
+        elman.train(corpus, **options)
+    option = name.replace("_", "-")
+    ended = command("train", "text", "-o", tmp_path / "run", f"--{option}", 1)
+    assert (ended.code, ended.err) == (
+        2, f"error: unknown option --{option}; did you mean --{expected.replace('_', '-')}?\n",
+    )  # fmt: skip
+
+
+def test_a_synonym_is_no_option_itself_and_names_one() -> None:
+    known = {*SETTINGS, *OTHER_ARGUMENTS, *SAMPLING, "count", "length", "prompt", "stop"}
+    assert set(SYNONYMS.values()) <= known
+    assert not set(SYNONYMS) & known
+    assert suggest_option("qqq", known) is None
+
+
+def test_messages_name_arguments_in_python_and_options_on_the_command_line() -> None:
+    text = "--grad-clip must be at least 0 (got '--x -- y'); the model's --validation 0.1. or --resume, not a--b"
+    assert name_options(text) == (
+        "grad_clip must be at least 0 (got '--x -- y'); the model's validation=0.1. or resume=True, not a--b"
+    )
+    with command_line():
+        assert name_options(text) == text
+        assert str(ElmanError(text)) == text
+
+
+def test_a_configuration_is_accepted(corpus: Corpus) -> None:
+    settings = {name: value for name, value in EXACT.items() if name != "preset"}
+    config = elman.Config(**settings, max_updates=5)
+    run = elman.train(corpus, config=config, learning_rate=0.2)
+    assert asdict(run.config) == asdict(config) | {"learning_rate": 0.2}
+    with pytest.raises(ElmanError, match=r"^cannot combine config with preset quick: a configuration has every "):
+        elman.train(corpus, config=config, preset="quick")
+
+
+def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(corpus, **EXACT, max_updates=20, out=tmp_path, callback=StopsAt(5))
+    assert elman.train(corpus, out=tmp_path, resume=True, config=run.config).state.update == 20
+    with pytest.raises(ElmanError, match=r"^cannot change hidden_size on resume \(run: 4, given: 5\)"):
+        elman.train(corpus, out=tmp_path, resume=True, config=elman.Config(**asdict(run.config) | {"hidden_size": 5}))
+
+
+# --- Models ---
+
+
+@pytest.mark.parametrize("adapt", [False, "counts"])
+def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -> None:
+    for text in (TEXT, "the X and Y", "XY the", "XY"):
+        score = model.score(text, adapt=adapt)
+        assert score.per_char.shape == (len(text),)
+        assert np.nansum(score.per_char) == pytest.approx(score.nats, rel=1e-9)
+        first = next((n for n, c in enumerate(text) if c in model.alphabet.characters), None)
+        assert [*np.flatnonzero(np.isnan(score.per_char))] == ([] if first is None else [first])
+
+
+@pytest.mark.parametrize("options", [{"adapt": True}, {"adapt": "both"}, {"window": 5}], ids=str)
+def test_losses_that_are_not_kept(model: elman.Model, options: dict[str, Any]) -> None:
+    with pytest.raises(ElmanError, match=r"^per_char requires a score without window and without weights that adapt$"):
+        model.score(TEXT, **options).per_char  # noqa: B018
+
+
+def test_a_score_is_pickled_without_the_model(model: elman.Model) -> None:
+    score = model.score(TEXT)
+    data = pickle.dumps(score)
+    assert pickle.loads(data) == score
+    assert len(data) < 200
+
+
+def test_a_list_is_scored_text_by_text(model: elman.Model) -> None:
+    assert model.score([TEXT, "the"]) == [model.score(TEXT), model.score("the")]
+    assert model.score([]) == []
+
+
+@pytest.mark.parametrize("adapt", [False, "counts"])
+def test_a_list_of_prompts_is_sampled_as_each_would_be(model: elman.Model, adapt: Any) -> None:
+    prompts = ["the", TEXT[:9], "the"]
+    texts = model.samples(prompts, 20, seed=3, adapt=adapt)
+    assert texts == [model.sample(20, prompt=prompt, seed=3 + n, adapt=adapt) for n, prompt in enumerate(prompts)]
+    message = r"^count must be an integer or a list of prompts, which excludes prompt$"
+    with pytest.raises(ElmanError, match=message):
+        model.samples("the")
+    with pytest.raises(ElmanError, match=message):
+        model.samples(["the"], prompt="a")
+
+
+def test_the_next_character(model: elman.Model) -> None:
+    found = model.next_char("the")
+    assert [*found.values()] == sorted(found.values(), reverse=True)
+    assert set(found) == set(model.alphabet.characters)
+    assert sum(found.values()) == pytest.approx(1)
+    loss = model.score("the" + TEXT[0]).per_char[-1]
+    assert -np.log(found[TEXT[0]]) == pytest.approx(loss, rel=1e-9)
+
+
+def test_a_model_is_saved_to_a_file(model: elman.Model, tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    loaded = elman.load(path, engine="numpy")
+    assert loaded.sample(30, seed=1) == model.sample(30, seed=1)
+    assert command("sample", path, "--length", 3, "--seed", 1).code == 0
+    with pytest.raises(ElmanError, match=r"^the file name of a model must end in \.safetensors \(got 'model\.onnx'\)$"):
+        model.save(tmp_path / "model.onnx")
+
+
+def test_compression(model: elman.Model) -> None:
+    pytest.importorskip("constriction")
+    data = elman.compress(TEXT, model)
+    assert len(data) < len(TEXT)
+    assert elman.decompress(data, model) == TEXT.encode()
+
+
+def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
+    page = elman.explain(TEXT + "X", model, out=tmp_path / "page.html", units=1)
+    assert len(page.explanation.surprisal) == len(TEXT) + 1
+    assert page.as_dict()["unknown_chars"] == 1
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
+    with pytest.raises(ElmanError, match=r"^units must be at least 1 \(got 0\)$"):
+        elman.explain(TEXT, model, units=0)
+
+
+# --- Runs ---
+
+
+def test_a_run_on_disk(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(Corpus.from_text(TEXT * 3, "novel"), **EXACT, max_updates=30, validation=0.2, out=tmp_path)
+    saved = elman.open_run(tmp_path)
+    assert saved.config == run.config
+    assert saved.metrics == run.metrics
+    assert saved.samples == run.samples
+    assert saved.validation_loss == run.validation_loss
+    assert saved.model.sample(20, seed=1) == run.model.sample(20, seed=1)
+    assert (
+        repr(saved) == f"<SavedRun {str(tmp_path)!r} on 'novel': 30 updates, validation loss {run.validation_loss:.3f}>"
+    )
+    for figure in (saved.plot(), run.plot()):
+        assert len(np.asarray(figure.axes[0].lines[0].get_xydata())) == len(run.metrics)
+    with pytest.raises(ElmanError, match=r"^no run\.json in "):
+        elman.open_run(tmp_path / "none")
+
+
+def test_metrics_for_pandas(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = train(corpus, **EXACT, max_updates=10).metrics
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    assert metrics.to_pandas() == [asdict(row) for row in metrics]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ElmanError, match=r"^this requires pandas, which is not installed: pip install 'elman\[pandas"):
+        metrics.to_pandas()
+    assert repr(metrics) == f"<2 records, the last {metrics[-1]!r}>"
+
+
+def test_a_function_stops_the_run(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, max_updates=50, on_update=lambda run: run.state.update >= 7)
+    assert (run.state.update, run.stopped) == (7, "interrupted")
+
+
+def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(Corpus.from_text("<b>&" * 30, "<i>"), **EXACT, max_updates=10, out=tmp_path)
+    for shown in (run, elman.open_run(tmp_path), run.model, run.samples[0]):
+        html = shown._repr_html_()
+        assert len(html) < 2000
+        assert re.findall(r"<(\w+)", html)[0] in ("table", "figure")
+        assert not re.search(r"<(script|b>|i>)|&(?!amp;|lt;|gt;|quot;|#)", html)
+    assert "&lt;i&gt;" in run._repr_html_()
+
+
+# --- Documents and scripts ---
+
+
+def test_the_script_of_a_user_runs(tmp_path: Path) -> None:
+    run = use_everything(tmp_path)
+    assert run.init_from is not None
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    assert len(EXAMPLES) == 3
+    for example in EXAMPLES:
+        exec(example, names)
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+    assert names["tuned"].init_from.path == str(tmp_path / "cats.safetensors")
