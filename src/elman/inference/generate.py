@@ -50,18 +50,22 @@ def generate_batch(
     length: int,
     sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
+    end: int | None = None,
 ) -> list[str]:
     """Return one text of `length` characters for each of `generators`, sampled as one batch.
 
-    Each follows x, which is read in the state h (D,).
+    Each follows x, which is read in the state h (D,). They may be shorter once all contain the character `end`.
     """
     B = len(generators)
-    states, last, chunks = np.tile(h, (B, 1)), np.full(B, x), []
+    states, last, chunks, ended = np.tile(h, (B, 1)), np.full(B, x), [], np.zeros(B, np.bool_)
     for n in _chunk_lengths(length):
         uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
         characters, states = session.generate(states, last, uniforms, [sampling] * B)
         last = characters[-1]
         chunks.append(characters.astype(alphabet.dtype))
+        ended |= (characters == end).any(axis=0) if end is not None else False
+        if ended.all():
+            break
     characters_TB = np.concatenate(chunks) if chunks else np.empty((0, B), alphabet.dtype)
     return [alphabet.decode(column) for column in characters_TB.T]
 
@@ -150,9 +154,9 @@ class StopSequenceFilter:
         return released, False
 
 
-def cut_at_stop(stop: str, chunks: Iterator[str]) -> Iterator[str]:
-    """Yield text until `stop` begins; the stop sequence itself is left out."""
-    stop_filter = StopSequenceFilter((stop,))
+def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until one of `stops` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter(stops)
     for chunk in chunks:
         released, stopped = stop_filter.feed(chunk, last=False)
         yield released

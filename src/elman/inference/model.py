@@ -10,6 +10,7 @@ import numpy as np
 
 from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
+from elman.engine.protocol import Indices
 from elman.errors import ElmanError
 from elman.inference.adaptation import check_adapt, score_adapting
 from elman.inference.copying import Copying, measure_copying
@@ -19,6 +20,7 @@ from elman.network import Parameters, SamplingParams
 from elman.network.parameters import Array, architecture
 from elman.network.sampling import SamplingOptions, create_sampling_params
 from elman.text import Alphabet, with_unknown
+from elman.text.lines import LineHashes, hash_line, make_lines
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
@@ -51,20 +53,54 @@ class Model:
         saturated units may keep it among states that it never learned from.
     engine : Engine
         The engine that computes with them.
+    line_hashes : ndarray of uint64, optional
+        Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
     """
 
     alphabet: Alphabet
     parameters: Parameters
     h: Array
     engine: Engine
+    line_hashes: LineHashes | None = None
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
         network = architecture(self.parameters)
         return (
             f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.h.dtype}, {self.engine.name}>"
+            f" {self.h.dtype}, {self.engine.name}{', independent lines' if self.is_of_lines else ''}>"
         )
+
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether it models independent lines (``--lines``): it is reset at every line feed."""
+        return self.parameters.reset_at is not None
+
+    def in_training_text(self, line: str) -> bool:
+        """Return whether a model of independent lines was trained on a line; validation lines do not count.
+
+        Raises
+        ------
+        ElmanError
+            If it is no such model, or was imported.
+
+        Examples
+        --------
+        >>> import elman
+        >>> options = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+        >>> model = elman.train(elman.Corpus.from_text("Ada\\nGrace\\nAlan\\n"), lines=True, **options).model
+        >>> model.in_training_text("Grace"), model.in_training_text("Gra")
+        (True, False)
+        """
+        if self.line_hashes is None:
+            reason = "it was imported" if self.is_of_lines else "train with --lines"
+            raise ElmanError(f"this model does not know the lines of its training text: {reason}")
+        at = np.searchsorted(self.line_hashes, np.uint64(hash_line(line)))
+        return bool(np.isin(hash_line(line), self.line_hashes[at : at + 1]))
+
+    def arrange(self, indices: Indices) -> Indices:
+        """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
+        return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
     @accept_former_names(FORMER_NAMES)
     def stream(
@@ -85,9 +121,10 @@ class Model:
             Maximum number of characters to generate.
         prompt : str
             Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
-            alphabet has one, so that the output begins a line.
+            alphabet has one, so that the output begins a line. A model of independent lines always begins a line, and
+            the prompt is its beginning.
         stop : str
-            End before this string would be generated.
+            End before this string would be generated. A model of independent lines also ends at the end of the line.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
         adapt : False or "counts"
@@ -106,7 +143,7 @@ class Model:
         parameters, h, x = self._prefill(prompt, adapt)
         generator = np.random.default_rng(seed)
         chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
-        return cut_at_stop(stop, chunks) if stop else chunks
+        return self._cut(stop, chunks)
 
     @accept_former_names(FORMER_NAMES)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
@@ -153,8 +190,15 @@ class Model:
         sampling = _check_options(length, seed, options)
         parameters, h, x = self._prefill(prompt, adapt)
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(count)]
-        texts = generate_batch(self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators)
-        return [text.partition(stop)[0] for text in texts] if stop else texts
+        texts = generate_batch(
+            self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators, self.parameters.reset_at
+        )
+        return ["".join(self._cut(stop, iter([text]))) for text in texts]
+
+    def _cut(self, stop: str, chunks: Iterator[str]) -> Iterator[str]:
+        """Yield text until it ends: at the stop string or, of independent lines, at the end of the line."""
+        stops = tuple(filter(None, (stop, "\n" if self.is_of_lines else "")))
+        return cut_at_stop(stops, chunks) if stops else chunks
 
     @accept_former_names(FORMER_NAMES)
     def beam(
@@ -181,7 +225,7 @@ class Model:
         )
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
-        return cut_at_stop(stop, chunks) if stop else chunks
+        return self._cut(stop, chunks)
 
     def _prefill(self, prompt: str, adapt: Literal[False, "counts"]) -> tuple[Parameters, Array, int]:
         """Read the prompt but for its last character, whose counts the prior adds with `adapt`.
@@ -209,7 +253,8 @@ class Model:
         Parameters
         ----------
         text : str
-            Unknown characters cost what `elman.text.unknown` says.
+            Unknown characters cost what `elman.text.unknown` says. A model of independent lines reads it as such, and
+            predicts every line from its first character to its end.
         adapt : bool or str
             What adapts to the text just scored: ``weights`` (or True), which is dynamic evaluation, ``counts``, those
             of the n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
@@ -225,7 +270,7 @@ class Model:
         """
         if adapt and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        indices = with_unknown(self.alphabet).encode(text)
+        indices = self.arrange(with_unknown(self.alphabet).encode(text))
         if window is None:
             result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
         else:

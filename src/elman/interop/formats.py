@@ -136,6 +136,7 @@ def _save_as_run(model: Model, out: Path) -> None:
         dtype=str(model.h.dtype),  # type: ignore[arg-type]
         engine="numba" if net.spec.compiled else "numpy",
         min_count=int(model.alphabet.has_unknown),
+        lines=model.is_of_lines,
         **prior,
     )
     directory = RunDirectory(out)

@@ -16,11 +16,12 @@ from elman.network.dropout import Dropout
 from elman.network.ngram import NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
-from elman.runs.checkpoint import Checkpoint
+from elman.runs.checkpoint import Checkpoint, reset_at
 from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
+from elman.text.lines import shuffle_corpus
 
 Source = str | os.PathLike[str] | Corpus
 
@@ -71,6 +72,7 @@ def initial_state(corpus: Corpus, config: Config) -> TrainState:
             optimizer=create_optimizer(config),
             ngrams=count_ngrams(corpus, config),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+            reset_at=reset_at(corpus.alphabet, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
@@ -82,7 +84,12 @@ def count_ngrams(corpus: Corpus, config: Config) -> NgramModel | None:
     """Return the n-gram model of the training part of a text, None without a prior."""
     windows, _ = split(corpus, config)
     return count_training_text(
-        windows.indices, len(corpus.alphabet), config.ngram_order, config.ngram_discount, config.ngram_folds
+        windows.indices,
+        len(corpus.alphabet),
+        config.ngram_order,
+        config.ngram_discount,
+        config.ngram_folds,
+        reset_at=reset_at(corpus.alphabet, config),
     )
 
 
@@ -215,5 +222,7 @@ def validation_every(config: Config, windows: Windows) -> int:
 
 def _read(source: Source, config: Config) -> Corpus:
     if isinstance(source, Corpus):
-        return replace_rare(source, config.min_count)
-    return read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+        corpus = replace_rare(source, config.min_count)
+    else:
+        corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus

@@ -48,7 +48,8 @@ def sample(
 ) -> int:
     """Generate text from a trained model, printed as it is sampled.
 
-    With --count, samples are printed complete, each under a "--- n of N ---" header.
+    With --count, samples are printed complete, each under a "--- n of N ---" header. A model of independent lines
+    (--lines) prints a line per sample instead; a tab and "in training text" follow a line that it was trained on.
     """
     from elman.cli.display import visible
     from elman.runs.run import load
@@ -63,7 +64,8 @@ def sample(
     if count != 1:
         texts = model.samples(count, length, prompt=prompt, stop=stop, seed=seed, adapt=adapting, **sampling)
         for n, text in enumerate(texts, 1):
-            sys.stdout.write(f"--- {n} of {count} ---\n{show(prompt + text)}\n")
+            header = "" if model.is_of_lines else f"--- {n} of {count} ---\n"
+            sys.stdout.write(f"{header}{show(prompt + text)}{_mark(model, prompt + text)}\n")
             report(text)
         return 0
     if beam is None:
@@ -71,17 +73,24 @@ def sample(
     else:
         chunks = model.beam(beam, length, prompt=prompt, stop=stop, adapt=adapting)
     sys.stdout.write(show(prompt))
-    report("".join(_print_chunks(chunks, show)))
+    text = "".join(_print_chunks(chunks, show))
+    sys.stdout.write(f"{_mark(model, prompt + text)}\n")
+    report(text)
     return 0
 
 
 def _print_chunks(chunks: Iterator[str], show: Callable[[str], str]) -> Iterator[str]:
-    """Print chunks as they arrive, and a line feed after the last; yield them."""
+    """Print chunks as they arrive, and yield them."""
     for chunk in chunks:
         sys.stdout.write(show(chunk))
         sys.stdout.flush()
         yield chunk
-    sys.stdout.write("\n")
+
+
+def _mark(model: Model, text: str) -> str:
+    """Return what follows a line that a model of independent lines was trained on."""
+    is_known = model.line_hashes is not None and model.in_training_text(text.rpartition("\n")[2])
+    return "\tin training text" if is_known else ""
 
 
 def _check_no_sampling(sampling: Mapping[str, object], seed: int | None, count: int) -> None:
