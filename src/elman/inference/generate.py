@@ -154,9 +154,9 @@ class StopSequenceFilter:
         return released, False
 
 
-def cut_at_stop(stops: tuple[str, ...], chunks: Iterator[str]) -> Iterator[str]:
-    """Yield text until one of `stops` begins; the stop sequence itself is left out."""
-    stop_filter = StopSequenceFilter(stops)
+def cut_at_stop(stop: str, chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text until `stop` begins; the stop sequence itself is left out."""
+    stop_filter = StopSequenceFilter((stop,))
     for chunk in chunks:
         released, stopped = stop_filter.feed(chunk, last=False)
         yield released

@@ -197,8 +197,8 @@ class Model:
 
     def _cut(self, stop: str, chunks: Iterator[str]) -> Iterator[str]:
         """Yield text until it ends: at the stop string or, of independent lines, at the end of the line."""
-        stops = tuple(filter(None, (stop, "\n" if self.is_of_lines else "")))
-        return cut_at_stop(stops, chunks) if stops else chunks
+        chunks = cut_at_stop("\n", chunks) if self.is_of_lines else chunks
+        return cut_at_stop(stop, chunks) if stop else chunks
 
     @accept_former_names(FORMER_NAMES)
     def beam(

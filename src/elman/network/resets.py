@@ -33,9 +33,8 @@ def forward(cell: Cell, parameters: Arrays, state0: Array, x: Input, resets: Res
         return cell.forward(parameters, state0, x)
     states = np.empty((len(x) + 1, *state0.shape), state0.dtype)
     states[0] = state0
-    for first, last, row in _parts(resets):
-        start = np.zeros_like(state0[row]) if resets[first][row] else state0[row]
-        states[first + 1 : last + 1, *row] = cell.forward(parameters, start, x[first:last, *row])[1:]  # (1)
+    for part, start in _parts(state0, resets):
+        states[1:][part] = cell.forward(parameters, start, x[part])[1:]  # (1)
     return states
 
 
@@ -48,23 +47,20 @@ def backward(
     gradients = {name: np.zeros_like(array) for name, array in parameters.items()}
     dstate0 = np.zeros_like(states[0])
     da = np.empty((*dh_out.shape[:-1], len(parameters["U"])), dh_out.dtype)
-    for first, last, row in _parts(resets):
-        part = states[first : last + 1, *row].copy()
-        if resets[first][row]:
-            part[0] = 0
-        of_part, dstart, da[first:last, *row] = cell.backward(
-            parameters, x[first:last, *row], part, dh_out[first:last, *row]
-        )
-        for name, gradient in of_part.items():
+    for part, start in _parts(states[0], resets):
+        of_part = np.concatenate([start[None], states[1:][part]])
+        of_parameters, dstart, da[part] = cell.backward(parameters, x[part], of_part, dh_out[part])
+        for name, gradient in of_parameters.items():
             gradients[name] += gradient  # (2)
-        if not resets[first][row]:
-            dstate0[row] = dstart  # (3)
+        if not resets[part][0]:
+            dstate0[part[1:]] = dstart  # (3)
     return gradients, dstate0, da
 
 
-def _parts(resets: Resets) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Yield the first step of every part, that after its last, and its row in the batch, () for a single sequence."""
+def _parts(state0: Array, resets: Resets) -> Iterator[tuple[tuple[slice | int, ...], Array]]:
+    """Yield the steps of every part, and its row if there is a batch, as an index; and the state in which it begins."""
     for row in np.ndindex(resets.shape[1:]):
-        starts = [0, *(np.flatnonzero(resets[1:, *row]) + 1).tolist()]
+        of_row = resets[(slice(None), *row)]
+        starts = [0, *(np.flatnonzero(of_row[1:]) + 1).tolist()]
         for first, last in zip(starts, [*starts[1:], len(resets)], strict=True):
-            yield first, last, row
+            yield (slice(first, last), *row), np.zeros_like(state0[row]) if of_row[first] else state0[row]
