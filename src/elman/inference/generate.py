@@ -63,7 +63,8 @@ def generate_batch(
         characters, states = session.generate(states, last, uniforms, [sampling] * B)
         last = characters[-1]
         chunks.append(characters.astype(alphabet.dtype))
-        ended |= (characters == end).any(axis=0) if end is not None else False
+        if end is not None:
+            ended |= (characters == end).any(axis=0)
         if ended.all():
             break
     characters_TB = np.concatenate(chunks) if chunks else np.empty((0, B), alphabet.dtype)

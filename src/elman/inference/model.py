@@ -95,8 +95,9 @@ class Model:
         if self.line_hashes is None:
             reason = "it was imported" if self.is_of_lines else "train with --lines"
             raise ElmanError(f"this model does not know the lines of its training text: {reason}")
-        at = np.searchsorted(self.line_hashes, np.uint64(hash_line(line)))
-        return bool(np.isin(hash_line(line), self.line_hashes[at : at + 1]))
+        hashed = np.uint64(hash_line(line))
+        at = np.searchsorted(self.line_hashes, hashed)
+        return bool((self.line_hashes[at : at + 1] == hashed).any())
 
     def arrange(self, indices: Indices) -> Indices:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
