@@ -116,6 +116,7 @@ def count_training_text(
     discount: float,
     folds: int,
     limit: int = MAX_COUNTED,
+    *,
     reset_at: int | None = None,
 ) -> NgramModel | None:
     """Return the n-gram model of a training text: of its last `limit` characters; None for order 0."""
