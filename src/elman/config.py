@@ -186,6 +186,11 @@ class Config:
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
+    lines: bool = _option(
+        False,
+        "The text is a set of independent lines, such as names or log lines: every line starts from the same learned"
+        " state, lines are shuffled for every epoch, and --validation holds out lines at random.",
+    )
     encoding: str = _option("utf-8", "Encoding of the text.")
     min_count: int = _option(
         0,
@@ -242,7 +247,7 @@ class Config:
         allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         if get_origin(hint) is Literal or (float in allowed and type(value) is int) or type(value) in allowed:
             return
-        names = {"int": "an integer", "float": "a number", "str": "a string"}
+        names = {"int": "an integer", "float": "a number", "str": "a string", "bool": "True or False"}
         raise ElmanError(
             f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
         )

@@ -187,7 +187,7 @@ def show_results(run: Run, out: Path) -> None:
         return
     print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)
-    _OUT.print(f"to generate more: elman sample {out}", markup=False)
+    _OUT.print(f"to generate more: elman sample {out}{' --count 20' if run.config.lines else ''}", markup=False)
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:

@@ -16,12 +16,13 @@ from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
-from elman.runs.checkpoint import Checkpoint
+from elman.runs.checkpoint import Checkpoint, reset_at
 from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.fine_tuning import ModelSource, PretrainedModel
 from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
+from elman.text.lines import shuffle_corpus
 
 Source = str | os.PathLike[str] | Corpus
 
@@ -87,6 +88,7 @@ def initial_state(corpus: Corpus, config: Config, counted_before: Indices | None
             optimizer=create_optimizer(config),
             ngrams=count_ngrams(corpus, config, counted_before),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+            reset_at=reset_at(corpus.alphabet, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
@@ -104,6 +106,7 @@ def count_ngrams(corpus: Corpus, config: Config, before: Indices | None = None) 
         config.ngram_discount,
         config.ngram_folds,
         before=before,
+        reset_at=reset_at(corpus.alphabet, config),
     )
 
 
@@ -237,5 +240,7 @@ def validation_every(config: Config, windows: Windows) -> int:
 
 def _read(source: Source, config: Config) -> Corpus:
     if isinstance(source, Corpus):
-        return replace_rare(source, config.min_count)
-    return read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+        corpus = replace_rare(source, config.min_count)
+    else:
+        corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus

@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from elman.config import Config
-from elman.engine import TrainState, get_engine
+from elman.engine import Engine, TrainState, get_engine
 from elman.errors import require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
 from elman.network import SamplingParams
+from elman.network.model import read_text
 from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve, plot_smooth_loss
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
-from elman.text import Corpus, Windows
+from elman.text import Alphabet, Corpus, Windows
+from elman.text.lines import LineHashes, hash_lines, split_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINAL_LENGTH = 1000
 """Length of the sample of the finished network, as in the reference experiment."""
+FINAL_LINES = 10
+"""Lines of that sample, where the text is one of independent lines."""
 
 
 @dataclass(eq=False, repr=False)
@@ -57,6 +61,8 @@ class Run:
         What to do next, in words; empty before the end.
     init_from : ModelOrigin or None
         The model whose weights it started with; None if they were random.
+    line_hashes : ndarray of uint64 or None
+        Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
     """
 
     config: Config
@@ -71,9 +77,13 @@ class Run:
     stopped: str = ""
     advice: str = ""
     init_from: ModelOrigin | None = None
+    line_hashes: LineHashes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.restore_history([], [])
+        if self.config.lines:
+            training, _ = split_lines(self.corpus, self.config.validation)
+            self.line_hashes = hash_lines(training, self.corpus.alphabet)
 
     def __repr__(self) -> str:
         """Summarize the run in one line."""
@@ -117,14 +127,16 @@ class Run:
         network = self.selected or NetworkSnapshot(
             self.state.eval_parameters, self.state.final_hidden, self.state.update
         )
-        return Model(self.corpus.alphabet, network.parameters, network.h, get_engine(self.config.engine))
+        return _model(self.corpus.alphabet, network, get_engine(self.config.engine), self.line_hashes)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
         selected = self.selected
         last_loss = None if selected is None or selected is self.best else selected.validation_loss
-        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss)
+        return Checkpoint(
+            self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss, self.line_hashes
+        )
 
     def results(self) -> dict[str, Any]:
         """Return the results as ``elman train --json`` prints them."""
@@ -145,13 +157,18 @@ class Run:
         }
 
     def generate(self, length: int, generator: np.random.Generator) -> str:
-        """Generate `length` characters from the current state, starting with the next character of the text."""
-        state, alphabet = self.state, self.corpus.alphabet
-        first, engine = int(self.corpus.indices[self.next_index]), get_engine(self.config.engine)
+        """Generate `length` characters from the current state, starting with the next character of the text.
+
+        A text of independent lines is generated from the start of a line.
+        """
+        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(self.config.engine)
+        first = int(self.corpus.indices[0 if self.config.lines else self.next_index])
+        shown = "" if self.config.lines else alphabet.decode([first])
+        rest = length - len(shown)
         chunks = stream_text(
-            engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
+            engine, state.eval_parameters, alphabet, state.final_hidden, first, rest, SamplingParams(), generator
         )
-        return alphabet.decode([first]) + "".join(chunks)
+        return shown + "".join(chunks)
 
     @property
     def next_index(self) -> int:
@@ -162,8 +179,10 @@ class Run:
     def final_sample(self) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
-        if self.selected is None or self.selected.update == self.state.update:
+        if not self.config.lines and (self.selected is None or self.selected.update == self.state.update):
             return self.generate(FINAL_LENGTH, np.random.default_rng(seed))
+        if self.config.lines:
+            return "\n".join(self.model.samples(FINAL_LINES, FINAL_LENGTH // FINAL_LINES, seed=sum(seed)))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
@@ -179,17 +198,41 @@ def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[s
     }
 
 
-def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
+def split(corpus: Corpus, config: Config, epoch: int = 0) -> tuple[Windows, Windows | None]:
     """Return the training windows, and the validation windows from the end of the text if it is held out.
+
+    Independent lines are in the order of an epoch, the first of which is 0. Every order has as many windows.
 
     Raises
     ------
     ElmanError
         If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
+    if config.lines:
+        return _split_lines(corpus, config, epoch)
     border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
     windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0)
     return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
+
+
+def _split_lines(corpus: Corpus, config: Config, epoch: int) -> tuple[Windows, Windows | None]:
+    """Return the windows of training lines in the order of an epoch, and those of validation lines."""
+    training, held_out = split_lines(corpus, config.validation)
+    moves = None
+    if epoch:
+        training, moves = training.shuffle(config.seed, epoch)
+    windows = Windows(training.indices, config.seq_length, config.batch_size, config.ngram_order > 0, moves)
+    if held_out is None:
+        return windows, None
+    return windows, Windows(held_out.indices, min(config.seq_length, len(held_out.indices) - 1))
+
+
+def _model(alphabet: Alphabet, network: NetworkSnapshot, engine: Engine, line_hashes: LineHashes | None) -> Model:
+    """Return the model of a network. That of independent lines begins as after a line feed."""
+    parameters, h = network.parameters, network.h
+    if parameters.reset_at is not None:
+        h = read_text(parameters, h, np.array([parameters.reset_at], alphabet.dtype))
+    return Model(alphabet, parameters, h, engine, line_hashes)
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
@@ -218,7 +261,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         saved = load_network(path / BEST)
     else:
         saved = load_selected(path / CHECKPOINT)
-    return Model(saved.alphabet, saved.network.parameters, saved.network.h, get_engine(engine or saved.config.engine))
+    return _model(saved.alphabet, saved.network, get_engine(engine or saved.config.engine), saved.line_hashes)
 
 
 NEWEST = 1000

@@ -37,6 +37,8 @@ class Corpus:
         SHA-256, in hexadecimal, of the bytes the text was decoded from.
     encoding : str
         Encoding of those bytes.
+    line_starts : ndarray of int64, optional
+        Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Corpus:
     indices: NDArray[np.unsignedinteger]
     sha256: str
     encoding: str
+    line_starts: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)

@@ -151,7 +151,8 @@ class Trainer:
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
         self.config, self.state = run.config, run.state
-        self.windows, self.validation_windows = split(run.corpus, run.config)
+        self.windows, self.validation_windows = split(run.corpus, run.config, run.state.epoch)
+        self.windows_epoch = run.state.epoch
         self.engine = get_engine(run.config.engine)
         self.optimizer = self.current_optimizer = create_optimizer(run.config)
         self.end = last_update(run.config, self.windows)
@@ -231,6 +232,7 @@ class Trainer:
         self.current_optimizer = replace(self.optimizer, end=last)
         if self.state.update >= prior_start(self.config, last):
             switch_on_prior(self.state)
+        self.shuffle_lines()
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
         seconds = time.perf_counter() - started
@@ -238,6 +240,12 @@ class Trainer:
         self.budget.observe(len(losses), seconds)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
         return losses
+
+    def shuffle_lines(self) -> None:
+        """Put independent lines into the order of the epoch that begins."""
+        if self.config.lines and self.windows_epoch != self.state.epoch:
+            self.windows_epoch = self.state.epoch
+            self.windows, _ = split(self.run.corpus, self.config, self.windows_epoch)
 
     def updates_to_next_stop(self, last: int) -> int:
         """Return the smallest number of updates after which something is due."""
@@ -248,6 +256,8 @@ class Trainer:
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
                 stops.append(every - update % every)
+        if self.config.lines:  # the next epoch has another order
+            stops.append(self.windows.per_epoch - update % self.windows.per_epoch)
         return min(stops)
 
     # --- Health ---

@@ -51,12 +51,12 @@ def evaluate(
     model = load(run)
     check_adapt(model.parameters, adapt)
     text = read_corpus(corpus, encoding=encoding, alphabet=with_unknown(model.alphabet))
-    network = (model.engine, model.parameters, model.h)
+    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
     if window is None:
-        static = score(*network, text.indices)
+        static = score(*network, indices)
     else:
-        static = score_windows(model.engine, model.parameters, text.indices, window)
-    result = score_adapting(*network, text.indices, adapt) if adapt else static
+        static = score_windows(model.engine, model.parameters, indices, window)
+    result = score_adapting(*network, indices, adapt) if adapt else static
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
