@@ -147,5 +147,5 @@ def test_what_lines_do_not_support(model: Model) -> None:
 def test_other_models_know_no_lines() -> None:
     other = train(Corpus.from_text("\n".join(NAMES)), **EXACT, max_updates=1).model
     assert not other.is_of_lines
-    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with --lines$"):
+    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with lines=True$"):
         other.in_training_text("anna")

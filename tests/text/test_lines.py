@@ -45,8 +45,8 @@ def test_a_carriage_return_within_a_line_is_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("one line", "--lines requires a text of several lines, but this one has no line feed"),
-        ("one line\n", "--lines requires a text of at least two lines that are not empty (got 1)"),
+        ("one line", "lines=True requires a text of several lines, but this one has no line feed"),
+        ("one line\n", "lines=True requires a text of at least two lines that are not empty (got 1)"),
         ("\n\r\n\r", "the text has no line that is not empty"),
     ],
 )

@@ -118,11 +118,11 @@ def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
 
 
 def test_a_text_of_one_line_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^--lines requires a text of several lines"):
+    with pytest.raises(ElmanError, match=r"^lines=True requires a text of several lines"):
         train(Corpus.from_text("one line"), **OPTIONS)
 
 
 def test_lines_cannot_change_on_resume(tmp_path: Path) -> None:
     train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
-    with pytest.raises(ElmanError, match=r"^cannot change --lines on resume"):
+    with pytest.raises(ElmanError, match=r"^cannot change lines=True on resume"):
         train(CORPUS, out=tmp_path, resume=True, lines=False)

@@ -56,6 +56,7 @@ class TrainingOptions(TypedDict, total=False):
     metrics_every: int
     encoding: str
     min_count: int
+    lines: bool
 
 
 def collect_settings(preset: str, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
