@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elman.interop import import_ as import_
     from elman.runs.run import Run as Run
     from elman.runs.run import load as load
+    from elman.runs.summary import list_runs as runs  # noqa: F401 (an alias of another name is no export for ruff)
     from elman.text import Corpus as Corpus
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
@@ -37,6 +38,7 @@ _MODULES = {
     "gradcheck": "elman.training.gradcheck",
     "import_": "elman.interop",
     "load": "elman.runs.run",
+    "runs": "elman.runs",
     "train": "elman.training.train",
 }
 
@@ -54,4 +56,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'elman' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+    module = import_module(_MODULES[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)

@@ -18,6 +18,7 @@ from elman.network import SamplingParams
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.train_loss import TrainLossEstimator
 from elman.text import Corpus, Windows
 
 FINAL_LENGTH = 1000
@@ -78,6 +79,19 @@ class Run:
         self.samples = SpilledList(samples, None if directory is None else directory.samples)
         losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
         self.latest_validation_loss = next(losses, None)
+        self._train_loss = TrainLossEstimator(self.config, metrics)
+
+    def add_row(self, row: Metrics) -> None:
+        """Add a row of metrics."""
+        self.metrics.append(row)
+        self._train_loss.append(row)
+        if row.validation_loss is not None:
+            self.latest_validation_loss = row.validation_loss
+
+    @property
+    def train_loss(self) -> float | None:
+        """The recent train loss, in nats per character, see `TrainLossEstimator`; None before the first update."""
+        return finite_or_none(self._train_loss.at(self.state.update, self.state.smooth_loss))
 
     @property
     def interrupted(self) -> bool:
@@ -116,6 +130,7 @@ class Run:
             "smooth_loss": finite_or_none(state.smooth_loss),
             "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
             "minimum_at": state.minimum_at,
+            "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
             "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,

@@ -32,13 +32,15 @@ from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
 from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
+from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.text import Corpus, Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.callbacks import CallbackList, NullCallback, TrainingCallback
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
-from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.training.plots import LossCurve, plot_losses, save_figure
 from elman.training.prior_schedule import prior_start, switch_on_prior
+from elman.training.progress import open_display
 from elman.training.recorder import Recorder
 from elman.training.time_budget import TimeBudget
 
@@ -61,6 +63,8 @@ def train(
     out: str | os.PathLike[str] | None = None,
     preset: str = DEFAULT_PRESET,
     resume: bool = False,
+    overwrite: bool = False,
+    progress: bool | None = None,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     **options: Any,
@@ -78,6 +82,12 @@ def train(
         out the last tenth of the text for validation. ``reference`` is the reference experiment.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
+    overwrite : bool
+        Replace the run in `out`, if there is one, instead of refusing. It is replaced once the settings and the text
+        are found to be valid, and other files in `out` are left alone.
+    progress : bool, optional
+        Whether to show progress: a bar on a terminal and in a notebook, elsewhere a line on standard error every few
+        seconds and at every validation. By default, it is shown on a terminal and in a notebook only.
     log : sequence of str
         The loggers to write to in addition to ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
 
@@ -104,15 +114,21 @@ def train(
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
         raise ElmanError("--log requires --out, the directory of the run")
-    directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
-    with nullcontext() if directory is None else directory.writing():
+    if out is None and overwrite:
+        raise ElmanError("--overwrite requires --out, the directory of the run")
+    if overwrite and resume:
+        raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
+    directory = None
+    if out is not None:
+        directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
+    with nullcontext() if directory is None else directory.writing(), open_display(progress) as display:
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, options)
         else:
             run = start_run(directory, corpus, preset, options)
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"):
-            Trainer(run, callback).train()
+            Trainer(run, CallbackList(callback, display)).train()
     return run
 
 
@@ -173,9 +189,11 @@ class Trainer:
             self.validate_final()
         self.save()
         run.advice = self.advice()
-        if run.directory is not None and run.metrics:
-            curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
-            save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
+        if run.directory is not None:
+            run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
+            if run.metrics:
+                curve = LossCurve(run.corpus.name, run.metrics, self.config)
+                save_figure(plot_losses([curve]), run.directory.plot_path)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""

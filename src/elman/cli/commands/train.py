@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
 from elman.cli.commands.view import train_with_dashboard
-from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, passed_options
+from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, Quiet, passed_options
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET
 from elman.runs.loggers import logger_help
@@ -35,6 +35,8 @@ def train(
             " --patience may change."
         ),
     ] = False,
+    overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,
+    quiet: Quiet = False,
     log: Annotated[
         list[str] | None,
         Parameter(negative="", help=logger_help()),
@@ -60,9 +62,19 @@ def train(
     settings = passed_options(options)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
+        return train(
+            corpus,
+            out=out,
+            preset=preset,
+            resume=resume,
+            overwrite=overwrite,
+            progress=False,
+            log=log or [],
+            callback=callback,
+            **settings,
+        )
 
-    display = TrainingDisplay()
+    display = TrainingDisplay(quiet=quiet)
     if live:
         run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
     else:

@@ -39,6 +39,11 @@ class MetricsLogger(Protocol):
 
     def __init__(self, directory: Path) -> None: ...
 
+    @classmethod
+    def remove(cls, directory: Path) -> None:
+        """Remove the log of a run that is replaced, if there is one."""
+        (directory / cls.target).unlink(missing_ok=True)
+
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ class TensorBoardLogger(MetricsLogger):
         self.directory, self.path = directory, directory / self.target / EVENTS
         self._summary, self._event, self._checksum = summary, Event, masked_crc32c
         self._seq_length = 1
+
+    @classmethod
+    def remove(cls, directory: Path) -> None:
+        """Remove the event file, and its directory unless something else is in there."""
+        (directory / cls.target / EVENTS).unlink(missing_ok=True)
+        with suppress(OSError):
+            (directory / cls.target).rmdir()
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Rewrite the file for these records, with the times and learning rates that it has of them."""

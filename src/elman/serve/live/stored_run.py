@@ -96,6 +96,8 @@ class StoredRun:
     Parameters
     ----------
     path : Path
+    name : str
+        Its name on the dashboard; by default that of the directory.
 
     Raises
     ------
@@ -103,8 +105,8 @@ class StoredRun:
         If it contains no run, or its files cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.directory, self.name = RunDirectory(path), path.resolve().name
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.directory, self.name = RunDirectory(path), name or path.resolve().name
         self.directory.metrics()  # these two give the best error messages
         self.directory.samples()
         self._lock = threading.Lock()
