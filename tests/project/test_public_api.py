@@ -31,8 +31,8 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 
 
 def test_the_public_names() -> None:
-    names = ["Config", "Corpus", "ElmanError", "Model", "Run", "export", "gradcheck", "import_", "load", "train"]
-    assert elman.__all__ == names
+    names = "Config Corpus ElmanError Model Run export gradcheck import_ load runs train"
+    assert " ".join(elman.__all__) == names
 
 
 @pytest.mark.parametrize("name", elman.__all__)

@@ -1,4 +1,4 @@
-"""The metadata of a run: its settings, its text, why it ended, the versions it was made with and the machine."""
+"""The metadata of a run: its settings, its text, the versions it was made with, the machine, and why it ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elman.runs.run import Run
 
 
 def create_run_metadata(run: Run) -> dict[str, Any]:
-    """Return the contents of ``run.json``: settings, alphabet, text, why it ended, versions, machine."""
+    """Return the contents of ``run.json``: settings, alphabet, text, versions, machine, why it ended."""
     corpus = run.corpus
     return {
         "config": run.config.as_dict(),
@@ -23,9 +23,9 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
             "alphabet_size": len(corpus.alphabet),
             "sha256": corpus.sha256,
         },
-        "stopped": run.stopped,
         "versions": list_versions(),
         "machine": describe_machine(),
+        "stopped": run.stopped,
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elman.config import Config
 from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
+from elman.runs.run import Run
 from elman.runs.train_loss import TrainLossEstimator
 from elman.storage.atomic import replace_file
 
@@ -41,6 +42,11 @@ class LossCurve(NamedTuple):
     label: str
     metrics: Sequence[Metrics]
     config: Config
+
+    @classmethod
+    def of_run(cls, run: Run) -> LossCurve:
+        """Return the curve of a run in memory, labelled by the name of its text."""
+        return cls(run.corpus.name, run.metrics, run.config)
 
     @classmethod
     def of_directory(cls, directory: RunDirectory, label: str = "") -> LossCurve:

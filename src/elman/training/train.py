@@ -192,8 +192,7 @@ class Trainer:
         if run.directory is not None:
             run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
             if run.metrics:
-                curve = LossCurve(run.corpus.name, run.metrics, self.config)
-                save_figure(plot_losses([curve]), run.directory.plot_path)
+                save_figure(plot_losses([LossCurve.of_run(run)]), run.directory.plot_path)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
