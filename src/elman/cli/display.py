@@ -32,8 +32,8 @@ class _Terminal(Console):
 
 _OUT = _Terminal(soft_wrap=True, highlight=False)
 
-MAX_WIDTH = 10_000
-"""Of a table that is not cut to the width of the terminal."""
+_WIDE_OUT = _Terminal(width=10_000)
+"""Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -158,7 +158,7 @@ def show_runs(summaries: Sequence[RunSummary]) -> None:
             summary.stopped if summary.status == "ended" else summary.status,
         )
         table.add_row(*map(Text, map(visible, texts)))
-    _OUT.print(table, width=MAX_WIDTH)  # a table that is read by a program is not cut at 80 characters
+    _WIDE_OUT.print(table)
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:
