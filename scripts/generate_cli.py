@@ -31,8 +31,8 @@ CONTRACT = """
 |---|---|
 | `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at train_loss \
 validation_loss kept_update stopped advice` |
-| `runs` | `runs`: for each `run text cell layers hidden_size updates seconds train_loss validation_loss stopped status \
-error` |
+| `runs` | `runs`: for each `run text cell layers hidden_size updates seconds train_loss validation_loss stopped \
+status error` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt`, with \
 `--window` also `window` |
@@ -79,7 +79,7 @@ five validations without improvement.
 
 | file | contents |
 |---|---|
-| `run.json` | settings, alphabet, text (name, length, SHA-256), versions, machine, `stopped`: why the run ended, or empty |
+| `run.json` | settings, alphabet, text (name, length, SHA-256), versions, machine, why the run ended (`stopped`) |
 | `metrics.csv` | `update, epoch, smooth_loss, loss, validation_loss, seconds, chars_per_second` |
 | `samples.jsonl` | `update, smooth_loss, text` |
 | `checkpoint.safetensors` | the complete state of the run; `--resume` continues from it bit for bit |

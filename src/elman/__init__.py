@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.interop import import_ as import_
     from elman.runs.run import Run as Run
     from elman.runs.run import load as load
-    from elman.runs.summary import list_runs as runs  # noqa: F401 (an alias of another name is no export for ruff)
+    from elman.runs.summary import runs as runs
     from elman.text import Corpus as Corpus
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train

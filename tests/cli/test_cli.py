@@ -223,7 +223,7 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
 )
 def test_options_of_train_that_do_not_do(folder: Path, command: Command, options: str, words: str) -> None:
     preset = () if "--preset" in options else REFERENCE
-    assert_refused(command("train", "novel.txt", *preset, "--seq-length", T, *options.split()), words)
+    assert_refused(command("train", "novel.txt", *preset, "-q", "--seq-length", T, *options.split()), words)
 
 
 def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:

@@ -19,10 +19,10 @@ class _CallableModule(ModuleType):
     """
 
     def __call__(self, *directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
-        """Return a row for every run in directories, see `elman.runs.summary.list_runs`."""
-        from elman.runs.summary import list_runs
+        """Return a row for every run in directories, see `elman.runs.summary.runs`."""
+        from elman.runs.summary import runs
 
-        return list_runs(*directories)
+        return runs(*directories)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -61,7 +61,7 @@ class RunSummary:
     error: str = ""
 
 
-def list_runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Return a row for every run in directories: the lowest validation loss first, and those without one last.
 
     Parameters
@@ -90,7 +90,7 @@ def list_runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def summarize_runs(directories: Iterable[str | os.PathLike[str]]) -> list[RunSummary]:
-    """Summarize all runs in directories, as `list_runs`."""
+    """Summarize all runs in directories, as `runs`."""
     summaries = {path: summarize_run(path) for directory in directories for path in find_runs(Path(directory))}
     return sorted(summaries.values(), key=_rank)
 

@@ -1,6 +1,6 @@
 """The progress of a training, shown on standard error or in a notebook.
 
-A bar with the latest sample where a person looks, a terminal or a notebook; elsewhere plain lines, which logs keep.
+A bar with the latest sample on a terminal and in a notebook; elsewhere plain lines, as for a log.
 """
 
 from __future__ import annotations
