@@ -29,7 +29,7 @@ from support.state import TEXT, T, snapshot
 from support.training import train
 
 REFERENCE = ["--preset", "reference"]
-SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy"]
+SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--quiet"]
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ CONTRACT = {
     " --grad-clip --grad-clip-mode --beta1 --beta2 --weight-decay --schedule --final-lr-fraction --warmup --ema-decay"
     " --dropout --dropout-kind --init --patience --validate-every --init-std --epochs --max-updates --max-seconds"
     " --validation --seed --engine --dtype --sample-every --sample-length --metrics-every --resume --encoding"
-    " --min-count --like --json",
-    "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json",
+    " --min-count --like --json --overwrite --quiet -q",
+    "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json --quiet -q",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
     "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam"
     " --prompt-file --interactive -i --no-echo -n --quiet -q --json",
@@ -100,6 +100,7 @@ CONTRACT = {
     " --max-queued-requests --shutdown-timeout",
     "view": "--port",
     "plot": "--out -o",
+    "runs": "--json",
 }
 
 
@@ -131,7 +132,7 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     lines = [line.strip("│╭╰─╮╯ ").split() or [""] for line in command("--help").out.splitlines()]
     names = [words[0] for words in lines if words[0] in {*CONTRACT, "Train", "Use", "Exchange", "Study", "Other"}]
     assert " ".join(names[1:]) == (  # the first begins the description
-        "Train train view plot Use sample eval score explain serve compress decompress"
+        "Train train view plot runs Use sample eval score explain serve compress decompress"
         " Exchange export import Study gradcheck report Other"
     )
 
@@ -229,7 +230,7 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
 )
 def test_options_of_train_that_do_not_do(folder: Path, command: Command, options: str, words: str) -> None:
     preset = () if "--preset" in options else REFERENCE
-    assert_refused(command("train", "novel.txt", *preset, "--seq-length", T, *options.split()), words)
+    assert_refused(command("train", "novel.txt", *preset, "-q", "--seq-length", T, *options.split()), words)
 
 
 def test_a_directory_that_holds_a_run(run: Path, command: Command, trained: dict[str, bytes]) -> None:
@@ -354,7 +355,7 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     results = json.loads(out)
     assert list(results) == [
         "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
-        "validation_loss", "kept_update", "stopped", "advice",
+        "train_loss", "validation_loss", "kept_update", "stopped", "advice",
     ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
     assert "longer" in results["advice"]
@@ -392,7 +393,7 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
 def test_every_preset_trains(folder: Path, command: Command, preset: str) -> None:
     Path("long.txt").write_text(TEXT * 150, encoding="utf-8")
     small = ["--hidden-size", 3, "--engine", "numpy", "--max-updates", 2, "--sample-length", 9, "--sample-every", 1]
-    code, _, err = command("train", "long.txt", "--out", "out", "--preset", preset, *small)
+    code, _, err = command("train", "long.txt", "--out", "out", "--preset", preset, "--quiet", *small)
     assert (code, err) == (0, "")
     assert RunDirectory(Path("out")).load().state.update == 2
 
@@ -741,18 +742,3 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
     from elman.cli.display import visible
 
     assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
-
-
-def test_progress_says_how_far_a_run_is(corpus: Corpus) -> None:
-    from elman.cli.display import progress_fields
-
-    options: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "validation": 0.25}
-    run = train(corpus, **options, batch_size=2, validate_every=5, max_updates=7)
-    said = progress_fields(run, 10)
-    assert (said["description"], said["updates"]) == ("epoch 2", "7/10")
-    smooth, validation = run.state.smooth_loss / T, run.metrics[0].validation_loss
-    assert said["loss"] == f"smooth loss {smooth:.3f}, validation loss {validation:.3f} nats/char"
-    assert said["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f}"
-    whole = train(corpus, hidden_size=3, seq_length=T, engine="numpy", epochs=1)
-    assert progress_fields(whole, 15)["description"] == "epoch 1/1"
-    assert progress_fields(whole, 15)["loss"] == f"smooth loss {whole.state.smooth_loss / T:.3f} nats/char"

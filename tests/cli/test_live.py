@@ -18,7 +18,7 @@ from support.state import TEXT, T
 from support.training import EXACT, contents, train
 
 REFERENCE = ["--preset", "reference"]
-SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20"]
+SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20", "-q"]
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 

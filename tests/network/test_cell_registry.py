@@ -171,7 +171,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 TRAIN = (
-    "train", "text", "--preset", "reference", "--cell", CELL, "--hidden-size", 5, "--seq-length", T, "--json",
+    "train", "text", "--preset", "reference", "--cell", CELL, "--hidden-size", 5, "--seq-length", T, "--json", "-q",
 )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> N
 
 def test_the_metadata_of_a_run(corpus: Corpus, run_directory: Path) -> None:
     metadata = json.loads((run_directory / "run.json").read_text(encoding="utf-8"))
-    assert list(metadata) == ["config", "alphabet", "corpus", "versions", "machine"]
+    assert list(metadata) == ["config", "alphabet", "corpus", "versions", "machine", "stopped"]
     assert Config(**metadata["config"]) == Config(**SMALL, max_updates=25)
     assert metadata["alphabet"] == corpus.alphabet.characters
     sha256 = hashlib.sha256(TEXT.encode()).hexdigest()

@@ -147,6 +147,7 @@ Corpus = Annotated[
     ),
 ]
 Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]
+Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
 

@@ -230,6 +230,7 @@ class _ReportBuilder:
             self.corpus,
             out=self.directory.path,
             resume=self.directory.holds_run(),
+            progress=False,  # the callback shows it
             callback=self.callback,
             epochs=epochs,
             **self.options,

@@ -24,7 +24,7 @@ from elman.runs.checkpoint import (
     save_network,
 )
 from elman.runs.lock import LOCK, DirectoryLock, cannot_write
-from elman.runs.loggers import open_loggers
+from elman.runs.loggers import open_loggers, optional_loggers
 from elman.runs.loggers.base import RUN_JSON, MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
 from elman.runs.loggers.jsonl import SamplesLogger
@@ -72,10 +72,12 @@ class RunDirectory:
     path : Path
     loggers : sequence of MetricsLogger, optional
         Loggers that write the records; by default those that every run has.
+    overwrite : bool
+        Whether `create` may replace a run.
     """
 
-    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None, *, overwrite: bool = False) -> None:
+        self.path, self.overwrite = path, overwrite
         self.loggers = open_loggers(path) if loggers is None else loggers
         self.lock = DirectoryLock(path)
 
@@ -152,10 +154,39 @@ class RunDirectory:
         ElmanError
             If the directory already contains a run, or cannot be written.
         """
-        self._lock_unused("add --resume or choose another --out")
+        if self.overwrite and self.holds_run():
+            self._replace(metadata, checkpoint)
+            return
+        self._lock_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
         self.write_metadata(metadata)  # first: a run that is killed from here on can be started again from it
         self._rewind_loggers([], [])
         self.save(checkpoint)  # last: without a checkpoint there is no run
+
+    def _replace(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+        """Start a run in place of another, and leave all other files alone.
+
+        The checkpoint is replaced first: until then the other run is complete, and from then on the new one can be
+        resumed, which rewinds its records to that checkpoint.
+        """
+        self.lock.acquire()
+        self._require_run()
+        self.save(checkpoint)
+        self.write_metadata(metadata)
+        self._try(self._remove_optional_files)
+        self._rewind_loggers([], [])
+
+    def _require_run(self) -> None:
+        """Check that the checkpoint is a run's, which may be damaged, and not a file of another program."""
+        try:
+            self.manifest()
+        except ElmanError:
+            self.load()
+
+    def _remove_optional_files(self) -> None:
+        """Remove the plot, and the logs that the new run may not have."""
+        self.plot_path.unlink(missing_ok=True)
+        for logger in optional_loggers().values():
+            logger.remove(self.path)
 
     def save_imported(self, imported: SavedNetwork) -> None:
         """Save a network where there is no run, as the best network of one.

@@ -1,4 +1,4 @@
-"""The metadata of a run: its settings, its text, the versions it was made with and the machine."""
+"""The metadata of a run: its settings, its text, the versions it was made with, the machine, and why it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elman.runs.run import Run
 
 
 def create_run_metadata(run: Run) -> dict[str, Any]:
-    """Return the contents of ``run.json``: settings, alphabet, text, versions, machine."""
+    """Return the contents of ``run.json``: settings, alphabet, text, versions, machine, why it ended."""
     corpus = run.corpus
     return {
         "config": run.config.as_dict(),
@@ -26,6 +26,7 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
         },
         "versions": list_versions(),
         "machine": describe_machine(),
+        "stopped": run.stopped,
     } | ({} if run.init_from is None else {"init_from": asdict(run.init_from)})
 
 

@@ -20,8 +20,9 @@ from elman.network.model import read_text
 from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.plots import LossCurve, plot_smooth_loss
+from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
+from elman.runs.train_loss import TrainLossEstimator
 from elman.text import Alphabet, Corpus, Windows
 from elman.text.lines import LineHashes, hash_lines, split_lines
 
@@ -101,7 +102,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Return a figure of the smooth loss over the updates, in nats per character."""
-        return plot_smooth_loss([LossCurve(self.corpus.name, self.metrics, self.config.seq_length)])
+        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Start from these records; those of a run with a directory are spilled to its files."""
@@ -110,6 +111,19 @@ class Run:
         self.samples = SpilledList(samples, None if directory is None else directory.samples)
         losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
         self.latest_validation_loss = next(losses, None)
+        self._train_loss = TrainLossEstimator(self.config, metrics)
+
+    def add_row(self, row: Metrics) -> None:
+        """Add a row of metrics."""
+        self.metrics.append(row)
+        self._train_loss.append(row)
+        if row.validation_loss is not None:
+            self.latest_validation_loss = row.validation_loss
+
+    @property
+    def train_loss(self) -> float | None:
+        """The recent train loss, in nats per character, see `TrainLossEstimator`; None before the first update."""
+        return finite_or_none(self._train_loss.at(self.state.update, self.state.smooth_loss))
 
     @property
     def interrupted(self) -> bool:
@@ -150,6 +164,7 @@ class Run:
             "smooth_loss": finite_or_none(state.smooth_loss),
             "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
             "minimum_at": state.minimum_at,
+            "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
             "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,

@@ -110,9 +110,9 @@ class UpdateCallback(TrainingCallback):
 
 
 def combine_callbacks(
-    callback: TrainingCallback | None, on_update: Callable[[Run], object] | None, interrupt: TrainingCallback
+    callback: TrainingCallback | None, on_update: Callable[[Run], object] | None, *others: TrainingCallback
 ) -> TrainingCallback:
     """Return the callbacks of a training as one; the last is asked whether to stop after the others."""
     given = [] if callback is None else [callback]
     updates = [] if on_update is None else [UpdateCallback(on_update)]
-    return CallbackList(*given, *updates, interrupt)
+    return CallbackList(*given, *updates, *others)

@@ -33,7 +33,8 @@ from elman.runs.directory import RunDirectory
 from elman.runs.fine_tuning import ModelSource
 from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
-from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.runs.metadata import create_run_metadata
+from elman.runs.plots import save_figure
 from elman.runs.run import Run, split
 from elman.signatures import document_options
 from elman.text import Corpus, Windows
@@ -43,6 +44,7 @@ from elman.training.health import HealthMonitor, require_finite_losses, require_
 from elman.training.interrupts import InterruptCallback
 from elman.training.options import TrainingOptions, collect_settings, list_training_options
 from elman.training.prior_schedule import prior_start, switch_on_prior
+from elman.training.progress import open_display
 from elman.training.recorder import Recorder
 from elman.training.time_budget import TimeBudget
 
@@ -68,6 +70,8 @@ def train(
     config: Config | None = None,
     init_from: ModelSource | None = None,
     resume: bool = False,
+    overwrite: bool = False,
+    progress: bool | None = None,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     on_update: Callable[[Run], object] | None = None,
@@ -92,6 +96,12 @@ def train(
         model such as `elman.import_` returns. Cell, hidden size and layers are the model's. See ``docs/finetuning.md``.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
+    overwrite : bool
+        Replace the run in `out`, if there is one, instead of refusing. It is replaced once the settings and the text
+        are found to be valid, and other files in `out` are left alone.
+    progress : bool, optional
+        Whether to show progress: a bar on a terminal and in a notebook, elsewhere a line on standard error every few
+        seconds and at every validation. By default, it is shown on a terminal and in a notebook only.
     log : sequence of str
         The loggers to write to in addition to ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
 
@@ -123,15 +133,21 @@ def train(
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
         raise ElmanError("--log requires --out, the directory of the run")
-    directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
-    with nullcontext() if directory is None else directory.writing():
+    if out is None and overwrite:
+        raise ElmanError("--overwrite requires --out, the directory of the run")
+    if overwrite and resume:
+        raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
+    directory = None
+    if out is not None:
+        directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
+    with nullcontext() if directory is None else directory.writing(), open_display(progress) as display:
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
-            Trainer(run, combine_callbacks(callback, on_update, interrupt)).train()
+            Trainer(run, combine_callbacks(callback, on_update, display, interrupt)).train()
     return run
 
 
@@ -193,9 +209,10 @@ class Trainer:
             self.validate_final()
         self.save()
         run.advice = name_options(self.advice())
-        if run.directory is not None and run.metrics:
-            curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
-            save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
+        if run.directory is not None:
+            run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
+            if run.metrics:
+                save_figure(run.plot(), run.directory.plot_path)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, OptionalInteger, Out
+from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
 
 
 def report(
@@ -24,6 +24,7 @@ def report(
         OptionalInteger,
         Parameter(help="Replace characters that occur fewer than this many times by one unknown symbol."),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Reproduce the reference experiment (the min-char-rnn recipe) and write an HTML report.
@@ -33,7 +34,7 @@ def report(
     from elman.cli.display import TrainingDisplay, show_report
     from elman.report import report
 
-    with TrainingDisplay() as display:
+    with TrainingDisplay(quiet=quiet) as display:
         results = report(
             corpus,
             out=out,

@@ -20,6 +20,7 @@ from elman.cli.parameters import (
     Options,
     Out,
     Port,
+    Quiet,
     parse_name,
     passed_options,
 )
@@ -59,6 +60,8 @@ def train(
             " --patience may change."
         ),
     ] = False,
+    overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,
+    quiet: Quiet = False,
     log: Annotated[
         Names,
         Parameter(help=logger_help()),
@@ -92,12 +95,14 @@ def train(
             preset=preset or DEFAULT_PRESET,
             init_from=init_from,
             resume=resume,
+            overwrite=overwrite,
+            progress=False,
             log=log or [],
             callback=callback,
             **settings,
         )
 
-    display = TrainingDisplay()
+    display = TrainingDisplay(quiet=quiet)
     if live:
         run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
     else:
