@@ -1,6 +1,7 @@
 """``elman runs``, and the commands that take directories of runs."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,8 @@ def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypa
 def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("starlette")
     shown: list[str] = []
-    monkeypatch.setattr("elman.serve.live.app.create_live_app", lambda runs: shown.extend(run.name for run in runs))
+    app = import_module("elman.serve.live.app")
+    monkeypatch.setattr(app, "create_live_app", lambda runs: shown.extend(run.name for run in runs))
     monkeypatch.setattr("elman.serve.http.server.listen", lambda *_: None)
     monkeypatch.setattr("elman.serve.http.server.run", lambda *_, **__: None)
     assert command("view", "runs").code == 0

@@ -27,6 +27,8 @@ EXTRAS: list[str] = [
     if extra not in ("all", "dev", "fuzz", "peers")
     for requirement in requirements
 ]
+COMES_WITH_NOTEBOOKS = {"ipython"}
+"""Imported only in a notebook, which it runs."""
 NOT_IMPORTED = {"scipy"}
 """Numba takes its products of matrices from there, when it compiles."""
 SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg"}
@@ -66,7 +68,7 @@ def test_every_import_is_declared_and_every_dependency_imported() -> None:
     found = set[str]().union(*(imported(source) for source in (ROOT / "src").rglob("*.py")))
     found = {name.lower() for name in found - sys.stdlib_module_names - {"elman"}}
     declared, optional = ({name_of(requirement) for requirement in some} for some in (DEPENDENCIES, EXTRAS))
-    assert found - optional == declared - NOT_IMPORTED
+    assert found - optional - COMES_WITH_NOTEBOOKS == declared - NOT_IMPORTED
 
 
 def test_every_dependency_has_a_lower_bound() -> None:

@@ -100,7 +100,9 @@ def test_the_logs_hold_what_the_directory_does(corpus: Corpus, tmp_path: Path) -
     scalars = events(tmp_path)[0]
     assert scalars.keys() == SCALARS | {"loss/train", "loss/validation"}
     assert scalars["loss/validation"] == scalars["validation_loss"]
-    assert scalars["loss/train"] == pytest.approx(dict(zip(*LossCurve(run.corpus.name, run.metrics, run.config).train_losses(), strict=True)))
+    assert scalars["loss/train"] == pytest.approx(
+        dict(zip(*LossCurve(run.corpus.name, run.metrics, run.config).train_losses(), strict=True))
+    )
     assert scalars["learning_rate"] == pytest.approx(
         {row.update: expected[row.update] for row in run.metrics}, rel=1e-6
     )
