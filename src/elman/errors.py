@@ -6,6 +6,7 @@ command line prints it as ``error: …`` and exits with code 2; the library neve
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -31,6 +32,22 @@ def require_extra(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ElmanError(f"this requires {error.name}, which is not installed: pip install 'elman[{extra}]'") from None
+
+
+MAX_SHOWN = 100
+"""Characters of a value that a message shows at most."""
+
+
+def shorten(value: object) -> str:
+    """Return a value that was given as a message shows it: without the middle of a long one."""
+    text = str(value)
+    half = MAX_SHOWN // 2
+    return text if len(text) <= MAX_SHOWN else f"{text[:half]}…{text[1 - half :]}"
+
+
+def quote(value: object) -> str:
+    """Return the literal of a value that was given, or of a path as a string, shortened as by `shorten`."""
+    return shorten(repr(os.fspath(value) if isinstance(value, os.PathLike) else value))
 
 
 def flag(name: str) -> str:

@@ -93,6 +93,10 @@ class TrainingDisplay:
         self.stop.set()
         self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
 
+    def on_notice(self, notice: str) -> None:
+        """Print a notice in one line, on a terminal or not."""
+        self.console.print(notice, markup=False, highlight=False, soft_wrap=True)
+
     def on_compile(self) -> None:
         """Show what the delay is for."""
         self._show("compiling kernels (first run only, takes a few seconds) …")

@@ -61,18 +61,60 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+def parse_corpora(hint: Any, tokens: Sequence[Token]) -> list[str]:
+    """Parse several corpora.
+
+    Raises
+    ------
+    ElmanError
+        As `parse_corpus`.
+    """
+    return [parse_corpus(hint, [token]) for token in tokens]
+
+
+def parse_out(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse the path of an output; an empty one would be the current directory.
+
+    Raises
+    ------
+    ElmanError
+        If it is empty.
+    """
+    return Path(parse_not_empty(hint, tokens))
+
+
+def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse text.
+
+    Raises
+    ------
+    ElmanError
+        If it is empty or consists of white space.
+    """
+    text = tokens[0].value
+    if not text.strip():
+        raise ElmanError(f"{tokens[0].keyword} must not be empty (got {text!r})")
+    return text
+
+
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
 Flag = Annotated[bool, Parameter(negative="")]
-Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_out)]
 
-Corpus = Annotated[
-    str,
+CORPUS_HELP = (
+    "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or a built-in text:"
+    " python-docs, shakespeare."
+)
+Corpus = Annotated[str, Parameter(help=CORPUS_HELP, allow_leading_hyphen=True, converter=parse_corpus)]
+Corpora = Annotated[
+    list[str],
     Parameter(
-        help="Text file, - for standard input, or a built-in text: python-docs, shakespeare.",
+        help=f"{CORPUS_HELP} Several are joined.",
         allow_leading_hyphen=True,
-        converter=parse_corpus,
+        converter=parse_corpora,
+        negative="",
     ),
 ]
 Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]

@@ -49,6 +49,14 @@ class Run:
         Why training ended: ``epochs``, ``max_updates``, ``max_seconds``, ``patience`` or ``interrupted``; empty before.
     advice : str
         What to do next, in words; empty before the end.
+    validation : Corpus or None
+        The text of the validation set, where it is a file of its own.
+    preset : str
+        The preset that its settings started from; empty if that is not known.
+    notices : tuple of str
+        What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule.
+    was_finished : bool
+        Whether it was resumed, but a limit was reached already, so that nothing was done.
     """
 
     config: Config
@@ -62,6 +70,10 @@ class Run:
     latest_validation_loss: float | None = None
     stopped: str = ""
     advice: str = ""
+    validation: Corpus | None = None
+    preset: str = ""
+    notices: tuple[str, ...] = ()
+    was_finished: bool = False
 
     def __post_init__(self) -> None:
         self.restore_history([], [])
@@ -145,17 +157,34 @@ class Run:
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
-def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
-    """Return the training windows, and the validation windows from the end of the text if it is held out.
+def split(corpus: Corpus, config: Config, validation: Corpus | None = None) -> tuple[Windows, Windows | None]:
+    """Return the training windows, and the validation windows from the end of the text or from a text of their own.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    config : Config
+    validation : Corpus, optional
+        The validation text, where that is a file; without it, there are no validation windows then.
 
     Raises
     ------
     ElmanError
         If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
-    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
+    border = training_length(corpus, config)
     windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0)
-    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
+    if validation is not None:
+        return windows, Windows(validation.indices, min(config.seq_length, len(validation.indices) - 1))
+    if isinstance(config.validation, str) or not config.validation:
+        return windows, None
+    return windows, Windows(corpus.indices[border:], config.seq_length)
+
+
+def training_length(corpus: Corpus, config: Config) -> int:
+    """Return how many characters of a text are trained on, those before the ones that are held out."""
+    N = len(corpus.indices)
+    return N if isinstance(config.validation, str) else N - round(N * config.validation)
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:

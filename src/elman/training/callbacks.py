@@ -11,6 +11,9 @@ from elman.runs.run import Run
 class TrainingCallback(Protocol):
     """Called by `elman.train`, in its thread, between two calls of the engine."""
 
+    def on_notice(self, notice: str) -> None:
+        """Something to know before training starts, in one line: the text, or settings that were lowered for it."""
+
     def on_compile(self) -> None:
         """Kernels are about to be compiled, or loaded from the cache."""
 
@@ -29,6 +32,9 @@ class TrainingCallback(Protocol):
 
 class NullCallback:
     """The callback that does nothing; a base class for those that need only some of the methods."""
+
+    def on_notice(self, notice: str) -> None:
+        """Do nothing."""
 
     def on_compile(self) -> None:
         """Do nothing."""
@@ -57,6 +63,11 @@ class CallbackList:
 
     def __init__(self, *callbacks: TrainingCallback) -> None:
         self.callbacks = callbacks
+
+    def on_notice(self, notice: str) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            callback.on_notice(notice)
 
     def on_compile(self) -> None:
         """Call all."""

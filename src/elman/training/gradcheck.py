@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,7 @@ from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
 from elman.testing import relative_error
-from elman.text import Corpus, Windows, read_corpus
+from elman.text import Corpus, Source, Windows, read_corpus
 
 STEP = 1e-4
 """Step of the central differences, up and down from each weight."""
@@ -72,7 +72,7 @@ class GradientCheck:
 
 @accept_former_names()
 def gradcheck(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Source | Sequence[Source] | Corpus = "python-docs",
     *,
     hidden_size: int | None = None,
     seq_length: int | None = None,
@@ -90,8 +90,8 @@ def gradcheck(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        Source of the characters.
+    corpus : str, path, open file, list of these, or Corpus
+        Source of the characters, see `elman.text.read_corpus`.
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.
@@ -114,8 +114,7 @@ def gradcheck(
     """
     options = {"cell": cell, "layers": layers, "ngram_order": ngram_order, "engine": engine, "seed": seed}
     config = make_config(options=options)
-    if not isinstance(corpus, Corpus):
-        corpus = read_corpus(corpus, encoding=encoding)
+    corpus = read_corpus(corpus, encoding=encoding)
     experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length

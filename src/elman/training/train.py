@@ -27,13 +27,12 @@ from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
-from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
-from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
+from elman.runs.lifecycle import Text, create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run, split
-from elman.text import Corpus, Windows
+from elman.text import Windows
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import NullCallback, TrainingCallback
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
@@ -56,10 +55,10 @@ RECENT = 1000
 
 @accept_former_names({"watcher": "callback"})
 def train(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Text | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     resume: bool = False,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
@@ -69,13 +68,17 @@ def train(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a loaded text.
+    corpus : str, path, open file, list of these, or Corpus
+        A file, plain or compressed, a directory, a glob pattern, ``-`` for standard input, a built-in name
+        (``python-docs``, ``shakespeare``), or a loaded text; see `elman.text.read_corpus`. For a string that is the
+        text itself use `Corpus.from_text`. By default ``python-docs`` or, on resume, the text of the run.
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
-        Settings to start from, which `options` override; the same default as ``elman train``, ``minute``, which holds
-        out the last tenth of the text for validation. ``reference`` is the reference experiment.
+        Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
+        out the last tenth of the text for validation. ``reference`` is the reference experiment. For a text too short
+        for a preset, batch size, sequence length and epochs are lowered, unless they are among `options`. A resumed
+        run keeps its preset.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     log : sequence of str
@@ -104,12 +107,19 @@ def train(
         raise ElmanError("--resume requires --out, the directory of the run")
     if out is None and log:
         raise ElmanError("--log requires --out, the directory of the run")
+    if out is not None and not os.fspath(out).strip():
+        raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
     directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
     with nullcontext() if directory is None else directory.writing():
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, options)
         else:
             run = start_run(directory, corpus, preset, options)
+        for notice in run.notices:
+            if hasattr(callback, "on_notice"):  # a callback written for an older version may not have it
+                callback.on_notice(notice)
+        if run.was_finished:
+            return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"):
             Trainer(run, callback).train()
@@ -132,7 +142,7 @@ class Trainer:
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
         self.config, self.state = run.config, run.state
-        self.windows, self.validation_windows = split(run.corpus, run.config)
+        self.windows, self.validation_windows = split(run.corpus, run.config, run.validation)
         self.engine = get_engine(run.config.engine)
         self.optimizer = self.current_optimizer = create_optimizer(run.config)
         self.end = last_update(run.config, self.windows)

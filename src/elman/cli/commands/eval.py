@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Run
+from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Run
 from elman.config import Adapt
 from elman.errors import ElmanError
 
 
 def evaluate(
     run: Run,
-    corpus: Corpus,
+    corpus: Corpora,
     /,
     *,
     adapt: Annotated[

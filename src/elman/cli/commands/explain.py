@@ -8,13 +8,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Out, Run, check_not_input
+from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input
 from elman.errors import ElmanError
 
 
 def explain(
     run: Run,
-    corpus: Corpus,
+    corpus: Corpora,
     /,
     *,
     out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
@@ -40,7 +40,7 @@ def explain(
 
     if units is not None and units < 1:
         raise ElmanError(f"--units must be at least 1 (got {units})")
-    check_not_input(out, run, Path(corpus))
+    check_not_input(out, run, *map(Path, corpus))
     model = load(run)
     text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
     page = ExplainPage.from_corpus(model, text)

@@ -8,12 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
-from elman.cli.parameters import Corpus, Encoding, Integer, Json, OptionalInteger
+from elman.cli.parameters import Corpora, Encoding, Integer, Json, OptionalInteger
 from elman.network.cells import cell_help
 
 
 def gradcheck(
-    corpus: Corpus = "python-docs",
+    corpus: Corpora | None = None,
     /,
     *,
     hidden_size: Annotated[
@@ -42,7 +42,7 @@ def gradcheck(
     from elman.training.gradcheck import gradcheck
 
     checks = gradcheck(
-        corpus,
+        corpus or "python-docs",
         hidden_size=hidden_size,
         seq_length=seq_length,
         points=points,

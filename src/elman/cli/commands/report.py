@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, OptionalInteger, Out
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out
 
 
 def report(
-    corpus: Corpus = "python-docs",
+    corpus: Corpora | None = None,
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the report.")],
@@ -28,14 +28,16 @@ def report(
 ) -> int:
     """Reproduce the reference experiment (the min-char-rnn recipe) and write an HTML report.
 
-    Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them.
+    Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped
+    standard input or else python-docs.
     """
+    from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_report
     from elman.report import report
 
     with TrainingDisplay() as display:
         results = report(
-            corpus,
+            corpus or choose_corpus(display.on_notice),
             out=out,
             epochs=epochs,
             long_epochs=long_epochs,

@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
 from elman.cli.commands.view import train_with_dashboard
-from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpus, Flag, Json, Options, Out, Port, passed_options
+from elman.cli.parameters import NO_OPTIONS, PRESET_HELP, Corpora, Flag, Json, Options, Out, Port, passed_options
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET
 from elman.runs.loggers import logger_help
@@ -23,11 +23,11 @@ DASHBOARD = Group("Dashboard", sort_key=4)
 
 
 def train(
-    corpus: Corpus = "python-docs",
+    corpus: Corpora | None = None,
     /,
     *,
     out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
-    preset: Annotated[str, Parameter(help=PRESET_HELP)] = DEFAULT_PRESET,
+    preset: Annotated[str | None, Parameter(help=PRESET_HELP, show_default=lambda _: DEFAULT_PRESET)] = None,
     resume: Annotated[
         Flag,
         Parameter(
@@ -51,7 +51,11 @@ def train(
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
 ) -> int:
-    """Train a character-level RNN on a text and save it to a run directory."""
+    """Train a character-level RNN on a text and save it to a run directory.
+
+    Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
+    """
+    from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_results
     from elman.training.train import train
 
@@ -60,9 +64,10 @@ def train(
     settings = passed_options(options)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(corpus, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
+        return train(source, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
 
     display = TrainingDisplay()
+    source = corpus if corpus or resume else choose_corpus(display.on_notice)
     if live:
         run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
     else:
@@ -70,6 +75,6 @@ def train(
             run = training(display)
     if as_json:
         print(json.dumps(run.results()))
-    else:
+    elif not run.was_finished:
         show_results(run, out)
     return INTERRUPTED if run.interrupted else 0

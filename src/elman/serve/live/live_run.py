@@ -115,6 +115,9 @@ class LiveRun:
 
     # Called by the training loop.
 
+    def on_notice(self, notice: str) -> None:
+        """Do nothing: the dashboard shows the run itself."""
+
     def on_compile(self) -> None:
         """Do nothing: this is the initial stage."""
 
