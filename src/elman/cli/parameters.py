@@ -61,15 +61,19 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
-def parse_corpora(hint: Any, tokens: Sequence[Token]) -> list[str]:
-    """Parse several corpora.
+def require_corpus(corpus: Sequence[str]) -> list[str]:
+    """Return the texts of a command line that must name one.
 
     Raises
     ------
     ElmanError
-        As `parse_corpus`.
+        If it names none.
     """
-    return [parse_corpus(hint, [token]) for token in tokens]
+    if not corpus:
+        raise ElmanError(
+            f"missing required argument CORPUS ({CORPUS_HELP[:1].lower()}{CORPUS_HELP[1:].partition(':')[0]})"
+        )
+    return list(corpus)
 
 
 def parse_out(hint: Any, tokens: Sequence[Token]) -> Path:
@@ -108,15 +112,8 @@ CORPUS_HELP = (
     " python-docs, shakespeare."
 )
 Corpus = Annotated[str, Parameter(help=CORPUS_HELP, allow_leading_hyphen=True, converter=parse_corpus)]
-Corpora = Annotated[
-    list[str],
-    Parameter(
-        help=f"{CORPUS_HELP} Several are joined.",
-        allow_leading_hyphen=True,
-        converter=parse_corpora,
-        negative="",
-    ),
-]
+Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
+"""The type of each of several texts, ``*corpus: Corpora``."""
 Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]

@@ -11,6 +11,8 @@ from elman.text import Corpus
 
 WINDOWS = 4
 """Windows per epoch, if the text has enough characters."""
+MINIMUM = 20
+"""Characters from which on the settings are lowered: there is nothing to learn from fewer."""
 EPOCHS = 100
 """Maximum number of epochs: a network of a preset has learned so short a text by heart long before."""
 
@@ -33,7 +35,7 @@ def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Conf
     n = training_length(corpus, config)
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
-    if n > B * T and (held_out is None or held_out > T):
+    if len(corpus.indices) < MINIMUM or (n > B * T and (held_out is None or held_out > T)):
         return config
     if "seq_length" not in passed and held_out is not None:
         T = min(T, max(1, held_out - 1))

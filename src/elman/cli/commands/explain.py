@@ -8,15 +8,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input
+from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input, require_corpus
 from elman.errors import ElmanError
 
 
 def explain(
     run: Run,
-    corpus: Corpora,
     /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
     units: Annotated[
         OptionalInteger,
@@ -42,7 +41,7 @@ def explain(
         raise ElmanError(f"--units must be at least 1 (got {units})")
     check_not_input(out, run, *map(Path, corpus))
     model = load(run)
-    text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
+    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True)
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
     replace_file(out, html)

@@ -13,9 +13,7 @@ from elman.network.cells import cell_help
 
 
 def gradcheck(
-    corpus: Corpora | None = None,
-    /,
-    *,
+    *corpus: Corpora,
     hidden_size: Annotated[
         OptionalInteger, Parameter(help="Hidden units of a single check; 100 if only other options are passed.")
     ] = None,
@@ -42,7 +40,7 @@ def gradcheck(
     from elman.training.gradcheck import gradcheck
 
     checks = gradcheck(
-        corpus or "python-docs",
+        list(corpus) or "python-docs",
         hidden_size=hidden_size,
         seq_length=seq_length,
         points=points,

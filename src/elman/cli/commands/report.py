@@ -12,9 +12,7 @@ from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Optiona
 
 
 def report(
-    corpus: Corpora | None = None,
-    /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="Directory for the report.")],
     epochs: Annotated[Integer, Parameter(help="Epochs of the first run.")] = 10,
     long_epochs: Annotated[Integer, Parameter(help="Total number of epochs; the long run continues the first.")] = 100,
@@ -37,7 +35,7 @@ def report(
 
     with TrainingDisplay() as display:
         results = report(
-            corpus or choose_corpus(display.on_notice),
+            list(corpus) or choose_corpus(display.on_notice),
             out=out,
             epochs=epochs,
             long_epochs=long_epochs,

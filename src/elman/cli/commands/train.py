@@ -23,9 +23,7 @@ DASHBOARD = Group("Dashboard", sort_key=4)
 
 
 def train(
-    corpus: Corpora | None = None,
-    /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
     preset: Annotated[str | None, Parameter(help=PRESET_HELP, show_default=lambda _: DEFAULT_PRESET)] = None,
     resume: Annotated[
@@ -67,7 +65,7 @@ def train(
         return train(source, out=out, preset=preset, resume=resume, log=log or [], callback=callback, **settings)
 
     display = TrainingDisplay()
-    source = corpus if corpus or resume else choose_corpus(display.on_notice)
+    source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
     if live:
         run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
     else:
