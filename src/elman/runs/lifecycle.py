@@ -233,7 +233,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> Run:
     assert directory is not None
     run.restore_history(*directory.rewind(lambda row: row <= update, lambda sample: sample <= update))
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
-    directory.save(saved, run.selected)  # the copy of the selected network may be missing if the run was killed
+    directory.complete_save(saved, run.selected)
     run.stopped, run.was_finished, run.advice = limit, True, describe_reached(run, limit)
     run.notices += (run.advice,)
     return run
