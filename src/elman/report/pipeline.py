@@ -24,7 +24,7 @@ from elman.runs.run import Run, split
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size
-from elman.training.callbacks import CallbackList, NullCallback, TrainingCallback
+from elman.training.callbacks import CallbackList, NullCallback, TrainingCallback, notify
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
@@ -167,7 +167,7 @@ class _ReportBuilder:
     def make_locked(self, resume: bool) -> dict[str, Any] | None:
         """Do the same while holding the lock of the directory."""
         config = self.open(resume)
-        self.callback.on_notice(describe_texts(self.corpus))
+        notify(self.callback, describe_texts(self.corpus))
         self.lock.acquire()
         run = self.train(self.epochs) if self.check_gradients(config) else None
         if run is not None and run.state.update <= self.last_short(run.config):

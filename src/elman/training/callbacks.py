@@ -67,7 +67,7 @@ class CallbackList:
     def on_notice(self, notice: str) -> None:
         """Call all."""
         for callback in self.callbacks:
-            callback.on_notice(notice)
+            notify(callback, notice)
 
     def on_compile(self) -> None:
         """Call all."""
@@ -92,3 +92,9 @@ class CallbackList:
     def should_stop(self) -> bool:
         """Return whether any of them asks to stop."""
         return any(callback.should_stop() for callback in self.callbacks)
+
+
+def notify(callback: TrainingCallback, notice: str) -> None:
+    """Pass a notice to a callback, unless it was written for an older version, without `on_notice`."""
+    if hasattr(callback, "on_notice"):
+        callback.on_notice(notice)

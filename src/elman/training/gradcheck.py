@@ -114,7 +114,8 @@ def gradcheck(
     """
     options = {"cell": cell, "layers": layers, "ngram_order": ngram_order, "engine": engine, "seed": seed}
     config = make_config(options=options)
-    corpus = read_corpus(corpus, encoding=encoding)
+    if not isinstance(corpus, Corpus):
+        corpus = read_corpus(corpus, encoding=encoding)
     experiments: Iterable[tuple[int, int, int]] = ((p, m, T) for p, m, T, _ in REPORTED)
     if not (hidden_size is None and seq_length is None and points is None):
         m, T = 100 if hidden_size is None else hidden_size, 25 if seq_length is None else seq_length

@@ -34,7 +34,7 @@ from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run, split
 from elman.text import Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.callbacks import NullCallback, TrainingCallback, notify
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.plots import LossCurve, plot_smooth_loss, save_figure
 from elman.training.prior_schedule import prior_start, switch_on_prior
@@ -116,8 +116,7 @@ def train(
         else:
             run = start_run(directory, corpus, preset, options)
         for notice in run.notices:
-            if hasattr(callback, "on_notice"):  # a callback written for an older version may not have it
-                callback.on_notice(notice)
+            notify(callback, notice)
         if run.was_finished:
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
