@@ -26,7 +26,8 @@ def reached_limit(run: Run, config: Config, end: int, validation_every: int) -> 
     update = run.state.update
     if update >= end:
         return "max_updates" if config.max_updates == end else "epochs"
-    if update >= estimate_end(run, config, end):
+    # The run ended where less than half an update was left at its latest speed; from its mean speed it may be one.
+    if update + 1 >= estimate_end(run, config, end) < end:
         return "max_seconds"
     since = update - (0 if run.best is None else run.best.update)
     return "patience" if config.patience and since // validation_every >= config.patience else ""

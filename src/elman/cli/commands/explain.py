@@ -39,9 +39,10 @@ def explain(
 
     if units is not None and units < 1:
         raise ElmanError(f"--units must be at least 1 (got {units})")
-    check_not_input(out, run, *map(Path, corpus))
+    check_not_input(out, run)
     model = load(run)
     text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True)
+    check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
     replace_file(out, html)
