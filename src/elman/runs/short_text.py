@@ -14,7 +14,7 @@ WINDOWS = 4
 MINIMUM = 20
 """Characters from which on the settings are lowered: there is nothing to learn from fewer."""
 EPOCHS = 100
-"""Maximum number of epochs: a network of a preset has learned so short a text by heart long before."""
+"""Maximum number of epochs: a network of a preset overfits so short a text long before."""
 
 
 def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Config:

@@ -118,6 +118,8 @@ def train(
         for notice in run.notices:
             notify(callback, notice)
         if run.was_finished:
+            if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
+                save_plot(run)
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"):
@@ -182,9 +184,7 @@ class Trainer:
             self.validate_final()
         self.save()
         run.advice = self.advice()
-        if run.directory is not None and run.metrics:
-            curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
-            save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
+        save_plot(run)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
@@ -341,6 +341,13 @@ class Trainer:
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
         return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
+
+
+def save_plot(run: Run) -> None:
+    """Plot the smooth loss of a run that has metrics and a directory."""
+    if run.directory is not None and run.metrics:
+        curve = LossCurve(run.corpus.name, run.metrics, run.config.seq_length)
+        save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
