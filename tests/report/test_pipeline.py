@@ -12,6 +12,7 @@ from elman.report import pipeline, report
 from elman.runs.records import Sample
 from elman.runs.run import Run, load
 from elman.text import Corpus
+from elman.training.callbacks import NullCallback
 from elman.training.gradcheck import REPORTED
 from support.training import train
 
@@ -39,7 +40,7 @@ def _one_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "REPORTED", REPORTED[:1])
 
 
-class Stopper:
+class Stopper(NullCallback):
     """A watcher that asks to stop, once the run has done so many updates or so many checks have begun."""
 
     def __init__(self, updates: int = 10**9, checks: int = 10**9) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -261,6 +262,11 @@ def test_a_text_long_enough_is_trained_on_as_before() -> None:
     text = Corpus.from_text(TEXT * 30)  # 2,100 for training, 51 more than a window
     config = elman.train(text, hidden_size=3, engine="numpy", sample_every=0, max_updates=1).config
     assert (config.batch_size, config.seq_length, config.validate_every) == (32, 64, 1000)
+
+
+def test_a_callback_of_an_earlier_version_gets_no_notices() -> None:
+    callback: Any = SimpleNamespace(on_compile=lambda: None, on_progress=lambda *_: None, should_stop=lambda: False)
+    assert elman.train("corpus/1.txt", **OPTIONS, max_updates=2, callback=callback).state.update == 2
 
 
 def test_an_empty_out_is_refused() -> None:
