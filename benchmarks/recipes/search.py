@@ -18,6 +18,7 @@ import elman
 from elman.config import Config, current_names, make_config
 from elman.engine import get_engine
 from elman.runs.lifecycle import create_optimizer, initial_state
+from elman.runs.run import split
 from elman.text import Corpus, Windows, read_corpus
 
 BASE: dict[str, Any] = {
