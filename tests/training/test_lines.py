@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = EXACT | {
 
 
 def stream(run: Run, epoch: int) -> str:
-    windows, _ = split(run.corpus, run.config, epoch)
+    windows, _ = split(run.corpus, run.config, epoch=epoch)
     return CORPUS.alphabet.decode(windows.indices)
 
 
@@ -35,7 +35,7 @@ def test_every_epoch_has_the_same_lines_in_another_order() -> None:
     orders = [stream(run, epoch)[1:-1].split("\n") for epoch in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
-    _, held_out = split(run.corpus, run.config, 2)
+    _, held_out = split(run.corpus, run.config, epoch=2)
     assert held_out is not None
     kept = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
     assert sorted(orders[0] + kept) == sorted(NAMES)
@@ -49,7 +49,7 @@ def test_the_loop_trains_on_the_order_of_the_epoch() -> None:
     assert 1 < per_epoch < 40 / 2
     state = initial_state(run.corpus, run.config)
     for epoch in range(40 // per_epoch + 1):
-        windows, _ = split(run.corpus, run.config, epoch)
+        windows, _ = split(run.corpus, run.config, epoch=epoch)
         updates = min(per_epoch, 40 - state.update)
         get_engine("numpy").advance(state, windows, updates, create_optimizer(run.config))
     assert all(np.array_equal(state.parameters[name], run.state.parameters[name]) for name in state.parameters)
@@ -74,7 +74,7 @@ def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:
     assert ngrams is not None
     counts = NgramCounts(ngrams)
     for epoch in range(3):
-        windows, _ = split(corpus, config, epoch)
+        windows, _ = split(corpus, config, epoch=epoch)
         for position in range(0, windows.per_epoch * windows.seq_length, windows.seq_length):
             (x, y), folds = windows.at(position), training_folds(parameters, windows, position)
             assert folds is not None

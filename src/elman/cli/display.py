@@ -74,6 +74,10 @@ class TrainingDisplay(TrainingCallback):
         self.stop.set()
         self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
 
+    def on_notice(self, notice: str) -> None:
+        """Print a notice in one line, on a terminal or not."""
+        self.progress.on_notice(notice)
+
     def on_compile(self) -> None:
         """Show what the delay is for."""
         self.progress.on_compile()

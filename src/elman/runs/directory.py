@@ -20,6 +20,7 @@ from elman.runs.checkpoint import (
     NetworkSnapshot,
     SavedNetwork,
     load_checkpoint,
+    load_network,
     save_checkpoint,
     save_network,
 )
@@ -216,6 +217,19 @@ class RunDirectory:
         """
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
+        self._copy_selected(checkpoint, selected)
+
+    def complete_save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+        """Copy the network that is used if the process was killed between the two writes of the last `save`."""
+        try:
+            is_current = selected is not None and load_network(self.path / BEST).network.update == selected.update
+        except ElmanError:
+            is_current = False
+        if not is_current:
+            self.lock.check()
+            self._copy_selected(checkpoint, selected)
+
+    def _copy_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
         if selected is not None:
             save_network(self.path / BEST, checkpoint, selected)
         else:

@@ -24,7 +24,7 @@ from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
 from elman.runs.train_loss import TrainLossEstimator
 from elman.text import Alphabet, Corpus, Windows
-from elman.text.lines import LineHashes, hash_lines, split_lines
+from elman.text.lines import LineHashes, hash_lines, make_lines, split_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +64,14 @@ class Run:
         The model whose weights it started with; None if they were random.
     line_hashes : ndarray of uint64 or None
         Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
+    validation : Corpus or None
+        The text of the validation set, where it is a file of its own.
+    preset : str
+        The preset that its settings started from; empty if that is not known.
+    notices : tuple of str
+        What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule.
+    was_finished : bool
+        Whether it was resumed, but a limit was reached already, so that nothing was done.
     """
 
     config: Config
@@ -79,11 +87,15 @@ class Run:
     advice: str = ""
     init_from: ModelOrigin | None = None
     line_hashes: LineHashes | None = field(init=False, default=None)
+    validation: Corpus | None = None
+    preset: str = ""
+    notices: tuple[str, ...] = ()
+    was_finished: bool = False
 
     def __post_init__(self) -> None:
         self.restore_history([], [])
         if self.config.lines:
-            training, _ = split_lines(self.corpus, self.config.validation)
+            training, _ = split_lines(self.corpus, held_out_fraction(self.config))
             self.line_hashes = hash_lines(training, self.corpus.alphabet)
 
     def __repr__(self) -> str:
@@ -213,10 +225,19 @@ def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[s
     }
 
 
-def split(corpus: Corpus, config: Config, epoch: int = 0) -> tuple[Windows, Windows | None]:
-    """Return the training windows, and the validation windows from the end of the text if it is held out.
+def split(
+    corpus: Corpus, config: Config, validation: Corpus | None = None, epoch: int = 0
+) -> tuple[Windows, Windows | None]:
+    """Return the training windows, and the validation windows from the end of the text or from a text of their own.
 
-    Independent lines are in the order of an epoch, the first of which is 0. Every order has as many windows.
+    Parameters
+    ----------
+    corpus : Corpus
+    config : Config
+    validation : Corpus, optional
+        The validation text, where that is a file; without it, there are no validation windows then.
+    epoch : int
+        Of independent lines: the epoch in whose order they are. Every order has as many windows.
 
     Raises
     ------
@@ -224,15 +245,34 @@ def split(corpus: Corpus, config: Config, epoch: int = 0) -> tuple[Windows, Wind
         If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
     if config.lines:
-        return _split_lines(corpus, config, epoch)
-    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
+        return _split_lines(corpus, config, validation, epoch)
+    border = training_length(corpus, config)
     windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0)
-    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
+    if validation is not None:
+        return windows, Windows(validation.indices, min(config.seq_length, len(validation.indices) - 1))
+    if isinstance(config.validation, str) or not config.validation:
+        return windows, None
+    return windows, Windows(corpus.indices[border:], config.seq_length)
 
 
-def _split_lines(corpus: Corpus, config: Config, epoch: int) -> tuple[Windows, Windows | None]:
+def training_length(corpus: Corpus, config: Config) -> int:
+    """Return how many characters of a text are trained on, those before the ones that are held out."""
+    N, held_out = len(corpus.indices), held_out_fraction(config)
+    return len(split_lines(corpus, held_out)[0].indices) if config.lines else N - round(N * held_out)
+
+
+def held_out_fraction(config: Config) -> float:
+    """Return the fraction of a text that is held out; 0 if the validation set is a text of its own."""
+    return 0.0 if isinstance(config.validation, str) else config.validation
+
+
+def _split_lines(
+    corpus: Corpus, config: Config, validation: Corpus | None, epoch: int
+) -> tuple[Windows, Windows | None]:
     """Return the windows of training lines in the order of an epoch, and those of validation lines."""
-    training, held_out = split_lines(corpus, config.validation)
+    training, held_out = split_lines(corpus, held_out_fraction(config))
+    if validation is not None:
+        held_out = make_lines(validation.indices, corpus.alphabet)
     moves = None
     if epoch:
         training, moves = training.shuffle(config.seed, epoch)

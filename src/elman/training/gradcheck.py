@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,7 @@ from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
 from elman.testing import relative_error
-from elman.text import Corpus, Windows, read_corpus
+from elman.text import Corpus, Source, Windows, read_corpus
 from elman.text.lines import find_line_feed
 
 STEP = 1e-4
@@ -73,7 +73,7 @@ class GradientCheck:
 
 @accept_former_names()
 def gradcheck(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Source | Sequence[Source] | Corpus = "python-docs",
     *,
     hidden_size: int | None = None,
     seq_length: int | None = None,
@@ -92,8 +92,8 @@ def gradcheck(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        Source of the characters.
+    corpus : str, path, open file, list of these, or Corpus
+        Source of the characters, see `elman.text.read_corpus`.
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.

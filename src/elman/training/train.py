@@ -22,27 +22,26 @@ from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
-from elman.errors import ElmanError, name_options
+from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
-from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
 from elman.runs.fine_tuning import ModelSource
-from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
+from elman.runs.lifecycle import Text, create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.metadata import create_run_metadata
 from elman.runs.plots import save_figure
 from elman.runs.run import Run, split
 from elman.signatures import document_options
-from elman.text import Corpus, Windows
+from elman.text import Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import TrainingCallback, combine_callbacks
+from elman.training.callbacks import CallbackList, TrainingCallback, combine_callbacks, notify
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.interrupts import InterruptCallback
-from elman.training.options import TrainingOptions, collect_settings, list_training_options
+from elman.training.options import TrainingOptions, check_arguments, collect_settings, list_training_options
 from elman.training.prior_schedule import prior_start, switch_on_prior
 from elman.training.progress import open_display
 from elman.training.recorder import Recorder
@@ -63,10 +62,10 @@ RECENT = 1000
 @accept_former_names({"watcher": "callback"})
 @document_options(list_training_options())
 def train(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Text | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     config: Config | None = None,
     init_from: ModelSource | None = None,
     resume: bool = False,
@@ -81,14 +80,17 @@ def train(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a loaded text.
+    corpus : str, path, open file, list of these, or Corpus
+        A file, plain or compressed, a directory, a glob pattern, ``-`` for standard input, a built-in name
+        (``python-docs``, ``shakespeare``), or a loaded text; see `elman.text.read_corpus`. For a string that is the
+        text itself use `Corpus.from_text`. By default ``python-docs`` or, on resume, the text of the run.
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
-        Settings to start from, which `options` override; the same default as ``elman train``, ``minute``, which holds
+        Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
         out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
-        reference experiment.
+        reference experiment. For a text too short for a preset, batch size, sequence length and epochs are lowered,
+        unless they are among `options`. A resumed run keeps its preset.
     config : Config, optional
         Settings to start from instead of a preset, which `options` override.
     init_from : path, Run or Model, optional
@@ -127,16 +129,7 @@ def train(
         If a loss is not finite. The last good checkpoint is kept.
     """
     settings = collect_settings(preset, config, options)
-    if resume and init_from is not None:
-        raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
-    if out is None and resume:
-        raise ElmanError("--resume requires --out, the directory of the run")
-    if out is None and log:
-        raise ElmanError("--log requires --out, the directory of the run")
-    if out is None and overwrite:
-        raise ElmanError("--overwrite requires --out, the directory of the run")
-    if overwrite and resume:
-        raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
+    check_arguments(out, log, resume=resume, overwrite=overwrite, init_from=init_from)
     directory = None
     if out is not None:
         directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
@@ -145,9 +138,16 @@ def train(
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
+        callbacks = combine_callbacks(callback, on_update, display)
+        for notice in run.notices:
+            notify(callbacks, notice)
+        if run.was_finished:
+            if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
+                save_plot(run)
+            return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
-            Trainer(run, combine_callbacks(callback, on_update, display, interrupt)).train()
+            Trainer(run, CallbackList(callbacks, interrupt)).train()
     return run
 
 
@@ -167,7 +167,7 @@ class Trainer:
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
         self.config, self.state = run.config, run.state
-        self.windows, self.validation_windows = split(run.corpus, run.config, run.state.epoch)
+        self.windows, self.validation_windows = split(run.corpus, run.config, run.validation, run.state.epoch)
         self.windows_epoch = run.state.epoch
         self.engine = get_engine(run.config.engine)
         self.optimizer = self.current_optimizer = create_optimizer(run.config)
@@ -211,8 +211,7 @@ class Trainer:
         run.advice = name_options(self.advice())
         if run.directory is not None:
             run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
-            if run.metrics:
-                save_figure(run.plot(), run.directory.plot_path)
+        save_plot(run)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
@@ -262,7 +261,7 @@ class Trainer:
         """Put independent lines into the order of the epoch that begins."""
         if self.config.lines and self.windows_epoch != self.state.epoch:
             self.windows_epoch = self.state.epoch
-            self.windows, _ = split(self.run.corpus, self.config, self.windows_epoch)
+            self.windows, _ = split(self.run.corpus, self.config, epoch=self.windows_epoch)
 
     def updates_to_next_stop(self, last: int) -> int:
         """Return the smallest number of updates after which something is due."""
@@ -378,6 +377,12 @@ class Trainer:
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
         return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
+
+
+def save_plot(run: Run) -> None:
+    """Plot the losses of a run that has metrics and a directory."""
+    if run.directory is not None and run.metrics:
+        save_figure(run.plot(), run.directory.plot_path)
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

@@ -76,7 +76,7 @@ class Training:
         environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
         assert self.process.stderr is not None
-        told = self.process.stderr.readline()
+        told = self.process.stderr.readline() + self.process.stderr.readline()  # the text, the dashboard
         found = re.search(r"http://127\.0\.0\.1:\d+", told)
         assert found, told + self.process.stderr.read()
         self.address = found[0]

@@ -8,14 +8,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
-from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, Name, OptionalInteger
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger
 from elman.network.cells import cell_help
 
 
 def gradcheck(
-    corpus: Corpus = "python-docs",
-    /,
-    *,
+    *corpus: Corpora,
     hidden_size: Annotated[
         OptionalInteger, Parameter(help="Hidden units of a single check; 100 if only other options are passed.")
     ] = None,
@@ -45,7 +43,7 @@ def gradcheck(
     from elman.training.gradcheck import gradcheck
 
     checks = gradcheck(
-        corpus,
+        list(corpus) or "python-docs",
         hidden_size=hidden_size,
         seq_length=seq_length,
         points=points,

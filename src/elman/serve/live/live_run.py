@@ -117,6 +117,9 @@ class LiveRun(TrainingCallback):
 
     # Called by the training loop.
 
+    def on_notice(self, notice: str) -> None:
+        """Do nothing: the dashboard shows the run itself."""
+
     def on_compile(self) -> None:
         """Do nothing: this is the initial stage."""
 

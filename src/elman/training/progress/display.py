@@ -13,5 +13,9 @@ class ProgressDisplay(TrainingCallback):
     def show(self, line: str) -> None:
         """Show what is being done before the first update."""
 
+    def on_notice(self, notice: str) -> None:
+        """Show what to know before training starts."""
+        self.show(notice)
+
     def close(self) -> None:
         """End the display."""
