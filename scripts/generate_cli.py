@@ -33,6 +33,7 @@ CONTRACT = """
 |---|---|
 | `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss \
 kept_update stopped advice` |
+| `sweep` | `trials complete pruned failed running best_trial validation_loss options command interrupted` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt`, with \
 `--window` also `window` |

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
+    from elman.tuning.public import sweep as sweep
 
 
 _MODULES = {
@@ -51,6 +52,7 @@ _MODULES = {
     "import_": "elman.interop",
     "load": "elman.runs.run",
     "open_run": "elman.runs.saved_run",
+    "sweep": "elman.tuning.public",
     "train": "elman.training.train",
 }
 

@@ -25,6 +25,7 @@ from elman.cli.commands.report import report
 from elman.cli.commands.sample import sample
 from elman.cli.commands.score import score
 from elman.cli.commands.serve import serve
+from elman.cli.commands.sweep import sweep
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
@@ -35,7 +36,7 @@ from elman.cli.usage_errors import describe_usage_error
 from elman.errors import ElmanError, command_line, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "view": view, "plot": plot},
+    "Train": {"train": train, "sweep": sweep, "view": view, "plot": plot},
     "Use": {
         "sample": sample,
         "eval": evaluate,

@@ -22,7 +22,7 @@ from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import GradientCheck
 
 
-class _Terminal(Console):
+class Terminal(Console):
     """Standard output."""
 
     def on_broken_pipe(self) -> None:
@@ -30,7 +30,7 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-class _Stderr(Console):
+class Stderr(Console):
     """Standard error."""
 
     def on_broken_pipe(self) -> None:
@@ -38,7 +38,7 @@ class _Stderr(Console):
         self.quiet = True
 
 
-_OUT = _Terminal(soft_wrap=True, highlight=False)
+_OUT = Terminal(soft_wrap=True, highlight=False)
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -59,7 +59,7 @@ class TrainingDisplay(TrainingCallback):
     """
 
     def __init__(self) -> None:
-        self.console = _Stderr(stderr=True)
+        self.console = Stderr(stderr=True)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
