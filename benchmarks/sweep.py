@@ -59,7 +59,8 @@ def measure_trainings(text: Path, folder: Path, trials: int, options: dict[str, 
     for trial in result.trials[SHORT - 1 :]:  # the first one also loads the kernels
         settings: Any = result.settings.trial_options(trial.values)
         started = time.perf_counter()
-        elman.train(corpus, out=folder / f"training{trial.number}", preset=options["preset"], **settings)
+        out = folder / f"training{trial.number}"
+        elman.train(corpus, out=out, preset=options["preset"], progress=False, **settings)
         duration += time.perf_counter() - started if trial.number >= SHORT else 0.0
     return duration / trials
 

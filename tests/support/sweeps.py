@@ -153,7 +153,7 @@ def assert_as_never_killed(folder: Path, order: WorkerOrder) -> None:
     for trial in result.trials:
         options: Any = settings.trial_options(trial.values)
         whole = folder / "whole" / str(trial.number)
-        run = train(settings.corpus, out=whole, preset=settings.preset, **options)
+        run = train(settings.corpus, out=whole, preset=settings.preset, progress=False, **options)
         assert trial.validation_loss == run.validation_loss
         assert trial.updates == run.state.update
         assert weights(trial_directory(result.directory, trial.number)) == weights(whole)

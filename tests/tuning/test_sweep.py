@@ -19,12 +19,13 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
+from elman.cli.run_directories import read_runs
 from elman.errors import ElmanError
 from elman.training import train as training
 from elman.tuning import controller, pool
 from elman.tuning.callbacks import SweepCallback, SweepStatus
 from elman.tuning.public import sweep
-from elman.tuning.results import SweepResult, find_runs
+from elman.tuning.results import SweepResult
 from elman.tuning.space import Dimension
 from support.cli import Command
 from support.sweeps import OPTIONS, make_order, make_settings, prepare, weights, work_here, write_text
@@ -270,9 +271,9 @@ def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1, **SMALL)
 
 
-def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult, tmp_path: Path) -> None:
-    runs = [swept.directory / "trials" / name for name in ("0000", "0001")]
-    assert find_runs([swept.directory, tmp_path]) == [*runs, tmp_path]
+def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
+    runs = read_runs([swept.directory], lambda path, name: name)
+    assert runs == ["best", "0000", "0001"]
 
 
 # --- Workers ---

@@ -12,8 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from elman.cli.display import Stderr, Terminal
+from elman.cli.display import Terminal
 from elman.errors import shorten
+from elman.training.progress.console import StderrConsole
 from elman.tuning.callbacks import SweepCallback, SweepStatus
 from elman.tuning.results import BEST, REPORT, TRIALS, SweepResult, TrialResult, sort_trials
 
@@ -29,7 +30,7 @@ class SweepDisplay(SweepCallback):
     """
 
     def __init__(self) -> None:
-        self.console = Stderr(stderr=True)
+        self.console = StderrConsole()
         self.live = Live(console=self.console, auto_refresh=False)
         self.is_stopping = False
         self.before: dict[signal.Signals, Any] = {}
@@ -58,11 +59,11 @@ class SweepDisplay(SweepCallback):
         self.console.print("stopping: saving the trials in training (press Ctrl-C again to stop at once)")
 
     def _show_warning(self, message: Warning | str, *_: object) -> None:
-        self.console.print(f"warning: {message}", markup=False, soft_wrap=True)
+        self.console.print_line(f"warning: {message}")
 
     def on_progress(self, status: SweepStatus) -> None:
         """Update the table."""
-        if not self.console.is_terminal:
+        if not self.console.is_watched:
             return
         if not self.live.is_started:
             self.live.start()
@@ -75,10 +76,10 @@ class SweepDisplay(SweepCallback):
 
 def create_table(status: SweepStatus) -> Table:
     """Return the trials in training and the best of the others, and how many there are besides."""
-    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left")
+    table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left", expand=True)
     for name in ("trial", "state", "val. loss", "seconds"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    table.add_column("settings", overflow="ellipsis", no_wrap=True)
+    table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
     running = status.result.select("running")
     others = [trial for trial in sort_trials(status.result.trials) if trial.state != "running"]
     shown = [*running, *others][:MAX_ROWS]
@@ -111,7 +112,7 @@ def summarize(status: SweepStatus) -> str:
     parts = [f"{status.finished}/{status.result.total} trials"]
     if (best := status.result.best) is not None:
         parts.append(f"best: {best.validation_loss:.4f} nats/char (trial {best.number})")
-    if status.seconds_left is not None:
+    if status.seconds_left:
         parts.append(f"about {format_duration(status.seconds_left)} left")
     return ", ".join(parts)
 

@@ -80,7 +80,7 @@ def sweep(
         If an argument is invalid, the sweep in the directory has other settings, the database cannot be used, or no
         trial could be trained.
     """
-    fixed = collect_settings(preset, None, options)
+    fixed = collect_settings(None, None, options)
     settings = SweepSettings(os.fspath(corpus), preset, fixed, (), sampler, pruner, sampler_seed)
     given = {"validation": VALIDATION} | fixed
     if isinstance(space, Mapping):

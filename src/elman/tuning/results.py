@@ -195,12 +195,3 @@ def sort_trials(trials: Sequence[TrialResult]) -> list[TrialResult]:
         return trial.state != "complete", loss is None, loss or 0.0
 
     return sorted(trials, key=rank)
-
-
-def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """Return run directories with the directory of a sweep replaced by those of its trials."""
-    return [run for path in paths for run in _find_trials(path) or [path]]
-
-
-def _find_trials(path: Path) -> list[Path]:
-    return sorted(run.parent for run in path.glob(f"trials/*/{CHECKPOINT}"))

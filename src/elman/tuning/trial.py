@@ -76,7 +76,7 @@ class PruningCallback(TrainingCallback):
 
 def validate(run: Run) -> float:
     """Return the validation loss of the current network on the first characters of the validation set."""
-    _, windows = split(run.corpus, run.config)
+    _, windows = split(run.corpus, run.config, run.validation, run.state.epoch)
     assert windows is not None
     state, engine = run.state, get_engine(run.config.engine)
     indices = windows.indices[:PRUNING_CHARS]
@@ -120,7 +120,15 @@ def _train(
     callback = PruningCallback(trial, stop, progress)
     options: Any = settings.trial_options(trial.params)
     try:
-        run = train(corpus, out=out, preset=settings.preset, resume=out.is_dir(), callback=callback, **options)
+        run = train(
+            corpus,
+            out=out,
+            preset=settings.preset,
+            resume=out.is_dir(),
+            progress=False,
+            callback=callback,
+            **options,
+        )
     except LockedError:
         raise
     except (ElmanError, MemoryError) as error:
