@@ -58,6 +58,8 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         ({"hidden_size": [3, 0]}, "space: hidden_size must be at least 1 (got 0)"),
         ({"hidden_size": [2.5]}, "space: hidden_size must be an integer (got 2.5)"),
         ({"cell": ["gru", "mlp"]}, "space: cell must be one of rnn, gru, lstm (got mlp)"),
+        ({"cell": ["gru\n"]}, "space: cell must be one of rnn, gru, lstm (got gru )"),
+        ({"dropout": {"low": 0, "high": 0.5, "step": 5e-324}}, "space: step of dropout is too small (got 5e-324)"),
         ({"hidden_size": []}, "space: hidden_size has no choices"),
         ({"hidden_size": [3, 3]}, "space: a choice of hidden_size is listed twice (got [3, 3])"),
         ({"hidden_size": [[3]]}, "space: the choices of hidden_size must be numbers or strings (got [3])"),
@@ -147,6 +149,8 @@ def test_a_grid_has_every_point_once() -> None:
     assert [draw_grid(space, 3, n) for n in range(size)] != [draw_grid(space, 4, n) for n in range(size)]
     with pytest.raises(ElmanError, match=r"^sampler grid needs choices or a step for dropout \(got a range\)$"):
         grid_size(parse(dropout={"low": 0, "high": 0.5}))
+    with pytest.raises(ElmanError, match=r"^sampler grid must have at most 1,000,000 points \(got 1(,000){4}\)$"):
+        grid_size(parse(hidden_size={"low": 1, "high": 10**6}, layers={"low": 1, "high": 10**6}))
 
 
 @pytest.mark.parametrize(

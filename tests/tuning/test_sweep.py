@@ -25,7 +25,7 @@ from elman.training import train as training
 from elman.tuning import controller, pool
 from elman.tuning.callbacks import SweepCallback, SweepStatus
 from elman.tuning.public import sweep
-from elman.tuning.results import SweepResult
+from elman.tuning.results import SweepResult, copy_best
 from elman.tuning.space import Dimension
 from support.cli import Command
 from support.sweeps import OPTIONS, make_order, make_settings, prepare, weights, work_here, write_text
@@ -274,6 +274,28 @@ def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
     runs = read_runs([swept.directory], lambda path, name: name)
     assert runs == ["best", "0000", "0001"]
+
+
+def test_a_best_trial_on_another_machine(swept: SweepResult, tmp_path: Path) -> None:
+    """A copy of a worse trial is removed, and part of a trial that another machine finished is not copied."""
+    assert swept.best is not None
+    loss, run = swept.best.validation_loss, swept.directory / "best"
+    assert loss is not None
+    copy_best(tmp_path, run, loss)
+    assert weights(tmp_path / "best") == weights(run)
+    copy_best(tmp_path, run, loss - 0.1)
+    assert [*tmp_path.iterdir()] == []
+    copy_best(tmp_path, tmp_path / "nowhere", loss)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_sweep_may_be_moved(tmp_path: Path) -> None:
+    order = make_order(tmp_path, make_settings(tmp_path), 1)
+    prepare(order)
+    result = work_here(order)
+    result.directory.rename(tmp_path / "moved")
+    moved = controller.SweepController(result.settings, tmp_path / "moved", 1, 1, None, None).run(None)
+    assert moved.trials == result.trials
 
 
 # --- Workers ---

@@ -43,7 +43,9 @@ class SweepController:
     ) -> None:
         check_address(storage)
         self.settings, self.out, self.trials, self.workers = settings, out, trials, workers
-        self.address = StorageAddress(out, study or out.resolve().name, storage)
+        # A journal has one study, whose name must not change if the directory is moved.
+        name = study or ("sweep" if storage is None else out.resolve().name)
+        self.address = StorageAddress(out, name, storage)
 
     def run(self, callback: SweepCallback | None) -> SweepResult:
         """Open the study, work until no trial is left or the sweep is stopped, and write the results."""
@@ -129,8 +131,9 @@ class SweepController:
 
     def _write(self, result: SweepResult, opened: OpenStudy) -> None:
         write_trials(result)
-        if result.best is not None:
-            copy_best(self.out, trial_directory(self.out, result.best.number))
+        best = result.best
+        if best is not None and best.validation_loss is not None:
+            copy_best(self.out, trial_directory(self.out, best.number), best.validation_loss)
         write_report(result, opened.study)
 
 

@@ -58,7 +58,7 @@ def sweep(
     storage : str, optional
         ``postgresql+psycopg://…``, for workers on several machines; by default a journal in the directory.
     study : str, optional
-        The name of the study in the storage; by default the name of the directory.
+        The name of the study in the database; by default that of the directory.
     sampler : str
         ``tpe``, ``random`` or ``grid``.
     pruner : str

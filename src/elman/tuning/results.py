@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.errors import flag
 from elman.runs.directory import CHECKPOINT
+from elman.runs.saved_run import open_run
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
 from elman.tuning.settings import SweepSettings
 
@@ -157,7 +158,7 @@ def write_trials(result: SweepResult) -> None:
     replace_file(result.directory / TRIALS, text.getvalue().encode())
 
 
-def copy_best(directory: Path, source: Path) -> None:
+def copy_best(directory: Path, source: Path, validation_loss: float) -> None:
     """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none.
 
     Parameters
@@ -165,11 +166,13 @@ def copy_best(directory: Path, source: Path) -> None:
     directory : Path
         Of the sweep.
     source : Path
-        The run directory of the best trial.
+        The run directory of the best trial. It has another loss if another machine finished the trial.
+    validation_loss : float
+        That of the trial.
     """
     best, former = directory / BEST, directory / f".{BEST}.former"
     partial = directory / f".{BEST}{PARTIAL_SUFFIX}"
-    if not (source / CHECKPOINT).exists():
+    if not (source / CHECKPOINT).exists() or open_run(source).validation_loss != validation_loss:
         _remove(best)
         return
     if (best / CHECKPOINT).exists() and filecmp.cmp(source / CHECKPOINT, best / CHECKPOINT, shallow=False):

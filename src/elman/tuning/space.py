@@ -15,12 +15,12 @@ import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elman.config import Config, check_names, current_names, make_config
 from elman.errors import ElmanError, flag, quote, shorten
+from elman.storage.untrusted import MAX_INT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,9 @@ NOT_VARIED = {
 }
 """Settings that a space may not contain, and why."""
 
+MAX_GRID = 1_000_000
+"""Points of a grid, at most."""
+
 _RANGE_KEYS = ("low", "high", "log", "step")
 
 
@@ -42,8 +45,8 @@ class SpaceError(ElmanError):
     """A search space is invalid. `mistakes` has one line per mistake."""
 
     def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("; ".join(mistakes))
-        self.mistakes = mistakes
+        self.mistakes = [" ".join(mistake.split()) for mistake in mistakes]  # a value may contain a line feed
+        super().__init__("; ".join(self.mistakes))
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,21 @@ class Dimension:
         """Whether the values of the range are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    @cached_property
-    def grid(self) -> tuple[Value, ...] | None:
-        """All values, None for a continuous or logarithmic range."""
+    @property
+    def size(self) -> int | None:
+        """The number of values, None for a continuous or logarithmic range."""
         if self.choices:
-            return self.choices
-        if self.log or self.step is None:
-            return None
-        count = _count_steps(self.low, self.high, self.step)
-        return tuple(self.low + n * self.step for n in range(count + 1))
+            return len(self.choices)
+        return None if self.log or self.step is None else _count_steps(self.low, self.high, self.step) + 1
+
+    def value_at(self, place: int) -> Value:
+        """Return one of the values that `size` counts."""
+        return self.choices[place] if self.choices else self.low + place * (self.step or 0)
 
     def draw(self, generator: np.random.Generator) -> Value:
         """Draw a value."""
-        if self.grid is not None:
-            return self.grid[int(generator.integers(len(self.grid)))]
+        if self.size is not None:
+            return self.value_at(int(generator.integers(self.size)))
         if not self.log:
             return float(generator.uniform(self.low, self.high))
         # The half on either side gives the first and the last integer their share.
@@ -115,14 +119,17 @@ def grid_size(space: Space) -> int:
     Raises
     ------
     ElmanError
-        If a range has no step.
+        If a range has no step, or there are too many points.
     """
     for each in space:
-        if each.grid is None:
+        if each.size is None:
             raise ElmanError(
                 f"--sampler grid needs choices or a step for {each.name} (got a {'log ' if each.log else ''}range)"
             )
-    return math.prod(len(each.grid or ()) for each in space)
+    size = math.prod(each.size or 1 for each in space)
+    if size > MAX_GRID:
+        raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points (got {shorten(f'{size:,}')})")
+    return size
 
 
 def draw_grid(space: Space, seed: int, number: int) -> dict[str, Value]:
@@ -131,9 +138,8 @@ def draw_grid(space: Space, seed: int, number: int) -> dict[str, Value]:
     point = int(_generator(seed).permutation(size)[number % size])
     values: dict[str, Value] = {}
     for each in space:
-        grid = each.grid or ()
-        point, place = divmod(point, len(grid))
-        values[each.name] = grid[place]
+        point, place = divmod(point, each.size or 1)
+        values[each.name] = each.value_at(place)
     return values
 
 
@@ -263,7 +269,7 @@ def _parse_range(name: str, values: dict[str, Any]) -> Dimension:
         raise ElmanError(f"space: the range of {name} has no {missing[0]}")
     low, high, log, step = (values.get(key) for key in ("low", "high", "log", "step"))
     for key, value in values.items():
-        if key != "log" and (type(value) not in (int, float) or not math.isfinite(value)):
+        if key != "log" and not _is_number(value):
             raise ElmanError(f"space: {key} of {name} must be a number (got {quote(value)})")
     assert isinstance(low, int | float)
     assert isinstance(high, int | float)
@@ -276,7 +282,14 @@ def _parse_range(name: str, values: dict[str, Any]) -> Dimension:
         raise ElmanError(f"space: the log range of {name} requires {problem}")
     if step is not None and not 0 < step <= high - low:
         raise ElmanError(f"space: step of {name} must be from 0 to high - low (got {shorten(step)})")
+    if step is not None and (high - low) / step > MAX_INT:
+        raise ElmanError(f"space: step of {name} is too small (got {shorten(step)})")
     return _make_range(name, low, high, bool(log), step)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number that arithmetic in float64 does not change or overflow."""
+    return type(value) in (int, float) and abs(value) <= MAX_INT
 
 
 def _make_range(name: str, low: float, high: float, log: bool, step: float | None) -> Dimension:

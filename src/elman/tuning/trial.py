@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from elman.training.train import train
 from elman.tuning.settings import SweepSettings
 from elman.tuning.storage import RUNGS
 
-PRUNING_CHARS = 32_768
+PRUNING_CHARS = 8192
 """Characters of the validation set, at most, that an intermediate validation reads."""
 MAX_ATTEMPTS = 10
 """A trial whose worker was killed so often without a new checkpoint has failed: it may be the reason."""
@@ -45,16 +45,18 @@ class PruningCallback(TrainingCallback):
     Parameters
     ----------
     trial : Trial
+    rungs : sequence of int
+        Percent of the budget at which the trial is validated and compared.
     stop : Event
         Set to save the run and stop.
     progress : callable
         Called with the fraction of the budget that is spent.
     """
 
-    def __init__(self, trial: Trial, stop: threading.Event, progress: Progress) -> None:
+    def __init__(self, trial: Trial, rungs: Sequence[int], stop: threading.Event, progress: Progress) -> None:
         self.trial, self.stop, self.progress = trial, stop, progress
         reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        self.rungs = [rung for rung in RUNGS if rung > max(reported, default=0)]
+        self.rungs = [rung for rung in rungs if rung > max(reported, default=0)]
         self.pruned = trial.user_attrs.get("pruned", False)
 
     def on_progress(self, run: Run, updates: int) -> None:
@@ -117,7 +119,8 @@ def _count_attempts(trial: Trial, out: Path) -> int:
 def _train(
     trial: Trial, settings: SweepSettings, corpus: Corpus, out: Path, stop: threading.Event, progress: Progress
 ) -> None:
-    callback = PruningCallback(trial, stop, progress)
+    rungs = RUNGS if settings.pruner == "halving" else ()
+    callback = PruningCallback(trial, rungs, stop, progress)
     options: Any = settings.trial_options(trial.params)
     try:
         run = train(

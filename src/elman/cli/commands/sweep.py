@@ -50,9 +50,7 @@ def sweep(
             " default a journal in --out, for workers on this machine."
         ),
     ] = None,
-    study: Annotated[
-        str | None, Parameter(help="Name of the study in the storage; by default the name of --out.")
-    ] = None,
+    study: Annotated[str | None, Parameter(help="Name of the study in the database; by default that of --out.")] = None,
     sampler: Annotated[
         Sampler, ANY_CASE, Parameter(help="Sampler: tpe (Bayesian), random, or grid (choices and steps only).")
     ] = "tpe",
