@@ -79,6 +79,10 @@ class NonFiniteLossError(ElmanError):
     """A loss in training is not finite; the last valid checkpoint is unchanged."""
 
 
+class LockedError(ElmanError):
+    """Another process writes to the directory."""
+
+
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
     """Report a missing library that the block imports and that `extra` would install.

@@ -315,7 +315,7 @@ def test_a_run_that_cannot_go_on_so(
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
         ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
         ("--foo", "unknown option --foo; see --help"),
-        ("foo", "unknown command 'foo'; the commands are train, sample, eval, view, plot, runs, score, explain"),
+        ("foo", "unknown command 'foo'; the commands are train, sample, eval, sweep, view, plot, runs, score"),
         ("train --temperature 1 --out out", "unknown option --temperature; see --help"),
     ],
 )  # fmt: skip

@@ -26,6 +26,7 @@ from elman.cli.commands.runs import runs
 from elman.cli.commands.sample import sample
 from elman.cli.commands.score import score
 from elman.cli.commands.serve import serve
+from elman.cli.commands.sweep import sweep
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
@@ -36,7 +37,7 @@ from elman.cli.usage_errors import UnknownOption, describe_usage_error
 from elman.errors import ElmanError, command_line, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "view": view, "plot": plot, "runs": runs},
+    "Train": {"train": train, "sweep": sweep, "view": view, "plot": plot, "runs": runs},
     "Use": {
         "sample": sample,
         "eval": evaluate,
