@@ -72,7 +72,7 @@ def killed_at(owner: Any, name: str, call: int = 1) -> Iterator[None]:
 def test_a_trial_is_continued_from_any_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int
 ) -> None:
-    monkeypatch.setattr(training, "save_figure", lambda figure, path: None)  # drawing takes longest
+    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)  # drawing takes longest
     order = make_order(tmp_path, make_settings(tmp_path), 2)
     prepare(order)
     with killed_at(owner, name, call):
@@ -95,7 +95,7 @@ def test_a_trial_that_kills_its_workers_has_failed(tmp_path: Path) -> None:
 
 
 def test_a_partial_last_line_of_the_journal_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)
     order = make_order(tmp_path, make_settings(tmp_path), 2)
     prepare(order)
     with killed_at(optuna.study.Study, "tell"):

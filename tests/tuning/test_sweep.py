@@ -113,7 +113,7 @@ def test_workers_log_nothing(swept: SweepResult) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "save_figure", lambda figure, path: None)  # drawing takes longest
+    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)  # drawing takes longest
 
 
 def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
