@@ -10,8 +10,8 @@ import numpy as np
 
 from elman.config import Config, find_preset, make_config, resume_config
 from elman.engine import TrainState
+from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, quote
-from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
@@ -44,7 +44,7 @@ def start_run(
     """
     pretrained = None if init_from is None else PretrainedModel.open(init_from)
     config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
-    CELLS[config.cell].require_engine(config.engine)
+    require_engine(config)
     corpus = _read(source, config)
     check_alphabet_size(corpus, config.hidden_size)
     split(corpus, config)  # rejects a text that is too short before anything is written
@@ -139,6 +139,7 @@ def resume_run(directory: RunDirectory, source: Source, preset: str, options: Ma
         return start_run(directory, source, preset, options)
     find_preset(preset)
     config = resume_config(saved.config, options)
+    require_engine(config)
     corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
     if not isinstance(saved, Checkpoint):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._version import __version__
+from elman.engines import ENGINES
 from elman.runs.run import Run
 
 
@@ -24,16 +25,16 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
             "alphabet_size": len(corpus.alphabet),
             "sha256": corpus.sha256,
         },
-        "versions": list_versions(),
+        "versions": list_versions(ENGINES[run.config.engine].extra),
         "machine": describe_machine(),
     } | ({} if run.init_from is None else {"init_from": asdict(run.init_from)})
 
 
-def list_versions() -> dict[str, str]:
-    """Return the versions of Elman, Python and the libraries that the numbers depend on."""
+def list_versions(extra: str = "") -> dict[str, str]:
+    """Return the versions of Elman, Python and the libraries that the numbers depend on, with that of an extra."""
     from importlib.metadata import version
 
-    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
+    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", *filter(None, [extra]))}
     return {"elman": __version__, "python": platform.python_version()} | libraries
 
 

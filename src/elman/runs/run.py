@@ -12,6 +12,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.engine import TrainState, get_engine
+from elman.engines import inference_engine
 from elman.errors import require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
@@ -117,7 +118,9 @@ class Run:
         network = self.selected or NetworkSnapshot(
             self.state.eval_parameters, self.state.final_hidden, self.state.update
         )
-        return Model(self.corpus.alphabet, network.parameters, network.h, get_engine(self.config.engine))
+        return Model(
+            self.corpus.alphabet, network.parameters, network.h, get_engine(inference_engine(self.config.engine))
+        )
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -147,7 +150,7 @@ class Run:
     def generate(self, length: int, generator: np.random.Generator) -> str:
         """Generate `length` characters from the current state, starting with the next character of the text."""
         state, alphabet = self.state, self.corpus.alphabet
-        first, engine = int(self.corpus.indices[self.next_index]), get_engine(self.config.engine)
+        first, engine = int(self.corpus.indices[self.next_index]), get_engine(inference_engine(self.config.engine))
         chunks = stream_text(
             engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
         )
@@ -203,7 +206,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     ----------
     path : str or path
     engine : str, optional
-        ``numba`` or ``numpy``; by default the engine it was trained with.
+        One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
     Raises
     ------
@@ -218,7 +221,8 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         saved = load_network(path / BEST)
     else:
         saved = load_selected(path / CHECKPOINT)
-    return Model(saved.alphabet, saved.network.parameters, saved.network.h, get_engine(engine or saved.config.engine))
+    used = get_engine(engine or inference_engine(saved.config.engine))
+    return Model(saved.alphabet, saved.network.parameters, saved.network.h, used)
 
 
 NEWEST = 1000

@@ -9,6 +9,8 @@ from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
 from elman.cli.parameters import Corpus, Encoding, Integer, Json, Name, OptionalInteger
+from elman.engines import engine_names
+from elman.errors import join_alternatives
 from elman.network.cells import cell_help
 
 
@@ -32,7 +34,9 @@ def gradcheck(
     cell: Annotated[Name, Parameter(help=cell_help())] = "rnn",
     layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
     ngram_order: Annotated[Integer, Parameter(help="Order of the n-gram prior; 0 checks a network without one.")] = 0,
-    engine: Annotated[Name, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
+    engine: Annotated[
+        Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives(engine_names())}.")
+    ] = "numba",
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
     encoding: Encoding = "utf-8",
     as_json: Json = False,

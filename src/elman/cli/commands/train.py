@@ -55,8 +55,8 @@ def train(
     resume: Annotated[
         Flag,
         Parameter(
-            help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds and"
-            " --patience may change."
+            help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds,"
+            " --patience, --engine and --device may change."
         ),
     ] = False,
     log: Annotated[
@@ -76,6 +76,10 @@ def train(
     as_json: Json = False,
 ) -> int:
     """Train a character-level RNN on a text and save it to a run directory."""
+    from elman.training.processes import follow, is_follower, leading
+
+    if is_follower():
+        return follow()
     from elman.cli.display import TrainingDisplay, show_results
     from elman.training.train import train
 
@@ -86,16 +90,17 @@ def train(
         settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(
-            corpus,
-            out=out,
-            preset=preset or DEFAULT_PRESET,
-            init_from=init_from,
-            resume=resume,
-            log=log or [],
-            callback=callback,
-            **settings,
-        )
+        with leading():
+            return train(
+                corpus,
+                out=out,
+                preset=preset or DEFAULT_PRESET,
+                init_from=init_from,
+                resume=resume,
+                log=log or [],
+                callback=callback,
+                **settings,
+            )
 
     display = TrainingDisplay()
     if live:
