@@ -27,12 +27,16 @@ CONTRACT = """
   lost), 130 interrupted (a run in training is saved first).
 - `--json` prints one JSON object on standard output and nothing else; `score` prints one per line of text, `sample` one
   per sample.
+- Progress is shown on standard error, as a bar on a terminal and as lines elsewhere; `-q` turns it off
+  ([runs.md](runs.md)).
 - Losses on the terminal are in nats per character, except those of `elman report`.
 
 | command | JSON keys |
 |---|---|
-| `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at validation_loss \
-kept_update stopped advice` |
+| `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at train_loss \
+validation_loss kept_update stopped advice` |
+| `runs` | `runs`: for each `run text cell layers hidden_size updates seconds train_loss validation_loss stopped \
+status error` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |
 | `eval` | `chars nats_per_char bits_per_char perplexity`; with `--adapt` also `nats_per_char_without_adapt`, with \
 `--window` also `window` |
@@ -48,7 +52,8 @@ nats_per_char bits_per_char counting_nats_per_char network_nats_per_char mean_ma
 
 In the JSON of `train`, `seconds` counts training updates only, not compilation, sampling or I/O. `smooth_loss` is in
 nats summed over a sequence of `--seq-length` characters, averaged over the batch; divide it by `--seq-length` for nats
-per character. `validation_loss` is in nats per character; it is that of the selected model, which has the lowest
+per character. `train_loss` and `validation_loss` are in nats per character; the former is the [recent
+loss](runs.md#train-loss-and-validation-loss), the latter that of the selected model, which has the lowest
 validation loss; `kept_update` is the number of its update. `stopped` is `epochs`, `max_updates`, `max_seconds`,
 `patience` or `interrupted`. `advice` recommends training longer, using a larger network, or stopping.
 
@@ -113,12 +118,12 @@ five validations without improvement.
 
 | file | contents |
 |---|---|
-| `run.json` | settings, alphabet, text (name, length, SHA-256), versions, machine |
+| `run.json` | settings, alphabet, text (name, length, SHA-256), versions, machine, why the run ended (`stopped`) |
 | `metrics.csv` | `update, epoch, smooth_loss, loss, validation_loss, seconds, chars_per_second` |
 | `samples.jsonl` | `update, smooth_loss, text` |
 | `checkpoint.safetensors` | the complete state of the run; `--resume` continues from it bit for bit |
 | `best.safetensors` | the model with the lowest validation loss, if there is a validation set |
-| `smooth_loss.png` | the loss curve |
+| `smooth_loss.png` | the train and the validation loss |
 
 Row n of `metrics.csv` is the loss of update n; the sample at update 0 is from the untrained network. As in the JSON,
 `smooth_loss` and `loss` are summed over a sequence, and `validation_loss` is per character. `run.json` stores six

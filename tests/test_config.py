@@ -120,7 +120,7 @@ def test_files_have_the_former_names() -> None:
         "final_rate", "warmup", "clip", "clip_by", "beta1", "beta2", "weight_decay", "averaging", "dropout",
         "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "ngram_start", "epochs",
         "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "device",
-        "dtype", "sample_every", "sample_length", "metrics_every", "encoding", "rare",
+        "dtype", "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
     ]  # fmt: skip
 
 

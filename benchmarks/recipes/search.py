@@ -18,6 +18,7 @@ import elman
 from elman.config import Config, current_names, make_config
 from elman.engine import get_engine
 from elman.runs.lifecycle import create_optimizer, initial_state
+from elman.runs.run import split
 from elman.text import Corpus, Windows, read_corpus
 
 BASE: dict[str, Any] = {
@@ -69,11 +70,8 @@ def tried(recipe: dict[str, Any], corpus: Corpus, seconds: float) -> dict[str, A
 
 def run_epoch(run: elman.Run) -> int:
     """Return the updates of one pass over the text."""
-    return Windows(
-        run.corpus.indices[: round(len(run.corpus.indices) * (1 - run.config.validation))],
-        run.config.seq_length,
-        run.config.batch_size,
-    ).per_epoch
+    windows, _ = split(run.corpus, run.config)
+    return windows.per_epoch
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from elman.runs.run import load as load
     from elman.runs.saved_run import SavedRun as SavedRun
     from elman.runs.saved_run import open_run as open_run
+    from elman.runs.summary import runs as runs
     from elman.text import Corpus as Corpus
     from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
@@ -51,6 +52,7 @@ _MODULES = {
     "import_": "elman.interop",
     "load": "elman.runs.run",
     "open_run": "elman.runs.saved_run",
+    "runs": "elman.runs",
     "train": "elman.training.train",
 }
 
@@ -68,4 +70,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'elman' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+    module = import_module(_MODULES[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)

@@ -6,6 +6,7 @@ A field of `Config` is a command-line option with its default and its help, a ke
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, wraps
@@ -169,10 +170,10 @@ class Config:
         " it.",
         above=0,
     )
-    validation: float = _fraction(
+    validation: float | str = _fraction(
         0.0,
-        "Fraction of the text, from its end, held out for validation; the model with the lowest validation loss is"
-        " kept.",
+        "Validation set: a fraction of the text, which is held out from its end, or a file with another text. The model"
+        " with the lowest validation loss is kept.",
         0.1,
     )
     validate_every: int = _option(0, "Updates between validations; 0 validates once per epoch.", minimum=0)
@@ -188,6 +189,11 @@ class Config:
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
+    lines: bool = _option(
+        False,
+        "The text is a set of independent lines, such as names or log lines: every line starts from the same learned"
+        " state, lines are shuffled for every epoch, and --validation holds out lines at random.",
+    )
     encoding: str = _option("utf-8", "Encoding of the text.")
     min_count: int = _option(
         0,
@@ -197,15 +203,21 @@ class Config:
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.validation, os.PathLike):
+            object.__setattr__(self, "validation", os.fspath(self.validation))
         for setting in fields(self):
             self._check_type(setting.name)
             self._check_choice(setting.name)
             self._check_range(setting.name, setting.metadata)
+        if self.validation in ("", "-"):
+            raise ElmanError(f"--validation must be a fraction, such as 0.1, or a file (got {self.validation!r})")
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
                 raise ElmanError(f"{flag(name)} requires a validation set: add --validation 0.1 or remove {flag(name)}")
         if self.device != "auto" and not ENGINES[self.engine].has_devices:
             raise ElmanError(f"--device {self.device} requires --engine torch (got --engine {self.engine})")
+        if self.lines and not ENGINES[self.engine].has_lines:
+            raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
 
@@ -248,7 +260,7 @@ class Config:
         allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         if get_origin(hint) is Literal or (float in allowed and type(value) is int) or type(value) in allowed:
             return
-        names = {"int": "an integer", "float": "a number", "str": "a string"}
+        names = {"int": "an integer", "float": "a number", "str": "a string", "bool": "True or False"}
         raise ElmanError(
             f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
         )

@@ -26,6 +26,8 @@ class EngineSpec:
         The extra of the package that it requires; empty if it is always installed.
     has_devices : bool
         Whether it can be told the device to compute on.
+    has_lines : bool
+        Whether it can train on independent lines, before each of which the state is reset.
     """
 
     name: str
@@ -34,6 +36,7 @@ class EngineSpec:
     cells: tuple[str, ...] = ()
     extra: str = ""
     has_devices: bool = False
+    has_lines: bool = True
 
 
 ENGINES: dict[str, EngineSpec] = {
@@ -48,6 +51,7 @@ ENGINES: dict[str, EngineSpec] = {
             cells=("compiled", "torch"),
             extra="torch",
             has_devices=True,
+            has_lines=False,
         ),
     )
 }

@@ -1,7 +1,8 @@
 """Exceptions for errors that the caller can correct.
 
 Every message is one line that says what is wrong, what was given and, if that adds something, how to correct it. The
-command line prints it as ``error: …`` and exits with code 2; the library never prints and never exits.
+command line prints it as ``error: …`` and exits with code 2; the library never exits, and prints nothing but the
+progress of a training.
 
 Messages are written with the options of the command line, ``--learning-rate``. In Python they name its arguments,
 ``learning_rate``, see `name_options`.

@@ -110,6 +110,7 @@ def check_engine(
     batch_size: int = 1,
     optimizer: Optimizer = REFERENCE_OPTIMIZER,
     ngram_order: int = 0,
+    lines: bool = False,
 ) -> EngineComparison:
     """Compare `engine` with the reference.
 
@@ -130,6 +131,8 @@ def check_engine(
         Optimizer of the trajectory. Its dropout applies there only.
     ngram_order : int
         Order of the n-gram prior; 0 for a network without one. The trajectory is cross-fitted.
+    lines : bool
+        Whether the state is reset at one of the characters, as in a text of independent lines.
 
     Examples
     --------
@@ -140,8 +143,9 @@ def check_engine(
     length = batch_size * (T * max(2, updates // 2) + 2)  # every batch row and every epoch leave a remainder
     text = np.random.RandomState(1).randint(0, K, length).astype(np.min_scalar_type(K - 1))
     windows = Windows(text, T, batch_size, cross_fit=True)
-    ngrams = count_training_text(text, K, ngram_order, discount=0.7, folds=3)
-    start = _initial_state(K, m, dtype, cell, layers, batch_size, optimizer, ngrams)
+    reset_at = 0 if lines else None
+    ngrams = count_training_text(text, K, ngram_order, discount=0.7, folds=3, reset_at=reset_at)
+    start = _initial_state(K, m, dtype, cell, layers, batch_size, optimizer, ngrams, reset_at)
     errors = compare_gradients(engine, start, windows)
     result, expected = (
         _run_trajectory(e, copy.deepcopy(start), windows, updates, optimizer) for e in (engine, get_engine("numpy"))
@@ -256,15 +260,27 @@ def _initial_state(
     batch_size: int,
     optimizer: Optimizer,
     ngrams: NgramModel | None,
+    reset_at: int | None,
 ) -> TrainState:
     """Return a state with non-zero biases and h, and weights large enough for tanh to matter but not for chaos."""
     std = min(0.3, 1 / math.sqrt(m))
     state = TrainState.initial(
-        K, m, std, 2, dtype, cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer, ngrams=ngrams
+        K,
+        m,
+        std,
+        2,
+        dtype,
+        cell=cell,
+        layers=layers,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        ngrams=ngrams,
+        reset_at=reset_at,
     )
     generator, size = np.random.RandomState(3), architecture(state.parameters).recurrent_size
     state.h = np.tanh(generator.randn(*state.h.shape)).astype(dtype)
-    state.h[..., size:] = generator.randint(1, K + 1, state.h[..., size:].shape)
+    first = 1 if reset_at is None else reset_at + 2  # nothing precedes a reset in a state
+    state.h[..., size:] = generator.randint(first, K + 1, state.h[..., size:].shape)
     for theta in state.parameters.values():
         if theta.ndim == 1:
             theta += 0.3 * generator.randn(*theta.shape)

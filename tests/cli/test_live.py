@@ -18,7 +18,7 @@ from support.state import TEXT, T
 from support.training import EXACT, contents, train
 
 REFERENCE = ["--preset", "reference"]
-SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20"]
+SMALL = [*REFERENCE, "--hidden-size", "3", "--seq-length", str(T), "--engine", "numpy", "--max-updates", "20", "-q"]
 ADDRESS = r"http://127\.0\.0\.1:\d+"
 
 
@@ -34,9 +34,10 @@ def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_train_with_a_page_names_its_address_and_prints_the_same(command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--json")
     assert code == 0
-    assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
+    notice = f"training on novel.txt: {len(TEXT)} characters, {len(set(TEXT))} distinct\n"
+    assert re.fullmatch(f"{re.escape(notice)}dashboard: {ADDRESS}\n", err)
     assert json.loads(out)["updates"] == 20
-    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == ""
+    assert command("train", "novel.txt", "--out", "plain", *SMALL, "--json").err == notice
     shown, plain = contents(Path("out")), contents(Path("plain"))
     assert shown.keys() == plain.keys()
     assert shown["samples.jsonl"] == plain["samples.jsonl"]

@@ -66,7 +66,7 @@ def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest
     settings = f"preset = 'Reference'\nhidden_size = 3\nseq-length = {T}\nengine = 'NumPy'\nmax_updates = 9\nseed = 5\n"
     config = write(tmp_path, f"[train]\n{settings}\n[serve]\nport = 0\n")
     monkeypatch.setenv("ELMAN_TRAIN_MAX_UPDATES", "2")
-    code, _, err = command("train", "novel.txt", "-o", tmp_path / "out", "--config", config, "--seed", 6)
+    code, _, err = command("train", "novel.txt", "-o", tmp_path / "out", "--config", config, "--seed", 6, "-q")
     assert (code, err) == (0, "")
     found = RunDirectory(tmp_path / "out").manifest().config
     options = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "max_updates": 2, "seed": 6}
@@ -109,7 +109,7 @@ def test_no_option_has_the_name_of_another_variable() -> None:
 
 def test_like_takes_the_settings_of_another_run(command: Command, tmp_path: Path) -> None:
     like = RunDirectory(Path("run")).manifest().config
-    ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7)
+    ended = command("train", "novel.txt", "--like", "run", "-o", tmp_path / "out", "--seed", 7, "-q")
     assert (ended.code, ended.err) == (0, "")
     assert RunDirectory(tmp_path / "out").manifest().config == make_config("reference", vars(like) | {"seed": 7})
     for option in (["--preset", "minute"], ["--resume"]):
@@ -132,7 +132,7 @@ def test_what_is_not_taken_from_another_run() -> None:
 
 def test_choices_in_any_case(command: Command, tmp_path: Path) -> None:
     words = f"--preset REFERENCE --cell GRU --dtype Float64 --engine NumPy --hidden-size 3 --seq-length {T} --log JSONL"
-    ended = command("train", "novel.txt", "-o", tmp_path / "out", *words.split(), "--max-updates", 1)
+    ended = command("train", "novel.txt", "-o", tmp_path / "out", *words.split(), "--max-updates", 1, "-q")
     assert (ended.code, ended.err) == (0, "")
     found = RunDirectory(tmp_path / "out").manifest().config
     assert (found.cell, found.dtype, found.engine) == ("gru", "float64", "numpy")

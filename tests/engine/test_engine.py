@@ -277,7 +277,8 @@ def test_every_network_of_every_size(
 @pytest.mark.parametrize("batch_size", [1, 33])
 def test_a_network_that_fills_caches(name: str, dtype: Dtype, cell: str, batch_size: int) -> None:
     """Its products are large enough to be computed in other ways."""
-    optimizer, size = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"]), {"K": 67, "m": 129, "T": 10}
+    optimizer = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"])
+    size: dict[str, Any] = {"K": 67, "m": 129, "T": 10}
     comparison = check_engine(
         get_engine(name),
         cell=cell,
@@ -304,6 +305,18 @@ def test_every_network_with_a_prior(
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
     size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngram_order": order}
     assert_conforms(check_engine(get_engine(name), optimizer=optimizer, dtype=dtype, **size), dtype)
+
+
+@compiled_engines
+@both_dtypes
+@cells
+@pytest.mark.parametrize(("layers", "batch_size", "order"), [(1, 1, 0), (1, 3, 2), (2, 9, 3)])
+def test_the_state_is_reset_between_lines(
+    name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, order: int
+) -> None:
+    optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
+    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size, "ngram_order": order}
+    assert_conforms(check_engine(get_engine(name), optimizer=optimizer, dtype=dtype, lines=True, **size), dtype)
 
 
 @compiled_engines

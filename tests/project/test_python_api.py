@@ -1,6 +1,7 @@
 """The Python API as `docs/python.md` shows it: typed and documented options, batches, files, callbacks, notebooks."""
 
 import inspect
+import os
 import pickle
 import re
 import sys
@@ -38,7 +39,8 @@ def model() -> elman.Model:
 
 
 def test_the_typed_options_are_the_settings() -> None:
-    assert get_type_hints(TrainingOptions) == get_type_hints(elman.Config)
+    hints = get_type_hints(elman.Config) | {"validation": float | str | os.PathLike[str]}
+    assert get_type_hints(TrainingOptions) == hints
 
 
 def test_help_describes_every_setting_by_its_python_name() -> None:

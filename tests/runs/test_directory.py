@@ -48,11 +48,13 @@ def test_the_speed_counts_the_characters_of_every_batch_row(corpus: Corpus) -> N
 
 def test_the_metadata_of_a_run(corpus: Corpus, run_directory: Path) -> None:
     metadata = json.loads((run_directory / "run.json").read_text(encoding="utf-8"))
-    assert list(metadata) == ["config", "alphabet", "corpus", "versions", "machine"]
+    assert list(metadata) == ["config", "alphabet", "corpus", "preset", "versions", "machine", "stopped"]
     assert Config(**metadata["config"]) == Config(**SMALL, max_updates=25)
     assert metadata["alphabet"] == corpus.alphabet.characters
     sha256 = hashlib.sha256(TEXT.encode()).hexdigest()
-    assert metadata["corpus"] == {"name": "text", "chars": len(TEXT), "alphabet_size": 26, "sha256": sha256}
+    size = {"chars": len(TEXT), "alphabet_size": 26}
+    assert metadata["corpus"] == {"name": "text", **size, "sha256": sha256, "files": []}
+    assert metadata["preset"] == "reference"
     assert metadata["versions"].items() >= {"elman": elman.__version__, "python": platform.python_version()}.items()
     assert metadata["machine"].items() >= {"system": platform.system(), "cores": os.cpu_count()}.items()
 

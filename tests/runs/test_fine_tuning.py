@@ -213,7 +213,18 @@ def test_runs_without_a_model_have_no_origin(corpus: Corpus, tmp_path: Path) -> 
 def test_the_command(source: Run, tmp_path: Path, command: Command) -> None:
     source.model.save(tmp_path / "old.safetensors")
     (tmp_path / "new.txt").write_text(NEW, encoding="utf-8")
-    options = ["--seq-length", T, "--max-updates", 3, "--preset", "reference", "--engine", "numpy", "--init-from"]
+    options = [
+        "--seq-length",
+        T,
+        "--max-updates",
+        3,
+        "--quiet",
+        "--preset",
+        "reference",
+        "--engine",
+        "numpy",
+        "--init-from",
+    ]
     ended = command("train", tmp_path / "new.txt", "-o", tmp_path / "run", *options, tmp_path / "old.safetensors")
     assert (ended.code, ended.err) == (0, "")
     assert elman.load(tmp_path / "run").parameters["W"].shape == (4, 4)

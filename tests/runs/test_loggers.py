@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import elman
+from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.lifecycle import create_optimizer
@@ -21,6 +22,7 @@ from elman.runs.loggers import LOGGERS, logger_help, open_loggers, optional_logg
 from elman.runs.loggers.base import MetricsLogger
 from elman.runs.loggers.jsonl import JsonlLogger
 from elman.runs.loggers.tensorboard import EVENTS, TensorBoardLogger
+from elman.runs.plots import LossCurve
 from elman.runs.records import Metrics, Sample
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -96,7 +98,11 @@ def test_the_logs_hold_what_the_directory_does(corpus: Corpus, tmp_path: Path) -
         {row.update: expected[row.update] for row in run.metrics}
     )
     scalars = events(tmp_path)[0]
-    assert scalars.keys() == SCALARS
+    assert scalars.keys() == SCALARS | {"loss/train", "loss/validation"}
+    assert scalars["loss/validation"] == scalars["validation_loss"]
+    assert scalars["loss/train"] == pytest.approx(
+        dict(zip(*LossCurve(run.corpus.name, run.metrics, run.config).train_losses(), strict=True))
+    )
     assert scalars["learning_rate"] == pytest.approx(
         {row.update: expected[row.update] for row in run.metrics}, rel=1e-6
     )
@@ -241,7 +247,7 @@ def test_an_event_file_of_sums_over_a_window_is_rewritten_per_character(
 ) -> None:
     """As an earlier version wrote it; the learning rates are kept."""
     with monkeypatch.context() as patch:
-        patch.setattr("elman.runs.loggers.tensorboard.read_seq_length", lambda folder: 1)
+        patch.setattr("elman.runs.loggers.tensorboard.read_config", lambda folder: Config(seq_length=1))
         train(corpus, **OPTIONS, out=tmp_path, log=LOGS, callback=StopsAt(16))
     before = events(tmp_path)[0]
     train(corpus, out=tmp_path, resume=True)

@@ -26,8 +26,10 @@ SMALL: dict[str, Any] = {
 EXACT: dict[str, Any] = SMALL | {"engine": "numpy", "dtype": "float64"}
 
 
-def train(corpus: str | Path | Corpus = "python-docs", *, preset: str = "reference", **options: Any) -> Run:
-    """Train from the settings of the reference experiment, whose numbers the tests know."""
+def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = None, **options: Any) -> Run:
+    """Train from the settings of the reference experiment, whose numbers the tests know; a resumed run has its own."""
+    if preset is None and not options.get("resume"):
+        preset = "reference"
     return training.train(corpus, preset=preset, **options)
 
 

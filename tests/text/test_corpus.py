@@ -157,9 +157,9 @@ def test_a_missing_file_like_no_other(path: str) -> None:
         read_corpus(path)
 
 
-def test_a_directory() -> None:
+def test_a_directory_without_a_file() -> None:
     Path("novels").mkdir()
-    expected = "'novels' is a directory: use a file in it"
+    expected = "there is no file in 'novels'"
     with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("novels")
 
@@ -176,10 +176,11 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_text_in_place_of_a_path() -> None:
-    with pytest.raises(ElmanError) as raised:
+    expected = (
+        "a text of 10,500 characters is not the name of a file: pass a file, or in Python elman.Corpus.from_text(text)"
+    )
+    with pytest.raises(ElmanError, match=line(expected)):
         read_corpus("It was a dark night.\n" * 500)
-    assert str(raised.value).startswith("cannot read 'It was a dark night.\\nIt was")
-    assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize("data", [b"", "\ufeff".encode()])

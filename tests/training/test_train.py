@@ -479,7 +479,7 @@ def test_a_directory_is_made_with_its_parents(corpus: Corpus, tmp_path: Path) ->
 def test_a_directory_that_holds_a_run_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before = contents(tmp_path)
-    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True or choose another out$"):
+    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True to continue it, overwrite=True to"):
         train(corpus, **EXACT, max_updates=5, out=tmp_path)
     assert contents(tmp_path) == before
 

@@ -22,6 +22,7 @@ from elman.cli.commands.export import export, import_
 from elman.cli.commands.gradcheck import gradcheck
 from elman.cli.commands.plot import plot
 from elman.cli.commands.report import report
+from elman.cli.commands.runs import runs
 from elman.cli.commands.sample import sample
 from elman.cli.commands.score import score
 from elman.cli.commands.serve import serve
@@ -35,7 +36,7 @@ from elman.cli.usage_errors import describe_usage_error
 from elman.errors import ElmanError, command_line, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "view": view, "plot": plot},
+    "Train": {"train": train, "view": view, "plot": plot, "runs": runs},
     "Use": {
         "sample": sample,
         "eval": evaluate,

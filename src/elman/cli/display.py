@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
-import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from elman.runs.records import Sample
 from elman.runs.run import Run
+from elman.runs.summary import RunSummary
 from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import GradientCheck
+from elman.training.progress import create_display
+from elman.training.progress.console import StderrConsole
+from elman.training.progress.console import visible as visible
 
 
 class _Terminal(Console):
@@ -30,48 +31,28 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-class _Stderr(Console):
-    """Standard error."""
-
-    def on_broken_pipe(self) -> None:
-        """Print nothing more; training continues."""
-        self.quiet = True
-
-
 _OUT = _Terminal(soft_wrap=True, highlight=False)
+
+_WIDE_OUT = _Terminal(width=10_000)
+"""Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def visible(text: str) -> str:
-    """Return a text with a visible symbol for every control character except tabs and line feeds."""
-    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _symbol(c) for c in text)
-
-
-def _symbol(control: str) -> str:
-    return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
-
-
 class TrainingDisplay(TrainingCallback):
-    """The progress of a training on standard error: a progress bar, and the latest sample below it.
+    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere.
 
     SIGINT (Ctrl-C) or SIGTERM makes the run save and stop; a second one interrupts at once.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show warnings only.
     """
 
-    def __init__(self) -> None:
-        self.console = _Stderr(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[updates]} updates"),
-            TextColumn("{task.fields[loss]}"),
-            TextColumn("{task.fields[speed]} chars/s"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=self.console,
-        )
-        self.task: TaskID | None = None
-        self.text = Text()
-        self.live = Live(console=self.console, auto_refresh=False, transient=False)
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = StderrConsole()
+        self.progress = create_display(not quiet, self.console)
         self.stop = threading.Event()
         self.before: dict[signal.Signals, Any] = {}
 
@@ -83,8 +64,7 @@ class TrainingDisplay(TrainingCallback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.live.is_started:
-            self.live.stop()
+        self.progress.close()
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -94,63 +74,35 @@ class TrainingDisplay(TrainingCallback):
         self.stop.set()
         self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
 
+    def on_notice(self, notice: str) -> None:
+        """Print a notice in one line, on a terminal or not."""
+        self.progress.on_notice(notice)
+
     def on_compile(self) -> None:
         """Show what the delay is for."""
-        self._show("compiling kernels (first run only, takes a few seconds) …")
+        self.progress.on_compile()
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        self._show(
+        self.progress.show(
             f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
         )
 
-    def _show(self, line: str) -> None:
-        if self.console.is_terminal:
-            self.console.print(Text(line, style="dim"))
-
     def on_progress(self, run: Run, updates: int) -> None:
-        """Update the progress bar."""
-        if not self.console.is_terminal:
-            return
-        state, fields = run.state, progress_fields(run, updates)
-        fraction = min(1.0, state.update / updates)
-        if self.task is None or self.progress.tasks[0].completed > fraction:  # another training has started
-            for task in self.progress.task_ids:
-                self.progress.remove_task(task)
-            self.task = self.progress.add_task(total=1.0, **fields)
-        self.progress.update(self.task, completed=fraction, **fields)
-        if not self.live.is_started:
-            self.live.start()
-        self.live.update(Group(self.progress, Padding(self.text, (1, 2))), refresh=True)
+        """Update the progress."""
+        self.progress.on_progress(run, updates)
 
     def on_sample(self, sample: Sample) -> None:
         """Show the latest sample."""
-        self.text = Text(visible(sample.text), style="dim")
+        self.progress.on_sample(sample)
 
     def on_warning(self, warning: str) -> None:
-        """Print a warning in one line, on a terminal or not."""
-        self.console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        """Print a warning in one line."""
+        self.console.print_line(f"warning: {warning}")
 
     def should_stop(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self.stop.is_set()
-
-
-def progress_fields(run: Run, updates: int) -> dict[str, Any]:
-    """Return the fields of the progress line of a run that is expected to have so many updates."""
-    state, config = run.state, run.config
-    epoch = min(state.epoch + 1, config.epochs)
-    ends_by_epochs = config.max_seconds is None and config.max_updates is None
-    speed = state.update * config.chars_per_update / state.seconds if state.seconds else 0
-    loss = f"smooth loss {state.smooth_loss / config.seq_length:.3f}"
-    if run.latest_validation_loss is not None:
-        loss += f", validation loss {run.latest_validation_loss:.3f}"
-    return {
-        "description": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
-        "updates": f"{state.update:,}/{updates:,}",
-        "loss": f"{loss} nats/char",
-        "speed": f"{speed:,.0f}",
-    }
 
 
 def show_metrics(metrics: dict[str, Any]) -> None:
@@ -173,7 +125,7 @@ def result_rows(run: Run) -> dict[str, Any]:
     for name in ("smooth_loss", "minimum_smooth_loss"):
         if rows[name] is not None:
             rows[name] /= run.config.seq_length
-    for name in ("smooth_loss", "minimum_smooth_loss", "validation_loss"):
+    for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
         if rows[name] is not None:
             rows[name] = f"{_format_value(rows[name])} nats/char"
     return {"selected_update" if name == "kept_update" else name: value for name, value in rows.items()}
@@ -187,7 +139,31 @@ def show_results(run: Run, out: Path) -> None:
         return
     print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)
-    _OUT.print(f"to generate more: elman sample {out}", markup=False)
+    _OUT.print(f"to generate more: elman sample {out}{' --count 20' if run.config.lines else ''}", markup=False)
+
+
+def show_runs(summaries: Sequence[RunSummary]) -> None:
+    """Print a table of runs, a row each, with losses in nats per character."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
+    for title, is_number in (
+        ("run", False), ("text", False), ("cell", False), ("size", True), ("updates", True), ("seconds", True),
+        ("train loss", True), ("validation loss", True), ("stopped", False),
+    ):  # fmt: skip
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+    for summary in summaries:
+        layers = f"{summary.layers} × " if summary.layers and summary.layers > 1 else ""
+        texts = (
+            summary.run,
+            summary.text or "",
+            summary.cell or "",
+            f"{layers}{summary.hidden_size or ''}",
+            f"{summary.updates:,}",
+            f"{summary.seconds:,.1f}",
+            *("" if loss is None else f"{loss:.3f}" for loss in (summary.train_loss, summary.validation_loss)),
+            summary.stopped if summary.status == "ended" else summary.status,
+        )
+        table.add_row(*map(Text, map(visible, texts)))
+    _WIDE_OUT.print(table)
 
 
 def show_gradient_checks(checks: list[GradientCheck]) -> None:

@@ -50,6 +50,11 @@ class Sample:
     prompt: str
     chunks: Iterator[str]
 
+    def in_training_text(self, text: str) -> bool | None:
+        """Return whether a model of independent lines was trained on the last line; None if it is no such model."""
+        model = self.source.model
+        return None if model.line_hashes is None else model.in_training_text((self.prompt + text).rpartition("\n")[2])
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -86,7 +91,7 @@ class Generation:
         ]
 
     def _header(self, source: NamedModel, n: int) -> str:
-        number = f"{n + 1} of {self.count}" if self.count > 1 else ""
+        number = f"{n + 1} of {self.count}" if self.count > 1 and not source.model.is_of_lines else ""
         return ", ".join(filter(None, [source.name if len(self.models) > 1 else "", number]))
 
     def _generate(self, model: Model, prompt: str, seed: int | None) -> list[Iterator[str]]:
@@ -115,12 +120,14 @@ def print_text(sample: Sample, echo: bool) -> None:
         sys.stdout.write(show(chunk))
         sys.stdout.flush()
         chunks.append(chunk)
-    sys.stdout.write("\n")
-    sample.source.report("".join(chunks))
+    text = "".join(chunks)
+    sys.stdout.write("\tin training text\n" if sample.in_training_text(text) else "\n")
+    sample.source.report(text)
 
 
 def print_json(sample: Sample, length: int) -> None:
-    """Print a complete sample as one line of JSON; only a stop sequence makes a text shorter than its length."""
+    """Print a complete sample as one line of JSON; only a stop sequence, or the end of
+    an independent line, makes a text shorter than its length."""
     text = "".join(sample.chunks)
     row = {
         "model": sample.source.name,
@@ -129,6 +136,8 @@ def print_json(sample: Sample, length: int) -> None:
         "text": text,
         "finish_reason": "stop" if len(text) < length else "length",
     }
+    if (known := sample.in_training_text(text)) is not None:
+        row["in_training_text"] = known
     sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
     sys.stdout.flush()
     sample.source.report(text)

@@ -122,6 +122,46 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+def require_corpus(corpus: Sequence[str | Path]) -> list[str | Path]:
+    """Return the texts of a command line that must name one.
+
+    Raises
+    ------
+    ElmanError
+        If it names none.
+    """
+    if not corpus:
+        raise ElmanError(
+            f"missing required argument CORPUS ({CORPUS_HELP[:1].lower()}{CORPUS_HELP[1:].partition(':')[0]})"
+        )
+    return list(corpus)
+
+
+def parse_out(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse the path of an output; an empty one would be the current directory.
+
+    Raises
+    ------
+    ElmanError
+        If it is empty.
+    """
+    return Path(parse_not_empty(hint, tokens))
+
+
+def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
+    """Parse text.
+
+    Raises
+    ------
+    ElmanError
+        If it is empty or consists of white space.
+    """
+    text = tokens[0].value
+    if not text.strip():
+        raise ElmanError(f"{tokens[0].keyword} must not be empty (got {text!r})")
+    return text
+
+
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
 Port = Annotated[int, Parameter(converter=parse_port)]
@@ -136,17 +176,20 @@ Texts = Annotated[
     Parameter(converter=parse_texts, allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
 ]
 Flag = Annotated[bool, Parameter(negative="")]
-Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_out)]
 
+CORPUS_HELP = (
+    "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or a built-in text:"
+    " python-docs, shakespeare."
+)
 Corpus = Annotated[
     str | Path,  # always a string; the shell completes the names of files for a Path
-    Parameter(
-        help="Text file, - for standard input, or a built-in text: python-docs, shakespeare.",
-        allow_leading_hyphen=True,
-        converter=parse_corpus,
-    ),
+    Parameter(help=CORPUS_HELP, allow_leading_hyphen=True, converter=parse_corpus),
 ]
+Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
+"""The type of each of several texts, ``*corpus: Corpora``."""
 Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]
+Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints
+from elman.errors import ElmanError
 from elman.network.output import Prior
 from elman.network.parameters import Parameters, architecture, layer_names, suffix
 
@@ -83,10 +84,12 @@ def build_exact_network(parameters: Parameters) -> ExactNetwork:
     Raises
     ------
     ElmanError
-        If the codec does not have the cell, or the network has an n-gram prior.
+        If the codec does not have the cell, or the state is reset, as between independent lines.
     """
     net = architecture(parameters)
     net.spec.require_codec()
+    if parameters.reset_at is not None:
+        raise ElmanError("files cannot be compressed with a model of independent lines: train without --lines")
     names = [name + suffix(n) for n in range(1, net.layers + 1) for name in layer_names(net.cell)]
     names += ["V", "c", "alpha"] if net.order else ["V", "c"]
     arrays = {name: round_to_float32(parameters[name].T) for name in names}

@@ -80,6 +80,7 @@ class TrainState:
         optimizer: Optimizer | None = None,
         ngrams: NgramModel | None = None,
         alpha: float = INITIAL_ALPHA,
+        reset_at: int | None = None,
     ) -> TrainState:
         """Return the state before the first update of a network with K characters and m units per layer.
 
@@ -87,7 +88,9 @@ class TrainState:
         reference experiment, determines which moments are allocated and whether there is an average.
         """
         initial_generator = np.random.RandomState(seed)
-        parameters = initial_parameters(K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams, alpha)
+        parameters = initial_parameters(
+            K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams, alpha, reset_at
+        )
         sample_generator = np.random.Generator(np.random.PCG64(seed))
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         D = architecture(parameters).state_size

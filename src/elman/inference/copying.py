@@ -22,6 +22,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import ElmanError
+from elman.network import Parameters
+from elman.text import Alphabet
 from elman.text.alphabet import as_text, code_points
 
 RUN = 20
@@ -139,3 +142,19 @@ def _longest_common_run(text: _RunHashes, chunk: _RunHashes, copied: Positions, 
         else:
             high = n - 1
     return (low, int(starts[0])) if starts is not None and low > least else (0, 0)
+
+
+def decode_counted(parameters: Parameters, alphabet: Alphabet) -> str:
+    """Return the text that the n-gram prior has counted.
+
+    Raises
+    ------
+    ElmanError
+        If there is no prior.
+    """
+    if parameters.ngrams is None:
+        raise ElmanError(
+            "--copied requires a model with an n-gram prior, which contains its training text: pass the training text"
+            " of this one with --copied-from"
+        )
+    return alphabet.decode(parameters.ngrams.text)

@@ -52,18 +52,24 @@ def generate_batch(
     length: int,
     sampling: SamplingParams,
     generators: Sequence[np.random.Generator],
+    end: int | None = None,
 ) -> list[str]:
     """Return one text of `length` characters for each of `generators`, sampled as one batch.
 
-    Each follows its character of x (B,), which is read in its state of h (B, D).
+    Each follows its character of x (B,), which is read in its state of h (B, D). They may be shorter once all contain
+    the character `end`.
     """
     B = len(generators)
-    states, last, chunks = h, x, []
+    states, last, chunks, ended = h, x, [], np.zeros(B, np.bool_)
     for n in _chunk_lengths(length):
         uniforms = np.stack([generator.random(n) for generator in generators], axis=1)
         characters, states = session.generate(states, last, uniforms, [sampling] * B)
         last = characters[-1]
         chunks.append(characters.astype(alphabet.dtype))
+        if end is not None:
+            ended |= (characters == end).any(axis=0)
+        if ended.all():
+            break
     characters_TB = np.concatenate(chunks) if chunks else np.empty((0, B), alphabet.dtype)
     return [alphabet.decode(column) for column in characters_TB.T]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack, overload
+from typing import Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.inference.adaptation import check_adapt, parse_adapt, score_adapting
 from elman.inference.char_losses import compute_char_losses, predict_next
-from elman.inference.copying import Copying, measure_copying
+from elman.inference.copying import Copying, decode_counted, measure_copying
 from elman.inference.generate import (
     MAX_BEAM_WIDTH,
     StopSequenceFilter,
@@ -28,38 +28,25 @@ from elman.inference.generate import (
     stream_text,
 )
 from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
+from elman.inference.options import (
+    GENERATION_OPTIONS,
+    SAMPLING_OPTIONS,
+    GenerationOptions,
+    check_options,
+    check_ranges,
+)
 from elman.inference.score import Score, check_finite, score_windows
-from elman.network import Parameters, SamplingParams
-from elman.network.parameters import Array, architecture
-from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
+from elman.network import Parameters
+from elman.network.parameters import Array, architecture, summarize
+from elman.network.sampling import SamplingOptions
 from elman.notebook import render_table
-from elman.signatures import Option, document_options
+from elman.signatures import document_options
 from elman.text import Alphabet, with_unknown
+from elman.text.lines import LineHashes, contains_line, make_lines
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
-
-
 FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
-
-
-_SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
-_GENERATION_OPTIONS = (
-    Option("prompt", str, "", "Text to continue; it is not part of the output."),
-    Option("stop", str, "", "End before this string would be generated."),
-    Option("seed", int | None, None, "The same seed gives the same text. Without one every call differs."),
-    Option("adapt", bool | str, False, 'Whether the n-gram prior counts the prompt as well: False or "counts".'),
-    *_SAMPLING_OPTIONS,
-)
-
-
-class GenerationOptions(SamplingOptions, total=False):
-    """Options of text generation; see `Model.stream`."""
-
-    prompt: str
-    stop: str | Sequence[str]
-    seed: int | None
-    adapt: Literal[False, "counts"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,37 +64,60 @@ class Model:
         saturated units may keep it among states that it never learned from.
     engine : Engine
         The engine that computes with them.
+    line_hashes : ndarray of uint64, optional
+        Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
     """
 
     alphabet: Alphabet
     parameters: Parameters
     h: Array
     engine: Engine
+    line_hashes: LineHashes | None = None
 
     def __repr__(self) -> str:
         """Return a one-line summary without the weights."""
         network = architecture(self.parameters)
         return (
             f"<Model: {network.layers} x {network.cell} {network.m}, {len(self.alphabet)} characters,"
-            f" {self.h.dtype}, {self.engine.name}>"
+            f" {self.h.dtype}, {self.engine.name}{', independent lines' if self.is_of_lines else ''}>"
         )
 
     def _repr_html_(self) -> str:
-        network, ngrams = architecture(self.parameters), self.parameters.ngrams
-        rows = {
-            "cell": network.cell,
-            "hidden size": network.m,
-            "layers": network.layers,
-            "n-gram prior": None if ngrams is None else f"order {network.order}, {len(ngrams.text):,} characters",
-            "weights": sum(array.size for array in self.parameters.values()),
-            "characters": len(self.alphabet),
-            "precision": self.h.dtype,
-            "engine": self.engine.name,
-        }
-        return render_table("Model", rows)
+        text = "independent lines" if self.is_of_lines else "continuous"
+        return render_table("Model", summarize(self.parameters) | {"text": text, "engine": self.engine.name})
+
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether it models independent lines (``--lines``): it is reset at every line feed."""
+        return self.parameters.reset_at is not None
+
+    def in_training_text(self, line: str) -> bool:
+        """Return whether a model of independent lines was trained on a line; validation lines do not count.
+
+        Raises
+        ------
+        ElmanError
+            If it is no such model, or was imported.
+
+        Examples
+        --------
+        >>> import elman
+        >>> options = {"preset": "reference", "engine": "numpy", "seq_length": 5, "max_updates": 1}
+        >>> model = elman.train(elman.Corpus.from_text("Ada\\nGrace\\nAlan\\n"), lines=True, **options).model
+        >>> model.in_training_text("Grace"), model.in_training_text("Gra")
+        (True, False)
+        """
+        if self.line_hashes is None:
+            reason = "it was imported" if self.is_of_lines else "train with --lines"
+            raise ElmanError(f"this model does not know the lines of its training text: {reason}")
+        return contains_line(self.line_hashes, line)
+
+    def arrange(self, indices: Indices) -> Indices:
+        """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
+        return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
     @accept_former_names(FORMER_NAMES)
-    @document_options(_SAMPLING_OPTIONS)
+    @document_options(SAMPLING_OPTIONS)
     def stream(
         self,
         length: int = 1000,
@@ -126,9 +136,11 @@ class Model:
             Maximum number of characters to generate.
         prompt : str
             Text to continue; it is not part of the output. Without a prompt the network reads a line feed, if its
-            alphabet has one, so that the output begins a line.
+            alphabet has one, so that the output begins a line. A model of independent lines always begins a line, and
+            the prompt is its beginning.
         stop : str or sequence of str
-            End before this string, or the first of these, would be generated.
+            End before this string, or the first of these, would be generated. A model of independent lines also ends at
+            the end of the line.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
         adapt : False or "counts"
@@ -142,14 +154,14 @@ class Model:
             If an option is out of its range, `prompt` or `stop` contains a character that the model does not know, or
             there is no n-gram prior to `adapt`.
         """
-        sampling, stops = _check_options(length, seed, options), as_stop_sequences(stop, self.alphabet)
+        sampling, stops = check_options(length, seed, options), self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
         generator = np.random.default_rng(seed)
         chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
         return cut_at_stop(stops, chunks) if stops else chunks
 
     @accept_former_names(FORMER_NAMES)
-    @document_options(_GENERATION_OPTIONS)
+    @document_options(GENERATION_OPTIONS)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
         """Generate text and return it complete.
 
@@ -167,7 +179,7 @@ class Model:
         return "".join(self.stream(length, **options))
 
     @accept_former_names(FORMER_NAMES)
-    @document_options(_GENERATION_OPTIONS)
+    @document_options(GENERATION_OPTIONS)
     def samples(
         self, count: int | Sequence[str], length: int = 1000, **options: Unpack[GenerationOptions]
     ) -> list[str]:
@@ -195,7 +207,7 @@ class Model:
             if isinstance(count, str) or "prompt" in options:
                 raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
             prompts, count = count, len(count)
-        _check(("--count", count, 1 <= count <= MAX_SAMPLES, f"from 1 to {MAX_SAMPLES:,}"))
+        check_ranges(("--count", count, 1 <= count <= MAX_SAMPLES, f"from 1 to {MAX_SAMPLES:,}"))
         if count * length > MAX_TOTAL_CHARS:
             raise ElmanError(
                 f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
@@ -213,7 +225,7 @@ class Model:
         adapt: Literal[False, "counts"] = False,
         **options: Unpack[SamplingOptions],
     ) -> list[str]:
-        sampling, stops = _check_options(length, seed, options), as_stop_sequences(stop, self.alphabet)
+        sampling, stops = check_options(length, seed, options), self._stop_sequences(stop)
         generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(len(prompts))]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             seeds = [None if seed is None else seed + n for n in range(len(prompts))]
@@ -223,8 +235,13 @@ class Model:
         parameters = prefilled[prompts[0]][0]
         h = np.stack([prefilled[each][1] for each in prompts])
         x = np.array([prefilled[each][2] for each in prompts])
-        texts = generate_batch(self.engine.session(parameters), self.alphabet, h, x, length, sampling, generators)
+        session, end = self.engine.session(parameters), self.parameters.reset_at
+        texts = generate_batch(session, self.alphabet, h, x, length, sampling, generators, end)
         return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
+
+    def _stop_sequences(self, stop: str | Sequence[str]) -> tuple[str, ...]:
+        """Return where a text ends; one of a model of independent lines ends with its line, too."""
+        return as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
     @accept_former_names(FORMER_NAMES)
     def beam(
@@ -245,11 +262,11 @@ class Model:
         ElmanError
             As `stream`.
         """
-        _check(
+        check_ranges(
             ("--beam", width, 1 <= width <= MAX_BEAM_WIDTH, f"from 1 to {MAX_BEAM_WIDTH:,}"),
             ("--length", length, length >= 0, "at least 0"),
         )
-        stops = as_stop_sequences(stop, self.alphabet)
+        stops = self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
         return cut_at_stop(stops, chunks) if stops else chunks
@@ -288,7 +305,8 @@ class Model:
         Parameters
         ----------
         text : str, or list of str
-            Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own.
+            Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own. A model
+            of independent lines reads it as such, and predicts every line from its first character to its end.
         adapt : bool or str
             What adapts to the text just scored: ``weights`` (or True), which is dynamic evaluation, ``counts``, those
             of the n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
@@ -306,7 +324,7 @@ class Model:
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        indices = with_unknown(self.alphabet).encode(text)
+        indices = self.arrange(with_unknown(self.alphabet).encode(text))
         if window is None:
             result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
         else:
@@ -356,7 +374,7 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h))
+        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
 
     def measure_copying(self, text: str, source: str | None = None) -> Copying:
         """Return how much of a text, such as a sample, is copied from the training text.
@@ -379,25 +397,4 @@ class Model:
         >>> model.measure_copying("it is a rose").longest_run
         ' is a rose'
         """
-        if source is None and self.parameters.ngrams is None:
-            raise ElmanError(
-                "--copied requires a model with an n-gram prior, which contains its training text: pass the training"
-                " text of this one with --copied-from"
-            )
-        if source is None and self.parameters.ngrams is not None:
-            source = self.alphabet.decode(self.parameters.ngrams.text)
-        return measure_copying(text, source or "")
-
-
-def _check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
-    """Return the sampling parameters, after checking the range of every option."""
-    _check(("--length", length, length >= 0, "at least 0"))
-    sampling = create_sampling_params(options)
-    _check(("--seed", seed, seed is None or seed >= 0, "at least 0"))
-    return sampling
-
-
-def _check(*ranges: tuple[str, float | None, bool, str]) -> None:
-    for name, value, fits, expected in ranges:
-        if not fits:
-            raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
+        return measure_copying(text, decode_counted(self.parameters, self.alphabet) if source is None else source)

@@ -1,8 +1,8 @@
 """The file of a single network, and what it shares with the checkpoints of `elman.runs.checkpoint`.
 
 Tensors and a JSON description in safetensors, no code. The tensors are the parameters by name and ``h``; with an n-gram
-prior, ``ngram.text`` is the text that is counted, as indices. The description contains the configuration and the
-alphabet.
+prior, ``ngram.text`` is the text that is counted, as indices. Of a model of independent lines, ``line_hashes`` are the
+hashes of the training lines, see `elman.text.lines`. The description contains the configuration and the alphabet.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from elman.engine import TrainState
 from elman.network.parameters import Array, Parameters, architecture
 from elman.storage.tensors import save_tensors
 from elman.text import Alphabet
+from elman.text.lines import LineHashes
 
 FORMAT = 2
-NGRAM_TEXT = "ngram.text"
+NGRAM_TEXT, LINE_HASHES = "ngram.text", "line_hashes"
 SUFFIX = ".safetensors"
 
 
@@ -58,9 +59,12 @@ class SavedNetwork:
     config: Config
     alphabet: Alphabet
     network: NetworkSnapshot
+    line_hashes: LineHashes | None = None
 
     @classmethod
-    def of_model(cls, alphabet: Alphabet, parameters: Parameters, h: Array) -> SavedNetwork:
+    def of_model(
+        cls, alphabet: Alphabet, parameters: Parameters, h: Array, line_hashes: LineHashes | None
+    ) -> SavedNetwork:
         """Return a network without a run, with the settings that follow from it."""
         net, ngrams = architecture(parameters), parameters.ngrams
         prior: dict[str, Any] = (
@@ -73,15 +77,16 @@ class SavedNetwork:
             dtype=str(h.dtype),  # type: ignore[arg-type]
             engine="numba" if net.spec.compiled else "numpy",
             min_count=int(alphabet.has_unknown),
+            lines=parameters.reset_at is not None,
             **prior,
         )
-        return cls(config, alphabet, NetworkSnapshot(parameters, h, update=0))
+        return cls(config, alphabet, NetworkSnapshot(parameters, h, update=0), line_hashes)
 
 
 def save_imported(path: Path, imported: SavedNetwork) -> None:
     """Write a network that was not trained by a run, atomically."""
     description = describe_model(imported.config, imported.alphabet) | {"network": describe_network(imported.network)}
-    save_tensors(path, description, network_tensors(imported.network))
+    save_tensors(path, description, network_tensors(imported.network) | line_tensors(imported.line_hashes))
 
 
 def describe_model(config: Config, alphabet: Alphabet) -> dict[str, Any]:
@@ -102,3 +107,8 @@ def network_tensors(network: NetworkSnapshot) -> dict[str, NDArray[Any]]:
 def ngram_tensors(parameters: Parameters) -> dict[str, NDArray[Any]]:
     """Return the counted text of the n-gram prior, if there is one."""
     return {} if parameters.ngrams is None else {NGRAM_TEXT: parameters.ngrams.text}
+
+
+def line_tensors(line_hashes: LineHashes | None) -> dict[str, NDArray[Any]]:
+    """Return the hashes of the training lines, if it is a model of independent lines."""
+    return {} if line_hashes is None else {LINE_HASHES: line_hashes}

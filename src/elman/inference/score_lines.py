@@ -132,7 +132,9 @@ class _LineScorer:
         self.scores_line_feed = model.alphabet.start_char == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
-        h = _mean_line_end_state(self.session, model.h, self.start) if self.scores_line_feed else model.h
+        h = model.h  # a model of independent lines is reset at every line feed, whatever the state
+        if self.scores_line_feed and not model.is_of_lines:
+            h = _mean_line_end_state(self.session, model.h, self.start)
         self.h = _without_characters(h, architecture(model.parameters))[None]
 
     def score(self, block: str, number: int) -> list[Line]:

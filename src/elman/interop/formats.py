@@ -125,4 +125,4 @@ def _save_as_run(model: Model, out: Path) -> None:
     """Save a model where `elman.runs.run.load` finds it."""
     directory = RunDirectory(out)
     with directory.lock:
-        directory.save_imported(SavedNetwork.of_model(model.alphabet, model.parameters, model.h))
+        directory.save_imported(SavedNetwork.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))

@@ -8,6 +8,7 @@ N  characters that an n-gram prior counted, whose text each format stores under 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from elman.network.ngram import MAX_ORDER, Indices, NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
 from elman.text import Alphabet
+from elman.text.lines import find_line_feed
 
 FORMAT = 1
 
@@ -30,6 +32,8 @@ METADATA_KEY = "elman"
 
 NGRAM_KEY = "ngram"
 """The key of the n-gram prior's settings in the metadata."""
+LINES_KEY = "lines"
+"""The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
 NGRAM_ALPHA, NGRAM_TEXT = "ngram.alpha", "ngram.text"
 """Names of the prior's weights, where a format does not have Elman's own names, and of the counted text."""
 
@@ -49,6 +53,7 @@ def export_metadata(model: Model) -> dict[str, Any]:
         "hidden_size": net.m,
         "alphabet": model.alphabet.characters,
         "folds": model.alphabet.has_unknown,
+        **({LINES_KEY: True} if model.is_of_lines else {}),
         "state": {name: rows.tolist() for name, rows in stack_state(net, model.h).items()},
     }
     if ngrams is None:
@@ -112,8 +117,10 @@ def build_model(
     # Copies: the arrays read may have another memory order, or be read-only.
     copies = {name: np.array(arrays[name], order="C") for name in parameter_shapes(net)}
     alphabet = _alphabet(metadata, given, net)
-    ngrams = _ngram_model(metadata, net, ngram_text) if net.order else None
-    parameters = Parameters(net.cell, copies, ngrams)
+    has_lines = _require_bool(metadata.get(LINES_KEY, False), LINES_KEY)
+    reset_at = find_line_feed(alphabet) if has_lines else None
+    ngrams = replace(_ngram_model(metadata, net, ngram_text), reset_at=reset_at) if net.order else None
+    parameters = Parameters(net.cell, copies, ngrams, reset_at)
     return Model(alphabet, parameters, _state(metadata, net, parameters["W"].dtype), engine)
 
 

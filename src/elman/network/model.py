@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network import ngram, output
+from elman.network import ngram, output, resets
 from elman.network.ngram import Ints
 from elman.network.ops import Array, Arrays, Input
 from elman.network.output import Prior
@@ -99,7 +99,7 @@ def loss_and_gradients(
         The fold of every target, whose counts the n-gram model leaves out. See `elman.network.ngram`.
     """
     network = architecture(parameters)
-    cell = network.spec.functions
+    cell, reset_steps = network.spec.functions, _reset_steps(parameters, x)
     recurrent, history = _split_state(parameters, h0)
     prior, final_history = _read_prior(parameters, history, x, folds)
     inputs, states, h = _forward(parameters, recurrent, x, masks)
@@ -109,7 +109,9 @@ def loss_and_gradients(
     for n in reversed(range(network.layers)):
         if masks is not None:
             dh_out = dh_out * masks[n]
-        of_layer, dstate0, da = cell.backward(layer(parameters, n + 1), inputs[n], states[n], dh_out)
+        of_layer, dstate0, da = resets.backward(
+            cell, layer(parameters, n + 1), inputs[n], states[n], dh_out, reset_steps
+        )
         gradients |= {name + suffix(n + 1): gradient for name, gradient in of_layer.items()}
         dh0.insert(0, dstate0)
         if n > 0:
@@ -118,6 +120,18 @@ def loss_and_gradients(
     return LossAndGradients(
         float(np.mean(output.loss(o, y))), gradients, np.concatenate(dh0, axis=-1), _final_state(states, final_history)
     )
+
+
+def read_text(parameters: Parameters, h0: Array, x: NDArray[np.unsignedinteger]) -> Array:
+    """Return the state after reading x (T,) or (T, B) from the state h0 (D,) or (B, D), without any logits."""
+    recurrent, history = _split_state(parameters, h0)
+    _, states, _ = _forward(parameters, recurrent, x)
+    return _final_state(states, ngram.append(history, x, parameters.reset_at))
+
+
+def _reset_steps(parameters: Parameters, x: NDArray[Any]) -> resets.Resets | None:
+    """Return whether the state is reset before each step; None if it never is."""
+    return None if parameters.reset_at is None else x == parameters.reset_at
 
 
 def _split_state(parameters: Parameters, h0: Array) -> tuple[Array, Array]:
@@ -133,7 +147,7 @@ def _read_prior(
     if parameters.ngrams is None:
         return None, history
     if not parameters.uses_prior:
-        return None, ngram.append(history, x)
+        return None, ngram.append(history, x, parameters.reset_at)
     log_q, matched, history = ngram.read(parameters.ngrams, history, x, folds, history.dtype)
     return Prior(log_q, matched), history
 
@@ -143,12 +157,12 @@ def _forward(
 ) -> tuple[list[Input], list[Array], Array]:
     """Return the input and the states (T + 1, …) of each layer, and the output layer's input, (T, m) or (T, B, m)."""
     network = architecture(parameters)
-    cell = network.spec.functions
+    cell, reset_steps = network.spec.functions, _reset_steps(parameters, x)
     inputs: list[Input] = []
     states: list[Array] = []
     for n, state0 in enumerate(np.split(h0, network.layers, axis=-1)):
         inputs.append(x)
-        states.append(cell.forward(layer(parameters, n + 1), state0, x))
+        states.append(resets.forward(cell, layer(parameters, n + 1), state0, x, reset_steps))
         h = states[n][1:, ..., : network.m]
         x = h if masks is None else h * masks[n]
     return inputs, states, x

@@ -19,6 +19,9 @@ Cross-fitting: the counts of a text describe that text better than a new one, an
 would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
 trained on the counts of its own fold are left out.
 
+In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
+is reset, see `elman.network.resets`.
+
 Everything is derived from the counted text, which is all that is stored. `NgramCounts` keeps the counts in
 dictionaries, written to be read; `elman.engine.numba.ngrams` is its compiled counterpart.
 """
@@ -66,6 +69,8 @@ class NgramModel:
         The model whose counts this one continues, see `continued`.
     grows : bool
         Whether every character that is read is counted.
+    reset_at : int, optional
+        The character that is the first of every context in which it occurs: the line feed of independent lines.
     tables : dict
         What each engine derived from the text, by the engine's name; filled on first use.
     """
@@ -78,6 +83,7 @@ class NgramModel:
     offset: int = 0
     base: NgramModel | None = None
     grows: bool = False
+    reset_at: int | None = None
     tables: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NgramModel:
@@ -113,6 +119,7 @@ def count_training_text(
     limit: int = MAX_COUNTED,
     *,
     before: Indices | None = None,
+    reset_at: int | None = None,
 ) -> NgramModel | None:
     """Return the n-gram model of a training text, after the text `before`: of the last `limit` characters of both.
 
@@ -124,7 +131,7 @@ def count_training_text(
     folds = usable_folds(counted, folds)
     if before is not None and len(counted) < limit:
         counted = np.concatenate([before[len(counted) - limit :].astype(counted.dtype), counted])
-    return NgramModel(counted, K, order, discount, folds, len(text) - len(counted))
+    return NgramModel(counted, K, order, discount, folds, len(text) - len(counted), reset_at=reset_at)
 
 
 def usable_folds(text: Indices, folds: int) -> int:
@@ -175,6 +182,8 @@ class NgramCounts:
     def _contexts(self, history: NDArray[Any]) -> list[bytes]:
         """Return the contexts that end a history, the shortest first."""
         codes = np.asarray(history, self.model.text.dtype)
+        if self.model.reset_at is not None and self.model.reset_at in codes:
+            codes = codes[np.flatnonzero(codes == self.model.reset_at)[-1] :]
         return [codes[len(codes) - o :].tobytes() for o in range(min(len(codes), self.model.order) + 1)]
 
     def lookup(self, context: bytes, fold: int) -> Counter[int]:
@@ -220,21 +229,37 @@ def read(
         The n characters at the end.
     """
     counts = ngram_counts(model)
-    n, rows = model.order, np.rint(history).astype(np.intp).reshape(-1, model.order)
+    rows = np.rint(history).astype(np.intp).reshape(-1, model.order)
     read_rows = x.reshape(len(x), len(rows)).astype(np.intp)
-    codes = np.concatenate([rows.T, read_rows + 1])  # (n + T, B)
+    histories = read_histories(rows, read_rows, model.reset_at)
     log_q, matched = np.empty((*read_rows.shape, model.K), dtype), np.empty(read_rows.shape, np.intp)
     left_out = np.full(read_rows.shape, model.folds) if folds is None else folds.reshape(read_rows.shape)
     for t, b in np.ndindex(*read_rows.shape):
-        before, after = codes[t : t + n, b], codes[t + 1 : t + n + 1, b]
+        before, after = histories[t : t + 2, b]
         if model.grows:
             counts.add(before[before > 0] - 1, int(read_rows[t, b]))
         q, matched[t, b] = counts.distribution(after[after > 0] - 1, int(left_out[t, b]))
         log_q[t, b] = np.log(np.maximum(q, MIN_PROB))
-    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x)
+    return log_q.reshape(*x.shape, model.K), matched.reshape(x.shape), append(history, x, model.reset_at)
 
 
-def append(history: NDArray[np.floating], x: Indices) -> NDArray[np.floating]:
+def append(history: NDArray[np.floating], x: Indices, reset_at: int | None = None) -> NDArray[np.floating]:
     """Return the n characters at the end of a history, (n,) or (B, n), and the characters x, (T,) or (T, B)."""
+    return np.array(read_histories(history, x, reset_at)[-1], history.dtype)
+
+
+def read_histories(history: NDArray[Any], x: NDArray[Any], reset_at: int | None = None) -> NDArray[Any]:
+    """Return the last n characters before x (T,) or (T, B), and after each of x: (T + 1, n) or (T + 1, B, n).
+
+    Those before the last `reset_at` among them are 0.
+    """
     codes = np.concatenate([history.T, x.astype(history.dtype) + 1])
-    return np.ascontiguousarray(codes[len(x) :].T)
+    n = history.shape[-1]
+    if n == 0:
+        return np.empty((len(x) + 1, *history.shape), history.dtype)
+    histories = np.lib.stride_tricks.sliding_window_view(codes, n, axis=0)
+    if reset_at is None:
+        return histories
+    from_end = histories[..., ::-1]
+    resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
+    return np.where(resets_since[..., ::-1] > 0, 0, histories)

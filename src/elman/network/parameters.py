@@ -58,11 +58,15 @@ class Parameters(Mapping[str, Array]):
     arrays : Arrays
     ngrams : NgramModel, optional
         The n-gram model that is the prior of the output layer.
+    reset_at : int, optional
+        The character before which the state is set to zeros: the line feed, if the text is one of independent lines.
+        See `elman.network.resets`.
     """
 
     cell: str
     arrays: Arrays
     ngrams: NgramModel | None = None
+    reset_at: int | None = None
 
     def __getitem__(self, name: str) -> Array:
         """Return an array."""
@@ -194,6 +198,7 @@ def initial_parameters(
     orthogonal: bool = False,
     ngrams: NgramModel | None = None,
     alpha: float = INITIAL_ALPHA,
+    reset_at: int | None = None,
 ) -> Parameters:
     """Return initial parameters: U and W of every layer, then V, are drawn from a normal distribution, biases are zero.
 
@@ -222,6 +227,8 @@ def initial_parameters(
         The prior.
     alpha : float
         Its initial weight at every matched order; 0 for one that is off at first.
+    reset_at : int, optional
+        The character before which the state is reset.
     """
     parameters: Arrays = {}
     forget_gate = CELLS[cell].forget_gate
@@ -238,7 +245,7 @@ def initial_parameters(
     if ngrams is not None:
         parameters["alpha"] = np.full(ngrams.order + 1, alpha)
     with np.errstate(over="ignore"):  # a weight too large for float32 becomes infinite, which training detects
-        return Parameters(cell, parameters, ngrams).map(lambda array: array.astype(dtype))
+        return Parameters(cell, parameters, ngrams, reset_at).map(lambda array: array.astype(dtype))
 
 
 def _orthogonal(normal: Array) -> Array:
@@ -256,3 +263,17 @@ def _orthogonal(normal: Array) -> Array:
 def zeros_like(parameters: Mapping[str, Array]) -> Arrays:
     """Return zeros with the names, shapes and dtypes of `parameters`."""
     return {name: np.zeros_like(array) for name, array in parameters.items()}
+
+
+def summarize(parameters: Parameters) -> dict[str, object]:
+    """Return what a network is, for a table."""
+    network, ngrams = architecture(parameters), parameters.ngrams
+    return {
+        "cell": network.cell,
+        "hidden size": network.m,
+        "layers": network.layers,
+        "n-gram prior": None if ngrams is None else f"order {network.order}, {len(ngrams.text):,} characters",
+        "weights": sum(array.size for array in parameters.values()),
+        "characters": network.K,
+        "precision": parameters["W"].dtype,
+    }

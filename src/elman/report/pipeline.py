@@ -18,19 +18,27 @@ from elman.report.progress import ReportProgress, load_progress, save_results
 from elman.report.render import render_html, render_markdown
 from elman.report.results import collect_results
 from elman.runs.directory import RunDirectory
+from elman.runs.lifecycle import DEFAULT_TEXT, Text, describe_texts
 from elman.runs.lock import DirectoryLock
 from elman.runs.run import Run, split
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
-from elman.text.unknown import check_alphabet_size, replace_rare
-from elman.training.callbacks import TrainingCallback
+from elman.text.unknown import check_alphabet_size
+from elman.training.callbacks import CallbackList, TrainingCallback, notify
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
 
+class _WithoutNotices(CallbackList):
+    """A callback that is not notified of how each of the runs of a report starts."""
+
+    def on_notice(self, notice: str) -> None:
+        """Do nothing."""
+
+
 @accept_former_names(RENAMED | {"watcher": "callback"})
 def report(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Text = DEFAULT_TEXT,
     *,
     out: str | os.PathLike[str],
     epochs: int = 10,
@@ -48,8 +56,8 @@ def report(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name, or a corpus.
+    corpus : str, path, open file, list of these, or Corpus
+        As of `elman.train`.
     out : path
         Directory of the report.
     epochs : int
@@ -112,11 +120,7 @@ def report(
     if min_count is None:
         directory = RunDirectory(Path(out) / "run")
         min_count = directory.load().config.min_count if resume and directory.holds_run() else 0
-    corpus = (
-        replace_rare(corpus, min_count)
-        if isinstance(corpus, Corpus)
-        else read_corpus(corpus, encoding=encoding, min_count=min_count)
-    )
+    corpus = read_corpus(corpus, encoding=encoding, min_count=min_count)
     callback = callback or TrainingCallback()
     options["min_count"] = min_count
     return _ReportBuilder(corpus, Path(out), epochs, long_epochs, callback, options).make(resume)
@@ -149,6 +153,7 @@ class _ReportBuilder:
     def make_locked(self, resume: bool) -> dict[str, Any] | None:
         """Do the same while holding the lock of the directory."""
         config = self.open(resume)
+        notify(self.callback, describe_texts(self.corpus))
         self.lock.acquire()
         run = self.train(self.epochs) if self.check_gradients(config) else None
         if run is not None and run.state.update <= self.last_short(run.config):
@@ -230,7 +235,8 @@ class _ReportBuilder:
             self.corpus,
             out=self.directory.path,
             resume=self.directory.holds_run(),
-            callback=self.callback,
+            progress=False,  # the callback shows it
+            callback=_WithoutNotices(self.callback),
             epochs=epochs,
             **self.options,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from elman.report.curve_stats import PhaseSummary
 from elman.report.narrative.formatting import nats, pluralize
 from elman.report.results import Results
-from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.runs.plots import COLOURS, create_figure, save_figure
 from elman.runs.records import Metrics
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def loss_figure(rows: Sequence[Metrics], part: PhaseSummary) -> Figure:
     """Plot the rows of a curve, and a dot at the minimum of their phase."""
     update, minimum = part.minimum_at, part.minimum_smooth_loss
     lowest = replace(rows[-1], update=update, smooth_loss=minimum)  # between two rows, and lower than both
-    curve = LossCurve("smooth loss", sorted([*rows, lowest], key=lambda row: row.update), seq_length=1)
-    figure = plot_smooth_loss([curve], per_window=True)
-    axes = figure.axes[0]
+    curve = sorted([*rows, lowest], key=lambda row: row.update)
+    figure, (axes,) = create_figure("smooth loss, nats per window")
+    axes.plot([row.update for row in curve], [row.smooth_loss for row in curve], color=COLOURS[0], linewidth=1.3)
     axes.plot([update], [minimum], "o", color=axes.lines[0].get_color(), markersize=4.5, clip_on=False)
     axes.annotate(
         nats(minimum),

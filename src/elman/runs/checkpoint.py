@@ -2,9 +2,9 @@
 
 A run's tensors are those of `TrainState`: the parameters by name; ``M.U`` …, ``N.U`` … and ``average.U`` … where the
 optimizer has these moments and average; ``h``; and, where there is a best network, ``best.U`` … and ``best.h``. With an
-n-gram prior, ``ngram.text`` is the text that is counted, as indices. The description contains the configuration, the
-alphabet, the counters and the states of both random generators. A network's file is that of
-`elman.inference.network_file`.
+n-gram prior, ``ngram.text`` is the text that is counted, as indices. Of independent lines, ``line_hashes`` are the
+hashes of the training lines, see `elman.text.lines`. The description contains the configuration, the alphabet, the
+counters and the states of both random generators. A network's file is that of `elman.inference.network_file`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
 from elman.inference.network_file import FORMAT as FORMAT
-from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
-from elman.inference.network_file import NetworkSnapshot as NetworkSnapshot
-from elman.inference.network_file import SavedNetwork as SavedNetwork
 from elman.inference.network_file import (
+    LINE_HASHES,
     describe_model,
     describe_network,
+    line_tensors,
     network_tensors,
     ngram_tensors,
 )
+from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
+from elman.inference.network_file import NetworkSnapshot as NetworkSnapshot
+from elman.inference.network_file import SavedNetwork as SavedNetwork
 from elman.network.ngram import NgramModel, usable_folds
 from elman.network.optimizer import HAS_FIRST_MOMENT, HAS_SECOND_MOMENT
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, shapes
@@ -46,6 +48,7 @@ from elman.storage.untrusted import (
     safe_message,
 )
 from elman.text import Alphabet
+from elman.text.lines import LineHashes, find_line_feed
 
 _READ = (1, FORMAT)
 """Format 1 is format 2 without the keys added later."""
@@ -70,6 +73,7 @@ class Checkpoint:
         The network with the lowest validation loss.
     last_loss : float or None
         The validation loss of the last network, where the run has ended and that network is better than `best`.
+    line_hashes : ndarray of uint64 or None
     """
 
     config: Config
@@ -78,6 +82,7 @@ class Checkpoint:
     state: TrainState
     best: NetworkSnapshot | None = None
     last_loss: float | None = None
+    line_hashes: LineHashes | None = None
 
     @property
     def selected(self) -> NetworkSnapshot:
@@ -98,7 +103,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def save_network(path: Path, checkpoint: Checkpoint, network: NetworkSnapshot) -> None:
     """Write a network of a run to a file of its own, atomically."""
     description = _describe_run(checkpoint) | {"network": describe_network(network)}
-    save_tensors(path, description, network_tensors(network))
+    save_tensors(path, description, network_tensors(network) | line_tensors(checkpoint.line_hashes))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -129,7 +134,7 @@ def load_network(path: Path) -> SavedNetwork:
     if "network" in description:
         return _restoring(path, lambda: _restore_network(description, tensors))
     checkpoint = _restoring(path, lambda: _restore(description, tensors))
-    return SavedNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.last)
+    return SavedNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.last, checkpoint.line_hashes)
 
 
 def load_selected(path: Path) -> SavedNetwork:
@@ -141,7 +146,7 @@ def load_selected(path: Path) -> SavedNetwork:
         As `load_checkpoint`.
     """
     checkpoint = load_checkpoint(path)
-    return SavedNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.selected)
+    return SavedNetwork(checkpoint.config, checkpoint.alphabet, checkpoint.selected, checkpoint.line_hashes)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -176,7 +181,7 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any]]:
     if best is not None:
         groups["best."] = {**best.parameters, "h": best.h}
     tensors = {prefix + name: array for prefix, arrays in groups.items() for name, array in arrays.items()}
-    return tensors | ngram_tensors(state.parameters)
+    return tensors | ngram_tensors(state.parameters) | line_tensors(checkpoint.line_hashes)
 
 
 def _describe_run(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -204,7 +209,7 @@ def _nan_to_none(value: float) -> float | None:
 
 def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoint:
     config, alphabet = _config_and_alphabet(description, tensors)
-    ngrams = _pop_ngrams(description, tensors, config, alphabet)
+    ngrams, line_hashes = _pop_ngrams(description, tensors, config, alphabet), _pop_line_hashes(tensors, config)
     best, last_loss = description.get("best"), description.get("last_loss")
     group_shapes = _group_shapes(config, alphabet, best is not None)
     expected = {prefix + name: shape for prefix, group in group_shapes.items() for name, shape in group.items()}
@@ -213,7 +218,7 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
     _check_histories({name: tensors[name] for name in ("h", "best.h") if name in tensors}, ngrams)
     groups = {prefix: {name: tensors[prefix + name] for name in group} for prefix, group in group_shapes.items()}
     state = TrainState(
-        parameters=Parameters(config.cell, groups[""], ngrams),
+        parameters=Parameters(config.cell, groups[""], ngrams, reset_at(alphabet, config)),
         M=groups.get("M.", {}),
         h=tensors["h"],
         N=groups.get("N.", {}),
@@ -222,11 +227,12 @@ def _restore(description: dict[str, Any], tensors: dict[str, Array]) -> Checkpoi
         sample_generator=decode_sample_rng(description["sample_generator"]),
         **_restore_numbers(description),
     )
-    network = None if best is None else _snapshot(config.cell, groups["best."], ngrams, best, loss_required=True)
+    network = None if best is None else _snapshot(state.parameters, groups["best."], best, loss_required=True)
     if network is not None and network.update > state.update:
         raise ValueError("the best network is from a later update than the state")
     last_loss = None if last_loss is None else require_finite(last_loss, "last_loss")
-    return Checkpoint(config, alphabet, require_sha256(description["corpus_sha256"]), state, network, last_loss)
+    sha256 = require_sha256(description["corpus_sha256"])
+    return Checkpoint(config, alphabet, sha256, state, network, last_loss, line_hashes)
 
 
 def _config_and_alphabet(description: dict[str, Any], tensors: dict[str, Array]) -> tuple[Config, Alphabet]:
@@ -252,11 +258,25 @@ def _group_shapes(config: Config, alphabet: Alphabet, best: bool) -> dict[str, d
 
 def _restore_network(description: dict[str, Any], tensors: dict[str, Array]) -> SavedNetwork:
     config, alphabet = _config_and_alphabet(description, tensors)
-    ngrams = _pop_ngrams(description, tensors, config, alphabet)
+    ngrams, line_hashes = _pop_ngrams(description, tensors, config, alphabet), _pop_line_hashes(tensors, config)
     _check_tensors(_network_shapes(config, alphabet), tensors, config)
     _check_histories({"h": tensors["h"]}, ngrams)
-    network = _snapshot(config.cell, tensors, ngrams, description["network"], loss_required=False)
-    return SavedNetwork(config, alphabet, network)
+    parameters = Parameters(config.cell, tensors, ngrams, reset_at(alphabet, config))
+    network = _snapshot(parameters, tensors, description["network"], loss_required=False)
+    return SavedNetwork(config, alphabet, network, line_hashes)
+
+
+def reset_at(alphabet: Alphabet, config: Config) -> int | None:
+    """Return the character before which a network with these settings resets its state, if there is one."""
+    return find_line_feed(alphabet) if config.lines else None
+
+
+def _pop_line_hashes(tensors: dict[str, Array], config: Config) -> LineHashes | None:
+    """Remove the hashes of the training lines from the tensors; an imported model has none."""
+    hashes: NDArray[Any] | None = tensors.pop(LINE_HASHES, None)
+    if hashes is not None and not (config.lines and hashes.ndim == 1 and hashes.dtype == np.uint64):
+        raise ValueError(f"{LINE_HASHES} is not the array of a text of independent lines")
+    return hashes
 
 
 def _pop_ngrams(
@@ -272,21 +292,16 @@ def _pop_ngrams(
     if text is None or text.ndim != 1 or text.dtype.kind != "u" or not len(text) or text.max() >= K:
         raise ValueError(f"{NGRAM_TEXT} is not an array of indices below {K}")
     offset = require_int(description.get("ngram_offset", 0), "ngram_offset", minimum=-len(text))
-    return NgramModel(
-        text, K, config.ngram_order, config.ngram_discount, usable_folds(text, config.ngram_folds), offset
-    )
+    folds = usable_folds(text, config.ngram_folds)
+    line_feed = reset_at(alphabet, config)
+    return NgramModel(text, K, config.ngram_order, config.ngram_discount, folds, offset, reset_at=line_feed)
 
 
 def _snapshot(
-    cell: str,
-    tensors: dict[str, Array],
-    ngrams: NgramModel | None,
-    description: dict[str, Any],
-    *,
-    loss_required: bool,
+    like: Parameters, tensors: dict[str, Array], description: dict[str, Any], *, loss_required: bool
 ) -> NetworkSnapshot:
-    """Return a network; one that was imported has no validation loss."""
-    parameters = Parameters(cell, {name: array for name, array in tensors.items() if name != "h"}, ngrams)
+    """Return a network with the cell and prior of another; one that was imported has no validation loss."""
+    parameters = like.with_arrays({name: array for name, array in tensors.items() if name != "h"})
     update, loss = require_int(description["update"], "update"), description["validation_loss"]
     if loss is not None or loss_required:
         loss = require_finite(loss, "validation_loss")

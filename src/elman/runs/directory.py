@@ -20,11 +20,12 @@ from elman.runs.checkpoint import (
     NetworkSnapshot,
     SavedNetwork,
     load_checkpoint,
+    load_network,
     save_checkpoint,
     save_network,
 )
 from elman.runs.lock import LOCK, DirectoryLock, cannot_write
-from elman.runs.loggers import open_loggers
+from elman.runs.loggers import open_loggers, optional_loggers
 from elman.runs.loggers.base import RUN_JSON, MetricsLogger
 from elman.runs.loggers.csv import CsvLogger
 from elman.runs.loggers.jsonl import SamplesLogger
@@ -72,10 +73,12 @@ class RunDirectory:
     path : Path
     loggers : sequence of MetricsLogger, optional
         Loggers that write the records; by default those that every run has.
+    overwrite : bool
+        Whether `create` may replace a run.
     """
 
-    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None, *, overwrite: bool = False) -> None:
+        self.path, self.overwrite = path, overwrite
         self.loggers = open_loggers(path) if loggers is None else loggers
         self.lock = DirectoryLock(path)
 
@@ -152,10 +155,39 @@ class RunDirectory:
         ElmanError
             If the directory already contains a run, or cannot be written.
         """
-        self._lock_unused("add --resume or choose another --out")
+        if self.overwrite and self.holds_run():
+            self._replace(metadata, checkpoint)
+            return
+        self._lock_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
         self.write_metadata(metadata)  # first: a run that is killed from here on can be started again from it
         self._rewind_loggers([], [])
         self.save(checkpoint)  # last: without a checkpoint there is no run
+
+    def _replace(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+        """Start a run in place of another, and leave all other files alone.
+
+        The checkpoint is replaced first: until then the other run is complete, and from then on the new one can be
+        resumed, which rewinds its records to that checkpoint.
+        """
+        self.lock.acquire()
+        self._require_run()
+        self.save(checkpoint)
+        self.write_metadata(metadata)
+        self._try(self._remove_optional_files)
+        self._rewind_loggers([], [])
+
+    def _require_run(self) -> None:
+        """Check that the checkpoint is a run's, which may be damaged, and not a file of another program."""
+        try:
+            self.manifest()
+        except ElmanError:
+            self.load()
+
+    def _remove_optional_files(self) -> None:
+        """Remove the plot, and the logs that the new run may not have."""
+        self.plot_path.unlink(missing_ok=True)
+        for logger in optional_loggers().values():
+            logger.remove(self.path)
 
     def save_imported(self, imported: SavedNetwork) -> None:
         """Save a network where there is no run, as the best network of one.
@@ -185,6 +217,19 @@ class RunDirectory:
         """
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
+        self._copy_selected(checkpoint, selected)
+
+    def complete_save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+        """Copy the network that is used if the process was killed between the two writes of the last `save`."""
+        try:
+            is_current = selected is not None and load_network(self.path / BEST).network.update == selected.update
+        except ElmanError:
+            is_current = False
+        if not is_current:
+            self.lock.check()
+            self._copy_selected(checkpoint, selected)
+
+    def _copy_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
         if selected is not None:
             save_network(self.path / BEST, checkpoint, selected)
         else:

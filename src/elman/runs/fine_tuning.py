@@ -95,6 +95,8 @@ class PretrainedModel:
     def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings with the cell, the hidden size and the layers of the model.
 
+        A model of independent lines is trained on lines, unless the options say otherwise.
+
         Raises
         ------
         ElmanError
@@ -109,7 +111,7 @@ class PretrainedModel:
                 f"cannot change {' and '.join(map(flag, changed))} with --init-from ({values}); remove"
                 f" {'it' if len(changed) == 1 else 'them'}"
             )
-        return {**options, **shape}
+        return {"lines": self.model.is_of_lines, **options, **shape}
 
     def counted_text(self, corpus: Corpus) -> Indices | None:
         """Return the text that the model's n-gram prior counts, in the alphabet of the new text, to be counted with it.

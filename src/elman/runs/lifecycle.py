@@ -2,63 +2,107 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from elman.config import Config, find_preset, make_config, resume_config
+from elman.config import Config, current_names, find_preset, make_config, resume_config
 from elman.engine import TrainState
 from elman.engine.requirements import require_engine
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, shorten
 from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
-from elman.runs.checkpoint import Checkpoint
+from elman.presets import DEFAULT_PRESET, FORMER_NAMES
+from elman.runs.checkpoint import Checkpoint, reset_at
 from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.fine_tuning import ModelSource, PretrainedModel
+from elman.runs.limits import describe_reached, describe_schedule, estimate_end, reached_limit
 from elman.runs.metadata import create_run_metadata
+from elman.runs.recorded_text import RecordedText, find_text, read_recorded_text, require_unchanged
 from elman.runs.run import Run, split
-from elman.text import Corpus, Windows, check_alphabet_size, read_corpus, replace_rare
+from elman.runs.short_text import describe_lowered, fit_to_text
+from elman.runs.validation_text import read_validation_text, use_absolute_path
+from elman.text import Corpus, Source, Windows, check_alphabet_size, read_corpus
+from elman.text.lines import shuffle_corpus
 
-Source = str | os.PathLike[str] | Corpus
+Text = Source | Sequence[Source] | Corpus
+"""What the text of a run is read from, see `elman.text.read_corpus`."""
+
+DEFAULT_TEXT = "python-docs"
 
 
 def start_run(
     directory: RunDirectory | None,
-    source: Source,
-    preset: str,
+    source: Text | None,
+    preset: str | None,
     options: Mapping[str, Any],
     init_from: ModelSource | None = None,
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    With `init_from`, it starts with the weights of that model.
+    Parameters
+    ----------
+    directory : RunDirectory or None
+    source : Text, optional
+        By default the built-in text ``python-docs``.
+    preset : str, optional
+        By default `DEFAULT_PRESET`.
+    options : mapping
+        The settings that were passed.
+    init_from : path, Run or Model, optional
+        The model whose weights it starts with.
 
     Raises
     ------
     ElmanError
         If an option, the text or the directory is invalid.
     """
+    preset = DEFAULT_PRESET if preset is None else FORMER_NAMES.get(preset, preset)
+    options = use_absolute_path(current_names(options))
     pretrained = None if init_from is None else PretrainedModel.open(init_from)
-    config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
+    preset_config = config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
     require_engine(config)
-    corpus = _read(source, config)
+    corpus = _read(DEFAULT_TEXT if source is None else source, config)
     check_alphabet_size(corpus, config.hidden_size)
-    split(corpus, config)  # rejects a text that is too short before anything is written
-    return _create(config, corpus, directory, pretrained)
+    validation = read_validation_text(config, corpus)
+    config = fit_to_text(config, corpus, options)
+    split(corpus, config, validation)  # rejects a text that is too short before anything is written
+    notices = (describe_texts(corpus, validation), describe_lowered(config, preset_config, corpus))
+    about = {"validation": validation, "preset": preset, "notices": tuple(filter(None, notices))}
+    return _create(config, corpus, directory, pretrained, about)
+
+
+def describe_texts(corpus: Corpus, validation: Corpus | None = None) -> str:
+    """Return which text a run is trained on, and how long it is."""
+    name = {"-": "standard input"}.get(corpus.name, corpus.name)
+    files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
+    files += [f"{corpus.skipped:,} binary file{'s' if corpus.skipped > 1 else ''} skipped"] if corpus.skipped else []
+    about = f" ({'; '.join(files)})" if files else ""
+    held_out = (
+        "" if validation is None else f"; validation on {validation.name}: {len(validation.indices):,} characters"
+    )
+    return (
+        f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters,"
+        f" {len(corpus.alphabet):,} distinct{held_out}"
+    )
 
 
 def _create(
-    config: Config, corpus: Corpus, directory: RunDirectory | None, pretrained: PretrainedModel | None = None
+    config: Config,
+    corpus: Corpus,
+    directory: RunDirectory | None,
+    pretrained: PretrainedModel | None,
+    about: Mapping[str, Any],
 ) -> Run:
-    """Return a run before its first update, and create its directory."""
+    """Return a run before its first update, and create its directory; `about` are other fields of `Run`."""
     state = initial_state(corpus, config, None if pretrained is None else pretrained.counted_text(corpus))
     if pretrained is not None:
         pretrained.initialize(state, corpus.alphabet, create_optimizer(config))
-    run = Run(config, corpus, state, directory, init_from=None if pretrained is None else pretrained.origin)
+    run = Run(config, corpus, state, directory, init_from=None if pretrained is None else pretrained.origin, **about)
     if directory is not None:
         directory.create(create_run_metadata(run), run.checkpoint)
     return run
@@ -87,6 +131,7 @@ def initial_state(corpus: Corpus, config: Config, counted_before: Indices | None
             optimizer=create_optimizer(config),
             ngrams=count_ngrams(corpus, config, counted_before),
             alpha=0.0 if config.ngram_start else INITIAL_ALPHA,
+            reset_at=reset_at(corpus.alphabet, config),
         )
     except (MemoryError, ValueError):  # NumPy raises the second where not even the number of bytes fits
         raise ElmanError(
@@ -104,6 +149,7 @@ def count_ngrams(corpus: Corpus, config: Config, before: Indices | None = None) 
         config.ngram_discount,
         config.ngram_folds,
         before=before,
+        reset_at=reset_at(corpus.alphabet, config),
     )
 
 
@@ -126,33 +172,99 @@ def create_optimizer(config: Config) -> Optimizer:
     )
 
 
-def resume_run(directory: RunDirectory, source: Source, preset: str, options: Mapping[str, Any]) -> Run:
+def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
     """Return the run of a directory as its checkpoint left it, or from its start if it was killed before the first.
+
+    One that has reached a limit is left as it is.
+
+    Parameters
+    ----------
+    directory : RunDirectory
+    source : Text, optional
+        By default the files that are recorded in ``run.json``.
+    preset : str, optional
+        By default the preset of the run.
+    options : mapping
+        The settings that were passed.
 
     Raises
     ------
     ElmanError
-        If there is none, or an option or the text differs from the run's.
+        If there is none, or an option, the preset or the text differs from the run's.
     """
     saved = _load(directory)
     if saved is None:
         return start_run(directory, source, preset, options)
-    find_preset(preset)
-    config = resume_config(saved.config, options)
+    recorded = read_recorded_text(directory)
+    _require_same_preset(preset, recorded, directory)
+    options = use_absolute_path(current_names(options))
+    settings = saved.config
+    if isinstance(settings.validation, str) and isinstance(options.get("validation"), str):
+        settings = replace(settings, validation=options["validation"])  # the file may have moved; its hash must agree
+    config = resume_config(settings, options)
     require_engine(config)
-    corpus = _read(source, config)
+    if source is None:
+        corpus = replace(_read(find_text(recorded, directory), config), name=recorded.name)
+        require_unchanged(recorded, corpus, directory)
+    else:
+        corpus = _read(source, config)
     _require_same_text(saved, corpus, directory)
+    if not corpus.files and recorded.files:  # a text in memory; the run is found again from its files
+        corpus = replace(corpus, files=recorded.files)
+    validation = read_validation_text(config, corpus, recorded.validation_sha256)
+    about: dict[str, Any] = {
+        "validation": validation,
+        "preset": recorded.preset,
+        "notices": (describe_texts(corpus, validation),),
+    }
     if not isinstance(saved, Checkpoint):
         pretrained = None if saved.init_from is None else PretrainedModel.reopen(saved.init_from)
-        return _create(config, corpus, directory, pretrained)
+        return _create(config, corpus, directory, pretrained, about)
     _check_position(saved, corpus)
     _check_counted_text(saved, corpus)
-    run = Run(config, corpus, saved.state, directory, saved.best, saved.best, init_from=directory.init_from())
+    about["init_from"] = directory.init_from()
+    run = Run(config, corpus, saved.state, directory, saved.best, saved.best, **about)
+    windows, _ = split(corpus, config)
+    end, every = last_update(config, windows), validation_every(config, windows)
+    if limit := reached_limit(run, config, end, every):
+        return _leave_finished(run, saved, limit)
+    run.notices += _describe_extension(run, saved.config, estimate_end(run, config, end), windows)
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
     directory.write_metadata(create_run_metadata(run))  # before the loggers are started, which read it
     run.restore_history(*directory.rewind(*_coverage(run)))
     return run
+
+
+def _require_same_preset(preset: str | None, recorded: RecordedText, directory: RunDirectory) -> None:
+    if preset is None:
+        return
+    find_preset(preset)
+    if recorded.preset and FORMER_NAMES.get(preset, preset) != recorded.preset:
+        raise ElmanError(
+            f"cannot change --preset on resume (run: {recorded.preset}, given: {preset}); remove it or choose another"
+            " --out"
+        )
+
+
+def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> Run:
+    """Return a run that has nothing to do, as it was at its end."""
+    directory, update = run.directory, run.state.update
+    assert directory is not None
+    run.restore_history(*directory.rewind(lambda row: row <= update, lambda sample: sample <= update))
+    run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
+    directory.complete_save(saved, run.selected)
+    run.stopped, run.was_finished, run.advice = limit, True, describe_reached(run, limit)
+    run.notices += (run.advice,)
+    return run
+
+
+def _describe_extension(run: Run, saved: Config, end: int, windows: Windows) -> tuple[str, ...]:
+    """Return what the learning rate does if the run had reached a limit and is extended."""
+    if not reached_limit(run, saved, last_update(saved, windows), validation_every(saved, windows)):
+        return ()
+    notice = describe_schedule(run.config, create_optimizer(run.config), run.state.update, end)
+    return (notice,) if notice else ()
 
 
 def _load(directory: RunDirectory) -> Checkpoint | RunManifest | None:
@@ -236,7 +348,6 @@ def validation_every(config: Config, windows: Windows) -> int:
     return (config.validate_every or windows.per_epoch) if config.validation else 0
 
 
-def _read(source: Source, config: Config) -> Corpus:
-    if isinstance(source, Corpus):
-        return replace_rare(source, config.min_count)
-    return read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+def _read(source: Text, config: Config) -> Corpus:
+    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus

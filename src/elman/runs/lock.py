@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = ".lock"
+ACQUIRE_SECONDS = 0.1
+"""How long a writer waits for the lock: `DirectoryLock.is_held` holds it for an instant."""
 
 
 class DirectoryLock:
@@ -61,7 +63,7 @@ class DirectoryLock:
         from filelock import FileLock, Timeout
 
         path = self.directory / LOCK
-        lock = FileLock(path, timeout=0, thread_local=False)
+        lock = FileLock(path, timeout=ACQUIRE_SECONDS, thread_local=False)
         try:
             if not os.path.isdir(self.directory):  # noqa: PTH112
                 self.directory.mkdir(parents=True)
@@ -80,6 +82,21 @@ class DirectoryLock:
             lock.release()
             raise cannot_write(self.directory, error) from error
         self._lock, self._file = lock, (status.st_dev, status.st_ino)
+
+    def is_held(self) -> bool:
+        """Return whether a writer holds it; this object must not be one."""
+        from filelock import FileLock, Timeout
+
+        path = self.directory / LOCK
+        if not os.path.exists(path):  # noqa: PTH110
+            return False
+        try:
+            with FileLock(path, timeout=0, thread_local=False):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # who may not write there cannot tell
+            return False
 
     def check(self) -> None:
         """Check, where the lock is held, that the directory is still the locked one.

@@ -1,4 +1,4 @@
-"""The metadata of a run: its settings, its text, the versions it was made with and the machine."""
+"""The metadata of a run: its settings, its text, the versions it was made with, the machine, and why it ended."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 
 from elman._version import __version__
 from elman.engines import ENGINES
+from elman.runs.recorded_text import describe_text
 from elman.runs.run import Run
 
 
 def create_run_metadata(run: Run) -> dict[str, Any]:
-    """Return the contents of ``run.json``: settings, alphabet, text, versions, machine."""
+    """Return the contents of ``run.json``: settings, preset, alphabet, texts, versions, machine, why it ended."""
     corpus = run.corpus
-    return {
+    metadata = {
         "config": run.config.as_dict(),
         "alphabet": corpus.alphabet.characters,
-        "corpus": {
-            "name": corpus.name,
-            "chars": len(corpus.indices),
-            "alphabet_size": len(corpus.alphabet),
-            "sha256": corpus.sha256,
-        },
+        "corpus": describe_text(corpus),
+        "preset": run.preset or None,
         "versions": list_versions(ENGINES[run.config.engine].extra),
         "machine": describe_machine(),
-    } | ({} if run.init_from is None else {"init_from": asdict(run.init_from)})
+        "stopped": run.stopped,
+    }
+    if run.init_from is not None:
+        metadata["init_from"] = asdict(run.init_from)
+    return metadata if run.validation is None else metadata | {"validation": describe_text(run.validation)}
 
 
 def list_versions(extra: str = "") -> dict[str, str]:

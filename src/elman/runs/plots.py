@@ -1,41 +1,50 @@
-"""The plot of the smooth loss."""
+"""The plot of the train and the validation loss."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman.config import Config
 from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
+from elman.runs.train_loss import TrainLossEstimator
 from elman.storage.atomic import replace_file
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#1f5fa8", "#c8501e", "#2f8f5b", "#7a4fa3", "#a67c00", "#555555")
+COLOURS = (
+    "#1f5fa8", "#c8501e", "#2f8f5b", "#7a4fa3", "#a67c00", "#555555", "#c2327a", "#1a9aa5", "#7d4b2a", "#7f9c1f",
+)  # fmt: skip
+STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COLOURS)]
+"""The colour and the line style of each run; they repeat after 40 runs."""
+MARKERS = 60
+"""Validations up to which each of them is marked."""
 
 
 class LossCurve(NamedTuple):
-    """The smooth loss of a run.
+    """The losses of a run.
 
     Parameters
     ----------
     label : str
     metrics : sequence of Metrics
-    seq_length : int
-        The characters that a loss of `metrics` is summed over.
+    config : Config
     """
 
     label: str
     metrics: Sequence[Metrics]
-    seq_length: int
+    config: Config
 
     @classmethod
-    def of_directory(cls, directory: RunDirectory) -> LossCurve:
-        """Read the curve of a run directory, labelled by its name.
+    def of_directory(cls, directory: RunDirectory, label: str = "") -> LossCurve:
+        """Read the curve of a run directory, labelled by its name unless there is another label.
 
         Raises
         ------
@@ -43,42 +52,76 @@ class LossCurve(NamedTuple):
             If there is no run in it, or its files cannot be read.
         """
         metrics = directory.metrics()
-        return cls(directory.path.name, metrics, directory.manifest().config.seq_length)
+        return cls(label or directory.path.name, metrics, directory.manifest().config)
+
+    def train_losses(self) -> tuple[list[int], list[float]]:
+        """Return the updates and the train losses there, in nats per character."""
+        estimator = TrainLossEstimator(self.config)
+        return [row.update for row in self.metrics], [estimator.append(row) for row in self.metrics]
+
+    def validation_losses(self) -> tuple[list[int], list[float]]:
+        """Return the updates and the validation losses there, in nats per character."""
+        losses = {row.update: row.validation_loss for row in self.metrics if row.validation_loss is not None}
+        return list(losses), list(losses.values())
 
 
-def plot_smooth_loss(curves: Sequence[LossCurve], *, per_window: bool = False) -> Figure:
-    """Plot the smooth loss of one or several runs over the updates.
+def plot_losses(curves: Sequence[LossCurve]) -> Figure:
+    """Plot the train and the validation losses of runs over the updates, in nats per character.
+
+    A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
 
     Parameters
     ----------
     curves : sequence of LossCurve
-    per_window : bool
-        Plot the sum over a window, as ``metrics.csv`` has it, instead of nats per character.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    return _plot_run(*curves) if len(curves) == 1 else _plot_runs(curves)
+
+
+def _plot_run(curve: LossCurve) -> Figure:
+    figure, (axes,) = create_figure("loss, nats per character")
+    axes.plot(*curve.train_losses(), color=COLOURS[0], linewidth=1.3, label="train")
+    updates, losses = curve.validation_losses()
+    if losses:
+        marker = "o" if len(losses) <= MARKERS else ""
+        axes.plot(updates, losses, color=COLOURS[1], linewidth=1.3, marker=marker, markersize=3, label="validation")
+        axes.legend(frameon=False)
+    return figure
+
+
+def _plot_runs(curves: Sequence[LossCurve]) -> Figure:
+    validated = any(curve.validation_losses()[1] for curve in curves)
+    labels = [f"{name} loss, nats per character" for name in (["train", "validation"] if validated else ["train"])]
+    figure, plots = create_figure(*labels)
+    lines = []
+    for n, curve in enumerate(curves):
+        colour, line = STYLES[n % len(STYLES)]
+        lines += plots[0].plot(*curve.train_losses(), color=colour, linestyle=line, linewidth=1.3)
+        if validated:
+            plots[1].plot(*curve.validation_losses(), color=colour, linestyle=line, linewidth=1.3)
+    # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
+    legend = figure.legend(lines, [curve.label for curve in curves], frameon=False, loc="outside right upper")
+    for label in legend.get_texts():
+        label.set_parse_math(False)
+    return figure
+
+
+def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure with plots next to each other, over the updates, whose vertical axes have these labels."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    lines = []
-    for n, (_, metrics, seq_length) in enumerate(curves):
-        chars = 1 if per_window else seq_length
-        updates, losses = [row.update for row in metrics], [row.smooth_loss / chars for row in metrics]
-        lines += axes.plot(updates, losses, color=_COLOURS[n % len(_COLOURS)], linewidth=1.3)
-    axes.set_xlabel("update")
-    axes.set_ylabel(f"smooth loss, nats per {'window' if per_window else 'character'}")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(curves) > 1:
-        # Labelled here and not at the lines, where matplotlib would leave out labels that begin with _.
-        legend = axes.legend(lines, [curve.label for curve in curves], frameon=False)
-        for label in legend.get_texts():
-            label.set_parse_math(False)
-    return figure
+    figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
+    plots = list(figure.subplots(1, len(labels), sharey=True, squeeze=False)[0])
+    for axes, label in zip(plots, labels, strict=True):
+        axes.set_xlabel("update")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, plots
 
 
 def save_figure(figure: Figure, path: Path) -> None:

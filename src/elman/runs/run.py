@@ -11,24 +11,29 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 
 from elman.config import Config
-from elman.engine import TrainState, get_engine
+from elman.engine import Engine, TrainState, get_engine
 from elman.engines import inference_engine
 from elman.errors import require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
 from elman.network import SamplingParams
+from elman.network.model import read_text
 from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.plots import LossCurve, plot_smooth_loss
+from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
-from elman.text import Corpus, Windows
+from elman.runs.train_loss import TrainLossEstimator
+from elman.text import Alphabet, Corpus, Windows
+from elman.text.lines import LineHashes, hash_lines, make_lines, split_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINAL_LENGTH = 1000
 """Length of the sample of the finished network, as in the reference experiment."""
+FINAL_LINES = 10
+"""Lines of that sample, where the text is one of independent lines."""
 
 
 @dataclass(eq=False, repr=False)
@@ -58,6 +63,16 @@ class Run:
         What to do next, in words; empty before the end.
     init_from : ModelOrigin or None
         The model whose weights it started with; None if they were random.
+    line_hashes : ndarray of uint64 or None
+        Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
+    validation : Corpus or None
+        The text of the validation set, where it is a file of its own.
+    preset : str
+        The preset that its settings started from; empty if that is not known.
+    notices : tuple of str
+        What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule.
+    was_finished : bool
+        Whether it was resumed, but a limit was reached already, so that nothing was done.
     """
 
     config: Config
@@ -72,9 +87,17 @@ class Run:
     stopped: str = ""
     advice: str = ""
     init_from: ModelOrigin | None = None
+    line_hashes: LineHashes | None = field(init=False, default=None)
+    validation: Corpus | None = None
+    preset: str = ""
+    notices: tuple[str, ...] = ()
+    was_finished: bool = False
 
     def __post_init__(self) -> None:
         self.restore_history([], [])
+        if self.config.lines:
+            training, _ = split_lines(self.corpus, held_out_fraction(self.config))
+            self.line_hashes = hash_lines(training, self.corpus.alphabet)
 
     def __repr__(self) -> str:
         """Summarize the run in one line."""
@@ -92,7 +115,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Return a figure of the smooth loss over the updates, in nats per character."""
-        return plot_smooth_loss([LossCurve(self.corpus.name, self.metrics, self.config.seq_length)])
+        return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:
         """Start from these records; those of a run with a directory are spilled to its files."""
@@ -101,6 +124,19 @@ class Run:
         self.samples = SpilledList(samples, None if directory is None else directory.samples)
         losses = (row.validation_loss for row in reversed(metrics) if row.validation_loss is not None)
         self.latest_validation_loss = next(losses, None)
+        self._train_loss = TrainLossEstimator(self.config, metrics)
+
+    def add_row(self, row: Metrics) -> None:
+        """Add a row of metrics."""
+        self.metrics.append(row)
+        self._train_loss.append(row)
+        if row.validation_loss is not None:
+            self.latest_validation_loss = row.validation_loss
+
+    @property
+    def train_loss(self) -> float | None:
+        """The recent train loss, in nats per character, see `TrainLossEstimator`; None before the first update."""
+        return finite_or_none(self._train_loss.at(self.state.update, self.state.smooth_loss))
 
     @property
     def interrupted(self) -> bool:
@@ -118,16 +154,17 @@ class Run:
         network = self.selected or NetworkSnapshot(
             self.state.eval_parameters, self.state.final_hidden, self.state.update
         )
-        return Model(
-            self.corpus.alphabet, network.parameters, network.h, get_engine(inference_engine(self.config.engine))
-        )
+        engine = get_engine(inference_engine(self.config.engine))
+        return _model(self.corpus.alphabet, network, engine, self.line_hashes)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The run as a checkpoint."""
         selected = self.selected
         last_loss = None if selected is None or selected is self.best else selected.validation_loss
-        return Checkpoint(self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss)
+        return Checkpoint(
+            self.config, self.corpus.alphabet, self.corpus.sha256, self.state, self.best, last_loss, self.line_hashes
+        )
 
     def results(self) -> dict[str, Any]:
         """Return the results as ``elman train --json`` prints them."""
@@ -141,6 +178,7 @@ class Run:
             "smooth_loss": finite_or_none(state.smooth_loss),
             "minimum_smooth_loss": finite_or_none(state.minimum_smooth_loss),
             "minimum_at": state.minimum_at,
+            "train_loss": self.train_loss,
             "validation_loss": self.validation_loss,
             "kept_update": state.update if self.selected is None else self.selected.update,
             "stopped": self.stopped,
@@ -148,13 +186,18 @@ class Run:
         }
 
     def generate(self, length: int, generator: np.random.Generator) -> str:
-        """Generate `length` characters from the current state, starting with the next character of the text."""
-        state, alphabet = self.state, self.corpus.alphabet
-        first, engine = int(self.corpus.indices[self.next_index]), get_engine(inference_engine(self.config.engine))
+        """Generate `length` characters from the current state, starting with the next character of the text.
+
+        A text of independent lines is generated from the start of a line.
+        """
+        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(inference_engine(self.config.engine))
+        first = int(self.corpus.indices[0 if self.config.lines else self.next_index])
+        shown = "" if self.config.lines else alphabet.decode([first])
+        rest = length - len(shown)
         chunks = stream_text(
-            engine, state.eval_parameters, alphabet, state.final_hidden, first, length - 1, SamplingParams(), generator
+            engine, state.eval_parameters, alphabet, state.final_hidden, first, rest, SamplingParams(), generator
         )
-        return alphabet.decode([first]) + "".join(chunks)
+        return shown + "".join(chunks)
 
     @property
     def next_index(self) -> int:
@@ -165,8 +208,10 @@ class Run:
     def final_sample(self) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
-        if self.selected is None or self.selected.update == self.state.update:
+        if not self.config.lines and (self.selected is None or self.selected.update == self.state.update):
             return self.generate(FINAL_LENGTH, np.random.default_rng(seed))
+        if self.config.lines:
+            return "\n".join(self.model.samples(FINAL_LINES, FINAL_LENGTH // FINAL_LINES, seed=sum(seed)))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
 
 
@@ -182,17 +227,69 @@ def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[s
     }
 
 
-def split(corpus: Corpus, config: Config) -> tuple[Windows, Windows | None]:
-    """Return the training windows, and the validation windows from the end of the text if it is held out.
+def split(
+    corpus: Corpus, config: Config, validation: Corpus | None = None, epoch: int = 0
+) -> tuple[Windows, Windows | None]:
+    """Return the training windows, and the validation windows from the end of the text or from a text of their own.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    config : Config
+    validation : Corpus, optional
+        The validation text, where that is a file; without it, there are no validation windows then.
+    epoch : int
+        Of independent lines: the epoch in whose order they are. Every order has as many windows.
 
     Raises
     ------
     ElmanError
         If the training text is shorter than B T + 1 characters, or the validation text than T + 1.
     """
-    border = len(corpus.indices) - round(len(corpus.indices) * config.validation)
+    if config.lines:
+        return _split_lines(corpus, config, validation, epoch)
+    border = training_length(corpus, config)
     windows = Windows(corpus.indices[:border], config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0)
-    return windows, Windows(corpus.indices[border:], config.seq_length) if config.validation else None
+    if validation is not None:
+        return windows, Windows(validation.indices, min(config.seq_length, len(validation.indices) - 1))
+    if isinstance(config.validation, str) or not config.validation:
+        return windows, None
+    return windows, Windows(corpus.indices[border:], config.seq_length)
+
+
+def training_length(corpus: Corpus, config: Config) -> int:
+    """Return how many characters of a text are trained on, those before the ones that are held out."""
+    N, held_out = len(corpus.indices), held_out_fraction(config)
+    return len(split_lines(corpus, held_out)[0].indices) if config.lines else N - round(N * held_out)
+
+
+def held_out_fraction(config: Config) -> float:
+    """Return the fraction of a text that is held out; 0 if the validation set is a text of its own."""
+    return 0.0 if isinstance(config.validation, str) else config.validation
+
+
+def _split_lines(
+    corpus: Corpus, config: Config, validation: Corpus | None, epoch: int
+) -> tuple[Windows, Windows | None]:
+    """Return the windows of training lines in the order of an epoch, and those of validation lines."""
+    training, held_out = split_lines(corpus, held_out_fraction(config))
+    if validation is not None:
+        held_out = make_lines(validation.indices, corpus.alphabet)
+    moves = None
+    if epoch:
+        training, moves = training.shuffle(config.seed, epoch)
+    windows = Windows(training.indices, config.seq_length, config.batch_size, config.ngram_order > 0, moves)
+    if held_out is None:
+        return windows, None
+    return windows, Windows(held_out.indices, min(config.seq_length, len(held_out.indices) - 1))
+
+
+def _model(alphabet: Alphabet, network: NetworkSnapshot, engine: Engine, line_hashes: LineHashes | None) -> Model:
+    """Return the model of a network. That of independent lines begins as after a line feed."""
+    parameters, h = network.parameters, network.h
+    if parameters.reset_at is not None:
+        h = read_text(parameters, h, np.array([parameters.reset_at], alphabet.dtype))
+    return Model(alphabet, parameters, h, engine, line_hashes)
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
@@ -222,7 +319,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     else:
         saved = load_selected(path / CHECKPOINT)
     used = get_engine(engine or inference_engine(saved.config.engine))
-    return Model(saved.alphabet, saved.network.parameters, saved.network.h, used)
+    return _model(saved.alphabet, saved.network, used, saved.line_hashes)
 
 
 NEWEST = 1000

@@ -13,7 +13,7 @@ from elman.inference import Model
 from elman.notebook import render_table
 from elman.runs.checkpoint import load_selected
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.plots import LossCurve, plot_smooth_loss
+from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, Sample
 from elman.runs.run import SpilledList, load, summarize
 
@@ -76,7 +76,7 @@ class SavedRun:
 
     def plot(self) -> Figure:
         """Return a figure of the smooth loss over the updates, in nats per character."""
-        return plot_smooth_loss([LossCurve(self.path.name, self.metrics, self.config.seq_length)])
+        return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
 
     def __repr__(self) -> str:
         """Summarize the run in one line."""

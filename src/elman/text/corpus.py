@@ -14,12 +14,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet, CodePointIndex
 from elman.text.spool import Spool, drop_pages
 
 _CHUNK_SIZE = 1 << 20
 """Characters of a text in memory, or indices, processed at a time."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A file that a corpus was read from.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path; ``-`` for standard input; or the name of a built-in text.
+    sha256 : str
+        SHA-256, in hexadecimal, of the bytes its text was decoded from; of a compressed file, those it contains.
+    """
+
+    path: str
+    sha256: str
 
 
 # Compared by identity: the equality of arrays is an array, not a truth value.
@@ -34,9 +50,15 @@ class Corpus:
     alphabet : Alphabet
     indices : ndarray of ``alphabet.dtype``, shape (N,)
     sha256 : str
-        SHA-256, in hexadecimal, of the bytes the text was decoded from.
+        SHA-256, in hexadecimal, of the bytes the text was decoded from; of several files, joined as their texts are.
     encoding : str
         Encoding of those bytes.
+    files : tuple of TextFile
+        The files that it was read from, in this order; empty for a text in memory.
+    skipped : int
+        Number of binary files in its directories, which were skipped.
+    line_starts : ndarray of int64, optional
+        Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
     """
 
     name: str
@@ -44,6 +66,9 @@ class Corpus:
     indices: NDArray[np.unsignedinteger]
     sha256: str
     encoding: str
+    files: tuple[TextFile, ...] = ()
+    skipped: int = 0
+    line_starts: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         K = len(self.alphabet)
@@ -73,6 +98,8 @@ class Corpus:
     def from_text(cls, text: str, name: str = "text") -> Corpus:
         """Return the corpus of a text in memory; its hash is that of its UTF-8 bytes.
 
+        To resume a run that was trained on it, pass the same text again.
+
         Raises
         ------
         ElmanError
@@ -84,6 +111,17 @@ class Corpus:
             digest.update(chunk.encode("utf-8", "surrogatepass"))
         alphabet, indices = encode_chunks(chunks, name)
         return cls(name, alphabet, indices, digest.hexdigest(), "utf-8")
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str], name: str = "lines") -> Corpus:
+        """Return the corpus of lines in memory, each ended by a line feed unless it ends with one.
+
+        Raises
+        ------
+        ElmanError
+            As `from_text`.
+        """
+        return cls.from_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines), name)
 
 
 def encode_chunks(
@@ -116,7 +154,7 @@ def encode_chunks(
                     spool.widen(builder.dtype)
                 spool.append(encoded)
         indices = spool.array()
-    label = "standard input" if name == "-" else repr(name)
+    label = "standard input" if name == "-" else quote(name)
     if not len(indices):
         raise ElmanError(f"{label} is empty: use a text of at least two characters")
     if alphabet is None and len(builder.characters) < 2:

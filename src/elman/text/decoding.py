@@ -40,6 +40,8 @@ class DecodingStream:
     encoding : str
     name : str
         Name of the stream in error messages.
+    total : hash, optional
+        Hash of several streams, updated with the bytes of this one.
 
     Raises
     ------
@@ -47,9 +49,9 @@ class DecodingStream:
         During iteration, if the encoding is unknown or the bytes are invalid in it.
     """
 
-    def __init__(self, stream: Readable, encoding: str, name: str) -> None:
+    def __init__(self, stream: Readable, encoding: str, name: str, total: hashlib._Hash | None = None) -> None:
         self.stream, self.encoding, self.name = stream, encoding, name
-        self._hash = hashlib.sha256()
+        self._hash, self._total = hashlib.sha256(), total
         self._head = b""
         self._started = False
 
@@ -67,11 +69,16 @@ class DecodingStream:
             while chunk:
                 if hashed is not None:
                     hashed.result()
-                hashed = hasher.submit(self._hash.update, chunk)
+                hashed = hasher.submit(self._update_hashes, chunk)
                 yield from self._decode(decoder, chunk, offset)
                 offset += len(chunk)
                 chunk = self._read()
             yield from self._decode(decoder, b"", offset, final=True)
+
+    def _update_hashes(self, chunk: bytes) -> None:
+        self._hash.update(chunk)
+        if self._total is not None:
+            self._total.update(chunk)
 
     def _read(self) -> bytes:
         try:

@@ -1,42 +1,43 @@
-"""Reading texts from files and pipes, standard input, and built-in texts."""
+"""Reading texts: one corpus of one or several files."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from io import BytesIO
-from pathlib import Path
+import hashlib
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus, encode_chunks
-from elman.text.datasets import BUILTIN_CORPORA, load_builtin
-from elman.text.decoding import DecodingStream
+from elman.text.binary import BinaryFileError, check_not_binary
+from elman.text.compressed import PeekedStream, decompress
+from elman.text.corpus import Corpus, TextFile, encode_chunks
+from elman.text.decoding import CHUNK_SIZE, DecodingStream
+from elman.text.sources import STANDARD_INPUT, Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
 
 
 def read_corpus(
-    source: str | os.PathLike[str],
+    source: Source | Sequence[Source] | Corpus,
     *,
     encoding: str = "utf-8",
     alphabet: Alphabet | None = None,
     extend: bool = False,
     min_count: int = 0,
 ) -> Corpus:
-    """Read a text from a file, from standard input, or from a built-in text.
+    """Read a text from one or several files.
 
     Parameters
     ----------
-    source : str or path
+    source : str, path, open file, list of these, or Corpus
         The string ``-`` is standard input, and the name of a built-in text is that text, even
         if the current directory contains a file of that name: write ``./shakespeare`` for the file.
-        Everything else, and every path object, is a file; it may be a pipe, which is read to its end.
+        Every other string and every path object is a file, which may be a pipe, or a directory; a string that is
+        neither may be a glob pattern. Of a directory and of what a pattern matches, all text files are read, in sorted
+        order and recursively; binary files are skipped and counted, and hidden files and run directories are skipped.
+        A file may be compressed with gzip, bzip2, xz or Zstandard. The texts of several files are joined, with a
+        line feed after each one that does not end with a line feed or a carriage return.
     encoding : str
-        The encoding of the file or of standard input; built-in texts are always UTF-8.
+        The encoding of the files; built-in texts are always UTF-8, and so is an open text file.
     alphabet : Alphabet, optional
         The alphabet to encode the text with, such as that of a trained model; by default, that of the text.
     extend : bool
@@ -48,18 +49,17 @@ def read_corpus(
     Raises
     ------
     ElmanError
-        If the source cannot be read or decoded; if it is empty; without `alphabet`, if it has a single distinct
+        If a source cannot be read or decoded; if the text is empty; without `alphabet`, if it has a single distinct
         character; with `alphabet`, if it contains an unknown character that is neither appended nor replaced.
     """
-    encoding = "utf-8" if _is_builtin(source) else encoding
-    with _open_source(source) as (name, stream):
-        text = DecodingStream(stream, encoding, name)
-        used_alphabet, indices = encode_chunks(text, name, alphabet, extend)
-    corpus = Corpus(name, used_alphabet, indices, text.sha256, encoding)
+    if isinstance(source, Corpus):
+        corpus = source if alphabet is None else _encode_again(source, alphabet, extend)
+    else:
+        corpus = _read(source, encoding, alphabet, extend)
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
-def read_chunks(source: str | os.PathLike[str], *, encoding: str = "utf-8") -> Iterator[str]:
+def read_chunks(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> Iterator[str]:
     """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more.
 
     Parameters
@@ -70,74 +70,100 @@ def read_chunks(source: str | os.PathLike[str], *, encoding: str = "utf-8") -> I
     Raises
     ------
     ElmanError
-        If the source cannot be read or decoded.
+        If a source cannot be read or decoded.
     """
-    encoding = "utf-8" if _is_builtin(source) else encoding
-    with _open_source(source) as (name, stream):
-        yield from DecodingStream(_Unbuffered(stream), encoding, name)
+    yield from JoinedText(*list_inputs(source), encoding, live=True)
 
 
-class _Unbuffered:
-    """A stream whose reads return what is available; see `elman.text.decoding.Readable`."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream: Any = stream
-
-    def read(self, size: int) -> bytes:
-        """Return the available bytes, at most `size`; none at the end."""
-        return bytes(self.stream.read1(size))
+def _read(source: Source | Sequence[Source], encoding: str, alphabet: Alphabet | None, extend: bool) -> Corpus:
+    name, inputs = list_inputs(source)
+    text = JoinedText(name, inputs, encoding)
+    used_alphabet, indices = encode_chunks(text, name, alphabet, extend)
+    return Corpus(name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped)
 
 
-@contextmanager
-def _open_source(source: str | os.PathLike[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Open a source; yield its name and a byte stream."""
-    if source == "-":
-        yield "-", open_standard_input()
-    elif _is_builtin(source):
-        yield str(source), BytesIO(load_builtin(str(source)))
-    else:
-        path = Path(source)
-        with _open_file(path) as stream:
-            yield path.name, stream
+def _encode_again(corpus: Corpus, alphabet: Alphabet, extend: bool) -> Corpus:
+    chunks = (corpus.alphabet.decode(chunk) for chunk in corpus.chunks())
+    used_alphabet, indices = encode_chunks(chunks, corpus.name, alphabet, extend)
+    return Corpus(corpus.name, used_alphabet, indices, corpus.sha256, corpus.encoding, corpus.files, corpus.skipped)
 
 
-def open_standard_input() -> IO[bytes]:
-    """Return standard input as a stream of bytes.
+class JoinedText:
+    """The text of several files, as an iterable of chunks that can be consumed once.
 
-    Raises
-    ------
-    ElmanError
-        If the parent process closed it.
+    Parameters
+    ----------
+    name : str
+        Name of the text in error messages.
+    inputs : sequence of TextInput
+    encoding : str
+    live : bool
+        Whether to yield what a pipe has delivered, without waiting for more.
+
     """
-    if sys.stdin is None:
-        raise ElmanError("standard input is closed: use a file")
-    return sys.stdin.buffer
+
+    def __init__(self, name: str, inputs: Sequence[TextInput], encoding: str, live: bool = False) -> None:
+        self.name, self.inputs, self.live = name, inputs, live
+        self.encoding = inputs[0].encoding or encoding if len(inputs) == 1 else encoding
+        self.skipped = 0
+        self._files: list[TextFile] = []
+        self._hash = hashlib.sha256()
+        self._last = ""
+
+    @property
+    def files(self) -> tuple[TextFile, ...]:
+        """The files read so far; none if an open file, which has no path, is among them."""
+        return tuple(self._files) if all(file.path for file in self._files) else ()
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256, in hexadecimal, of the bytes of the files read so far, with the line feeds between them."""
+        return self._files[0].sha256 if len(self.inputs) == 1 else self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[str]:
+        for each in self.inputs:
+            with each.open() as stream:
+                try:
+                    peeked = PeekedStream(_Readable(stream, self.live, each.name), CHUNK_SIZE)
+                    content = PeekedStream(decompress(peeked, each.name, self.live), CHUNK_SIZE)
+                    check_not_binary(content.head, each.encoding or self.encoding, _label(each))
+                except BinaryFileError:
+                    if not each.found:
+                        raise
+                    self.skipped += 1
+                    continue
+                yield from self._read(each, content)
+        if self.skipped == len(self.inputs):
+            raise ElmanError(f"there is no text file in {quote(self.name)}: all {self.skipped} files are binary")
+
+    def _read(self, source: TextInput, content: PeekedStream) -> Iterator[str]:
+        """Yield the text of one file, after a line feed where the one before does not end with a line end."""
+        if content.head and self._last and self._last not in "\n\r":
+            self._hash.update(b"\n")
+            yield "\n"
+        total = self._hash if len(self.inputs) > 1 else None
+        text = DecodingStream(content, source.encoding or self.encoding, source.name, total)
+        for chunk in text:
+            self._last = chunk[-1:] or self._last
+            yield chunk
+        self._files.append(TextFile(source.path, text.sha256))
 
 
-def _is_builtin(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a built-in text, which is UTF-8 whatever encoding is passed."""
-    return isinstance(source, str) and source in BUILTIN_CORPORA
+def _label(source: TextInput) -> str:
+    """Return the name of a file as error messages have it."""
+    return source.name if source.path == STANDARD_INPUT else quote(source.name)
 
 
-def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
-    except IsADirectoryError:
-        raise ElmanError(f"{quote(path)} is a directory: use a file in it") from None
-    except ValueError as error:  # if the name contains a zero byte
-        raise ElmanError(f"cannot read {quote(path)} ({error})") from None
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
+class _Readable:
+    """A stream whose reads return what is available, if it is live; see `elman.text.decoding.Readable`."""
 
+    def __init__(self, stream: IO[bytes], live: bool, name: str) -> None:
+        self.name = name
+        self._read: Any = getattr(stream, "read1", stream.read) if live else stream.read
 
-def _suggest_source(path: Path) -> str:
-    """Return a hint for a missing file: files and corpora with a similar name, if there are any."""
-    by_name = {name: name for name in BUILTIN_CORPORA}
-    # Unlike iterdir, glob raises nothing in a directory that it cannot list.
-    by_name |= {sibling.name: str(sibling) for sibling in path.parent.glob("*")}
-    similar = difflib.get_close_matches(path.name, by_name)
-    if similar:
-        return f"did you mean {' or '.join(repr(by_name[name]) for name in similar)}?"
-    return f"use a file, - for standard input, or a built-in text ({', '.join(BUILTIN_CORPORA)})"
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes; none at the end."""
+        try:
+            return bytes(self._read(size))
+        except OSError as error:
+            raise ElmanError(f"cannot read {quote(self.name)} to the end ({error.strerror})") from error

@@ -12,6 +12,7 @@ character outside the alphabet that a model meets later.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import compress, count
 
 import numpy as np
@@ -71,7 +72,7 @@ def replace_rare(corpus: Corpus, min_count: int) -> Corpus:
     characters = compress(corpus.alphabet.characters, frequent.tolist())
     alphabet = Alphabet("".join(characters) + _unused_character(corpus.alphabet), has_unknown=True)
     indices = _renumber(corpus, frequent, alphabet.dtype)
-    return Corpus(corpus.name, alphabet, indices, corpus.sha256, corpus.encoding)
+    return replace(corpus, alphabet=alphabet, indices=indices)
 
 
 def _renumber(

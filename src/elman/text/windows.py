@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, shorten
+from elman.text.lines import LineMoves
 
 
 # Compared by identity: the equality of arrays is an array, not a truth value.
@@ -30,6 +31,8 @@ class Windows:
         B, at least 1. Row b starts at character ``b * row_length``; the remainder of the text is not used.
     cross_fit : bool
         Whether this is the training text, whose own counts an n-gram prior leaves out. See `elman.network.ngram`.
+    moves : LineMoves, optional
+        Of shuffled lines: where they are in the text that the prior counts.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class Windows:
     seq_length: int
     batch_size: int = 1
     cross_fit: bool = False
+    moves: LineMoves | None = None
 
     def __post_init__(self) -> None:
         if self.seq_length < 1:
@@ -94,8 +98,8 @@ class Windows:
         return x[position:end], y[position:end]
 
     def target_positions(self, position: int) -> NDArray[np.intp]:
-        """Return where in the text the targets of `at` are, of the same shape."""
-        steps = np.arange(position + 1, position + self.seq_length + 1)
-        if self.batch_size == 1:
-            return steps
-        return steps[:, None] + np.arange(self.batch_size) * self.row_length
+        """Return where in the text that is counted the targets of `at` are, of the same shape."""
+        positions = np.arange(position + 1, position + self.seq_length + 1)
+        if self.batch_size > 1:
+            positions = positions[:, None] + np.arange(self.batch_size) * self.row_length
+        return positions if self.moves is None else self.moves.originals(positions)

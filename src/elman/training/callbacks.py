@@ -23,6 +23,9 @@ class TrainingCallback:
     ...         return self.done
     """
 
+    def on_notice(self, notice: str) -> None:
+        """Something to know before training starts, in one line: the text, or settings that were lowered for it."""
+
     def on_compile(self) -> None:
         """Kernels are about to be compiled, or loaded from the cache."""
 
@@ -57,6 +60,11 @@ class CallbackList(TrainingCallback):
 
     def __init__(self, *callbacks: TrainingCallback) -> None:
         self.callbacks = callbacks
+
+    def on_notice(self, notice: str) -> None:
+        """Call all."""
+        for callback in self.callbacks:
+            notify(callback, notice)
 
     def on_compile(self) -> None:
         """Call all."""
@@ -110,9 +118,15 @@ class UpdateCallback(TrainingCallback):
 
 
 def combine_callbacks(
-    callback: TrainingCallback | None, on_update: Callable[[Run], object] | None, interrupt: TrainingCallback
+    callback: TrainingCallback | None, on_update: Callable[[Run], object] | None, *others: TrainingCallback
 ) -> TrainingCallback:
     """Return the callbacks of a training as one; the last is asked whether to stop after the others."""
     given = [] if callback is None else [callback]
     updates = [] if on_update is None else [UpdateCallback(on_update)]
-    return CallbackList(*given, *updates, interrupt)
+    return CallbackList(*given, *updates, *others)
+
+
+def notify(callback: TrainingCallback, notice: str) -> None:
+    """Pass a notice to a callback, unless it was written for an older version, without `on_notice`."""
+    if hasattr(callback, "on_notice"):
+        callback.on_notice(notice)

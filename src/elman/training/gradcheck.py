@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +19,8 @@ from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
 from elman.testing import relative_error
-from elman.text import Corpus, Windows, read_corpus
+from elman.text import Corpus, Source, Windows, read_corpus
+from elman.text.lines import find_line_feed
 
 STEP = 1e-4
 """Step of the central differences, up and down from each weight."""
@@ -72,7 +73,7 @@ class GradientCheck:
 
 @accept_former_names()
 def gradcheck(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Source | Sequence[Source] | Corpus = "python-docs",
     *,
     hidden_size: int | None = None,
     seq_length: int | None = None,
@@ -80,6 +81,7 @@ def gradcheck(
     cell: str = "rnn",
     layers: int = 1,
     ngram_order: int = 0,
+    lines: bool = False,
     engine: str = "numba",
     seed: int = 400,
     encoding: str = "utf-8",
@@ -90,14 +92,16 @@ def gradcheck(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        Source of the characters.
+    corpus : str, path, open file, list of these, or Corpus
+        Source of the characters, see `elman.text.read_corpus`.
     hidden_size, seq_length, points : int, optional
         m (100), T (25) and the number of characters (T) of one experiment; by default, the reference's three. The
         characters are split into floor(points / T) windows, whose losses are summed.
     cell, layers, ngram_order
         The architecture of the network, as in `elman.Config`. An n-gram prior has the counts of the complete text,
         which are constants; its weights alpha are checked like every parameter.
+    lines : bool
+        Whether the state is reset at every line feed, as in a text of independent lines.
     engine : str
         The engine whose gradients are checked.
     seed : int
@@ -112,7 +116,9 @@ def gradcheck(
     ElmanError
         If a number is below 1, `points` is below T, or the text is too short.
     """
-    options = {"cell": cell, "layers": layers, "ngram_order": ngram_order, "engine": engine, "seed": seed}
+    options = {
+        "cell": cell, "layers": layers, "ngram_order": ngram_order, "lines": lines, "engine": engine, "seed": seed,
+    }  # fmt: skip
     config = make_config(options=options)
     if not isinstance(corpus, Corpus):
         corpus = read_corpus(corpus, encoding=encoding)
@@ -153,8 +159,13 @@ def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck
 def _start(corpus: Corpus, config: Config) -> tuple[Parameters, Array]:
     """Return initial parameters and a state; a prior's has read no character yet."""
     generator, K, m = np.random.RandomState(config.seed), len(corpus.alphabet), config.hidden_size
-    ngrams = count_training_text(corpus.indices, K, config.ngram_order, config.ngram_discount, folds=0)
-    parameters = initial_parameters(K, m, 0.1, generator, np.float64, config.cell, config.layers, ngrams=ngrams)
+    reset_at = find_line_feed(corpus.alphabet) if config.lines else None
+    ngrams = count_training_text(
+        corpus.indices, K, config.ngram_order, config.ngram_discount, folds=0, reset_at=reset_at
+    )
+    parameters = initial_parameters(
+        K, m, 0.1, generator, np.float64, config.cell, config.layers, ngrams=ngrams, reset_at=reset_at
+    )
     network = architecture(parameters)
     h0 = np.zeros(network.state_size)
     h0[: network.recurrent_size] = np.tanh(generator.randn(network.recurrent_size))

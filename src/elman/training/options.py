@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal, TypedDict, get_type_hints
 
@@ -45,7 +46,7 @@ class TrainingOptions(TypedDict, total=False):
     epochs: int
     max_updates: int | None
     max_seconds: float | None
-    validation: float
+    validation: float | str | os.PathLike[str]
     validate_every: int
     patience: int
     seed: int
@@ -57,9 +58,10 @@ class TrainingOptions(TypedDict, total=False):
     metrics_every: int
     encoding: str
     min_count: int
+    lines: bool
 
 
-def collect_settings(preset: str, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def collect_settings(preset: str | None, config: Config | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a preset is overridden with: all of `config`, if there is one, and the options.
 
     Raises
@@ -71,9 +73,33 @@ def collect_settings(preset: str, config: Config | None, options: Mapping[str, A
     check_names(settings, OTHER_ARGUMENTS)
     if config is None:
         return settings
-    if preset != DEFAULT_PRESET:
+    if preset is not None:
         raise ElmanError(f"cannot combine config with --preset {preset}: a configuration has every setting")
     return asdict(config) | settings
+
+
+def check_arguments(
+    out: str | os.PathLike[str] | None, log: Sequence[str], *, resume: bool, overwrite: bool, init_from: object
+) -> None:
+    """Check that the arguments of `elman.train` other than the settings agree.
+
+    Raises
+    ------
+    ElmanError
+        If they do not.
+    """
+    if resume and init_from is not None:
+        raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
+    if out is None and resume:
+        raise ElmanError("--resume requires --out, the directory of the run")
+    if out is None and log:
+        raise ElmanError("--log requires --out, the directory of the run")
+    if out is None and overwrite:
+        raise ElmanError("--overwrite requires --out, the directory of the run")
+    if overwrite and resume:
+        raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
+    if out is not None and not os.fspath(out).strip():
+        raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
 
 
 def list_training_options() -> tuple[Option, ...]:

@@ -34,10 +34,8 @@ class Recorder:
             chars / seconds if seconds > 0 else 0.0,
             learning_rate,
         )
-        rows.append(row)
+        self.run.add_row(row)
         self._unsaved_metrics.append(row)
-        if validation_loss is not None:
-            self.run.latest_validation_loss = validation_loss
 
     def has_row(self, update: int) -> bool:
         """Whether the newest row is of this update."""

@@ -22,27 +22,28 @@ from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
-from elman.errors import ElmanError, name_options
+from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
-from elman.presets import DEFAULT_PRESET
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
 from elman.runs.fine_tuning import ModelSource
-from elman.runs.lifecycle import create_optimizer, last_update, resume_run, start_run, validation_every
+from elman.runs.lifecycle import Text, create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
-from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
+from elman.runs.metadata import create_run_metadata
+from elman.runs.plots import save_figure
 from elman.runs.run import Run, split
 from elman.signatures import document_options
-from elman.text import Corpus, Windows
+from elman.text import Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import TrainingCallback, combine_callbacks
+from elman.training.callbacks import CallbackList, TrainingCallback, combine_callbacks, notify
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.interrupts import InterruptCallback
-from elman.training.options import TrainingOptions, collect_settings, list_training_options
+from elman.training.options import TrainingOptions, check_arguments, collect_settings, list_training_options
 from elman.training.prior_schedule import prior_start, switch_on_prior
+from elman.training.progress import open_display
 from elman.training.recorder import Recorder
 from elman.training.time_budget import TimeBudget
 
@@ -61,13 +62,15 @@ RECENT = 1000
 @accept_former_names({"watcher": "callback"})
 @document_options(list_training_options())
 def train(
-    corpus: str | os.PathLike[str] | Corpus = "python-docs",
+    corpus: Text | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     config: Config | None = None,
     init_from: ModelSource | None = None,
     resume: bool = False,
+    overwrite: bool = False,
+    progress: bool | None = None,
     log: Sequence[str] = (),
     callback: TrainingCallback | None = None,
     on_update: Callable[[Run], object] | None = None,
@@ -77,14 +80,17 @@ def train(
 
     Parameters
     ----------
-    corpus : str, path or Corpus
-        A file, ``-`` for standard input, a built-in name (``python-docs``, ``shakespeare``), or a loaded text.
+    corpus : str, path, open file, list of these, or Corpus
+        A file, plain or compressed, a directory, a glob pattern, ``-`` for standard input, a built-in name
+        (``python-docs``, ``shakespeare``), or a loaded text; see `elman.text.read_corpus`. For a string that is the
+        text itself use `Corpus.from_text`. By default ``python-docs`` or, on resume, the text of the run.
     out : path, optional
         The run directory to write. Without one, nothing is written and the run exists in memory only.
     preset : str
-        Settings to start from, which `options` override; the same default as ``elman train``, ``minute``, which holds
+        Settings to start from, which `options` override; by default, as of ``elman train``, ``minute``, which holds
         out the last tenth of the text for validation, and whose settings are the defaults below. ``reference`` is the
-        reference experiment.
+        reference experiment. For a text too short for a preset, batch size, sequence length and epochs are lowered,
+        unless they are among `options`. A resumed run keeps its preset.
     config : Config, optional
         Settings to start from instead of a preset, which `options` override.
     init_from : path, Run or Model, optional
@@ -92,6 +98,12 @@ def train(
         model such as `elman.import_` returns. Cell, hidden size and layers are the model's. See ``docs/finetuning.md``.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
+    overwrite : bool
+        Replace the run in `out`, if there is one, instead of refusing. It is replaced once the settings and the text
+        are found to be valid, and other files in `out` are left alone.
+    progress : bool, optional
+        Whether to show progress: a bar on a terminal and in a notebook, elsewhere a line on standard error every few
+        seconds and at every validation. By default, it is shown on a terminal and in a notebook only.
     log : sequence of str
         The loggers to write to in addition to ``metrics.csv`` and ``samples.jsonl``; a resumed run keeps its loggers.
 
@@ -117,21 +129,25 @@ def train(
         If a loss is not finite. The last good checkpoint is kept.
     """
     settings = collect_settings(preset, config, options)
-    if resume and init_from is not None:
-        raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
-    if out is None and resume:
-        raise ElmanError("--resume requires --out, the directory of the run")
-    if out is None and log:
-        raise ElmanError("--log requires --out, the directory of the run")
-    directory = None if out is None else RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume))
-    with nullcontext() if directory is None else directory.writing():
+    check_arguments(out, log, resume=resume, overwrite=overwrite, init_from=init_from)
+    directory = None
+    if out is not None:
+        directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
+    with nullcontext() if directory is None else directory.writing(), open_display(progress) as display:
         if resume and directory is not None:
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
+        callbacks = combine_callbacks(callback, on_update, display)
+        for notice in run.notices:
+            notify(callbacks, notice)
+        if run.was_finished:
+            if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
+                save_plot(run)
+            return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
-            Trainer(run, combine_callbacks(callback, on_update, interrupt)).train()
+            Trainer(run, CallbackList(callbacks, interrupt)).train()
     return run
 
 
@@ -151,7 +167,8 @@ class Trainer:
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback
         self.config, self.state = run.config, run.state
-        self.windows, self.validation_windows = split(run.corpus, run.config)
+        self.windows, self.validation_windows = split(run.corpus, run.config, run.validation, run.state.epoch)
+        self.windows_epoch = run.state.epoch
         self.engine = get_engine(run.config.engine, run.config.device)
         self.optimizer = self.current_optimizer = create_optimizer(run.config)
         self.end = last_update(run.config, self.windows)
@@ -192,9 +209,9 @@ class Trainer:
             self.validate_final()
         self.save()
         run.advice = name_options(self.advice())
-        if run.directory is not None and run.metrics:
-            curve = LossCurve(run.corpus.name, run.metrics, self.config.seq_length)
-            save_figure(plot_smooth_loss([curve]), run.directory.plot_path)
+        if run.directory is not None:
+            run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
+        save_plot(run)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
@@ -231,6 +248,7 @@ class Trainer:
         self.current_optimizer = replace(self.optimizer, end=last)
         if self.state.update >= prior_start(self.config, last):
             switch_on_prior(self.state)
+        self.shuffle_lines()
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
         seconds = time.perf_counter() - started
@@ -238,6 +256,12 @@ class Trainer:
         self.budget.observe(len(losses), seconds)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
         return losses
+
+    def shuffle_lines(self) -> None:
+        """Put independent lines into the order of the epoch that begins."""
+        if self.config.lines and self.windows_epoch != self.state.epoch:
+            self.windows_epoch = self.state.epoch
+            self.windows, _ = split(self.run.corpus, self.config, epoch=self.windows_epoch)
 
     def updates_to_next_stop(self, last: int) -> int:
         """Return the smallest number of updates after which something is due."""
@@ -248,6 +272,8 @@ class Trainer:
         for every in (self.config.metrics_every, self.config.sample_every, self.validation_every):
             if every:
                 stops.append(every - update % every)
+        if self.config.lines:  # the next epoch has another order
+            stops.append(self.windows.per_epoch - update % self.windows.per_epoch)
         return min(stops)
 
     # --- Health ---
@@ -351,6 +377,12 @@ class Trainer:
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
         return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
+
+
+def save_plot(run: Run) -> None:
+    """Plot the losses of a run that has metrics and a directory."""
+    if run.directory is not None and run.metrics:
+        save_figure(run.plot(), run.directory.plot_path)
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

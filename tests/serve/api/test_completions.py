@@ -10,9 +10,11 @@ import pytest
 
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
+from elman.text import Corpus
 from support import reference_impl
 from support import tolerances as tolerances
 from support.server import NAME, complete, get_metric, listening, serving, texts, tiny
+from support.training import train
 
 PROMPT = "the rain"
 ENDPOINTS = {"/v1/models": 1, "/v1/models/{name}": 2, "/api/models": 2, "/": 1}
@@ -63,6 +65,18 @@ def test_an_answer(client: httpx.Client) -> None:
         "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 8, "completion_tokens": 5, "total_tokens": 13},
     }
+
+
+def test_a_model_of_lines_completes_a_line() -> None:
+    options: dict[str, Any] = {"lines": True, "engine": "numpy", "seq_length": 5, "max_updates": 20}
+    model = train(Corpus.from_text("anna\nbell\ncarl\n"), **options).model
+    with serving(model) as client:
+        for prompt in ("", "ca"):
+            expected = model.samples(3, 16, prompt=prompt, seed=7)
+            assert texts(client, prompt, seed=7, n=3) == expected
+            assert not any("\n" in text for text in expected)
+        choices = complete(client, "", seed=7, n=3, max_tokens=100)["choices"]
+        assert [choice["finish_reason"] for choice in choices] == ["stop"] * 3
 
 
 def test_sixteen_characters_where_nothing_is_said(client: httpx.Client) -> None:

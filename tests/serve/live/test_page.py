@@ -76,7 +76,7 @@ class Training:
         environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
         assert self.process.stderr is not None
-        told = self.process.stderr.readline()
+        told = self.process.stderr.readline() + self.process.stderr.readline()  # the text, the dashboard
         found = re.search(r"http://127\.0\.0\.1:\d+", told)
         assert found, told + self.process.stderr.read()
         self.address = found[0]
@@ -313,8 +313,8 @@ def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_pa
 def test_runs_are_laid_over_one_another(browser: "Browser", runs: list[Path]) -> None:
     with viewed(browser, runs) as page:
         until(page, "chart.data.length === 5")
-        short = ["short, smooth", "short, validation", "short, characters per second"]
-        assert traces(page) == [*short, "long, smooth", "long, characters per second"]
+        short = ["short, train", "short, validation", "short, characters per second"]
+        assert traces(page) == [*short, "long, train", "long, characters per second"]
         assert page.get_by_role("button", name="Stop and save").is_hidden()
         rows = page.locator("#runs tbody tr")
         assert rows.count() == 2

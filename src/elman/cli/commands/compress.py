@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Json, check_not_input
+from elman.cli.parameters import ANY_CASE, Json, check_not_input, parse_not_empty
 from elman.config import Adapt
 from elman.errors import ElmanError, quote
 
@@ -31,7 +31,7 @@ Model = Annotated[
         help="Run directory of the model, or a checkpoint file; the same for compress and decompress.",
     ),
 ]
-OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True)]
+OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
 def compress(

@@ -7,16 +7,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Corpus, Encoding, Json, OptionalInteger, Run
+from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, Run, require_corpus
 from elman.config import Adapt
 from elman.errors import ElmanError
 
 
 def evaluate(
     run: Run,
-    corpus: Corpus,
     /,
-    *,
+    *corpus: Corpora,
     adapt: Annotated[
         Adapt | None,
         ANY_CASE,
@@ -50,13 +49,13 @@ def evaluate(
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     model = load(run)
     check_adapt(model.parameters, adapt)
-    text = read_corpus(corpus, encoding=encoding, alphabet=with_unknown(model.alphabet))
-    network = (model.engine, model.parameters, model.h)
+    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=with_unknown(model.alphabet))
+    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
     if window is None:
-        static = score(*network, text.indices)
+        static = score(*network, indices)
     else:
-        static = score_windows(model.engine, model.parameters, text.indices, window)
-    result = score_adapting(*network, text.indices, adapt) if adapt else static
+        static = score_windows(model.engine, model.parameters, indices, window)
+    result = score_adapting(*network, indices, adapt) if adapt else static
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,

@@ -8,15 +8,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Json, OptionalInteger, Out, Run, check_not_input
+from elman.cli.parameters import Corpora, Encoding, Json, OptionalInteger, Out, Run, check_not_input, require_corpus
 from elman.errors import ElmanError, shorten
 
 
 def explain(
     run: Run,
-    corpus: Corpus,
     /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="HTML file to write; it is self-contained.")],
     units: Annotated[
         OptionalInteger,
@@ -40,9 +39,10 @@ def explain(
 
     if units is not None and units < 1:
         raise ElmanError(f"--units must be at least 1 (got {shorten(units)})")
-    check_not_input(out, run, Path(corpus))
+    check_not_input(out, run)
     model = load(run)
-    text = read_corpus(corpus, encoding=encoding, alphabet=model.alphabet, extend=True)
+    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True)
+    check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()
     replace_file(out, html)

@@ -8,16 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
-from elman.cli.parameters import Corpus, Encoding, Integer, Json, Name, OptionalInteger
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger
 from elman.engines import engine_names
 from elman.errors import join_alternatives
 from elman.network.cells import cell_help
 
 
 def gradcheck(
-    corpus: Corpus = "python-docs",
-    /,
-    *,
+    *corpus: Corpora,
     hidden_size: Annotated[
         OptionalInteger, Parameter(help="Hidden units of a single check; 100 if only other options are passed.")
     ] = None,
@@ -34,6 +32,9 @@ def gradcheck(
     cell: Annotated[Name, Parameter(help=cell_help())] = "rnn",
     layers: Annotated[Integer, Parameter(help="Number of stacked recurrent layers.")] = 1,
     ngram_order: Annotated[Integer, Parameter(help="Order of the n-gram prior; 0 checks a network without one.")] = 0,
+    lines: Annotated[
+        Flag, Parameter(help="Reset the state at every line feed, as in a text of independent lines (train --lines).")
+    ] = False,
     engine: Annotated[
         Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives(engine_names())}.")
     ] = "numba",
@@ -46,13 +47,14 @@ def gradcheck(
     from elman.training.gradcheck import gradcheck
 
     checks = gradcheck(
-        corpus,
+        list(corpus) or "python-docs",
         hidden_size=hidden_size,
         seq_length=seq_length,
         points=points,
         cell=cell,
         layers=layers,
         ngram_order=ngram_order,
+        lines=lines,
         engine=engine,
         seed=seed,
         encoding=encoding,

@@ -12,17 +12,19 @@ from elman.errors import ElmanError, quote
 
 
 def plot(
-    *runs: Annotated[Path, Parameter(help="Run directories.")],
+    *runs: Annotated[Path, Parameter(help="Run directories, or directories that contain some.")],
     out: Annotated[Out, Parameter(help="Image file to write, .png or .svg.")] = Path("smooth_loss.png"),
 ) -> int:
-    """Plot the smooth loss of one or several runs."""
+    """Plot the train and validation losses of one or several runs."""
+    from elman.cli.run_directories import read_runs
     from elman.runs.directory import RunDirectory
-    from elman.runs.plots import LossCurve, plot_smooth_loss, save_figure
+    from elman.runs.plots import LossCurve, plot_losses, save_figure
 
     if not runs:
         raise ElmanError("elman plot requires at least one run directory")
     if out.suffix not in (".png", ".svg"):
         raise ElmanError(f"--out must end in .png or .svg (got {quote(out.name)})")
-    save_figure(plot_smooth_loss([LossCurve.of_directory(RunDirectory(run)) for run in runs]), out)
+    curves = read_runs(runs, lambda path, name: LossCurve.of_directory(RunDirectory(path), name))
+    save_figure(plot_losses(curves), out)
     print(out)
     return 0

@@ -8,13 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.parameters import Corpus, Encoding, Flag, Integer, Json, OptionalInteger, Out
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, OptionalInteger, Out, Quiet
 
 
 def report(
-    corpus: Corpus = "python-docs",
-    /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="Directory for the report.")],
     epochs: Annotated[Integer, Parameter(help="Epochs of the first run.")] = 10,
     long_epochs: Annotated[Integer, Parameter(help="Total number of epochs; the long run continues the first.")] = 100,
@@ -24,18 +22,21 @@ def report(
         OptionalInteger,
         Parameter(help="Replace characters that occur fewer than this many times by one unknown symbol."),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Reproduce the reference experiment (the min-char-rnn recipe) and write an HTML report.
 
-    Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them.
+    Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped
+    standard input or else python-docs.
     """
+    from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_report
     from elman.report import report
 
-    with TrainingDisplay() as display:
+    with TrainingDisplay(quiet=quiet) as display:
         results = report(
-            corpus,
+            list(corpus) or choose_corpus(display.on_notice),
             out=out,
             epochs=epochs,
             long_epochs=long_epochs,

@@ -94,7 +94,8 @@ def sample(
     """Generate text from trained models, printed as it is sampled.
 
     With --count or several runs, each sample has a header such as "--- n of N ---". Those of --count are printed
-    complete.
+    complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
+    text" follow a line that it was trained on.
     """
     from elman.cli.generation import Generation, NamedModel, print_json, print_text
     from elman.runs.run import load

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpus, Encoding, Flag, OptionalInteger, Run
+from elman.cli.parameters import Corpora, Encoding, Flag, OptionalInteger, Run
 from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ _ESCAPED = re.compile(r"[\\\t\n\r]")
 
 def score(
     run: Run,
-    corpus: Corpus = "-",
     /,
-    *,
+    *corpus: Corpora,
     worst: Annotated[
         OptionalInteger,
         Parameter(
@@ -54,7 +53,7 @@ def score(
         raise ElmanError(f"--worst must be at least 1 (got {shorten(worst)})")
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     format_line = format_json if as_json else format_tsv
-    blocks = score_lines(load(run), read_chunks(corpus, encoding=encoding), carry_state=carry_state)
+    blocks = score_lines(load(run), read_chunks(list(corpus) or "-", encoding=encoding), carry_state=carry_state)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
     for lines in blocks if worst is None else [_select_worst(worst, blocks)]:

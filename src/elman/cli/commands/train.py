@@ -13,13 +13,14 @@ from elman.cli.commands.view import train_with_dashboard
 from elman.cli.parameters import (
     NO_OPTIONS,
     PRESET_HELP,
-    Corpus,
+    Corpora,
     Flag,
     Json,
     Names,
     Options,
     Out,
     Port,
+    Quiet,
     parse_name,
     passed_options,
 )
@@ -35,9 +36,7 @@ DASHBOARD = Group("Dashboard", sort_key=4)
 
 
 def train(
-    corpus: Corpus = "python-docs",
-    /,
-    *,
+    *corpus: Corpora,
     out: Annotated[Out, Parameter(help="Directory for the run: checkpoint, metrics, samples.")],
     preset: Annotated[
         str | None, Parameter(help=PRESET_HELP, converter=parse_name, show_default=lambda _: DEFAULT_PRESET)
@@ -59,6 +58,8 @@ def train(
             " --patience, --engine and --device may change."
         ),
     ] = False,
+    overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,
+    quiet: Quiet = False,
     log: Annotated[
         Names,
         Parameter(help=logger_help()),
@@ -75,11 +76,15 @@ def train(
     options: Annotated[Options, Parameter(name="*")] = NO_OPTIONS,
     as_json: Json = False,
 ) -> int:
-    """Train a character-level RNN on a text and save it to a run directory."""
+    """Train a character-level RNN on a text and save it to a run directory.
+
+    Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
+    """
     from elman.training.processes import follow, is_follower, leading
 
     if is_follower():
         return follow()
+    from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_results
     from elman.training.train import train
 
@@ -92,17 +97,20 @@ def train(
     def training(callback: TrainingCallback) -> Run:
         with leading():
             return train(
-                corpus,
+                source,
                 out=out,
-                preset=preset or DEFAULT_PRESET,
+                preset=preset,
                 init_from=init_from,
                 resume=resume,
+                overwrite=overwrite,
+                progress=False,
                 log=log or [],
                 callback=callback,
                 **settings,
             )
 
-    display = TrainingDisplay()
+    display = TrainingDisplay(quiet=quiet)
+    source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
     if live:
         run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
     else:
@@ -110,7 +118,7 @@ def train(
             run = training(display)
     if as_json:
         print(json.dumps(run.results()))
-    else:
+    elif not run.was_finished:
         show_results(run, out)
     return INTERRUPTED if run.interrupted else 0
 

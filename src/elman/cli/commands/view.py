@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def view(
-    *runs: Annotated[Path, Parameter(help="Run directories, of finished runs or of runs in training.")],
+    *runs: Annotated[
+        Path,
+        Parameter(help="Run directories, of finished runs or of runs in training, or directories that contain some."),
+    ],
     port: Annotated[Port, Parameter(help="Port of the dashboard; 0 picks a free one.")] = 0,
 ) -> int:
     """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
@@ -30,10 +33,11 @@ def view(
         from elman.serve.live.app import create_live_app
         from elman.serve.live.server import HOST, open_browser
         from elman.serve.live.stored_run import StoredRun
+    from elman.cli.run_directories import read_runs
 
     if not runs:
         raise ElmanError("elman view requires at least one run directory")
-    application = create_live_app([StoredRun(path) for path in runs])
+    application = create_live_app(read_runs(runs, StoredRun))
 
     def on_start(address: str) -> None:
         print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)

@@ -110,7 +110,7 @@ class TorchEngine:
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
-        if self.device.type == "cpu" or parameters.counts_reading:
+        if self.device.type == "cpu" or parameters.counts_reading or parameters.reset_at is not None:
             return self.inference.session(parameters)
         return DeviceSession(parameters, self.device)
 
@@ -121,7 +121,7 @@ class DeviceSession(NumbaSession):
     Parameters
     ----------
     parameters : Parameters
-        Their n-gram model must not grow.
+        Their n-gram model must not grow, nor may the state be reset.
     device : torch.device
     """
 

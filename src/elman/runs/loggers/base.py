@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from elman.config import Config
 from elman.runs.records import Metrics, Sample
-from elman.storage.untrusted import parse_strict_json, require_int, require_regular_file
+from elman.storage.untrusted import parse_strict_json, require_bounded_ints, require_regular_file
 
 RUN_JSON = "run.json"
 """The metadata of a run; it is written before the loggers of the run are started."""
@@ -39,6 +40,11 @@ class MetricsLogger(Protocol):
 
     def __init__(self, directory: Path) -> None: ...
 
+    @classmethod
+    def remove(cls, directory: Path) -> None:
+        """Remove the log of a run that is replaced, if there is one."""
+        (directory / cls.target).unlink(missing_ok=True)
+
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Contain exactly these records: drop later and partial ones, add missing ones. Of a new run there are none."""
 
@@ -68,6 +74,6 @@ def read_run_json(directory: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_seq_length(directory: Path) -> int:
-    """Return T: a loss in nats per window, divided by it, is in nats per character."""
-    return require_int(read_run_json(directory)["config"]["seq_length"], "seq_length", minimum=1)
+def read_config(directory: Path) -> Config:
+    """Return the settings of the run."""
+    return Config(**require_bounded_ints(read_run_json(directory)["config"]))

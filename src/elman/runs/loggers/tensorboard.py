@@ -5,13 +5,16 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from elman.config import Config
 from elman.errors import require_extra
-from elman.runs.loggers.base import MetricsLogger, append_synced, read_if_exists, read_seq_length
+from elman.runs.loggers.base import MetricsLogger, append_synced, read_config, read_if_exists
 from elman.runs.records import Metrics, Sample
+from elman.runs.train_loss import TrainLossEstimator
 from elman.storage.atomic import replace_file
 
 EVENTS = "events.out.tfevents.elman"
@@ -19,6 +22,8 @@ EVENTS = "events.out.tfevents.elman"
 RATE, SAMPLE = "learning_rate", "sample"
 PER_WINDOW = ("smooth_loss", "loss")
 SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", RATE)
+TRAIN, VALIDATION = "loss/train", "loss/validation"
+"""Comparable losses under tags that TensorBoard shows in one group."""
 
 
 class TensorBoardLogger(MetricsLogger):
@@ -41,11 +46,19 @@ class TensorBoardLogger(MetricsLogger):
             from tensorboardX.record_writer import masked_crc32c
         self.directory, self.path = directory, directory / self.target / EVENTS
         self._summary, self._event, self._checksum = summary, Event, masked_crc32c
-        self._seq_length = 1
+        self._seq_length, self._train_loss = 1, TrainLossEstimator(Config())
+
+    @classmethod
+    def remove(cls, directory: Path) -> None:
+        """Remove the event file, and its directory unless something else is in there."""
+        (directory / cls.target / EVENTS).unlink(missing_ok=True)
+        with suppress(OSError):
+            (directory / cls.target).rmdir()
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Rewrite the file for these records, with the times and learning rates that it has of them."""
-        self._seq_length = read_seq_length(self.directory)
+        config = read_config(self.directory)
+        self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
         self.path.parent.mkdir(exist_ok=True)
         now = time.time()
         old_rows: dict[int, tuple[float, float | None]] = {}  # their times and learning rates
@@ -77,6 +90,7 @@ class TensorBoardLogger(MetricsLogger):
     def _row_event(self, moment: float, row: Metrics) -> Any:
         values = {name: getattr(row, name) for name in SCALARS}
         values |= {name: values[name] / self._seq_length for name in PER_WINDOW}
+        values |= {TRAIN: self._train_loss.append(row), VALIDATION: row.validation_loss}
         scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
         return self._merge(moment, row.update, scalars)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,12 @@ class WandbLogger(MetricsLogger):
         self._run: Any = None
         self._id, self._last_row, self._last_sample = "", 0, -1
         self._seq_length = 1
+
+    @classmethod
+    def remove(cls, directory: Path) -> None:
+        """Remove W&B's files of the run, and forget it, so that another one is started."""
+        if (directory / cls.target / PROGRESS).exists():
+            shutil.rmtree(directory / cls.target, ignore_errors=True)
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Start a W&B run or continue that of this run, and send what it does not have yet."""

@@ -135,7 +135,7 @@ def _create_sequence(
         remaining=request.max_tokens,
         sampling=request.sampling,
         generator=create_generator(request.seed, index),
-        stops=StopSequenceFilter(request.stops),
+        stops=StopSequenceFilter((*request.stops, "\n") if served.model.is_of_lines else request.stops),
         num_logprobs=request.logprobs,
         counts=PromptCounts(served.model) if request.adapt else None,
     )

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from elman.runs.records import Metrics, Sample
+from elman.config import Config
+from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.train_loss import TrainLossEstimator
 from elman.serve.live.downsampling import MetricCurve
 
 MAX_SAMPLES = 200
@@ -36,31 +38,49 @@ class RunHistory:
 
     Parameters
     ----------
-    chars_per_update : int
+    config : Config
+        Of the run.
     session : str
         Changes when the history starts anew, so that clients discard what they have.
     """
 
-    chars_per_update: int
+    config: Config
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     smooth_losses: MetricCurve = field(default_factory=MetricCurve)
+    train_losses: MetricCurve = field(default_factory=MetricCurve)
     validation_losses: MetricCurve = field(default_factory=MetricCurve)
     samples: list[SampleEntry] = field(default_factory=list)
+
+    train_loss: float | None = field(default=None, init=False)
+    """The train loss at the last point, in nats per character."""
+
+    def __post_init__(self) -> None:
+        self._estimator = TrainLossEstimator(self.config)
 
     def extend(self, metrics: Sequence[Metrics]) -> None:
         """Append rows of metrics."""
         for row in metrics:
-            self.smooth_losses.append(row.update, row.seconds, row.smooth_loss)
+            self._add(row.update, row.seconds, row.smooth_loss, self._estimator.append(row))
             if row.validation_loss is not None:
                 self.validation_losses.append(row.update, row.seconds, row.validation_loss)
+
+    def add_point(self, update: int, seconds: float, smooth_loss: float) -> None:
+        """Append a point of the smooth loss and of the train loss between two rows."""
+        self._add(update, seconds, smooth_loss, self._estimator.at(update, smooth_loss))
+
+    def _add(self, update: int, seconds: float, smooth_loss: float, train_loss: float) -> None:
+        self.smooth_losses.append(update, seconds, smooth_loss)
+        self.train_losses.append(update, seconds, train_loss)
+        self.train_loss = finite_or_none(train_loss)
 
     def since(self, cursor: ClientCursor) -> dict[str, Any]:
         """Return the data that a client lacks."""
         return {
             "session": self.session,
             "rows": self.smooth_losses.since(cursor.smooth_losses),
+            "train": self.train_losses.since(cursor.smooth_losses),  # which has as many points
             "scores": self.validation_losses.since(cursor.validation_losses),
-            "speeds": self.smooth_losses.speeds_since(cursor.smooth_losses, self.chars_per_update),
+            "speeds": self.smooth_losses.speeds_since(cursor.smooth_losses, self.config.chars_per_update),
             "samples": self._samples_since(cursor.samples),
         }
 
@@ -69,6 +89,7 @@ class RunHistory:
         return {
             "session": self.session,
             "rows": self.smooth_losses.between(first, last),
+            "train": self.train_losses.between(first, last),
             "scores": self.validation_losses.between(first, last),
         }
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from elman.config import Config
 from elman.network.parameters import Array
 from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Sample, finite_or_none
@@ -104,7 +105,7 @@ class LiveRun(TrainingCallback):
         self.stop_requested, self.sample_requested = threading.Event(), threading.Event()
         self.end_event = EndEvent()
         self._run: Run | None = None
-        self._history = RunHistory(1)
+        self._history = RunHistory(Config())
         self._copied_metrics = 0  # rows of the run's metrics that are in the history
         self._stage, self._ending, self._warning = "preparing", "", ""
         self._updates = 0
@@ -115,6 +116,9 @@ class LiveRun(TrainingCallback):
         self._histograms_requested, self._histograms_due = -HISTOGRAM_TIMEOUT, 0.0
 
     # Called by the training loop.
+
+    def on_notice(self, notice: str) -> None:
+        """Do nothing: the dashboard shows the run itself."""
 
     def on_compile(self) -> None:
         """Do nothing: this is the initial stage."""
@@ -192,7 +196,7 @@ class LiveRun(TrainingCallback):
 
     def _start(self, run: Run) -> None:
         """Start the history, for a resumed run with what happened before."""
-        history = RunHistory(run.config.chars_per_update)
+        history = RunHistory(run.config)
         history.samples.extend(SampleEntry(sample) for sample in run.samples)
         self._history, self._run, self._stage = history, run, "running"
         self._states = deque(maxlen=max(1, MAX_STATE_VALUES // run.state.h.size))
@@ -200,7 +204,7 @@ class LiveRun(TrainingCallback):
     def _add_point(self, run: Run, now: float) -> None:
         """Record a point between two rows of metrics, the speed, and the hidden states."""
         state, self._point_at = run.state, now
-        self._history.smooth_losses.append(state.update, state.seconds, state.smooth_loss)
+        self._history.add_point(state.update, state.seconds, state.smooth_loss)
         self._states.append(state.h.copy())
         self._recent.append((now, state.update))
         while now - self._recent[0][0] > SPEED_SECONDS:
@@ -237,6 +241,7 @@ class LiveRun(TrainingCallback):
             "epoch": state.epoch,
             "seconds": round(state.seconds, 1),
             "smooth_loss": finite_or_none(state.smooth_loss),
+            "train_loss": self._history.train_loss,
             "minimum": [state.minimum_at, finite_or_none(state.minimum_smooth_loss)],
             "best": best,
             "seconds_left": seconds_left,

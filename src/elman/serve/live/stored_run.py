@@ -64,8 +64,7 @@ class _Files:
 
     def __init__(self, directory: RunDirectory) -> None:
         self.about = _read_about(directory)
-        config = self.about["config"]
-        self.history = RunHistory(config["batch_size"] * config["seq_length"])
+        self.history = RunHistory(directory.manifest().config)
         self.metrics, self.samples = Tail(directory.path / METRICS), Tail(directory.path / SAMPLES)
         self.columns: list[str] = []
         self.last: Metrics | None = None
@@ -96,6 +95,8 @@ class StoredRun:
     Parameters
     ----------
     path : Path
+    name : str
+        Its name on the dashboard; by default that of the directory.
 
     Raises
     ------
@@ -103,8 +104,8 @@ class StoredRun:
         If it contains no run, or its files cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.directory, self.name = RunDirectory(path), path.resolve().name
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.directory, self.name = RunDirectory(path), name or path.resolve().name
         self.directory.metrics()  # these two give the best error messages
         self.directory.samples()
         self._lock = threading.Lock()
@@ -129,12 +130,13 @@ class StoredRun:
         status = {"stage": "kept", "warning": self._warning, "written": self._modified_at(), "update": 0, "epoch": 0}
         if last is None:
             return status
-        characters = last.update * history.chars_per_update
+        characters = last.update * history.config.chars_per_update
         return status | {
             "update": last.update,
             "epoch": last.epoch,
             "seconds": round(last.seconds, 1),
             "smooth_loss": last.smooth_loss,
+            "train_loss": history.train_loss,
             "minimum": history.smooth_losses.minimum(),
             "best": history.validation_losses.minimum(),
             "chars_per_second": round(characters / last.seconds) if last.seconds else None,

@@ -26,7 +26,7 @@ from elman.engine.numba.batched.layout import (
 from elman.engine.numba.cells import gru, lstm, rnn
 from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed, sum_outer_products
+from elman.engine.numba.linalg.panels import multiply_panels, sum_outer_products
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.ngrams.added import Added
@@ -42,7 +42,7 @@ CELLS: dict[str, CellBlocks] = {"rnn": rnn.BLOCKS, "gru": gru.BLOCKS, "lstm": ls
 class Workspace(NamedTuple):
     """Activations and gradients of one group of batch rows."""
 
-    h: Array  # (layers, T + 1, R, m_row): step 0 is the initial state
+    h: Array  # (layers, T + 1, R, m_row): step 0 is the initial state; then a row of zeros
     s: Array  # the same for the cell state, which only the LSTM has
     tanh_s: Array  # (layers, T, R, m_row)
     gates: Array  # (layers, T, R, gates_row): gates, overwritten by their gradients
@@ -56,6 +56,7 @@ class Workspace(NamedTuple):
     gradient: Array  # laid out like theta
     panels: Array  # for `sum_outer_products`
     zeros: Array  # as long as the longest row
+    dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
 
 
 class PriorWorkspace(NamedTuple):
@@ -128,6 +129,10 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
         begin, x_row = gates + r * row, indices[t * R + r] if layer == 0 else t * R + r
         x = (offsets[0, U_FORWARD] if layer == 0 else 0) + x_row * sizes.input_blocks * m_row
         b, a = before + r * m_row, after + r * m_row
+        if indices[t * R + r] == sizes.reset_at:
+            recurrent = begin + (sizes.blocks - sizes.recurrent_blocks) * m_row
+            copy(workspace.gates, recurrent, workspace.zeros, 0, sizes.recurrent_blocks * vectors)
+            b = len(h) - m_row
         if sizes.cell == lstm.CODE:
             tanh_s = ((layer * T + t) * R + r) * m_row
             lstm.forward(
@@ -154,7 +159,7 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
 def add_prior(theta, sizes, workspace, prior, indices, T, R):
     """Read the characters `indices` (T, R), and add alpha log q to the logits."""
     if not prior.is_on:
-        append_window(prior.history, indices, T, R)
+        append_window(prior.history, indices, sizes.reset_at, T, R)
         return
     g = workspace.g
     read_window(
@@ -201,7 +206,7 @@ def _compute_losses(workspace, targets, rows, K_row, backward):
 
 
 @inlined
-def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace):
+def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices):
     """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
     h, dy, m_row, row = workspace.h, workspace.dy, sizes.m_row, sizes.gates_row
     vectors = m_row * h.itemsize // BYTES
@@ -213,6 +218,10 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace):
         into = t * R * m_row
         for r in range(R):
             begin, b, d = gates + r * row, before + r * m_row, into + (R + r) * m_row
+            a = b + R * m_row
+            if indices[t * R + r] == sizes.reset_at:
+                copy(workspace.dy_before, r * m_row, dy, into + r * m_row, vectors)
+                b = len(h) - m_row
             if sizes.cell == lstm.CODE:
                 tanh_s = ((layer * T + t) * R + r) * m_row
                 lstm.backward(
@@ -222,12 +231,16 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace):
             elif sizes.cell == gru.CODE:
                 gru.backward((workspace.gates, h, dy, dy), (begin, b, d, into + r * m_row), m_row, vectors)
             elif sizes.cell == rnn.CODE:
-                rnn.backward((workspace.gates, h, dy), (begin, b + R * m_row, d), m_row, vectors)
+                rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
         multiply_panels(
             dy, into, m_row, dy, into, m_row,
             workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
         )  # fmt: skip
+        for r in range(R):
+            if indices[t * R + r] == sizes.reset_at:  # no gradient flows to the state before
+                copy(dy, into + r * m_row, workspace.dy_before, r * m_row, vectors)
+                copy(workspace.ds, r * m_row, workspace.zeros, 0, vectors)
     for r in range(R):
         copy(workspace.dh0, (layer * sizes.state_vectors * R + r) * m_row, dy, r * m_row, vectors)
         if sizes.state_vectors == 2:
@@ -247,6 +260,10 @@ def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace,
     """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
     start = layer * T * R * row
+    for k in range(T * R if sizes.reset_at >= 0 else 0):
+        if indices[k] == sizes.reset_at:  # the state that the step read; the layers above have read the real one
+            vectors = m_row * gates.itemsize // BYTES
+            copy(workspace.h, (layer * (T + 1) * R + k) * m_row, workspace.zeros, 0, vectors)
     sum_outer_products(
         gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
         workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, workspace.zeros,
@@ -355,7 +372,7 @@ def run_window(
         for layer in range(sizes.layers - 1, -1, -1):
             if use_dropout:
                 _apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes)
-            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace)
+            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices)
             _compute_layer_gradients(layer, T, R, y, (layer - 1) * stride + first, offsets, sizes, workspace, indices)
             if layer > 0:
                 multiply_panels(
@@ -365,36 +382,3 @@ def run_window(
                     rows, sizes.input_blocks * m_row, m_row,
                 )  # fmt: skip
     carry_state(T, R, sizes, workspace)
-
-
-@kernel
-def pack_layer(theta, packed_weights, offsets, sizes, layer, backward):
-    """Pack the parameters of one layer into panels."""
-    m, m_row, width, offset = sizes.m, sizes.m_row, sizes.panel_width, offsets[layer]
-    recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
-    pack_panels_transposed(packed_weights, offset[W_FORWARD], theta, offset[W], m_row, m, recurrent, width)
-    if backward:
-        pack_panels(packed_weights, offset[W_BACKWARD], theta, offset[W], m_row, recurrent, m_row, width)
-    if layer == 0:
-        for k in range(sizes.K):
-            row, of = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
-            for j in range(inputs):
-                packed_weights[row + j] = theta[of + j] + theta[offset[B] + j]
-    else:
-        pack_panels_transposed(packed_weights, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
-        if backward:
-            pack_panels(packed_weights, offset[U_BACKWARD], theta, offset[U], m_row, inputs, m_row, width)
-
-
-@kernel
-def pack_output(theta, packed_weights, sizes, backward):
-    """Pack the output layer into panels; the bias of a padded character is -infinity, its probability 0."""
-    pack_panels_transposed(
-        packed_weights, sizes.V_forward, theta, sizes.V, sizes.m_row, sizes.m, sizes.K_row, sizes.panel_width
-    )
-    if backward:
-        pack_panels(
-            packed_weights, sizes.V_backward, theta, sizes.V, sizes.m_row, sizes.K, sizes.m_row, sizes.panel_width
-        )
-    for k in range(sizes.K_row):
-        packed_weights[sizes.c_padded + k] = theta[sizes.c + k] if k < sizes.K else -np.inf

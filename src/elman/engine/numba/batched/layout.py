@@ -52,6 +52,7 @@ class Sizes(NamedTuple):
     V_backward: int
     c_padded: int
     order: int  # n of the n-gram prior, or 0
+    reset_at: int  # the character before which the state is reset, or -1
 
 
 class Layout(NamedTuple):
@@ -70,7 +71,9 @@ def panel_vectors(rows: int) -> int:
     return {1: 8, 2: 6, 3: 4}.get(rows, PANEL_VECTORS)
 
 
-def make_layout(network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int) -> Layout:
+def make_layout(
+    network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
+) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
     lanes = BYTES // dtype.itemsize
     unit = PANEL_VECTORS * lanes
@@ -101,6 +104,7 @@ def make_layout(network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], r
         cell.code, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
+        -1 if reset_at is None else reset_at,
     )  # fmt: skip
     return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched import inference, kernels
+from elman.engine.numba.batched import inference, kernels, packing
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
@@ -19,6 +19,7 @@ from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
+from elman.network.ngram import read_histories
 from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 
@@ -61,12 +62,16 @@ class CompiledNetwork:
         self.architecture: Architecture = architecture(parameters)
         self.architecture.spec.require_engine("numba")
         self.dtype, self.T, self.B, self.backward = parameters["V"].dtype, T, B, backward
-        self.counts_reading = parameters.counts_reading
+        self.counts_reading, self.reset_at = parameters.counts_reading, parameters.reset_at
         # Rows that count in the same model are read together, step by step.
         self.groups = [slice(0, B)] if self.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
         self.layout: Layout = make_layout(
-            self.architecture, kernels.CELLS[self.architecture.cell], self.dtype, min(self.rows)
+            self.architecture,
+            kernels.CELLS[self.architecture.cell],
+            self.dtype,
+            min(self.rows),
+            parameters.reset_at,
         )
         self.sizes, self.offsets = self.layout.sizes, self.layout.offsets
         shared = like if like is not None and like.sizes == self.sizes else None
@@ -93,8 +98,8 @@ class CompiledNetwork:
         state, steps, backward = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
         has_s = s.state_vectors - 1
         return kernels.Workspace(
-            h=aligned_zeros(state, dtype),
-            s=aligned_zeros(has_s * state, dtype),
+            h=aligned_zeros(state + s.m_row, dtype),
+            s=aligned_zeros(has_s * (state + s.m_row), dtype),
             tanh_s=aligned_zeros(has_s * steps * s.m_row, dtype),
             gates=aligned_zeros(steps * s.gates_row, dtype),
             y=aligned_zeros(backward * steps * s.m_row, dtype),
@@ -107,6 +112,7 @@ class CompiledNetwork:
             gradient=self.gradients[n] if self.backward else aligned_zeros(0, dtype),
             panels=aligned_zeros(backward * DEPTH * s.m_row, dtype),
             zeros=aligned_zeros(max(s.gates_row, s.K_row), dtype),
+            dy_before=aligned_zeros(backward * int(s.reset_at >= 0) * R * s.m_row, dtype),
         )
 
     def _make_prior(self, R: int) -> kernels.PriorWorkspace:
@@ -143,9 +149,9 @@ class CompiledNetwork:
         """Update the packed weights from theta."""
         arguments = (self.theta, self.packed_weights, self.offsets, self.sizes)
         tasks: list[Callable[[], object]] = [
-            partial(kernels.pack_layer, *arguments, layer, self.backward) for layer in range(self.sizes.layers)
+            partial(packing.pack_layer, *arguments, layer, self.backward) for layer in range(self.sizes.layers)
         ]
-        tasks.append(partial(kernels.pack_output, self.theta, self.packed_weights, self.sizes, self.backward))
+        tasks.append(partial(packing.pack_output, self.theta, self.packed_weights, self.sizes, self.backward))
         self.pool.run_all(tasks)
 
     def set_state(self, h: Array) -> None:
@@ -264,8 +270,7 @@ class CompiledNetwork:
                     states[:, group, column : column + s.m] = after.reshape(T, R, s.m_row)[:, :, : s.m]
                     column += s.m
         if s.order:
-            codes = np.concatenate([before.T, x + 1])  # of every row, those that precede the window and its own
-            states[:, :, column:] = np.stack([codes[t + 1 : t + 1 + s.order].T for t in range(T)])
+            states[:, :, column:] = read_histories(before, x, self.reset_at)[1:]
         return o, states
 
     def read_prior(self, x: IndexArray) -> Prior:

@@ -43,9 +43,9 @@ columns only is faster.
 
 
 def supports(parameters: Parameters) -> bool:
-    """Whether the network is one vanilla RNN layer without a prior."""
+    """Whether the network is one vanilla RNN layer without a prior and without resets of the state."""
     network = architecture(parameters)
-    return network.cell == "rnn" and network.layers == 1 and not network.order
+    return network.cell == "rnn" and network.layers == 1 and not network.order and parameters.reset_at is None
 
 
 def supports_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:

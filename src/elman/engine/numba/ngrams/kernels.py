@@ -216,11 +216,21 @@ def fill_cache(tree, added, nodes, q, matched):
 
 
 @exact_step
-def _shift(history, x):
-    """Append the code of character x to a history, which forgets its first."""
+def _shift(history, x, reset_at):
+    """Append the code of character x to a history, which forgets its first, or all if x is `reset_at`."""
     for o in range(len(history) - 1):
-        history[o] = history[o + 1]
+        history[o] = history[o + 1] if x != reset_at else 0
     history[len(history) - 1] = x + 1
+
+
+@exact_step
+def _cut_history(history, reset_at):
+    """Forget the characters before the last `reset_at`."""
+    is_before = False
+    for o in range(len(history) - 1, -1, -1):
+        if is_before:
+            history[o] = 0
+        is_before = is_before or history[o] - 1 == reset_at >= 0
 
 
 @exact
@@ -252,7 +262,7 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
                     nodes, entries, sizes, keys, places, added_nodes, added_entries, K,
                     histories[r], bases[r], extras[r], x[r],
                 )  # fmt: skip
-            _shift(histories[r], x[r])
+            _shift(histories[r], x[r], tree.reset_at)
             find_nodes(nodes, keys, places, sizes[0] > 0, K, histories[r], bases[r], extras[r])
             matched[r] = distribution(
                 nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
@@ -292,7 +302,10 @@ def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, to
 
 @exact
 def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
-    """Do the same as `read_window` where nothing is counted."""
+    """Do the same as `read_window` where nothing is counted.
+
+    The codes of a row may extend beyond a `reset_at`, but no context in the tree does.
+    """
     nodes, entries, fold_counts, cached_q, cached_matched = (
         tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
@@ -304,6 +317,7 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
         for t in range(T):
             codes[r, n + t] = x[t * R + r] + 1
         histories[r] = codes[r, T:]
+        _cut_history(histories[r], tree.reset_at)
     bases, extras = np.empty((BLOCK, n + 1), np.int64), np.full(n + 1, EMPTY, np.int64)
     low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     for first in range(0, T * R, BLOCK):
@@ -338,7 +352,7 @@ def read_window(tree, added, grows, histories, bases, extras, reads, x, folds, T
 
 
 @exact
-def append_window(histories, x, T, R):
+def append_window(histories, x, reset_at, T, R):
     """Append the characters x (T R,) to the histories (R, n), in place."""
     for row in range(T * R):
-        _shift(histories[row % R], x[row])
+        _shift(histories[row % R], x[row], reset_at)

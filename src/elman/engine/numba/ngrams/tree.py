@@ -40,6 +40,7 @@ class Tree(NamedTuple):
     cached_first: int  # the first node of that length
     cached_q: Floats64  # (folds + 1, contexts, K)
     cached_matched: NDArray[np.int8]  # (folds + 1, contexts)
+    reset_at: int = -1  # the character that begins every context in which it occurs, or -1
 
 
 def empty_tree() -> Tree:
@@ -63,7 +64,7 @@ def build_tree(model: NgramModel) -> Tree:
     tree = Tree(
         K, n, folds, float(model.discount), _make_nodes(codes, starts, first, np.concatenate(sizes)),
         _join_entries(entries, fold_counts), np.concatenate(fold_counts),
-        -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8),
+        -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8), -1 if model.reset_at is None else model.reset_at,
     )  # fmt: skip
     return _with_cache(tree, first)
 
@@ -113,7 +114,10 @@ def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uin
     bits, fold_bits = int(model.K).bit_length(), model.folds.bit_length()
     padded = np.concatenate([np.zeros(n, np.uint64), model.text.astype(np.uint64) + 1])
     fold = model.folds_at(np.arange(N) + model.offset).astype(np.uint64)
-    columns = [*((padded[n - o : n - o + N], bits) for o in range(1, n + 1)), (model.text, bits), (fold, fold_bits)]
+    contexts = [padded[n - o : n - o + N] for o in range(1, n + 1)]
+    if model.reset_at is not None:
+        contexts = _cut_contexts(contexts, model.reset_at)
+    columns = [*((column, bits) for column in contexts), (model.text, bits), (fold, fold_bits)]
     words, shifts = _pack(columns)
     words = [np.sort(words[0])] if len(words) == 1 else _sort_words(words)
     digits = [
@@ -121,6 +125,15 @@ def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uin
         for (word, shift), (_, width) in zip(shifts, columns, strict=True)
     ]
     return np.array(digits[:n], np.int32).reshape(n, N), _int32(digits[n]), digits[n + 1].astype(np.uint8)
+
+
+def _cut_contexts(contexts: list[NDArray[Any]], reset_at: int) -> list[NDArray[Any]]:
+    """Return the codes (N,) of contexts, by distance, without those before the nearest `reset_at`."""
+    cut, is_before = list[NDArray[Any]](), np.zeros(len(contexts[0]), np.bool_)
+    for column in contexts:
+        cut.append(np.where(is_before, 0, column))
+        is_before |= column == reset_at + 1
+    return cut
 
 
 def _pack(columns: list[tuple[NDArray[Any], int]]) -> tuple[list[NDArray[np.uint64]], list[tuple[int, int]]]:

@@ -18,7 +18,7 @@ const TITLES = {
   window: "nats per window",
 };
 
-/** Return the factor that converts a loss to a unit: smooth losses are sent per window, validation losses per character. */
+/** Return the factor that converts a loss to a unit: smooth losses are sent per window, others per character. */
 export function scale(run, unit, isPerWindow) {
   const T = run.settings.seq_length ?? 1;
   if (unit === "window") return isPerWindow ? 1 : T;
@@ -45,9 +45,8 @@ function createTraces(run, view) {
     const mode = x.length < 3 ? "lines+markers" : "lines";
     return { type: "scatter", mode, x: x.slice(first), y: y.slice(first), showlegend: false, ...fields };
   };
-  const rows = run.points("rows");
-  const smooth = createTrace(rows, scale(run, view.unit, true), {
-    name: `${run.name}, smooth`,
+  const train = createTrace(run.points("train"), scale(run, view.unit, false), {
+    name: `${run.name}, train`,
     line: { color: colour, width: 1.75 },
     marker: { color: colour, size: 5 },
     hovertemplate: "%{y:.4~g}",
@@ -65,7 +64,7 @@ function createTraces(run, view) {
     line: { color: colour, width: 1.25 },
     hovertemplate: "%{y:,.0f}",
   });
-  return [smooth, scores, speeds].filter((trace) => trace.x.length);
+  return [train, scores, speeds].filter((trace) => trace.x.length);
 }
 
 function createLayout(view) {

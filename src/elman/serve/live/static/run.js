@@ -1,6 +1,6 @@
 // A run as far as this page knows it. Requests say what the page has already: the server keeps no state about clients.
 
-const CURVES = ["rows", "scores", "speeds"]; // smooth losses, validation losses, characters per second
+const CURVES = ["rows", "train", "scores", "speeds"]; // smooth, train and validation losses, characters per second
 
 const emptyCurve = () => ({ update: [], seconds: [], value: [], count: 0 });
 

@@ -8,7 +8,6 @@ const byId = (id) => document.getElementById(id);
 /** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
 export function showRun(run, unit, liveRun) {
   const { status } = run;
-  const smooth = formatLoss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit);
   setText(byId("name"), run.name);
   setText(byId("about"), describeRun(run));
   if (document.title !== run.name) document.title = run.name;
@@ -16,7 +15,7 @@ export function showRun(run, unit, liveRun) {
   progress.hidden = !run.live;
   if (status.updates) progress.value = status.update / status.updates;
   else progress.removeAttribute("value");
-  showTiles(byId("metrics"), metricsOf(run, unit, smooth));
+  showTiles(byId("metrics"), metricsOf(run, unit));
   const stage = describeStage(run), liveStage = liveRun ? describeStage(liveRun) : "";
   setText(byId("stage"), stage || (liveStage ? `${liveRun.name}: ${liveStage}` : ""));
   setText(byId("warning"), run.isLost ? describeLoss(run) : status.warning ?? "");
@@ -30,16 +29,16 @@ function describeRun({ settings, about }) {
 }
 
 /** Return name, value and details of the metrics to show. */
-function metricsOf(run, unit, smooth) {
+function metricsOf(run, unit) {
   const { status } = run;
   const best = status.best && formatLoss(status.best[1] * scale(run, unit, false), unit);
-  const minimum = status.minimum?.[1] != null && formatLoss(status.minimum[1] * scale(run, unit, true), unit);
+  const smooth = status.smooth_loss != null && formatLoss(status.smooth_loss * scale(run, unit, true), unit);
   const latest = run.scores.value.at(-1);
   const hasStarted = status.update != null; // before, there are only dashes
   const total = status.updates ? `of ${formatCount(status.updates)}, ` : "";
   const metrics = [
     ["Updates", formatCount(status.update), hasStarted ? total + describeEpochs(run) : ""],
-    ["Smooth loss", smooth, minimum ? `minimum ${minimum} at update ${formatCount(status.minimum[0])}` : ""],
+    ["Train loss", formatTrainLoss(run, unit), smooth ? `smooth loss ${smooth}` : ""],
   ];
   if (best) {
     const value = formatLoss(latest * scale(run, unit, false), unit);
@@ -54,6 +53,11 @@ function metricsOf(run, unit, smooth) {
     metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
   }
   return metrics;
+}
+
+function formatTrainLoss(run, unit) {
+  const { train_loss: loss } = run.status;
+  return formatLoss(loss == null ? null : loss * scale(run, unit, false), unit);
 }
 
 function describeEpochs({ status: { epoch } }) {
@@ -105,7 +109,7 @@ export function showTable(body, runs, unit, onRunChange) {
     const { status } = run;
     const metrics = [
       formatCount(status.update),
-      formatLoss(status.smooth_loss == null ? null : status.smooth_loss * scale(run, unit, true), unit),
+      formatTrainLoss(run, unit),
       formatLoss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
       formatCount(status.chars_per_second),
     ];

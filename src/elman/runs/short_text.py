@@ -1,0 +1,68 @@
+"""Settings of a preset that are lowered for a text too short for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from elman.config import LIMITS, Config
+from elman.runs.run import training_length
+from elman.text import Corpus
+
+WINDOWS = 4
+"""Windows per epoch, if the text has enough characters."""
+MINIMUM = 20
+"""Characters from which on the settings are lowered: there is nothing to learn from fewer."""
+EPOCHS = 100
+"""Maximum number of epochs: a network of a preset overfits so short a text long before."""
+
+
+def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Config:
+    """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
+
+    Parameters
+    ----------
+    config : Config
+    corpus : Corpus
+    passed : collection of str
+        The settings that were passed explicitly, which are not changed.
+
+    Returns
+    -------
+    Config
+        `config` itself if the text is long enough.
+    """
+    n = training_length(corpus, config)
+    held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
+    T, B = config.seq_length, config.batch_size
+    if len(corpus.indices) < MINIMUM or (n > B * T and (held_out is None or held_out > T)):
+        return config
+    if "seq_length" not in passed and held_out is not None:
+        T = min(T, max(1, held_out - 1))
+    if "batch_size" not in passed:
+        B = min(B, max(1, (n - 1) // (WINDOWS * T)))
+    if "seq_length" not in passed:
+        T = min(T, max(1, (n - 1) // (WINDOWS * B)))
+    if (config.seq_length, config.batch_size) == (T, B):
+        return config
+    lowered = replace(config, seq_length=T, batch_size=B)
+    if not LIMITS & set(passed):
+        lowered = replace(lowered, epochs=min(EPOCHS, config.epochs))
+    if "validate_every" not in passed:
+        lowered = replace(lowered, validate_every=0)
+    return lowered
+
+
+def describe_lowered(config: Config, preset: Config, corpus: Corpus) -> str:
+    """Return which settings of a preset were lowered; empty if none was."""
+    names = {"batch_size": "batch size", "seq_length": "sequence length"}
+    lowered = [
+        f"{title} {getattr(config, name):,} instead of {getattr(preset, name):,}"
+        for name, title in names.items()
+        if getattr(config, name) != getattr(preset, name)
+    ]
+    if not lowered:
+        return ""
+    if config.epochs != preset.epochs:
+        lowered.append(f"at most {config.epochs:,} epochs")
+    return f"the training text has only {training_length(corpus, config):,} characters: {', '.join(lowered)}"

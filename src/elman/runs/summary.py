@@ -1,0 +1,181 @@
+"""Summaries of the runs in directories: one row of a table each, whatever state a run is in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from elman.errors import ElmanError
+from elman.runs.checkpoint import Checkpoint
+from elman.runs.directory import METRICS, RunDirectory
+from elman.runs.records import Metrics
+from elman.runs.train_loss import TrainLossEstimator
+from elman.storage.untrusted import require_str
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as ``elman runs`` lists it; None is a value that is not known.
+
+    Parameters
+    ----------
+    run : str
+        The path of its directory.
+    text : str or None
+        The name of the text it is trained on.
+    cell : str or None
+    layers, hidden_size : int or None
+    updates : int
+        Updates done.
+    seconds : float
+        Spent in them.
+    train_loss : float or None
+        The recent train loss, in nats per character.
+    validation_loss : float or None
+        That of the model that is used, in nats per character: the lowest.
+    stopped : str
+        Why it ended, as in `Run.stopped`; empty if it has not, or was written before this was stored.
+    status : str
+        ``ended``; ``running``; ``incomplete``, which is a run that was killed; ``damaged``; empty if it is not known
+        whether it has ended.
+    error : str
+        Which file of a damaged run cannot be read, and why.
+    """
+
+    run: str
+    text: str | None = None
+    cell: str | None = None
+    layers: int | None = None
+    hidden_size: int | None = None
+    updates: int = 0
+    seconds: float = 0.0
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    stopped: str = ""
+    status: str = ""
+    error: str = ""
+
+
+def runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Return a row for every run in directories: the lowest validation loss first, and those without one last.
+
+    Parameters
+    ----------
+    *directories : path
+        Each is searched for run directories, and so are all directories in it.
+
+    Returns
+    -------
+    list of dict
+        The rows of ``elman runs --json``, whose keys are the fields of `RunSummary`: ``run``, ``text``, ``cell``,
+        ``layers``, ``hidden_size``, ``updates``, ``seconds``, ``train_loss`` and ``validation_loss`` in nats per
+        character, ``stopped``, ``status`` and ``error``.
+
+    Raises
+    ------
+    ElmanError
+        If a directory does not exist.
+
+    Examples
+    --------
+    >>> import elman, pandas as pd                                       # doctest: +SKIP
+    >>> pd.DataFrame(elman.runs("runs"))                                 # doctest: +SKIP
+    """
+    return [asdict(summary) for summary in summarize_runs(directories)]
+
+
+def summarize_runs(directories: Iterable[str | os.PathLike[str]]) -> list[RunSummary]:
+    """Summarize all runs in directories, as `runs`."""
+    summaries = {path: summarize_run(path) for directory in directories for path in find_runs(Path(directory))}
+    return sorted(summaries.values(), key=_rank)
+
+
+def find_runs(directory: Path) -> list[Path]:
+    """Return the run directories among a directory and all in it, in the order of their paths.
+
+    Raises
+    ------
+    ElmanError
+        If it does not exist.
+    """
+    if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
+        raise ElmanError(f"there is no directory {str(directory)!r}")
+    return sorted(Path(path) for path, _, _ in os.walk(directory) if _is_run(RunDirectory(Path(path))))
+
+
+def _is_run(directory: RunDirectory) -> bool:
+    """Return whether a directory contains a run; a ``run.json`` alone may be another program's."""
+    if directory.holds_run():
+        return True
+    return directory.has_manifest() and (
+        os.path.exists(directory.path / METRICS)  # noqa: PTH110 (likewise)
+        or _attempt(directory.manifest, []) is not None
+    )
+
+
+def summarize_run(path: Path) -> RunSummary:
+    """Summarize a run from what can be read of it."""
+    directory, errors = RunDirectory(path), list[str]()
+    is_running = directory.lock.is_held()
+    checkpoint = _attempt(directory.load, errors) if directory.holds_run() else None
+    manifest, names = _attempt(directory.manifest, errors), _attempt(lambda: _read_names(directory), errors)
+    metrics = _attempt(directory.metrics, errors if checkpoint else []) or []
+    config = checkpoint.config if checkpoint else manifest.config if manifest else None
+    text, stopped = names or (None, None)
+    return RunSummary(
+        str(path),
+        text,
+        config.cell if config else None,
+        config.layers if config else None,
+        config.hidden_size if config else None,
+        metrics[-1].update if metrics else checkpoint.state.update if checkpoint else 0,
+        metrics[-1].seconds if metrics else 0.0,
+        [*map(TrainLossEstimator(config).append, metrics)][-1] if config and metrics else None,
+        _validation_loss(checkpoint, metrics),
+        stopped or "",
+        "running" if is_running else "damaged" if errors else "incomplete" if checkpoint is None else _status(stopped),
+        "" if is_running or not errors else errors[0],
+    )
+
+
+def _attempt(read: Callable[[], _T], errors: list[str]) -> _T | None:
+    """Return what can be read, or None after adding the error."""
+    try:
+        return read()
+    except ElmanError as error:
+        errors.append(str(error))
+        return None
+
+
+def _read_names(directory: RunDirectory) -> tuple[str, str | None]:
+    """Return the name of the text, and why the run ended; None if it was written before this was stored."""
+    metadata = directory.metadata()
+    try:
+        stopped = metadata.get("stopped")
+        text = require_str(metadata["corpus"]["name"], "the name of the text")
+        return text, None if stopped is None else require_str(stopped, "stopped")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ElmanError(f"invalid run.json in {str(directory.path)!r}") from error
+
+
+def _status(stopped: str | None) -> str:
+    return "" if stopped is None else "ended" if stopped else "incomplete"
+
+
+def _validation_loss(checkpoint: Checkpoint | None, metrics: Iterable[Metrics]) -> float | None:
+    """Return the validation loss of the selected network; that of a killed run may not be in the checkpoint yet."""
+    losses = [row.validation_loss for row in metrics]
+    if checkpoint is not None:
+        losses.append(checkpoint.selected.validation_loss)
+    return min((loss for loss in losses if loss is not None), default=None)
+
+
+def _rank(summary: RunSummary) -> tuple[float, float, str]:
+    losses = summary.validation_loss, summary.train_loss
+    validation, train = (float("inf") if loss is None else loss for loss in losses)
+    return validation, train, summary.run

@@ -1,0 +1,200 @@
+"""A text of independent lines: names, log lines, commands.
+
+Such a text is a sequence of characters like any other, but for its order::
+
+    \\n line \\n line \\n … line \\n
+
+It begins with a line feed and ends with one, so that every line is read after a line feed, at which the network is
+reset, and its end is predicted. Lines that are empty are dropped, and so is a carriage return before a line feed.
+
+The lines are shuffled once, before the last of them are held out for validation and the others are counted by an n-gram
+prior, and the lines of the training set once more for every epoch. The orders follow from the seed and the number of
+the epoch, so a run is resumed in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError
+from elman.text.alphabet import Alphabet
+from elman.text.corpus import Corpus
+from elman.text.spool import Spool, drop_pages
+
+Indices = NDArray[np.unsignedinteger[Any]]
+Positions = NDArray[np.int64]
+LineHashes = NDArray[np.uint64]
+
+CHUNK = 1 << 20
+"""Characters searched, or joined, at a time."""
+
+
+class LineMoves(NamedTuple):
+    """Where the lines of a shuffled text are, and where they were; by the line feed before each.
+
+    Parameters
+    ----------
+    starts, original : ndarray, shape (lines,)
+    """
+
+    starts: Positions
+    original: Positions
+
+    def originals(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return where characters were; the line feed that ends a line belongs to it."""
+        line = np.searchsorted(self.starts, positions) - 1
+        return np.asarray(positions - self.starts[line] + self.original[line])
+
+
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Lines in the form above.
+
+    Parameters
+    ----------
+    indices : ndarray of unsigned int, shape (N,)
+    starts : ndarray, shape (lines + 1,)
+        Where the line feeds are: that before each line, and the last one.
+    """
+
+    indices: Indices
+    starts: Positions
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self.starts) - 1
+
+    def slice(self, first: int, last: int) -> Lines:
+        """Return some of the lines; the characters are not copied."""
+        starts = self.starts[first : last + 1]
+        return Lines(self.indices[starts[0] : starts[-1] + 1], starts - starts[0])
+
+    def shuffle(self, seed: int, epoch: int) -> tuple[Lines, LineMoves]:
+        """Return the lines in the order of an epoch."""
+        # NumPy keeps what its legacy generator returns, so that a run can be resumed with a later version.
+        order = np.random.RandomState([seed, epoch]).permutation(len(self))
+        shuffled = _join(self.indices, self.starts[order] + 1, self.starts[order + 1], int(self.indices[0]))
+        return shuffled, LineMoves(shuffled.starts[:-1], self.starts[order])
+
+
+def find_line_feed(alphabet: Alphabet) -> int:
+    """Return the index of the line feed.
+
+    Raises
+    ------
+    ElmanError
+        If the alphabet has none.
+    """
+    if alphabet.start_char != "\n":
+        raise ElmanError("--lines requires a text of several lines, but this one has no line feed")
+    return alphabet.characters.index("\n")
+
+
+def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
+    """Return the lines of a text of any form, in their order.
+
+    Raises
+    ------
+    ElmanError
+        If there is none that is not empty.
+    """
+    feed = find_line_feed(alphabet)
+    feeds = _find(indices, feed)
+    starts, ends = np.append(0, feeds + 1), np.append(feeds, len(indices))
+    if "\r" in alphabet.characters:
+        ends = ends - ((ends > starts) & (indices[ends - 1] == alphabet.characters.index("\r")))
+    is_filled = ends > starts
+    if not is_filled.any():
+        raise ElmanError("the text has no line that is not empty")
+    return _join(indices, starts[is_filled], ends[is_filled], feed)
+
+
+def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
+    """Return a text with its lines in the order in which they are divided into training and validation set.
+
+    Raises
+    ------
+    ElmanError
+        If it has fewer than two lines that are not empty.
+    """
+    if corpus.line_starts is not None:
+        return corpus
+    lines = make_lines(corpus.indices, corpus.alphabet)
+    if len(lines) < 2:
+        raise ElmanError(f"--lines requires a text of at least two lines that are not empty (got {len(lines)})")
+    shuffled, _ = lines.shuffle(seed, 0)
+    return replace(corpus, indices=shuffled.indices, line_starts=shuffled.starts)
+
+
+def split_lines(corpus: Corpus, validation: float) -> tuple[Lines, Lines | None]:
+    """Return the training and, if there are any, the validation lines of a shuffled text: its last, at least one."""
+    assert corpus.line_starts is not None
+    lines = Lines(corpus.indices, corpus.line_starts)
+    n = len(lines)
+    border = n - min(max(1, round(n * validation)), n - 1) if validation else n
+    return lines.slice(0, border), lines.slice(border, n) if validation else None
+
+
+def hash_lines(lines: Lines, alphabet: Alphabet) -> LineHashes:
+    """Return the hashes of lines, each once, in ascending order."""
+    hashes = [
+        np.fromiter(map(hash_line, alphabet.decode(chunk)[1:-1].split("\n")), np.uint64)
+        for chunk in _line_chunks(lines)
+    ]
+    return np.unique(np.concatenate(hashes))
+
+
+def contains_line(hashes: LineHashes, line: str) -> bool:
+    """Return whether the hash of a line is among the hashes of `hash_lines`."""
+    hashed = np.uint64(hash_line(line))
+    at = np.searchsorted(hashes, hashed)
+    return bool((hashes[at : at + 1] == hashed).any())
+
+
+def hash_line(line: str) -> int:
+    """Return a 64-bit hash of a line, by which a model knows that it was trained on it."""
+    return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _line_chunks(lines: Lines) -> Iterator[Indices]:
+    """Yield consecutive lines, each time about `CHUNK` characters, that begin and end with a line feed."""
+    first = 0
+    while first < len(lines):
+        end = np.searchsorted(lines.starts, lines.starts[first] + CHUNK)
+        last = int(min(max(end, first + 1), len(lines)))
+        yield lines.indices[lines.starts[first] : lines.starts[last] + 1]
+        drop_pages(lines.indices)
+        first = last
+
+
+def _find(indices: Indices, character: int) -> Positions:
+    """Return where a character is."""
+    found = [np.zeros(0, np.int64)]
+    for start in range(0, len(indices), CHUNK):
+        found.append(np.flatnonzero(indices[start : start + CHUNK] == character) + start)
+        drop_pages(indices)
+    return np.concatenate(found)
+
+
+def _join(indices: Indices, starts: Positions, ends: Positions, feed: int) -> Lines:
+    """Return the lines from `starts` to `ends` of a text in the form above."""
+    feeds = np.append(0, np.cumsum(ends - starts + 1))
+    with Spool(indices.dtype) as spool:
+        spool.append(np.array([feed]))
+        first = 0
+        while first < len(starts):
+            last = max(first + 1, int(np.searchsorted(feeds, feeds[first] + CHUNK)) - 1)
+            lengths = ends[first:last] - starts[first:last] + 1
+            offsets = np.cumsum(lengths)
+            source = np.arange(offsets[-1]) + np.repeat(starts[first:last] - offsets + lengths, lengths)
+            joined = indices.take(source, mode="clip")  # the feed of the last line may be missing
+            joined[offsets - 1] = feed
+            spool.append(joined)
+            first = last
+        return Lines(spool.array(), feeds)

@@ -1,0 +1,241 @@
+"""What a text can be read from: files, directories, glob patterns, open files, standard input and built-in texts."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
+from elman.text.datasets import BUILTIN_CORPORA, load_builtin
+from elman.text.standard_input import open_standard_input
+
+Source = str | os.PathLike[str] | IO[bytes] | IO[str]
+"""A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
+
+STANDARD_INPUT = "-"
+
+_CHECKPOINT = "checkpoint.safetensors"
+"""What a run directory contains. The files of runs are not read as text with the directory that they are in."""
+_LONGEST_NAME = 255
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_GLOB = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """One file of a corpus, before it is read.
+
+    Parameters
+    ----------
+    name : str
+        Its name in messages.
+    path : str
+        As in `elman.text.corpus.TextFile`; empty for an open file.
+    open : callable
+        Returns a context manager that yields a stream of bytes.
+    encoding : str
+        ``utf-8`` where that is known; otherwise empty.
+    found : bool
+        Whether it was found in a directory or by a pattern, where binary files are skipped.
+    """
+
+    name: str
+    path: str
+    open: Callable[[], AbstractContextManager[Any]]
+    encoding: str = ""
+    found: bool = False
+
+
+def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:
+    """Return the name of a corpus and the files that it is read from, in order.
+
+    Raises
+    ------
+    ElmanError
+        If there is nothing to read, or a source is none.
+    """
+    sources: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
+    if not sources:
+        raise ElmanError("the list of files is empty")
+    if len(sources) > 1 and not any(map(_may_be_read, sources)):
+        raise ElmanError(
+            f"none of the {len(sources):,} files exists (the first: {quote(sources[0])}); in Python, pass lines as"
+            " elman.Corpus.from_lines(lines)"
+        )
+    if sum(each == STANDARD_INPUT for each in sources if isinstance(each, str)) > 1:
+        raise ElmanError("standard input (-) can be read only once")
+    listed = [_list_source(each) for each in sources]
+    inputs = [each for _, some in listed for each in some]
+    if len(sources) > 1:  # the same name may occur in two directories
+        inputs = [each if each.found or not each.path else replace(each, name=each.path) for each in inputs]
+        return f"{listed[0][0]} and {len(sources) - 1} more", inputs
+    return listed[0][0], inputs
+
+
+def _may_be_read(source: object) -> bool:
+    """Whether a source exists, or is something else than the name of a file."""
+    if not isinstance(source, str) or source == STANDARD_INPUT or is_builtin(source):
+        return True
+    return bool(_URL.match(source) or _GLOB.search(source)) or os.path.lexists(source)
+
+
+def is_builtin(source: object) -> bool:
+    """Whether a source is a built-in text."""
+    return isinstance(source, str) and source in BUILTIN_CORPORA
+
+
+def make_absolute(source: str) -> str:
+    """Return a source that is the same in every directory."""
+    as_it_is = source == STANDARD_INPUT or is_builtin(source) or _URL.match(source)
+    return source if as_it_is else os.path.abspath(source)  # noqa: PTH100 (a pattern stays one)
+
+
+def _list_source(source: Source) -> tuple[str, list[TextInput]]:
+    """Return the name of a source, and its files."""
+    if isinstance(source, str):
+        if source == STANDARD_INPUT:
+            return source, [TextInput("standard input", source, lambda: nullcontext(open_standard_input()))]
+        if is_builtin(source):
+            return source, [TextInput(source, source, lambda: BytesIO(load_builtin(source)), "utf-8")]
+        _check_is_path(source)
+        if _GLOB.search(source) and not os.path.lexists(source):
+            matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            return source, _find(map(Path, matches), f"no file matches {quote(source)}")
+    elif not isinstance(source, os.PathLike):
+        return _list_open_file(source)
+    path = Path(source)
+    if os.path.isdir(path):  # noqa: PTH112 (False for a path that the system refuses to inspect)
+        return path.resolve().name or str(path), _find(_walk(path), f"there is no file in {quote(path)}")
+    return path.name, [_file(path, path.name)]
+
+
+def _check_is_path(source: str) -> None:
+    """Check that a string is the name of a file, not the text itself or a URL.
+
+    Raises
+    ------
+    ElmanError
+        If it is one of these.
+    """
+    if not source:
+        raise ElmanError("the name of the text is empty")
+    if _URL.match(source):
+        command = f"curl -LO {shlex.quote(source)}" if len(source) <= MAX_SHOWN else "curl -LO URL"
+        raise ElmanError(f"{shorten(source)} is a URL; download it first: {command}")
+    if "\n" in source or len(os.path.basename(source)) > _LONGEST_NAME:  # noqa: PTH119
+        raise ElmanError(
+            f"a text of {len(source):,} characters is not the name of a file: pass a file, or in Python"
+            " elman.Corpus.from_text(text)"
+        )
+
+
+def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
+    """Return the name of an open file, and the file."""
+    if not callable(getattr(source, "read", None)):
+        raise ElmanError(
+            "a corpus must be a path, a list of paths, an open file or an elman.Corpus"
+            f" (got {type(source).__name__}); for a text use Corpus.from_text, for lines Corpus.from_lines"
+        )
+    given = getattr(source, "name", None)
+    name = Path(given).name if isinstance(given, str) and given else "file"
+    try:
+        is_text = isinstance(source.read(0), str)
+    except (OSError, ValueError) as error:  # closed, or open for writing
+        raise ElmanError(f"cannot read {quote(name)} ({error})") from None
+    if is_text:
+        return name, [TextInput(name, "", lambda: nullcontext(_EncodedText(source, name)), "utf-8")]
+    return name, [TextInput(name, "", lambda: nullcontext(source))]
+
+
+class _EncodedText:
+    """The UTF-8 bytes of a file that is open as text."""
+
+    def __init__(self, file: IO[str], name: str) -> None:
+        self.file, self.name = file, name
+
+    def read(self, size: int, /) -> bytes:
+        """Return the bytes of at most a quarter of `size` characters, so at most `size` bytes.
+
+        Raises
+        ------
+        ElmanError
+            If the file cannot be decoded.
+        """
+        try:
+            return self.file.read(max(1, size // 4)).encode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise ElmanError(f"cannot read {quote(self.name)} ({error})") from None
+
+
+def _find(paths: Iterable[Path], none: str) -> list[TextInput]:
+    """Return the files among `paths`; pipes and devices are skipped.
+
+    Raises
+    ------
+    ElmanError
+        If there are none; the message is `none`.
+    """
+    inputs = [replace(_file(path, str(path)), found=True) for path in paths if path.is_file()]
+    if not inputs:
+        raise ElmanError(none)
+    return inputs
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    """Yield the files of a directory and of those in it, in sorted order.
+
+    Hidden files and run directories are skipped, and links to directories are not followed.
+
+    Raises
+    ------
+    ElmanError
+        If one cannot be listed.
+    """
+    try:
+        children = sorted(directory.iterdir())
+    except OSError as error:
+        raise ElmanError(f"cannot read the directory {quote(directory)} ({error.strerror})") from error
+    if any(child.name == _CHECKPOINT for child in children):
+        return
+    for child in children:
+        if child.name.startswith("."):
+            continue
+        if not child.is_dir():
+            yield child
+        elif not child.is_symlink():
+            yield from _walk(child)
+
+
+def _file(path: Path, name: str) -> TextInput:
+    return TextInput(name, os.path.abspath(path), lambda: _open_file(path))  # noqa: PTH100 (links stay as they are)
+
+
+def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
+    except ValueError as error:  # if the name contains a zero byte
+        raise ElmanError(f"cannot read {quote(path)} ({error})") from None
+    except OSError as error:
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from error
+
+
+def _suggest_source(path: Path) -> str:
+    """Return a hint for a missing file: files and corpora with a similar name, if there are any."""
+    by_name = {name: name for name in BUILTIN_CORPORA}
+    # Unlike iterdir, glob raises nothing in a directory that it cannot list.
+    by_name |= {sibling.name: str(sibling) for sibling in path.parent.glob("*")}
+    similar = difflib.get_close_matches(path.name, by_name)
+    if similar:
+        return f"did you mean {' or '.join(quote(by_name[name]) for name in similar)}?"
+    return f"use a file, - for standard input, or a built-in text ({', '.join(BUILTIN_CORPORA)})"

@@ -1,0 +1,54 @@
+"""Progress as plain lines, for logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from elman.runs.run import Run
+from elman.training.progress.console import StderrConsole
+from elman.training.progress.display import COMPILING, ProgressDisplay
+from elman.training.progress.fields import describe_progress
+
+INTERVAL = 5.0
+"""Seconds between two lines, unless there is a validation before."""
+
+
+class ProgressLines(ProgressDisplay):
+    """Prints a line every few seconds, at every validation and at the end.
+
+    Parameters
+    ----------
+    console : StderrConsole
+    clock : callable
+        Returns the time in seconds.
+    """
+
+    def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.clock = console, clock
+        self.due = clock() + INTERVAL
+
+    def show(self, line: str) -> None:
+        """Print the line."""
+        self.console.print_line(line)
+
+    def on_compile(self) -> None:
+        """Print what the delay is for."""
+        self.show(COMPILING)
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Print a line if one is due."""
+        now = self.clock()
+        if now >= self.due or run.state.update >= updates or _was_validated(run):
+            self.due = now + INTERVAL
+            self.show(", ".join(describe_progress(run, updates)))
+
+    def on_warning(self, warning: str) -> None:
+        """Print the warning."""
+        self.show(f"warning: {warning}")
+
+
+def _was_validated(run: Run) -> bool:
+    """Return whether the network was validated after the last update."""
+    row = run.metrics[-1] if run.metrics else None
+    return row is not None and row.update == run.state.update and row.validation_loss is not None

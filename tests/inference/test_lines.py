@@ -1,0 +1,151 @@
+"""A model of independent lines in use: samples, scores, evaluation, exports, and what is refused.
+
+Its loss on a text is the sum over its lines, each read from the same state, by any engine and command.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.compression import compress
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.inference.score_lines import score_lines
+from elman.interpret.activations import explain
+from elman.network.model import read_text
+from elman.text import Corpus
+from support.cli import Command
+from support.training import EXACT, train
+
+NAMES = ["anna", "bell", "carl", "dora", "emma", "adam", "bert"]
+OPTIONS: dict[str, Any] = EXACT | {
+    "lines": True,
+    "cell": "lstm",
+    "ngram_order": 3,
+    "ngram_folds": 0,
+    "optimizer": "adam",
+    "learning_rate": 0.03,
+    "max_updates": 150,
+    "sample_every": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lines")
+    train(Corpus.from_text("\n".join(NAMES)), **OPTIONS, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return elman.load(folder)
+
+
+# --- Samples ---
+
+
+def test_a_sample_is_a_line(model: Model) -> None:
+    lines = model.samples(20, 30, seed=5)
+    assert all("\n" not in line and len(line) <= 30 for line in lines)
+    assert [model.sample(30, seed=5 + n) for n in range(20)] == lines
+    assert "".join(model.beam(3, 30)) in NAMES
+    assert any(line in NAMES for line in lines)
+
+
+def test_a_prompt_is_the_beginning_of_a_line(model: Model) -> None:
+    """It is read after a line feed, whether it says so or not, whatever line precedes it."""
+    assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="\ndo", seed=1)
+    assert model.samples(5, prompt="do", seed=1) == model.samples(5, prompt="emma\ndo", seed=1)
+    assert model.samples(5, seed=1) == model.samples(5, prompt="emma\n", seed=1)
+    feed = np.array([model.alphabet.characters.index("\n")])
+    np.testing.assert_array_equal(read_text(model.parameters, model.h, feed), model.h)
+
+
+def test_a_line_may_end_before_at_a_stop_string(model: Model) -> None:
+    assert model.sample(seed=1, prompt="an", stop="a") == model.sample(seed=1, prompt="an").partition("a")[0]
+
+
+def test_a_line_has_a_maximum_length(model: Model) -> None:
+    assert all(len(line) <= 2 for line in model.samples(5, 2, seed=1))
+
+
+def test_the_command_prints_lines_and_marks_those_trained_on(command: Command, folder: Path, model: Model) -> None:
+    ended = command("sample", folder, "--count", "20", "--seed", "5")
+    assert ended.code == 0
+    lines = model.samples(20, seed=5)
+    assert ended.out == "".join(f"{line}\tin training text\n" if line in NAMES else f"{line}\n" for line in lines)
+    assert "in training text" in ended.out
+    ended = command("sample", folder, "--prompt", "dor", "--seed", "1", "--temperature", "0")
+    assert ended.out == "dora\tin training text\n"
+
+
+# --- Scores ---
+
+
+def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Model, tmp_path: Path) -> None:
+    text = "anna\n\nzed\ncarl"
+    scores = [model.score(line) for line in ("anna", "zed", "carl")]
+    expected = sum(score.nats for score in scores)
+    assert model.score("anna\ncarl").nats == pytest.approx(scores[0].nats + scores[2].nats)
+    assert model.score("anna").chars == 5
+    lines = [line for block in score_lines(model, ["anna\ncarl\nanna\n"]) for line in block]
+    assert [line.nats for line in lines] == [pytest.approx(scores[n].nats) for n in (0, 2, 0)]
+    carried = [line.nats for block in score_lines(model, ["anna\ncarl\n"], carry_state=True) for line in block]
+    assert carried == [pytest.approx(line.nats) for line in lines[:2]]
+    file = tmp_path / "more"
+    file.write_text(text, encoding="utf-8")
+    ended = command("eval", folder, file, "--json")
+    result = json.loads(ended.out)
+    assert (result["chars"], result["unknown_chars"]) == (14, 1)
+    assert result["nats_per_char"] * 14 == pytest.approx(expected, rel=1e-3)  # the unknown character costs the others
+
+
+def test_a_text_without_lines_cannot_be_scored(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
+        model.score("\n\n")
+
+
+def test_adaptation_reads_lines_too(model: Model) -> None:
+    text = "dara\ndoe\n" * 10
+    counted = model.score(text, adapt="counts")
+    assert counted.chars == 90
+    assert counted.nats < model.score(text).nats
+    assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
+
+
+def test_an_explanation_reads_lines(model: Model) -> None:
+    indices = model.alphabet.encode("\nanna\nbell\n")
+    explanation = explain(model.engine, model.parameters, model.h, indices)
+    assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
+
+
+# --- Files ---
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix: str) -> None:
+    elman.export(model, tmp_path / f"model{suffix}")
+    elman.import_(tmp_path / f"model{suffix}", out=tmp_path / "run", engine="numpy")
+    imported = elman.load(tmp_path / "run", engine="numpy")
+    assert imported.is_of_lines
+    assert imported.samples(5, seed=1) == model.samples(5, seed=1)
+    assert imported.score("anna\nbell").nats == pytest.approx(model.score("anna\nbell").nats)
+    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: it was imported$"):
+        imported.in_training_text("anna")
+
+
+def test_what_lines_do_not_support(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
+        compress(model, b"anna\nbell\n")
+
+
+def test_other_models_know_no_lines() -> None:
+    other = train(Corpus.from_text("\n".join(NAMES)), **EXACT, max_updates=1).model
+    assert not other.is_of_lines
+    with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with lines=True$"):
+        other.in_training_text("anna")

@@ -1,0 +1,105 @@
+"""A reset divides a window into parts that do not depend on one another, in every cell, batch and layer."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.network import model
+from elman.network.cells import CELLS
+from elman.network.model import LossAndGradients
+from elman.network.ngram import NgramCounts, count_training_text, read, read_histories
+from elman.network.parameters import Parameters, architecture, initial_parameters
+from elman.text import Corpus
+
+K, M, FEED = 5, 4, 2
+TEXT = np.random.default_rng(1).integers(0, K, 60).astype(np.uint8)
+
+
+def network(cell: str, order: int = 2) -> Parameters:
+    ngrams = count_training_text(TEXT, K, order, 0.7, folds=0, reset_at=FEED)
+    return initial_parameters(
+        K, M, 0.5, np.random.RandomState(1), np.float64, cell, layers=2, ngrams=ngrams, reset_at=FEED
+    )
+
+
+def state(parameters: Parameters) -> Any:
+    net = architecture(parameters)
+    h = np.zeros(net.state_size)
+    h[: net.recurrent_size] = np.random.default_rng(2).normal(size=net.recurrent_size) * 0.5
+    return h
+
+
+def run(parameters: Parameters, h: Any, text: Any) -> LossAndGradients:
+    return model.loss_and_gradients(parameters, h, text[:-1], text[1:])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_window_is_the_sum_of_its_lines(cell: str) -> None:
+    """The reference: lines read one by one, from zeros, by a network without resets, whose prior has read nothing."""
+    parameters, text = network(cell), np.array([0, 1, FEED, 3, 1, 4, FEED, FEED, 0], np.uint8)
+    plain, h0 = replace(parameters, reset_at=None), state(parameters)
+    parts = [run(plain, h, text[a:b]) for h, a, b in ((h0, 0, 3), (0 * h0, 2, 7), (0 * h0, 6, 8), (0 * h0, 7, 9))]
+    result = run(parameters, h0, text)
+    assert result.loss == pytest.approx(sum(part.loss for part in parts), rel=1e-12)
+    for name, gradient in result.gradients.items():
+        np.testing.assert_allclose(gradient, np.sum([part.gradients[name] for part in parts], axis=0), atol=1e-12)
+    np.testing.assert_allclose(result.dh0, parts[0].dh0, atol=1e-12)
+    np.testing.assert_allclose(result.h, parts[-1].h, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_batch_is_the_mean_of_its_rows(cell: str) -> None:
+    parameters, rows = network(cell), np.array([[FEED, 1, 0, 3], [1, FEED, FEED, 0], [0, 1, 3, 4]], np.uint8)
+    h0 = np.tile(state(parameters), (3, 1))
+    of_rows = [run(parameters, h0[0], row) for row in rows]
+    batch = run(parameters, h0, rows.T)
+    for name, gradient in batch.gradients.items():
+        np.testing.assert_allclose(gradient, np.mean([row.gradients[name] for row in of_rows], axis=0), atol=1e-12)
+    np.testing.assert_allclose(batch.dh0, np.array([row.dh0 for row in of_rows]) / 3, atol=1e-12)
+    np.testing.assert_allclose(batch.h, [row.h for row in of_rows], atol=1e-12)
+    assert not batch.dh0[0].any()
+    np.testing.assert_array_equal(model.read_text(parameters, h0, rows.T[:-1]), batch.h)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_gradient_check(cell: str) -> None:
+    corpus = Corpus.from_text("ab\nba\n\nab")
+    (check,) = elman.gradcheck(
+        corpus, hidden_size=3, seq_length=8, points=8, cell=cell, ngram_order=2, lines=True, engine="numpy"
+    )
+    assert check.passed
+
+
+# --- The n-gram prior ---
+
+
+def test_histories_begin_at_the_reset() -> None:
+    codes = read_histories(np.array([0, 0, 1]), np.array([3, FEED, 0, FEED, FEED, 1], np.uint8), FEED)
+    expected = [[0, 0, 1], [0, 1, 4], [0, 0, 3], [0, 3, 1], [0, 0, 3], [0, 0, 3], [0, 3, 2]]
+    np.testing.assert_array_equal(codes, expected)
+
+
+def test_counts_are_those_of_the_lines_alone() -> None:
+    """The distribution within a line is the same after any other line, and counts no context across a line feed."""
+    ngrams = network("rnn", order=4).ngrams
+    assert ngrams is not None
+    counts = NgramCounts(ngrams)
+    assert not any(FEED in context[1:] for context in counts.counts)
+    line = np.array([FEED, 1, 3, 1], np.uint8)
+    zeros = np.zeros(4)
+    alone, matched, _ = read(ngrams, zeros, line)
+    after_another, also_matched, _ = read(ngrams, zeros, np.concatenate([np.array([0, 1, 4], np.uint8), line]))
+    np.testing.assert_array_equal(after_another[3:], alone)
+    np.testing.assert_array_equal(also_matched[3:], matched)
+
+
+def test_what_is_read_is_counted_by_line() -> None:
+    """A growing model gives the second line the counts of the first, but no context that crosses both."""
+    ngrams = network("rnn", order=3).ngrams
+    assert ngrams is not None
+    grown = ngrams.continued()
+    read(grown, np.zeros(3), np.array([FEED, 1, 0, FEED, 1, 0, FEED], np.uint8))
+    assert not any(FEED in context[1:] for context in grown.tables["numpy"].counts)

@@ -1,0 +1,128 @@
+"""A run on independent lines: its order, its validation set, its cross-fitting, and what it is resumed from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.config import make_config
+from elman.engine import get_engine
+from elman.engine.state import training_folds
+from elman.errors import ElmanError
+from elman.inference.score import score
+from elman.network.ngram import NgramCounts
+from elman.runs.lifecycle import create_optimizer, initial_state
+from elman.runs.run import Run, load, split
+from elman.text import Corpus
+from elman.text.lines import shuffle_corpus
+from support.training import EXACT, StopsAt, assert_same, assert_saved, train
+
+NAMES = [f"{a}{b}{c}" for a in ("an", "be", "car") for b in ("n", "tt", "l") for c in ("a", "e", "ie")]
+CORPUS = Corpus.from_text("\n".join(sorted(NAMES)))
+OPTIONS: dict[str, Any] = EXACT | {
+    "lines": True, "batch_size": 2, "ngram_order": 3, "ngram_folds": 3, "validation": 0.2, "epochs": 100,
+}  # fmt: skip
+
+
+def stream(run: Run, epoch: int) -> str:
+    windows, _ = split(run.corpus, run.config, epoch=epoch)
+    return CORPUS.alphabet.decode(windows.indices)
+
+
+def test_every_epoch_has_the_same_lines_in_another_order() -> None:
+    run = train(CORPUS, **OPTIONS, max_updates=1)
+    orders = [stream(run, epoch)[1:-1].split("\n") for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
+    _, held_out = split(run.corpus, run.config, epoch=2)
+    assert held_out is not None
+    kept = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
+    assert sorted(orders[0] + kept) == sorted(NAMES)
+    assert len(kept) == 5
+
+
+def test_the_loop_trains_on_the_order_of_the_epoch() -> None:
+    """An engine that is given the windows of every epoch in turn arrives at the same state."""
+    run = train(CORPUS, **OPTIONS | {"ngram_order": 0, "validation": 0.0}, max_updates=40)
+    per_epoch = split(run.corpus, run.config)[0].per_epoch
+    assert 1 < per_epoch < 40 / 2
+    state = initial_state(run.corpus, run.config)
+    for epoch in range(40 // per_epoch + 1):
+        windows, _ = split(run.corpus, run.config, epoch=epoch)
+        updates = min(per_epoch, 40 - state.update)
+        get_engine("numpy").advance(state, windows, updates, create_optimizer(run.config))
+    assert all(np.array_equal(state.parameters[name], run.state.parameters[name]) for name in state.parameters)
+
+
+@pytest.mark.parametrize("stop", [13, 31])
+def test_a_run_is_resumed_bit_for_bit(tmp_path: Path, stop: int) -> None:
+    """At the end of an epoch, 13 updates, and elsewhere; the prior is cross-fitted in the new order."""
+    options = OPTIONS | {"max_updates": 40, "ema_decay": 0.9}
+    expected = train(CORPUS, **options)
+    train(CORPUS, **options, out=tmp_path, callback=StopsAt(stop))
+    assert_same(train(CORPUS, out=tmp_path, resume=True), expected)
+    assert_saved(tmp_path, expected)
+
+
+def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:
+    """In any order a target leaves out the counts of the fold that it was counted in, after the same context."""
+    config = make_config("reference", {name: value for name, value in OPTIONS.items() if name != "preset"})
+    corpus = shuffle_corpus(CORPUS, config.seed)
+    parameters = initial_state(corpus, config).parameters
+    ngrams = parameters.ngrams
+    assert ngrams is not None
+    counts = NgramCounts(ngrams)
+    for epoch in range(3):
+        windows, _ = split(corpus, config, epoch=epoch)
+        for position in range(0, windows.per_epoch * windows.seq_length, windows.seq_length):
+            (x, y), folds = windows.at(position), training_folds(parameters, windows, position)
+            assert folds is not None
+            for t, b in np.ndindex(x.shape):
+                context = bytes([x[t, b]])
+                assert counts.fold_counts[folds[t, b]][context][int(y[t, b])] >= 1
+
+
+def test_the_validation_loss_is_that_of_the_lines() -> None:
+    run = train(CORPUS, **OPTIONS, max_updates=20)
+    _, held_out = split(run.corpus, run.config)
+    assert held_out is not None
+    lines = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
+    scores = [run.model.score(line) for line in lines]
+    assert [score.chars for score in scores] == [len(line) + 1 for line in lines]
+    nats = sum(score.nats for score in scores) / sum(score.chars for score in scores)
+    assert run.validation_loss == pytest.approx(nats, rel=1e-12)
+    model = run.model
+    reversed_lines = "\n\n".join(reversed(lines))
+    assert model.score(reversed_lines).nats_per_char == pytest.approx(nats, rel=1e-12)
+    assert score(model.engine, model.parameters, model.h, held_out.indices).nats_per_char == pytest.approx(nats)
+
+
+def test_samples_in_training_are_lines() -> None:
+    run = train(CORPUS, **OPTIONS, max_updates=20)
+    assert len(run.samples[-1].text) == 20
+    assert run.final_sample().count("\n") == 9
+
+
+def test_a_loaded_model_knows_its_lines(tmp_path: Path) -> None:
+    run = train(CORPUS, **OPTIONS, max_updates=20, out=tmp_path)
+    trained_on = stream(run, 0)[1:-1].split("\n")
+    for model in (run.model, load(tmp_path), load(tmp_path / "best.safetensors")):
+        assert [name for name in NAMES if model.in_training_text(name)] == [
+            name for name in NAMES if name in trained_on
+        ]
+        assert not model.in_training_text("nobody")
+        assert model.is_of_lines
+        assert model.sample(seed=1) == run.model.sample(seed=1)
+        assert model.score("anna\nbetta") == run.model.score("anna\nbetta")
+
+
+def test_a_text_of_one_line_is_refused() -> None:
+    with pytest.raises(ElmanError, match=r"^lines=True requires a text of several lines"):
+        train(Corpus.from_text("one line"), **OPTIONS)
+
+
+def test_lines_cannot_change_on_resume(tmp_path: Path) -> None:
+    train(CORPUS, **OPTIONS, max_updates=2, out=tmp_path)
+    with pytest.raises(ElmanError, match=r"^cannot change lines=True on resume"):
+        train(CORPUS, out=tmp_path, resume=True, lines=False)
