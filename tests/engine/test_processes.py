@@ -51,7 +51,7 @@ def test_a_run_that_cannot_use_the_processes_is_refused(
     [
         ({"device": "cpu"}, r"^device cpu requires engine torch \(got engine numba\)$"),
         ({"device": "gpu"}, r"^device must be one of auto, cpu, cuda, mps \(got gpu\)$"),
-        ({"engine": "torch", "lines": True}, r"^lines is not supported by the torch engine; use engine numba$"),
+        ({"engine": "torch", "lines": True}, r"^lines=True is not supported by the torch engine; use engine numba$"),
         (
             {"engine": "torch", "device": "mps", "dtype": "float64"},
             r"^device mps has no float64: use dtype float32",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -93,22 +92,18 @@ def follow() -> int:
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     state: TrainState | None = None
     windows: Windows | None = None
-    try:
-        while True:
-            message, arrays = _receive()
-            if not message["updates"]:
-                return 0
-            if "windows" in message:
-                windows = Windows(arrays["windows.indices"], **message["windows"])
-            if "state" in message:
-                state = _restore_state(message["state"], arrays)
-            assert state is not None
-            assert windows is not None
-            _advance_as_told(message, state, windows, collectives)
-    except RuntimeError:  # of a collective call, when another process has ended
-        rank = collectives.process.rank
-        print(f"error: process {rank} lost the connection to the others", file=sys.stderr)
-        return 1
+    while True:
+        message, arrays = _receive()
+        if not message["updates"]:
+            dist.destroy_process_group()
+            return 0
+        if "windows" in message:
+            windows = Windows(arrays["windows.indices"], **message["windows"])
+        if "state" in message:
+            state = _restore_state(message["state"], arrays)
+        assert state is not None
+        assert windows is not None
+        _advance_as_told(message, state, windows, collectives)
 
 
 def _advance_as_told(message: dict[str, Any], state: TrainState, windows: Windows, collectives: Collectives) -> None:
@@ -144,7 +139,8 @@ def _fields(value: object, names: tuple[str, ...]) -> dict[str, Any]:
 def _describe_state(state: TrainState) -> dict[str, Any]:
     ngrams = state.parameters.ngrams
     described = None if ngrams is None else _fields(ngrams, _NGRAM_FIELDS)
-    return {"cell": state.parameters.cell, "counts": _fields(state, _COUNTS), "ngrams": described}
+    names = list(state.parameters)
+    return {"cell": state.parameters.cell, "names": names, "counts": _fields(state, _COUNTS), "ngrams": described}
 
 
 def _state_arrays(state: TrainState) -> dict[str, Any]:
@@ -158,11 +154,11 @@ def _state_arrays(state: TrainState) -> dict[str, Any]:
 
 def _restore_state(description: dict[str, Any], arrays: dict[str, Any]) -> TrainState:
     """Return the training state that process 0 has described; its generators are not used."""
-    of_kind: dict[str, dict[str, Array]] = {kind: {} for kind in _KINDS}
-    for name, array in arrays.items():
-        kind, _, rest = name.partition(".")
-        if kind in of_kind:
-            of_kind[kind][rest] = array
+    # In the order of process 0: safetensors sorts by name, and sums over all parameters must be the same everywhere.
+    of_kind = {
+        kind: {name: arrays[f"{kind}.{name}"] for name in description["names"] if f"{kind}.{name}" in arrays}
+        for kind in _KINDS
+    }
     described = description["ngrams"]
     ngrams = None if described is None else NgramModel(arrays["ngrams.text"], **described)
     return TrainState(
