@@ -35,6 +35,7 @@ CONTRACT = """
 |---|---|
 | `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at train_loss \
 validation_loss kept_update stopped advice` |
+| `sweep` | `trials complete pruned failed running best_trial validation_loss options command interrupted` |
 | `runs` | `runs`: for each `run text cell layers hidden_size updates seconds train_loss validation_loss stopped \
 status error` |
 | `gradcheck` | `experiments` (`points hidden_size seq_length relative_error`: `V U W b c h0`), `passed` |

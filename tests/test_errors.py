@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 import elman
-from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
+from elman.errors import MAX_PATH_SHOWN, MAX_SHOWN, ElmanError, quote, shorten
 from support.cli import Command
 from support.server import serving
 from support.state import TEXT, T
@@ -99,7 +99,7 @@ def test_no_error_of_the_command_line_is_long(
     words = [word.replace("LONG", LONG).replace("DIGITS", "9" * 4000) for word in line.split()]
     ended = command(*words)
     assert (ended.code, LONG[:200] in ended.out) == (2, False)
-    assert len(ended.err) < 400
+    assert len(ended.err) < 400 + MAX_PATH_SHOWN
 
 
 @pytest.mark.parametrize("text", [LONG, LINES], ids=["long", "lines"])

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
+    from elman.tuning.public import sweep as sweep
 
 
 _MODULES = {
@@ -53,6 +54,7 @@ _MODULES = {
     "load": "elman.runs.run",
     "open_run": "elman.runs.saved_run",
     "runs": "elman.runs",
+    "sweep": "elman.tuning.public",
     "train": "elman.training.train",
 }
 

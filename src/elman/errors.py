@@ -79,6 +79,10 @@ class NonFiniteLossError(ElmanError):
     """A loss in training is not finite; the last valid checkpoint is unchanged."""
 
 
+class LockedError(ElmanError):
+    """Another process writes to the directory."""
+
+
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
     """Report a missing library that the block imports and that `extra` would install.
@@ -96,18 +100,22 @@ def require_extra(extra: str) -> Iterator[None]:
 
 MAX_SHOWN = 100
 """Characters of a value that a message shows at most."""
+MAX_PATH_SHOWN = 260
+"""The same of a path, which must stay recognizable."""
 
 
-def shorten(value: object) -> str:
+def shorten(value: object, length: int = MAX_SHOWN) -> str:
     """Return a value that was given as a message shows it: without the middle of a long one."""
     text = str(value)
-    half = MAX_SHOWN // 2
-    return text if len(text) <= MAX_SHOWN else f"{text[:half]}…{text[1 - half :]}"
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[1 - half :]}"
 
 
 def quote(value: object) -> str:
     """Return the literal of a value that was given, or of a path as a string, shortened as by `shorten`."""
-    return shorten(repr(os.fspath(value) if isinstance(value, os.PathLike) else value))
+    if isinstance(value, os.PathLike):
+        return shorten(repr(os.fspath(value)), MAX_PATH_SHOWN)
+    return shorten(repr(value))
 
 
 def flag(name: str) -> str:

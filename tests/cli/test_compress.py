@@ -138,7 +138,7 @@ def test_what_cannot_be_done_is_said(
     assert "pass --out" in refused(capsys, "compress", "-", "-m", run, "--json")
     long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be
     long.write_bytes(DATA)
-    assert f"cannot write {quote(f'{long}.elm')}" in refused(capsys, "compress", long, "-m", run)
+    assert f"cannot write {quote(Path(f'{long}.elm'))}" in refused(capsys, "compress", long, "-m", run)
     with monkeypatch.context() as closed:
         closed.setattr("sys.stdin", None)
         assert "standard input is closed" in refused(capsys, "compress", "-", "-m", run)

@@ -76,8 +76,9 @@ def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypa
     shown: list[str] = []
     app = import_module("elman.serve.live.app")
     monkeypatch.setattr(app, "create_live_app", lambda runs: shown.extend(run.name for run in runs))
-    monkeypatch.setattr("elman.serve.http.server.listen", lambda *_: None)
-    monkeypatch.setattr("elman.serve.http.server.run", lambda *_, **__: None)
+    server = import_module("elman.serve.http.server")
+    monkeypatch.setattr(server, "listen", lambda *_: None)
+    monkeypatch.setattr(server, "run", lambda *_, **__: None)
     assert command("view", "runs").code == 0
     assert shown == ["runs/a", "runs/deep/a"]
 
@@ -88,7 +89,8 @@ def test_train_overwrites_only_on_request(folder: Path, command: Command, tmp_pa
     arguments = ["train", tmp_path / "novel.txt", "--out", tmp_path / "run", *small]
     code, _, err = command(*arguments)
     assert code == 0
-    assert err.startswith("compiling kernels")
+    assert err.startswith("training on novel.txt: ")
+    assert "\ncompiling kernels" in err
     assert "update 2/2, train loss" in err
     assert_refused(command(*arguments, "--quiet"), "already contains a run", "--overwrite to replace it")
     assert command(*arguments, "--overwrite", "-q", "--seed", 1).err == ""

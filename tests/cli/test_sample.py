@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.cli.prompts import interpret_escapes
+from elman.cli.prompts import interpret_escapes, read_lines
 from elman.inference import Model
 from elman.text import Alphabet, Corpus, with_unknown
 from support.cli import Command, assert_refused
@@ -194,13 +193,29 @@ def test_the_prompt_loop_in_a_terminal() -> None:
     read.until("> ")
     os.write(terminal, b"the\n")
     read.until("the\r\n")
-    time.sleep(0.1)
-    os.kill(pid, signal.SIGINT)  # ends the text
+    read.until("the")  # the text has begun, with its prompt
+    os.kill(pid, signal.SIGINT)  # ends it
     read.until("\r\n> ")
-    os.kill(pid, signal.SIGINT)
-    read.until("press Ctrl-D, or Ctrl-C again, to end\r\n> ")
     os.write(terminal, b"\x04")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_an_interrupt_of_the_prompt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = iter(["", "one", "", ""])
+
+    def enter(prompt: str) -> str:
+        line = next(entered)
+        if not line:
+            raise KeyboardInterrupt
+        return line
+
+    monkeypatch.setattr("elman.cli.prompts.is_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", enter)
+    lines = read_lines()
+    assert next(lines) == "one"
+    assert capsys.readouterr().out == "\npress Ctrl-D, or Ctrl-C again, to end\n"
+    with pytest.raises(KeyboardInterrupt):
+        next(lines)
 
 
 class _Terminal:

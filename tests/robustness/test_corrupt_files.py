@@ -33,7 +33,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plotting would take longer than everything else."""
-    monkeypatch.setattr("elman.training.train.save_figure", lambda figure, path: None)
+    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)
 
 
 def outcome(path: Path) -> str:

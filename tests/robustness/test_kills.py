@@ -151,7 +151,8 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
-    monkeypatch.setattr(training, "save_figure", lambda figure, path: replace_file(path, b""))  # drawing takes longest
+    # Drawing takes longest.
+    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: replace_file(path, b""))
     options = EXACT | recipe
     train(corpus, **options, max_updates=12, out=tmp_path / "whole")
     whole, sync = left(tmp_path / "whole"), os.fsync

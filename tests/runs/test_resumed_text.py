@@ -80,7 +80,7 @@ def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
     assert re.match(f"'{folder / second}' has changed since the run in 'run' was started ", refused())
     second.unlink()
     expected = f"the run in 'run' was trained on '{folder / second}', which cannot be read (No such file or directory)"
-    assert refused() == f"{expected}: pass the text with --resume"
+    assert refused() == f"{expected}: pass the text with resume=True"
     second.mkdir()
     assert "cannot be read (Is a directory)" in refused()
     assert resume(corpus=Corpus.from_text(FIRST + SECOND)).state.update == 20  # the hash is that of the joined files
@@ -92,7 +92,7 @@ def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("corpus", "words"),
     [
-        ({"name": "novel.txt"}, "does not record the file of its text: pass the text with --resume"),
+        ({"name": "novel.txt"}, "does not record the file of its text: pass the text with resume=True"),
         ({"files": []}, "does not record the file of its text"),
         ({"files": [{"path": "novel.txt", "sha256": "0" * 64}]}, "records a text without its directory ('novel.txt')"),
         ({"files": [{"path": 3}]}, "does not record the file of its text"),
@@ -124,7 +124,7 @@ def test_a_built_in_text_is_found_in_a_run_of_an_earlier_version() -> None:
 
 def test_the_preset_cannot_change() -> None:
     elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
-    expected = "cannot change --preset on resume (run: reference, given: quick); remove it or choose another --out"
+    expected = "cannot change preset on resume (run: reference, given: quick); remove it or choose another out"
     assert refused(preset="quick") == expected
     assert "unknown preset" in refused(preset="fast")
     assert resume(preset="paper").state.update == 20  # the former name of reference
@@ -136,15 +136,15 @@ def test_the_preset_cannot_change() -> None:
 @pytest.mark.parametrize(
     ("options", "limits", "stopped", "words"),
     [
-        ({"max_updates": 9}, {}, "max_updates", "already at update 9; pass a higher --max-updates (now 9)"),
-        ({"max_updates": 9}, {"max_updates": 5}, "max_updates", "already at update 9; pass a higher --max-updates"),
-        ({"epochs": 1}, {}, "epochs", "already at epoch 1 (update 15); pass a higher --epochs (now 1)"),
-        ({"max_updates": 9}, {"max_seconds": 1e-9}, "max_seconds", "pass a higher --max-seconds (now 1e-09)"),
+        ({"max_updates": 9}, {}, "max_updates", "already at update 9; pass a higher max_updates (now 9)"),
+        ({"max_updates": 9}, {"max_updates": 5}, "max_updates", "already at update 9; pass a higher max_updates"),
+        ({"epochs": 1}, {}, "epochs", "already at epoch 1 (update 15); pass a higher epochs (now 1)"),
+        ({"max_updates": 9}, {"max_seconds": 1e-9}, "max_seconds", "pass a higher max_seconds (now 1e-09)"),
         (
             {"validation": 0.25, "validate_every": 1, "patience": 2, "learning_rate": 5.0, "epochs": 100},
             {},
             "patience",
-            "pass a higher --patience (now 2)",
+            "pass a higher patience (now 2)",
         ),
     ],
 )  # fmt: skip
@@ -205,7 +205,7 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     Path("moved.txt").write_text(TEXT, encoding="utf-8")
     assert "the validation text " in (line := refused(updates=30))
     assert "has changed since the run was started" in line
-    assert "cannot change --validation on resume" in refused(updates=30, validation=0.1)
+    assert "cannot change validation on resume" in refused(updates=30, validation=0.1)
 
 
 def test_what_is_no_validation_set_is_refused() -> None:
@@ -219,7 +219,7 @@ def test_what_is_no_validation_set_is_refused() -> None:
     assert refuse("other.txt").startswith(expected)
     Path("other.txt").write_text("It was É", encoding="utf-8")
     assert refuse(Path("other.txt")).endswith(
-        "contains 'É' (U+00C9), which the training text does not contain: pass --min-count 1 to replace unknown"
+        "contains 'É' (U+00C9), which the training text does not contain: pass min_count=1 to replace unknown"
         " characters by one symbol"
     )
     run = elman.train("corpus/1.txt", **OPTIONS, validation="other.txt", max_updates=3, min_count=1)
@@ -227,7 +227,7 @@ def test_what_is_no_validation_set_is_refused() -> None:
     Path("other.txt").write_text("I", encoding="utf-8")
     assert refuse("other.txt") == "the validation text 'other.txt' has a single character: use a longer one"
     for value in ("", "-"):
-        assert refuse(value) == f"--validation must be a fraction, such as 0.1, or a file (got {value!r})"
+        assert refuse(value) == f"validation must be a fraction, such as 0.1, or a file (got {value!r})"
     assert "must be a number or a string (got None)" in refuse(None)
     assert refuse("https://example.org/a").endswith("curl -LO https://example.org/a")
 
@@ -270,5 +270,5 @@ def test_a_callback_of_an_earlier_version_gets_no_notices() -> None:
 
 
 def test_an_empty_out_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^--out must not be empty \(got ''\)$"):
+    with pytest.raises(ElmanError, match=r"^out must not be empty \(got ''\)$"):
         elman.train("corpus/1.txt", **OPTIONS, out="")

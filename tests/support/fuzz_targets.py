@@ -24,6 +24,7 @@ from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
 from elman.text.decoding import DecodingStream
 from elman.text.unknown import replace_rare
+from elman.tuning.space import draw_random, read_space
 from support.corrupt_files import corrupt_value, error_message, good_files
 
 MAX_SIZE = 4096
@@ -173,6 +174,16 @@ def _use_text(path: Path) -> None:
     assert len(replace_rare(corpus, min_count).indices) == len(indices)
 
 
+def _use_space(path: Path) -> object:
+    space = read_space(path, "quick", {})
+    return [draw_random(space, 1, number) for number in range(3)]
+
+
+def _spaces(folder: Path) -> Iterable[bytes]:
+    yield b'cell = ["gru", "lstm"]\nlearning_rate = {low = 1e-3, high = 1, log = true}'
+    yield b"layers = {low = 1, high = 3}\ndropout = {low = 0, high = 0.5, step = 0.1}"
+
+
 def _texts(folder: Path) -> list[bytes]:
     text = "\ufeffaé\r\n\0\u202e漢字😀\N{COMBINING ACUTE ACCENT}"
     encodings = [(n, encoding) for n, encoding in enumerate(ENCODINGS) if codecs.lookup(encoding)]
@@ -218,6 +229,7 @@ TARGETS = {
     "run": Target("run.json", _use_run, _single_lines, mutate=corrupt_line),
     "metrics": Target("metrics.csv", _use_metrics, _valid_files("metrics.csv")),
     "samples": Target("samples.jsonl", _use_samples, _valid_files("samples.jsonl"), mutate=corrupt_line),
+    "space": Target("space.toml", _use_space, _spaces),
     "text": Target("text", _use_text, _texts),
     "npz": Target("network.npz", _import, _exported(".npz")),
     "torch": Target("network.safetensors", _import, _exported(".safetensors")),

@@ -205,8 +205,8 @@ def test_a_disk_that_fails_is_no_corrupt_file(monkeypatch: pytest.MonkeyPatch) -
         (b"7z\xbc\xaf\x27\x1c" + NOISE, "is a 7-Zip archive, not text: extract the text first"),
         (NOISE, "is a binary file, not text"),
         (np.arange(999, dtype="<i4").tobytes(), "is a binary file, not text"),
-        (TEXT.encode("utf-16-le"), "appears to be UTF-16: pass --encoding utf-16-le"),
-        (TEXT.encode("utf-16-be"), "appears to be UTF-16: pass --encoding utf-16-be"),
+        (TEXT.encode("utf-16-le"), "appears to be UTF-16: pass encoding utf-16-le"),
+        (TEXT.encode("utf-16-be"), "appears to be UTF-16: pass encoding utf-16-be"),
     ],
 )
 def test_binary_files_are_refused_as_what_they_are(data: bytes, what: str, encoding: str) -> None:

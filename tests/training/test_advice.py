@@ -30,6 +30,10 @@ SMOOTH = [(100, 50.0), (200, 45.0), (300, 42.0), (400, 40.0)]
             "Stop: validation loss has risen from its minimum (46 % above training loss): the model is overfitting.",
         ),
         (
+            Outcome(SMOOTH, RISING, 0.19),
+            "Stop: validation loss has risen from its minimum (10.0 times training loss): the model is overfitting.",
+        ),
+        (
             Outcome(SMOOTH, FLAT, 1.3),
             "Stop: validation loss has plateaued (46 % above training loss): the model is overfitting.",
         ),

@@ -227,7 +227,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
 def no_plot() -> Iterator[None]:
     """Leave the plot out: it takes longer than all the rest of a short run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "save_figure", lambda *_: None)
+        patch.setattr("elman.runs.run.save_figure", lambda *_: None)
         yield
 
 

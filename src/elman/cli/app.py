@@ -26,17 +26,18 @@ from elman.cli.commands.runs import runs
 from elman.cli.commands.sample import sample
 from elman.cli.commands.score import score
 from elman.cli.commands.serve import serve
+from elman.cli.commands.sweep import sweep
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
 from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
 from elman.cli.parameters import ANY_CASE
-from elman.cli.usage_errors import describe_usage_error
+from elman.cli.usage_errors import UnknownOption, describe_usage_error
 from elman.errors import ElmanError, command_line, quote
 
 COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "view": view, "plot": plot, "runs": runs},
+    "Train": {"train": train, "sweep": sweep, "view": view, "plot": plot, "runs": runs},
     "Use": {
         "sample": sample,
         "eval": evaluate,
@@ -84,15 +85,20 @@ def _launch(
         ),
     ] = None,
 ) -> int:
-    """Run a command, with the options that a file and the environment set."""
+    """Run a command, with the options that a file and the environment set.
+
+    Raises
+    ------
+    ElmanError
+        If an option that is parsed as a text is unknown.
+    """
     arguments = _expand_help(list(tokens))
     app.config = option_sources(config, [name for commands in COMMANDS.values() for name in commands])
-    code = app(
-        add_implied_values(replace_former_options(arguments)),
-        exit_on_error=False,
-        print_error=False,
-        result_action="return_value",
-    )
+    arguments = add_implied_values(replace_former_options(arguments))
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnknownOption as error:
+        raise ElmanError(error.describe(app, arguments[0])) from None
     return int(code or 0)
 
 
@@ -111,6 +117,16 @@ def _install_completion(
         raise ElmanError("cannot detect the shell in use: pass --shell bash, zsh or fish") from None
     print(f"{path} (restart the shell to use it)")
     return 0
+
+
+def _move_config(arguments: list[str]) -> list[str]:
+    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for n, argument in enumerate(arguments[:end]):
+        if argument == "--config" or argument.startswith("--config="):
+            width = 1 if "=" in argument else 2
+            return arguments[n : n + width] + arguments[:n] + arguments[n + width :]
+    return arguments
 
 
 def _expand_help(arguments: list[str]) -> list[str]:
@@ -136,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app.meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app.meta(_move_config(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)
     except ElmanError as error:

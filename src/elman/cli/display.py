@@ -23,7 +23,7 @@ from elman.training.progress.console import StderrConsole
 from elman.training.progress.console import visible as visible
 
 
-class _Terminal(Console):
+class Terminal(Console):
     """Standard output."""
 
     def on_broken_pipe(self) -> None:
@@ -31,9 +31,9 @@ class _Terminal(Console):
         raise BrokenPipeError
 
 
-_OUT = _Terminal(soft_wrap=True, highlight=False)
+_OUT = Terminal(soft_wrap=True, highlight=False)
 
-_WIDE_OUT = _Terminal(width=10_000)
+_WIDE_OUT = Terminal(width=10_000)
 """Standard output for tables that are not cut to the width of the terminal, which a program has none of."""
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

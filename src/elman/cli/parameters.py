@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 
 from cyclopts import Group, Parameter, Token
 
-from elman.cli.usage_errors import describe_choice, name_option, suggest
+from elman.cli.usage_errors import UnknownOption, describe_choice, name_option
 from elman.config import Config, choices_of, make_config
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, quote, shorten
 from elman.presets import DEFAULT_PRESET, list_presets
 
 MAX_PORT = 65_535
@@ -111,14 +111,12 @@ def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
 
     Raises
     ------
-    ElmanError
+    UnknownOption
         If it looks like an option.
     """
     text = tokens[0].value
     if text.startswith("-") and text != "-":
-        name = text.partition("=")[0]
-        settings = [flag(each.name) for each in fields(Config)]
-        raise ElmanError(f"unknown option {shorten(name)}; {suggest(name, settings)}")
+        raise UnknownOption(text.partition("=")[0])
     return text
 
 

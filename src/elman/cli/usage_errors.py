@@ -54,6 +54,15 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
     return shorten(error)
 
 
+class UnknownOption(Exception):
+    """Raised for an option that is parsed as one of several texts, by a function that does not know the command."""
+
+    def describe(self, app: App, command: str) -> str:
+        """Return what is wrong, with the option of the command that it most likely means."""
+        names = [name for argument in app[command].assemble_argument_collection() for name in argument.names]
+        return f"unknown option {shorten(self)}; {suggest(str(self), names)}"
+
+
 def suggest(name: str, names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the nearest of those that exist, or where they are listed."""
     by_word = {_as_word(each).replace("-", "_"): each for each in names}

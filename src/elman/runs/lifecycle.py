@@ -11,7 +11,7 @@ import numpy as np
 from elman.config import Config, current_names, find_preset, make_config, resume_config
 from elman.engine import TrainState
 from elman.engine.requirements import require_engine
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, name_options, quote, shorten
 from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
@@ -227,7 +227,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     windows, _ = split(corpus, config)
     end, every = last_update(config, windows), validation_every(config, windows)
     if limit := reached_limit(run, config, end, every):
-        return _leave_finished(run, saved, limit)
+        return _leave_finished(run, saved, limit, recorded.stopped)
     run.notices += _describe_extension(run, saved.config, estimate_end(run, config, end), windows)
     if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
         directory.save(run.checkpoint, run.selected)
@@ -247,14 +247,16 @@ def _require_same_preset(preset: str | None, recorded: RecordedText, directory: 
         )
 
 
-def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> Run:
+def _leave_finished(run: Run, saved: Checkpoint, limit: str, recorded: str) -> Run:
     """Return a run that has nothing to do, as it was at its end."""
     directory, update = run.directory, run.state.update
     assert directory is not None
     run.restore_history(*directory.rewind(lambda row: row <= update, lambda sample: sample <= update))
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
     directory.complete_save(saved, run.selected)
-    run.stopped, run.was_finished, run.advice = limit, True, describe_reached(run, limit)
+    run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
+    if not recorded:  # it was killed before it wrote why it ended
+        directory.write_metadata(create_run_metadata(run))
     run.notices += (run.advice,)
     return run
 

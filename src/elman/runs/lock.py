@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, LockedError, quote
 from elman.storage.atomic import PARTIAL_SUFFIX, sync_directory
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class DirectoryLock:
             for partial in self.directory.glob(f".*{PARTIAL_SUFFIX}"):  # of a process that was killed while writing
                 partial.unlink(missing_ok=True)
         except Timeout:
-            raise ElmanError(
+            raise LockedError(
                 f"{quote(self.directory)} is locked, another process is writing to it; wait until that ends or choose "
                 "another --out"
             ) from None

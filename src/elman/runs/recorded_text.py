@@ -28,12 +28,15 @@ class RecordedText:
     validation_sha256 : str
         Of the text of the validation set, where it is a file of its own.
     preset : str
+    stopped : str
+        Why training ended.
     """
 
     name: str = ""
     files: tuple[TextFile, ...] = ()
     validation_sha256: str = ""
     preset: str = ""
+    stopped: str = ""
 
 
 def describe_text(corpus: Corpus) -> dict[str, Any]:
@@ -57,6 +60,7 @@ def read_recorded_text(directory: RunDirectory) -> RecordedText:
             _parse_files(metadata["corpus"]),
             "" if validation is None else require_sha256(validation["sha256"]),
             require_str(metadata.get("preset") or "", "preset"),
+            require_str(metadata.get("stopped") or "", "stopped"),
         )
     except (ElmanError, LookupError, TypeError, ValueError, AttributeError):
         return RecordedText()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from elman.config import Config
 from elman.notebook import render_text
 from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_sha256, require_str
 
@@ -140,3 +141,15 @@ def _parse_sample(line: Any) -> Sample:
         None if smooth_loss is None else require_finite(smooth_loss, "smooth_loss"),
         require_str(generated, "text"),
     )
+
+
+def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[str, object]:
+    """Return what a run is and how far it has come, for a table; its smooth loss is in nats per character."""
+    last = metrics[-1] if metrics else None
+    return {
+        "text": corpus,
+        "network": f"{config.layers} x {config.cell} {config.hidden_size}",
+        "updates": 0 if last is None else last.update,
+        "seconds": None if last is None else round(last.seconds, 1),
+        "smooth loss": None if last is None else last.smooth_loss / config.seq_length,
+    }

@@ -21,8 +21,8 @@ from elman.network.model import read_text
 from elman.notebook import render_table
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
-from elman.runs.plots import LossCurve, plot_losses
-from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none
+from elman.runs.plots import LossCurve, plot_losses, save_figure
+from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none, summarize
 from elman.runs.train_loss import TrainLossEstimator
 from elman.text import Alphabet, Corpus, Windows
 from elman.text.lines import LineHashes, hash_lines, make_lines, split_lines
@@ -205,6 +205,11 @@ class Run:
         windows, _ = split(self.corpus, self.config)
         return (windows.batch_size - 1) * windows.row_length + self.state.position
 
+    def save_plot(self) -> None:
+        """Write the plot of the losses, if there are metrics and a directory."""
+        if self.directory is not None and self.metrics:
+            save_figure(self.plot(), self.directory.plot_path)
+
     def final_sample(self) -> str:
         """Generate a sample of the selected network, with a generator of its own, so that the run does not change."""
         seed = [self.config.seed, self.state.update]
@@ -213,18 +218,6 @@ class Run:
         if self.config.lines:
             return "\n".join(self.model.samples(FINAL_LINES, FINAL_LENGTH // FINAL_LINES, seed=sum(seed)))
         return self.model.sample(FINAL_LENGTH, seed=sum(seed))
-
-
-def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[str, object]:
-    """Return what a run is and how far it has come, for a table; its smooth loss is in nats per character."""
-    last = metrics[-1] if metrics else None
-    return {
-        "text": corpus,
-        "network": f"{config.layers} x {config.cell} {config.hidden_size}",
-        "updates": 0 if last is None else last.update,
-        "seconds": None if last is None else round(last.seconds, 1),
-        "smooth loss": None if last is None else last.smooth_loss / config.seq_length,
-    }
 
 
 def split(

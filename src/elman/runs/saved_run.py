@@ -14,8 +14,8 @@ from elman.notebook import render_table
 from elman.runs.checkpoint import load_selected
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve, plot_losses
-from elman.runs.records import Metrics, Sample
-from elman.runs.run import SpilledList, load, summarize
+from elman.runs.records import Metrics, Sample, summarize
+from elman.runs.run import SpilledList, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -105,11 +105,15 @@ def advise(outcome: Outcome) -> str:
     return f"{advice} To see whether the model overfits, hold out a validation set with --validation 0.1."
 
 
+def _describe_gap(gap: float) -> str:
+    return f"{100 * gap:.0f} % above training loss" if gap < 1 else f"{gap + 1:,.1f} times training loss"
+
+
 def _advise_from_validation(outcome: Outcome) -> str:
     last, lowest = outcome.validation[-1][1], min(loss for _, loss in outcome.validation)
     gap = last / outcome.train_loss - 1 if outcome.train_loss else None
     overfits = gap is not None and gap >= WIDE
-    above = "" if gap is None else f" ({100 * gap:.0f} % above training loss)"
+    above = "" if gap is None else f" ({_describe_gap(gap)})"
     remedy = "add text" if outcome.dropout >= 0.5 else "add text or increase --dropout"
     if last > lowest * (1 + WORSE) and not overfits:
         return (

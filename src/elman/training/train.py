@@ -33,7 +33,6 @@ from elman.runs.fine_tuning import ModelSource
 from elman.runs.lifecycle import Text, create_optimizer, last_update, resume_run, start_run, validation_every
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.metadata import create_run_metadata
-from elman.runs.plots import save_figure
 from elman.runs.run import Run, split
 from elman.signatures import document_options
 from elman.text import Windows
@@ -143,7 +142,7 @@ def train(
             notify(callbacks, notice)
         if run.was_finished:
             if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
-                save_plot(run)
+                run.save_plot()
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
@@ -211,7 +210,7 @@ class Trainer:
         run.advice = name_options(self.advice())
         if run.directory is not None:
             run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
-        save_plot(run)
+        run.save_plot()
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
@@ -377,12 +376,6 @@ class Trainer:
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
         return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
-
-
-def save_plot(run: Run) -> None:
-    """Plot the losses of a run that has metrics and a directory."""
-    if run.directory is not None and run.metrics:
-        save_figure(run.plot(), run.directory.plot_path)
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

@@ -52,7 +52,8 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
 def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
     corpus: Corpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, *others = lines(corpus, capsys, lambda: 0.0)
+    notice, first, *others = lines(corpus, capsys, lambda: 0.0)
+    assert notice == "training on text: 77 characters, 26 distinct"
     assert first == COMPILING
     assert [line.split(", ")[1] for line in others] == ["update 8/20", "update 16/20", "update 20/20"]
     number = r"\d\.\d{3}"
@@ -66,7 +67,7 @@ def test_a_line_is_printed_every_few_seconds(
 ) -> None:
     monkeypatch.setattr("elman.training.train.TICK_SECONDS", 0.0)  # every update is shown
     seconds = count(step=INTERVAL / 3)
-    _, *others = lines(corpus, capsys, lambda: next(seconds))
+    _, _, *others = lines(corpus, capsys, lambda: next(seconds))
     shown = [int(line.split("update ")[1].split("/")[0]) for line in others]
     assert shown == [3, 6, 8, 11, 14, 16, 19, 20]
 
@@ -139,7 +140,8 @@ def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch:
     assert isinstance(bar, ProgressBar)
     assert isinstance(bar.screen, NotebookScreen)
     train(corpus, **OPTIONS, callback=bar)
-    assert COMPILING in shown[0]["text/plain"]
+    assert "training on text" in shown[0]["text/plain"]
+    assert COMPILING in shown[1]["text/plain"]
     assert "validation loss" in shown[-1]["text/plain"]
     assert "<pre" in shown[-1]["text/html"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
@@ -11,6 +10,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import numba
+
+_config: Any = numba.config  # set from the environment, without types
 _TRIALS = 3
 """Latest runs with one thread, and latest with all, whose shortest times are compared."""
 _RECHECK = 100
@@ -45,6 +47,8 @@ _timings: dict[Hashable, Timings] = {}
 class AutotunedThreadPool:
     """Runs lists of independent tasks, on one thread or on all cores; kernels release the interpreter's lock.
 
+    The environment variable ``NUMBA_NUM_THREADS`` sets the number of threads; by default it is the number of cores.
+
     No result depends on the thread that computes it, so the choice changes no bit of any result.
 
     Parameters
@@ -56,7 +60,7 @@ class AutotunedThreadPool:
     """
 
     def __init__(self, kind: Hashable, tasks: int) -> None:
-        self.workers = min(os.cpu_count() or 1, tasks)
+        self.workers = min(_config.NUMBA_NUM_THREADS, tasks)
         self.timings = _timings.setdefault(kind, Timings())
         self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
         self.parallel = self.executor is not None

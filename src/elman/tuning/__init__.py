@@ -1,0 +1,1 @@
+"""Hyperparameter sweeps on Optuna: search spaces, samplers, workers, and the results of a sweep."""

@@ -1,0 +1,22 @@
+"""A worker of a sweep with a checkpoint every few updates, so that a short trial can be killed between them."""
+
+import time
+from typing import Any
+
+from elman.training import train as training
+from elman.tuning.worker import main
+
+training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
+_advance: Any = training.Trainer.advance
+
+
+def advance_slowly(self: training.Trainer) -> None:
+    """Advance to the next stop, and leave time for a kill."""
+    _advance(self)
+    time.sleep(0.01)
+
+
+training.Trainer.advance = advance_slowly  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()
