@@ -119,8 +119,8 @@ def test_files_have_the_former_names() -> None:
         "cell", "hidden_size", "layers", "seq_length", "batch_size", "optimizer", "learning_rate", "schedule",
         "final_rate", "warmup", "clip", "clip_by", "beta1", "beta2", "weight_decay", "averaging", "dropout",
         "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "ngram_start", "epochs",
-        "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "dtype",
-        "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
+        "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "device",
+        "dtype", "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
     ]  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def test_every_setting_has_help(field: Any) -> None:
 
 def test_the_limits_are_settings() -> None:
     assert set(SETTINGS) >= LIMITS == {"epochs", "max_updates", "max_seconds"}
-    assert {*LIMITS, "patience"} == ADJUSTABLE
+    assert {*LIMITS, "patience", "engine", "device"} == ADJUSTABLE
 
 
 def test_a_flag_is_written_with_hyphens() -> None:
@@ -255,7 +255,7 @@ def test_a_number_that_is_not_finite(setting: str, value: float) -> None:
         ("schedule", "linear", "constant, cosine, step"),
         ("dropout_kind", "zoneout", "variational, plain"),
         ("init", "zeros", "normal, orthogonal"),
-        ("engine", "torch", "numba, numpy"),
+        ("engine", "jax", "numba, numpy, torch"),
         ("dtype", "float16", "float32, float64"),
     ],
 )

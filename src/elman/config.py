@@ -14,6 +14,7 @@ from math import isfinite
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from elman.engines import DEVICES, ENGINES, engine_help, engine_names
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.option_names import suggest_option
@@ -180,8 +181,9 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: Literal["numba", "numpy"] = _option(
-        "numba", "Engine: numba (compiled, fast) or numpy (the readable reference implementation)."
+    engine: str = _registered("numba", engine_help(), engine_names)
+    device: str = _registered(
+        "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
@@ -212,6 +214,12 @@ class Config:
         for name in NEED_VALIDATION:
             if getattr(self, name) and not self.validation:
                 raise ElmanError(f"{flag(name)} requires a validation set: add --validation 0.1 or remove {flag(name)}")
+        if self.device != "auto" and not ENGINES[self.engine].has_devices:
+            raise ElmanError(f"--device {self.device} requires --engine torch (got --engine {self.engine})")
+        if self.lines and not ENGINES[self.engine].has_lines:
+            raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
+        if self.device == "mps" and self.dtype == "float64":
+            raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
 
     def __getattr__(self, name: str) -> Any:
         """Return a setting by its former name."""
@@ -280,7 +288,7 @@ def choices_of(name: str) -> tuple[str, ...]:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
-ADJUSTABLE = LIMITS | {"patience"}
+ADJUSTABLE = LIMITS | {"patience", "engine", "device"}
 """Settings that may change when a run is resumed."""
 
 NEED_VALIDATION = ("patience", "validate_every")
@@ -338,7 +346,10 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """
     options = current_names(options)
     check_names(options)
-    config = replace(saved, **(_NO_LIMITS if LIMITS & options.keys() else {}) | options)
+    changes: dict[str, Any] = _NO_LIMITS if LIMITS & options.keys() else {}
+    if options.get("engine", saved.engine) != saved.engine:
+        changes = changes | {"device": "auto"}  # that of the other engine does not apply
+    config = replace(saved, **changes | options)
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
         names = " and ".join(map(flag, changed))

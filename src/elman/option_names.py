@@ -16,7 +16,7 @@ _OTHER_NAMES = {
     "dropout": "drop drop_prob dropout_prob",
     "dtype": "precision",
     "ema_decay": "ema ema_momentum",
-    "engine": "backend device",
+    "engine": "backend",
     "epochs": "max_epochs n_epochs num_epochs num_train_epochs",
     "grad_clip": "clip_grad clip_norm grad_norm_clip gradient_clip max_grad_norm",
     "hidden_size": "hidden hidden_dim hidden_units n_embd n_hidden n_units num_hidden rnn_size units",

@@ -85,7 +85,7 @@ CONTRACT = {
     "train": "--out -o --preset --cell --hidden-size --layers --seq-length --batch-size --optimizer --learning-rate"
     " --grad-clip --grad-clip-mode --beta1 --beta2 --weight-decay --schedule --final-lr-fraction --warmup --ema-decay"
     " --dropout --dropout-kind --init --patience --validate-every --init-std --epochs --max-updates --max-seconds"
-    " --validation --seed --engine --dtype --sample-every --sample-length --metrics-every --resume --encoding"
+    " --validation --seed --engine --device --dtype --sample-every --sample-length --metrics-every --resume --encoding"
     " --min-count --like --json --overwrite --quiet -q",
     "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json --quiet -q",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
@@ -222,7 +222,7 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
             "--out out --batch-size 50",
             "but a batch size of 50 and a sequence length of 5 need at least",
         ),
-        ("--out out --engine nump", "--engine must be one of numba, numpy (got 'nump'); did you mean numpy?"),
+        ("--out out --engine nump", "--engine must be one of numba, numpy, torch (got 'nump'); did you mean numpy?"),
         ("--out out --dtype float16", "--dtype must be one of float32, float64 (got 'float16')"),
         ("--out out --encoding utf-9", "unknown text encoding 'utf-9'"),
         ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine import ENGINES, TrainState, get_engine
+from elman.engine import TrainState, get_engine
 from elman.engine.numba.fused.engine import _LOSS_WINDOW
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer, SamplingParams
@@ -40,6 +40,8 @@ T, K, M = 6, 9, 11
 OPTIMIZER = Optimizer(learning_rate=0.1, grad_clip=5.0)
 Dtype = type[np.floating]
 
+ENGINES = ["numba", "numpy"]
+"""The engines of every installation; the others have tests of their own."""
 COMPILED = [name for name in ENGINES if name != "numpy"]
 """The engines that are compared with the reference."""
 
@@ -115,7 +117,15 @@ def trained(
 
 
 def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^unknown engine 'torch' \(choose from numba, numpy\)$"):
+    with pytest.raises(ElmanError, match=r"^unknown engine 'jax' \(choose from numba, numpy, torch\)$"):
+        get_engine("jax")
+
+
+def test_an_engine_whose_extra_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("elman.engine.torch")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ElmanError, match=r"^this requires torch, .*: pip install 'elman\[torch\]'$"):
         get_engine("torch")
 
 

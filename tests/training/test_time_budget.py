@@ -91,7 +91,7 @@ class Machine:
 def run_on(machine: Machine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Run:
     clock = SimpleNamespace(perf_counter=lambda: machine.now, monotonic=lambda: machine.now)
     monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(training, "get_engine", lambda name: machine)
+    monkeypatch.setattr(training, "get_engine", lambda *_: machine)
     settings = EXACT | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "cosine", "epochs": 1000}
     return train(Corpus.from_text("It was a dark and stormy night. " * 9), **settings | options)
 

@@ -396,7 +396,7 @@ def test_the_nearest_limit_counts(corpus: Corpus) -> None:
     assert train(corpus, **EXACT, epochs=1000, max_updates=3).state.update == 3
 
 
-@pytest.mark.parametrize("option", [{"hidden_size": 5}, {"learning_rate": 0.2}, {"engine": "numba"}], ids=str)
+@pytest.mark.parametrize("option", [{"hidden_size": 5}, {"learning_rate": 0.2}, {"dtype": "float32"}], ids=str)
 def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, option: dict[str, Any]) -> None:
     train(corpus, **EXACT, max_updates=5, out=tmp_path)
     before, (name, value) = contents(tmp_path), next(iter(option.items()))
@@ -559,7 +559,7 @@ def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
             losses[max(0, first_bad - 1 - done) :] = math.nan
             return losses
 
-    monkeypatch.setattr(training, "get_engine", lambda name: Spoilt())
+    monkeypatch.setattr(training, "get_engine", lambda *_: Spoilt())
 
 
 @pytest.mark.parametrize("max_updates", [1, 2])

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from elman.engine.protocol import Engine
-from elman.errors import ElmanError, quote
+from elman.engines import ENGINES
+from elman.errors import ElmanError, quote, require_extra
 
-ENGINES = ("numba", "numpy")
 
-
-def get_engine(name: str) -> Engine:
-    """Return the engine `name`, one of `ENGINES`, importing it.
+def get_engine(name: str, device: str = "auto") -> Engine:
+    """Return the engine `name`, one of `elman.engines.ENGINES`, importing it.
 
     Raises
     ------
     ElmanError
-        If there is no such engine.
+        If there is no such engine, or it requires an extra that is not installed or a device that this machine lacks.
     """
-    if name == "numba":
-        from elman.engine.numba import NumbaEngine
-
-        return NumbaEngine()
-    if name == "numpy":
-        from elman.engine.numpy_engine import NumpyEngine
-
-        return NumpyEngine()
-    raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
+    if name not in ENGINES:
+        raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
+    spec = ENGINES[name]
+    module, _, class_name = spec.factory.partition(":")
+    with require_extra(spec.extra):
+        factory = getattr(import_module(module), class_name)
+    engine: Engine = factory(device) if spec.has_devices else factory()
+    return engine

@@ -95,7 +95,7 @@ def first_loss(corpus: Corpus, config: Config) -> float:
     """Return S_0, the loss of the first window under the initial weights, which no row of metrics contains."""
     state = initial_state(corpus, config)
     x, y = split(corpus, config)[0].at(0)
-    return float(np.mean(get_engine(config.engine).loss(state.parameters, state.h, x, y)[0]))
+    return float(np.mean(get_engine(config.engine, config.device).loss(state.parameters, state.h, x, y)[0]))
 
 
 def curve_of(part: PhaseSummary, metrics: Sequence[Metrics], start: float) -> list[Metrics]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from elman.config import Config, current_names, find_preset, make_config, resume_config
 from elman.engine import TrainState
+from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, name_options, quote, shorten
-from elman.network.cells import CELLS
 from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
@@ -65,7 +65,7 @@ def start_run(
     options = use_absolute_path(current_names(options))
     pretrained = None if init_from is None else PretrainedModel.open(init_from)
     preset_config = config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
-    CELLS[config.cell].require_engine(config.engine)
+    require_engine(config)
     corpus = _read(DEFAULT_TEXT if source is None else source, config)
     check_alphabet_size(corpus, config.hidden_size)
     validation = read_validation_text(config, corpus)
@@ -202,6 +202,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     if isinstance(settings.validation, str) and isinstance(options.get("validation"), str):
         settings = replace(settings, validation=options["validation"])  # the file may have moved; its hash must agree
     config = resume_config(settings, options)
+    require_engine(config)
     if source is None:
         corpus = replace(_read(find_text(recorded, directory), config), name=recorded.name)
         require_unchanged(recorded, corpus, directory)

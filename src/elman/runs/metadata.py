@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._version import __version__
+from elman.engines import ENGINES
 from elman.runs.recorded_text import describe_text
 from elman.runs.run import Run
 
@@ -21,7 +22,7 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
         "alphabet": corpus.alphabet.characters,
         "corpus": describe_text(corpus),
         "preset": run.preset or None,
-        "versions": list_versions(),
+        "versions": list_versions(ENGINES[run.config.engine].extra),
         "machine": describe_machine(),
         "stopped": run.stopped,
     }
@@ -30,11 +31,11 @@ def create_run_metadata(run: Run) -> dict[str, Any]:
     return metadata if run.validation is None else metadata | {"validation": describe_text(run.validation)}
 
 
-def list_versions() -> dict[str, str]:
-    """Return the versions of Elman, Python and the libraries that the numbers depend on."""
+def list_versions(extra: str = "") -> dict[str, str]:
+    """Return the versions of Elman, Python and the libraries that the numbers depend on, with that of an extra."""
     from importlib.metadata import version
 
-    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy")}
+    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", *filter(None, [extra]))}
     return {"elman": __version__, "python": platform.python_version()} | libraries
 
 

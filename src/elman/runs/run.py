@@ -12,6 +12,7 @@ import numpy as np
 
 from elman.config import Config
 from elman.engine import Engine, TrainState, get_engine
+from elman.engines import inference_engine
 from elman.errors import require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
@@ -153,7 +154,8 @@ class Run:
         network = self.selected or NetworkSnapshot(
             self.state.eval_parameters, self.state.final_hidden, self.state.update
         )
-        return _model(self.corpus.alphabet, network, get_engine(self.config.engine), self.line_hashes)
+        engine = get_engine(inference_engine(self.config.engine))
+        return _model(self.corpus.alphabet, network, engine, self.line_hashes)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -188,7 +190,7 @@ class Run:
 
         A text of independent lines is generated from the start of a line.
         """
-        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(self.config.engine)
+        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(inference_engine(self.config.engine))
         first = int(self.corpus.indices[0 if self.config.lines else self.next_index])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
@@ -294,7 +296,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     ----------
     path : str or path
     engine : str, optional
-        ``numba`` or ``numpy``; by default the engine it was trained with.
+        One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
     Raises
     ------
@@ -309,7 +311,8 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         saved = load_network(path / BEST)
     else:
         saved = load_selected(path / CHECKPOINT)
-    return _model(saved.alphabet, saved.network, get_engine(engine or saved.config.engine), saved.line_hashes)
+    used = get_engine(engine or inference_engine(saved.config.engine))
+    return _model(saved.alphabet, saved.network, used, saved.line_hashes)
 
 
 NEWEST = 1000

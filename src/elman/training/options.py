@@ -50,7 +50,8 @@ class TrainingOptions(TypedDict, total=False):
     validate_every: int
     patience: int
     seed: int
-    engine: Literal["numba", "numpy"]
+    engine: str
+    device: str
     dtype: Literal["float32", "float64"]
     sample_every: int
     sample_length: int

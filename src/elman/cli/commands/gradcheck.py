@@ -9,6 +9,8 @@ from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
 from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger
+from elman.engines import engine_names
+from elman.errors import join_alternatives
 from elman.network.cells import cell_help
 
 
@@ -33,7 +35,9 @@ def gradcheck(
     lines: Annotated[
         Flag, Parameter(help="Reset the state at every line feed, as in a text of independent lines (train --lines).")
     ] = False,
-    engine: Annotated[Name, Parameter(help="Engine whose gradients are checked: numba or numpy.")] = "numba",
+    engine: Annotated[
+        Name, Parameter(help=f"Engine whose gradients are checked: {join_alternatives(engine_names())}.")
+    ] = "numba",
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
     encoding: Encoding = "utf-8",
     as_json: Json = False,

@@ -54,8 +54,8 @@ def train(
     resume: Annotated[
         Flag,
         Parameter(
-            help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds and"
-            " --patience may change."
+            help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds,"
+            " --patience, --engine and --device may change."
         ),
     ] = False,
     overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,
@@ -80,6 +80,10 @@ def train(
 
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
+    from elman.training.processes import follow, is_follower, leading
+
+    if is_follower():
+        return follow()
     from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_results
     from elman.training.train import train
@@ -91,18 +95,19 @@ def train(
         settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
-        return train(
-            source,
-            out=out,
-            preset=preset,
-            init_from=init_from,
-            resume=resume,
-            overwrite=overwrite,
-            progress=False,
-            log=log or [],
-            callback=callback,
-            **settings,
-        )
+        with leading():
+            return train(
+                source,
+                out=out,
+                preset=preset,
+                init_from=init_from,
+                resume=resume,
+                overwrite=overwrite,
+                progress=False,
+                log=log or [],
+                callback=callback,
+                **settings,
+            )
 
     display = TrainingDisplay(quiet=quiet)
     source = list(corpus) or (None if resume else choose_corpus(display.on_notice))

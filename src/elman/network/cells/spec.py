@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from elman.engines import ENGINES
 from elman.errors import ElmanError
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ class CellSpec:
         ElmanError
             If it does not.
         """
-        if engine == "numba" and not self.compiled:
-            raise ElmanError(f"cell {self.name!r} is not supported by the numba engine; use --engine numpy")
+        if not all(getattr(self, field) for field in ENGINES[engine].cells):
+            raise ElmanError(f"cell {self.name!r} is not supported by the {engine} engine; use --engine numpy")
 
     def require_codec(self) -> None:
         """Check that the codec has this cell.

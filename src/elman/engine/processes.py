@@ -1,0 +1,34 @@
+"""The processes of torchrun, as its environment variables describe them. Does not import PyTorch."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """A process of a training: the only one, or one of those that torchrun started."""
+
+    rank: int = 0
+    size: int = 1
+    """Number of processes on all machines."""
+    local_rank: int = 0
+    local_size: int = 1
+    """The same on this machine."""
+
+    def rows(self, batch_size: int) -> slice:
+        """Return the rows of a batch that this process trains on: contiguous, and as many in each process, or one more.
+
+        Examples
+        --------
+        >>> [Process(rank, 2).rows(5) for rank in range(2)]
+        [slice(0, 2, None), slice(2, 5, None)]
+        """
+        return slice(batch_size * self.rank // self.size, batch_size * (self.rank + 1) // self.size)
+
+
+def current_process() -> Process:
+    """Return this process."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return Process()
+    return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))

@@ -1,0 +1,76 @@
+"""The dropout masks of `elman.network.dropout`, computed on the device; the numbers of the equations are those there.
+
+PyTorch has no arithmetic of unsigned 32-bit integers: signed ones wrap around in the same way, and `_shift_right` and
+the comparison treat them as unsigned.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.network.dropout import GOLDEN, Dropout, key
+
+_SIGN = -(2**31)
+
+
+class DropoutMasks:
+    """The masks of some rows of a batch.
+
+    T  sequence length, B  batch size, m  hidden units
+
+    Parameters
+    ----------
+    dropout : Dropout
+    layers, T, m : int
+    B : int
+        Batch size, of which `rows` are some.
+    rows : slice
+    dtype, device
+        Of the masks.
+    """
+
+    def __init__(
+        self,
+        dropout: Dropout,
+        layers: int,
+        T: int,
+        B: int,
+        m: int,
+        rows: slice,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.dropout, self.layers, self.dtype = dropout, layers, dtype
+        steps = 1 if dropout.variational else T
+        e = np.arange(steps * B * m, dtype=np.uint32).reshape(steps, B, m)[:, rows]  # (3)
+        self.products = torch.from_numpy((np.uint32(GOLDEN) * e).view(np.int32)).to(device)
+        self.threshold = _signed(int(dropout.rate * 2**32)) ^ _SIGN
+
+    def at(self, update: int) -> list[Tensor]:
+        """Return the mask of every layer at one update, (T, rows, m) or, for variational dropout, (1, rows, m)."""
+        scale, masks = 1 / (1 - self.dropout.rate), []
+        for layer in range(1, self.layers + 1):
+            u = _lowbias32(self.products + _signed(key(self.dropout.seed, update, layer)))  # (4)
+            masks.append((u ^ _SIGN >= self.threshold).to(self.dtype) * scale)  # (5)
+        return masks
+
+
+def _lowbias32(x: Tensor) -> Tensor:
+    """Return the hash of every integer, see (1)."""
+    x ^= _shift_right(x, 16)
+    x *= _signed(0x7FEB352D)
+    x ^= _shift_right(x, 15)
+    x *= _signed(0x846CA68B)
+    x ^= _shift_right(x, 16)
+    return x
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    return (x >> bits) & (2 ** (32 - bits) - 1)
+
+
+def _signed(number: int) -> int:
+    """Return the signed integer of the same 32 bits."""
+    return number - 2**32 if number >= 2**31 else number

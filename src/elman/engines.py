@@ -1,0 +1,74 @@
+"""The registry of the engines. Imports none of them, so that the command line can list them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Values of ``--device``; auto is cuda if there is one, or else cpu."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """An engine: an implementation of the mathematics of `elman.network`.
+
+    Parameters
+    ----------
+    name : str
+        The value of ``--engine``, stored in every run.
+    help : str
+        What it is, for the help of ``--engine``.
+    factory : str
+        The module and, after a colon, the class, imported on first use.
+    cells : tuple of str
+        The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it.
+    extra : str
+        The extra of the package that it requires; empty if it is always installed.
+    has_devices : bool
+        Whether it can be told the device to compute on.
+    has_lines : bool
+        Whether it can train on independent lines, before each of which the state is reset.
+    """
+
+    name: str
+    help: str
+    factory: str
+    cells: tuple[str, ...] = ()
+    extra: str = ""
+    has_devices: bool = False
+    has_lines: bool = True
+
+
+ENGINES: dict[str, EngineSpec] = {
+    spec.name: spec
+    for spec in (
+        EngineSpec("numba", "compiled, fast", "elman.engine.numba:NumbaEngine", cells=("compiled",)),
+        EngineSpec("numpy", "the readable reference implementation", "elman.engine.numpy_engine:NumpyEngine"),
+        EngineSpec(
+            "torch",
+            "PyTorch, for large networks and GPUs",
+            "elman.engine.torch:TorchEngine",
+            cells=("compiled", "torch"),
+            extra="torch",
+            has_devices=True,
+            has_lines=False,
+        ),
+    )
+}
+"""Engines by name."""
+
+
+def engine_names() -> tuple[str, ...]:
+    """Return the names of all engines."""
+    return tuple(ENGINES)
+
+
+def engine_help() -> str:
+    """Return the help of ``--engine``: every name and what it is."""
+    parts = [f"{spec.name} ({spec.help})" for spec in ENGINES.values()]
+    return f"Engine: {', '.join(parts[:-1])} or {parts[-1]}."
+
+
+def inference_engine(name: str) -> str:
+    """Return the engine for using a model that the engine `name` trained: one that every installation has."""
+    return "numba" if ENGINES[name].extra else name

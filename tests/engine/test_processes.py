@@ -1,0 +1,70 @@
+"""What is checked of an engine before training, in one process and in those of torchrun."""
+
+from typing import Any
+
+import pytest
+
+from elman.config import Config, resume_config
+from elman.engine.processes import Process, current_process
+from elman.engine.requirements import require_engine
+from elman.errors import ElmanError
+
+
+def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
+    """Set the variables that torchrun sets."""
+    values = {"TORCHELASTIC_RUN_ID": "none", "RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank}
+    for name, value in (values | {"LOCAL_WORLD_SIZE": size}).items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.parametrize(("B", "size"), [(5, 2), (4, 4), (7, 3)])
+def test_every_row_belongs_to_one_process(B: int, size: int) -> None:
+    rows = [list(range(B))[Process(rank, size).rows(B)] for rank in range(size)]
+    assert [row for own in rows for row in own] == list(range(B))
+    assert {len(own) for own in rows} <= {B // size, B // size + 1}
+
+
+def test_the_process_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert current_process() == Process()
+    start_processes(monkeypatch, 1, 3)
+    assert current_process() == Process(1, 3, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("rank", "options", "message"),
+    [
+        (0, {}, r"^torchrun requires engine torch \(got numba\): .* at most 1.3 times .* with elman sweep$"),
+        (0, {"engine": "torch"}, r"^batch_size must be at least the number of processes, 2 \(got 1\)$"),
+        (1, {"engine": "torch"}, r"^torchrun can start elman train, but no program that calls it: torchrun … -m elman"),
+    ],
+)
+def test_a_run_that_cannot_use_the_processes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, rank: int, options: dict[str, Any], message: str
+) -> None:
+    start_processes(monkeypatch, rank, 2)
+    with pytest.raises(ElmanError, match=message):
+        require_engine(Config(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cpu"}, r"^device cpu requires engine torch \(got engine numba\)$"),
+        ({"device": "gpu"}, r"^device must be one of auto, cpu, cuda, mps \(got gpu\)$"),
+        ({"engine": "torch", "lines": True}, r"^lines=True is not supported by the torch engine; use engine numba$"),
+        (
+            {"engine": "torch", "device": "mps", "dtype": "float64"},
+            r"^device mps has no float64: use dtype float32",
+        ),
+    ],
+)
+def test_a_device_that_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ElmanError, match=message):
+        Config(**options)
+
+
+def test_the_device_is_dropped_with_the_engine() -> None:
+    saved = Config(engine="torch", device="cuda")
+    assert resume_config(saved, {}).device == "cuda"
+    assert resume_config(saved, {"engine": "numba"}).device == "auto"
+    assert resume_config(saved, {"device": "cpu"}) == Config(engine="torch", device="cpu")
