@@ -166,7 +166,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("leaky")
     (folder / "text").write_text(TEXT, "utf-8")
     code, _, err = command(folder, *TRAIN, "--out", "run", "--max-updates", 5, "--engine", "numpy")
-    assert (code, err) == (0, f"training on text: {len(TEXT)} characters, {len(set(TEXT))} distinct")
+    assert (code, err) == (0, "")
     return folder
 
 

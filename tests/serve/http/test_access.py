@@ -193,7 +193,7 @@ def test_all_other_rules_hold_where_an_origin_is_allowed() -> None:
 def test_the_origin_in_an_option(origin: str, parsed: str | None) -> None:
     assert parse_origin(origin) == parsed
     if parsed is None:
-        with pytest.raises(ElmanError, match=r"^--allow-origin must be an origin such as https://example\.org or "):
+        with pytest.raises(ElmanError, match=r"^allow_origin must be an origin such as https://example\.org or "):
             create_settings("127.0.0.1", None, [], [origin], **LIMITS)
     else:
         assert create_settings("127.0.0.1", None, [], [origin], **LIMITS).origins == (parsed,)
