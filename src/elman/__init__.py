@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from elman.interop import export as export
     from elman.interop import import_ as import_
     from elman.report.explain_page.public import explain as explain
+    from elman.runs.line_scorer import LineScorer as LineScorer
     from elman.runs.run import Run as Run
     from elman.runs.run import load as load
     from elman.runs.saved_run import SavedRun as SavedRun
@@ -40,6 +41,7 @@ _MODULES = {
     "Config": "elman.config",
     "Corpus": "elman.text",
     "ElmanError": "elman.errors",
+    "LineScorer": "elman.runs.line_scorer",
     "Model": "elman.inference",
     "Run": "elman.runs.run",
     "SavedRun": "elman.runs.saved_run",

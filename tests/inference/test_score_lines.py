@@ -359,7 +359,7 @@ def test_pieces_of_a_builtin_text_are_utf_8() -> None:
 @pytest.mark.parametrize("text", ["ab c\nd\nab\n" * 9, "ab cd ab " * 9])
 def test_a_line_begins_with_no_characters_in_its_contexts(text: str) -> None:
     network = random_prior_model(text, "lstm", order=3)
-    scorer = scoring._LineScorer(network, carry_state=False)
+    scorer = scoring.BlockScorer(network, carry_state=False)
     assert not scorer.h[:, -3:].any()
     assert scorer.h[:, :-3].any()
     other = replace(network, h=np.concatenate([network.h[:-3], [1, 1, 1]]).astype(np.float32))

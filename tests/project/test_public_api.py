@@ -31,7 +31,7 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 
 
 def test_the_public_names() -> None:
-    classes = ["Config", "Corpus", "ElmanError", "Model", "Run", "SavedRun", "Score", "TrainingCallback"]
+    classes = ["Config", "Corpus", "ElmanError", "LineScorer", "Model", "Run", "SavedRun", "Score", "TrainingCallback"]
     functions = [
         "compress", "decompress", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs", "sweep",
         "train",

@@ -95,7 +95,7 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
     carry_state : bool
         Carry the state from line to line instead of starting each line from the same state.
     """
-    scorer = _LineScorer(model, carry_state)
+    scorer = BlockScorer(model, carry_state)
     number = 1
     for block in _complete_lines(chunks):
         lines = scorer.score(block, number)
@@ -121,7 +121,7 @@ def _complete_lines(chunks: Iterable[str]) -> Iterator[str]:
         yield "".join((*partial_line, "\n"))
 
 
-class _LineScorer:
+class BlockScorer:
     """Scores blocks of lines with one network."""
 
     def __init__(self, model: Model, carry_state: bool) -> None:
