@@ -152,7 +152,7 @@ def test_only_near_spellings_are_suggested() -> None:
         "--num-layers": "--layers",
     }.items():
         assert find_similar(typed, names) == near
-    for typed in ("--lr", "--steps", "--gpu", "--device", "--temperature", "--block-size", "--verbose", "--momentum"):
+    for typed in ("--lr", "--steps", "--gpu", "--temperature", "--block-size", "--verbose", "--momentum"):
         assert find_similar(typed, names) is None
 
 
