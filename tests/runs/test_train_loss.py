@@ -5,7 +5,7 @@ from statistics import fmean
 
 import pytest
 
-from elman.config import Config
+from elman.config import Config, make_config
 from elman.runs.records import Metrics
 from elman.runs.train_loss import MIN_CHARS, SMOOTH_UPDATES, TrainLossEstimator
 from elman.text import Corpus
@@ -39,6 +39,15 @@ def test_rows_that_are_no_longer_recent_do_not_count() -> None:
     estimator = TrainLossEstimator(Config(seq_length=T, batch_size=10), [row(100, 25.0)])
     assert estimator.at(105, 50.0) == 1.0
     assert estimator.at(120, 50.0) == 2.0
+
+
+def test_between_two_rows_of_a_preset_it_does_not_fall_back_to_the_smooth_loss() -> None:
+    config = make_config("minute")
+    every, loss = config.metrics_every, 2.0 * config.seq_length
+    estimator = TrainLossEstimator(config)
+    for update in range(every, 500, every):
+        estimator.append(row(update, loss))
+        assert {estimator.at(between, 99.0) for between in range(update, update + every)} == {2.0}
 
 
 def test_a_run_has_it_whether_it_was_resumed_or_not(corpus: Corpus, tmp_path: Path) -> None:

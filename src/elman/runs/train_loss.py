@@ -11,6 +11,8 @@ from elman.runs.records import Metrics
 
 RECENT_FRACTION = 0.1
 """The train loss is that of this last fraction of the updates."""
+MIN_RECENT_UPDATES = 20
+"""The same in updates, at least: in the presets there is always a row among so many."""
 SMOOTH_UPDATES = 10_000
 """From this update on, the smooth loss, which averages some 1,000 updates, does not lag behind noticeably."""
 MIN_CHARS = 250
@@ -20,9 +22,9 @@ MIN_CHARS = 250
 class TrainLossEstimator:
     """Estimates the train loss, in nats per character, comparable with the validation loss.
 
-    It is the mean loss of the rows in the last tenth of the updates. Where these are on fewer than `MIN_CHARS`
-    characters, and from update `SMOOTH_UPDATES` on, it is the smooth loss. It only depends on the rows, and so is the
-    same for a resumed run and for one that is read from its files.
+    It is the mean loss of the rows in the last tenth of the updates, or in the last 20. Where these are on fewer than
+    `MIN_CHARS` characters, and from update `SMOOTH_UPDATES` on, it is the smooth loss. It only depends on the rows, and
+    so is the same for a resumed run and for one that is read from its files.
 
     Parameters
     ----------
@@ -55,4 +57,4 @@ class TrainLossEstimator:
 
 def _first_recent(update: int) -> int:
     """Return the last update before the recent ones, of which there is at least one."""
-    return update - max(1, int(RECENT_FRACTION * update))
+    return update - max(MIN_RECENT_UPDATES, int(RECENT_FRACTION * update))

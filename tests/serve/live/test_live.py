@@ -263,7 +263,7 @@ def test_files_that_vanish_leave_what_was_read(directory: Path) -> None:
     assert kept.status()["warning"] == ""
 
 
-def test_spoilt_lines_are_said(directory: Path) -> None:
+def test_damaged_lines_are_said(directory: Path) -> None:
     kept = StoredRun(directory)
     with (directory / METRICS).open("a", encoding="utf-8") as file:
         file.write("1000,nine\n")
@@ -276,7 +276,7 @@ def test_spoilt_lines_are_said(directory: Path) -> None:
     assert (kept.status()["warning"], kept.status()["update"]) == ("", 1100)
 
 
-def test_a_spoilt_beginning_is_read_once_it_is_mended(directory: Path) -> None:
+def test_a_damaged_beginning_is_read_once_it_is_mended(directory: Path) -> None:
     kept, metrics = StoredRun(directory), (directory / METRICS).read_text("utf-8")
     (directory / METRICS).write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
     assert "fields" in kept.status()["warning"]
@@ -292,10 +292,10 @@ def test_a_run_before_its_first_row_is_shown(corpus: Corpus, tmp_path: Path) -> 
     assert StoredRun(tmp_path / "novel").status()["update"] == 0
 
 
-@pytest.mark.parametrize("spoilt", ['{"corpus": {}}', '{"corpus": {"name": 5, "chars": 1}}', '{"corpus": 7}'])
-def test_a_directory_whose_text_is_not_said_is_refused(directory: Path, spoilt: str) -> None:
+@pytest.mark.parametrize("damaged", ['{"corpus": {}}', '{"corpus": {"name": 5, "chars": 1}}', '{"corpus": 7}'])
+def test_a_directory_whose_text_is_not_said_is_refused(directory: Path, damaged: str) -> None:
     described = json.loads((directory / "run.json").read_text("utf-8"))
-    described["corpus"] = json.loads(spoilt)["corpus"]
+    described["corpus"] = json.loads(damaged)["corpus"]
     if isinstance(described["corpus"], dict):
         described["corpus"]["sha256"] = "0" * 64
     (directory / "run.json").write_text(json.dumps(described), encoding="utf-8")
