@@ -16,6 +16,7 @@ import numba
 import numpy as np
 
 from elman.engine import TrainState, get_engine
+from elman.engine.numba.fused import engine as fused
 from elman.network import Optimizer
 from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
@@ -41,6 +42,7 @@ def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str =
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
     state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
     product_rate(dtype)  # warms up the BLAS
+    fused.UPDATES_BEFORE_SHARING = 0  # with one thread it is ignored
     floors: list[float] = []
 
     def train(first: int) -> list[float]:

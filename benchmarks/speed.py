@@ -40,6 +40,9 @@ def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
 
     commands = {"Elman float32": command("elman_update.py", fast, 1)}
     commands["Elman float64"] = command("elman_update.py", fast, 1, "--dtype", "float64")
+    if cores > 1:
+        commands["Elman float32, 2 threads"] = command("elman_update.py", fast, 2)
+        commands["Elman float64, 2 threads"] = command("elman_update.py", fast, 2, "--dtype", "float64")
     commands["textbook NumPy"] = command("textbook.py", slow, 1)
     if find_spec("jax"):
         for threads in sorted({1, cores}):
@@ -121,7 +124,7 @@ def main() -> None:
     for sizes in curve_points() if options.curve else [REFERENCE]:
         commands = contenders(sizes, cores)
         if options.curve:
-            commands = {name: c for name, c in commands.items() if name in ("Elman float32", "JAX, 1 thread")}
+            commands = {name: c for name, c in commands.items() if name.startswith(("Elman float32", "JAX, 1"))}
         figures = compare(commands, options.rounds)
         show(", ".join(f"{name} = {value}" for name, value in sizes.items()), figures)
         results.append({"sizes": sizes, "figures": figures})

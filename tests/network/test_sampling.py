@@ -52,7 +52,7 @@ def typical_slowly(p: list[float], typical_p: float) -> set[int]:
 
 
 @settings(max_examples=300)
-@given(logits, st.floats(0, 1, exclude_max=True), st.sampled_from([0.1, 0.5, 1.0, 3.0]))
+@given(logits, st.floats(0, 0.999), st.sampled_from([0.1, 0.5, 1.0, 3.0]))
 def test_typical_p_keeps_those_nearest_to_the_entropy(o: Array, typical_p: float, temperature: float) -> None:
     full = softmax((o - o.max()) / temperature)
     p = SamplingParams(temperature, typical_p=typical_p).probabilities(o)

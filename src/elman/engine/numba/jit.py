@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import config
+from numba.core import config, types
 from numba.extending import intrinsic as numba_intrinsic
 
 from elman.paths import cache_dir
@@ -15,6 +15,7 @@ from elman.paths import cache_dir
 intrinsic: Any = numba_intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
 
+_unliteral: Any = types.unliteral
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
@@ -59,17 +60,34 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         # Numba reads the directory when it decorates; other users of Numba keep theirs.
         before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE or "")
         try:
-            return decorator(function)
+            return decorator(function) if _config.DISABLE_JIT else _ignore_literals(decorator(function))
         finally:
             _config.CACHE_DIR = before
 
     return decorate
 
 
+def _ignore_literals(dispatcher: Any) -> Any:
+    """Let a call with a constant use the same machine code as one with a variable.
+
+    Numba would compile a function once more for every constant that another kernel passes to it.
+    """
+    get_call_template = dispatcher.get_call_template
+
+    def get_general_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return get_call_template(tuple(map(_unliteral, args)), {name: _unliteral(kind) for name, kind in kws.items()})
+
+    dispatcher.get_call_template = get_general_template
+    return dispatcher
+
+
 kernel = compiled(fastmath=FASTMATH)
 
 inlined = compiled(fastmath=FASTMATH, inline="always")
-"""For the steps of a kernel. A call would copy every field of every array it passes, each function would be
-compiled again within each of its callers, and which of the copies runs could differ between a process that
-compiles and one that loads the result: only in the last bits, but then no run could be repeated bit for bit.
+"""For the steps of a kernel. A call would copy every field of every array it passes, and a function with arithmetic of
+its own would be compiled again within each of its callers; which of the copies runs could then differ between a process
+that compiles and one that loads the result: only in the last bits, but then no run could be repeated bit for bit.
+
+A matrix product is a `kernel`: it is long enough for a call, its arithmetic is in `elman.engine.numba.linalg.tile`, and
+Numba would take longer to compile a copy of it at every call than for all the rest.
 """

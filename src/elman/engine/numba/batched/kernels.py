@@ -300,7 +300,7 @@ def carry_state(T, R, sizes, workspace):
                 copy(workspace.s, block + r * m_row, workspace.s, block + (T * R + r) * m_row, vectors)
 
 
-@inlined
+@kernel
 def _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout):
     """Compute the states of every layer and the logits of a window.
 

@@ -11,8 +11,10 @@ and stays so: its probability is 0, and so are all its gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +22,13 @@ from numpy.typing import NDArray
 from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba.fused import large_alphabet as large_alphabet_kernels
 from elman.engine.numba.fused import rnn as kernels
+from elman.engine.numba.fused import shared
 from elman.engine.numba.fused.large_alphabet import Strip
 from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.sampling import pack_sampling_params
+from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
@@ -35,6 +39,15 @@ from elman.text import Windows
 
 _LOSS_WINDOW = 128
 """Characters whose logits exist at once while a loss is computed."""
+
+_CHUNK = 512 * _LOSS_WINDOW
+"""Characters whose indices are converted at once while a loss is computed."""
+
+UPDATES_BEFORE_SHARING = 20_000
+"""Updates of a network, a second or so, before two threads are tried: their kernels take seconds to compile once."""
+
+_updates_done: Counter[Hashable] = Counter()
+"""Those of each kind of network in this process."""
 
 MIN_LARGE_V_BYTES = 3 * 2**19
 """Size of V above which it and its sums exceed the second-level cache of common processors, so that storing it by
@@ -116,10 +129,13 @@ def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
         da=aligned_zeros((T + 1) * m_row, dtype),
         dU=aligned_zeros(len(weights.U), dtype),
         touched=np.zeros(len(weights.U) // m_row, np.uint8),
-        panel=aligned_zeros(PANEL_ROWS * m_row, dtype),
+        panel=aligned_zeros(2 * PANEL_ROWS * m_row, dtype),
         zeros=aligned_zeros(max(BYTES // dtype.itemsize * m_row, K_row), dtype),
         db=aligned_zeros(m_row, dtype),
         dc=aligned_zeros(K_row, dtype),
+        indices=np.zeros(T + 1, np.intp),
+        differences=np.zeros(T),
+        totals=np.zeros(T),
     )
 
 
@@ -133,22 +149,38 @@ def advance(
     weights = pack_weights(state.parameters, large_alphabet=large)
     squared_grads = pack_accumulators(state.M, large_alphabet=large)
     scratch = make_scratch(weights, state.h, T)
+    text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
     maximum = float(np.finfo(scalar_type).max)
     scalars = AdagradScalars(
         *(scalar_type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
     )
 
+    def advance_window(losses: NDArray[np.float64]) -> int:
+        """Perform `len(losses)` updates; return the position of the next window."""
+        arguments = (scalars, text, windows.indices.itemsize, state.position, T, m, K, losses)
+        if large:
+            return int(large_alphabet_kernels.advance(weights, squared_grads, scratch, make_strip(weights), *arguments))
+        if not pool.parallel:
+            return int(kernels.advance(weights, squared_grads, scratch, *arguments))
+        queue = shared.make_queue()
+        network = (queue, weights, squared_grads, scratch)
+        tasks = [partial(shared.advance, *network, *arguments), partial(shared.assist, *network, scalars, T, m, K)]
+        return int(pool.run_all(tasks)[0])
+
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""
-        arguments = (scalars, windows.indices, state.position, T, m, K, losses)
-        if large:
-            strip = make_strip(weights)
-            state.position = large_alphabet_kernels.advance(weights, squared_grads, scratch, strip, *arguments)
-        else:
-            state.position = kernels.advance(weights, squared_grads, scratch, *arguments)
+
+        def run() -> None:
+            state.position = advance_window(losses)
+
+        pool.run_timed(run, len(losses))
         return scratch.h[:m]
 
-    losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+    kind = "fused", T, m, K, scalar_type
+    shares = not large and _updates_done[kind] >= UPDATES_BEFORE_SHARING
+    with AutotunedThreadPool(kind, 2 if shares else 1) as pool:
+        losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+    _updates_done[kind] += len(losses)
     unpack(weights, state.parameters, large_alphabet=large)
     unpack(squared_grads, state.M, large_alphabet=large)
     state.h = scratch.h[:m].copy()
@@ -162,7 +194,10 @@ def loss(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[flo
     T, m = min(_LOSS_WINDOW, max(len(x), 1)), len(h0)
     weights = pack_weights(parameters)
     scratch = make_scratch(weights, h0, T)
-    loss = kernels.compute_loss(weights, scratch, x, y, T, m)
+    loss = 0.0
+    for start in range(0, len(x), _CHUNK):
+        x_chunk, y_chunk = (array[start : start + _CHUNK].astype(np.intp) for array in (x, y))
+        loss = kernels.compute_loss(weights, scratch, x_chunk, y_chunk, T, m, loss)
     return loss, scratch.h[:m].copy()
 
 
@@ -172,7 +207,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     weights = pack_weights(parameters)
     scratch = make_scratch(weights, h0, T)
     dW, dV = (aligned_zeros(len(array), h0.dtype) for array in (weights.W, weights.V))
-    loss = kernels.compute_gradients(weights, scratch, dW, dV, x, y, m, K)
+    loss = kernels.compute_gradients(weights, scratch, dW, dV, x.astype(np.intp), y.astype(np.intp), m, K)
     gradients = {name: np.empty_like(array) for name, array in parameters.items()}
     unpack(AdagradAccumulators(scratch.dU, dW, dV, scratch.db, scratch.dc), gradients)
     m_row = len(weights.b)

@@ -14,7 +14,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.fused.rnn import PANEL_ROWS, forward, recurrent_backward, softmax_loss, update_all_but_V
+from elman.engine.numba.fused.rnn import (
+    PANEL_ROWS,
+    forward,
+    read_indices,
+    recurrent_backward,
+    softmax_loss,
+    update_c,
+    update_recurrence,
+)
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import multiply, strip_width
@@ -66,21 +74,22 @@ def output_backward(weights, squared_grads, scratch, strip, scalars, T, m):
 
 
 @kernel
-def advance(weights, squared_grads, scratch, strip, scalars, text, position, T, m, K, losses):
-    """Perform `len(losses)` updates; return the position of the next window."""
+def advance(weights, squared_grads, scratch, strip, scalars, text, index_bytes, position, T, m, K, losses):
+    """Perform `len(losses)` updates; return the position of the next window. For `text` see `read_indices`."""
     m_row = len(weights.b)
     vectors = m_row * scratch.h.itemsize // BYTES
     for n in range(len(losses)):
-        if position + T >= len(text):
+        if (position + T) * index_bytes >= len(text):
             position = 0
             copy(scratch.h, 0, scratch.zeros, 0, vectors)
-        x = text[position : position + T]
-        y = text[position + 1 : position + T + 1]
+        read_indices(scratch.indices, text, index_bytes, position)
+        x, y = scratch.indices[:T], scratch.indices[1:]
         forward(weights, scratch, x, m)
         losses[n] = softmax_loss(scratch.g, y, len(weights.c))
         output_backward(weights, squared_grads, scratch, strip, scalars, T, m)
         recurrent_backward(weights, scratch, T, m)
-        update_all_but_V(weights, squared_grads, scratch, scalars, x, m)
+        update_c(weights, squared_grads, scratch, scalars, T)
+        update_recurrence(weights, squared_grads, scratch, scalars, x, m)
         copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         position += T
     return position

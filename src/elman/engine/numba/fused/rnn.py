@@ -52,10 +52,13 @@ class Scratch(NamedTuple):
     da: Array  # (T + 1, m_row): row t + 1 is that of step t; row 0 receives dL/dh_0
     dU: Array  # (K, m_row), of which only the rows marked in `touched` are valid
     touched: NDArray[np.uint8]  # (K,), zero between windows
-    panel: Array  # (PANEL_ROWS, m_row)
+    panel: Array  # (2, PANEL_ROWS, m_row): for each of two threads
     zeros: Array  # as long as the longest run that is copied: K_row, or a vector of rows of m_row
     db: Array  # (m_row,)
     dc: Array  # (K_row,)
+    indices: NDArray[np.intp]  # (T + 1,): those of the window and of the character after it
+    differences: NDArray[np.float64]  # (T,): terms of the loss, see `elman.engine.numba.fused.shared`
+    totals: NDArray[np.float64]  # (T,)
 
 
 class AdagradScalars(NamedTuple):
@@ -66,8 +69,23 @@ class AdagradScalars(NamedTuple):
     epsilon: np.floating
 
 
-PANEL_ROWS = 48
+PANEL_ROWS = 24
 """Rows of a gradient computed at a time: they stay in the first-level cache until AdaGrad has used them."""
+
+
+@inlined
+def read_indices(indices, text, index_bytes, position):
+    """Read `indices` from a text given as bytes, little-endian numbers of `index_bytes` each.
+
+    So one kernel serves alphabets of any size: kernels for several types of index would be compiled separately.
+    """
+    start = position * index_bytes
+    for t in range(len(indices)):
+        index = np.intp(0)
+        for byte in range(index_bytes):
+            index |= np.intp(text[start + byte]) << (8 * byte)
+        indices[t] = index
+        start += index_bytes
 
 
 @inlined
@@ -89,7 +107,7 @@ def forward(weights, scratch, x, m):
     """Compute all hidden states and logits of a window."""
     h, T, m_row, K_row = scratch.h, len(x), len(weights.b), len(weights.c)
     for t in range(T):
-        recur(h, t * m_row, t % 2, weights, np.intp(x[t]), m)
+        recur(h, t * m_row, t % 2, weights, x[t], m)
     vectors = K_row * h.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // h.itemsize
     multiply(
@@ -110,7 +128,7 @@ def softmax_loss(g, y, K_row):
     loss, product = 0.0, 1.0
     for t in range(len(y)):
         start = t * K_row
-        target = start + np.intp(y[t])
+        target = start + y[t]
         target_logit = g[target]
         total, largest = exponentials(g, start, vectors, one)
         inverse = one / total
@@ -140,23 +158,27 @@ def backward(weights, scratch, x, m, K):
 @inlined
 def recurrent_backward(weights, scratch, T, m):
     """The part of `backward` after V' g_t, which is in `da`."""
-    h, da, m_row = scratch.h, scratch.da, len(weights.b)
     for t in range(T, 0, -1):
-        row = t * m_row
-        matvec_tanh_backward(
-            da, row, h, row, da, row + m_row, weights.W, m, m_row, t % 2 == 1, m if t < T else 0
-        )  # fmt: skip
+        recurrent_step_backward(weights, scratch, t, T, m)
 
 
 @inlined
-def sum_bias_gradients(scratch, T, m_row, K_row):
-    """db = sum da_t and dc = sum g_t."""
-    lanes = BYTES // scratch.h.itemsize
-    copy(scratch.db, 0, scratch.zeros, 0, m_row // lanes)
-    copy(scratch.dc, 0, scratch.zeros, 0, K_row // lanes)
+def recurrent_step_backward(weights, scratch, t, T, m):
+    """da_t, in row t, from V' g_t and the row after it."""
+    m_row = len(weights.b)
+    row = t * m_row
+    matvec_tanh_backward(
+        scratch.da, row, scratch.h, row, scratch.da, row + m_row, weights.W, m, m_row, t % 2 == 1, m if t < T else 0
+    )  # fmt: skip
+
+
+@inlined
+def sum_rows(total, rows, start, T, row, zeros):
+    """total = sum of T rows, which is the gradient of a bias: db = sum da_t and dc = sum g_t."""
+    vectors = row * total.itemsize // BYTES
+    copy(total, 0, zeros, 0, vectors)
     for t in range(T):
-        add_to(scratch.db, 0, scratch.da, (t + 1) * m_row, m_row // lanes)
-        add_to(scratch.dc, 0, scratch.g, t * K_row, K_row // lanes)
+        add_to(total, 0, rows, start + t * row, vectors)
 
 
 @inlined
@@ -164,7 +186,7 @@ def gather_dU(scratch, x, m_row):
     """dU = sum da_t x_t': the rows of the characters in the window, which are marked as touched."""
     vectors = m_row * scratch.h.itemsize // BYTES
     for t in range(len(x)):
-        index = np.intp(x[t])
+        index = x[t]
         if scratch.touched[index]:
             add_to(scratch.dU, index * m_row, scratch.da, (t + 1) * m_row, vectors)
         else:
@@ -173,38 +195,56 @@ def gather_dU(scratch, x, m_row):
 
 
 @inlined
-def update_matrix(
-    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars, rows, T, m_row
+def count_panels(rows, m_row, itemsize):
+    """The number of panels of a matrix, `rows` x m."""
+    vectors = m_row * itemsize // BYTES
+    return (rows + PANEL_ROWS - 1) // PANEL_ROWS * (vectors // strip_width(vectors))
+
+
+@inlined
+def update_panel(
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars,
+    n, rows, T, m_row, thread,
 ):  # fmt: skip
-    """Update theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t', one panel at a time."""
+    """Update panel n of theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t'."""
     panel = scratch.panel
     lanes = BYTES // panel.itemsize
     vectors = strip_width(m_row // lanes)
     columns = vectors * lanes
     theta_rows = len(theta) // m_row
     column_row = strip_width(theta_rows // lanes) * lanes
-    strip_size = m_row * column_row
-    for strip in range(m_row // columns):
-        column = 0
-        for start in range(0, rows, PANEL_ROWS):
-            height = min(PANEL_ROWS, rows - start)
-            multiply(
-                panel, 0, columns, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
-                states, states_start + strip * columns, m_row, 0, height, T, vectors,
-            )  # fmt: skip
-            # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
-            copy(panel, height * columns, scratch.zeros, 0, (-height % lanes) * vectors)
-            for r in range(0, height, lanes):
-                begin = (strip * theta_rows + start + r) * columns
-                adagrad_rows(
-                    theta, begin, M, begin, panel, r * columns, vectors,
-                    theta_columns, column + strip * columns * column_row, column_row,
-                    scalars.rate, scalars.clip, scalars.epsilon,
-                )  # fmt: skip
-                # Row r becomes column r; the next strip begins after `column_row` of them.
-                column += lanes
-                if column % column_row == 0:
-                    column += strip_size - column_row
+    panels = (rows + PANEL_ROWS - 1) // PANEL_ROWS
+    strip, start = n // panels, n % panels * PANEL_ROWS
+    height = min(PANEL_ROWS, rows - start)
+    workspace = thread * PANEL_ROWS * m_row
+    multiply(
+        panel, workspace, columns, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
+        states, states_start + strip * columns, m_row, 0, height, T, vectors,
+    )  # fmt: skip
+    # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
+    copy(panel, workspace + height * columns, scratch.zeros, 0, (-height % lanes) * vectors)
+    for r in range(0, height, lanes):
+        row = start + r
+        begin = (strip * theta_rows + row) * columns
+        # Row r becomes column r, in strips of `column_row` columns.
+        column = row // column_row * (m_row * column_row) + row % column_row
+        adagrad_rows(
+            theta, begin, M, begin, panel, workspace + r * columns, vectors,
+            theta_columns, column + strip * columns * column_row, column_row,
+            scalars.rate, scalars.clip, scalars.epsilon,
+        )  # fmt: skip
+
+
+@inlined
+def update_matrix(
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars, rows, T, m_row
+):  # fmt: skip
+    """`update_panel` for every panel."""
+    for n in range(count_panels(rows, m_row, theta.itemsize)):
+        update_panel(
+            theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars,
+            n, rows, T, m_row, 0,
+        )  # fmt: skip
 
 
 @inlined
@@ -215,30 +255,41 @@ def update(weights, squared_grads, scratch, scalars, x, m, K):
         weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
         scratch, scalars, K, len(x), m_row,
     )  # fmt: skip
-    update_all_but_V(weights, squared_grads, scratch, scalars, x, m)
+    update_c(weights, squared_grads, scratch, scalars, len(x))
+    update_recurrence(weights, squared_grads, scratch, scalars, x, m)
 
 
 @inlined
-def update_all_but_V(weights, squared_grads, scratch, scalars, x, m):
-    """`update` for W, U and the biases."""
-    h, da, dU = scratch.h, scratch.da, scratch.dU
-    T, m_row, K_row = len(x), len(weights.b), len(weights.c)
-    lanes = BYTES // h.itemsize
+def update_c(weights, squared_grads, scratch, scalars, T):
+    """`update` for c."""
+    K_row = len(weights.c)
+    sum_rows(scratch.dc, scratch.g, 0, T, K_row, scratch.zeros)
+    adagrad(
+        weights.c, 0, squared_grads.c, 0, scratch.dc, 0, K_row * scratch.g.itemsize // BYTES,
+        scalars.rate, scalars.clip, scalars.epsilon,
+    )  # fmt: skip
+
+
+@inlined
+def update_recurrence(weights, squared_grads, scratch, scalars, x, m):
+    """`update` for W, U and b."""
+    dU, T, m_row = scratch.dU, len(x), len(weights.b)
+    vectors = m_row * dU.itemsize // BYTES
     rate, clip, epsilon = scalars.rate, scalars.clip, scalars.epsilon
     update_matrix(
-        weights.W, weights.W_columns, squared_grads.W, da, m_row, m_row, h, 0, scratch, scalars, m, T, m_row
+        weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
+        scratch, scalars, m, T, m_row,
     )  # fmt: skip
-    sum_bias_gradients(scratch, T, m_row, K_row)
-    adagrad(weights.b, 0, squared_grads.b, 0, scratch.db, 0, m_row // lanes, rate, clip, epsilon)
-    adagrad(weights.c, 0, squared_grads.c, 0, scratch.dc, 0, K_row // lanes, rate, clip, epsilon)
+    sum_rows(scratch.db, scratch.da, m_row, T, m_row, scratch.zeros)
+    adagrad(weights.b, 0, squared_grads.b, 0, scratch.db, 0, vectors, rate, clip, epsilon)
     gather_dU(scratch, x, m_row)
     # A row of U whose character is not in the window has gradient zero, which changes nothing in AdaGrad.
     for t in range(T):
-        index = np.intp(x[t])
+        index = x[t]
         if scratch.touched[index]:
             scratch.touched[index] = 0
             row = index * m_row
-            adagrad(weights.U, row, squared_grads.U, row, dU, row, m_row // lanes, rate, clip, epsilon)
+            adagrad(weights.U, row, squared_grads.U, row, dU, row, vectors, rate, clip, epsilon)
 
 
 @inlined
@@ -254,16 +305,16 @@ def compute_gradient_matrix(gradient, scratch, outer, outer_start, outer_row, st
 
 
 @kernel
-def advance(weights, squared_grads, scratch, scalars, text, position, T, m, K, losses):
-    """Perform `len(losses)` updates; return the position of the next window."""
+def advance(weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
+    """Perform `len(losses)` updates; return the position of the next window. For `text` see `read_indices`."""
     vectors = len(weights.b) * scratch.h.itemsize // BYTES
     m_row = len(weights.b)
     for n in range(len(losses)):
-        if position + T >= len(text):
+        if (position + T) * index_bytes >= len(text):
             position = 0
             copy(scratch.h, 0, scratch.zeros, 0, vectors)
-        x = text[position : position + T]
-        y = text[position + 1 : position + T + 1]
+        read_indices(scratch.indices, text, index_bytes, position)
+        x, y = scratch.indices[:T], scratch.indices[1:]
         forward(weights, scratch, x, m)
         losses[n] = softmax_loss(scratch.g, y, len(weights.c))
         backward(weights, scratch, x, m, K)
@@ -274,9 +325,9 @@ def advance(weights, squared_grads, scratch, scalars, text, position, T, m, K, l
 
 
 @kernel
-def compute_loss(weights, scratch, x, y, T, m):
-    """The loss of x and y, T characters at a time; the final state is left in row 0."""
-    m_row, total = len(weights.b), 0.0
+def compute_loss(weights, scratch, x, y, T, m, total):
+    """Add the loss of x and y to `total`, T characters at a time; the final state is left in row 0."""
+    m_row = len(weights.b)
     for start in range(0, len(x), T):
         x_window, y_window = x[start : start + T], y[start : start + T]
         forward(weights, scratch, x_window, m)
@@ -296,7 +347,8 @@ def compute_gradients(weights, scratch, dW, dV, x, y, m, K):
     backward(weights, scratch, x, m, K)
     compute_gradient_matrix(dV, scratch, g, 0, K_row, h, m_row, K, T, m_row)
     compute_gradient_matrix(dW, scratch, da, m_row, m_row, h, 0, m, T, m_row)
-    sum_bias_gradients(scratch, T, m_row, K_row)
+    sum_rows(scratch.db, da, m_row, T, m_row, scratch.zeros)
+    sum_rows(scratch.dc, g, 0, T, K_row, scratch.zeros)
     gather_dU(scratch, x, m_row)
     columns = strip_width(vectors) * BYTES // h.itemsize
     multiply(

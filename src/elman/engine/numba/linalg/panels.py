@@ -6,7 +6,7 @@ update and read in every time step. The panel that starts at column s of a matri
 s * depth, whatever the number of its columns.
 """
 
-from elman.engine.numba.jit import inlined
+from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
@@ -15,7 +15,7 @@ DEPTH = 128
 """Block size of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
 
 
-@inlined
+@kernel
 def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[k, j], `depth` rows and `columns` columns, in panels of `panel_width` columns.
 
@@ -33,7 +33,7 @@ def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
             )
 
 
-@inlined
+@kernel
 def pack_panels_transposed(to, to_start, matrix, start, row, depth, columns, panel_width):
     """B[k, j] = matrix[j, k]; `columns` and `panel_width` are multiples of a vector."""
     lanes = BYTES // to.itemsize
@@ -49,7 +49,7 @@ def pack_panels_transposed(to, to_start, matrix, start, row, depth, columns, pan
                     to[begin + k * panel_columns + lane] = matrix[of + lane * row + k]
 
 
-@inlined
+@kernel
 def multiply_panels(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, b, b_start, panel_width, rows, depth, columns
 ):  # fmt: skip
@@ -74,7 +74,7 @@ def multiply_panels(
         s += panel_width
 
 
-@inlined
+@kernel
 def sum_outer_products(c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, panels, zeros, rows, depth, columns):
     """C = sum_k A[k, :]' B[k, :], a sum over `depth` rows of A (`rows` columns) and of B (`columns` columns).
 

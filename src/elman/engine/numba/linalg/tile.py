@@ -15,7 +15,7 @@ from typing import Any
 
 from numba.core import cgutils, types
 
-from elman.engine.numba.jit import inlined, intrinsic
+from elman.engine.numba.jit import inlined, intrinsic, kernel
 from elman.engine.numba.linalg.simd import BYTES, Simd, declare_function
 
 MAX_ROWS = 6
@@ -141,7 +141,7 @@ def strip_width(vectors):
     return even_split(vectors, MAX_VECTORS)
 
 
-@inlined
+@kernel
 def multiply(
     c, c_start, c_row, d, d_start, d_row, a, a_start, a_row, a_step, b, b_start, b_step, b_strip,
     rows, depth, vectors,

@@ -313,10 +313,12 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
     q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     codes = np.empty((R, n + T), np.int32)
     for r in range(R):
-        codes[r, :n] = histories[r]
+        for o in range(n):
+            codes[r, o] = histories[r, o]
         for t in range(T):
             codes[r, n + t] = x[t * R + r] + 1
-        histories[r] = codes[r, T:]
+        for o in range(n):
+            histories[r, o] = codes[r, T + o]
         _cut_history(histories[r], tree.reset_at)
     bases, extras = np.empty((BLOCK, n + 1), np.int64), np.full(n + 1, EMPTY, np.int64)
     low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)

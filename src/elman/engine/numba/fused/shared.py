@@ -1,0 +1,205 @@
+"""The fused path on two threads, which share the work of every update of one vanilla RNN.
+
+The recurrence of a window is sequential; everything else of an update is not. So one thread computes the recurrence,
+forward and backward, and its assistant what depends on it: a few steps behind, the logits and losses; a few steps
+ahead of the backward recurrence, V' g_t; then the update of V, while the first thread updates W. So V stays
+in the caches of one core and W in those of the other: what both cores write costs more time than it saves.
+
+The assistant's work is divided into numbered units. The first thread publishes how many of them can be done (`LIMIT`);
+the assistant claims one after the other (`CLAIMED`) and counts those that are done (`DONE`). If it is late, because its
+core is busy, the first thread claims units as well. Each number is computed as it is by `elman.engine.numba.fused.rnn`,
+whoever computes it, so that no bit depends on the number of threads.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba.fused.rnn import (
+    count_panels,
+    read_indices,
+    recur,
+    recurrent_step_backward,
+    update_c,
+    update_panel,
+    update_recurrence,
+)
+from elman.engine.numba.jit import compiled, inlined, kernel
+from elman.engine.numba.linalg.atomics import LINE, add_release, increase_below, load_acquire, yield_thread
+from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.tile import multiply, strip_width
+from elman.engine.numba.linalg.vector import copy, exponentials, scale
+
+CHUNK = 5
+"""Steps of one unit: as many as a tile has rows."""
+PATIENCE = 20_000
+"""Times that a thread looks for what it waits for before it does the work itself or lets other threads have the core.
+"""
+
+CLAIMED, LIMIT, DONE, STOP = (n * LINE for n in range(4))
+"""Elements of the queue: units claimed, units that can be claimed, units done, and whether there will be no more."""
+
+
+def make_queue() -> NDArray[np.int64]:
+    """Return a queue without units."""
+    return np.zeros(5 * LINE, np.int64)
+
+
+@inlined
+def count_units(T, m, K, m_row, itemsize):
+    """The chunks of a window, and the panels of V."""
+    return (T + CHUNK - 1) // CHUNK, count_panels(K, m_row, itemsize)
+
+
+@inlined
+def _wait(queue, done):
+    """Wait until this many units are done."""
+    looks = 0
+    while load_acquire(queue, DONE) < done:
+        looks += 1
+        if looks > PATIENCE:
+            yield_thread()
+
+
+@inlined
+def _compute_logits(weights, scratch, first, rows, m):
+    """Logits, terms of the loss and p - y of `rows` steps."""
+    g, K_row, m_row = scratch.g, len(weights.c), len(weights.b)
+    one, lanes = g.dtype.type(1), BYTES // g.itemsize
+    vectors = K_row // lanes
+    columns = strip_width(vectors) * lanes
+    multiply(
+        g, first * K_row, K_row, weights.c, 0, 0, scratch.h, (first + 1) * m_row, m_row, 1,
+        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
+    )  # fmt: skip
+    for t in range(first, first + rows):
+        start = t * K_row
+        target = start + scratch.indices[t + 1]
+        target_logit = g[target]
+        total, largest = exponentials(g, start, vectors, one)
+        scale(g, start, vectors, one / total)
+        g[target] -= one
+        scratch.differences[t] = largest - target_logit
+        scratch.totals[t] = total
+
+
+@inlined
+def _compute_output_backward(weights, scratch, first, rows, K):
+    """V' g_t of `rows` steps."""
+    K_row, m_row = len(weights.c), len(weights.b)
+    lanes = BYTES // scratch.g.itemsize
+    columns = strip_width(m_row // lanes) * lanes
+    multiply(
+        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
+        weights.V, 0, columns, K_row * columns, rows, K, m_row // lanes,
+    )  # fmt: skip
+
+
+@inlined
+def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, thread):
+    """Do a claimed unit, once those are done that it depends on."""
+    m_row, K_row = len(weights.b), len(weights.c)
+    chunks, panels = count_units(T, m, K, m_row, scratch.h.itemsize)
+    unit = number % (2 * chunks + panels)
+    window = number - unit
+    if unit < 2 * chunks:
+        first = (unit if unit < chunks else 2 * chunks - 1 - unit) * CHUNK
+        rows = min(CHUNK, T - first)
+        if unit < chunks:
+            _compute_logits(weights, scratch, first, rows, m)
+        else:
+            _wait(queue, window + chunks)
+            _compute_output_backward(weights, scratch, first, rows, K)
+    else:
+        _wait(queue, window + 2 * chunks)
+        update_panel(
+            weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
+            scratch, scalars, unit - 2 * chunks, K, T, m_row, thread,
+        )  # fmt: skip
+        if unit == 2 * chunks:
+            update_c(weights, squared_grads, scratch, scalars, T)
+    add_release(queue, DONE, 1)
+
+
+@kernel
+def _finish_units(queue, done, patience, weights, squared_grads, scratch, scalars, T, m, K):
+    """Wait until `done` units are done; return how many of them had to be done by this thread."""
+    looks, helped = 0, 0
+    while load_acquire(queue, DONE) < done:
+        looks += 1
+        if looks > patience:
+            number = increase_below(queue, CLAIMED, done)
+            if number >= 0:
+                _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 0)
+                helped += 1
+            elif looks > PATIENCE:
+                yield_thread()
+    return helped
+
+
+@compiled()  # without fastmath: the losses are added in the order of the steps
+def _sum_losses(differences, totals, T):
+    """The loss of a window from the terms of every step, as `elman.engine.numba.fused.rnn.softmax_loss` adds them."""
+    loss, product = 0.0, 1.0
+    for t in range(T):
+        loss += differences[t]
+        product *= totals[t]
+        if t % 32 == 31:
+            loss += np.log(product)
+            product = 1.0
+    return loss + np.log(product)
+
+
+@kernel
+def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
+    """Perform `len(losses)` updates, together with `assist` on another thread; return the next window's position."""
+    m_row, itemsize = len(weights.b), scratch.h.itemsize
+    vectors = m_row * itemsize // BYTES
+    chunks, panels = count_units(T, m, K, m_row, itemsize)
+    units, patience = 2 * chunks + panels, PATIENCE
+    for n in range(len(losses)):
+        if (position + T) * index_bytes >= len(text):
+            position = 0
+            copy(scratch.h, 0, scratch.zeros, 0, vectors)
+        read_indices(scratch.indices, text, index_bytes, position)
+        for t in range(T):
+            recur(scratch.h, t * m_row, t % 2, weights, scratch.indices[t], m)
+            if t == T - 1:
+                add_release(queue, LIMIT, 1 + chunks + panels)
+            elif t % CHUNK == CHUNK - 1:
+                add_release(queue, LIMIT, 1)
+        done, helped = n * units + chunks, 0
+        for t in range(T, 0, -1):
+            if t == T or t % CHUNK == 0:
+                done += 1
+                if load_acquire(queue, DONE) < done:
+                    helped += _finish_units(
+                        queue, done, patience, weights, squared_grads, scratch, scalars, T, m, K
+                    )  # fmt: skip
+            recurrent_step_backward(weights, scratch, t, T, m)
+        update_recurrence(weights, squared_grads, scratch, scalars, scratch.indices[:T], m)
+        helped += _finish_units(
+            queue, (n + 1) * units, patience, weights, squared_grads, scratch, scalars, T, m, K
+        )  # fmt: skip
+        patience = 0 if helped == units else PATIENCE  # without an assistant there is nobody to wait for
+        losses[n] = _sum_losses(scratch.differences, scratch.totals, T)
+        copy(scratch.h, 0, scratch.h, T * m_row, vectors)
+        position += T
+    add_release(queue, STOP, 1)
+    return position
+
+
+@kernel
+def assist(queue, weights, squared_grads, scratch, scalars, T, m, K):
+    """Do units until there will be no more."""
+    looks = 0
+    while True:
+        number = increase_below(queue, CLAIMED, load_acquire(queue, LIMIT))
+        if number >= 0:
+            _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 1)
+            looks = 0
+        elif load_acquire(queue, STOP):
+            break
+        else:
+            looks += 1
+            if looks > PATIENCE:
+                yield_thread()
