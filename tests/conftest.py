@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from elman.runs.run import Run
+from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
@@ -17,9 +19,35 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the compilation of kernels with the other workers."""
+    """Share the compilation of kernels with the other workers, and bytecode among all processes."""
+    # Hundreds of processes are started, and each would compile the package and the tests anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if hasattr(config, "workerinput"):
         lock_compilation()
+
+
+@pytest.fixture
+def drawn_plots() -> None:
+    """Let runs draw the plot of their losses, which takes longer than a training of this size."""
+
+
+@pytest.fixture(autouse=True)
+def _no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the wait for the disk, milliseconds for each file, which only a power failure would need."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture(autouse=True)
+def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs write an empty file in place of the plot, unless the test asks for `drawn_plots`."""
+    if "drawn_plots" not in request.fixturenames:
+        monkeypatch.setattr(Run, "save_plot", save_empty_plot)
+
+
+def save_empty_plot(run: Run) -> None:
+    """Write the file of the plot where the run would."""
+    if run.directory is not None and run.metrics:
+        replace_file(run.directory.plot_path, b"")
 
 
 @pytest.fixture

@@ -11,10 +11,32 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from support.codec_models import ADAPTATIONS, INPUTS, make_model
 
-MODEL, PRIOR = make_model(), make_model(order=4)
+Files = list[tuple[bytes, bytes]]
 NAMES = ("one byte", "text", "noise", "long", "another script")
-FILES = [(compress(MODEL, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in (False, True)]
-PRIOR_FILES = [(compress(PRIOR, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in ADAPTATIONS]
+
+
+@pytest.fixture(scope="module")
+def network() -> Model:
+    """A model without a prior."""
+    return make_model()
+
+
+@pytest.fixture(scope="module")
+def prior() -> Model:
+    """A model with a prior."""
+    return make_model(order=4)
+
+
+@pytest.fixture(scope="module")
+def files(network: Model) -> Files:
+    """Compressed files of the model without a prior, each with its text."""
+    return [(compress(network, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def prior_files(prior: Model) -> Files:
+    """Those of the model with a prior."""
+    return [(compress(prior, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in ADAPTATIONS]
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
@@ -36,50 +58,39 @@ def mutate(file: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def check_refused_or_correct(file: bytes, original: bytes, model: Model = MODEL) -> None:
-    """Decompress a file, which must raise a one-line error or give the original."""
-    try:
-        result = decompress(model, file)
-    except ElmanError as error:
-        assert "\n" not in str(error)  # noqa: PT017 (any of several)
-        return
-    assert result == original
-
-
-def check_corrupt_files(seeds: range) -> None:
+def check_corrupt_files(model: Model, files: Files, seeds: range) -> None:
+    """Decompress corrupt files, each of which must raise a one-line error or give the original."""
     for seed in seeds:
         rng = random.Random(seed)
-        file, original = rng.choice(FILES)
-        check_refused_or_correct(mutate(file, rng), original)
+        file, original = rng.choice(files)
+        try:
+            result = decompress(model, mutate(file, rng))
+        except ElmanError as error:
+            assert "\n" not in str(error)  # noqa: PT017 (any of several)
+        else:
+            assert result == original
 
 
-def test_corrupt_files_are_refused() -> None:
-    check_corrupt_files(range(300))
+def test_corrupt_files_are_refused(network: Model, files: Files) -> None:
+    check_corrupt_files(network, files, range(300))
 
 
-def check_corrupt_files_of_a_prior(seeds: range) -> None:
-    for seed in seeds:
-        rng = random.Random(seed)
-        file, original = rng.choice(PRIOR_FILES)
-        check_refused_or_correct(mutate(file, rng), original, PRIOR)
-
-
-def test_corrupt_files_of_a_model_with_a_prior_are_refused() -> None:
-    check_corrupt_files_of_a_prior(range(300))
+def test_corrupt_files_of_a_model_with_a_prior_are_refused(prior: Model, prior_files: Files) -> None:
+    check_corrupt_files(prior, prior_files, range(300))
 
 
 @pytest.mark.slow
-def test_thousands_of_corrupt_files_are_refused() -> None:
-    check_corrupt_files(range(300, 6_000))
-    check_corrupt_files_of_a_prior(range(300, 6_000))
+def test_thousands_of_corrupt_files_are_refused(network: Model, files: Files, prior: Model, prior_files: Files) -> None:
+    check_corrupt_files(network, files, range(300, 6_000))
+    check_corrupt_files(prior, prior_files, range(300, 6_000))
 
 
-def test_noise_is_refused() -> None:
+def test_noise_is_refused(network: Model, files: Files) -> None:
     for seed in range(200):
         rng = random.Random(seed)
-        start = FILES[seed % len(FILES)][0][:6]  # after a valid header
+        start = files[seed % len(files)][0][:6]  # after a valid header
         with pytest.raises(ElmanError):
-            decompress(MODEL, start + rng.randbytes(rng.randrange(60)))
+            decompress(network, start + rng.randbytes(rng.randrange(60)))
 
 
 FALSE_LENGTHS = pytest.mark.parametrize(
@@ -88,18 +99,20 @@ FALSE_LENGTHS = pytest.mark.parametrize(
 
 
 @FALSE_LENGTHS
-def test_a_false_length_takes_no_time_and_no_memory(digits: bytes) -> None:
-    good = compress(MODEL, INPUTS["long"])
+def test_a_false_length_takes_no_time_and_no_memory(network: Model, digits: bytes) -> None:
+    good = compress(network, INPUTS["long"])
     for mode in (0, 1, 2):
-        check_refused_at_once(MODEL, bytes([good[0] & ~3 | mode]) + digits + good[3:])
+        check_refused_at_once(network, bytes([good[0] & ~3 | mode]) + digits + good[3:])
 
 
 @FALSE_LENGTHS
-def test_with_a_prior_one_block_is_decoded_at_most(digits: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_prior_one_block_is_decoded_at_most(
+    prior: Model, digits: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)  # what is counted becomes so likely that it takes no bits
-    good = compress(PRIOR, INPUTS["long"])
+    good = compress(prior, INPUTS["long"])
     for mode in (4, 5):
-        check_refused_at_once(PRIOR, bytes([good[0] | 3, mode]) + digits + good[3:])
+        check_refused_at_once(prior, bytes([good[0] | 3, mode]) + digits + good[3:])
 
 
 def check_refused_at_once(model: Model, file: bytes) -> None:

@@ -56,7 +56,9 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 ELSEWHERE = [
     pytest.param({"NUMBA_DISABLE_JIT": "1"}, id="the interpreter alone"),
-    pytest.param({"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, id="the oldest instructions"),
+    pytest.param(
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, id="the oldest instructions", marks=pytest.mark.slow
+    ),
     pytest.param(
         {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}, id="one number at a time", marks=pytest.mark.slow
     ),
@@ -81,6 +83,7 @@ def test_what_is_compressed_here_is_read_elsewhere_and_the_other_way_round(
         assert (there / f"{name}.text").read_bytes() == data, name
 
 
+@pytest.mark.slow  # compiles everything; .ci/run has it
 def test_no_product_is_fused_with_a_sum_and_many_are_taken_at_a_time(tmp_path: Path) -> None:
     counts = json.loads(elsewhere("--assembly", tmp_path, ELMAN_CACHE=str(tmp_path)))
     assert counts["fused"] == 0

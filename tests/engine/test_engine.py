@@ -257,17 +257,18 @@ def test_every_optimizer_with_the_other_mode_of_clipping(
 
 
 @compiled_engines
-@both_dtypes
-@sizes
-@cells
-@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize(
+    ("dtype", "batch_size", "size", "cell"),
+    every_third((np.float32, np.float64), (1, 5), SIZES, COMPILED_CELLS),
+)
 def test_every_network_of_every_size(
-    name: str, dtype: Dtype, characters: int, m: int, length: int, cell: str, batch_size: int
+    name: str, dtype: Dtype, batch_size: int, size: tuple[int, int, int], cell: str
 ) -> None:
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
-    size: dict[str, Any] = {"K": characters, "m": m, "T": length, "batch_size": batch_size}
+    K, m, T = size
+    sizes: dict[str, Any] = {"K": K, "m": m, "T": T, "batch_size": batch_size}
     assert_conforms(
-        check_engine(get_engine(name), cell=cell, optimizer=optimizer, updates=6, dtype=dtype, **size), dtype
+        check_engine(get_engine(name), cell=cell, optimizer=optimizer, updates=6, dtype=dtype, **sizes), dtype
     )
 
 
@@ -590,7 +591,7 @@ def test_the_same_run_gives_the_same_bits(name: str, dtype: Dtype, network: Netw
 @networks
 def test_two_threads_compute_what_one_does(dtype: Dtype, network: Network) -> None:
     """Kernels release the GIL, so the two run in parallel."""
-    B, updates = network.get("batch_size", 1), 1000 if network else 20_000
+    B, updates = network.get("batch_size", 1), 1000 if network else 3_000
     texts = [Windows(text(2000)[start:], T, B) for start in (0, 500, 1000)]
     one_by_one = [trained("numba", dtype, updates, windows, **network) for windows in texts]
     with ThreadPoolExecutor(2) as pool:
@@ -619,26 +620,66 @@ print(losses.tobytes().hex(), snapshot(state))
 """
 
 
-def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
-    """The first process compiles the kernels, the second loads them from the cache."""
+def run_in_a_process(code: str, cache: Path, *arguments: str) -> str:
+    """Return what a program prints that stores its compiled kernels in `cache`."""
     inherited = filter(None, [os.environ.get("PYTHONPATH")])
     environment = os.environ | {
-        "ELMAN_CACHE": str(tmp_path),
+        "ELMAN_CACHE": str(cache),
         "PYTHONPATH": os.pathsep.join([*map(str, (ROOT / "tests", Path(__file__).parent)), *inherited]),
     }
     environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_loaded_kernels_give_the_bits_of_compiled_ones(tmp_path: Path) -> None:
+    """The first process compiles the kernels, the second loads them from the cache."""
     outputs, kernels = [], []
     for _ in range(2):
-        process = subprocess.run(
-            [sys.executable, "-c", IN_A_PROCESS], env=environment, capture_output=True, text=True, check=True
-        )
-        outputs.append(process.stdout)
+        outputs.append(run_in_a_process(IN_A_PROCESS, tmp_path))
         kernels.append({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nbc")})
     assert kernels[0]
     assert kernels[0] == kernels[1]
     assert outputs[0] == outputs[1]
     state, losses = trained("numba", np.float32, 300)
     assert outputs[0] == f"{losses.tobytes().hex()} {snapshot(state)}\n"
+
+
+USES = """
+import sys
+import numpy as np
+from elman.engine import get_engine
+from elman.network import SamplingParams
+from test_engine import ADAM, example_state, snapshot, text, trained, windows_for
+network = {"cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 3}
+
+def train():
+    state, losses = trained("numba", np.float32, 20, windows_for(**network), ADAM, **network)
+    return losses.tobytes().hex() + str(snapshot(state))
+
+def read():
+    state = example_state(np.float32, **network)
+    session = get_engine("numba").session(state.parameters)
+    return session.logits(state.h, text(30).reshape(10, 3))[0].tobytes().hex()
+
+def generate():
+    state, sampling = example_state(np.float32, **network), SamplingParams(top_p=0.9)
+    uniforms = np.random.default_rng(1).random(50)
+    return get_engine("numba").generate(state.parameters, state.h[0], 1, uniforms, sampling)[1].tobytes().hex()
+
+uses = {"train": train, "read": read, "generate": generate}
+results = {name: uses[name]() for name in sys.argv[1:]}
+print(sorted(results.items()))
+"""
+
+
+@pytest.mark.slow
+def test_the_bits_do_not_depend_on_which_kernel_is_compiled_or_loaded_first(tmp_path: Path) -> None:
+    """Kernels share functions, of which each kernel's module has a copy."""
+    orders = [["train", "read", "generate"], ["generate", "read", "train"], ["read", "generate", "train"]]
+    outputs = {run_in_a_process(USES, tmp_path / order[0], *order) for order in orders[:2]}
+    outputs |= {run_in_a_process(USES, tmp_path / "train", *order) for order in orders}
+    assert len(outputs) == 1
 
 
 # --- Loss of a text ---

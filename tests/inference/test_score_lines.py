@@ -92,7 +92,7 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
 
 @ENGINES
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("count", [1, 3, 150])
+@pytest.mark.parametrize("count", [1, 3, 40])
 def test_every_line_costs_what_it_costs_alone(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int
 ) -> None:

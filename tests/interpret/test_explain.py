@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import spearmanr
 
 from elman.engine import get_engine
 from elman.errors import ElmanError, quote
@@ -309,6 +308,8 @@ def test_planted_units_are_found(planted: Any) -> None:
 
 
 def test_scores_are_those_of_the_second_half(planted: Any) -> None:
+    from scipy.stats import spearmanr  # takes a second to import, in every worker that collects the tests
+
     half = len(TEXT) // 2
     for each in probe_units(planted, TEXT):
         second = each.values[half:]

@@ -36,6 +36,7 @@ def test_it_holds_no_outputs(notebook: Any) -> None:
     assert [cell for cell in code(notebook) if cell.outputs or cell.execution_count] == []
 
 
+@pytest.mark.slow  # .ci/run has it
 def test_it_does_what_it_says(notebook: Any, tmp_path: Path) -> None:
     client = nbclient.NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()

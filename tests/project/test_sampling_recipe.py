@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.state import ROOT
 
 FIELD = """
@@ -68,6 +70,7 @@ print("checked")
 """
 
 
+@pytest.mark.slow  # compiles all kernels; .ci/run has it
 def test_a_toy_option_needs_only_the_files_that_the_recipe_names(tmp_path: Path) -> None:
     package = tmp_path / "elman"
     shutil.copytree(ROOT / "src/elman", package, ignore=shutil.ignore_patterns("__pycache__"))

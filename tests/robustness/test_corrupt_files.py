@@ -30,12 +30,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, bytes]]:
     return [(path, path.read_bytes()) for path in good_files(tmp_path_factory.mktemp("good"))]
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plotting would take longer than everything else."""
-    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)
-
-
 def outcome(path: Path) -> str:
     """Read a file by its name; return the one-line error, or an empty string."""
     return error_message(lambda: read(path))

@@ -25,7 +25,6 @@ from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT
 from elman.runs.lock import LOCK
 from elman.runs.run import load
-from elman.storage.atomic import replace_file
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
 from elman.training import train as training
@@ -142,8 +141,16 @@ class Killed(BaseException):
     """Ends a training run as a signal would, at a chosen point."""
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("recipe", [{}, {"validation": 0.2, "validate_every": 4}], ids=["last", "best"])
+@pytest.mark.parametrize(
+    ("recipe", "when"),
+    [
+        ({}, "before"),
+        ({"validation": 0.2, "validate_every": 4}, "after"),
+        pytest.param({}, "after", marks=pytest.mark.slow),
+        pytest.param({"validation": 0.2, "validate_every": 4}, "before", marks=pytest.mark.slow),
+    ],
+    ids=["last before", "best after", "last after", "best before"],
+)
 def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, Any], when: str
 ) -> None:
@@ -151,8 +158,6 @@ def test_a_run_that_is_killed_at_any_sync_ends_as_one_that_was_not(
     monkeypatch.setattr(training, "TICK_SECONDS", 100.0)
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(training, "CHECKPOINT_SHARE", math.inf)
-    # Drawing takes longest.
-    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: replace_file(path, b""))
     options = EXACT | recipe
     train(corpus, **options, max_updates=12, out=tmp_path / "whole")
     whole, sync = left(tmp_path / "whole"), os.fsync

@@ -83,6 +83,7 @@ def test_a_plot_that_cannot_be_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("drawn_plots")
 def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_path: Path) -> None:
     """The smooth losses, sums over a sequence, differ by its length; the curves do not."""
     for length in (5, 15):

@@ -24,6 +24,7 @@ from elman.text import Alphabet, Corpus, decoding, read_corpus, replace_rare, sp
 from elman.text.decoding import DecodingStream
 from elman.text.spool import Spool, drop_pages
 from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
+from support.cli import exit_code
 from support.training import EXACT
 
 PLAIN = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
@@ -300,7 +301,7 @@ def test_the_commands_accept_an_unusual_text(text: str, encoding: str) -> None:
     Path("text").write_bytes(text.encode(encoding))
     options = ["--preset", "reference", "--hidden-size", "2", "--seq-length", "5", "--max-updates", "2"]
     options += ["--engine", "numpy", "--encoding"]
-    assert command("train", "text", "--out", "run", *options, encoding).returncode == 0
+    assert exit_code("train", "text", "--out", "run", *options, encoding) == 0
     assert command("sample", "run", "--length", "20").returncode == 0
 
 

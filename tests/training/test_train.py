@@ -6,8 +6,8 @@ The network is tiny (m = 4, T = 5), and the text short enough that most runs go 
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,14 +223,6 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
     return cut, killed, draw(st.integers(killed + 1, 60)), options
 
 
-@contextmanager
-def no_plot() -> Iterator[None]:
-    """Leave the plot out: it takes longer than all the rest of a short run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("elman.runs.run.save_figure", lambda *_: None)
-        yield
-
-
 @ENGINES
 @settings(max_examples=15, deadline=None)
 @given(case=cut_runs())
@@ -242,9 +234,8 @@ def test_a_run_is_resumed_bit_for_bit(
     cut, _, end, given = case
     out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": engine}
     expected = train(corpus, **options, max_updates=end)
-    with no_plot():
-        train(corpus, **options, max_updates=cut, out=out)
-        assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    train(corpus, **options, max_updates=cut, out=out)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_saved(out, expected)
 
 
@@ -278,9 +269,8 @@ def test_a_run_of_any_kind_is_resumed_bit_for_bit(
     out, corpus = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT)
     options = SMALL | given | recipe | {"engine": "numpy", "epochs": 100}
     expected = train(corpus, **options, max_updates=end)
-    with no_plot():
-        train(corpus, **options, max_updates=cut, out=out)
-        assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    train(corpus, **options, max_updates=cut, out=out)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_saved(out, expected)
 
 
@@ -320,10 +310,9 @@ def test_a_killed_run_is_resumed_bit_for_bit(
     cut, killed, end, given = case
     out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": "numpy"}
     expected = train(corpus, **options, max_updates=end)
-    with no_plot():
-        train(corpus, **options, max_updates=cut, out=out)
-        left_behind(out, corpus, killed, torn)
-        assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    train(corpus, **options, max_updates=cut, out=out)
+    left_behind(out, corpus, killed, torn)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
     assert_saved(out, expected)
 
 

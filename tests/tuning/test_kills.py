@@ -69,10 +69,7 @@ def killed_at(owner: Any, name: str, call: int = 1) -> Iterator[None]:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
-def test_a_trial_is_continued_from_any_point(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int
-) -> None:
-    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)  # drawing takes longest
+def test_a_trial_is_continued_from_any_point(tmp_path: Path, owner: Any, name: str, call: int) -> None:
     order = make_order(tmp_path, make_settings(tmp_path), 2)
     prepare(order)
     with killed_at(owner, name, call):
@@ -94,8 +91,7 @@ def test_a_trial_that_kills_its_workers_has_failed(tmp_path: Path) -> None:
     )
 
 
-def test_a_partial_last_line_of_the_journal_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)
+def test_a_partial_last_line_of_the_journal_is_removed(tmp_path: Path) -> None:
     order = make_order(tmp_path, make_settings(tmp_path), 2)
     prepare(order)
     with killed_at(optuna.study.Study, "tell"):

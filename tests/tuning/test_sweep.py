@@ -111,11 +111,6 @@ def test_workers_log_nothing(swept: SweepResult) -> None:
 # --- In this process ---
 
 
-@pytest.fixture(autouse=True)
-def _no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.runs.run.save_figure", lambda figure, path: None)  # drawing takes longest
-
-
 def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
     results = []
     for name, trials in (("a", [4]), ("b", [1, 2, 4])):

@@ -245,6 +245,7 @@ print(*(array.tobytes().hex() for array in result))
 """
 
 
+@pytest.mark.slow  # compiles everything twice; .ci/run has it
 def test_distributions_are_exact_even_if_a_kernel_with_fastmath_is_compiled_first(tmp_path: Path) -> None:
     """Numba compiles a function with the fastmath of its caller unless it has its own."""
     outputs = set()

@@ -1,12 +1,17 @@
 """The `openai` package as a client, over a real connection."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import openai
 import pytest
 
 from support.server import NAME, serving, tiny
+
+if TYPE_CHECKING:
+    import openai
 
 PROMPT = "the rain"
 
@@ -14,6 +19,8 @@ PROMPT = "the rain"
 @pytest.fixture(scope="module")
 def client() -> Iterator[openai.OpenAI]:
     """The package's client, configured with the address and the key only."""
+    import openai  # takes a second, in every worker that collects the tests
+
     with (
         serving(api_key="sesame") as http,
         openai.OpenAI(base_url=f"{http.base_url}/v1", api_key="sesame", max_retries=0) as client,
@@ -72,6 +79,8 @@ def test_the_models(client: openai.OpenAI) -> None:
 
 
 def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
+    import openai
+
     with pytest.raises(openai.NotFoundError, match="model 'sunny' not found") as not_found:
         client.completions.create(model="sunny", prompt=PROMPT)
     assert (not_found.value.code, not_found.value.param) == ("model_not_found", "model")
@@ -83,6 +92,8 @@ def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
 
 async def several(address: str) -> list[str]:
     """Return the texts of many concurrent calls."""
+    import openai
+
     async with openai.AsyncOpenAI(base_url=address, api_key="sesame", max_retries=0) as client:
         calls = (client.completions.create(model=NAME, prompt=PROMPT, seed=n) for n in range(20))
         return [found.choices[0].text for found in await asyncio.gather(*calls)]
