@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # of the processes as well, which inherit it
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 import elman
 
@@ -32,7 +33,8 @@ def score_with_ray(scorer: elman.LineScorer, path: Path, processes: int) -> list
             scores = scorer(batch["text"].tolist())
             return {"text": batch["text"]} | {name: scores[name] for name in COLUMNS}
 
-    ray.init(num_cpus=processes, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    # One more than the actors, which keep theirs, for the tasks that read.
+    ray.init(num_cpus=processes + 1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         lines = ray.data.read_text(str(path))
         actors = ray.data.ActorPoolStrategy(size=processes)

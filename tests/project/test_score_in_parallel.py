@@ -28,5 +28,5 @@ def test_the_scores_are_those_of_elman_score(corpus: Corpus, tmp_path: Path, eng
     scores = elman.LineScorer(tmp_path / "run")(lines)
     rows = sorted(zip(scores["nats_per_char"], scores["worst_column"], lines, strict=True), reverse=True)[:10]
     script = [sys.executable, str(ROOT / "examples" / "score_in_parallel.py"), engine, "run", "lines.txt"]
-    done = subprocess.run(script, cwd=tmp_path, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=True)
+    done = subprocess.run(script, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8", check=True, timeout=300)
     assert done.stdout.splitlines() == [f"{nats:.3f}\t{column}\t{line}" for nats, column, line in rows]
