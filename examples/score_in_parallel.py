@@ -2,8 +2,8 @@
 
 python examples/score_in_parallel.py ENGINE MODEL FILE [PROCESSES]    ENGINE is ray, dask or spark
 
-Prints the ten most surprising lines. `elman.LineScorer` is sent to the processes as the path of the model, which each of
-them loads once. One thread per process: the engine shares out the cores.
+Prints the ten most surprising lines. `elman.LineScorer` is sent to the processes as the path of the model, and each
+loads it once. One thread per process: the engine shares out the cores.
 """
 
 from __future__ import annotations
