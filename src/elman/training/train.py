@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
 from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
+from elman.engine.compilation import watch_compilation
 from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
@@ -54,6 +55,7 @@ CHECKPOINT_UPDATES = 100_000
 """Between two checkpoints, likewise."""
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
+COMPILING = "compiling kernels (once for this kind of network, up to half a minute) …"
 RECENT = 1000
 """The training loss is the mean over the last tenth of the updates, but at most this many."""
 
@@ -188,7 +190,8 @@ class Trainer:
     def train(self) -> None:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
-        prepare(self.engine, self.state, self.windows, self.optimizer)
+        with watch_compilation(lambda: notify(self.callback, COMPILING)):
+            prepare(self.engine, self.state, self.windows, self.optimizer)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
