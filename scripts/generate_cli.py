@@ -52,12 +52,13 @@ nats_per_char bits_per_char counting_nats_per_char network_nats_per_char mean_ma
 
 `eval` and `explain` add `unknown_chars` if the text has characters outside the model's alphabet.
 
-In the JSON of `train`, `text` is the name of the text, `-` for standard input. `seconds` counts training updates only, not compilation, sampling or I/O. `smooth_loss` is in
-nats summed over a sequence of `--seq-length` characters, averaged over the batch; divide it by `--seq-length` for nats
-per character. `train_loss` and `validation_loss` are in nats per character; the former is the [recent
-loss](runs.md#train-loss-and-validation-loss), the latter that of the selected model, which has the lowest
-validation loss; `kept_update` is the number of its update. `stopped` is `epochs`, `max_updates`, `max_seconds`,
-`patience` or `interrupted`. `advice` recommends training longer, using a larger network, or stopping.
+In the JSON of `train`, `text` is the name of the text, `-` for standard input. `seconds` counts training updates only,
+not compilation, sampling or I/O. `smooth_loss` is in nats summed over a sequence of `--seq-length` characters, averaged
+over the batch; divide it by `--seq-length` for nats per character. `train_loss` and `validation_loss` are in nats per
+character; the former is the [recent loss](runs.md#train-loss-and-validation-loss), the latter that of the selected
+model, which has the lowest validation loss; `kept_update` is the number of its update. `stopped` is `epochs`,
+`max_updates`, `max_seconds`, `patience` or `interrupted`. `advice` recommends training longer, using a larger network,
+or stopping.
 
 In the JSON of `gradcheck`, cells other than `rnn` have other arrays in `relative_error`: `U W b` of every layer (and
 `d`, for `gru`), those of the second layer named `U2 W2 b2`, and so on; then `V c h0`. With
@@ -80,7 +81,7 @@ temperature = 0.8
 stop = ["\\n\\n"]
 ```
 
-A flag is `true` or `false`, a repeatable option a list. Texts and runs may be set as well: `corpus = ["a.txt", "b.txt"]`.
+A flag is `true` or `false`, a repeatable option a list. Texts and runs may be set as well, as in `corpus = ["a.txt"]`.
 Tables of other commands are ignored, so that one file serves all of them. An unknown option or table is an error.
 
 The variable of an option is `ELMAN_`, the command and the option, in capitals and with underscores:

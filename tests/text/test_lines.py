@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from elman.errors import ElmanError
-from elman.text import Corpus
+from elman.text import Corpus, read_corpus
 from elman.text import lines as module
-from elman.text import read_corpus
 from elman.text.lines import (
     Lines,
     hash_line,

@@ -55,7 +55,7 @@ CHECKPOINT_UPDATES = 100_000
 """Between two checkpoints, likewise."""
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
-COMPILING = "compiling kernels (once for this kind of network, up to half a minute) …"
+COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 RECENT = 1000
 """The training loss is the mean over the last tenth of the updates, but at most this many."""
 
