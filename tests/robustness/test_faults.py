@@ -240,7 +240,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
     if subprocess.run(remount, capture_output=True).returncode:
         pytest.skip("no file system can be made read-only here")
     line = refused(elman("train", text, "--out", small_disk / "run", "--resume", "--max-updates", 20))
-    assert "(Read-only file system): free disk space or choose another --out" in line
+    assert "(Read-only file system): choose another --out" in line
     assert load(small_disk / "run").sample(5, seed=1)
     assert (small_disk / "run" / CHECKPOINT).read_bytes() == before
 
