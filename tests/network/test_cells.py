@@ -28,7 +28,6 @@ DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational":
 every_network = pytest.mark.parametrize("layers", [1, 2, 3])
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_batch_size = pytest.mark.parametrize("batch_size", [None, B])
-every_dropout = pytest.mark.parametrize("dropout", DROPOUTS.values(), ids=DROPOUTS.keys())
 
 
 class Example(NamedTuple):
