@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
-from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
+from elman.engine import CALLBACK_INTERVAL, CompilesAhead, Engine, TrainState, get_engine
 from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
@@ -188,7 +188,7 @@ class Trainer:
     def train(self) -> None:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
-        prepare(self.engine, self.state, self.windows, self.optimizer)
+        prepare(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
@@ -388,8 +388,10 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
 
 
-def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
-    """Compile every kernel that training calls, by calling it on a copy."""
+def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int) -> None:
+    """Compile every kernel that a training of so many updates calls, by calling it on a copy."""
+    if isinstance(engine, CompilesAhead):
+        engine.compile_ahead(state, windows, updates, optimizer)
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())
