@@ -181,7 +181,7 @@ def advance(
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
     scalars = make_scalars(optimizer, weights.b.dtype)
 
-    def advance_window(losses: NDArray[np.float64]) -> int:
+    def run_updates(losses: NDArray[np.float64]) -> int:
         """Perform `len(losses)` updates; return the position of the next window."""
         arguments = (scalars, text, windows.indices.itemsize, state.position, T, m, K, losses)
         if large:
@@ -197,7 +197,7 @@ def advance(
         """Perform `len(losses)` updates; return the state h."""
 
         def run() -> None:
-            state.position = advance_window(losses)
+            state.position = run_updates(losses)
 
         pool.run_timed(run, len(losses))
         return scratch.h[:m]
