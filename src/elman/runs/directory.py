@@ -280,6 +280,8 @@ class RunDirectory:
             return read(require_regular_file(path))
         except FileNotFoundError:
             raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
+        except NotADirectoryError:
+            raise ElmanError(f"{quote(self.path)} is a file; pass a run directory written by elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             raise ElmanError(
                 f"{quote(path)} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"

@@ -37,7 +37,7 @@ from elman.runs.run import Run, split
 from elman.signatures import document_options
 from elman.text import Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import CallbackList, TrainingCallback, combine_callbacks, notify
+from elman.training.callbacks import CallbackList, DeferredErrors, TrainingCallback, combine_callbacks, notify
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.interrupts import InterruptCallback
 from elman.training.options import TrainingOptions, check_arguments, collect_settings, list_training_options
@@ -108,7 +108,7 @@ def train(
 
         LOGGERS
     callback : TrainingCallback, optional
-        Notified of progress, samples and warnings; may stop the run.
+        Notified of progress, samples and warnings; may stop the run. If it raises, the run is saved first.
     on_update : callable, optional
         Called with the run after updates, about ten times per second; a true value stops the run.
     OPTIONS
@@ -128,8 +128,8 @@ def train(
         If a loss is not finite. The last good checkpoint is kept.
     """
     settings = collect_settings(preset, config, options)
-    check_arguments(out, log, resume=resume, overwrite=overwrite, init_from=init_from)
-    directory = None
+    check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
+    own_callbacks, directory = combine_callbacks(callback, on_update), None
     if out is not None:
         directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
     with nullcontext() if directory is None else directory.writing(), open_display(progress) as display:
@@ -137,7 +137,7 @@ def train(
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
-        callbacks = combine_callbacks(callback, on_update, display)
+        callbacks = CallbackList(own_callbacks, display)
         for notice in run.notices:
             notify(callbacks, notice)
         if run.was_finished:
@@ -145,8 +145,9 @@ def train(
                 run.save_plot()
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
-            Trainer(run, CallbackList(callbacks, interrupt)).train()
+        interrupt = InterruptCallback()
+        with np.errstate(over="ignore", invalid="ignore"), interrupt, DeferredErrors(callbacks, interrupt) as deferring:
+            Trainer(run, deferring).train()
     return run
 
 
