@@ -15,13 +15,15 @@ from typing import Any
 import numba
 import numpy as np
 
-from elman.engine import TrainState, get_engine
-from elman.engine.numba.fused import engine as fused
+from elman.engine import TrainState
+from elman.engine.numba.engine import NumbaEngine
 from elman.network import Optimizer
 from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
 
 _SIDE = 1024
+LONG = 10**9
+"""Updates of a training that justify any compilation."""
 
 
 def multiply_adds(m: int, T: int, K: int) -> int:
@@ -40,9 +42,9 @@ def product_rate(dtype: str) -> float:
 def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str = "float32") -> dict[str, Any]:
     """Time one update; see `textbook.time_update`. Adds "floor_seconds", one per repeat."""
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
-    state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), get_engine("numba")
+    state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), NumbaEngine()
     product_rate(dtype)  # warms up the BLAS
-    fused.UPDATES_BEFORE_SHARING = 0  # with one thread it is ignored
+    engine.compile_ahead(state, windows, LONG, Optimizer(ETA, CLIP))  # with one thread it does nothing
     floors: list[float] = []
 
     def train(first: int) -> list[float]:

@@ -2,15 +2,19 @@
 
 python benchmarks/scoring.py                   speed, on Python's documentation and on a generated log
 python benchmarks/scoring.py --adapt RUN TEXT  the last tenth of a text with and without --adapt
+python benchmarks/scoring.py --processes RUN   `elman.LineScorer` in one process and in two, of one thread each
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from elman.text import Alphabet, read_corpus
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "scoring.json"
-SIZE, CHUNK, REPEATS = 2_000_000, 1 << 20, 5
+SIZE, CHUNK, REPEATS, BATCH_LINES = 2_000_000, 1 << 20, 5, 2_000
 NETWORKS = (("rnn", 100), ("gru", 128), ("gru", 256))
 
 
@@ -87,6 +91,24 @@ def measure_adapt(run: str, path: str) -> dict[str, Any]:
     return result
 
 
+def measure_processes(run: str) -> dict[str, Any]:
+    """Return the seconds in which one and two processes score a log, medians of alternating runs."""
+    os.environ["NUMBA_NUM_THREADS"] = "1"  # of the processes, which are started afterwards
+    lines = make_log().split("\n")
+    batches = [lines[n : n + BATCH_LINES] for n in range(0, len(lines), BATCH_LINES)]
+    scorer, seconds = elman.LineScorer(run), dict[int, list[float]]({1: [], 2: []})
+    with ProcessPoolExecutor(1, get_context("spawn")) as one, ProcessPoolExecutor(2, get_context("spawn")) as two:
+        for n in range(REPEATS + 1):
+            for count, processes in ((1, one), (2, two)):
+                began = time.perf_counter()
+                list(processes.map(scorer, batches))
+                if n:  # the first run loads the model
+                    seconds[count].append(time.perf_counter() - began)
+    medians = {f"{count}_seconds": round(statistics.median(each), 2) for count, each in seconds.items()}
+    ratio = statistics.median(a / b for a, b in zip(seconds[1], seconds[2], strict=True))
+    return {"run": Path(run).name, "lines": len(lines), **medians, "ratio": round(ratio, 2)}
+
+
 def load_results() -> dict[str, Any]:
     """Return the stored results."""
     return dict(json.loads(RESULTS.read_text(encoding="utf-8"))) if RESULTS.exists() else {"speed": [], "adapt": []}
@@ -100,6 +122,9 @@ def main(arguments: list[str]) -> None:
         others = [row for row in results["adapt"] if (row["run"], row["text"]) != (result["run"], result["text"])]
         results["adapt"] = [*others, result]
         print(result)
+    elif arguments[:1] == ["--processes"]:
+        results["processes"] = measure_processes(*arguments[1:])
+        print(results["processes"])
     else:
         results["speed"] = []
         for name, text in load_texts().items():

@@ -1,15 +1,19 @@
 """Settings: their defaults are the reference experiment, and what does not fit is refused by name."""
 
+import json
 import re
 from dataclasses import FrozenInstanceError, asdict, fields
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elman.config import ADJUSTABLE, LIMITS, RENAMED, Config, make_config, resume_config
 from elman.errors import ElmanError, flag
 from elman.presets import DEFAULT_PRESET, FORMER_NAMES, PRESETS
 
+SEE = "see help(elman.train) or elman help train"
 SETTINGS = [field.name for field in fields(Config)]
 
 
@@ -125,7 +129,7 @@ def test_files_have_the_former_names() -> None:
 
 
 def test_a_former_name_is_not_suggested() -> None:
-    with pytest.raises(ElmanError, match=line("unknown setting 'averagin'; the settings are " + ", ".join(SETTINGS))):
+    with pytest.raises(ElmanError, match=line(f"unknown setting 'averagin'; {SEE}")):
         make_config(options={"averagin": 5})
     with pytest.raises(AttributeError, match="'Config' object has no attribute 'averagin'"):
         Config().averagin  # noqa: B018
@@ -300,6 +304,24 @@ def test_a_misspelt_setting_names_its_like() -> None:
 
 
 def test_an_unknown_setting_like_no_other() -> None:
-    expected = f"unknown setting 'qqq'; the settings are {', '.join(SETTINGS)}"
-    with pytest.raises(ElmanError, match=line(expected)):
+    with pytest.raises(ElmanError, match=line(f"unknown setting 'qqq'; {SEE}")):
         make_config(options={"qqq": 5})
+
+
+def test_numbers_of_other_libraries_and_choices_in_any_case_are_stored_as_usual() -> None:
+    options: dict[str, Any] = {
+        "hidden_size": np.int64(8), "seed": np.uint32(3), "learning_rate": np.float32(0.25), "dropout": np.float64(0.5),
+        "beta1": Fraction(1, 2), "max_seconds": np.int8(7), "cell": "GRU", "optimizer": "Adam", "engine": "NumPy",
+    }  # fmt: skip
+    expected = {
+        "hidden_size": 8, "seed": 3, "learning_rate": 0.25, "dropout": 0.5, "beta1": 0.5, "max_seconds": 7,
+        "cell": "gru", "optimizer": "adam", "engine": "numpy",
+    }  # fmt: skip
+    config = make_config("Reference", options)
+    assert config == make_config("reference", expected)
+    assert all(type(getattr(config, name)) is type(value) for name, value in expected.items())
+    assert json.loads(json.dumps(config.as_dict())) == config.as_dict()
+    with pytest.raises(ElmanError, match=line("hidden_size must be an integer (got True)")):
+        make_config(options={"hidden_size": True})
+    with pytest.raises(ElmanError, match=line("lines must be True or False (got 'yes')")):
+        make_config(options={"lines": "yes"})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, wraps
 from math import isfinite
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -18,7 +19,7 @@ from elman.engines import DEVICES, ENGINES, engine_help, engine_names
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.option_names import suggest_option
-from elman.presets import FORMER_NAMES, PRESETS, Preset
+from elman.presets import PRESETS, name_preset
 
 RENAMED = {
     "final_rate": "final_lr_fraction",
@@ -203,9 +204,8 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.validation, os.PathLike):
-            object.__setattr__(self, "validation", os.fspath(self.validation))
         for setting in fields(self):
+            object.__setattr__(self, setting.name, normalize(setting.name, getattr(self, setting.name)))
             self._check_type(setting.name)
             self._check_choice(setting.name)
             self._check_range(setting.name, setting.metadata)
@@ -285,6 +285,17 @@ def choices_of(name: str) -> tuple[str, ...]:
     return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
 
 
+def normalize(name: str, value: Any) -> Any:
+    """Return a value of a setting as it is stored: a number of any library as Python's, a choice in lower case."""
+    if type(value) not in (bool, int, float) and isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    if name == "validation" and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, str) and value.lower() in choices_of(name):
+        return value.lower()
+    return value
+
+
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
@@ -308,7 +319,7 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
         If the preset or a setting is unknown, or a setting is out of its range.
     """
     options = current_names(options or {})
-    settings = dict(find_preset(preset).settings)
+    settings = dict(PRESETS[name_preset(preset)].settings)
     check_names(options)
     if LIMITS & options.keys():
         settings |= _NO_LIMITS
@@ -361,18 +372,9 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     return config
 
 
-def find_preset(name: str) -> Preset:
-    """Return the preset of a name.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
-    name = FORMER_NAMES.get(name, name)
-    if name not in PRESETS:
-        raise ElmanError(f"unknown preset {quote(name)}; choose from {', '.join(PRESETS)}")
-    return PRESETS[name]
+def has_every_setting(options: Mapping[str, Any]) -> bool:
+    """Return whether options leave nothing to a preset; the encoding belongs to the text."""
+    return {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:
@@ -387,5 +389,5 @@ def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> 
     for name in options:
         if name not in settings:
             near = suggest_option(name, [*settings, *other_names])
-            hint = f"did you mean {near}?" if near else f"the settings are {', '.join(settings)}"
+            hint = f"did you mean {near}?" if near else "see help(elman.train) or elman help train"
             raise ElmanError(f"unknown setting {quote(name)}; {hint}")

@@ -65,6 +65,8 @@ def _as_argument(match: re.Match[str]) -> str:
     if option is None:
         return match[0]
     name = _ARGUMENTS.get(option, option.replace("-", "_"))
+    if match.string.startswith(" must ", match.end()):  # says what another value may be
+        name = name.removesuffix("=True")
     return name if value is None else f"{name}={value}"
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from elman.errors import ElmanError, quote
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -128,6 +130,21 @@ DEFAULT_PRESET = "minute"
 
 FORMER_NAMES = {"paper": "reference"}
 """Names that presets once had, which are still accepted."""
+
+
+def name_preset(name: str) -> str:
+    """Return the current name of a preset, which may be passed in upper case or by its former name.
+
+    Raises
+    ------
+    ElmanError
+        If there is none.
+    """
+    current = name.lower() if isinstance(name, str) else ""
+    current = FORMER_NAMES.get(current, current)
+    if current not in PRESETS:
+        raise ElmanError(f"unknown preset {quote(name)}; choose from {', '.join(PRESETS)}")
+    return current
 
 
 def list_presets() -> str:

@@ -174,7 +174,7 @@ finally:
         ("n*.md", "no file matches 'n*.md'"),
         ("https://example.org/novel.txt", "download it first: curl -LO https://example.org/novel.txt"),
         ("./empty.txt", "'./empty.txt' is empty: use a text of at least two characters"),
-        ("short.txt", "the text has 5 characters, but a sequence length of 25 needs at least 26"),
+        ("short.txt", "the text has 5 characters, but training needs at least 20"),
         ("single.txt", r"'single.txt' has a single distinct character, '\n'"),
         ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not valid utf-8: pass the encoding of the text"),
         ("latin.txt", "such as --encoding latin-1"),

@@ -4,10 +4,9 @@ import pytest
 from numba.core import event
 
 import elman
-from elman.engine.compilation import watch_compilation
+from elman.engine.compilation import COMPILING, watch_compilation
 from elman.engine.numpy_engine import NumpyEngine
 from elman.text import Corpus
-from elman.training.train import COMPILING
 from support.training import EXACT
 
 

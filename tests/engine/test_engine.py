@@ -294,13 +294,12 @@ def test_a_network_that_fills_caches(name: str, dtype: Dtype, cell: str, batch_s
 
 
 @compiled_engines
-@both_dtypes
-@cells
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("batch_size", [1, 3, 9])
-@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize(
+    ("dtype", "cell", "layers", "order", "batch_size"),
+    every_third((np.float32, np.float64), COMPILED_CELLS, (1, 2), (1, 3), (1, 3, 9)),
+)
 def test_every_network_with_a_prior(
-    name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, order: int
+    name: str, dtype: Dtype, cell: str, layers: int, order: int, batch_size: int
 ) -> None:
     """The trajectory is cross-fitted, evaluation is not."""
     optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])

@@ -49,7 +49,17 @@ def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
 
 
 def beginning(model: Model) -> Any:
-    """Return the initial state of a line, computed one sampled text at a time."""
+    """Return the initial state of a line, computed one sampled text at a time, once for each network."""
+    key = "".join(model.alphabet.characters), *(array.tobytes() for array in model.parameters.values())
+    if key not in _beginnings:
+        _beginnings[key] = _compute_beginning(model)
+    return _beginnings[key]
+
+
+_beginnings: dict[tuple[Any, ...], Any] = {}
+
+
+def _compute_beginning(model: Model) -> Any:
     feed, states = model.alphabet.characters.index("\n"), []
     steps, count = scoring.SAMPLE_SHAPE
     uniforms = np.random.default_rng(0).random((steps, count))

@@ -28,7 +28,6 @@ DROPOUTS = {"all units": None, "dropout": Dropout(0.4, False, 1), "variational":
 every_network = pytest.mark.parametrize("layers", [1, 2, 3])
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_batch_size = pytest.mark.parametrize("batch_size", [None, B])
-every_dropout = pytest.mark.parametrize("dropout", DROPOUTS.values(), ids=DROPOUTS.keys())
 
 
 class Example(NamedTuple):
@@ -72,8 +71,17 @@ def example(cell: str, layers: int, batch_size: int | None = None, dropout: Drop
     return Example(cell, layers, parameters, h0, text[:-1], text[1:], masks)
 
 
-@every_dropout
-@every_batch_size
+@pytest.mark.parametrize(
+    ("batch_size", "dropout"),
+    [
+        pytest.param(B, DROPOUTS["all units"], id="batch"),
+        pytest.param(B, DROPOUTS["dropout"], id="batch, dropout"),
+        pytest.param(B, DROPOUTS["variational"], id="batch, variational"),
+        pytest.param(None, DROPOUTS["all units"], id="one"),
+        pytest.param(None, DROPOUTS["dropout"], id="one, dropout", marks=pytest.mark.slow),
+        pytest.param(None, DROPOUTS["variational"], id="one, variational", marks=pytest.mark.slow),
+    ],
+)
 @every_network
 @every_cell
 def test_every_gradient_is_that_of_central_differences(

@@ -5,10 +5,11 @@ import os
 import pickle
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from elman.training.options import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
 from support.cli import Command
 from support.state import ROOT, TEXT
-from support.training import EXACT, StopsAt, train
+from support.training import EXACT, StopsAt, contents, train
 
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
 EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
@@ -105,6 +106,7 @@ def test_a_configuration_is_accepted(corpus: Corpus) -> None:
     config = elman.Config(**settings, max_updates=5)
     run = elman.train(corpus, config=config, learning_rate=0.2)
     assert asdict(run.config) == asdict(config) | {"learning_rate": 0.2}
+    assert run.preset == ""
     with pytest.raises(ElmanError, match=r"^cannot combine config with preset quick: a configuration has every "):
         elman.train(corpus, config=config, preset="quick")
 
@@ -178,6 +180,23 @@ def test_a_model_is_saved_to_a_file(model: elman.Model, tmp_path: Path, command:
         model.save(tmp_path / "model.onnx")
 
 
+def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_path: Path) -> None:
+    run = train(corpus, **EXACT, max_updates=5, out=tmp_path)
+    path = tmp_path / "copy.safetensors"
+    path.write_bytes((tmp_path / "checkpoint.safetensors").read_bytes())
+    before = contents(tmp_path)
+    for file in (tmp_path / "checkpoint.safetensors", path):
+        for write in (run.model.save, lambda file: elman.export(run.model, file)):
+            with pytest.raises(
+                ElmanError, match=r" is the checkpoint of a run, which a model must not replace: use an"
+            ):
+                write(file)
+    assert contents(tmp_path) == before
+    for _ in range(2):  # a file with another content is replaced
+        run.model.save(tmp_path / "model.safetensors")
+        elman.export(run.model, tmp_path / "exported.safetensors")
+
+
 def test_compression(model: elman.Model) -> None:
     pytest.importorskip("constriction")
     data = elman.compress(TEXT, model)
@@ -192,6 +211,53 @@ def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!")
     with pytest.raises(ElmanError, match=r"^units must be at least 1 \(got 0\)$"):
         elman.explain(TEXT, model, units=0)
+
+
+# --- Wrong arguments ---
+
+
+def test_values_of_other_types_are_refused_in_one_line(model: elman.Model, tmp_path: Path) -> None:
+    api: Any = elman
+    text, any_model = Corpus.from_text(TEXT), cast("Any", model)
+    (tmp_path / "file").touch()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(TEXT, "utf-8")
+    no_model = "model must be an elman.Model (got {}): pass elman.load(path) or the model of a run"
+    no_run = f"{str(tmp_path / 'file')!r} is a file; pass a run directory written by elman train"
+    same = (
+        f"out must not be the directory of the text (got {str(tmp_path / 'texts')!r}): choose"
+        f" {str(tmp_path / 'texts' / 'run')!r}"
+    )
+    calls: list[tuple[Callable[[], object], str]] = [
+        (lambda: api.train(text, progres=True), "unknown setting 'progres'; did you mean progress?"),
+        (lambda: api.train(text, callbacks=1), "unknown setting 'callbacks'; did you mean callback?"),
+        (lambda: api.train(text, like="r"), "unknown setting 'like'; pass config=elman.open_run(RUN).config"),
+        (lambda: api.train(text, config={}), "config must be an elman.Config (got dict): pass settings as arguments"),
+        (lambda: api.train(tmp_path / "texts", out=tmp_path / "texts"), same),
+        (lambda: api.train(Corpus.from_text("abc")), "the text has 3 characters, but training needs at least 20"),
+        (lambda: api.open_run(tmp_path / "file"), no_run),
+        (lambda: api.compress("a", "run"), no_model.format("str")),
+        (lambda: api.decompress(b"", None), no_model.format("NoneType")),
+        (lambda: api.explain("the", tmp_path), no_model.format(type(tmp_path).__name__)),
+        (lambda: api.export("run", "a.npz"), no_model.format("str")),
+        (lambda: api.explain(b"the", model), "a text must be a string (got bytes)"),
+        (lambda: api.compress(3, model), "data must be bytes (got int); of a file, pass path.read_bytes()"),
+        (lambda: api.decompress("a", model), "data must be bytes (got str); of a file, pass path.read_bytes()"),
+        (lambda: any_model.score(b"abc"), "a text must be a string (got bytes)"),
+        (lambda: any_model.score([1]), "a text must be a string (got int)"),
+        (lambda: any_model.next_char(["a"]), "a text must be a string (got list)"),
+        (lambda: any_model.sample(5, temperature="1"), "temperature must be a number (got '1')"),
+        (lambda: any_model.sample(5, top_k=2.5), "top_k must be an integer (got 2.5)"),
+        (lambda: any_model.sample(5, seed="1"), "seed must be an integer (got '1')"),
+        (lambda: any_model.sample("5"), "length must be an integer (got '5')"),
+        (lambda: any_model.samples(2.5), "count must be an integer (got 2.5)"),
+        (lambda: any_model.beam(0), "width must be from 1 to 1,000 (got 0)"),
+    ]
+    for call, message in calls:
+        with pytest.raises(ElmanError) as raised:
+            call()
+        assert str(raised.value) == message
+    assert model.sample(5, seed=1, top_k=2) == any_model.sample(np.int8(5), seed=np.int64(1), top_k=np.int64(2))
 
 
 # --- Runs ---
@@ -231,7 +297,11 @@ def test_a_function_stops_the_run(corpus: Corpus) -> None:
 
 def test_notebooks_show_small_escaped_tables(corpus: Corpus, tmp_path: Path) -> None:
     run = train(Corpus.from_text("<b>&" * 30, "<i>"), **EXACT, max_updates=10, out=tmp_path)
-    for shown in (run, elman.open_run(tmp_path), run.model, run.samples[0]):
+    page = elman.explain("<b>&" * 9, run.model)
+    assert re.fullmatch(
+        r"<ExplainPage of 'text': 35 characters predicted, \d\.\d{3} bits per character, 4 units>", repr(page)
+    )
+    for shown in (run, elman.open_run(tmp_path), run.model, run.samples[0], run.model.score("<b>"), page):
         html = shown._repr_html_()
         assert len(html) < 2000
         assert re.findall(r"<(\w+)", html)[0] in ("table", "figure")

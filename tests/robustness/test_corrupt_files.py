@@ -90,11 +90,11 @@ def check_truncated(good: list[tuple[Path, bytes]], folder: Path, number: int) -
 
 
 def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_corrupt(good, tmp_path, 2_000)
+    check_corrupt(good, tmp_path, 1_000)
 
 
 def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_truncated(good, tmp_path, 200)
+    check_truncated(good, tmp_path, 100)
 
 
 @pytest.mark.slow

@@ -132,7 +132,7 @@ def survive(folder: Path, name: str, kills: int, seed: int = 0) -> None:
             return
 
 
-@pytest.mark.parametrize("name", ["gru", "numpy"])  # either engine, and all that a checkpoint can contain
+@pytest.mark.parametrize("name", ["gru", pytest.param("numpy", marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_ends_as_one_that_was_not(tmp_path: Path, name: str) -> None:
     survive(tmp_path, name, 5)
 

@@ -17,13 +17,11 @@ PROGRAM = """
 import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
-from elman.engine.numba.fused import engine
 from elman.runs import run
 from elman.training import train
 from elman.training.callbacks import NullCallback
 
 run.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
-engine.UPDATES_BEFORE_SHARING = 1000  # what is compiled for two threads is part of the first point
 
 def held():
     gc.collect()

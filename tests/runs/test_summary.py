@@ -41,6 +41,7 @@ def rewrite(path: Path, **changes: object) -> None:
 
 def test_a_row_has_what_the_run_has(finished: Path) -> None:
     rows = elman.runs(finished)
+    assert elman.runs([str(finished)]) == rows
     assert [(row["run"], row["stopped"], row["status"], row["error"]) for row in rows] == [
         (str(finished / "long"), "max_updates", "ended", ""),
         (str(finished / "more" / "short"), "interrupted", "ended", ""),

@@ -107,6 +107,17 @@ def test_patterns_are_expanded(folder: Path) -> None:
     assert refused("*.rst") == "no file matches '*.rst'"
 
 
+def test_a_pattern_matches_no_file_of_a_run() -> None:
+    for name in ("a.txt", "run/run.json", "run/checkpoint.safetensors", "run/logs/1.txt", "deep/b.txt"):
+        write(f"texts/{name}", name.encode())
+    assert read_corpus("texts/**").text == read_corpus("texts").text == "a.txt\ndeep/b.txt"
+    expected = ": run directories, such as 'texts/run', are skipped"
+    assert refused("texts/*/*.json") == f"no file matches 'texts/*/*.json'{expected}"
+    assert refused("texts/run") == f"there is no file in 'texts/run'{expected}"
+    write("checkpoint.safetensors")
+    assert read_corpus("texts/*.txt").text == "a.txt"
+
+
 def test_what_there_is_nothing_of_is_refused() -> None:
     Path("empty").mkdir()
     assert refused("empty") == "there is no file in 'empty'"
@@ -260,6 +271,31 @@ def test_a_corpus_and_lines_are_taken() -> None:
     assert read_corpus(corpus, alphabet=Alphabet("cba")).text == "abab"
     assert read_corpus(corpus, min_count=1).alphabet.has_unknown
     assert Corpus.from_lines(["emma", "olivia\n", ""]).text == "emma\nolivia\n\n"
+    assert Corpus.from_lines(line for line in ("emma", "olivia")).text == "emma\nolivia\n"
+
+
+@pytest.mark.parametrize(
+    ("make", "value", "problem"),
+    [
+        (Corpus.from_text, b"abc", "from_text requires a string (got bytes)"),
+        (Corpus.from_text, None, "from_text requires a string (got NoneType)"),
+        (Corpus.from_lines, [1, 2], "from_lines requires a list of strings (it contains 1)"),
+        (
+            Corpus.from_lines,
+            "emma\nolivia",
+            r"from_lines requires a list of strings (got 'emma\nolivia'): for a text use Corpus.from_text or"
+            " text.splitlines()",
+        ),
+        (
+            Corpus.from_lines,
+            7,
+            "from_lines requires a list of strings (got 7): for a text use Corpus.from_text or text.splitlines()",
+        ),
+    ],
+)
+def test_what_is_no_text_in_memory_is_refused(make: Callable[[Any], Corpus], value: Any, problem: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{re.escape('Corpus.' + problem)}$"):
+        make(value)
 
 
 def test_what_is_no_source_is_refused_briefly() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from elman.compression import codec
 from elman.config import Adapt
+from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.model_argument import check_is_model
 
 
 def compress(data: bytes | str, model: Model, *, adapt: bool | Adapt = False) -> bytes:
@@ -26,9 +28,11 @@ def compress(data: bytes | str, model: Model, *, adapt: bool | Adapt = False) ->
     Raises
     ------
     ElmanError
-        As `elman.compression.compress`.
+        As `elman.compression.compress`; if `data` is neither bytes nor a string, or `model` is no model.
     """
-    return codec.compress(model, data.encode() if isinstance(data, str) else data, adapt=adapt)
+    check_is_model(model)
+    data = data.encode() if isinstance(data, str) else data
+    return codec.compress(model, _as_bytes(data), adapt=adapt)
 
 
 def decompress(data: bytes, model: Model) -> bytes:
@@ -37,6 +41,13 @@ def decompress(data: bytes, model: Model) -> bytes:
     Raises
     ------
     ElmanError
-        As `elman.compression.decompress`.
+        As `elman.compression.decompress`; if `data` is not bytes, or `model` is no model.
     """
-    return codec.decompress(model, data)
+    check_is_model(model)
+    return codec.decompress(model, _as_bytes(data))
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ElmanError(f"data must be bytes (got {type(data).__name__}); of a file, pass path.read_bytes()")
+    return bytes(data)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
+
 
 @contextmanager
 def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Unpack, overload
@@ -207,7 +207,7 @@ class Model:
             if isinstance(count, str) or "prompt" in options:
                 raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
             prompts, count = count, len(count)
-        check_ranges(("--count", count, 1 <= count <= MAX_SAMPLES, f"from 1 to {MAX_SAMPLES:,}"))
+        check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
         if count * length > MAX_TOTAL_CHARS:
             raise ElmanError(
                 f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
@@ -262,10 +262,7 @@ class Model:
         ElmanError
             As `stream`.
         """
-        check_ranges(
-            ("--beam", width, 1 <= width <= MAX_BEAM_WIDTH, f"from 1 to {MAX_BEAM_WIDTH:,}"),
-            ("--length", length, length >= 0, "at least 0"),
-        )
+        check_ranges(("--beam", width, 1, MAX_BEAM_WIDTH), ("--length", length, 0, None))
         stops = self._stop_sequences(stop)
         parameters, h, x = self._prefill(prompt, adapt)
         chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
@@ -320,7 +317,7 @@ class Model:
             If the text has fewer than two characters, an option is out of its range, there is no n-gram prior to
             adapt, or the network's output is not finite.
         """
-        if not isinstance(text, str):
+        if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
@@ -369,7 +366,7 @@ class Model:
         Raises
         ------
         ElmanError
-            If the suffix is another, or the file cannot be written.
+            If the suffix is another, or the file is the checkpoint of a run or cannot be written.
         """
         path = Path(path)
         if path.suffix != SUFFIX:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from elman.config import Config
 from elman.engine import TrainState
+from elman.errors import ElmanError, quote
 from elman.network.parameters import Array, Parameters, architecture
-from elman.storage.tensors import save_tensors
+from elman.storage.tensors import read_description, save_tensors
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
 
@@ -84,9 +85,28 @@ class SavedNetwork:
 
 
 def save_imported(path: Path, imported: SavedNetwork) -> None:
-    """Write a network that was not trained by a run, atomically."""
+    """Write a network that was not trained by a run, atomically.
+
+    Raises
+    ------
+    ElmanError
+        If the file is the checkpoint of a run, or cannot be written.
+    """
+    check_holds_no_run(path)
     description = describe_model(imported.config, imported.alphabet) | {"network": describe_network(imported.network)}
     save_tensors(path, description, network_tensors(imported.network) | line_tensors(imported.line_hashes))
+
+
+def check_holds_no_run(path: Path) -> None:
+    """Check that a file that a model would replace is not the checkpoint of a run.
+
+    Raises
+    ------
+    ElmanError
+        If it is.
+    """
+    if "counters" in read_description(path):  # of the training state
+        raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
 def describe_model(config: Config, alphabet: Alphabet) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, Literal
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, quote, shorten
 from elman.network import SamplingParams
 from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
 from elman.signatures import Option
@@ -31,14 +32,19 @@ class GenerationOptions(SamplingOptions, total=False):
 
 def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
     """Return the sampling parameters, after checking the range of every option."""
-    check_ranges(("--length", length, length >= 0, "at least 0"))
+    check_ranges(("--length", length, 0, None))
     sampling = create_sampling_params(options)
-    check_ranges(("--seed", seed, seed is None or seed >= 0, "at least 0"))
+    if seed is not None:
+        check_ranges(("--seed", seed, 0, None))
     return sampling
 
 
-def check_ranges(*ranges: tuple[str, float | None, bool, str]) -> None:
-    """Reject the first option that is out of its range: (name, value, whether it fits, what it must be)."""
-    for name, value, fits, expected in ranges:
-        if not fits:
+def check_ranges(*ranges: tuple[str, Any, int, int | None]) -> None:
+    """Reject the first option that is no integer or out of its range: (name, value, minimum, maximum)."""
+    for name, value, minimum, maximum in ranges:
+        is_integer = isinstance(value, Integral)
+        if not is_integer:
+            raise ElmanError(f"{name} must be an integer (got {quote(value)})")
+        if value < minimum or (maximum is not None and value > maximum):
+            expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
             raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")

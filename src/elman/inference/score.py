@@ -27,6 +27,7 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
+from elman.notebook import render_table
 from elman.text.spool import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
@@ -67,6 +68,10 @@ class Score:
     nats: float
     unknown: int = 0
     read_losses: Callable[[], NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        rows = {"characters": self.chars, "unknown": self.unknown, "nats per character": self.nats_per_char}
+        return render_table("Score", rows | {"bits per character": self.bits_per_char, "perplexity": self.perplexity})
 
     def __reduce__(self) -> tuple[type[Score], tuple[int, float, int]]:
         """Leave out what `per_char` needs, the model and the text, when the score is pickled or copied."""

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from elman.engine import Engine, get_engine
 from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference import Model
-from elman.inference.network_file import SavedNetwork
+from elman.inference.model_argument import check_is_model
+from elman.inference.network_file import SavedNetwork, check_holds_no_run
 from elman.interop import npz, onnx, torch
 from elman.runs.directory import RunDirectory
 from elman.storage.atomic import replace_file
@@ -55,11 +56,13 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ElmanError
-        If the suffix is unknown, a library (onnx) is not installed, the model cannot be represented in the format, or
-        the file cannot be written.
+        If `model` is no model, the suffix is unknown, a library (onnx) is not installed, the model cannot be
+        represented in the format, or the file is the checkpoint of a run or cannot be written.
     """
+    check_is_model(model)
     path = Path(path)
     format_ = _format_of(path)
+    check_holds_no_run(path)
     replace_file(path, format_.write(model))
 
 

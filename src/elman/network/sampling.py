@@ -16,12 +16,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from math import inf
+from numbers import Integral, Real
 from typing import Any, TypedDict, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.errors import ElmanError, flag, shorten
+from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.output import softmax
 from elman.network.parameters import Array
 from elman.option_names import suggest_option
@@ -119,7 +120,7 @@ class SamplingOption:
         limit = min(self.maximum, self.request_limit)
         return limit if limit < inf else None
 
-    def check(self, value: float) -> None:
+    def check(self, value: Any) -> None:
         """Check that a value is in the range.
 
         Raises
@@ -127,6 +128,10 @@ class SamplingOption:
         ElmanError
             If it is not.
         """
+        kind, name = (Integral, "an integer") if self.type is int else (Real, "a number")
+        has_kind = isinstance(value, kind)
+        if not has_kind:
+            raise ElmanError(f"{flag(self.name)} must be {name} (got {quote(value)})")
         above_minimum = value > self.minimum if self.exclusive else value >= self.minimum
         if not (above_minimum and value <= self.maximum and value < inf):
             raise ElmanError(f"{flag(self.name)} must be {self._describe_range()} (got {shorten(value)})")

@@ -282,6 +282,8 @@ class RunDirectory:
             if name != RUN_JSON and self.has_manifest():
                 raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None
             raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
+        except NotADirectoryError:
+            raise ElmanError(f"{quote(self.path)} is a file; pass a run directory written by elman train") from None
         except (OSError, ElmanError, ValueError, KeyError, TypeError, ArithmeticError, csv.Error) as error:
             raise ElmanError(
                 f"{quote(path)} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"

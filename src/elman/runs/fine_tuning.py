@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.config import current_names
+from elman.config import current_names, normalize
 from elman.engine import TrainState
 from elman.errors import ElmanError, flag
 from elman.inference import Model
@@ -104,7 +104,7 @@ class PretrainedModel:
         """
         network, options = architecture(self.model.parameters), current_names(options)
         shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
-        changed = [name for name, value in shape.items() if options.get(name, value) != value]
+        changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
         if changed:
             values = "; ".join(f"model: {shape[name]}, given: {options[name]}" for name in changed)
             raise ElmanError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.config import Config, current_names, find_preset, make_config, resume_config
+from elman.config import Config, current_names, has_every_setting, make_config, resume_config
 from elman.engine import TrainState
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, name_options, quote, shorten
@@ -16,7 +16,7 @@ from elman.network.dropout import Dropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
-from elman.presets import DEFAULT_PRESET, FORMER_NAMES
+from elman.presets import DEFAULT_PRESET, name_preset
 from elman.runs.checkpoint import Checkpoint, reset_at
 from elman.runs.directory import RunDirectory, RunManifest
 from elman.runs.fine_tuning import ModelSource, PretrainedModel
@@ -61,10 +61,12 @@ def start_run(
     ElmanError
         If an option, the text or the directory is invalid.
     """
-    preset = DEFAULT_PRESET if preset is None else FORMER_NAMES.get(preset, preset)
     options = use_absolute_path(current_names(options))
+    recorded = "" if preset is None and has_every_setting(options) else name_preset(preset or DEFAULT_PRESET)
     pretrained = None if init_from is None else PretrainedModel.open(init_from)
-    preset_config = config = make_config(preset, options if pretrained is None else pretrained.adopt_shape(options))
+    preset_config = config = make_config(
+        recorded or DEFAULT_PRESET, options if pretrained is None else pretrained.adopt_shape(options)
+    )
     require_engine(config)
     corpus = _read(DEFAULT_TEXT if source is None else source, config)
     check_alphabet_size(corpus, config.hidden_size)
@@ -72,7 +74,7 @@ def start_run(
     config = fit_to_text(config, corpus, options)
     split(corpus, config, validation)  # rejects a text that is too short before anything is written
     notices = (describe_texts(corpus, validation), describe_lowered(config, preset_config, corpus))
-    about = {"validation": validation, "preset": preset, "notices": tuple(filter(None, notices))}
+    about = {"validation": validation, "preset": recorded, "notices": tuple(filter(None, notices))}
     return _create(config, corpus, directory, pretrained, about)
 
 
@@ -239,8 +241,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
 def _require_same_preset(preset: str | None, recorded: RecordedText, directory: RunDirectory) -> None:
     if preset is None:
         return
-    find_preset(preset)
-    if recorded.preset and FORMER_NAMES.get(preset, preset) != recorded.preset:
+    if name_preset(preset) != recorded.preset and recorded.preset:
         raise ElmanError(
             f"cannot change --preset on resume (run: {recorded.preset}, given: {preset}); remove it or choose another"
             " --out"

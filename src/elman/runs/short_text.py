@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from elman.config import LIMITS, Config
+from elman.errors import ElmanError
 from elman.runs.run import training_length
 from elman.text import Corpus
 
@@ -31,12 +32,21 @@ def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Conf
     -------
     Config
         `config` itself if the text is long enough.
+
+    Raises
+    ------
+    ElmanError
+        If the text is too short to lower both settings for it.
     """
     n = training_length(corpus, config)
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
-    if len(corpus.indices) < MINIMUM or (n > B * T and (held_out is None or held_out > T)):
+    if n > B * T and (held_out is None or held_out > T):
         return config
+    if len(corpus.indices) < MINIMUM:
+        if {"seq_length", "batch_size"} & set(passed):
+            return config
+        raise ElmanError(f"the text has {len(corpus.indices)} characters, but training needs at least {MINIMUM}")
     if "seq_length" not in passed and held_out is not None:
         T = min(T, max(1, held_out - 1))
     if "batch_size" not in passed:

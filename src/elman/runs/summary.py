@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,12 +62,12 @@ class RunSummary:
     error: str = ""
 
 
-def runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
     """Return a row for every run in directories: the lowest validation loss first, and those without one last.
 
     Parameters
     ----------
-    *directories : path
+    *directories : path or list of paths
         Each is searched for run directories, and so are all directories in it.
 
     Returns
@@ -86,7 +87,8 @@ def runs(*directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
     >>> import elman, pandas as pd                                       # doctest: +SKIP
     >>> pd.DataFrame(elman.runs("runs"))                                 # doctest: +SKIP
     """
-    return [asdict(summary) for summary in summarize_runs(directories)]
+    paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
+    return [asdict(summary) for summary in summarize_runs(paths)]
 
 
 def summarize_runs(directories: Iterable[str | os.PathLike[str]]) -> list[RunSummary]:

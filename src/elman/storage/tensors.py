@@ -70,6 +70,17 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
     return text, tensors
 
 
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the description of a file without reading its arrays; empty if it is no file of `save_tensors`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(require_regular_file(path), framework="numpy") as file:
+            return dict(json.loads((file.metadata() or {}).get("elman", "{}")))
+    except (OSError, ValueError, TypeError, SafetensorError):
+        return {}
+
+
 def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
     """Return the error for a checkpoint that cannot be used."""
     return ElmanError(f"checkpoint {quote(path)} cannot be used: {reason}; restore a backup or train again")

@@ -87,8 +87,11 @@ class Alphabet:
         Raises
         ------
         ElmanError
-            If a character is not in the alphabet, which has no unknown symbol; the message names the first one.
+            If `text` is not a string, or a character is not in the alphabet, which has no unknown symbol; the message
+            names the first one.
         """
+        if not isinstance(text, str):
+            raise ElmanError(f"a text must be a string (got {type(text).__name__})")
         indices, start = np.empty(len(text), self.dtype), 0
         for chunk in self.index().encode(text):
             indices[start : start + len(chunk)] = chunk

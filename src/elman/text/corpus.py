@@ -103,8 +103,10 @@ class Corpus:
         Raises
         ------
         ElmanError
-            If `text` has fewer than two distinct characters.
+            If `text` is not a string, or has fewer than two distinct characters.
         """
+        if not isinstance(text, str):
+            raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
         chunks = [text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE)]
         digest = hashlib.sha256()
         for chunk in chunks:
@@ -119,8 +121,16 @@ class Corpus:
         Raises
         ------
         ElmanError
-            As `from_text`.
+            If `lines` is a string or does not consist of strings; otherwise as `from_text`.
         """
+        if isinstance(lines, str) or not isinstance(lines, Iterable):
+            raise ElmanError(
+                f"Corpus.from_lines requires a list of strings (got {quote(lines)}): for a text use Corpus.from_text or"
+                " text.splitlines()"
+            )
+        lines = list(lines)
+        if wrong := [line for line in lines if not isinstance(line, str)]:
+            raise ElmanError(f"Corpus.from_lines requires a list of strings (it contains {quote(wrong[0])})")
         return cls.from_text("".join(line if line.endswith("\n") else f"{line}\n" for line in lines), name)
 
 

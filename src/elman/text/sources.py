@@ -108,13 +108,14 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
             return source, [TextInput(source, source, lambda: BytesIO(load_builtin(source)), "utf-8")]
         _check_is_path(source)
         if _GLOB.search(source) and not os.path.lexists(source):
-            matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
-            return source, _find(map(Path, matches), f"no file matches {quote(source)}")
+            return source, _find(*_expand(source), f"no file matches {quote(source)}")
     elif not isinstance(source, os.PathLike):
         return _list_open_file(source)
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112 (False for a path that the system refuses to inspect)
-        return path.resolve().name or str(path), _find(_walk(path), f"there is no file in {quote(path)}")
+        runs: list[Path] = []
+        files = list(_walk(path, runs))
+        return path.resolve().name or str(path), _find(files, runs, f"there is no file in {quote(path)}")
     return path.name, [_file(path, path.name)]
 
 
@@ -176,24 +177,38 @@ class _EncodedText:
             raise ElmanError(f"cannot read {quote(self.name)} ({error})") from None
 
 
-def _find(paths: Iterable[Path], none: str) -> list[TextInput]:
+def _find(paths: Iterable[Path], runs: Sequence[Path], none: str) -> list[TextInput]:
     """Return the files among `paths`; pipes and devices are skipped.
 
     Raises
     ------
     ElmanError
-        If there are none; the message is `none`.
+        If there are none; the message is `none`, and names the first of `runs`, the run directories skipped.
     """
     inputs = [replace(_file(path, str(path)), found=True) for path in paths if path.is_file()]
     if not inputs:
-        raise ElmanError(none)
+        skipped = f": run directories, such as {quote(runs[0])}, are skipped" if runs else ""
+        raise ElmanError(none + skipped)
     return inputs
 
 
-def _walk(directory: Path) -> Iterator[Path]:
+def _expand(pattern: str) -> tuple[list[Path], list[Path]]:
+    """Return the paths that a pattern matches, in sorted order, and the run directories whose files it matches.
+
+    These are skipped, as in `_walk`.
+    """
+    root = Path(_GLOB.split(pattern)[0] + "x").parent
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (absolute patterns)
+    parents = dict.fromkeys(parent for path in matches for parent in path.parents if parent.is_relative_to(root))
+    runs = [parent for parent in parents if (parent / _CHECKPOINT).exists()]
+    return [path for path in matches if not any(run in path.parents for run in runs)], runs
+
+
+def _walk(directory: Path, runs: list[Path]) -> Iterator[Path]:
     """Yield the files of a directory and of those in it, in sorted order.
 
-    Hidden files and run directories are skipped, and links to directories are not followed.
+    Hidden files and run directories are skipped, and links to directories are not followed. The run directories are
+    added to `runs`.
 
     Raises
     ------
@@ -205,6 +220,7 @@ def _walk(directory: Path) -> Iterator[Path]:
     except OSError as error:
         raise ElmanError(f"cannot read the directory {quote(directory)} ({error.strerror})") from error
     if any(child.name == _CHECKPOINT for child in children):
+        runs.append(directory)
         return
     for child in children:
         if child.name.startswith("."):
@@ -212,7 +228,7 @@ def _walk(directory: Path) -> Iterator[Path]:
         if not child.is_dir():
             yield child
         elif not child.is_symlink():
-            yield from _walk(child)
+            yield from _walk(child, runs)
 
 
 def _file(path: Path, name: str) -> TextInput:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any, Literal, TypedDict, get_type_hints
 
 from elman.config import Config, check_names, choices_of, current_names, make_config
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.presets import DEFAULT_PRESET
 from elman.signatures import Option
 
-OTHER_ARGUMENTS = ("out", "preset", "init_from", "resume", "log", "on_update")
+OTHER_ARGUMENTS = (
+    "out", "preset", "config", "init_from", "resume", "overwrite", "progress", "log", "callback", "on_update",
+)  # fmt: skip
 """Arguments of `elman.train` that an error may suggest, beside the settings."""
 
 
@@ -67,19 +70,29 @@ def collect_settings(preset: str | None, config: Config | None, options: Mapping
     Raises
     ------
     ElmanError
-        If an option is unknown, or both a preset and a configuration are passed.
+        If an option is unknown, both a preset and a configuration are passed, or the latter is none.
     """
     settings = current_names(options)
+    if "like" in settings:
+        raise ElmanError("unknown setting 'like'; pass config=elman.open_run(RUN).config")
     check_names(settings, OTHER_ARGUMENTS)
     if config is None:
         return settings
     if preset is not None:
         raise ElmanError(f"cannot combine config with --preset {preset}: a configuration has every setting")
+    if not isinstance(config, Config):
+        raise ElmanError(f"config must be an elman.Config (got {type(config).__name__}): pass settings as arguments")
     return asdict(config) | settings
 
 
 def check_arguments(
-    out: str | os.PathLike[str] | None, log: Sequence[str], *, resume: bool, overwrite: bool, init_from: object
+    corpus: object,
+    out: str | os.PathLike[str] | None,
+    log: Sequence[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+    init_from: object,
 ) -> None:
     """Check that the arguments of `elman.train` other than the settings agree.
 
@@ -100,6 +113,19 @@ def check_arguments(
         raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
     if out is not None and not os.fspath(out).strip():
         raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
+    if out is not None and not resume:
+        for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
+            if isinstance(source, str | os.PathLike) and _is_same_directory(source, out):
+                raise ElmanError(
+                    f"--out must not be the directory of the text (got {quote(out)}): choose {quote(Path(out) / 'run')}"
+                )
+
+
+def _is_same_directory(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.isdir(first) and os.path.samefile(first, second)  # noqa: PTH112, PTH121
+    except (OSError, ValueError):  # one of them does not exist, or cannot
+        return False
 
 
 def list_training_options() -> tuple[Option, ...]:

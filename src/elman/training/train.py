@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
-from elman.engine import CALLBACK_INTERVAL, Engine, TrainState, get_engine
-from elman.engine.compilation import watch_compilation
+from elman.engine import CALLBACK_INTERVAL, CompilesAhead, Engine, TrainState, get_engine
+from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
@@ -38,7 +38,7 @@ from elman.runs.run import Run, split
 from elman.signatures import document_options
 from elman.text import Windows
 from elman.training.advice import advise, outcome_of
-from elman.training.callbacks import CallbackList, TrainingCallback, combine_callbacks, notify
+from elman.training.callbacks import CallbackList, DeferredErrors, TrainingCallback, combine_callbacks, notify
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.interrupts import InterruptCallback
 from elman.training.options import TrainingOptions, check_arguments, collect_settings, list_training_options
@@ -55,7 +55,6 @@ CHECKPOINT_UPDATES = 100_000
 """Between two checkpoints, likewise."""
 CHECKPOINT_SHARE = 0.01
 """Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
-COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 RECENT = 1000
 """The training loss is the mean over the last tenth of the updates, but at most this many."""
 
@@ -110,7 +109,7 @@ def train(
 
         LOGGERS
     callback : TrainingCallback, optional
-        Notified of progress, samples and warnings; may stop the run.
+        Notified of progress, samples and warnings; may stop the run. If it raises, the run is saved first.
     on_update : callable, optional
         Called with the run after updates, about ten times per second; a true value stops the run.
     OPTIONS
@@ -130,8 +129,8 @@ def train(
         If a loss is not finite. The last good checkpoint is kept.
     """
     settings = collect_settings(preset, config, options)
-    check_arguments(out, log, resume=resume, overwrite=overwrite, init_from=init_from)
-    directory = None
+    check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
+    own_callbacks, directory = combine_callbacks(callback, on_update), None
     if out is not None:
         directory = RunDirectory(Path(out), open_loggers(Path(out), log, resume=resume), overwrite=overwrite)
     with nullcontext() if directory is None else directory.writing(), open_display(progress) as display:
@@ -139,7 +138,7 @@ def train(
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
-        callbacks = combine_callbacks(callback, on_update, display)
+        callbacks = CallbackList(own_callbacks, display)
         for notice in run.notices:
             notify(callbacks, notice)
         if run.was_finished:
@@ -147,8 +146,9 @@ def train(
                 run.save_plot()
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore"), InterruptCallback() as interrupt:
-            Trainer(run, CallbackList(callbacks, interrupt)).train()
+        interrupt = InterruptCallback()
+        with np.errstate(over="ignore", invalid="ignore"), interrupt, DeferredErrors(callbacks, interrupt) as deferring:
+            Trainer(run, deferring).train()
     return run
 
 
@@ -191,7 +191,7 @@ class Trainer:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
         with watch_compilation(lambda: notify(self.callback, COMPILING)):
-            prepare(self.engine, self.state, self.windows, self.optimizer)
+            prepare(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
@@ -391,8 +391,10 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
 
 
-def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
-    """Compile every kernel that training calls, by calling it on a copy."""
+def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int) -> None:
+    """Compile every kernel that a training of so many updates calls, by calling it on a copy."""
+    if isinstance(engine, CompilesAhead):
+        engine.compile_ahead(state, windows, updates, optimizer)
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

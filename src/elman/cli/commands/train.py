@@ -26,7 +26,7 @@ from elman.cli.parameters import (
     passed_options,
 )
 from elman.errors import ElmanError
-from elman.presets import DEFAULT_PRESET
+from elman.presets import DEFAULT_PRESET, FORMER_NAMES, PRESETS
 from elman.runs.loggers import logger_help
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def train(
         raise ElmanError("--live-port and --live-with require --live")
     settings = passed_options(options)
     if like is not None:
-        settings = _settings_like(like, settings, preset, resume)
+        preset, settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
         with leading():
@@ -126,12 +126,18 @@ def train(
     return INTERRUPTED if run.interrupted else 0
 
 
-def _settings_like(like: Path, settings: dict[str, Any], preset: str | None, resume: bool) -> dict[str, Any]:
-    """Return the settings of another run, overridden by those that were passed."""
+def _settings_like(
+    like: Path, settings: dict[str, Any], preset: str | None, resume: bool
+) -> tuple[str | None, dict[str, Any]]:
+    """Return the preset of another run, if it is known, and its settings, overridden by those that were passed."""
     from elman.config import settings_like
     from elman.runs.directory import RunDirectory
+    from elman.runs.recorded_text import read_recorded_text
 
     for option, passed in (("--preset", preset is not None), ("--resume", resume)):
         if passed:
             raise ElmanError(f"cannot combine --like with {option}: each says which settings to start from")
-    return settings_like(RunDirectory(like).manifest().config, settings)
+    directory = RunDirectory(like)
+    recorded = read_recorded_text(directory).preset
+    known = recorded if recorded in {*PRESETS, *FORMER_NAMES} else None
+    return known, settings_like(directory.manifest().config, settings)

@@ -42,6 +42,11 @@ class NumbaEngine:
             return fused.advance(state, windows, updates, optimizer, callback)
         return batched.advance(state, windows, updates, optimizer, callback)
 
+    def compile_ahead(self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer) -> None:
+        """See `elman.engine.CompilesAhead.compile_ahead`."""
+        if fused.supports_training(state.parameters, windows.batch_size, optimizer):
+            fused.compile_ahead(state, windows, updates)
+
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
         if x.ndim == 1 and fused.supports(parameters):

@@ -26,6 +26,7 @@ from elman.interpret.activations import Explanation, Unit, dequantize, explain
 from elman.interpret.prior import PriorExplanation, explain_prior
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
+from elman.notebook import render_table
 from elman.report.narrative.formatting import pluralize
 from elman.report.render import visible
 from elman.text import Alphabet, Corpus
@@ -46,7 +47,7 @@ _JOINERS = "\u200c\u200d"
 _SIGNS = {" ": ("␣", "space"), "\n": ("↵", "line feed"), "\t": ("⇥", "tab"), "\r": ("␍", "carriage return")}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExplainPage:
     """The content of a page.
 
@@ -89,6 +90,24 @@ class ExplainPage:
         explanation, prior = explain(*reading), explain_prior(*reading)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, prior)
+
+    def __repr__(self) -> str:
+        """Summarize the page in one line."""
+        explanation = self.explanation
+        return (
+            f"<ExplainPage of {self.name!r}: {explanation.chars:,} characters predicted,"
+            f" {explanation.bits_per_char:.3f} bits per character, {len(explanation.units):,} units>"
+        )
+
+    def _repr_html_(self) -> str:
+        return render_table(
+            f"Explanation of {self.name}",
+            {
+                "characters predicted": self.explanation.chars,
+                "bits per character": self.explanation.bits_per_char,
+                "units": len(self.explanation.units),
+            },
+        )
 
     @property
     def num_unknown(self) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.model_argument import check_is_model
 from elman.report.explain_page.page import ExplainPage, render_page
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
@@ -38,8 +39,12 @@ def explain(
     Raises
     ------
     ElmanError
-        If the text has fewer than two characters or too many, `units` is less than 1, or the file cannot be written.
+        If `model` is no model, the text has fewer than two characters or too many, `units` is less than 1, or the file
+        cannot be written.
     """
+    check_is_model(model)
+    if not isinstance(text, str):
+        raise ElmanError(f"a text must be a string (got {type(text).__name__})")
     if units is not None and units < 1:
         raise ElmanError(f"--units must be at least 1 (got {units})")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -11,11 +11,12 @@ and stays so: its probability is 0, and so are all its gradients.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,17 +38,18 @@ from elman.network.parameters import Array, Arrays, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
+_config: Any = numba.config  # set from the environment, without types
 _LOSS_WINDOW = 128
 """Characters whose logits exist at once while a loss is computed."""
 
 _CHUNK = 512 * _LOSS_WINDOW
 """Characters whose indices are converted at once while a loss is computed."""
 
-UPDATES_BEFORE_SHARING = 20_000
-"""Updates of a network, a second or so, before two threads are tried: their kernels take seconds to compile once."""
+MIN_SHARED_UPDATES = 50_000
+"""Updates that justify two threads, whose kernels take seconds to compile once; these updates take two seconds."""
 
-_updates_done: Counter[Hashable] = Counter()
-"""Those of each kind of network in this process."""
+_shared_kinds: set[Hashable] = set()
+"""The kinds of network for which two threads are tried."""
 
 MIN_LARGE_V_BYTES = 3 * 2**19
 """Size of V above which it and its sums exceed the second-level cache of common processors, so that storing it by
@@ -139,23 +141,47 @@ def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
     )
 
 
+def _kind(parameters: Parameters, T: int) -> Hashable:
+    """Return what the speed of an update depends on."""
+    return "fused", T, *parameters["U"].shape, parameters["U"].dtype
+
+
+def make_scalars(optimizer: Optimizer, dtype: np.dtype[Any]) -> AdagradScalars:
+    """Return the hyperparameters in the dtype of the weights, the largest number instead of infinity."""
+    maximum = float(np.finfo(dtype).max)
+    return AdagradScalars(
+        *(dtype.type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
+    )
+
+
+def compile_ahead(state: TrainState, windows: Windows, updates: int) -> None:
+    """Let two threads share the work of networks of this kind, if `updates` updates justify the compilation."""
+    parameters, T = state.parameters, windows.seq_length
+    if updates < MIN_SHARED_UPDATES or is_large_alphabet(parameters) or _config.NUMBA_NUM_THREADS < 2:
+        return
+    m, K = parameters["U"].shape
+    weights = pack_weights(parameters)
+    network = weights, pack_accumulators(state.M), make_scratch(weights, state.h, T)
+    scalars, queue = make_scalars(Optimizer(0.1, 1.0), weights.b.dtype), shared.make_queue()
+    text = np.zeros(1, np.uint8)
+    shared.advance(queue, *network, scalars, text, 1, 0, T, m, K, np.empty(0))  # no update
+    shared.assist(queue, *network, scalars, T, m, K)
+    _shared_kinds.add(_kind(parameters, T))
+
+
 def advance(
     state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     T, (m, K) = windows.seq_length, state.parameters["U"].shape
-    scalar_type = state.h.dtype.type
     large = is_large_alphabet(state.parameters)
     weights = pack_weights(state.parameters, large_alphabet=large)
     squared_grads = pack_accumulators(state.M, large_alphabet=large)
     scratch = make_scratch(weights, state.h, T)
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-    maximum = float(np.finfo(scalar_type).max)
-    scalars = AdagradScalars(
-        *(scalar_type(min(x, maximum)) for x in (optimizer.learning_rate, optimizer.grad_clip, EPSILON))
-    )
+    scalars = make_scalars(optimizer, weights.b.dtype)
 
-    def advance_window(losses: NDArray[np.float64]) -> int:
+    def run_updates(losses: NDArray[np.float64]) -> int:
         """Perform `len(losses)` updates; return the position of the next window."""
         arguments = (scalars, text, windows.indices.itemsize, state.position, T, m, K, losses)
         if large:
@@ -171,16 +197,14 @@ def advance(
         """Perform `len(losses)` updates; return the state h."""
 
         def run() -> None:
-            state.position = advance_window(losses)
+            state.position = run_updates(losses)
 
         pool.run_timed(run, len(losses))
         return scratch.h[:m]
 
-    kind = "fused", T, m, K, scalar_type
-    shares = not large and _updates_done[kind] >= UPDATES_BEFORE_SHARING
-    with AutotunedThreadPool(kind, 2 if shares else 1) as pool:
+    kind = _kind(state.parameters, T)
+    with AutotunedThreadPool(kind, 2 if kind in _shared_kinds else 1) as pool:
         losses = run_in_chunks(updates, state.update, advance_chunk, callback)
-    _updates_done[kind] += len(losses)
     unpack(weights, state.parameters, large_alphabet=large)
     unpack(squared_grads, state.M, large_alphabet=large)
     state.h = scratch.h[:m].copy()
