@@ -22,6 +22,7 @@ CONTRACT = """
   user's cache directory; `ELMAN_CACHE` sets another one).
 - `-o` is short for `--out` in every command that has it, `-q` for `--quiet`, `-n` for `--count`, `-V` for `--version`.
   `elman help train` is `elman train --help`.
+- `--` ends the options: `elman train -o runs/a -- -draft.txt`.
 - Choices are accepted in any case: `--cell GRU`, `--dtype Float32`.
 - Exit codes: 0 success, 1 a gradient check failed, 2 bad input (one line `error: …` on standard error; no data is
   lost), 130 interrupted (a run in training is saved first).
@@ -33,7 +34,7 @@ CONTRACT = """
 
 | command | JSON keys |
 |---|---|
-| `train` | `updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at train_loss \
+| `train` | `text updates epochs seconds chars_per_second smooth_loss minimum_smooth_loss minimum_at train_loss \
 validation_loss kept_update stopped advice` |
 | `sweep` | `trials complete pruned failed running best_trial validation_loss options command interrupted` |
 | `runs` | `runs`: for each `run text cell layers hidden_size updates seconds train_loss validation_loss stopped \
@@ -51,12 +52,13 @@ nats_per_char bits_per_char counting_nats_per_char network_nats_per_char mean_ma
 
 `eval` and `explain` add `unknown_chars` if the text has characters outside the model's alphabet.
 
-In the JSON of `train`, `seconds` counts training updates only, not compilation, sampling or I/O. `smooth_loss` is in
-nats summed over a sequence of `--seq-length` characters, averaged over the batch; divide it by `--seq-length` for nats
-per character. `train_loss` and `validation_loss` are in nats per character; the former is the [recent
-loss](runs.md#train-loss-and-validation-loss), the latter that of the selected model, which has the lowest
-validation loss; `kept_update` is the number of its update. `stopped` is `epochs`, `max_updates`, `max_seconds`,
-`patience` or `interrupted`. `advice` recommends training longer, using a larger network, or stopping.
+In the JSON of `train`, `text` is the name of the text, `-` for standard input. `seconds` counts training updates only,
+not compilation, sampling or I/O. `smooth_loss` is in nats summed over a sequence of `--seq-length` characters, averaged
+over the batch; divide it by `--seq-length` for nats per character. `train_loss` and `validation_loss` are in nats per
+character; the former is the [recent loss](runs.md#train-loss-and-validation-loss), the latter that of the selected
+model, which has the lowest validation loss; `kept_update` is the number of its update. `stopped` is `epochs`,
+`max_updates`, `max_seconds`, `patience` or `interrupted`. `advice` recommends training longer, using a larger network,
+or stopping.
 
 In the JSON of `gradcheck`, cells other than `rnn` have other arrays in `relative_error`: `U W b` of every layer (and
 `d`, for `gru`), those of the second layer named `U2 W2 b2`, and so on; then `V c h0`. With
@@ -79,12 +81,13 @@ temperature = 0.8
 stop = ["\\n\\n"]
 ```
 
-A flag is `true` or `false`, a repeatable option a list. Tables of other commands are ignored, so that one file serves
-all of them. An unknown option or table is an error.
+A flag is `true` or `false`, a repeatable option a list. Texts and runs may be set as well, as in `corpus = ["a.txt"]`.
+Tables of other commands are ignored, so that one file serves all of them. An unknown option or table is an error.
 
 The variable of an option is `ELMAN_`, the command and the option, in capitals and with underscores:
 `ELMAN_TRAIN_HIDDEN_SIZE=256`, `ELMAN_SERVE_PORT=9000`, `ELMAN_SAMPLE_JSON=true`. The value of a repeatable option is
-split at spaces, except that of `--stop`, which is one stop sequence. Variables that name no option are ignored.
+split at spaces, except that of `--stop`, which is one stop sequence. A variable of the command that
+names no option is ignored with a warning.
 `ELMAN_CACHE` (the cache directory), `ELMAN_API_KEY` (the key of `elman serve`) and `ELMAN_NO_BROWSER` (do not open a
 browser) are variables of their own.
 

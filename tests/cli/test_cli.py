@@ -173,7 +173,7 @@ finally:
         ("shakespear", "did you mean 'shakespeare'"),
         ("n*.md", "no file matches 'n*.md'"),
         ("https://example.org/novel.txt", "download it first: curl -LO https://example.org/novel.txt"),
-        ("empty.txt", "'empty.txt' is empty: use a text of at least two characters"),
+        ("./empty.txt", "'./empty.txt' is empty: use a text of at least two characters"),
         ("short.txt", "the text has 5 characters, but training needs at least 20"),
         ("single.txt", r"'single.txt' has a single distinct character, '\n'"),
         ("latin.txt", "byte 0xe9 at offset 3 of 'latin.txt' is not valid utf-8: pass the encoding of the text"),
@@ -211,7 +211,13 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --learning-rate 0", "--learning-rate must be greater than 0 (got 0.0)"),
         ("--out out --learning-rate nan", "--learning-rate must be a finite number (got nan)"),
         ("--out out --validation 1", "--validation must be less than 1, such as 0.1 (got 1.0)"),
-        ("--out out --validation 0.01", "the text has 1 characters, but"),
+        (
+            "--out out --validation 0.01",
+            "--validation 0.01 holds out 1 of 77 characters, but a sequence length of 5 needs",
+        ),
+        ("--out out --validation -", "--validation must be a fraction, such as 0.1, or a file (got '-')"),
+        ("--out out --validation -0.5", "--validation must be at least 0 (got -0.5)"),
+        ("--out out --validation --lines", "--validation requires a value (got the option '--lines')"),
         ("--out out --metrics-every 5000", "--metrics-every must be at most 1000 (got 5000)"),
         ("--out out --seed -1", "--seed must be at least 0 (got -1)"),
         ("--out out --max-updates 0", "--max-updates must be at least 1 (got 0)"),
@@ -225,9 +231,9 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --engine nump", "--engine must be one of numba, numpy, torch (got 'nump'); did you mean numpy?"),
         ("--out out --dtype float16", "--dtype must be one of float32, float64 (got 'float16')"),
         ("--out out --encoding utf-9", "unknown text encoding 'utf-9'"),
-        ("--out novel.txt", "cannot write in 'novel.txt' (File exists)"),
-        ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory)"),
-        ("--out " + "long" * 100, "File name too long"),
+        ("--out novel.txt", "cannot write in 'novel.txt' (Not a directory): choose another --out"),
+        ("--out novel.txt/run", "cannot write in 'novel.txt/run' (Not a directory): choose another --out"),
+        ("--out " + "long" * 100, "(File name too long): choose another --out"),
         ("--resume --out out", "there is no checkpoint 'out/checkpoint.safetensors'"),
     ],
 )
@@ -366,7 +372,7 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     assert (code, err, out.count("\n")) == (0, "", 1)
     results = json.loads(out)
     assert list(results) == [
-        "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
+        "text", "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
         "train_loss", "validation_loss", "kept_update", "stopped", "advice",
     ]  # fmt: skip
     assert (results["kept_update"], results["stopped"]) == (20, "max_updates")
@@ -374,6 +380,21 @@ def test_train_prints_one_line_of_json(folder: Path, command: Command) -> None:
     assert (results["updates"], results["epochs"], results["validation_loss"]) == (20, 1, None)
     state = RunDirectory(Path("out")).load().state
     assert (results["smooth_loss"], results["minimum_at"]) == (state.smooth_loss, state.minimum_at)
+
+
+def test_two_hyphens_end_the_options(folder: Path, command: Command) -> None:
+    for name in ("-dash.txt", "--seed"):
+        Path(name).write_text(TEXT, encoding="utf-8")
+    ended = command("train", "--out", "out", *SMALL, "--max-updates", 1, "--json", "--", "-dash.txt", "--seed")
+    assert (ended.code, ended.err, json.loads(ended.out)["text"]) == (0, "", "-dash.txt and 1 more")
+    assert_refused(command("train", "--out", "other", *SMALL, "-dash.txt"), "unknown option -dash.txt; see --help")
+
+
+def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> None:
+    for quiet in ([], ["--quiet"]):
+        ended = command("train", "novel.txt", "--out", "run", "--resume", *quiet)
+        assert (ended.code, ended.out) == (0, "")
+        assert ended.err.splitlines()[-1] == "already at epoch 2 (update 30); pass a higher --epochs (now 2)"
 
 
 def test_train_scores_what_is_kept_aside(folder: Path, command: Command) -> None:
@@ -480,7 +501,7 @@ def test_an_interrupted_training_is_saved_and_goes_on_to_the_bit(folder: Path, c
     finally:
         process.kill()
     assert process.returncode == 130
-    assert out.decode().endswith("resume with: elman train … --out out --resume\n")
+    assert out.decode().endswith("resume with: elman train --out out --resume\n")
     assert err.decode() == "stopping: saving the run (press Ctrl-C again to stop at once)\n"
     end = RunDirectory(Path("out")).load().state.update + 50
     assert command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", end).code == 0

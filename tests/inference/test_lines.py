@@ -105,6 +105,31 @@ def test_a_text_is_scored_line_by_line(command: Command, folder: Path, model: Mo
     assert result["nats_per_char"] * 14 == pytest.approx(expected, rel=1e-3)  # the unknown character costs the others
 
 
+def test_line_ends_of_windows_and_empty_lines_are_dropped(
+    command: Command, folder: Path, model: Model, tmp_path: Path
+) -> None:
+    """By every command alike, though the alphabet has no carriage return; line numbers remain those of the text."""
+    texts = {"lf": "anna\ncarl\n", "crlf": "anna\r\n\r\n\ncarl\r"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    for options in (["eval"], ["eval", "--adapt", "counts"]):
+        assert len({command(*options[:1], folder, tmp_path / name, *options[1:], "--json").out for name in texts}) == 1
+    assert model.score(texts["crlf"]).nats == model.score(texts["lf"]).nats
+    rows = [json.loads(line) for line in command("score", folder, tmp_path / "crlf", "--json").out.splitlines()]
+    assert [(row["line"], row["text"], row["chars"]) for row in rows] == [(1, "anna", 5), (4, "carl", 5)]
+    expected = command("score", folder, tmp_path / "lf", "--json").out.replace('"line": 2', '"line": 4')
+    assert [json.loads(line) for line in expected.splitlines()] == rows
+    assert all(model.in_training_text(line) for line in ("anna", "anna\r", "anna\n", "anna\r\n"))
+    trained = elman.train(tmp_path / "crlf", **OPTIONS | {"max_updates": 1})
+    assert trained.model.alphabet.characters == "an\ncrl"
+    validated = elman.train(tmp_path / "lf", **OPTIONS | {"max_updates": 1}, validation=tmp_path / "crlf")
+    assert validated.validation is not None
+    assert validated.validation.alphabet == trained.model.alphabet
+    assert elman.train(Corpus.from_text(texts["crlf"]), **OPTIONS | {"max_updates": 1}).model.alphabet == (
+        trained.model.alphabet
+    )
+
+
 def test_a_text_without_lines_cannot_be_scored(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
         model.score("\n\n")

@@ -139,7 +139,7 @@ def test_the_results_are_those_of_the_runs(whole: tuple[dict[str, Any], Path], c
     for part, epochs in (("short", 2), ("long", 4)):
         run = train(corpus, epochs=epochs, **SMALL)
         expected = run.results() | {"epochs_asked": epochs}
-        for figure in ("seconds", "chars_per_second", "train_loss", "kept_update", "stopped", "advice"):
+        for figure in ("seconds", "chars_per_second", "text", "train_loss", "kept_update", "stopped", "advice"):
             expected.pop(figure)
         assert {name: results[part][name] for name in expected} == expected
     assert results["final"]["text"] == run.final_sample()
@@ -302,9 +302,7 @@ def test_a_report_without_text_samples_is_refused(corpus: Corpus, tmp_path: Path
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_folder_that_does_not_fit_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        ElmanError, match=r"cannot write in .*file. \(File exists\): free disk space or choose another out"
-    ):
+    with pytest.raises(ElmanError, match=r"cannot write in .*file. \(Not a directory\): choose another out$"):
         report(corpus, out=tmp_path / "file", **SMALL)
     out = tmp_path / "report"
     report(corpus, out=out, epochs=1, long_epochs=2, **SMALL)

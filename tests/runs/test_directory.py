@@ -79,10 +79,10 @@ def test_a_directory_that_holds_a_run(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path).holds_run()
 
 
-@pytest.mark.parametrize(("out", "reason"), [("file", "File exists"), ("file/run", "Not a directory")])
-def test_a_directory_that_cannot_be_made(corpus: Corpus, tmp_path: Path, out: str, reason: str) -> None:
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_a_directory_that_cannot_be_made(corpus: Corpus, tmp_path: Path, out: str) -> None:
     (tmp_path / "file").touch()
-    expected = f"cannot write in {quote(tmp_path / out)} ({reason}): free disk space or choose another out"
+    expected = f"cannot write in {quote(tmp_path / out)} (Not a directory): choose another out"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
         train(corpus, **SMALL, out=tmp_path / out)
 

@@ -172,5 +172,5 @@ def test_a_lock_that_is_a_link_is_rejected(corpus: Corpus, tmp_path: Path) -> No
     (tmp_path / "other").touch()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").symlink_to(tmp_path / "other")
-    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): free disk space or choose another out$"):
+    with pytest.raises(ElmanError, match=r"^cannot write in .*run' \(.*\): choose another out$"):
         train(corpus, **EXACT, out=tmp_path / "run")

@@ -201,10 +201,14 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     assert_same(longer, elman.train("1.txt", **options | {"max_updates": 20}, validation=Path("../held.txt")))
     monkeypatch.chdir("..")
     Path("held.txt").rename("moved.txt")
+    words = f"the validation text '{folder / 'held.txt'}' is no longer there: name its new path with validation"
+    assert refused(updates=30) == words
     assert resume(24, validation="moved.txt").state.update == 24
     Path("moved.txt").write_text(TEXT, encoding="utf-8")
-    assert "the validation text " in (line := refused(updates=30))
-    assert "has changed since the run was started" in line
+    for options in ({}, {"validation": "moved.txt"}):
+        line = refused(updates=30, **options)
+        assert line.startswith(f"'{folder / 'moved.txt'}' is not the validation text of the run (SHA-256 ")
+        assert line.endswith("): restore that text, or name its path with validation")
     assert "cannot change validation on resume" in refused(updates=30, validation=0.1)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import sys
 import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +141,13 @@ def test_a_missing_file_names_its_like(folder: Path) -> None:
     expected = f"there is no file '{folder / 'novl.txt'}': did you mean '{folder / 'novel.txt'}'"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
         read_corpus(folder / "novl.txt")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
+def test_a_broken_link_is_named_as_one() -> None:
+    Path("link").symlink_to("nowhere")
+    with pytest.raises(ElmanError, match=r"^'link' is a link to 'nowhere', which does not exist$"):
+        read_corpus("link")
 
 
 def test_a_misspelt_builtin_is_named() -> None:

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from elman.errors import ElmanError
-from elman.text import Corpus
+from elman.text import Corpus, read_corpus
 from elman.text import lines as module
-from elman.text.lines import Lines, hash_line, hash_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.lines import (
+    Lines,
+    hash_line,
+    hash_lines,
+    make_lines,
+    shuffle_corpus,
+    split_lines,
+    trim_chunks,
+    trim_lines,
+)
 
 NAMES = [f"name {n}" for n in range(40)]
 
@@ -31,14 +40,22 @@ def as_list(lines: Lines, corpus: Corpus) -> list[str]:
 def test_lines_of_a_text(monkeypatch: pytest.MonkeyPatch, text: str, chunk: int) -> None:
     """Empty lines are dropped, and so are carriage returns before line feeds; any chunks give the same."""
     monkeypatch.setattr(module, "CHUNK", chunk)
-    corpus = corpus_of(text)
+    corpus = read_corpus(corpus_of(text), lines=True)
+    assert "\r" not in corpus.alphabet.characters
     lines = make_lines(corpus.indices, corpus.alphabet)
     assert as_list(lines, corpus) == ["ab", "c", "de"]
     assert hash_lines(lines, corpus.alphabet).tolist() == sorted(map(hash_line, ["ab", "c", "de"]))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 9])
+def test_carriage_returns_at_the_ends_of_chunks(size: int) -> None:
+    text = "ab\r\nc\rd\r\r\n\r\ne\r"
+    chunks = [text[start : start + size] for start in range(0, len(text), size)]
+    assert "".join(trim_chunks(chunks)) == trim_lines(text) == "ab\nc\rd\n\ne"
+
+
 def test_a_carriage_return_within_a_line_is_kept() -> None:
-    corpus = corpus_of("a\rb\nc\r\n")
+    corpus = read_corpus(corpus_of("a\rb\nc\r\r\n"), lines=True)
     assert as_list(make_lines(corpus.indices, corpus.alphabet), corpus) == ["a\rb", "c"]
 
 
@@ -47,7 +64,6 @@ def test_a_carriage_return_within_a_line_is_kept() -> None:
     [
         ("one line", "lines=True requires a text of several lines, but this one has no line feed"),
         ("one line\n", "lines=True requires a text of at least two lines that are not empty (got 1)"),
-        ("\n\r\n\r", "the text has no line that is not empty"),
     ],
 )
 def test_a_text_without_lines_is_refused(text: str, message: str) -> None:

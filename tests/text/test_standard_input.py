@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from elman.cli.default_corpus import choose_corpus
+from elman.errors import ElmanError
 from elman.text import has_piped_text, standard_input
 from elman.text.loading import read_corpus
 
@@ -36,15 +37,18 @@ def test_a_pipe_that_delivers_is_read(pipe: int) -> None:
     assert read_corpus("-").text == "a text"
 
 
-def test_a_pipe_that_ends_is_not(pipe: int) -> None:
+def test_a_pipe_that_ends_is_an_error(pipe: int) -> None:
     os.close(pipe)
-    text, (notice,) = choose()
-    assert text == "python-docs"
-    assert notice.endswith("using the built-in text python-docs")
+    with pytest.raises(
+        ElmanError, match=r"^standard input is a pipe without data: name a text, or redirect /dev/null "
+    ):
+        choose()
 
 
 def test_a_pipe_that_never_delivers_is_not_waited_for(pipe: int) -> None:
-    assert choose()[0] == "python-docs"
+    text, (notice,) = choose()
+    assert text == "python-docs"
+    assert notice.endswith("using the built-in text python-docs")
     os.close(pipe)
 
 

@@ -32,7 +32,7 @@ from elman.cli.commands.view import view
 from elman.cli.former_names import replace_former_options
 from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
-from elman.cli.parameters import ANY_CASE
+from elman.cli.parameters import ANY_CASE, parse_nonempty_path
 from elman.cli.usage_errors import UnknownOption, describe_usage_error
 from elman.errors import ElmanError, command_line, quote
 
@@ -80,6 +80,7 @@ def _launch(
         Path | None,
         Parameter(
             group=OTHER,
+            converter=parse_nonempty_path,
             help='TOML file with options, such as "[train] hidden_size = 128". Environment variables, such as'
             " ELMAN_TRAIN_HIDDEN_SIZE, override it, and the command line overrides both.",
         ),
@@ -92,7 +93,7 @@ def _launch(
     ElmanError
         If an option that is parsed as a text is unknown.
     """
-    arguments = _expand_help(list(tokens))
+    arguments = _mark_paths(_expand_help(list(tokens)))
     app.config = option_sources(config, [name for commands in COMMANDS.values() for name in commands])
     arguments = add_implied_values(replace_former_options(arguments))
     try:
@@ -127,6 +128,13 @@ def _move_config(arguments: list[str]) -> list[str]:
             width = 1 if "=" in argument else 2
             return arguments[n : n + width] + arguments[:n] + arguments[n + width :]
     return arguments
+
+
+def _mark_paths(arguments: list[str]) -> list[str]:
+    """Return a command line in which nothing after ``--`` looks like an option: these arguments are paths."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    paths = [f"./{each}" if each.startswith("-") and each != "-" else each for each in arguments[end + 1 :]]
+    return arguments[: end + 1] + paths
 
 
 def _expand_help(arguments: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Sequence
@@ -78,10 +79,6 @@ class TrainingDisplay(TrainingCallback):
         """Print a notice in one line, on a terminal or not."""
         self.progress.on_notice(notice)
 
-    def on_compile(self) -> None:
-        """Show what the delay is for."""
-        self.progress.on_compile()
-
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
         self.progress.show(
@@ -122,6 +119,7 @@ def _format_value(value: Any) -> str:
 def result_rows(run: Run) -> dict[str, Any]:
     """Return the results of a training for the table at its end, with losses in nats per character."""
     rows = {name: value for name, value in run.results().items() if name != "advice"}
+    rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
     for name in ("smooth_loss", "minimum_smooth_loss"):
         if rows[name] is not None:
             rows[name] /= run.config.seq_length
@@ -135,7 +133,9 @@ def show_results(run: Run, out: Path) -> None:
     """Print the results of a training, a sample, and the next step."""
     show_metrics(result_rows(run))
     if run.interrupted:
-        _OUT.print(f"\nstopped and saved; resume with: elman train … --out {out} --resume", markup=False)
+        again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
+        command = shlex.join(["elman", "train", "--out", str(out), "--resume"])
+        _OUT.print(f"\nstopped and saved; {again}: {command}", markup=False)
         return
     print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)

@@ -91,6 +91,15 @@ def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+def parse_number_or_text(hint: Any, tokens: Sequence[Token]) -> float | str:
+    """Parse a number, or else a text as `parse_text` does."""
+    text = parse_text(hint, tokens)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
     """Parse the path of a file, or - for standard input, as `parse_text` does."""
     return Path(parse_text(hint, tokens))
@@ -135,8 +144,8 @@ def require_corpus(corpus: Sequence[str | Path]) -> list[str | Path]:
     return list(corpus)
 
 
-def parse_out(hint: Any, tokens: Sequence[Token]) -> Path:
-    """Parse the path of an output; an empty one would be the current directory.
+def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse a path; an empty one would be the current directory.
 
     Raises
     ------
@@ -156,7 +165,7 @@ def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
     """
     text = tokens[0].value
     if not text.strip():
-        raise ElmanError(f"{tokens[0].keyword} must not be empty (got {text!r})")
+        raise ElmanError(f"{name_option(tokens[0])} must not be empty (got {text!r})")
     return text
 
 
@@ -174,7 +183,7 @@ Texts = Annotated[
     Parameter(converter=parse_texts, allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
 ]
 Flag = Annotated[bool, Parameter(negative="")]
-Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_out)]
+Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 
 CORPUS_HELP = (
     "Text file (also gzip, bzip2, xz, zstd), directory, quoted glob pattern, - for standard input, or a built-in text:"
@@ -224,9 +233,16 @@ _GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_
 def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
-    integer, choice = hint in (int, int | None), get_origin(hint) is Literal
-    converter = parse_integer if integer else parse_choice if choice else None
-    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
+    converters = {int: parse_integer, int | None: parse_integer, float | str: parse_number_or_text}
+    converter = parse_choice if get_origin(hint) is Literal else converters.get(hint)
+    parameter = Parameter(
+        help=help,
+        group=_GROUP,
+        show_default=lambda _: shown,
+        negative="",
+        converter=converter,
+        allow_leading_hyphen=hint == float | str,
+    )
     return (name, Annotated[hint | None, parameter], None)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any, get_args
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from cyclopts import (
     App,
@@ -19,7 +20,7 @@ from cyclopts import (
     UnusedCliTokensError,
 )
 
-from elman.errors import quote, shorten
+from elman.errors import join_alternatives, quote, shorten
 from elman.option_names import SIMILARITY, suggest_option
 
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
@@ -38,8 +39,8 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             return f"unknown command {quote(tokens[0])}; {_suggest_command(tokens[0], app)}"
         case UnknownOptionError(token=token):
             names = [each for argument in error.argument_collection for each in argument.names]
-            name = (token.keyword or token.value).partition("=")[0].strip("[]")
-            return f"unknown option {shorten(name)}{_describe_source(token)}; {suggest(name, names)}"
+            name = (token.keyword or token.value).partition("=")[0]
+            return f"unknown option {shorten(name)}; {suggest(name, names)}"
         case UnusedCliTokensError():
             return f"unexpected argument{'s' if len(tokens) > 1 else ''} {quote(' '.join(tokens))}; see --help"
         case RepeatArgumentError(token=token):
@@ -92,13 +93,11 @@ def _suggest_command(name: str, app: App) -> str:
 
 
 def name_option(token: Token) -> str:
-    """Return the name of the option that a token is a value of, and where it is from unless the command line."""
-    return (token.keyword or "").strip("[]") + _describe_source(token)
+    """Return the name of the option that a token is a value of, and the file it is from, if from one.
 
-
-def _describe_source(token: Token) -> str:
-    """Return in which file an option is, if in one; an environment variable has a name that says so."""
-    return "" if token.source in ("", "cli", "env") else f" in {quote(token.source)}"
+    An environment variable has a name that says so.
+    """
+    return (token.keyword or "") + ("" if token.source in ("", "cli", "env") else f" in {quote(token.source)}")
 
 
 def _summarize(help: str) -> str:
@@ -108,10 +107,26 @@ def _summarize(help: str) -> str:
 
 
 def _describe_value(option: str, value: str, hint: Any) -> str:
-    choices = get_args(hint)
-    if choices:
-        return describe_choice(option, value, choices)
-    return f"{option} must be {_KINDS.get(hint, hint.__name__)} (got {quote(value)})"
+    if get_origin(hint) is Literal:
+        return describe_choice(option, value, get_args(hint))
+    return f"{option} must be {describe_type(hint)} (got {quote(value)})"
+
+
+def describe_type(hint: Any) -> str:
+    """Return what a value of a type is, in words.
+
+    Examples
+    --------
+    >>> describe_type(float | str | None), describe_type(list[str] | None)
+    ('a number or a string', 'a list of strings')
+    """
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    if get_origin(hint) in (list, tuple):
+        return "a list of strings"
+    if arguments := [each for each in get_args(hint) if each is not NoneType]:
+        return join_alternatives(list(dict.fromkeys(map(describe_type, arguments))))
+    return _KINDS.get(hint, "a string")
 
 
 def describe_choice(option: str, value: str, choices: Iterable[str]) -> str:

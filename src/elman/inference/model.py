@@ -42,7 +42,7 @@ from elman.network.sampling import SamplingOptions
 from elman.notebook import render_table
 from elman.signatures import document_options
 from elman.text import Alphabet, with_unknown
-from elman.text.lines import LineHashes, contains_line, make_lines
+from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
@@ -321,7 +321,7 @@ class Model:
             return [self.score(each, adapt=adapt, window=window) for each in text]
         if adapt and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-        indices = self.arrange(with_unknown(self.alphabet).encode(text))
+        indices = self.arrange(with_unknown(self.alphabet).encode(trim_lines(text) if self.is_of_lines else text))
         if window is None:
             result = score_adapting(self.engine, self.parameters, self.h, indices, adapt)
         else:

@@ -27,6 +27,7 @@ from elman.inference.score import check_finite
 from elman.network import Architecture, SamplingParams, architecture
 from elman.network.parameters import Array
 from elman.text import with_unknown
+from elman.text.lines import trim_lines
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
     Parameters
     ----------
     model : Model
+        One of independent lines scores lines as it is trained on them: empty ones are left out, and so is a carriage
+        return at the end of a line.
     chunks : iterable of str
         The more lines a chunk contains, the larger the batch they are read in.
     carry_state : bool
@@ -100,7 +103,7 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
     for block in _complete_lines(chunks):
         lines = scorer.score(block, number)
         number += len(lines)
-        yield lines
+        yield [line for line in lines if line.text] if model.is_of_lines else lines
 
 
 scored_lines = score_lines
@@ -132,13 +135,15 @@ class BlockScorer:
         self.scores_line_feed = model.alphabet.start_char == "\n"
         self.start = model.alphabet.characters.index(model.alphabet.start_char)
         self.table.add("\n", self.start)
+        self.is_of_lines = model.is_of_lines
         h = model.h  # a model of independent lines is reset at every line feed, whatever the state
-        if self.scores_line_feed and not model.is_of_lines:
+        if self.scores_line_feed and not self.is_of_lines:
             h = _mean_line_end_state(self.session, model.h, self.start)
         self.h = _without_characters(h, architecture(model.parameters))[None]
 
     def score(self, block: str, number: int) -> list[Line]:
         """Return the lines of a text that ends in a line feed; `number` is that of the first."""
+        block = trim_lines(block) if self.is_of_lines else block
         texts = block[:-1].split("\n")
         indices = np.concatenate([[self.start], *self.table.encode(block)], dtype=self.dtype, casting="unsafe")
         lengths = np.fromiter(map(len, texts), np.intp, len(texts))

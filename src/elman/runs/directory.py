@@ -279,6 +279,8 @@ class RunDirectory:
         try:
             return read(require_regular_file(path))
         except FileNotFoundError:
+            if name != RUN_JSON and self.has_manifest():
+                raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None
             raise ElmanError(f"no {name} in {quote(self.path)}; pass a run directory written by elman train") from None
         except NotADirectoryError:
             raise ElmanError(f"{quote(self.path)} is a file; pass a run directory written by elman train") from None

@@ -352,5 +352,5 @@ def validation_every(config: Config, windows: Windows) -> int:
 
 
 def _read(source: Text, config: Config) -> Corpus:
-    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count)
+    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=config.lines)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from elman.errors import ElmanError, LockedError, quote
-from elman.storage.atomic import PARTIAL_SUFFIX, sync_directory
+from elman.storage.atomic import PARTIAL_SUFFIX, suggest_write_remedy, sync_directory
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -122,4 +122,5 @@ class DirectoryLock:
 
 def cannot_write(directory: Path, error: OSError) -> ElmanError:
     """Return the error for a directory that cannot be written to."""
-    return ElmanError(f"cannot write in {quote(directory)} ({error.strerror}): free disk space or choose another --out")
+    reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+    return ElmanError(f"cannot write in {quote(directory)} ({reason}): {suggest_write_remedy(error)}")

@@ -13,7 +13,7 @@ import numpy as np
 from elman.config import Config
 from elman.engine import Engine, TrainState, get_engine
 from elman.engines import inference_engine
-from elman.errors import require_extra
+from elman.errors import ElmanError, require_extra
 from elman.inference import Model
 from elman.inference.generate import stream_text
 from elman.network import SamplingParams
@@ -171,6 +171,7 @@ class Run:
         state = self.state
         chars = state.update * self.config.chars_per_update
         return {
+            "text": self.corpus.name,
             "updates": state.update,
             "epochs": state.epoch,
             "seconds": round(state.seconds, 3),
@@ -247,6 +248,11 @@ def split(
         return windows, Windows(validation.indices, min(config.seq_length, len(validation.indices) - 1))
     if isinstance(config.validation, str) or not config.validation:
         return windows, None
+    if (held_out := len(corpus.indices) - border) <= config.seq_length:
+        raise ElmanError(
+            f"--validation {config.validation} holds out {held_out:,} of {border + held_out:,} characters, but a"
+            f" sequence length of {config.seq_length:,} needs at least {config.seq_length + 1:,}: hold out more"
+        )
     return windows, Windows(corpus.indices[border:], config.seq_length)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from elman.config import Config
@@ -39,11 +40,16 @@ def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Co
     """
     if not isinstance(config.validation, str):
         return None
-    text = read_corpus(config.validation, encoding=config.encoding, alphabet=corpus.alphabet, extend=True)
+    path = Path(config.validation)
+    if sha256 and os.path.isabs(path) and not os.path.lexists(path):  # noqa: PTH117 (an older version's may be relative)
+        raise ElmanError(f"the validation text {quote(path)} is no longer there: name its new path with --validation")
+    text = read_corpus(
+        config.validation, encoding=config.encoding, alphabet=corpus.alphabet, extend=True, lines=config.lines
+    )
     if sha256 and text.sha256 != sha256:
         raise ElmanError(
-            f"the validation text {quote(config.validation)} has changed since the run was started (SHA-256"
-            f" {text.sha256[:12]}…, then {sha256[:12]}…): restore it, or choose another --out"
+            f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
+            " restore that text, or name its path with --validation"
         )
     if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
         raise ElmanError(

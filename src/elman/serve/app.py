@@ -46,7 +46,7 @@ def create_app(models: dict[str, Model], settings: Settings) -> Starlette:
 
     routes = [
         Route("/v1/completions", Completions(served, settings, metrics), methods=["POST"]),
-        Route("/v1/chat/completions", _reject_chat, methods=["POST"]),
+        Route("/v1/chat/completions", _reject_chat, methods=["GET", "POST"]),
         Route("/v1/models", info.models),
         Route("/v1/models/{name}", info.model),
         Route("/tokenizer_info", tokenizer.tokenizer_info),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from elman.errors import ElmanError, quote
 
+_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""Errors of a disk, a file or a quota that is full; Windows has no quotas."""
+
 PARTIAL_SUFFIX = ".part"
 """Suffix of temporary files that are still being written."""
 
@@ -36,9 +39,14 @@ def replace_file(path: Path, data: bytes) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise ElmanError(
-            f"cannot write {quote(path)} ({error.strerror}): free disk space or choose another --out; "
-            "an existing file is left unchanged"
+            f"cannot write {quote(path)} ({error.strerror}): {suggest_write_remedy(error)}; an existing file is left"
+            " unchanged"
         ) from error
+
+
+def suggest_write_remedy(error: OSError) -> str:
+    """Return what to do about an output that cannot be written."""
+    return f"{'free disk space or ' if error.errno in _FULL else ''}choose another --out"
 
 
 def sync_directory(directory: Path) -> None:

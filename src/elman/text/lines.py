@@ -5,7 +5,8 @@ Such a text is a sequence of characters like any other, but for its order::
     \\n line \\n line \\n … line \\n
 
 It begins with a line feed and ends with one, so that every line is read after a line feed, at which the network is
-reset, and its end is predicted. Lines that are empty are dropped, and so is a carriage return before a line feed.
+reset, and its end is predicted. Lines that are empty are dropped. So are carriage returns at the ends of lines, before
+the text is encoded, so that they are in no alphabet.
 
 The lines are shuffled once, before the last of them are held out for validation and the others are counted by an n-gram
 prior, and the lines of the training set once more for every epoch. The orders follow from the seed and the number of
@@ -15,7 +16,8 @@ the epoch, so a run is resumed in the same order.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -31,8 +33,30 @@ Indices = NDArray[np.unsignedinteger[Any]]
 Positions = NDArray[np.int64]
 LineHashes = NDArray[np.uint64]
 
+_RETURNS = re.compile(r"\r+(?=\n|\Z)")
+
 CHUNK = 1 << 20
 """Characters searched, or joined, at a time."""
+
+
+def trim_lines(text: str) -> str:
+    r"""Return a text without the carriage returns at the ends of its lines.
+
+    Examples
+    --------
+    >>> trim_lines("Ada\r\nAl\ran\r")
+    'Ada\nAl\ran'
+    """
+    return _RETURNS.sub("", text)
+
+
+def trim_chunks(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield a text that arrives in chunks as `trim_lines` returns it."""
+    held = ""
+    for chunk in chunks:
+        text = (held + chunk).rstrip("\r")
+        held = (held + chunk)[len(text) :]
+        yield trim_lines(text)
 
 
 class LineMoves(NamedTuple):
@@ -97,7 +121,7 @@ def find_line_feed(alphabet: Alphabet) -> int:
 
 
 def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
-    """Return the lines of a text of any form, in their order.
+    """Return the lines of a text of any form, but without carriage returns at their ends, in their order.
 
     Raises
     ------
@@ -107,8 +131,6 @@ def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
     feed = find_line_feed(alphabet)
     feeds = _find(indices, feed)
     starts, ends = np.append(0, feeds + 1), np.append(feeds, len(indices))
-    if "\r" in alphabet.characters:
-        ends = ends - ((ends > starts) & (indices[ends - 1] == alphabet.characters.index("\r")))
     is_filled = ends > starts
     if not is_filled.any():
         raise ElmanError("the text has no line that is not empty")
@@ -152,7 +174,7 @@ def hash_lines(lines: Lines, alphabet: Alphabet) -> LineHashes:
 
 def contains_line(hashes: LineHashes, line: str) -> bool:
     """Return whether the hash of a line is among the hashes of `hash_lines`."""
-    hashed = np.uint64(hash_line(line))
+    hashed = np.uint64(hash_line(trim_lines(line.removesuffix("\n"))))
     at = np.searchsorted(hashes, hashed)
     return bool((hashes[at : at + 1] == hashed).any())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from elman.errors import ElmanError, quote
@@ -12,6 +13,7 @@ from elman.text.binary import BinaryFileError, check_not_binary
 from elman.text.compressed import PeekedStream, decompress
 from elman.text.corpus import Corpus, TextFile, encode_chunks
 from elman.text.decoding import CHUNK_SIZE, DecodingStream
+from elman.text.lines import trim_chunks
 from elman.text.sources import STANDARD_INPUT, Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
 
@@ -23,6 +25,7 @@ def read_corpus(
     alphabet: Alphabet | None = None,
     extend: bool = False,
     min_count: int = 0,
+    lines: bool = False,
 ) -> Corpus:
     """Read a text from one or several files.
 
@@ -45,6 +48,8 @@ def read_corpus(
     min_count : int
         Without `alphabet`: replace characters that occur fewer times by one unknown symbol; 0 adds no such symbol. See
         `elman.text.replace_rare`.
+    lines : bool
+        Drop the carriage returns at the ends of lines, as a model of independent lines needs it.
 
     Raises
     ------
@@ -53,9 +58,10 @@ def read_corpus(
         character; with `alphabet`, if it contains an unknown character that is neither appended nor replaced.
     """
     if isinstance(source, Corpus):
-        corpus = source if alphabet is None else _encode_again(source, alphabet, extend)
+        has_returns = lines and source.line_starts is None and "\r" in source.alphabet.characters
+        corpus = _encode_again(source, alphabet, extend, lines) if alphabet is not None or has_returns else source
     else:
-        corpus = _read(source, encoding, alphabet, extend)
+        corpus = _read(source, encoding, alphabet, extend, lines)
     return corpus if alphabet is not None else replace_rare(corpus, min_count)
 
 
@@ -75,16 +81,27 @@ def read_chunks(source: Source | Sequence[Source], *, encoding: str = "utf-8") -
     yield from JoinedText(*list_inputs(source), encoding, live=True)
 
 
-def _read(source: Source | Sequence[Source], encoding: str, alphabet: Alphabet | None, extend: bool) -> Corpus:
+def _read(
+    source: Source | Sequence[Source], encoding: str, alphabet: Alphabet | None, extend: bool, lines: bool
+) -> Corpus:
     name, inputs = list_inputs(source)
     text = JoinedText(name, inputs, encoding)
-    used_alphabet, indices = encode_chunks(text, name, alphabet, extend)
+    chunks = trim_chunks(text) if lines else text
+    used_alphabet, indices = encode_chunks(chunks, _given_name(source, name), alphabet, extend)
     return Corpus(name, used_alphabet, indices, text.sha256, text.encoding, text.files, text.skipped)
 
 
-def _encode_again(corpus: Corpus, alphabet: Alphabet, extend: bool) -> Corpus:
-    chunks = (corpus.alphabet.decode(chunk) for chunk in corpus.chunks())
-    used_alphabet, indices = encode_chunks(chunks, corpus.name, alphabet, extend)
+def _given_name(source: Source | Sequence[Source], name: str) -> str:
+    """Return the path of a text as it was given, or else its name."""
+    given = source[0] if isinstance(source, list | tuple) and len(source) == 1 else source
+    return os.fspath(given) if isinstance(given, str | os.PathLike) else name
+
+
+def _encode_again(corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines: bool) -> Corpus:
+    chunks: Iterable[str] = (corpus.alphabet.decode(chunk) for chunk in corpus.chunks())
+    if corpus.alphabet.has_unknown:  # it has replaced rare characters already
+        alphabet = alphabet or corpus.alphabet
+    used_alphabet, indices = encode_chunks(trim_chunks(chunks) if lines else chunks, corpus.name, alphabet, extend)
     return Corpus(corpus.name, used_alphabet, indices, corpus.sha256, corpus.encoding, corpus.files, corpus.skipped)
 
 

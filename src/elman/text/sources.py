@@ -239,6 +239,8 @@ def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
     try:
         return path.open("rb")
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ElmanError(f"{quote(path)} is a link to {quote(path.readlink())}, which does not exist") from None
         raise ElmanError(f"there is no file {quote(path)}: {_suggest_source(path)}") from None
     except ValueError as error:  # if the name contains a zero byte
         raise ElmanError(f"cannot read {quote(path)} ({error})") from None

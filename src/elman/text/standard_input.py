@@ -36,6 +36,17 @@ def is_pipe() -> bool:
         return False
 
 
+def is_empty_pipe() -> bool:
+    """Whether standard input is a pipe that has ended; one that is still open may deliver something."""
+    if not is_pipe():
+        return False
+    try:
+        ready, _, _ = select.select([sys.stdin.fileno()], [], [], 0)
+        return bool(ready) and not cast(BufferedReader, sys.stdin.buffer).peek(1)
+    except (OSError, ValueError):  # a pipe on Windows
+        return False
+
+
 def has_piped_text(seconds: float | None = None) -> bool:
     """Whether standard input is a pipe that delivers bytes, or a file redirected to it that is not empty.
 

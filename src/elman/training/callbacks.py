@@ -27,10 +27,10 @@ class TrainingCallback:
     """
 
     def on_notice(self, notice: str) -> None:
-        """Something to know before training starts, in one line: the text, or settings that were lowered for it."""
+        """Something to know before training starts, in one line: the text, settings lowered for it, compilation."""
 
     def on_compile(self) -> None:
-        """Kernels are about to be compiled, or loaded from the cache."""
+        """Kernels are about to be compiled, or loaded from the cache; `on_notice` is called where they are compiled."""
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """``elman report`` is about to run an experiment of its gradient check."""

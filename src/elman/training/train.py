@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
 from elman.engine import CALLBACK_INTERVAL, CompilesAhead, Engine, TrainState, get_engine
+from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import name_options
 from elman.inference.score import score
 from elman.network import SamplingParams
@@ -189,7 +190,8 @@ class Trainer:
     def train(self) -> None:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
-        prepare(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
+        with watch_compilation(lambda: notify(self.callback, COMPILING)):
+            prepare(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():

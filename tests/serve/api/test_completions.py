@@ -373,9 +373,10 @@ def test_a_stop_sequence_that_cannot_occur_is_ignored(client: httpx.Client) -> N
 
 
 def test_there_are_no_chat_models(client: httpx.Client) -> None:
-    answer = client.post("/v1/chat/completions", json={"model": NAME, "messages": []})
-    assert refused(answer) == (404, "not_found", None)
-    assert "use /v1/completions" in answer.json()["error"]["message"]
+    for method, body in {"POST": {"model": NAME, "messages": []}, "GET": None}.items():
+        answer = client.request(method, "/v1/chat/completions", json=body)
+        assert refused(answer) == (404, "not_found", None)
+        assert "use /v1/completions" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

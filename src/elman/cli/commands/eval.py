@@ -49,7 +49,8 @@ def evaluate(
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     model = load(run)
     check_adapt(model.parameters, adapt)
-    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=with_unknown(model.alphabet))
+    alphabet = with_unknown(model.alphabet)
+    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
     indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
     if window is None:
         static = score(*network, indices)

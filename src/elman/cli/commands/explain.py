@@ -41,7 +41,9 @@ def explain(
         raise ElmanError(f"--units must be at least 1 (got {shorten(units)})")
     check_not_input(out, run)
     model = load(run)
-    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True)
+    text = read_corpus(
+        require_corpus(corpus), encoding=encoding, alphabet=model.alphabet, extend=True, lines=model.is_of_lines
+    )
     check_not_input(out, *(Path(file.path) for file in text.files))
     page = ExplainPage.from_corpus(model, text)
     html = render_page(page, units).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,6 +121,8 @@ def train(
         print(json.dumps(run.results()))
     elif not run.was_finished:
         show_results(run, out)
+    elif quiet:  # otherwise the display has said so
+        print(run.advice, file=sys.stderr)
     return INTERRUPTED if run.interrupted else 0
 
 

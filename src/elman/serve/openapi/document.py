@@ -76,7 +76,7 @@ def _paths() -> Schema:
     )
     chat = unsupported_operation("Not supported: the models are no chat models.", (404, *ERRORS_ALWAYS))
     return {
-        "/v1/chat/completions": {"post": chat},
+        "/v1/chat/completions": {"get": chat, "post": chat},
         "/v1/completions": {"post": operation("Complete prompts.", completion, ERRORS_OF_QUEUE, "CompletionRequest")},
         "/v1/models": {"get": operation("List the models.", body(ref("ModelList")), ERRORS_ALWAYS)},
         "/v1/models/{name}": {"get": describe | {"parameters": [name]}},

@@ -13,7 +13,7 @@ from rich.text import Text
 from elman.runs.records import Sample
 from elman.runs.run import Run
 from elman.training.progress.console import StderrConsole, visible
-from elman.training.progress.display import COMPILING, ProgressDisplay
+from elman.training.progress.display import ProgressDisplay
 from elman.training.progress.fields import describe_progress
 
 
@@ -100,10 +100,6 @@ class ProgressBar(ProgressDisplay):
     def show(self, line: str) -> None:
         """Show the line."""
         self.screen.show(line)
-
-    def on_compile(self) -> None:
-        """Show what the delay is for."""
-        self.show(COMPILING)
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Update the bar."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from elman.training.callbacks import TrainingCallback
 
-COMPILING = "compiling kernels (first run only, takes a few seconds) …"
-
 
 class ProgressDisplay(TrainingCallback):
     """A training callback that shows the progress of one training after another; this one shows nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from elman.runs.run import Run
 from elman.training.progress.console import StderrConsole
-from elman.training.progress.display import COMPILING, ProgressDisplay
+from elman.training.progress.display import ProgressDisplay
 from elman.training.progress.fields import describe_progress
 
 INTERVAL = 5.0
@@ -31,10 +31,6 @@ class ProgressLines(ProgressDisplay):
     def show(self, line: str) -> None:
         """Print the line."""
         self.console.print_line(line)
-
-    def on_compile(self) -> None:
-        """Print what the delay is for."""
-        self.show(COMPILING)
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Print a line if one is due."""

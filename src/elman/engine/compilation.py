@@ -1,0 +1,34 @@
+"""When the kernels of an engine are compiled, which takes a while, and not loaded from the cache."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
+
+
+@contextmanager
+def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
+    """Call a function once, before Numba compiles the first kernel in the block; never if it compiles none."""
+    if "numba" not in sys.modules:  # engines that need it have imported it
+        yield
+        return
+    from numba.core import event
+
+    started = False
+
+    class FirstCompilation(event.Listener):
+        def on_start(self, event: Any) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                on_start()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", FirstCompilation()):
+        yield
