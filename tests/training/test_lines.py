@@ -12,9 +12,10 @@ from elman.engine.state import training_folds
 from elman.errors import ElmanError
 from elman.inference.score import score
 from elman.network.ngram import NgramCounts
+from elman.runs import lifecycle
 from elman.runs.lifecycle import create_optimizer, initial_state
 from elman.runs.run import Run, load, split
-from elman.text import Corpus
+from elman.text import Corpus, read_corpus
 from elman.text.lines import shuffle_corpus
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 
@@ -63,6 +64,17 @@ def test_a_run_is_resumed_bit_for_bit(tmp_path: Path, stop: int) -> None:
     train(CORPUS, **options, out=tmp_path, callback=StopsAt(stop))
     assert_same(train(CORPUS, out=tmp_path, resume=True), expected)
     assert_saved(tmp_path, expected)
+
+
+def test_an_older_run_has_carriage_returns_in_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, options = tmp_path / "names.txt", OPTIONS | {"validation": 0.0}
+    text.write_bytes(b"Anna\r\nBob\r\nCaro\r\nAnnabel\r\nBoris\r\nDora\r\n" * 5)
+    with monkeypatch.context() as patch:
+        patch.setattr(lifecycle, "_read", lambda source, config: shuffle_corpus(read_corpus(source), config.seed))
+        run = train(text, **options, max_updates=5, out=tmp_path / "run")
+    assert "\r" in run.corpus.alphabet.characters
+    resumed = train(text, resume=True, max_updates=9, out=tmp_path / "run")
+    assert (resumed.state.update, resumed.corpus.sha256) == (9, run.corpus.sha256)
 
 
 def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:

@@ -26,7 +26,7 @@ from elman.runs.recorded_text import RecordedText, find_text, read_recorded_text
 from elman.runs.run import Run, split
 from elman.runs.short_text import describe_lowered, fit_to_text
 from elman.runs.validation_text import read_validation_text, use_absolute_path
-from elman.text import Corpus, Source, Windows, check_alphabet_size, read_corpus
+from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, read_corpus
 from elman.text.lines import shuffle_corpus
 
 Text = Source | Sequence[Source] | Corpus
@@ -206,10 +206,10 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     config = resume_config(settings, options)
     require_engine(config)
     if source is None:
-        corpus = replace(_read(find_text(recorded, directory), config), name=recorded.name)
+        corpus = replace(_read(find_text(recorded, directory), config, saved.alphabet), name=recorded.name)
         require_unchanged(recorded, corpus, directory)
     else:
-        corpus = _read(source, config)
+        corpus = _read(source, config, saved.alphabet)
     _require_same_text(saved, corpus, directory)
     if not corpus.files and recorded.files:  # a text in memory; the run is found again from its files
         corpus = replace(corpus, files=recorded.files)
@@ -351,6 +351,8 @@ def validation_every(config: Config, windows: Windows) -> int:
     return (config.validate_every or windows.per_epoch) if config.validation else 0
 
 
-def _read(source: Text, config: Config) -> Corpus:
-    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=config.lines)
+def _read(source: Text, config: Config, alphabet: Alphabet | None = None) -> Corpus:
+    """Read the text of a run, which has this alphabet if it is resumed; older runs of lines kept carriage returns."""
+    lines = config.lines and (alphabet is None or "\r" not in alphabet.characters)
+    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=lines)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
