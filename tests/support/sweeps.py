@@ -1,5 +1,6 @@
 """Sweeps of tiny networks: their settings, workers in this process, and workers that are killed."""
 
+import gc
 import hashlib
 import random
 import subprocess
@@ -72,6 +73,7 @@ def prepare(order: WorkerOrder) -> None:
 
 def work_here(order: WorkerOrder) -> SweepResult:
     """Train all trials in this process."""
+    gc.collect()  # releases the locks of a worker that was killed in this process, as the end of a process does
     work(order, threading.Event())
     return read_result(order)
 
