@@ -22,9 +22,10 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: "FrameType | None") -> None:
-    """Handle SIGINT as Python does, but during an import exit at once: an exception raised there may be lost."""
+    """Handle SIGINT as Python does, but exit at once while a module is loaded: an exception there may be lost."""
     while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+        code = frame.f_code
+        if (code.co_filename, code.co_name) == ("<frozen importlib._bootstrap>", "_find_and_load"):
             os._exit(130)
         frame = frame.f_back
     raise KeyboardInterrupt

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 import elman
+from elman import __main__ as entry_point
 from elman.config import Config, make_config
 from elman.errors import flag
 from elman.presets import DEFAULT_PRESET
@@ -775,3 +777,13 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
     from elman.cli.display import visible
 
     assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
+
+
+def test_an_interrupt_at_an_import_of_a_loaded_module_is_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement such as `from elman.text import Corpus` in a function that runs often, as in the prompt loop."""
+    package = types.ModuleType("package_of_this_test")
+    package.__path__ = []
+    package.__getattr__ = lambda name: entry_point._interrupt(signal.SIGINT, sys._getframe())  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    with pytest.raises(KeyboardInterrupt):
+        from package_of_this_test import anything  # type: ignore[import-not-found]  # noqa: F401
