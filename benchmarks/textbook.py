@@ -176,7 +176,8 @@ def arguments(**choices: list[str]) -> dict[str, Any]:
     options = vars(parser.parse_args())
     threads = options.pop("threads")
     cores = sorted(os.sched_getaffinity(0))
-    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    # Idle threads of NumPy's BLAS would keep the other cores busy for a while after each product.
+    settings = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1"}
     one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     settings["XLA_FLAGS"] = one if threads == 1 else ""
     if len(cores) > threads or not settings.items() <= os.environ.items():
