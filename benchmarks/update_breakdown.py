@@ -21,6 +21,7 @@ import numpy as np
 from elman.engine import TrainState, get_engine
 from elman.engine.numba.fused import rnn
 from elman.engine.numba.fused.engine import make_scratch, pack_accumulators, pack_weights
+from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import tile, vector
 from elman.engine.numba.linalg.simd import BYTES
@@ -53,7 +54,7 @@ def forward(weights, squared_grads, scratch, scalars, x, y, m, K, n):  # type: i
 def softmax(weights, squared_grads, scratch, scalars, x, y, m, K, n):  # type: ignore[no-untyped-def]
     """p_t - y_t and the loss."""
     for _ in range(n):
-        rnn.softmax_loss(scratch.g, y, len(weights.c))
+        softmax_loss(scratch.g, y, len(weights.c))
 
 
 @kernel

@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from elman.engine.numba.fused import rnn
+from elman.engine.numba.fused import softmax
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import simd, tile, vector
 from elman.network import Optimizer, output
@@ -90,7 +90,7 @@ def adagrad(theta: Any, M: Any, gradient: Any, rate: Any, clip: Any, epsilon: An
 
 @kernel
 def softmax_loss(g: Any, y: Any, K_row: Any) -> Any:
-    return rnn.softmax_loss(g, y, K_row)
+    return softmax.softmax_loss(g, y, K_row)
 
 
 # --- exp, tanh and the sigmoid ---

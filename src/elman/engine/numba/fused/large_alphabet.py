@@ -19,10 +19,10 @@ from elman.engine.numba.fused.rnn import (
     forward,
     read_indices,
     recurrent_backward,
-    softmax_loss,
     update_c,
     update_recurrence,
 )
+from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import multiply, strip_width

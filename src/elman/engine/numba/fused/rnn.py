@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import matvec_tanh, matvec_tanh_backward, multiply, strip_width
-from elman.engine.numba.linalg.vector import adagrad, adagrad_rows, add_to, copy, exponentials, scale
+from elman.engine.numba.linalg.vector import adagrad, adagrad_rows, add_to, copy, exponentials
 from elman.engine.numba.sampling import sample_index, sampling_target, softmax_scale, truncate
 
 Array = NDArray[np.floating]
@@ -105,54 +106,41 @@ def recur(h, h_start, direction, weights, index, m):
 @inlined
 def forward(weights, scratch, x, m):
     """Compute all hidden states and logits of a window."""
-    h, T, m_row, K_row = scratch.h, len(x), len(weights.b), len(weights.c)
+    T, m_row = len(x), len(weights.b)
     for t in range(T):
-        recur(h, t * m_row, t % 2, weights, x[t], m)
-    vectors = K_row * h.itemsize // BYTES
-    columns = strip_width(vectors) * BYTES // h.itemsize
-    multiply(
-        scratch.g, 0, K_row, weights.c, 0, 0, h, m_row, m_row, 1, weights.V_columns, 0, columns, m_row * columns,
-        T, m, vectors,
-    )  # fmt: skip
+        recur(scratch.h, t * m_row, t % 2, weights, x[t], m)
+    compute_logits(weights, scratch, 0, T, m)
 
 
 @inlined
-def softmax_loss(g, y, K_row):
-    """Turn logits into p - y, row by row; return L = -sum_t log p_t[y_t].
-
-    The logarithm is taken once per 32 rows, of the product of their softmax sums: each is in [1, K], so it cannot
-    overflow.
-    """
-    one = g.dtype.type(1)
-    vectors = K_row * g.itemsize // BYTES
-    loss, product = 0.0, 1.0
-    for t in range(len(y)):
-        start = t * K_row
-        target = start + y[t]
-        target_logit = g[target]
-        total, largest = exponentials(g, start, vectors, one)
-        inverse = one / total
-        scale(g, start, vectors, inverse)
-        g[target] -= one
-        loss += largest - target_logit
-        product *= total
-        if t % 32 == 31:
-            loss += np.log(product)
-            product = 1.0
-    return loss + np.log(product)
+def compute_logits(weights, scratch, first, rows, m):
+    """The logits of `rows` steps."""
+    h, m_row, K_row = scratch.h, len(weights.b), len(weights.c)
+    vectors = K_row * h.itemsize // BYTES
+    columns = strip_width(vectors) * BYTES // h.itemsize
+    multiply(
+        scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
+        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
+    )  # fmt: skip
 
 
 @inlined
 def backward(weights, scratch, x, m, K):
     """dh_t = V' g_t + W' da_{t+1} and da_t = (1 - h_t^2) dh_t for every t, from the last to the first."""
-    h, da, T, m_row, K_row = scratch.h, scratch.da, len(x), len(weights.b), len(weights.c)
-    vectors = m_row * h.itemsize // BYTES
-    columns = strip_width(vectors) * BYTES // h.itemsize
+    compute_output_backward(weights, scratch, 0, len(x), K)
+    recurrent_backward(weights, scratch, len(x), m)
+
+
+@inlined
+def compute_output_backward(weights, scratch, first, rows, K):
+    """V' g_t of `rows` steps."""
+    m_row, K_row = len(weights.b), len(weights.c)
+    vectors = m_row * scratch.g.itemsize // BYTES
+    columns = strip_width(vectors) * BYTES // scratch.g.itemsize
     multiply(
-        da, m_row, m_row, scratch.zeros, 0, 0, scratch.g, 0, K_row, 1, weights.V, 0, columns, K_row * columns,
-        T, K, vectors,
+        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
+        weights.V, 0, columns, K_row * columns, rows, K, vectors,
     )  # fmt: skip
-    recurrent_backward(weights, scratch, T, m)
 
 
 @inlined

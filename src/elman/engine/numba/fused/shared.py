@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.fused.rnn import (
+    compute_logits,
+    compute_output_backward,
     count_panels,
     read_indices,
     recur,
@@ -23,11 +25,11 @@ from elman.engine.numba.fused.rnn import (
     update_panel,
     update_recurrence,
 )
+from elman.engine.numba.fused.softmax import softmax_row
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.atomics import LINE, add_release, increase_below, load_acquire, yield_thread
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import multiply, strip_width
-from elman.engine.numba.linalg.vector import copy, exponentials, scale
+from elman.engine.numba.linalg.vector import copy
 
 CHUNK = 5
 """Steps of one unit: as many as a tile has rows."""
@@ -45,7 +47,7 @@ def make_queue() -> NDArray[np.int64]:
 
 
 @inlined
-def count_units(T, m, K, m_row, itemsize):
+def count_units(T, K, m_row, itemsize):
     """The chunks of a window, and the panels of V."""
     return (T + CHUNK - 1) // CHUNK, count_panels(K, m_row, itemsize)
 
@@ -61,54 +63,31 @@ def _wait(queue, done):
 
 
 @inlined
-def _compute_logits(weights, scratch, first, rows, m):
+def _compute_output(weights, scratch, first, rows, m):
     """Logits, terms of the loss and p - y of `rows` steps."""
-    g, K_row, m_row = scratch.g, len(weights.c), len(weights.b)
-    one, lanes = g.dtype.type(1), BYTES // g.itemsize
-    vectors = K_row // lanes
-    columns = strip_width(vectors) * lanes
-    multiply(
-        g, first * K_row, K_row, weights.c, 0, 0, scratch.h, (first + 1) * m_row, m_row, 1,
-        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
-    )  # fmt: skip
+    compute_logits(weights, scratch, first, rows, m)
+    K_row = len(weights.c)
     for t in range(first, first + rows):
-        start = t * K_row
-        target = start + scratch.indices[t + 1]
-        target_logit = g[target]
-        total, largest = exponentials(g, start, vectors, one)
-        scale(g, start, vectors, one / total)
-        g[target] -= one
-        scratch.differences[t] = largest - target_logit
+        difference, total = softmax_row(scratch.g, t * K_row, scratch.indices[t + 1], K_row)
+        scratch.differences[t] = difference
         scratch.totals[t] = total
-
-
-@inlined
-def _compute_output_backward(weights, scratch, first, rows, K):
-    """V' g_t of `rows` steps."""
-    K_row, m_row = len(weights.c), len(weights.b)
-    lanes = BYTES // scratch.g.itemsize
-    columns = strip_width(m_row // lanes) * lanes
-    multiply(
-        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
-        weights.V, 0, columns, K_row * columns, rows, K, m_row // lanes,
-    )  # fmt: skip
 
 
 @inlined
 def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, thread):
     """Do a claimed unit, once those are done that it depends on."""
     m_row, K_row = len(weights.b), len(weights.c)
-    chunks, panels = count_units(T, m, K, m_row, scratch.h.itemsize)
+    chunks, panels = count_units(T, K, m_row, scratch.h.itemsize)
     unit = number % (2 * chunks + panels)
     window = number - unit
     if unit < 2 * chunks:
         first = (unit if unit < chunks else 2 * chunks - 1 - unit) * CHUNK
         rows = min(CHUNK, T - first)
         if unit < chunks:
-            _compute_logits(weights, scratch, first, rows, m)
+            _compute_output(weights, scratch, first, rows, m)
         else:
             _wait(queue, window + chunks)
-            _compute_output_backward(weights, scratch, first, rows, K)
+            compute_output_backward(weights, scratch, first, rows, K)
     else:
         _wait(queue, window + 2 * chunks)
         update_panel(
@@ -138,7 +117,7 @@ def _finish_units(queue, done, patience, weights, squared_grads, scratch, scalar
 
 @compiled()  # without fastmath: the losses are added in the order of the steps
 def _sum_losses(differences, totals, T):
-    """The loss of a window from the terms of every step, as `elman.engine.numba.fused.rnn.softmax_loss` adds them."""
+    """The loss of a window from the terms of its steps, which `elman.engine.numba.fused.softmax` adds likewise."""
     loss, product = 0.0, 1.0
     for t in range(T):
         loss += differences[t]
@@ -154,7 +133,7 @@ def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, 
     """Perform `len(losses)` updates, together with `assist` on another thread; return the next window's position."""
     m_row, itemsize = len(weights.b), scratch.h.itemsize
     vectors = m_row * itemsize // BYTES
-    chunks, panels = count_units(T, m, K, m_row, itemsize)
+    chunks, panels = count_units(T, K, m_row, itemsize)
     units, patience = 2 * chunks + panels, PATIENCE
     for n in range(len(losses)):
         if (position + T) * index_bytes >= len(text):
