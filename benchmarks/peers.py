@@ -1,0 +1,102 @@
+"""Validation loss against seconds of training: the presets, and PyTorch's LSTM, GRU and a GPT on the same two cores.
+
+    python benchmarks/peers.py TEXT [--seconds 5 15 60 240]
+
+The first nine tenths of the text are trained on, and the loss is that of the whole last tenth. A peer is trained anew
+for every budget, with a learning rate that falls over the budget; its seconds are those of the updates alone, those of
+Elman the whole command, start-up and evaluation included. Results are written to ``benchmarks/results/peers.json``,
+and ``docs/images/peers.png`` is drawn from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RESULTS, FIGURE = HERE / "results" / "peers.json", HERE.parent / "docs" / "images" / "peers.png"
+ELMAN = {
+    5: ["--preset", "quick", "--max-seconds", "3.1"],
+    15: ["--preset", "minute", "--max-seconds", "12.0"],
+    60: ["--preset", "minute"],
+    240: ["--preset", "strong"],
+}
+"""The options that end the whole command within the seconds."""
+
+GPU_LOSS = 1.4697
+"""Of nanoGPT's GPU recipe on Shakespeare, after about three minutes on an A100, by its README."""
+
+
+def train_elman(text: str, seconds: int) -> dict[str, Any]:
+    """Train by the preset of a budget and return its validation loss and the seconds of the whole command."""
+    from presets import measure
+
+    options = ELMAN[seconds]
+    result = measure(text, options[1], *options[2:])
+    return {"loss": result["validation_loss"], "seconds": result["whole_seconds"], "updates": result["updates"]}
+
+
+def train_in_process(text: str, name: str, seconds: int) -> dict[str, Any]:
+    """Train a peer in a process of its own."""
+    command = [sys.executable, __file__, text, "--peer", name, "--seconds", str(seconds)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+def draw(results: list[dict[str, Any]]) -> None:
+    """Draw loss against seconds, a line per contender."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    for name in dict.fromkeys(result["name"] for result in results):
+        points = [(result["seconds"], result["loss"]) for result in results if result["name"] == name]
+        elman = name == "Elman"
+        axes.plot(*zip(*points, strict=True), "o-", label=name, lw=2.6 if elman else 1.4, zorder=3 if elman else 2)
+    axes.axhline(GPU_LOSS, color="0.45", ls="--", lw=1, label=f"nanoGPT on an A100, about 180 s: {GPU_LOSS}")
+    axes.set(xscale="log", xlabel="seconds", ylabel="validation loss, nats per character", ylim=(1.35, 2.6))
+    axes.set_title("Tiny Shakespeare, two CPU cores")
+    axes.set_xticks(list(ELMAN), [str(seconds) for seconds in ELMAN])
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    figure.savefig(FIGURE)
+
+
+def main() -> None:
+    """Measure, print, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("text")
+    parser.add_argument("--seconds", nargs="*", type=int, default=list(ELMAN))
+    parser.add_argument("--peer", help="train this peer alone, for the first number of seconds, and print its result")
+    arguments = parser.parse_args()
+    from peer_models import RECIPES, train
+
+    if arguments.peer:
+        print(json.dumps(train(arguments.text, RECIPES[arguments.peer], arguments.seconds[0])))
+        return
+    from speed import machine
+
+    results = []
+    for name in ("Elman", *RECIPES):
+        for seconds in arguments.seconds:
+            elman = name == "Elman"
+            figures = train_elman(arguments.text, seconds) if elman else train_in_process(arguments.text, name, seconds)
+            results.append({"name": name, "budget": seconds} | figures)
+            print(results[-1], flush=True)
+    text = Path(arguments.text).name
+    RESULTS.write_text(
+        json.dumps({"machine": machine(), "text": text, "results": results}, indent=1) + "\n", encoding="utf-8"
+    )
+    draw(results)
+
+
+if __name__ == "__main__":
+    main()
