@@ -39,6 +39,11 @@ def test_columns_and_no_gradient_of_the_initial_state_are_accepted() -> None:
     assert "h0" not in comparison.errors
 
 
+def test_columns_and_a_loss_in_an_array_are_accepted() -> None:
+    forward, _ = load_passes(("return loss, h, p", "return np.array([[loss]]), h[:, :, None], list(p[:, :, None])"))
+    assert check_forward(forward).passed
+
+
 BACKWARD: list[tuple[Changes, list[str]]] = [
     ([("dh_next = W.T @ da", "pass")], ["dU, dW, db, dh0: the gradient through h_{t-1} is missing"]),
     ([("W.T @ da", "W @ da")], ["dU, dW, db, dh0: W instead of W'"]),
@@ -69,6 +74,11 @@ BACKWARD: list[tuple[Changes, list[str]]] = [
         [(RETURN, 'return {n: np.clip(g, -5, 5) for n, g in zip("UWVbc", (dU, dW, dV, db, dc))}')],
         ["dU, dW, dV, db, dc: clipped at 5"],
     ),
+    (
+        [(RETURN, 'return {n: 0.3 * g for n, g in zip("UWVbc", (dU, dW, dV, db, dc))}')],
+        ["dU, dW, dV, db, dc: 0.3 times the right gradient"],
+    ),
+    ([("db += da", "pass")], ["db: all zeros"]),
     # Two mistakes, in the same arrays and in different ones.
     (
         [("dh_next = W.T @ da", "pass"), ("(1 - h[t + 1] ** 2) * dh", "dh")],
@@ -154,7 +164,7 @@ def test_a_gradient_that_cannot_be_compared(change: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("db += da", "db += 1.5 * da"), "db: wrong for a single step from h_0 = 0"),
+        (("db += da", "db += da + 1"), "db: wrong for a single step from h_0 = 0"),
         (
             ("np.outer(da, h[t])", "np.outer(da, h[t] * (1 + (t == 0)))"),
             "dW: right for a single step from h_0 = 0, wrong",
@@ -171,6 +181,7 @@ def test_another_mistake_is_located(change: tuple[str, str], expected: str) -> N
     ("passes", "message"),
     [
         ((lambda *_: 1.0, None), r"forward must return loss, h and p \(got float\)"),
+        ((lambda *_: ([1.0, 2.0], 2.0, 3.0), None), r"the loss must be a number \(got an array of shape \(2,\)\)"),
         ((lambda *_: (1.0, 2.0), None), r"forward must return loss, h and p \(got 2 values\)"),
         ((load_passes()[0], lambda *_: (1, 2, 3)), r"backward must return a dict .* \(got 3 values\)"),
     ],

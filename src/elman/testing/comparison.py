@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elman.errors import ElmanError, shorten
 from elman.network.cells import rnn
@@ -98,6 +98,12 @@ def make_window(K: int, m: int, T: int, seed: int) -> Window:
 
 def describe(result: object) -> str:
     return f"{len(result)} values" if isinstance(result, tuple) else shorten(type(result).__name__)
+
+
+def as_array(array: ArrayLike, ndim: int) -> Array:
+    """Return an array in float64; the last of `ndim` + 1 axes, if of length 1 as in a column, is dropped."""
+    array = np.asarray(array, np.float64)
+    return array[..., 0] if array.ndim == ndim + 1 and array.shape[-1] == 1 else array
 
 
 def measure_error(array: Array | None, expected: Array) -> float:

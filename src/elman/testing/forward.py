@@ -20,6 +20,7 @@ from elman.testing.comparison import (
     TOLERANCE,
     GradientComparison,
     Window,
+    as_array,
     describe,
     diagnose_shape,
     is_equal,
@@ -56,7 +57,7 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
     Raises
     ------
     ElmanError
-        If `forward` does not return three values, or a size is too small.
+        If `forward` does not return three values, the first of them a number, or a size is too small.
     """
     window = make_window(K, m, T, seed)
     loss, h, p = call_forward(forward, window)
@@ -80,7 +81,10 @@ def call_forward(forward: Forward, window: Window) -> tuple[float, Array, Array]
     if not isinstance(result, tuple) or len(result) != 3:
         raise ElmanError(f"forward must return loss, h and p (got {describe(result)})")
     loss, h, p = result
-    return float(loss), np.asarray(h, np.float64), np.asarray(p, np.float64)
+    loss = np.asarray(loss, np.float64)
+    if loss.size != 1:
+        raise ElmanError(f"the loss must be a number (got an array of shape {loss.shape})")
+    return loss.item(), as_array(h, ndim=2), as_array(p, ndim=2)
 
 
 def _loss(p: Array, y: NDArray[np.intp]) -> float:

@@ -18,6 +18,7 @@ from elman.testing.comparison import (
     TOLERANCE,
     GradientComparison,
     Window,
+    as_array,
     describe,
     diagnose_shape,
     is_equal,
@@ -52,7 +53,7 @@ def check_gradients(
         `y` (T,) are the indices of the input characters and of those to predict.
     backward : callable
         ``backward(parameters, x, y, h, p)`` returns the gradients, a dict with the names and shapes of `parameters`;
-        an axis of length 1 may be added, as in (m, 1). With a key ``h0``, the gradient of the initial state is
+        vectors may be columns, as in (m, 1). With a key ``h0``, the gradient of the initial state is
         compared, too. It is called with the states and probabilities of the reference.
     K, m, T : int
         Alphabet size, hidden units, sequence length of the window. Distinct by default, so that a swapped axis is
@@ -107,13 +108,11 @@ def check_gradients(
 
 
 def _call_backward(backward: Backward, window: Window) -> Arrays:
-    """Return the gradients; an axis of length 1 that is added to a vector is dropped."""
     h = window.states()
     result: Any = backward(window.arrays(), window.x.copy(), window.y.copy(), h, window.probabilities(h))
     if not isinstance(result, Mapping):
         raise ElmanError(f"backward must return a dict with the gradients of U, W, V, b, c (got {describe(result)})")
-    gradients = {name: np.asarray(array, np.float64) for name, array in result.items()}
-    return {name: g[:, 0] if name in "bch0" and g.ndim == 2 and g.shape[1] == 1 else g for name, g in gradients.items()}
+    return {name: as_array(array, ndim=2 if name in ("U", "W", "V") else 1) for name, array in result.items()}
 
 
 def _diagnose_gradients(backward: Backward, window: Window, gradients: Arrays, wrong: list[str]) -> Iterator[str]:
@@ -126,10 +125,10 @@ def _diagnose_gradients(backward: Backward, window: Window, gradients: Arrays, w
         found = list(diagnose_shape(f"d{name}", gradients[name], expected[name]))
         yield from found
         comparable += [] if found else [name]
-    explained: dict[str, tuple[str, ...]] = {
-        name: (message,) for name, message in _find_changes(gradients, expected, comparable)
-    }
-    explained |= _find_faults(window, gradients, [name for name in comparable if name not in explained])
+    explained = _find_faults(window, gradients, comparable)
+    for name in comparable:
+        if name not in explained and (change := _find_change(gradients[name], expected[name])):
+            explained[name] = (change,)
     messages = dict.fromkeys(message for found in explained.values() for message in found)
     for message in messages:
         yield f"{', '.join(f'd{name}' for name in comparable if message in explained.get(name, ()))}: {message}"
@@ -138,15 +137,16 @@ def _diagnose_gradients(backward: Backward, window: Window, gradients: Arrays, w
             yield f"d{name}: {_locate_error(backward, window, name)}"
 
 
-def _find_changes(gradients: Arrays, expected: Arrays, names: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the arrays that are right but for a change at the end: clipped or transposed."""
-    limit = max((float(np.abs(gradients[name]).max()) for name in gradients), default=0.0)
-    clipped = [name for name in names if is_equal(gradients[name], np.clip(expected[name], -limit, limit))]
-    for name in names:
-        if name in clipped:
-            yield name, f"clipped at {limit:g}: clipping is a part of the update, the gradient is not clipped"
-        elif is_equal(gradients[name], expected[name].T):
-            yield name, "transposed"
+def _find_change(gradient: Array, expected: Array) -> str | None:
+    """Return what was done at the end to a gradient that was right: clipped, multiplied or transposed."""
+    limit, factor = float(np.abs(gradient).max()), float(np.vdot(gradient, expected) / np.vdot(expected, expected))
+    if not limit:
+        return "all zeros"
+    if is_equal(gradient, np.clip(expected, -limit, limit)):
+        return f"clipped at {limit:g}: clipping is a part of the update, the gradient is not clipped"
+    if is_equal(gradient, factor * expected):
+        return f"{factor:.3g} times the right gradient: scaled, or clipped by norm, which is a part of the update"
+    return "transposed" if is_equal(gradient, expected.T) else None
 
 
 def _find_faults(window: Window, gradients: Arrays, names: list[str]) -> dict[str, tuple[str, ...]]:
