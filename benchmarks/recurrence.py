@@ -186,7 +186,7 @@ def main() -> None:
     path = HERE / "results" / "recurrence.json"
     if not arguments.figures_only:
         results = measure(arguments.updates, arguments.seeds)
-        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(results) + "\n", encoding="utf-8")
     networks = json.loads(path.read_text(encoding="utf-8"))["networks"]
     plot_gradients(networks)
     plot_saturation(networks)

@@ -60,15 +60,19 @@ class Window(NamedTuple):
     y: NDArray[np.intp]
 
     def arrays(self) -> Arrays:
+        """Return a copy of the parameters."""
         return {name: array.copy() for name, array in self.parameters.items()}
 
     def states(self) -> Array:
+        """Return h (T + 1, m)."""
         return rnn.forward(self.arrays(), self.h0, self.x)
 
     def probabilities(self, h: Array) -> Array:
+        """Return p (T, K) of states h (T + 1, m)."""
         return softmax(h[1:] @ self.parameters["V"].T + self.parameters["c"])
 
     def gradients(self) -> Arrays:
+        """Return the gradients by name, and under ``h0`` that of h_0."""
         result = loss_and_gradients(self.parameters, self.h0, self.x.astype(np.uint32), self.y.astype(np.uint32))
         return result.gradients | {"h0": result.dh0}
 
@@ -97,6 +101,7 @@ def make_window(K: int, m: int, T: int, seed: int) -> Window:
 
 
 def describe(result: object) -> str:
+    """Return what was returned, for a message."""
     return f"{len(result)} values" if isinstance(result, tuple) else shorten(type(result).__name__)
 
 
@@ -107,10 +112,12 @@ def as_array(array: ArrayLike, ndim: int) -> Array:
 
 
 def measure_error(array: Array | None, expected: Array) -> float:
+    """Return the relative error; nan where an array is missing or has another shape."""
     return math.nan if array is None or array.shape != expected.shape else relative_error(array, expected)
 
 
 def is_equal(array: Array, expected: Array) -> bool:
+    """Return whether two arrays are the same up to rounding."""
     return measure_error(array, expected) <= TOLERANCE
 
 

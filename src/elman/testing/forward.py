@@ -77,6 +77,7 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
 
 
 def call_forward(forward: Forward, window: Window) -> tuple[float, Array, Array]:
+    """Return the loss, the states and the probabilities of a forward pass under test."""
     result: Any = forward(window.arrays(), window.h0.copy(), window.x.copy(), window.y.copy())
     if not isinstance(result, tuple) or len(result) != 3:
         raise ElmanError(f"forward must return loss, h and p (got {describe(result)})")
