@@ -17,6 +17,7 @@ PAGES = (
     ROOT / "docs" / "compress.md",
     ROOT / "docs" / "live.md",
     ROOT / "docs" / "serve.md",
+    ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
     ROOT / "benchmarks" / "recipes" / "README.md",
 )
 
@@ -195,6 +196,29 @@ def steady() -> str:
     return table(["text", "preset", "five seeds", "mean", "spread"], rows)
 
 
+def saturation() -> str:
+    """The saturated units of the two vanilla networks, as training proceeds."""
+    networks = load("recurrence")["networks"]
+    marks = (0, 1, 10, 100, 1_000, 20_000)
+    rows = []
+    for name in list(networks)[:2]:
+        found = {row["update"]: row for row in networks[name]["saturation"]}
+        rows.append([name, *(f"{found[mark]['fraction']:.0%} ({found[mark]['slope']:.2f})" for mark in marks)])
+    return table(["saturated units (mean slope) after updates", *(f"{mark:,}" for mark in marks)], rows)
+
+
+def vanishing() -> str:
+    """The median norm of a gradient some steps back, before and after training."""
+    networks, steps = load("recurrence")["networks"], (1, 5, 10, 25, 50, 100)
+    rows = [
+        [f"{name}, {stage}", *(f"{result['gradients'][stage]['median'][k]:.1g}" for k in steps),
+         f"{result['loss']:.2f}" if stage == "trained" else ""]
+        for stage in ("untrained", "trained")
+        for name, result in networks.items()
+    ]  # fmt: skip
+    return table(["steps back", *map(str, steps), "loss, nats per character"], rows)
+
+
 def sampling() -> str:
     """Characters a second of one stream of samples."""
     rows = [
@@ -308,6 +332,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "startup": startup,
     "presets": presets,
     "steady": steady,
+    "saturation": saturation,
+    "vanishing": vanishing,
     "throughput": throughput,
     "throughput_curve": throughput_curve,
     "sampling": sampling,

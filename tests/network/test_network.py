@@ -317,7 +317,7 @@ def test_the_borders_between_characters() -> None:
 # --- Documents ---
 
 
-@pytest.mark.parametrize("module", ["elman.network.optimizer", "elman.network.sampling", "elman.testing"])
+@pytest.mark.parametrize("module", ["elman.network.optimizer", "elman.network.sampling", "elman.testing.conformance"])
 def test_the_examples_in_docstrings(module: str) -> None:
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted > 0

@@ -42,7 +42,7 @@ def test_the_tables_are_those_of_the_results() -> None:
     subprocess.run([sys.executable, "benchmarks/tables.py", "--check"], cwd=ROOT, check=True)
 
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -62,7 +62,7 @@ PATTERNS = {re.compile(rf"(?<![\w-])(?:{term})(?![\w])", re.IGNORECASE): use for
 
 def _pages() -> Iterator[Path]:
     yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
-    yield from sorted((ROOT / "docs").glob("*.md"))
+    yield from sorted((ROOT / "docs").rglob("*.md"))
     yield from sorted((ROOT / "benchmarks").rglob("*.md"))
     for suffix in ("html", "js", "md"):
         yield from sorted((ROOT / "src" / "elman").rglob(f"*.{suffix}"))

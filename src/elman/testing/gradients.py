@@ -1,0 +1,191 @@
+"""Comparison of a backward pass of one's own with the reference, `elman.network`, term by term.
+
+It is called with the states and probabilities of the reference, so a mistake in the forward pass does not matter. A
+wrong gradient is compared with those of common mistakes, `elman.testing.faults`, alone and two at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError, shorten
+from elman.network.ops import Array, Arrays
+from elman.testing.comparison import (
+    TOLERANCE,
+    GradientComparison,
+    Window,
+    as_array,
+    describe,
+    diagnose_shape,
+    is_equal,
+    make_window,
+    measure_error,
+)
+from elman.testing.faults import BACKWARD_FAULTS, Fault, compute_gradients, list_combinations, merge_rules
+from elman.testing.forward import Forward, check_forward
+
+Backward = Callable[[Arrays, NDArray[np.intp], NDArray[np.intp], Array, Array], Mapping[str, Array]]
+"""``backward(parameters, x, y, h, p)`` returns the gradients by the names of the parameters; that of h_0 is ``h0``."""
+
+
+def check_gradients(
+    forward: Forward, backward: Backward, *, K: int = 7, m: int = 4, T: int = 25, seed: int = 5
+) -> GradientComparison:
+    """Compare a forward and a backward pass of one's own with the reference, and say which term is wrong.
+
+    The network is the vanilla RNN of `elman.network.cells.rnn`, with all its parameters and its initial state non-zero.
+    Gradient clipping is a part of the update, not of the gradient: `backward` returns gradients that are not clipped.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(parameters, h0, x, y)`` returns
+
+        - the loss in nats, summed over the window;
+        - the states, shape (T + 1, m): row 0 is `h0`, row t + 1 the state after step t;
+        - the probabilities, shape (T, K), one row per step.
+
+        `parameters` is a dict of U (m, K), W (m, m), V (K, m), b (m,), c (K,), float64; `h0` has shape (m,); `x` and
+        `y` (T,) are the indices of the input characters and of those to predict.
+    backward : callable
+        ``backward(parameters, x, y, h, p)`` returns the gradients, a dict with the names and shapes of `parameters`;
+        vectors may be columns, as in (m, 1). With a key ``h0``, the gradient of the initial state is
+        compared, too. It is called with the states and probabilities of the reference.
+    K, m, T : int
+        Alphabet size, hidden units, sequence length of the window. Distinct by default, so that a swapped axis is
+        noticed.
+    seed : int
+        Seed of the weights and the window.
+
+    Returns
+    -------
+    GradientComparison
+
+    Raises
+    ------
+    ElmanError
+        If `forward` does not return three values, `backward` does not return a dict, or a size is too small.
+
+    Examples
+    --------
+    The backward pass below forgets the gradient through h_{t-1}:
+
+    >>> def forward(parameters, h0, x, y):
+    ...     h, p, loss = [h0], [], 0.0
+    ...     for t in range(len(x)):
+    ...         a = parameters["W"] @ h[t] + parameters["U"][:, x[t]] + parameters["b"]
+    ...         h.append(np.tanh(a))
+    ...         o = parameters["V"] @ h[t + 1] + parameters["c"]
+    ...         e = np.exp(o - o.max())
+    ...         p.append(e / e.sum())
+    ...         loss -= np.log(p[t][y[t]])
+    ...     return loss, np.array(h), np.array(p)
+    >>> def backward(parameters, x, y, h, p):
+    ...     g = p.copy()
+    ...     g[np.arange(len(y)), y] -= 1
+    ...     da = (1 - h[1:] ** 2) * (g @ parameters["V"])
+    ...     dU = np.zeros_like(parameters["U"])
+    ...     np.add.at(dU.T, x, da)
+    ...     return {"U": dU, "W": da.T @ h[:-1], "V": g.T @ h[1:], "b": da.sum(axis=0), "c": g.sum(axis=0)}
+    >>> comparison = check_gradients(forward, backward)
+    >>> comparison.passed
+    False
+    >>> comparison.findings[0].split(":")[0]
+    'dU, dW, db'
+    """
+    window = make_window(K, m, T, seed)
+    comparison = check_forward(forward, K=K, m=m, T=T, seed=seed)
+    expected, gradients = window.gradients(), _call_backward(backward, window)
+    names = [name for name in expected if name != "h0" or name in gradients]
+    errors = {name: measure_error(gradients.get(name), expected[name]) for name in names}
+    wrong = [name for name, error in errors.items() if not error <= TOLERANCE]
+    findings = tuple(_diagnose_gradients(backward, window, gradients, wrong))
+    return GradientComparison(comparison.errors | errors, comparison.findings + findings)
+
+
+def _call_backward(backward: Backward, window: Window) -> Arrays:
+    h = window.states()
+    result: Any = backward(window.arrays(), window.x.copy(), window.y.copy(), h, window.probabilities(h))
+    if not isinstance(result, Mapping):
+        raise ElmanError(f"backward must return a dict with the gradients of U, W, V, b, c (got {describe(result)})")
+    return {name: as_array(array, ndim=2 if name in ("U", "W", "V") else 1) for name, array in result.items()}
+
+
+def _diagnose_gradients(backward: Backward, window: Window, gradients: Arrays, wrong: list[str]) -> Iterator[str]:
+    expected = window.gradients()
+    comparable = []
+    for name in wrong:
+        if name not in gradients:
+            yield f"d{name}: missing in the result (got {shorten(', '.join(gradients))})"
+            continue
+        found = list(diagnose_shape(f"d{name}", gradients[name], expected[name]))
+        yield from found
+        comparable += [] if found else [name]
+    explained = _find_faults(window, gradients, comparable)
+    for name in comparable:
+        if name not in explained and (change := _find_change(gradients[name], expected[name])):
+            explained[name] = (change,)
+    messages = dict.fromkeys(message for found in explained.values() for message in found)
+    for message in messages:
+        yield f"{', '.join(f'd{name}' for name in comparable if message in explained.get(name, ()))}: {message}"
+    for name in comparable:
+        if name not in explained:
+            yield f"d{name}: {_locate_error(backward, window, name)}"
+
+
+def _find_change(gradient: Array, expected: Array) -> str | None:
+    """Return what was done at the end to a gradient that was right: clipped, multiplied or transposed."""
+    limit, factor = float(np.abs(gradient).max()), float(np.vdot(gradient, expected) / np.vdot(expected, expected))
+    if not limit:
+        return "all zeros"
+    if is_equal(gradient, np.clip(expected, -limit, limit)):
+        return f"clipped at {limit:g}: clipping is a part of the update, the gradient is not clipped"
+    if is_equal(gradient, factor * expected):
+        return f"{factor:.3g} times the right gradient: scaled, or clipped by norm, which is a part of the update"
+    return "transposed" if is_equal(gradient, expected.T) else None
+
+
+def _find_faults(window: Window, gradients: Arrays, names: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the messages of the fewest faults with which each array is computed; nothing for other arrays.
+
+    Of several such faults, the one that explains most arrays counts.
+    """
+    if not names:
+        return {}
+    h = window.states()
+    p = window.probabilities(h)
+    matches: dict[tuple[Fault, ...], list[str]] = {}
+    for faults in list_combinations(BACKWARD_FAULTS):
+        with np.errstate(over="ignore", invalid="ignore"):  # the wrong matrix may grow without bound
+            computed = compute_gradients(window.arrays(), window.x, window.y, h, p, merge_rules(faults))
+        matches[faults] = [name for name in names if is_equal(gradients[name], computed[name])]
+    found = {}
+    for name in names:
+        candidates = [faults for faults, matched in matches.items() if name in matched]
+        if candidates:
+            best = min(candidates, key=lambda faults: (len(faults), -len(matches[faults])))
+            found[name] = tuple(fault.message for fault in best)
+    return found
+
+
+def _locate_error(backward: Backward, window: Window, name: str) -> str:
+    """Return in which windows a gradient is wrong: those of one step from a zero state, from another, or of more."""
+    T = len(window.x)
+    for steps, h0, message in (
+        (
+            1,
+            np.zeros_like(window.h0),
+            "wrong for a single step from h_0 = 0: compare the step itself with the equations",
+        ),
+        (1, window.h0, "right for a single step from h_0 = 0, wrong from another h_0: h_0 counts like every h_{t-1}"),
+        (T, window.h0, "right for a single step, wrong for several: see what is passed from step to step, and the sum"),
+    ):
+        part = window._replace(h0=h0, x=window.x[:steps], y=window.y[:steps])
+        gradient = _call_backward(backward, part).get(name)
+        if not measure_error(gradient, part.gradients()[name]) <= TOLERANCE:
+            return message
+    return "wrong"
