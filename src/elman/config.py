@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from elman.engines import DEVICES, ENGINES, engine_help, engine_names
+from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, engine_names
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.option_names import suggest_option
@@ -182,7 +182,7 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: str = _registered("numba", engine_help(), engine_names)
+    engine: str = _registered(DEFAULT_ENGINE, engine_help(), engine_names)
     device: str = _registered(
         "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
     )

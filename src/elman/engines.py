@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+NUMBA_INSTALLED = find_spec("numba") is not None
+"""Numba has no packages for some processors; the package is used without it there."""
+
+DEFAULT_ENGINE = "numba" if NUMBA_INSTALLED else "numpy"
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Values of ``--device``; auto is cuda if there is one, or else cpu."""
@@ -24,6 +30,8 @@ class EngineSpec:
         The fields of `elman.network.cells.spec.CellSpec` that a cell must have set for the engine to have it.
     extra : str
         The extra of the package that it requires; empty if it is always installed.
+    requires_numba : bool
+        Whether it requires Numba.
     has_devices : bool
         Whether it can be told the device to compute on.
     has_lines : bool
@@ -35,6 +43,7 @@ class EngineSpec:
     factory: str
     cells: tuple[str, ...] = ()
     extra: str = ""
+    requires_numba: bool = False
     has_devices: bool = False
     has_lines: bool = True
 
@@ -42,7 +51,13 @@ class EngineSpec:
 ENGINES: dict[str, EngineSpec] = {
     spec.name: spec
     for spec in (
-        EngineSpec("numba", "compiled, fast", "elman.engine.numba:NumbaEngine", cells=("compiled",)),
+        EngineSpec(
+            "numba",
+            "compiled, fast",
+            "elman.engine.numba.engine:NumbaEngine",
+            cells=("compiled",),
+            requires_numba=True,
+        ),
         EngineSpec("numpy", "the readable reference implementation", "elman.engine.numpy_engine:NumpyEngine"),
         EngineSpec(
             "torch",
@@ -50,6 +65,7 @@ ENGINES: dict[str, EngineSpec] = {
             "elman.engine.torch:TorchEngine",
             cells=("compiled", "torch"),
             extra="torch",
+            requires_numba=True,
             has_devices=True,
             has_lines=False,
         ),
@@ -70,5 +86,6 @@ def engine_help() -> str:
 
 
 def inference_engine(name: str) -> str:
-    """Return the engine for using a model that the engine `name` trained: one that every installation has."""
-    return "numba" if ENGINES[name].extra else name
+    """Return the engine for using a model that the engine `name` trained: one that this installation has."""
+    spec = ENGINES[name]
+    return DEFAULT_ENGINE if spec.extra or spec.requires_numba else name

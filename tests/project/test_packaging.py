@@ -49,7 +49,7 @@ def package_of(requirement: str) -> str:
 
 def lowest(requirement: str) -> str:
     """Return the constraint that takes a requirement at its lower bound."""
-    name, bound = requirement.split(">=")
+    name, bound = requirement.split(";")[0].split(">=")
     return f"{name}=={bound.split(',')[0]}"
 
 
@@ -79,7 +79,7 @@ def test_every_import_is_declared_and_every_dependency_imported() -> None:
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    bounded = re.compile(r"[\w.]+>=[\d.]+(,<[\d.]+)?(; python_version < '3\.\d+')?")
+    bounded = re.compile(r"[\w.]+>=[\d.]+(,<[\d.]+)?(; (python_version < '3\.\d+'|platform_machine in '[\w ]+'))?")
     assert [requirement for requirement in DEPENDENCIES + EXTRAS if not bounded.fullmatch(requirement)] == []
 
 

@@ -13,7 +13,7 @@ COMPILING = "compiling kernels (once for this kind of network, may take half a m
 @contextmanager
 def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
     """Call a function once, before Numba compiles the first kernel in the block; never if it compiles none."""
-    if "numba" not in sys.modules:  # engines that need it have imported it
+    if sys.modules.get("numba") is None:  # engines that need it have imported it
         yield
         return
     from numba.core import event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from elman.engine.protocol import Engine
-from elman.engines import ENGINES
+from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, quote, require_extra
 
 
@@ -15,13 +15,26 @@ def get_engine(name: str, device: str = "auto") -> Engine:
     Raises
     ------
     ElmanError
-        If there is no such engine, or it requires an extra that is not installed or a device that this machine lacks.
+        If there is no such engine, or it requires a library that is not installed or a device that this machine lacks.
     """
     if name not in ENGINES:
         raise ElmanError(f"unknown engine {quote(name)} (choose from {', '.join(ENGINES)})")
     spec = ENGINES[name]
+    require_numba(name)
     module, _, class_name = spec.factory.partition(":")
     with require_extra(spec.extra):
         factory = getattr(import_module(module), class_name)
     engine: Engine = factory(device) if spec.has_devices else factory()
     return engine
+
+
+def require_numba(name: str) -> None:
+    """Check that Numba is installed, if the engine `name` requires it; nothing is imported.
+
+    Raises
+    ------
+    ElmanError
+        If it is not.
+    """
+    if ENGINES[name].requires_numba and not NUMBA_INSTALLED:
+        raise ElmanError(f"--engine {name} requires Numba, which is not installed: install it, or use --engine numpy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elman.config import Config
 from elman.engine.processes import current_process
-from elman.engine.registry import get_engine
+from elman.engine.registry import get_engine, require_numba
 from elman.engines import ENGINES
 from elman.errors import ElmanError
 from elman.network.cells import CELLS
@@ -19,6 +19,7 @@ def require_engine(config: Config) -> None:
         If not.
     """
     CELLS[config.cell].require_engine(config.engine)
+    require_numba(config.engine)
     process = current_process()
     if process.rank > 0:
         raise ElmanError("torchrun can start elman train, but no program that calls it: torchrun … -m elman train …")

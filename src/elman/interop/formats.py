@@ -9,6 +9,7 @@ from typing import Protocol
 from safetensors import SafetensorError
 
 from elman.engine import Engine, get_engine
+from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference import Model
 from elman.inference.model_argument import check_is_model
@@ -71,7 +72,7 @@ def import_(
     *,
     out: str | os.PathLike[str] | None = None,
     alphabet: str | None = None,
-    engine: str = "numba",
+    engine: str = DEFAULT_ENGINE,
 ) -> Model:
     """Return the model in a file written by `export`, or in a PyTorch state dict; see ``docs/export.md``.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._version import __version__
-from elman.engines import ENGINES
+from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.runs.recorded_text import describe_text
 from elman.runs.run import Run
 
@@ -35,7 +35,8 @@ def list_versions(extra: str = "") -> dict[str, str]:
     """Return the versions of Elman, Python and the libraries that the numbers depend on, with that of an extra."""
     from importlib.metadata import version
 
-    libraries = {name: version(name) for name in ("numpy", "numba", "llvmlite", "scipy", *filter(None, [extra]))}
+    compiler = ("numba", "llvmlite", "scipy") if NUMBA_INSTALLED else ()
+    libraries = {name: version(name) for name in ("numpy", *compiler, *filter(None, [extra]))}
     return {"elman": __version__, "python": platform.python_version()} | libraries
 
 

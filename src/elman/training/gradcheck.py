@@ -14,6 +14,7 @@ import numpy as np
 from elman.config import Config, accept_former_names, make_config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
+from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
@@ -82,7 +83,7 @@ def gradcheck(
     layers: int = 1,
     ngram_order: int = 0,
     lines: bool = False,
-    engine: str = "numba",
+    engine: str = DEFAULT_ENGINE,
     seed: int = 400,
     encoding: str = "utf-8",
 ) -> list[GradientCheck]:

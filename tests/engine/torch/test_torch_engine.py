@@ -8,7 +8,7 @@ import pytest
 
 import elman
 from elman.engine import TrainState, get_engine
-from elman.engine.numba import NumbaEngine
+from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
 from elman.network.ngram import count_training_text

@@ -1,3 +1,1 @@
-"""The compiled engine."""
-
-from elman.engine.numba.engine import NumbaEngine as NumbaEngine
+"""The compiled engine. Its kernels without intrinsics are interpreted where Numba is not installed, see `jit`."""

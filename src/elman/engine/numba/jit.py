@@ -1,22 +1,13 @@
-"""The decorators that compile every kernel, and the directory in which compiled kernels are cached."""
+"""The decorators of every kernel: Numba compiles it or, where Numba is not installed, the interpreter runs it.
 
-import hashlib
-import os
+Kernels of which the interpreter computes the same numbers are those without intrinsics and threads: the n-gram model
+and everything in `elman.compression`. The compiled engine requires Numba.
+"""
+
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from numba import njit
-from numba.core import config, types
-from numba.extending import intrinsic as numba_intrinsic
-
-from elman.paths import cache_dir
-
-intrinsic: Any = numba_intrinsic
-"""Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
-
-_unliteral: Any = types.unliteral
-_config: Any = config  # its attributes are set at run time, where no type checker sees them
+from elman.engines import NUMBA_INSTALLED
 
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 """Rewrites LLVM may make: all that change only the last bits of a rounding.
@@ -26,59 +17,17 @@ notice both.
 """
 
 
-def _kernel_cache() -> Path | None:
-    """The directory for compiled kernels, or None if it is not writable.
-
-    Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
-    the directory's name contains a digest of all kernel sources. It is in the user's cache, as the package's own
-    directory may be read-only.
-    """
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    directory = Path(_config.CACHE_DIR or cache_dir()) / f"kernels-{digest[:16]}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return directory if os.access(directory, os.W_OK) else None
-
-
-_CACHE = _kernel_cache()
-
-
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return the decorator that compiles a function with `options` and the options that all kernels share.
 
     Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
     kernel, if it is compiled there first, so it is always set.
     """
-    options = {"fastmath": False} | options
-    # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
-    decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, **options)
+    if not NUMBA_INSTALLED:
+        return lambda function: function
+    from elman.engine.numba.compiler import compile_function
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        # Numba reads the directory when it decorates; other users of Numba keep theirs.
-        before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE or "")
-        try:
-            return decorator(function) if _config.DISABLE_JIT else _ignore_literals(decorator(function))
-        finally:
-            _config.CACHE_DIR = before
-
-    return decorate
-
-
-def _ignore_literals(dispatcher: Any) -> Any:
-    """Let a call with a constant use the same machine code as one with a variable.
-
-    Numba would compile a function once more for every constant that another kernel passes to it.
-    """
-    get_call_template = dispatcher.get_call_template
-
-    def get_general_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        return get_call_template(tuple(map(_unliteral, args)), {name: _unliteral(kind) for name, kind in kws.items()})
-
-    dispatcher.get_call_template = get_general_template
-    return dispatcher
+    return lambda function: compile_function(function, {"fastmath": False} | options)
 
 
 kernel = compiled(fastmath=FASTMATH)

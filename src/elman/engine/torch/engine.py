@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from elman.engine.callbacks import StepCallback, no_callback
-from elman.engine.numba import NumbaEngine
 from elman.engine.numba.batched.session import NumbaSession
+from elman.engine.numba.engine import NumbaEngine
 from elman.engine.processes import Process, current_process
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState

@@ -10,7 +10,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from elman.engine.numba.jit import intrinsic
+from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.linalg.tile import element_pointer
 
 LINE = 16

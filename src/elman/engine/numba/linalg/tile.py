@@ -15,7 +15,8 @@ from typing import Any
 
 from numba.core import cgutils, types
 
-from elman.engine.numba.jit import inlined, intrinsic, kernel
+from elman.engine.numba.compiler import intrinsic
+from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES, Simd, declare_function
 
 MAX_ROWS = 6

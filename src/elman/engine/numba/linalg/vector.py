@@ -8,7 +8,7 @@ from typing import Any
 
 from numba.core import cgutils, types
 
-from elman.engine.numba.jit import intrinsic
+from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.linalg.simd import Simd, declare_function
 from elman.engine.numba.linalg.tile import element_pointer
 

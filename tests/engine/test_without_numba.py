@@ -1,0 +1,68 @@
+"""Without Numba, which has no packages for some processors: the numpy engine, and an interpreted codec."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elman import engines
+from elman.config import Config
+from elman.engine import get_engine
+from elman.engine.requirements import require_engine
+from elman.engines import inference_engine
+from elman.errors import ElmanError, command_line
+from support.missing_packages import hide_packages
+from support.state import TEXT
+
+REASON = "--engine numba requires Numba, which is not installed: install it, or use --engine numpy"
+
+
+@pytest.fixture
+def _without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.engine.registry.NUMBA_INSTALLED", False)
+    monkeypatch.setattr(engines, "DEFAULT_ENGINE", "numpy")
+
+
+@pytest.mark.usefixtures("_without_numba")
+def test_an_engine_that_requires_numba_is_refused() -> None:
+    with pytest.raises(ElmanError) as refused, command_line():
+        get_engine("numba")
+    assert str(refused.value) == REASON
+    with pytest.raises(ElmanError, match="requires Numba"):
+        require_engine(Config(engine="numba"))
+    require_engine(Config(engine="numpy"))
+
+
+@pytest.mark.usefixtures("_without_numba")
+def test_a_model_trained_elsewhere_is_used_with_numpy() -> None:
+    assert [inference_engine(name) for name in ("numba", "torch", "numpy")] == ["numpy"] * 3
+
+
+def elman(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command where Numba, llvmlite and SciPy are not installed."""
+    environment = os.environ | hide_packages(folder / "hidden", "numba", "llvmlite", "scipy")
+    return subprocess.run(
+        [sys.executable, "-m", "elman", *map(str, arguments)],
+        cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+def test_a_model_is_trained_and_used(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(TEXT, "utf-8")
+    settings = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 30, "--ngram-order", 2, "--json")
+    trained = elman(tmp_path, "train", "text.txt", "--out", "run", *settings)
+    assert trained.returncode == 0, trained.stderr
+    about = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert about["config"]["engine"] == "numpy"
+    assert "numba" not in about["versions"]
+    assert len(elman(tmp_path, "sample", "run", "--length", 20).stdout) == 21
+    assert "nats_per_char" in elman(tmp_path, "eval", "run", "text.txt", "--json").stdout
+    for arguments in (("compress", "text.txt", "-o", "a.elm"), ("decompress", "a.elm", "-o", "again.txt")):
+        done = elman(tmp_path, *arguments, "-m", "run")
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "again.txt").read_bytes() == (tmp_path / "text.txt").read_bytes()
+    refused = elman(tmp_path, "train", "text.txt", "--out", "other", "--engine", "numba")
+    assert (refused.returncode, refused.stderr) == (2, f"error: {REASON}\n")
