@@ -124,7 +124,7 @@ def test_files_have_the_former_names() -> None:
         "final_rate", "warmup", "clip", "clip_by", "beta1", "beta2", "weight_decay", "averaging", "dropout",
         "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "ngram_start", "epochs",
         "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "device",
-        "dtype", "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
+        "dtype", "mixed_precision", "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
     ]  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_every_setting_has_help(field: Any) -> None:
 
 def test_the_limits_are_settings() -> None:
     assert set(SETTINGS) >= LIMITS == {"epochs", "max_updates", "max_seconds"}
-    assert {*LIMITS, "patience", "engine", "device"} == ADJUSTABLE
+    assert {*LIMITS, "patience", "engine", "device", "mixed_precision"} == ADJUSTABLE
 
 
 def test_a_flag_is_written_with_hyphens() -> None:

@@ -187,6 +187,9 @@ class Config:
         "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
+    mixed_precision: bool = _option(
+        False, "Train in mixed precision, bfloat16 and float32: the torch engine on a CUDA device."
+    )
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
@@ -220,6 +223,10 @@ class Config:
             raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
+        if self.mixed_precision and not ENGINES[self.engine].has_devices:
+            raise ElmanError(f"--mixed-precision requires --engine torch (got --engine {self.engine})")
+        if self.mixed_precision and self.dtype != "float32":
+            raise ElmanError(f"--mixed-precision requires --dtype float32 (got {self.dtype})")
 
     def __getattr__(self, name: str) -> Any:
         """Return a setting by its former name."""
@@ -299,7 +306,7 @@ def normalize(name: str, value: Any) -> Any:
 LIMITS = frozenset({"epochs", "max_updates", "max_seconds"})
 """Settings that say how long to train."""
 
-ADJUSTABLE = LIMITS | {"patience", "engine", "device"}
+ADJUSTABLE = LIMITS | {"patience", "engine", "device", "mixed_precision"}
 """Settings that may change when a run is resumed."""
 
 NEED_VALIDATION = ("patience", "validate_every")
@@ -359,7 +366,7 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     check_names(options)
     changes: dict[str, Any] = _NO_LIMITS if LIMITS & options.keys() else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes = changes | {"device": "auto"}  # that of the other engine does not apply
+        changes = changes | {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
     config = replace(saved, **changes | options)
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:

@@ -25,6 +25,7 @@ _ARGUMENTS = {
     "copied": "measure_copying",
     "copied-from": "source",
     "lines": "lines=True",
+    "mixed-precision": "mixed_precision=True",
     "overwrite": "overwrite=True",
     "resume": "resume=True",
 }

@@ -56,6 +56,11 @@ def test_a_run_that_cannot_use_the_processes_is_refused(
             {"engine": "torch", "device": "mps", "dtype": "float64"},
             r"^device mps has no float64: use dtype float32",
         ),
+        ({"mixed_precision": True}, r"^mixed_precision=True requires engine torch \(got engine numba\)$"),
+        (
+            {"engine": "torch", "mixed_precision": True, "dtype": "float64"},
+            r"^mixed_precision=True requires dtype float32 \(got float64\)$",
+        ),
     ],
 )
 def test_a_device_that_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
@@ -67,4 +72,6 @@ def test_the_device_is_dropped_with_the_engine() -> None:
     saved = Config(engine="torch", device="cuda")
     assert resume_config(saved, {}).device == "cuda"
     assert resume_config(saved, {"engine": "numba"}).device == "auto"
+    mixed = Config(engine="torch", mixed_precision=True)
+    assert not resume_config(mixed, {"engine": "numba"}).mixed_precision
     assert resume_config(saved, {"device": "cpu"}) == Config(engine="torch", device="cpu")

@@ -9,7 +9,7 @@ from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.errors import ElmanError, quote, require_extra
 
 
-def get_engine(name: str, device: str = "auto") -> Engine:
+def get_engine(name: str, device: str = "auto", mixed_precision: bool = False) -> Engine:
     """Return the engine `name`, one of `elman.engines.ENGINES`, importing it.
 
     Raises
@@ -24,7 +24,7 @@ def get_engine(name: str, device: str = "auto") -> Engine:
     module, _, class_name = spec.factory.partition(":")
     with require_extra(spec.extra):
         factory = getattr(import_module(module), class_name)
-    engine: Engine = factory(device) if spec.has_devices else factory()
+    engine: Engine = factory(device, mixed_precision) if spec.has_devices else factory()
     return engine
 
 

@@ -33,4 +33,4 @@ def require_engine(config: Config) -> None:
             f"--batch-size must be at least the number of processes, {process.size} (got {config.batch_size})"
         )
     if ENGINES[config.engine].extra:
-        get_engine(config.engine, config.device)
+        get_engine(config.engine, config.device, config.mixed_precision)

@@ -56,6 +56,7 @@ class TrainingOptions(TypedDict, total=False):
     engine: str
     device: str
     dtype: Literal["float32", "float64"]
+    mixed_precision: bool
     sample_every: int
     sample_length: int
     metrics_every: int

@@ -170,7 +170,7 @@ class Trainer:
         self.config, self.state = run.config, run.state
         self.windows, self.validation_windows = split(run.corpus, run.config, run.validation, run.state.epoch)
         self.windows_epoch = run.state.epoch
-        self.engine = get_engine(run.config.engine, run.config.device)
+        self.engine = get_engine(run.config.engine, run.config.device, run.config.mixed_precision)
         self.optimizer = self.current_optimizer = create_optimizer(run.config)
         self.end = last_update(run.config, self.windows)
         self.validation_every = validation_every(run.config, self.windows)

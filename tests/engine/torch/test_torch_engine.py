@@ -21,8 +21,11 @@ from support.training import EXACT, assert_same, train
 
 torch = pytest.importorskip("torch")
 
+from elman.engine.processes import Process  # noqa: E402
 from elman.engine.torch import engine as torch_engine  # noqa: E402
+from elman.engine.torch.collectives import Collectives  # noqa: E402
 from elman.engine.torch.dropout import DropoutMasks  # noqa: E402
+from elman.engine.torch.training import Training  # noqa: E402
 
 CPU = torch.device("cpu")
 PLAIN, VARIATIONAL = Dropout(0.2, False, 1), Dropout(0.3, True, 2**32 - 1)
@@ -38,6 +41,7 @@ NETWORKS: list[dict[str, Any]] = [
 on_networks = pytest.mark.parametrize("network", NETWORKS, ids=range(len(NETWORKS)))
 CORPUS = Corpus.from_text("Wer reitet so spät durch Nacht und Wind? Es ist der Vater mit seinem Kind. " * 6)
 GRU = EXACT | {"engine": "torch", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 2, "dropout": 0.2}
+MIXED = GRU | {"dtype": "float32", "mixed_precision": True}
 
 
 def assert_conforms(comparison: EngineComparison, tolerance: float = tolerances.TORCH) -> None:
@@ -59,6 +63,40 @@ def test_every_optimizer_conforms(name: str, mode: str) -> None:
     assert_conforms(check_engine(get_engine("torch", "cpu"), m=3, K=5, optimizer=optimizer))
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_mixed_precision_has_float32_gradients_near_those_of_float32(cell: str) -> None:
+    """On the CPU, where PyTorch's LSTM cannot compute in bfloat16; the code is that for CUDA."""
+    state, windows = state_and_windows(cell=cell)
+    gradients = []
+    for mixed_precision in (False, True):
+        training = Training(state, windows, ADAM, CPU, mixed_precision, Collectives(Process()))
+        gradients.append(training.loss_and_gradients()[1])
+        state.position = 0
+    for name, expected in gradients[0].items():
+        g = gradients[1][name]
+        assert g.dtype == training.recurrent.dtype == torch.float32
+        error = float((g - expected).norm() / expected.norm())
+        assert 0 < error <= tolerances.MIXED_PRECISION, name
+
+
+def test_mixed_precision_is_for_cuda(tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=r"^mixed_precision=True requires a CUDA device \(got cpu\)$"):
+        train(CORPUS, **MIXED, device="cpu", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
+    losses = [
+        train(
+            CORPUS, **MIXED | {"cell": cell, "mixed_precision": mixed}, device="cuda", max_updates=40
+        ).state.smooth_loss
+        for mixed in (False, True)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=tolerances.MIXED_PRECISION)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @on_networks
 def test_it_conforms_to_the_reference_on_a_gpu(network: dict[str, Any]) -> None:
@@ -74,11 +112,11 @@ def test_dropout_masks_are_those_of_the_reference(dropout: Dropout) -> None:
             np.testing.assert_array_equal(mask.numpy(), expected[:, rows])
 
 
-def state_and_windows(updates: int = 0, optimizer: Optimizer = ADAM) -> tuple[TrainState, Windows]:
+def state_and_windows(updates: int = 0, optimizer: Optimizer = ADAM, cell: str = "lstm") -> tuple[TrainState, Windows]:
     """Return the state of a network after some updates."""
     windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
     ngrams = count_training_text(windows.indices, 7, 2, 0.7, 3)
-    network: dict[str, Any] = {"cell": "lstm", "layers": 2, "batch_size": 3, "ngrams": ngrams}
+    network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
     state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=optimizer, **network)
     get_engine("torch", "cpu").advance(state, windows, updates, optimizer)
     return state, windows

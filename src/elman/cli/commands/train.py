@@ -56,7 +56,7 @@ def train(
         Flag,
         Parameter(
             help="Resume the run in --out from its last checkpoint. Only --epochs, --max-updates, --max-seconds,"
-            " --patience, --engine and --device may change."
+            " --patience, --engine, --device and --mixed-precision may change."
         ),
     ] = False,
     overwrite: Annotated[Flag, Parameter(help="Replace the run in --out, if there is one.")] = False,

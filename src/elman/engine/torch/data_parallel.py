@@ -54,11 +54,17 @@ class Leader:
         optimizer: Optimizer,
         callback: StepCallback,
         device: torch.device,
+        mixed_precision: bool,
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         global _in_advance
         collectives = join_processes()
-        message: dict[str, Any] = {"updates": updates, "optimizer": asdict(optimizer), "device": device.type}
+        message: dict[str, Any] = {
+            "updates": updates,
+            "optimizer": asdict(optimizer),
+            "device": device.type,
+            "mixed_precision": mixed_precision,
+        }
         arrays: dict[str, Any] = {}
         if windows is not self.windows:
             message["windows"], arrays["windows.indices"] = _fields(windows, _WINDOW_FIELDS), windows.indices
@@ -71,7 +77,7 @@ class Leader:
         def agreed(h: Array, losses: NDArray[np.float64]) -> bool:
             return collectives.agree(callback(h, losses))
 
-        losses = advance(state, windows, updates, optimizer, agreed, device, collectives)
+        losses = advance(state, windows, updates, optimizer, agreed, device, mixed_precision, collectives)
         _in_advance = False
         self.state, self.windows, self.known = state, windows, _versions(state)
         return losses
@@ -114,7 +120,8 @@ def _advance_as_told(message: dict[str, Any], state: TrainState, windows: Window
     def agreed(h: Array, losses: NDArray[np.float64]) -> bool:
         return collectives.agree(False)
 
-    advance(state, windows, message["updates"], optimizer, agreed, find_device(message["device"]), collectives)
+    device, mixed_precision = find_device(message["device"]), message["mixed_precision"]
+    advance(state, windows, message["updates"], optimizer, agreed, device, mixed_precision, collectives)
 
 
 def _versions(state: TrainState) -> tuple[Any, ...]:

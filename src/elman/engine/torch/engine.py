@@ -43,17 +43,23 @@ class TorchEngine:
     ----------
     device : str
         One of `elman.engines.DEVICES`.
+    mixed_precision : bool
+        Whether training computes the products of matrices in bfloat16. Parameters, gradients, losses and the n-gram
+        prior are float32.
 
     Raises
     ------
     ElmanError
-        If this machine does not have it.
+        If this machine does not have the device, or if mixed precision is requested on another than CUDA: on a CPU it
+        is slower than float32.
     """
 
     name = "torch"
 
-    def __init__(self, device: str = "auto") -> None:
-        self.device = find_device(device)
+    def __init__(self, device: str = "auto", mixed_precision: bool = False) -> None:
+        self.device, self.mixed_precision = find_device(device), mixed_precision
+        if mixed_precision and self.device.type != "cuda":
+            raise ElmanError(f"--mixed-precision requires a CUDA device (got {self.device.type})")
         self.inference = NumbaEngine()
         self.leader = Leader() if current_process().size > 1 else None
 
@@ -70,8 +76,11 @@ class TorchEngine:
             return np.empty(0)
         with _device_memory(self.device):
             if self.leader is not None:
-                return self.leader.advance(state, windows, updates, optimizer, callback, self.device)
-            return advance(state, windows, updates, optimizer, callback, self.device, Collectives(Process()))
+                return self.leader.advance(
+                    state, windows, updates, optimizer, callback, self.device, self.mixed_precision
+                )
+            collectives = Collectives(Process())
+            return advance(state, windows, updates, optimizer, callback, self.device, self.mixed_precision, collectives)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""

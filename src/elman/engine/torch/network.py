@@ -63,6 +63,7 @@ def logits(
     x: Tensor,
     prior: PriorTensors | None = None,
     masks: list[Tensor] | None = None,
+    mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Return the logits (T, B, K) and the final state.
 
@@ -77,9 +78,14 @@ def logits(
     prior : PriorTensors, optional
     masks : list of Tensor, optional
         The dropout mask of every layer, (T, B, m) or (1, B, m).
+    mixed_precision : bool
+        Whether the layers compute in bfloat16; their parameters, the prior and what is returned are float32.
     """
-    y, final = _recurrent_layers(net, theta, state, one_hot(x, net.K, state.dtype), masks)
-    o = F.linear(y, theta["V"], theta["c"])
+    inputs = one_hot(x, net.K, state.dtype)
+    with torch.autocast(state.device.type, torch.bfloat16, enabled=mixed_precision):
+        y, final = _recurrent_layers(net, theta, state, inputs, masks)
+        o = F.linear(y, theta["V"], theta["c"])
+    o, final = o.to(state.dtype), final.to(state.dtype)
     if prior is not None:
         o = o + (prior.matched @ theta["alpha"])[..., None] * prior.log_q
     return o, final

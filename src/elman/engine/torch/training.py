@@ -30,16 +30,17 @@ def advance(
     optimizer: Optimizer,
     callback: StepCallback,
     device: torch.device,
+    mixed_precision: bool,
     collectives: Collectives,
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`. Every process makes the same call, with a `callback` that decides the same."""
-    training = _Training(state, windows, optimizer, device, collectives)
+    training = Training(state, windows, optimizer, device, mixed_precision, collectives)
     result = run_in_chunks(updates, state.update, training.advance_chunk, callback)
     training.write_back()
     return result
 
 
-class _Training:
+class Training:
     """The tensors of one call of `advance`."""
 
     def __init__(
@@ -48,10 +49,11 @@ class _Training:
         windows: Windows,
         optimizer: Optimizer,
         device: torch.device,
+        mixed_precision: bool,
         collectives: Collectives,
     ) -> None:
         self.state, self.windows, self.optimizer = state, windows, optimizer
-        self.device, self.collectives = device, collectives
+        self.device, self.mixed_precision, self.collectives = device, mixed_precision, collectives
         self.net = architecture(state.parameters)
         self.B, self.rows = windows.batch_size, collectives.process.rows(windows.batch_size)
         self.theta = to_tensors(state.parameters, device)
@@ -85,20 +87,22 @@ class _Training:
         if self.windows.begins_epoch(state.position):
             state.position = 0
             self._set_state(np.zeros((self.rows.stop - self.rows.start, self.net.state_size), state.h.dtype))
-        loss, gradients = self._loss_and_gradients()
+        loss, gradients = self.loss_and_gradients()
         state.update, state.position = state.update + 1, state.position + T
         state.epoch = state.update // self.windows.per_epoch
         self.tensor_optimizer.update(state.update, rate, gradients)
         return loss
 
-    def _loss_and_gradients(self) -> tuple[Tensor, Tensors]:
+    def loss_and_gradients(self) -> tuple[Tensor, Tensors]:
         """Return the loss of the next window and its gradients, of the rows of all processes; carry the state."""
         state, windows = self.state, self.windows
         x, y = (self._of_rows(array) for array in windows.at(state.position))
         folds = training_folds(state.parameters, windows, state.position)
         left_out = None if folds is None else self._of_rows(folds)
         masks = self.masks.at(state.update + 1) if self.masks else None
-        result = run_window(self.net, self.theta, self.ngrams, self.recurrent, self.history, x, y, left_out, masks)
+        result = run_window(
+            self.net, self.theta, self.ngrams, self.recurrent, self.history, x, y, left_out, masks, self.mixed_precision
+        )
         self.recurrent, self.history = result.state.detach(), result.history
         loss = result.loss / self.B
         gradients = gradients_of(loss, list(self.theta.values()))

@@ -37,12 +37,13 @@ def run_window(
     y: Indices,
     folds: Ints | None = None,
     masks: list[Tensor] | None = None,
+    mixed_precision: bool = False,
 ) -> WindowResult:
     """Read characters x (T, B) and predict y (T, B).
 
     Parameters
     ----------
-    net, theta, masks
+    net, theta, masks, mixed_precision
         See `elman.engine.torch.network.logits`.
     ngrams : NgramModel or None
         The prior, where it is on.
@@ -55,7 +56,7 @@ def run_window(
         prior, history = None, ngram.append(history, x)
     else:
         prior, history = read_prior(ngrams, history, x, folds, state.device)
-    o, final = logits(net, theta, state, to_indices(x, state.device), prior, masks)
+    o, final = logits(net, theta, state, to_indices(x, state.device), prior, masks, mixed_precision)
     return WindowResult(losses(o, to_indices(y, state.device)).sum(), final, history)
 
 
