@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/performance.md from benchmarks/results. With --check, only compare."""
+"""Write the tables of README.md and of the pages in docs/ from benchmarks/results. With --check, only compare."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
-    ROOT / "docs" / "performance.md",
-    ROOT / "docs" / "compress.md",
-    ROOT / "docs" / "live.md",
-    ROOT / "docs" / "serve.md",
+    ROOT / "docs" / "explanation" / "performance.md",
+    ROOT / "docs" / "how_to" / "compress_files.md",
+    ROOT / "docs" / "how_to" / "monitor_training.md",
+    ROOT / "docs" / "how_to" / "serve.md",
     ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
     ROOT / "benchmarks" / "recipes" / "README.md",
 )

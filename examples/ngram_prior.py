@@ -1,5 +1,6 @@
-"""The n-gram prior of an exported model in plain NumPy: log q after every character, for `docs/export.md`.
+"""The n-gram prior of an exported model in plain NumPy: log q after every character.
 
+`docs/how_to/export_and_import.md` uses it.
 It computes what `elman.network.ngram` defines: interpolated absolute discounting,
 
     q_o(k) = max(N_o(k) - D, 0) / N_o + D S_o / N_o q_{o-1}(k),    q_{-1}(k) = 1 / K

@@ -53,7 +53,7 @@ def test_help_and_docs_have_the_current_name_only(command: Command, name: str, f
 
 
 def test_the_page_of_commands_has_no_former_name() -> None:
-    words = set((ROOT / "docs" / "cli.md").read_text("utf-8").replace("`", " ").split())
+    words = set((ROOT / "docs" / "reference" / "commands.md").read_text("utf-8").replace("`", " ").split())
     assert words & {former for _, former, _ in PAIRS} == set()
 
 

@@ -706,12 +706,12 @@ def test_an_alphabet_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert load("run").alphabet.characters == "é\r\nabc\t"
 
 
-# --- The examples in docs/export.md ---
+# --- The examples in docs/how_to/export_and_import.md ---
 
 
 def block(name: str) -> str:
-    """Return a worked example of docs/export.md."""
-    page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    """Return a worked example of docs/how_to/export_and_import.md."""
+    page = (ROOT / "docs/how_to/export_and_import.md").read_text(encoding="utf-8")
     match = re.search(rf"<!-- run: {name} -->\n```python\n(.*?)```", page, re.DOTALL)
     assert match
     return match[1]

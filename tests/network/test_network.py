@@ -324,9 +324,9 @@ def test_the_examples_in_docstrings(module: str) -> None:
     assert result.failed == 0
 
 
-DOCUMENT = (ROOT / "docs/bptt.md").read_text("utf-8")
-CELLS_DOCUMENT = (ROOT / "docs/cells.md").read_text("utf-8")
-PRIOR_DOCUMENT = (ROOT / "docs/ngram_prior.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs/explanation/bptt.md").read_text("utf-8")
+CELLS_DOCUMENT = (ROOT / "docs/explanation/cells.md").read_text("utf-8")
+PRIOR_DOCUMENT = (ROOT / "docs/explanation/ngram_prior.md").read_text("utf-8")
 QUOTED = re.findall(r"^```python\n(.*?)^```", DOCUMENT + CELLS_DOCUMENT + PRIOR_DOCUMENT, re.M | re.S)
 
 

@@ -55,8 +55,8 @@ def load_script() -> Any:
 
 
 def test_there_are_the_notebooks_of_the_page() -> None:
-    page = (ROOT / "docs" / "examples.md").read_text("utf-8")
-    assert {f"examples/{path.name}" for path in NOTEBOOKS} == set(re.findall(r"\(\.\./(examples/\w+\.ipynb)\)", page))
+    page = (ROOT / "docs" / "examples" / "index.md").read_text("utf-8")
+    assert {path.name for path in NOTEBOOKS} == set(re.findall(r"\(\.\./\.\./examples/(\w+\.ipynb)\)", page))
 
 
 @each_notebook

@@ -24,7 +24,7 @@ DEPENDENCIES: list[str] = PROJECT["dependencies"]
 EXTRAS: list[str] = [
     requirement
     for extra, requirements in PROJECT["optional-dependencies"].items()
-    if extra not in ("all", "dev", "fuzz", "peers")
+    if extra not in ("all", "dev", "docs", "fuzz", "peers")
     for requirement in requirements
 ]
 COMES_WITH_NOTEBOOKS = {"ipython"}

@@ -1,4 +1,4 @@
-"""The Python API as `docs/python.md` shows it: typed and documented options, batches, files, callbacks, notebooks."""
+"""The Python API as `docs/how_to/python.md` shows it: options, batches, files, callbacks, notebooks."""
 
 import inspect
 import os
@@ -25,7 +25,7 @@ from support.cli import Command
 from support.state import ROOT, TEXT
 from support.training import EXACT, StopsAt, contents, train
 
-PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how_to" / "python.md").read_text("utf-8")
 EXAMPLES = re.findall(r"<!-- run -->\n```python\n(.*?)```", PAGE, re.DOTALL)
 SETTINGS = [setting.name for setting in fields(elman.Config)]
 SAMPLING = [option.name for option in list_sampling_options()]

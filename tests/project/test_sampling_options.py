@@ -109,7 +109,7 @@ def test_it_is_on_the_command_line(option: SamplingOption) -> None:
     kind = "INT" if option.type is int else "FLOAT"
     line = f"* `{flag(option.name)} {kind}`: {option.help} *[default: {option.default}]*"
     assert line in page
-    assert line in (ROOT / "docs/cli.md").read_text("utf-8")
+    assert line in (ROOT / "docs/reference/commands.md").read_text("utf-8")
 
 
 @each_option
@@ -202,4 +202,4 @@ def test_the_engines_agree(option: SamplingOption) -> None:
 
 @each_option
 def test_the_docs_describe_it(option: SamplingOption) -> None:
-    assert flag(option.name) in (ROOT / "docs/sample.md").read_text("utf-8")
+    assert flag(option.name) in (ROOT / "docs/how_to/generate_text.md").read_text("utf-8")

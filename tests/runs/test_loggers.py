@@ -335,7 +335,7 @@ def test_no_two_loggers_write_to_one_place() -> None:
 
 
 def test_the_docstring_of_train_and_the_docs_name_every_optional_logger() -> None:
-    docs = (ROOT / "docs" / "live.md").read_text("utf-8")
+    docs = (ROOT / "docs" / "how_to" / "monitor_training.md").read_text("utf-8")
     for name, logger in optional_loggers().items():
         assert f"* {name}: {logger.help}" in (elman.train.__doc__ or "")
         assert f"--log {name}" in docs, name

@@ -1,4 +1,4 @@
-"""docs/serve.md: its examples run, and the limits that it states are true."""
+"""docs/how_to/serve.md: its examples run, and the limits that it states are true."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from elman.serve.settings import Settings
 from support.server import listening, tiny
 from support.state import ROOT
 
-PAGE = (ROOT / "docs" / "serve.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "how_to" / "serve.md").read_text("utf-8")
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 
 

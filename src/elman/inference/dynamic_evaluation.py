@@ -39,7 +39,9 @@ DECAY_INTERVAL = 16
 
 @dataclass(frozen=True)
 class DynamicEvaluation:
-    """Hyperparameters of dynamic evaluation. The choice of the defaults is explained in `docs/score.md`.
+    """Hyperparameters of dynamic evaluation.
+
+    The choice of the defaults is explained in ``docs/how_to/evaluate_and_score.md``.
 
     Parameters
     ----------

@@ -74,7 +74,9 @@ def import_(
     alphabet: str | None = None,
     engine: str = DEFAULT_ENGINE,
 ) -> Model:
-    """Return the model in a file written by `export`, or in a PyTorch state dict; see ``docs/export.md``.
+    """Return the model in a file written by `export`, or in a PyTorch state dict.
+
+    ``docs/how_to/export_and_import.md`` describes the files.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ own to the cell, which therefore needs to know nothing of resets::
     (2)  dL/dtheta = sum of its gradients over all parts     likewise over the rows of a batch
     (3)  dL/dh_0 = that of the first part; zero if the first step is a reset
 
-`docs/lines.md` says what this is for.
+`docs/how_to/independent_lines.md` says what this is for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A network that is trained with the prior from the start leaves to it what the last characters imply, and learns less of
 everything else. With ``ngram_start`` it first learns without the prior, whose alpha are zero; for the rest of the run
-both are trained together, and only then is the cost of the counts paid. `docs/ngram_prior.md` has the comparison.
+both are trained together, and only then is the cost of the counts paid.
+`docs/explanation/ngram_prior.md` has the comparison.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def sweep(
     """Search for the settings with the lowest validation loss.
 
     A trial is a training run in ``OUT/trials``. A sweep that was interrupted or killed continues if it is called again
-    with the same arguments; with more trials, it is extended. See ``docs/sweep.md``.
+    with the same arguments; with more trials, it is extended. See ``docs/how_to/sweep.md``.
 
     Parameters
     ----------

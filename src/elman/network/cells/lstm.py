@@ -22,7 +22,8 @@ Backward, from the last t to the first; symbols without an index are those of st
 
 Here g and o are gates, not the output layer's gradient and logits. Only the states are stored for the backward pass,
 which recomputes the gates: once all states are known, (1) and (2) of the whole window take one product. Rows and
-batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers. `docs/cells.md` derives each line.
+batches are as in `rnn.py`; a row of the states holds h and then s, 2 m numbers.
+`docs/explanation/cells.md` derives each line.
 """
 
 from __future__ import annotations

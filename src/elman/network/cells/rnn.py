@@ -16,7 +16,8 @@ Backward, from the last t to the first, with dL/dh_t|out, the part of dL/dh_t th
     (6)  dh_0 = W' da_1                            of the initial state
 
 x_t is one-hot, so U x_t is a column of U, and da_t x_t' adds da_t to a column of dU. The state array ``h`` has
-T + 1 rows: ``h[0]`` is the initial state, and ``h[t + 1]`` is the state after step t. `docs/bptt.md` derives each line.
+T + 1 rows: ``h[0]`` is the initial state, and ``h[t + 1]`` is the state after step t.
+`docs/explanation/bptt.md` derives each line.
 
 A row is one state (m,) or, for a batch of B sequences, B states (B, m); the sums in (5) then run over the batch as
 well. Rows are multiplied from the right: ``h[t] @ W.T`` is W h, ``da[t] @ W`` is W' da.
