@@ -127,7 +127,7 @@ five validations without improvement.
 | `samples.jsonl` | `update, smooth_loss, text` |
 | `checkpoint.safetensors` | the complete state of the run; `--resume` continues from it bit for bit |
 | `best.safetensors` | the model with the lowest validation loss, if there is a validation set |
-| `smooth_loss.png` | the train and the validation loss |
+| `smooth_loss.png` | the train and the validation loss, drawn if Matplotlib (extra `plot`) is installed |
 
 Row n of `metrics.csv` is the loss of update n; the sample at update 0 is from the untrained network. As in the JSON,
 `smooth_loss` and `loss` are summed over a sequence, and `validation_loss` is per character. `run.json` stores six

@@ -98,7 +98,8 @@ def require_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ElmanError(f"this requires {error.name}, which is not installed: pip install 'elman[{extra}]'") from None
+        package = (error.name or "").partition(".")[0]
+        raise ElmanError(f"this requires {package}, which is not installed: pip install 'elman[{extra}]'") from None
 
 
 MAX_SHOWN = 100

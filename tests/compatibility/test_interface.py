@@ -36,6 +36,8 @@ COMMANDS: dict[str, list[object]] = {
     "report": ["report", "corpus.txt", "--out", "OUT", "--epochs", 1, "--long-epochs", 2],
 }
 """The commands whose keys were recorded."""
+REMOVED = {("versions.scipy", "string")}
+"""Keys that were recorded and are gone: the version of a library that is no longer a dependency."""
 
 
 def keys(value: Any, path: str = "") -> set[tuple[str, str]]:
@@ -54,7 +56,7 @@ def test_json_has_its_keys(name: str, command: Command, tmp_path: Path, monkeypa
     monkeypatch.setattr(pipeline, "REPORTED", REPORTED[:1])  # one gradient check takes less time, and has the same keys
     ended = command(*(tmp_path / "out" if word == "OUT" else word for word in COMMANDS[name]), "--json")
     assert ended.code == 0
-    assert set(JSON_KEYS[name].items()) - keys(json.loads(ended.out)) == set()
+    assert set(JSON_KEYS[name].items()) - keys(json.loads(ended.out)) == (REMOVED if name == "report" else set())
 
 
 def test_every_recorded_command_is_tried() -> None:

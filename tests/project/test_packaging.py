@@ -29,8 +29,6 @@ EXTRAS: list[str] = [
 ]
 COMES_WITH_NOTEBOOKS = {"ipython"}
 """Imported only in a notebook, which it runs."""
-NOT_IMPORTED = {"scipy"}
-"""Numba takes its products of matrices from there, when it compiles."""
 LATER = {"compression"}
 """In the standard library of later versions of Python; imported there only."""
 SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg"}
@@ -75,7 +73,7 @@ def test_every_import_is_declared_and_every_dependency_imported() -> None:
     found = set[str]().union(*(imported(source) for source in (ROOT / "src").rglob("*.py")))
     found = {name.lower() for name in found - sys.stdlib_module_names - LATER - {"elman"}}
     declared, optional = ({package_of(requirement) for requirement in some} for some in (DEPENDENCIES, EXTRAS))
-    assert found - optional - COMES_WITH_NOTEBOOKS == declared - NOT_IMPORTED
+    assert found - optional - COMES_WITH_NOTEBOOKS == declared
 
 
 def test_every_dependency_has_a_lower_bound() -> None:

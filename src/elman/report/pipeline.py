@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.config import RENAMED, Config, accept_former_names, make_config
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, quote, require_extra, shorten
 from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import build_lexicon
 from elman.report.narrative.summary import discussion
@@ -115,8 +115,10 @@ def report(
     Raises
     ------
     ElmanError
-        If an option, the text or the directory is not usable.
+        If an option, the text or the directory is not usable, or Matplotlib is not installed.
     """
+    with require_extra("plot"):
+        import matplotlib as matplotlib  # before the hours that a report may take
     if min_count is None:
         directory = RunDirectory(Path(out) / "run")
         min_count = directory.load().config.min_count if resume and directory.holds_run() else 0

@@ -35,7 +35,7 @@ def list_versions(extra: str = "") -> dict[str, str]:
     """Return the versions of Elman, Python and the libraries that the numbers depend on, with that of an extra."""
     from importlib.metadata import version
 
-    compiler = ("numba", "llvmlite", "scipy") if NUMBA_INSTALLED else ()
+    compiler = ("numba", "llvmlite") if NUMBA_INSTALLED else ()
     libraries = {name: version(name) for name in ("numpy", *compiler, *filter(None, [extra]))}
     return {"elman": __version__, "python": platform.python_version()} | libraries
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from elman.config import Config
+from elman.errors import require_extra
 from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
 from elman.runs.train_loss import TrainLossEstimator
@@ -26,6 +28,11 @@ STYLES = [(colour, line) for line, colour in product(("-", "--", ":", "-."), COL
 """The colour and the line style of each run; they repeat after 40 runs."""
 MARKERS = 60
 """Validations up to which each of them is marked."""
+
+
+def has_matplotlib() -> bool:
+    """Return whether plots can be drawn."""
+    return find_spec("matplotlib") is not None
 
 
 class LossCurve(NamedTuple):
@@ -77,6 +84,11 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    ElmanError
+        If Matplotlib is not installed.
     """
     return _plot_run(*curves) if len(curves) == 1 else _plot_runs(curves)
 
@@ -111,8 +123,8 @@ def _plot_runs(curves: Sequence[LossCurve]) -> Figure:
 
 def create_figure(*labels: str) -> tuple[Figure, list[Axes]]:
     """Return a figure with plots next to each other, over the updates, whose vertical axes have these labels."""
-    from matplotlib.figure import Figure
-
+    with require_extra("plot"):
+        from matplotlib.figure import Figure
     figure = Figure(figsize=(8 if len(labels) == 1 else 13, 4.5), layout="constrained")
     plots = list(figure.subplots(1, len(labels), sharey=True, squeeze=False)[0])
     for axes, label in zip(plots, labels, strict=True):

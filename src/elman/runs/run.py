@@ -114,7 +114,7 @@ class Run:
         return render_table("Run" if self.directory is None else f"Run {self.directory.path}", rows)
 
     def plot(self) -> Figure:
-        """Return a figure of the smooth loss over the updates, in nats per character."""
+        """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
         return plot_losses([LossCurve(self.corpus.name, self.metrics, self.config)])
 
     def restore_history(self, metrics: list[Metrics], samples: list[Sample]) -> None:

@@ -75,7 +75,7 @@ class SavedRun:
         return load_selected(self.path / CHECKPOINT).network.validation_loss if directory.holds_run() else None
 
     def plot(self) -> Figure:
-        """Return a figure of the smooth loss over the updates, in nats per character."""
+        """Return a figure of the losses over the updates, in nats per character; requires the extra ``plot``."""
         return plot_losses([LossCurve(self.path.name, self.metrics, self.config)])
 
     def __repr__(self) -> str:

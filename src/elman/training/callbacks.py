@@ -27,7 +27,7 @@ class TrainingCallback:
     """
 
     def on_notice(self, notice: str) -> None:
-        """Something to know before training starts, in one line: the text, settings lowered for it, compilation."""
+        """Something to know, in one line: the text, settings lowered for it, compilation; a plot that is not drawn."""
 
     def on_compile(self) -> None:
         """Kernels are about to be compiled, or loaded from the cache; `on_notice` is called where they are compiled."""

@@ -39,6 +39,7 @@ from elman.signatures import document_options
 from elman.text import Windows
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import CallbackList, DeferredErrors, TrainingCallback, combine_callbacks, notify
+from elman.training.final_plot import save_plot
 from elman.training.health import HealthMonitor, require_finite_losses, require_finite_state
 from elman.training.interrupts import InterruptCallback
 from elman.training.options import TrainingOptions, check_arguments, collect_settings, list_training_options
@@ -144,7 +145,7 @@ def train(
             notify(callbacks, notice)
         if run.was_finished:
             if directory is not None and not directory.plot_path.exists():  # it was killed before it plotted
-                run.save_plot()
+                save_plot(run, callbacks)
             return run
         # Numbers that overflow are found and reported by the health checks; NumPy need not warn as well.
         interrupt = InterruptCallback()
@@ -214,7 +215,7 @@ class Trainer:
         run.advice = name_options(self.advice())
         if run.directory is not None:
             run.directory.write_metadata(create_run_metadata(run))  # again, with the reason why the run ended
-        run.save_plot()
+        save_plot(run, self.callback)
 
     def reason_to_stop(self) -> str:
         """Return the name of the limit that is reached; empty while none is."""
@@ -348,11 +349,9 @@ class Trainer:
 
     def validate(self) -> float:
         """Return the validation loss of the current network, in nats per character of the complete validation set."""
-        assert self.validation_windows is not None
-        state = self.state
-        return score(
-            self.engine, state.eval_parameters, state.final_hidden, self.validation_windows.indices
-        ).nats_per_char
+        state, windows = self.state, self.validation_windows
+        assert windows is not None
+        return score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
 
     def validate_final(self) -> None:
         """Validate the finished network, and select it if it is the best.
