@@ -28,6 +28,15 @@ extensions = [
 highlight_language = "none"
 copybutton_exclude = ".linenos, .gp, .go"
 
+templates_path = ["_templates"]
+autosummary_generate = True
+autodoc_typehints = "none"
+default_role = "py:obj"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+# Names of parameters, and modules that are not part of the API.
+nitpick_ignore_regex = [("py:obj", r"[a-z]\w*"), ("py:obj", r"elman\.(compression|engines|inference|network|text)\..*")]
+
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 # As on GitHub, where the pages are read as well.
 myst_fence_as_directive = ["math"]

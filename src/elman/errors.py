@@ -72,7 +72,7 @@ def _as_argument(match: re.Match[str]) -> str:
 
 
 class ElmanError(Exception):
-    """An error that the caller can correct; ``str(error)`` is a one-line message, see `name_options`."""
+    """An error that the caller can correct; ``str(error)`` is a one-line message, see ``name_options``."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(name_options(message))

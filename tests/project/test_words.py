@@ -49,7 +49,7 @@ EXEMPT = {
     "CHANGELOG.md": FORMER_OPTIONS,
     "src/elman/cli/former_names.py": FORMER_OPTIONS,
     # A key of the HTTP API, which keeps its name.
-    "docs/how_to/playground.md": "likeliest",
+    "docs/reference/http_api.md": "likeliest",
     "src/elman/serve/openapi/playground.py": "likeliest",
     "src/elman/serve/playground/endpoints.py": "likeliest",
     "src/elman/serve/playground/static/alternatives.js": "likeliest",

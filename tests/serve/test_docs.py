@@ -1,4 +1,4 @@
-"""docs/how_to/serve.md: its examples run, and the limits that it states are true."""
+"""The documentation of the server: its examples run, and it names everything that is served."""
 
 import re
 import shutil
@@ -17,6 +17,9 @@ from support.server import listening, tiny
 from support.state import ROOT
 
 PAGE = (ROOT / "docs" / "how_to" / "serve.md").read_text("utf-8")
+HTTP_API, METRICS = (
+    (ROOT / "docs" / "reference" / f"{name}.md").read_text("utf-8") for name in ("http_api", "metrics")
+)
 EXAMPLES: list[tuple[str, str]] = re.findall(r"<!-- run -->\n```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -42,12 +45,12 @@ def test_an_example(address: str, language: str, code: str) -> None:
 
 def test_all_that_is_served_and_told_is_named(address: str) -> None:
     document = httpx.get(f"{address}/openapi.json").json()
-    assert not [path for path in document["paths"] if f" {path.replace('{name}', 'NAME')}`" not in PAGE]
+    assert not [path for path in document["paths"] if f" {path}`" not in HTTP_API]
     families = [*text_string_to_metric_families(httpx.get(f"{address}/metrics").text)]
     names = [one.name + ("_total" if one.type == "counter" else "") for one in families]
     own = [name for name in names if name.startswith("elman_") and not name.endswith("_created")]
     assert len(own) == 9
-    assert not [name for name in own if f"`{name}`" not in PAGE]
+    assert not [name for name in own if f"`{name}`" not in METRICS]
 
 
 def test_the_examples_are_found() -> None:
@@ -56,12 +59,13 @@ def test_the_examples_are_found() -> None:
 
 def test_what_it_says_of_limits() -> None:
     limits = Settings()
+    assert f"after {limits.send_timeout:g} seconds it counts as disconnected" in PAGE
     for said in (
-        f"a list of up to {MAX_PROMPTS} of either",
-        f"sequences per prompt, up to {MAX_N}",
-        f"up to {MAX_STOPS} stop sequences, or one as a string;",
-        f"at every position, 0 to {MAX_LOGPROBS};",
-        f"the body takes more than {limits.body_timeout:g} seconds, is larger than {limits.max_body >> 20} MiB",
-        f"after {limits.send_timeout:g} seconds it counts as disconnected",
+        f"list of up to {MAX_PROMPTS} strings",
+        f"| `n` | integer 1 to {MAX_N} |",
+        f"list of up to {MAX_STOPS} strings",
+        f"| `logprobs` | integer 0 to {MAX_LOGPROBS} |",
+        f"| `body_timeout` | {limits.body_timeout:g} |",
+        f"| `max_body` | {limits.max_body:,} |",
     ):
-        assert said in PAGE
+        assert said in HTTP_API, said

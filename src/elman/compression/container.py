@@ -1,4 +1,4 @@
-"""The container format, byte for byte as specified in docs/how_to/compress_files.md.
+"""The container format, byte for byte as specified in docs/reference/compressed_format.md.
 
 ::
 

@@ -52,7 +52,7 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     ----------
     model : Model
     path : str or path
-        Its suffix is that of a format in `FORMATS`: ``.onnx``, ``.safetensors`` (a PyTorch state dict) or ``.npz``.
+        Its suffix is that of a format in ``FORMATS``: ``.onnx``, ``.safetensors`` (a PyTorch state dict) or ``.npz``.
 
     Raises
     ------

@@ -19,7 +19,7 @@ BLOCK_CHARS = 1 << 20
 
 
 class LineScorer:
-    """Scores independent lines; for the batches of Ray, Dask, Spark or `multiprocessing`.
+    """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
 
     It is pickled as a path. A process loads the model when it first scores lines, and once, however many copies it
     receives; threads of a process take turns.

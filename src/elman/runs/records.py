@@ -18,17 +18,20 @@ class Metrics:
 
     Parameters
     ----------
-    update, epoch : int
-        Updates done, epochs completed.
-    smooth_loss, loss : float
-        The smooth loss S and the loss of that update, in nats per window: summed over its T characters, averaged over
-        the rows of the batch.
+    update : int
+        Updates done.
+    epoch : int
+        Epochs completed.
+    smooth_loss : float
+        The smooth loss, an exponential moving average of `loss`, in nats per window.
+    loss : float
+        The loss of this update in nats per window: summed over its characters, averaged over the rows of the batch.
     validation_loss : float or None
-        Nats per character of the held-out text, where it was evaluated.
+        Loss of the held-out text in nats per character, where it was evaluated.
     seconds : float
-        Spent in updates since the start of the run.
+        Seconds spent in updates since the start of the run.
     chars_per_second : float
-        Since the previous row.
+        Characters trained on per second since the previous row.
     learning_rate : float or None
         Not in ``metrics.csv``: None in a row that was read from there, and ignored when rows are compared.
     """

@@ -135,7 +135,7 @@ class Run:
 
     @property
     def train_loss(self) -> float | None:
-        """The recent train loss, in nats per character, see `TrainLossEstimator`; None before the first update."""
+        """The recent train loss, in nats per character, see ``TrainLossEstimator``; None before the first update."""
         return finite_or_none(self._train_loss.at(self.state.update, self.state.smooth_loss))
 
     @property

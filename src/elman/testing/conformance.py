@@ -49,8 +49,8 @@ class EngineComparison:
     same_counts : bool
         Whether position, update and epoch agree after the trajectory.
     text_loss : float
-        Largest relative difference of the losses that `Engine.loss` returns for the complete text, as one sequence and,
-        in a batch, for every row.
+        Largest relative difference of the losses that ``Engine.loss`` returns for the complete text, as one sequence
+        and, in a batch, for every row.
     session : float
         Largest absolute difference among the losses, logits, states, segment losses and, with an n-gram prior, its
         log q and matched orders, of an inference session.
@@ -71,7 +71,7 @@ class EngineComparison:
 
 
 def relative_error(a: Array, b: Array) -> float:
-    """Return sum |a - b| / sum (|a| + |b|), the measure of the reference experiment; 0 if both are zero.
+    """Return ``sum |a - b| / sum (|a| + |b|)``, the measure of the reference experiment; 0 if both are zero.
 
     Examples
     --------

@@ -96,8 +96,7 @@ def train(
         Settings to start from instead of a preset, which `options` override.
     init_from : path, Run or Model, optional
         Fine-tune: start with the weights of this model, which may be a run directory, a file of weights, a run, or a
-        model such as `elman.import_` returns. Cell, hidden size and layers are the model's. See
-        ``docs/how_to/fine_tune.md``.
+        model such as `elman.import_` returns. Cell, hidden size and layers are the model's.
     resume : bool
         Resume the run in `out`. Its settings are taken from there; only the limits may be changed.
     overwrite : bool

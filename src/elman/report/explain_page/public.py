@@ -34,7 +34,7 @@ def explain(
     Returns
     -------
     ExplainPage
-        `ExplainPage.explanation` has arrays with an entry per character; `ExplainPage.as_dict` has the results.
+        ``page.explanation`` has arrays with an entry per character; ``page.as_dict()`` has the results.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The playground's part of the OpenAPI document; `docs/how_to/playground.md` describes the same in words."""
+"""The playground's part of the OpenAPI document; `docs/reference/http_api.md` describes the same in words."""
 
 from __future__ import annotations
 

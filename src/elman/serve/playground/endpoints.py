@@ -1,6 +1,6 @@
 """The playground's endpoints: its page, and an API that reports more about every character than completions do.
 
-Responses are streamed as lines of JSON, each with a chunk of the text; `docs/how_to/playground.md` describes them.
+Responses are streamed as lines of JSON, each with a chunk of the text; `docs/reference/http_api.md` describes them.
 """
 
 from __future__ import annotations

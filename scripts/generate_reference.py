@@ -1,0 +1,240 @@
+"""Write the generated parts of docs/reference/ from the code. With --check, only verify that they are up to date.
+
+A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpydoc.docscrape import ClassDoc
+
+from elman.cli import app
+from elman.config import RENAMED, Config, choices_of
+from elman.engine import get_engine
+from elman.errors import flag
+from elman.inference import Model
+from elman.network import initial_parameters
+from elman.network.ngram import count_training_text
+from elman.network.sampling import list_sampling_options
+from elman.option_names import SYNONYMS
+from elman.presets import PRESETS
+from elman.runs.loggers import optional_loggers
+from elman.runs.records import COLUMNS, Metrics
+from elman.serve.api import metrics as prometheus
+from elman.serve.api.completion_request import SEED
+from elman.serve.openapi.document import create_document
+from elman.serve.openapi.schema import ERRORS
+from elman.serve.settings import Settings
+from elman.text import Alphabet
+
+PAGES = Path(__file__).parents[1] / "docs" / "reference"
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
+
+
+def code(value: object) -> str:
+    """Return a value as code."""
+    return f"`{value}`"
+
+
+def commands() -> str:
+    """Return the sections of the commands; --config, which all of them have, is in that of ``elman`` only."""
+    docs = app.generate_docs().rstrip()
+    docs = re.sub(r"^# elman\n|## Table of Contents\n\n(- [^\n]*\n)+\n", "", docs, flags=re.MULTILINE)
+    docs = re.sub(r"\*\*Other\*\*:\n\n\* `--config PATH`: [^\n]*\n\n(?!\* )", "", docs + "\n\n")
+    return re.sub(r"\n{3,}", "\n\n", docs).strip()
+
+
+def presets() -> str:
+    """Return the table of presets."""
+    rows = ([code(name), preset.summary] for name, preset in PRESETS.items())
+    return table(["preset", "network, time on two CPU cores, loss"], rows)
+
+
+def preset_settings() -> str:
+    """Return the settings of every preset, next to one another; those that every preset leaves are left out."""
+    names = [setting.name for setting in fields(Config) if any(setting.name in p.settings for p in PRESETS.values())]
+    rows = ([code(name), *(_setting(preset.settings.get(name)) for preset in PRESETS.values())] for name in names)
+    return table(["setting", *map(code, PRESETS)], rows)
+
+
+def _setting(value: object) -> str:
+    return "" if value is None else f"{value:,}" if type(value) is int else str(value)
+
+
+def settings() -> str:
+    """Return the table of the fields of `Config`."""
+    return table(["setting", "default", "values", "meaning"], map(_field, fields(Config)))
+
+
+def _field(setting: Any) -> list[str]:
+    default = "" if setting.default is MISSING or setting.default is None else code(setting.default)
+    return [code(setting.name), default, _values(setting), setting.metadata["help"]]
+
+
+def _values(setting: Any) -> str:
+    limits, choices = setting.metadata, choices_of(setting.name)
+    if choices:
+        return ", ".join(map(code, choices))
+    minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
+    kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
+    parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if "example" in limits else ""]
+    return ", ".join([kind, *filter(None, parts)])
+
+
+def former_settings() -> str:
+    """Return the settings that files have under their former names."""
+    return table(["setting", "key in `run.json`"], ([code(name), code(former)] for former, name in RENAMED.items()))
+
+
+def other_names() -> str:
+    """Return the options and their names in other libraries."""
+    options = sorted(set(SYNONYMS.values()))
+    rows = ([code(flag(o)), " ".join(code(n) for n, option in SYNONYMS.items() if option == o)] for o in options)
+    return table(["option", "names in other libraries"], rows)
+
+
+def metrics_columns() -> str:
+    """Return the columns of ``metrics.csv``, from the docstring of their class."""
+    described = {parameter.name: " ".join(parameter.desc) for parameter in ClassDoc(Metrics)["Parameters"]}
+    return table(["column", "content"], ([code(column), described[column]] for column in COLUMNS))
+
+
+def loggers() -> str:
+    """Return the loggers of --log."""
+    rows = (
+        [
+            code(f"--log {name}"),
+            code(logger.target),
+            logger.help,
+            code(f"elman[{logger.extra}]") if logger.extra else "",
+        ]
+        for name, logger in optional_loggers().items()
+    )
+    return table(["option", "writes, in the run directory", "content", "needs"], rows)
+
+
+def prometheus_metrics() -> str:
+    """Return the metrics of the server; those of the process are not Elman's."""
+    own = [m for m in prometheus.Metrics({}).registry.collect() if m.name.startswith("elman_")]
+    rows = (
+        [code(m.name + "_total" if m.type == "counter" else m.name), m.type, m.documentation]
+        for m in sorted(own, key=lambda metric: metric.name)
+    )
+    return table(["metric", "type", "meaning"], rows)
+
+
+def endpoints() -> str:
+    """Return the paths of the server."""
+    rows = [
+        [code(f"{method.upper()} {path}"), operation.get("summary", "")]
+        for path, operations in _document()["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return table(["request", "what it does"], rows)
+
+
+def completion_arguments() -> str:
+    """Return the arguments of ``POST /v1/completions``."""
+    properties = _document()["components"]["schemas"]["CompletionRequest"]["properties"]
+    rows = ([code(name), _type(schema), schema.get("description", "")] for name, schema in properties.items())
+    return table(["argument", "values", "meaning"], rows)
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """Describe the values that a schema allows, except null, which stands for the default."""
+    options = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    return " or ".join(dict.fromkeys(map(_one_type, options)))
+
+
+def _one_type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return _type(schema)
+    if "$ref" in schema:
+        return "string"
+    if "enum" in schema:
+        return ", ".join(code(repr(value)) for value in schema["enum"] if value is not None) or "only `null`"
+    if schema["type"] == "array":
+        most = f"up to {schema['maxItems']} " if "maxItems" in schema else ""
+        kinds = (item["type"].replace("array", "list") for item in schema["items"].get("anyOf", [schema["items"]]))
+        return f"list of {most}{' or '.join(f'{kind}s' for kind in kinds)}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if high == SEED - 1:
+        return "integer of 64 bits"
+    limits = f" {low:,} to {high:,}" if high is not None else f" ≥ {low}" if low is not None else ""
+    return f"{schema['type']}{limits}"
+
+
+def sampling_options() -> str:
+    """Return the sampling options, in the order in which they apply."""
+    rows = ([code(option.name), code(option.default), option.help] for option in list_sampling_options())
+    return table(["option", "default", "meaning"], rows)
+
+
+def error_statuses() -> str:
+    """Return the statuses of errors."""
+    return table(["status", "meaning"], ([str(status), text] for status, text in ERRORS.items()))
+
+
+def server_limits() -> str:
+    """Return the limits of a server and their defaults, from the docstring of its settings."""
+    rows = []
+    for parameter in ClassDoc(Settings)["Parameters"]:
+        default = getattr(Settings(), parameter.name)
+        if isinstance(default, (int, float)) and not isinstance(default, bool):
+            rows.append([code(parameter.name), f"{default:,}".removesuffix(".0"), " ".join(parameter.desc)])
+    return table(["limit", "default", "meaning"], rows)
+
+
+def _document() -> dict[str, Any]:
+    """Return the OpenAPI document of a server of a small model."""
+    ngrams = count_training_text(np.array([0, 1], np.uint8), 2, 1, 0.9, 0)
+    parameters = initial_parameters(2, 1, 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
+    model = Model(Alphabet("ab"), parameters, np.zeros(2, np.float32), get_engine("numpy"))
+    return create_document({"novel": model}, Settings())
+
+
+GENERATORS: tuple[Callable[[], str], ...] = (
+    commands,
+    completion_arguments,
+    endpoints,
+    error_statuses,
+    former_settings,
+    loggers,
+    metrics_columns,
+    other_names,
+    preset_settings,
+    presets,
+    prometheus_metrics,
+    sampling_options,
+    server_limits,
+    settings,
+)
+PARTS = {generator.__name__: generator for generator in GENERATORS}
+
+
+def regenerate(page: str) -> str:
+    """Return a page with its generated parts as they should be."""
+    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[3]}", page)
+
+
+if __name__ == "__main__":
+    outdated = []
+    for path in sorted(PAGES.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if (page := regenerate(text)) != text:
+            outdated.append(path.name)
+            if "--check" not in sys.argv:
+                path.write_text(page, encoding="utf-8")
+    if outdated and "--check" in sys.argv:
+        sys.exit(f"docs/reference: {', '.join(outdated)} out of date: run python scripts/generate_reference.py")
