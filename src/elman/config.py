@@ -1,7 +1,6 @@
 """The settings of a run, defined once.
 
-A field of `Config` is a command-line option with its default and its help, a key of ``run.json``, and an argument of
-`elman.train`.
+A field of `Config` is a command-line option with default and help, a key of ``run.json``, an argument of `elman.train`.
 """
 
 from __future__ import annotations
@@ -94,6 +93,12 @@ class Config:
     ------
     ElmanError
         If a setting is out of its range, or is incompatible with another.
+
+    Examples
+    --------
+    >>> import elman
+    >>> elman.Config(cell="gru", hidden_size=64).learning_rate
+    0.1
     """
 
     cell: str = _registered("rnn", cell_help(), cell_names)
@@ -377,11 +382,6 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
             " new run"
         )
     return config
-
-
-def has_every_setting(options: Mapping[str, Any]) -> bool:
-    """Return whether options leave nothing to a preset; the encoding belongs to the text."""
-    return {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
 
 
 def check_names(options: Mapping[str, Any], other_names: Sequence[str] = ()) -> None:

@@ -72,7 +72,17 @@ def _as_argument(match: re.Match[str]) -> str:
 
 
 class ElmanError(Exception):
-    """An error that the caller can correct; ``str(error)`` is a one-line message, see ``name_options``."""
+    """An error that the caller can correct; ``str(error)`` is a one-line message, see ``name_options``.
+
+    Examples
+    --------
+    >>> import elman
+    >>> try:
+    ...     elman.Config(hidden_size=0)
+    ... except elman.ElmanError as error:
+    ...     print(error)
+    hidden_size must be at least 1 (got 0)
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(name_options(message))

@@ -17,11 +17,11 @@ PROGRAM = """
 import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
-from elman.runs import run
+from elman.runs import spilled_list
 from elman.training import train
 from elman.training.callbacks import NullCallback
 
-run.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
+spilled_list.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
 
 def held():
     gc.collect()

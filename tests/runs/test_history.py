@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from elman.runs import run as module
-from elman.runs.run import SpilledList
+from elman.runs import spilled_list as module
+from elman.runs.spilled_list import SpilledList
 from elman.text import Corpus
 from elman.training import train as training
 from support.state import TEXT

@@ -29,6 +29,15 @@ def compress(data: bytes | str, model: Model, *, adapt: bool | Adapt = False) ->
     ------
     ElmanError
         As `elman.compression.compress`; if `data` is neither bytes nor a string, or `model` is no model.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> file = elman.compress("the mat sat on the cat. " * 10, model)
+    >>> len(file) < 240
+    True
     """
     check_is_model(model)
     data = data.encode() if isinstance(data, str) else data
@@ -42,6 +51,14 @@ def decompress(data: bytes, model: Model) -> bytes:
     ------
     ElmanError
         As `elman.compression.decompress`; if `data` is not bytes, or `model` is no model.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> elman.decompress(elman.compress("a cat", model), model)
+    b'a cat'
     """
     check_is_model(model)
     return codec.decompress(model, _as_bytes(data))

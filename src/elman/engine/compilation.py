@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+
+from elman.engine.protocol import CompilesAhead, Engine
+from elman.engine.state import TrainState
+from elman.network import SamplingParams
+from elman.network.optimizer import Optimizer
+from elman.text import Windows
 
 COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 
@@ -32,3 +41,12 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
 
     with event.install_listener("numba:compile", FirstCompilation()):
         yield
+
+
+def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int) -> None:
+    """Compile every kernel that a training of so many updates calls, by calling it on a copy."""
+    if isinstance(engine, CompilesAhead):
+        engine.compile_ahead(state, windows, updates, optimizer)
+    trial = copy.deepcopy(state)
+    engine.advance(trial, windows, 1, optimizer)
+    engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

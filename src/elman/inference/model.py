@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal, Unpack, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
@@ -28,13 +27,7 @@ from elman.inference.generate import (
     stream_text,
 )
 from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
-from elman.inference.options import (
-    GENERATION_OPTIONS,
-    SAMPLING_OPTIONS,
-    GenerationOptions,
-    check_options,
-    check_ranges,
-)
+from elman.inference.options import GENERATION_OPTIONS, SAMPLING_OPTIONS, GenerationOptions, check_options, check_ranges
 from elman.inference.score import Score, check_finite, score_windows
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture, summarize
@@ -66,6 +59,16 @@ class Model:
         The engine that computes with them.
     line_hashes : ndarray of uint64, optional
         Of a model of independent lines: the hashes of the lines it was trained on, see `in_training_text`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> len(model.sample(20, prompt="the ", seed=1)), len(model.samples(3, 20, seed=1))
+    (20, 3)
+    >>> model.score("the mat").chars
+    6
     """
 
     alphabet: Alphabet
@@ -329,11 +332,8 @@ class Model:
         check_finite(result.nats)
         if window is not None or parse_adapt(adapt) in ("weights", "both"):
             return result
-        return replace(result, read_losses=lambda: self._read_losses(indices, adapt))
-
-    def _read_losses(self, indices: Indices, adapt: bool | Adapt) -> NDArray[np.float64]:
         parameters = self.parameters.continued() if adapt else self.parameters
-        return compute_char_losses(self.engine, parameters, self.h, indices)
+        return replace(result, read_losses=lambda: compute_char_losses(self.engine, parameters, self.h, indices))
 
     def next_char(self, prefix: str = "") -> dict[str, float]:
         """Return the probability of every character after a prefix, the most likely first.
@@ -390,7 +390,9 @@ class Model:
         Examples
         --------
         >>> import elman
-        >>> model = elman.train("a rose is a rose is a rose", preset="reference", max_updates=1, ngram_order=2).model
+        >>> text = elman.Corpus.from_text("a rose is a rose is a rose")
+        >>> options = {"preset": "reference", "engine": "numpy", "ngram_order": 2, "max_updates": 1}
+        >>> model = elman.train(text, **options).model
         >>> model.measure_copying("it is a rose").longest_run
         ' is a rose'
         """

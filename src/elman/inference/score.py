@@ -62,6 +62,15 @@ class Score:
         Number of unknown characters among them.
     read_losses : callable, optional
         Returns the loss of every character, for `per_char`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> score = model.score("the mat")
+    >>> score.chars, score.per_char.shape, score.nats_per_char < 3
+    (6, (7,), True)
     """
 
     chars: int

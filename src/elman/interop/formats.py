@@ -59,6 +59,15 @@ def export(model: Model, path: str | os.PathLike[str]) -> None:
     ElmanError
         If `model` is no model, the suffix is unknown, a library (onnx) is not installed, the model cannot be
         represented in the format, or the file is the checkpoint of a run or cannot be written.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> elman.export(model, "cats.npz")
+    >>> elman.import_("cats.npz", engine="numpy")
+    <Model: 1 x rnn 16, 11 characters, float32, numpy>
     """
     check_is_model(model)
     path = Path(path)
@@ -93,6 +102,16 @@ def import_(
     ElmanError
         If the file does not exist, is corrupted or inconsistent, or contains another kind of network; if `out`
         contains a run or a model already.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> elman.export(model, "cats.npz")
+    >>> imported = elman.import_("cats.npz", engine="numpy")
+    >>> imported.score("the mat") == model.score("the mat")
+    True
     """
     path, given_alphabet = Path(path), None if alphabet is None else Alphabet(alphabet)
     read, engine_used = _format_of(path).read, get_engine(engine)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from elman.config import Config, current_names, has_every_setting, make_config, resume_config
+from elman.config import Config, current_names, make_config, resume_config
 from elman.engine import TrainState
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, name_options, quote, shorten
@@ -356,3 +356,8 @@ def _read(source: Text, config: Config, alphabet: Alphabet | None = None) -> Cor
     lines = config.lines and (alphabet is None or "\r" not in alphabet.characters)
     corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=lines)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+
+
+def has_every_setting(options: Mapping[str, Any]) -> bool:
+    """Return whether options leave nothing to a preset; the encoding belongs to the text."""
+    return {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}

@@ -34,9 +34,12 @@ class LineScorer:
     Examples
     --------
     >>> import elman
-    >>> scorer = elman.LineScorer("runs/log")                        # doctest: +SKIP
-    >>> scorer(["Jan 1 sshd: accepted"])["nats_per_char"]            # doctest: +SKIP
-    array([0.42])
+    >>> text = elman.Corpus.from_lines(["accepted", "accepted", "rejected"] * 40)
+    >>> run = elman.train(text, out="runs/log", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> scorer = elman.LineScorer("runs/log")
+    >>> scores = scorer(["accepted", "!?"])
+    >>> bool(scores["nats_per_char"][0] < scores["nats_per_char"][1]), scores["chars"]
+    (True, array([9, 3]))
     """
 
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elman.config import Config
 from elman.engine import Engine, TrainState, get_engine
 from elman.engines import inference_engine
-from elman.errors import ElmanError, require_extra
+from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.generate import stream_text
 from elman.network import SamplingParams
@@ -23,6 +22,7 @@ from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, loa
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none, summarize
+from elman.runs.spilled_list import SpilledList
 from elman.runs.train_loss import TrainLossEstimator
 from elman.text import Alphabet, Corpus, Windows
 from elman.text.lines import LineHashes, hash_lines, make_lines, split_lines
@@ -73,6 +73,16 @@ class Run:
         What to know about its start, a sentence each: its text, settings lowered for it, an extended schedule.
     was_finished : bool
         Whether it was resumed, but a limit was reached already, so that nothing was done.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> run.metrics[-1].update, len(run.samples), run.interrupted
+    (100, 1, False)
+    >>> len(run.model.sample(20, seed=1))
+    20
     """
 
     config: Config
@@ -308,6 +318,14 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     ------
     ElmanError
         If there is no checkpoint, or it is truncated or altered.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> elman.load("runs/cats")
+    <Model: 1 x rnn 16, 11 characters, float32, numpy>
     """
     path = Path(path)
     # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
@@ -319,82 +337,3 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
         saved = load_selected(path / CHECKPOINT)
     used = get_engine(engine or inference_engine(saved.config.engine))
     return _model(saved.alphabet, saved.network, used, saved.line_hashes)
-
-
-NEWEST = 1000
-"""Items kept in memory after a spill; there are at most twice as many before the next one."""
-
-T = TypeVar("T")
-
-
-class SpilledList(Sequence[T]):
-    """A list of which only the newest items stay in memory. One thread appends; others may read.
-
-    Parameters
-    ----------
-    items : iterable
-        The initial items.
-    read : callable, optional
-        Returns all items that the file contains. Without it, all stay in memory.
-    """
-
-    def __init__(self, items: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
-        self._read = read
-        self._split: tuple[int, list[T]] = (0, list(items))  # how many are only in the file, and the others
-
-    def append(self, item: T) -> None:
-        """Add an item."""
-        self._split[1].append(item)
-
-    def spill(self) -> None:
-        """Drop older items from memory; the file must contain all items by now."""
-        older, newest = self._split
-        if self._read is not None and len(newest) > 2 * NEWEST:
-            self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
-
-    def to_pandas(self) -> Any:
-        """Return the items as a ``pandas.DataFrame``, a column per field.
-
-        Raises
-        ------
-        ElmanError
-            If pandas is not installed.
-        """
-        with require_extra("pandas"):
-            from pandas import DataFrame
-        return DataFrame([asdict(item) for item in self])  # type: ignore[call-overload]
-
-    def __repr__(self) -> str:
-        """Return the number of items and the last one."""
-        return f"<{len(self):,} records{f', the last {self[-1]!r}' if len(self) else ''}>"
-
-    def _from(self, first: int) -> tuple[int, list[T]]:
-        """Return the items from `first` on, or more, after the index of the first one returned."""
-        older, newest = self._split
-        if self._read is None or first >= older:
-            return older, newest
-        return 0, self._read()[:older] + newest
-
-    def __len__(self) -> int:
-        older, newest = self._split
-        return older + len(newest)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._from(0)[1])
-
-    def __reversed__(self) -> Iterator[T]:
-        return reversed(self._from(0)[1])
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @overload
-    def __getitem__(self, at: int) -> T: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[T]: ...
-    def __getitem__(self, at: int | slice) -> T | list[T]:
-        indices = range(len(self))[at]  # raises an IndexError beyond the end
-        first, items = self._from(indices if isinstance(indices, int) else min(indices, default=len(self)))
-        return items[indices - first] if isinstance(indices, int) else [items[index - first] for index in indices]

@@ -15,7 +15,8 @@ from elman.runs.checkpoint import load_selected
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, Sample, summarize
-from elman.runs.run import SpilledList, load
+from elman.runs.run import load
+from elman.runs.spilled_list import SpilledList
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +33,14 @@ def open_run(path: str | os.PathLike[str]) -> SavedRun:
     ------
     ElmanError
         If there is no run, or its files are truncated or altered.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> elman.open_run("runs/cats").config.hidden_size
+    16
     """
     directory = RunDirectory(Path(path))
     return SavedRun(directory.path, directory.manifest().config, directory.metadata())
@@ -47,6 +56,15 @@ class SavedRun:
     config : Config
     metadata : dict
         The contents of ``run.json``: settings, alphabet, text, versions, machine.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> saved = elman.open_run("runs/cats")
+    >>> saved.metrics[-1].update, saved.metadata["corpus"]["name"]
+    (100, 'text')
     """
 
     path: Path

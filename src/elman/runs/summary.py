@@ -84,8 +84,11 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
     Examples
     --------
-    >>> import elman, pandas as pd                                       # doctest: +SKIP
-    >>> pd.DataFrame(elman.runs("runs"))                                 # doctest: +SKIP
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> [(row["run"], row["cell"], row["updates"]) for row in elman.runs("runs")]
+    [('runs/cats', 'rnn', 100)]
     """
     paths = chain.from_iterable([each] if isinstance(each, str | os.PathLike) else each for each in directories)
     return [asdict(summary) for summary in summarize_runs(paths)]

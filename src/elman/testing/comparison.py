@@ -33,6 +33,14 @@ class GradientComparison:
         where an array is missing or has another shape.
     findings : tuple of str
         What is wrong, most likely; empty if everything agrees.
+
+    Examples
+    --------
+    >>> from elman.testing import GradientComparison
+    >>> print(GradientComparison({"h": 1e-15, "loss": 0.2}, ("the loss is the mean over the window, not the sum",)))
+    h     1.0e-15
+    loss  2.0e-01  wrong
+    the loss is the mean over the window, not the sum
     """
 
     errors: dict[str, float]

@@ -57,6 +57,14 @@ class EngineComparison:
     same_text : bool
         Whether sampling with the same random numbers generates the same characters and nearly the same final state, for
         one sequence and for several, with every sampling option.
+
+    Examples
+    --------
+    >>> from elman.engine import get_engine
+    >>> from elman.testing import check_engine
+    >>> comparison = check_engine(get_engine("numpy"), K=5, m=4, T=6, batch_size=1)
+    >>> comparison.loss, comparison.same_text
+    (0.0, True)
     """
 
     loss: float
@@ -75,6 +83,8 @@ def relative_error(a: Array, b: Array) -> float:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from elman.testing import relative_error
     >>> relative_error(np.array([1.0, 3.0]), np.array([2.0, 2.0]))
     0.25
     """
@@ -86,6 +96,18 @@ def compare_gradients(engine: Engine, state: TrainState, windows: Windows) -> di
     """Return `relative_error` of every gradient, of the final state and of the loss, at one state.
 
     The reference computes in float64, from the same numbers as the engine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elman.engine import TrainState, get_engine
+    >>> from elman.testing import compare_gradients
+    >>> from elman.text import Windows
+    >>> windows = Windows(np.array([0, 1, 2, 1, 0, 2, 1, 0, 2], np.uint8), 4)
+    >>> state = TrainState.initial(3, 5, 0.1, 400, np.float64)
+    >>> errors = compare_gradients(get_engine("numpy"), state, windows)
+    >>> sorted(errors), max(errors.values())
+    (['U', 'V', 'W', 'b', 'c', 'final_state', 'h0', 'loss'], 0.0)
     """
     x, y = windows.at(state.position)
     parameters = state.parameters.map(lambda array: array.astype(np.float64))
@@ -136,6 +158,8 @@ def check_engine(
 
     Examples
     --------
+    >>> from elman.engine import get_engine
+    >>> from elman.testing import check_engine
     >>> comparison = check_engine(get_engine("numpy"), cell="gru", layers=2)
     >>> comparison.trajectory, comparison.same_text
     (0.0, True)

@@ -58,6 +58,25 @@ def check_forward(forward: Forward, *, K: int = 7, m: int = 4, T: int = 25, seed
     ------
     ElmanError
         If `forward` does not return three values, the first of them a number, or a size is too small.
+
+    Examples
+    --------
+    The forward pass below returns the mean of the losses instead of their sum:
+
+    >>> import numpy as np
+    >>> from elman.testing import check_forward
+    >>> def forward(parameters, h0, x, y):
+    ...     h, p, loss = [h0], [], 0.0
+    ...     for t in range(len(x)):
+    ...         h.append(np.tanh(parameters["W"] @ h[t] + parameters["U"][:, x[t]] + parameters["b"]))
+    ...         o = parameters["V"] @ h[t + 1] + parameters["c"]
+    ...         e = np.exp(o - o.max())
+    ...         p.append(e / e.sum())
+    ...         loss -= np.log(p[t][y[t]]) / len(x)
+    ...     return loss, np.array(h), np.array(p)
+    >>> comparison = check_forward(forward)
+    >>> comparison.passed, comparison.errors["h"] < 1e-12
+    (False, True)
     """
     window = make_window(K, m, T, seed)
     loss, h, p = call_forward(forward, window)

@@ -74,6 +74,8 @@ def check_gradients(
     --------
     The backward pass below forgets the gradient through h_{t-1}:
 
+    >>> import numpy as np
+    >>> from elman.testing import check_gradients
     >>> def forward(parameters, h0, x, y):
     ...     h, p, loss = [h0], [], 0.0
     ...     for t in range(len(x)):

@@ -59,6 +59,13 @@ class Corpus:
         Number of binary files in its directories, which were skipped.
     line_starts : ndarray of int64, optional
         Of a text of independent lines in the form of `elman.text.lines`: where its line feeds are.
+
+    Examples
+    --------
+    >>> import elman
+    >>> corpus = elman.Corpus.from_text("banana")
+    >>> corpus.alphabet.characters, corpus.indices.tolist(), corpus.text
+    ('ban', [0, 1, 2, 1, 2, 1], 'banana')
     """
 
     name: str

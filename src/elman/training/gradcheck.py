@@ -116,6 +116,14 @@ def gradcheck(
     ------
     ElmanError
         If a number is below 1, `points` is below T, or the text is too short.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> (check,) = elman.gradcheck(text, hidden_size=5, seq_length=8, engine="numpy")
+    >>> check.passed, sorted(check.relative_error)
+    (True, ['U', 'V', 'W', 'b', 'c', 'h0'])
     """
     options = {
         "cell": cell, "layers": layers, "ngram_order": ngram_order, "lines": lines, "engine": engine, "seed": seed,

@@ -6,7 +6,6 @@ validation, a refresh of the progress display, or a limit.
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
@@ -21,12 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config, accept_former_names
-from elman.engine import CALLBACK_INTERVAL, CompilesAhead, Engine, TrainState, get_engine
-from elman.engine.compilation import COMPILING, watch_compilation
+from elman.engine import CALLBACK_INTERVAL, TrainState, get_engine
+from elman.engine.compilation import COMPILING, compile_kernels, watch_compilation
 from elman.errors import name_options
 from elman.inference.score import score
-from elman.network import SamplingParams
-from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
@@ -36,7 +33,6 @@ from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.metadata import create_run_metadata
 from elman.runs.run import Run, split
 from elman.signatures import document_options
-from elman.text import Windows
 from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import CallbackList, DeferredErrors, TrainingCallback, combine_callbacks, notify
 from elman.training.final_plot import save_plot
@@ -128,6 +124,14 @@ def train(
         to do.
     NonFiniteLossError
         If a loss is not finite. The last good checkpoint is kept.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> run.state.update, run.stopped
+    (100, 'max_updates')
     """
     settings = collect_settings(preset, config, options)
     check_arguments(corpus, out, log, resume=resume, overwrite=overwrite, init_from=init_from)
@@ -192,7 +196,7 @@ class Trainer:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
         with watch_compilation(lambda: notify(self.callback, COMPILING)):
-            prepare(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
+            compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.end - self.state.update)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():
@@ -388,12 +392,3 @@ def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
         if math.isnan(minimum) or minimum > S:
             minimum, at = S, update
     state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
-
-
-def prepare(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int) -> None:
-    """Compile every kernel that a training of so many updates calls, by calling it on a copy."""
-    if isinstance(engine, CompilesAhead):
-        engine.compile_ahead(state, windows, updates, optimizer)
-    trial = copy.deepcopy(state)
-    engine.advance(trial, windows, 1, optimizer)
-    engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

@@ -79,6 +79,17 @@ def sweep(
     ElmanError
         If an argument is invalid, the sweep in the directory has other settings, the database cannot be used, or no
         trial could be trained.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import elman
+    >>> _ = Path("cats.txt").write_text("the cat sat on the mat. " * 40)
+    >>> space = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
+    >>> options = {"preset": "reference", "hidden_size": 8, "max_updates": 50, "engine": "numpy"}
+    >>> result = elman.sweep("cats.txt", out="sweeps/cats", trials=2, space=space, **options)
+    >>> len(result.trials), sorted(result.best.values)
+    (2, ['learning_rate'])
     """
     fixed = collect_settings(None, None, options)
     settings = SweepSettings(os.fspath(corpus), preset, fixed, (), sampler, pruner, sampler_seed)

@@ -41,6 +41,15 @@ def explain(
     ElmanError
         If `model` is no model, the text has fewer than two characters or too many, `units` is less than 1, or the file
         cannot be written.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> page = elman.explain("the cat sat on the mat.", model, out="page.html")
+    >>> page.explanation.surprisal.shape
+    (23,)
     """
     check_is_model(model)
     if not isinstance(text, str):
