@@ -1,5 +1,6 @@
 """The codec's arithmetic is bit-identical under every compiler setting."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from elman.compression import blocks, exact_kernels
+from elman.compression import blocks, exact_coder, exact_kernels
 from elman.compression.adaptive import CodedStep, compute_gradients
 from elman.compression.exact_kernels import Floats
 from elman.compression.exact_network import build_exact_network, forward_step, round_to_float32
@@ -22,6 +24,7 @@ from elman.compression.range_coder import Decoder, Encoder
 from elman.network import loss_and_gradients
 from support.codec_models import K, make_model
 from support.codec_subprocess import models, read, write
+from support.missing_packages import hide_packages
 from support.state import ROOT
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
 
@@ -31,15 +34,16 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("l
 def elsewhere(*arguments: object, **environment: str) -> str:
     """Run `codec_subprocess.py` in a separate process."""
     command = [sys.executable, str(ROOT / "tests" / "support" / "codec_subprocess.py"), *map(str, arguments)]
-    path = [str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | environment
+    path = [str(ROOT / "tests"), *filter(None, [environment.get("PYTHONPATH")])]
     done = subprocess.run(
         command,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)} | environment,
+        env=environment | {"PYTHONPATH": os.pathsep.join(path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
@@ -75,10 +79,22 @@ def test_what_is_compressed_here_is_read_elsewhere_and_the_other_way_round(
     if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are cached under the same name
         environment = environment | {"ELMAN_CACHE": str(tmp_path / "cache")}
     elsewhere(here, there, **environment)
+    compare(here, there)
+
+
+def test_what_is_compressed_here_is_read_without_numba_and_the_other_way_round(here: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    elsewhere(here, there, **hide_packages(tmp_path / "hidden", "numba", "llvmlite", "scipy"))
+    compare(here, there)
+
+
+def compare(here: Path, there: Path) -> None:
+    """Check that the files of two processes are the same, and that each reads those of the other."""
     for name, _, data, _ in models():
         assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
         assert (there / f"{name}.text").read_bytes() == data, name
-    read(there, there)  # files from there, here
+    read(there, here, there)  # files from there, here
     for name, _, data, _ in models():
         assert (there / f"{name}.text").read_bytes() == data, name
 
@@ -141,25 +157,48 @@ def test_the_coder_takes_exactly_these_frequencies(logits: list[float], data: st
     freqs = symbol_freqs(logits)
     frequencies = freqs[0].astype(np.int64) + 1
     symbol = data.draw(st.integers(0, len(logits)))
-    coder = constriction.stream.queue.RangeEncoder()
-    family = constriction.stream.model.Categorical(perfect=False)
-    coder.encode(np.array([symbol], np.int32), family, freqs)
     unit = ((1 << 64) - 1) >> exact_kernels.FREQ_BITS
-    _, (lower, size) = coder.pos()
-    assert (lower, size) == (unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol]))
+    state = np.array([0, exact_coder.MAX_SIZE], np.uint64)
+    exact_coder.encode(freqs, np.array([symbol]), state, np.zeros(1, np.uint32), 0)
+    low, size = unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol])
+    assert [*map(int, state)] == ([low, size] if size >= 1 << 32 else [low << 32 & ((1 << 64) - 1), size << 32])
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60)
+
+
+def make_step(seed: int, sharpness: int, most_likely: bool) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the frequencies minus one of a random number of symbols, and one of the symbols."""
+    generator = np.random.default_rng(seed)
+    n = int(generator.integers(2, 70))
+    freqs = np.empty((1, n), np.float32)
+    counts = (2.0**20 * generator.random(n) ** sharpness).astype(np.int64) + 1
+    exact_kernels.apportion(counts, np.int64((1 << exact_kernels.FREQ_BITS) - n), freqs[0])
+    return freqs, np.array([freqs.argmax() if most_likely else generator.integers(n)])
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60))
+@given(STEPS)
+def test_the_coder_is_the_one_of_constriction(steps: list[tuple[int, int, bool]]) -> None:
+    """It wrote the first files: its words, and the interval that it is left with, decide the payload."""
+    encoder, coder = Encoder(), constriction.stream.queue.RangeEncoder()
+    family = constriction.stream.model.Categorical(perfect=False)
+    for freqs, symbol in itertools.starmap(make_step, steps):
+        encoder.code(freqs, symbol)
+        coder.encode(symbol.astype(np.int32), family, freqs)
+    position, (low, size) = coder.pos()
+    assert ([*map(int, encoder._state)], encoder._count) == ([low, size], position)
+    words = coder.get_compressed()[: position + 1]
+    point = int.from_bytes(words.astype(">u4").tobytes()) << 32 if len(words) else 0
+    ours = int.from_bytes(encoder._words[:position].astype(">u4").tobytes()) << 64 | low
+    assert ours <= point < ours + size
+
+
+@settings(deadline=None)
+@given(STEPS)
 def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
     encoder, bits, coded = Encoder(), 0.0, []
-    for seed, sharpness, most_likely in steps:
-        generator = np.random.default_rng(seed)
-        n = int(generator.integers(2, 70))
-        freqs = np.empty((1, n), np.float32)
-        counts = (2.0**20 * generator.random(n) ** sharpness).astype(np.int64) + 1
-        exact_kernels.apportion(counts, np.int64((1 << exact_kernels.FREQ_BITS) - n), freqs[0])
-        symbol = np.array([freqs.argmax() if most_likely else generator.integers(n)])
+    for freqs, symbol in itertools.starmap(make_step, steps):
         bits += exact_kernels.FREQ_BITS - float(np.log2(freqs[0, symbol[0]] + 1))
         encoder.code(freqs, symbol)
         coded.append((freqs, symbol))

@@ -156,9 +156,7 @@ def test_the_stored_outputs_are_what_the_prose_says(path: Path) -> None:
 @pytest.mark.slow  # .ci/run has it
 @each_notebook
 def test_it_does_what_it_says(path: Path, tmp_path: Path) -> None:
-    for extra in {"sweep": ["optuna"], "serving": ["openai", "starlette"], "compression": ["constriction"]}.get(
-        path.stem, []
-    ):
+    for extra in {"sweep": ["optuna"], "serving": ["openai", "starlette"]}.get(path.stem, []):
         pytest.importorskip(extra)
     stored, notebook, script = read(path), read(path), load_script()
     script.execute(notebook, tmp_path)

@@ -198,7 +198,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
 
 
 def test_compression(model: elman.Model) -> None:
-    pytest.importorskip("constriction")
     data = elman.compress(TEXT, model)
     assert len(data) < len(TEXT)
     assert elman.decompress(data, model) == TEXT.encode()

@@ -1,6 +1,6 @@
 """Run in a separate process, as if on another machine: decompresses files and compresses the same texts.
 
-python codec_subprocess.py HERE THERE    reads HERE/*.elm, writes THERE/*.elm and THERE/*.text
+python codec_subprocess.py HERE THERE    reads HERE/*.safetensors and HERE/*.elm, writes THERE/*.elm and THERE/*.text
 python codec_subprocess.py --assembly    prints counts of the instructions that kernels were compiled to
 """
 
@@ -10,14 +10,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from elman.compression import blocks, compress, decompress, exact_gradients, exact_kernels
+from elman import load
+from elman.compression import blocks, compress, decompress, exact_coder, exact_gradients, exact_kernels
 from elman.config import Adapt
+from elman.engine.numba.ngrams import counting, kernels
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
+MODULES = (exact_coder, exact_gradients, exact_kernels, counting, kernels)
+"""Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
@@ -38,23 +42,34 @@ def models() -> Iterator[tuple[str, Model, bytes, bool | Adapt]]:
 
 
 def write(folder: Path) -> None:
-    """Compress every text."""
+    """Compress every text; save the models, whose random weights another machine's logarithm would round otherwise."""
     blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = 128, 40  # so that short texts have several
     for name, model, data, adapt in models():
+        model.save(folder / f"{name}.safetensors")
         (folder / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
 
 
-def read(here: Path, there: Path) -> None:
-    """Decompress the files of another process."""
-    for name, model, _, _ in models():
-        (there / f"{name}.text").write_bytes(decompress(model, (here / f"{name}.elm").read_bytes()))
+def read(files: Path, here: Path, there: Path) -> None:
+    """Decompress `files` with the models of `here` to texts in `there`."""
+    for name, _, _, _ in models():
+        model = load(here / f"{name}.safetensors", engine="numpy")
+        (there / f"{name}.text").write_bytes(decompress(model, (files / f"{name}.elm").read_bytes()))
+
+
+def run(here: Path, there: Path) -> None:
+    """Decompress the files of another process, and compress the same texts with the same models."""
+    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = 128, 40
+    read(here, here, there)
+    for name, _, data, adapt in models():
+        model = load(here / f"{name}.safetensors", engine="numpy")
+        (there / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
 
 
 def assembly() -> dict[str, int]:
     """Return the numbers of fused multiply-add and of vector multiply instructions."""
     write(Path(sys.argv[2]))
-    kernels = [getattr(module, name) for module in (exact_kernels, exact_gradients) for name in dir(module)]
-    texts = [text for kernel in kernels if hasattr(kernel, "inspect_asm") for text in kernel.inspect_asm().values()]
+    functions = [getattr(module, name) for module in MODULES for name in dir(module)]
+    texts = [text for kernel in functions if hasattr(kernel, "inspect_asm") for text in kernel.inspect_asm().values()]
     assert texts
     return {
         "fused": sum(len(re.findall(FUSED, text)) for text in texts),
@@ -66,5 +81,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--assembly":
         print(json.dumps(assembly()))
     else:
-        write(Path(sys.argv[2]))
-        read(Path(sys.argv[1]), Path(sys.argv[2]))
+        run(Path(sys.argv[1]), Path(sys.argv[2]))

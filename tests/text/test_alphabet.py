@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from elman.errors import ElmanError
 from elman.text import Alphabet
+from elman.text.alphabet import as_text, code_points
 
 EMOJI = "👩🏽‍🚀🇸🇪🐈"
 CHINESE = "".join(map(chr, range(0x4E00, 0x4E00 + 5000)))
@@ -114,3 +115,7 @@ def test_an_empty_alphabet_is_refused() -> None:
 )
 def test_the_character_read_where_no_text_precedes(characters: str, has_unknown: bool, start_char: str) -> None:
     assert Alphabet(characters, has_unknown=has_unknown).start_char == start_char
+
+
+def test_code_points_may_have_any_byte_order() -> None:
+    assert as_text(code_points(EMOJI)) == as_text(code_points(EMOJI).astype(">u4")) == EMOJI

@@ -57,8 +57,8 @@ def compress(model: Model, data: bytes, *, adapt: bool | Adapt = False) -> bytes
     Raises
     ------
     ElmanError
-        If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, if the codec does
-        not have the model's cell, or if the library constriction is not installed.
+        If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, or if the codec
+        does not have the model's cell.
     """
     kind = parse_adapt(adapt)
     check_adapt(model.parameters, kind)
@@ -77,8 +77,8 @@ def decompress(model: Model, file: bytes) -> bytes:
     Raises
     ------
     ElmanError
-        If the file is not a compressed one, has a newer format, was compressed by another model, is truncated or
-        corrupted; or if the library constriction is not installed.
+        If the file is not a compressed one, has a newer format, was compressed by another model, or is truncated or
+        corrupted.
     """
     header, offset = container.read_header(file)
     expected = fingerprint(model)[: len(header.fingerprint)]
@@ -173,6 +173,7 @@ def _predictor_factory(model: Model, mode: Mode) -> Callable[[int], SymbolPredic
     return functools.cache(make) if mode.is_adaptive else make
 
 
+@np.errstate(over="ignore", invalid="ignore")  # see `_code_block`
 def _read_start_char(network: ExactNetwork, start_char: Ints, prior: ExactPrior | None) -> Step:
     """Return the step that precedes every substream: the alphabet's start character, read in a state of zeros.
 

@@ -1,26 +1,27 @@
-"""Range coding by the library constriction, with 24-bit frequencies.
+"""Range coding with 24-bit frequencies.
 
-constriction takes floating-point probabilities and gives each of n symbols one unit of 2^24 plus its part of the
-remainder. Here it is given integers below 2^24 that sum to that remainder, so every sum and product in it is exact, and
-a symbol's frequency is one more than the number passed, on any processor. These numbers, frequencies minus one, are
-called `freqs` throughout the package.
+A symbol's frequency is one more than the number passed for it: numbers below 2^24 that sum to 2^24 minus the number of
+symbols, so that every symbol can be coded. These numbers, frequencies minus one, are called `freqs` throughout the
+package. The coder is the one of the library constriction (`stream.queue.RangeEncoder`, ``Categorical`` models), which
+wrote the first files: both give the same bytes.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from elman.compression import exact_coder
 from elman.compression.container import corrupt_file_error
-from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints
-from elman.errors import require_extra
+from elman.compression.exact_kernels import Floats, Ints
 
 _WORD_BITS, _STATE_BITS = 32, 64
 """Bits that the range coder writes at a time, and bits of its state."""
 _WORD_BYTES = _WORD_BITS // 8
 _LOOKAHEAD = 12
 """Bytes that the decoder may read before they are final: the state, and a word that a carry may still change."""
+_INITIAL_WORDS = 1 << 10
 
 _BAD_END = "a payload does not end where it should"
 
@@ -46,34 +47,24 @@ class Coder(Protocol):
         ...
 
 
-def _library() -> Any:
-    with require_extra("compress"):
-        import constriction
-    return constriction.stream
-
-
 class Encoder:
     """Encodes symbols to a payload."""
 
     def __init__(self) -> None:
-        stream = _library()
-        self._family = stream.model.Categorical(perfect=False)
-        self._coder = stream.queue.RangeEncoder()
+        self._state = np.array([0, exact_coder.MAX_SIZE], np.uint64)
+        self._words, self._count = np.zeros(_INITIAL_WORDS, np.uint32), 0
 
     def code(self, freqs: Floats, symbols: Ints) -> Ints:
         """Encode symbols; see `Coder`."""
-        self._coder.encode(symbols.astype(np.int32), self._family, freqs)
+        if self._count + len(symbols) > len(self._words):
+            self._words = np.append(self._words, np.zeros(len(self._words) + len(symbols), np.uint32))
+        self._count = exact_coder.encode(freqs, symbols, self._state, self._words, self._count)
         return symbols
 
     @property
     def bytes_written(self) -> int:
         """Number of bytes that only a carry can still change."""
-        return self._state()[0] * _WORD_BYTES
-
-    def _state(self) -> tuple[int, tuple[int, int]]:
-        """Return the number of words written, and the lower end and the size of the current interval."""
-        state: tuple[int, tuple[int, int]] = self._coder.pos()
-        return state
+        return self._count * _WORD_BYTES
 
     def finish(self) -> bytes:
         """Return the payload: the fewest bytes that identify the interval if zeros follow.
@@ -81,15 +72,13 @@ class Encoder:
         The coder ends in an interval of numbers, any of which will do. All words before the final state are kept, even
         trailing zeros, so that a payload is never much shorter than its content.
         """
-        position, (lower, size) = self._state()
-        words = self._coder.get_compressed()[: position + 1]
-        point = int.from_bytes(words.astype(">u4").tobytes()) << _WORD_BITS if len(words) else 0
-        lower = point - (point - lower) % (1 << _STATE_BITS)  # the carry included
+        low, size = map(int, self._state)
+        lower = int.from_bytes(self._words[: self._count].astype(">u4").tobytes()) << _STATE_BITS | low
         for kept in range(_STATE_BITS // 8 + 1):
             unit = 1 << (_STATE_BITS - 8 * kept)
             rounded = -(-lower // unit)
             if rounded * unit < lower + size:
-                return rounded.to_bytes(position * _WORD_BYTES + kept)
+                return rounded.to_bytes(self._count * _WORD_BYTES + kept)
         raise AssertionError("an interval contains its own lower end")
 
 
@@ -100,11 +89,12 @@ class Decoder:
     """
 
     def __init__(self, payload: bytes) -> None:
-        stream = _library()
         self._payload = payload
-        self._family = stream.model.Categorical(perfect=False)
         padded = payload + bytes(_LOOKAHEAD - len(payload) % _WORD_BYTES)
-        self._coder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._words = np.frombuffer(padded, ">u4").astype(np.uint32)
+        number = int.from_bytes(padded[: _STATE_BITS // 8])
+        self._state = np.array([number, exact_coder.MAX_SIZE], np.uint64)
+        self._position = _STATE_BITS // _WORD_BITS
         self._encoder = Encoder()
 
     def code(self, freqs: Floats, symbols: Ints) -> Ints:
@@ -115,10 +105,10 @@ class Decoder:
         ElmanError
             If the payload is exhausted or was not written by an encoder.
         """
-        try:
-            decoded: Ints = self._coder.decode(self._family, freqs).astype(np.int64)
-        except AssertionError:  # raised by the library for data that no encoder writes
-            raise corrupt_file_error(_BAD_END) from None
+        decoded = np.empty(len(symbols), np.int64)
+        self._position = exact_coder.decode(freqs, decoded, self._state, self._words, self._position)
+        if self._position == exact_coder.END:
+            raise corrupt_file_error(_BAD_END)
         self._encoder.code(freqs, decoded)
         if self._encoder.bytes_written > len(self._payload) + _LOOKAHEAD:
             raise corrupt_file_error(_BAD_END)
@@ -134,6 +124,3 @@ class Decoder:
         """
         if self._encoder.finish() != self._payload:
             raise corrupt_file_error(_BAD_END)
-
-
-assert FREQ_BITS == 24, "constriction uses 24 bits"

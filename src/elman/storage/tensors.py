@@ -88,7 +88,7 @@ def corrupt_checkpoint_error(path: Path, reason: str) -> ElmanError:
 
 def _digest(description: str, tensors: dict[str, Array]) -> str:
     digest = hashlib.sha256(description.encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).data)
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype.name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)  # as in the file
     return digest.hexdigest()

@@ -180,4 +180,4 @@ def code_points(text: str) -> NDArray[np.uint32]:
 
 def as_text(points: NDArray[np.uint32]) -> str:
     """Return the text of code points."""
-    return points.tobytes().decode("utf-32-le", "surrogatepass")
+    return points.astype("<u4", copy=False).tobytes().decode("utf-32-le", "surrogatepass")

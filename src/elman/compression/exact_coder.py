@@ -1,0 +1,84 @@
+"""Kernels of the range coder, under the same rules as `exact_kernels`: unsigned integers of 64 bits; none overflows.
+
+n  symbols to code      S  size of the alphabet of each
+
+An encoder narrows an interval of numbers, at first [0, 2^64 - 1), once per symbol. When its size falls below 2^32, the
+highest 32 bits of its lower end are a finished word, which only a carry can still change, and the rest is shifted up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elman.compression.exact_kernels import FREQ_BITS, exact
+
+MAX_SIZE = np.uint64(2**64 - 1)
+"""The initial size of the interval."""
+END = -1
+"""What `decode` returns for a number outside all intervals, which no encoder writes."""
+
+_ONE, _FREQ_BITS, _TOTAL = np.uint64(1), np.uint64(FREQ_BITS), np.uint64(1 << FREQ_BITS)
+_WORD_BITS, _MIN_SIZE, _LOWER_WORD = np.uint64(32), np.uint64(1 << 32), np.uint64((1 << 32) - 1)
+_FULL_WORD, _UNIT_WORD = np.uint32((1 << 32) - 1), np.uint32(1)
+
+
+@exact
+def encode(freqs, symbols, state, words, count):
+    """Encode symbols (n,) with the `freqs` (n, S); return the number of finished words, `count` before.
+
+    state : uint64 (2,), the lower end of the interval and its size, changed in place
+    words : uint32, the finished words, with room for n more
+    """
+    low, size = state[0], state[1]
+    for r in range(len(symbols)):
+        start = np.uint64(0)
+        for i in range(symbols[r]):
+            start = start + np.uint64(freqs[r, i]) + _ONE
+        unit = size >> _FREQ_BITS
+        step, size = unit * start, unit * (np.uint64(freqs[r, symbols[r]]) + _ONE)
+        room = MAX_SIZE - low
+        if step <= room:
+            low = low + step
+        else:
+            low = step - room - _ONE
+            place = count - 1
+            while words[place] == _FULL_WORD:
+                words[place] = 0
+                place -= 1
+            words[place] = words[place] + _UNIT_WORD
+        if size < _MIN_SIZE:
+            words[count] = low >> _WORD_BITS
+            count += 1
+            low = (low & _LOWER_WORD) << _WORD_BITS
+            size = size << _WORD_BITS
+    state[0], state[1] = low, size
+    return count
+
+
+@exact
+def decode(freqs, symbols, state, words, position):
+    """Decode symbols (n,) with the `freqs` (n, S); return the number of words read, `position` before, or `END`.
+
+    state : uint64 (2,), the distance of the number from the lower end of the interval, and the size of the interval,
+        changed in place
+    words : uint32, the words of the number; zeros follow
+    """
+    distance, size = state[0], state[1]
+    for r in range(len(symbols)):
+        unit = size >> _FREQ_BITS
+        quantile = distance // unit
+        if quantile >= _TOTAL:
+            return END
+        symbol, start, freq = 0, np.uint64(0), np.uint64(freqs[r, 0]) + _ONE
+        while start + freq <= quantile:
+            symbol += 1
+            start, freq = start + freq, np.uint64(freqs[r, symbol]) + _ONE
+        symbols[r] = symbol
+        distance, size = distance - unit * start, unit * freq
+        if size < _MIN_SIZE:
+            distance, size = distance << _WORD_BITS, size << _WORD_BITS
+            if position < len(words):
+                distance = distance | np.uint64(words[position])
+            position += 1
+    state[0], state[1] = distance, size
+    return position

@@ -1,0 +1,125 @@
+"""Files go to emulated machines and come back: AArch64, compiled and interpreted, and s390x, which is big-endian.
+
+Skipped where qemu-user is not installed, or `scripts/emulated_machines` was not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from elman.compression import blocks
+from support.codec_subprocess import models, read, write
+from support.compatibility import DATA, RUNS, input_bytes, recorded
+from support.missing_packages import hide_packages
+from support.state import ROOT
+
+pytestmark = pytest.mark.slow
+
+MACHINES = Path(os.environ.get("ELMAN_TEST_MACHINES", ROOT / ".machines"))
+EARLIER_NAMES = ("rnn-line-adapt.elm", "gru2-other-adapt.elm", "lstm-other.elm", "lstm-noise.elm")
+EARLIER = [case for case in recorded("compressed") if case["file"] in EARLIER_NAMES]
+"""Files of an earlier version that are decompressed there, too."""
+
+
+class Machine(NamedTuple):
+    """An emulated machine: Debian's name of its processor, qemu's, and those of its packages that are hidden."""
+
+    processor: str
+    name: str
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The directory that has its packages."""
+        return MACHINES / self.processor
+
+    def python(self, folder: Path, *arguments: object) -> str:
+        """Run its Python; return what it prints."""
+        if shutil.which(f"qemu-{self.name}") is None:
+            pytest.skip(f"qemu-{self.name} is not installed: apt install qemu-user")
+        if not (self.root / "usr" / "bin" / "python3").exists():
+            pytest.skip(f"there is no {self.root}: run scripts/emulated_machines")
+        environment = os.environ | hide_packages(folder / "hidden", *self.hidden)
+        path = [environment["PYTHONPATH"], str(ROOT / "src"), str(ROOT / "tests")]
+        environment |= {"PYTHONPATH": os.pathsep.join(path), "ELMAN_CACHE": str(folder / "cache")}
+        # Debian's Numba has assertions, one of which fails where two threads are the first to call a kernel.
+        environment |= {"PYTHON_CPU_COUNT": "1"}
+        libraries = ":".join(f"/usr/lib/{self.name}-linux-gnu/{library}" for library in ("blas", "lapack"))
+        done = subprocess.run(
+            [f"qemu-{self.name}", "-L", self.root, "-E", f"LD_LIBRARY_PATH={libraries}",
+             self.root / "usr" / "bin" / "python3", *map(str, arguments)],
+            env=environment, capture_output=True, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+WITHOUT_NUMBA = ("numba", "llvmlite")
+AARCH64 = Machine("arm64", "aarch64")
+S390X = Machine("s390x", "s390x", WITHOUT_NUMBA)
+
+machines = pytest.mark.parametrize(
+    "machine",
+    [
+        pytest.param(S390X, id="s390x"),
+        pytest.param(AARCH64._replace(hidden=WITHOUT_NUMBA), id="aarch64-interpreted"),
+        pytest.param(AARCH64, id="aarch64-compiled"),
+    ],
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """A directory of models, and of files compressed by this process."""
+    before = blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE
+    folder = tmp_path / "here"
+    folder.mkdir()
+    write(folder)
+    yield folder
+    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = before
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"), [(S390X, ["big", "s390x", False]), (AARCH64, ["little", "aarch64", True])]
+)
+def test_it_is_that_machine(tmp_path: Path, machine: Machine, expected: list[object]) -> None:
+    code = "import json, platform, sys; from elman.engines import NUMBA_INSTALLED as has_numba\n"
+    code += "print(json.dumps([sys.byteorder, platform.machine(), has_numba]))"
+    assert json.loads(machine.python(tmp_path, "-c", code)) == expected
+
+
+@machines
+def test_what_is_compressed_here_is_read_there_and_the_other_way_round(
+    here: Path, tmp_path: Path, machine: Machine
+) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.mkdir()
+    back.mkdir()
+    machine.python(tmp_path, ROOT / "tests" / "support" / "codec_subprocess.py", here, there)
+    for name, _, data, _ in models():
+        assert (there / f"{name}.text").read_bytes() == data, name
+        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
+    read(there, here, back)
+    for name, _, data, _ in models():
+        assert (back / f"{name}.text").read_bytes() == data, name
+
+
+@machines
+@pytest.mark.parametrize(
+    "case", [case for case in recorded("compressed") if case["file"] in EARLIER], ids=lambda case: case["file"]
+)
+def test_earlier_files_are_read_there(tmp_path: Path, machine: Machine, case: dict[str, Any]) -> None:
+    code = "import sys; from pathlib import Path; import elman; run, file, out = sys.argv[1:]\n"
+    code += "data = elman.decompress(Path(file).read_bytes(), elman.load(run, engine='numpy'))\n"
+    code += "Path(out).write_bytes(data)"
+    file, out = DATA / "compressed" / case["file"], tmp_path / "out"
+    machine.python(tmp_path, "-c", code, RUNS / case["run"], file, out)
+    assert out.read_bytes() == input_bytes(case["input"])
