@@ -3,13 +3,11 @@
 import re
 import subprocess
 import sys
-import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-import elman
 from support.state import ROOT
 
 
@@ -24,12 +22,6 @@ def test_packages_import_downwards_only() -> None:
         check=True,
         capture_output=True,
     )
-
-
-def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["version"] == elman.__version__
-    assert f"## {elman.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_links_of_the_readme_lead_somewhere() -> None:

@@ -108,8 +108,21 @@ def test_the_wheel_holds_only_the_package(built: dict[str, Path]) -> None:
 def test_the_sdist_holds_only_the_project(built: dict[str, Path]) -> None:
     with tarfile.open(built["sdist"]) as archive:
         top = {Path(member.name).parts[1] for member in archive.getmembers()}
-    files = {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
-    assert top == files | {"src", "tests", "benchmarks", "docs", "examples", "scripts"}
+    files = {"README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "pyproject.toml"}
+    assert top == files | {"PKG-INFO", ".gitignore", "src", "tests", "benchmarks", "docs", "examples", "scripts"}
+
+
+@pytest.mark.slow
+def test_the_metadata_is_valid(built: dict[str, Path]) -> None:
+    printed = run(sys.executable, ROOT / "scripts" / "check_metadata.py", *built.values(), where=ROOT)
+    assert printed.count(f": elman {PROJECT['version']}\n") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", ["none", "plot", "serve", "compress", "export"])
+def test_one_extra_works_in_an_empty_environment(built: dict[str, Path], extra: str) -> None:
+    printed = run(sys.executable, ROOT / "scripts" / "smoke_test.py", built["wheel"], extra, where=ROOT)
+    assert printed == f"works with extra {extra}\n"
 
 
 def environment(folder: Path, what: str, at_their_lowest: list[str]) -> Path:
