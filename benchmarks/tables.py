@@ -325,11 +325,22 @@ def compression_speed() -> str:
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; the last two rows on the last tenth alone."
 
 
+def installation() -> str:
+    """Size of an environment per extra."""
+    result = load("installation")
+    rows = [
+        ["without extras" if extra == "none" else f"`{extra}`", f"{figure['megabytes']:.0f} MB"]
+        for extra, figure in result["figures"].items()
+    ]
+    return f"{table(['extra', 'size'], rows)}\n\nMeasured on {machine(result)}; python {result['machine']['python']}."
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "curve": curve,
     "update_breakdown": update_breakdown,
     "startup": startup,
+    "installation": installation,
     "presets": presets,
     "steady": steady,
     "saturation": saturation,

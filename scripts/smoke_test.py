@@ -57,13 +57,13 @@ class Installation:
             text=True,
         )
 
-    def run(self, program: str, *arguments: str, code: int = 0) -> str:
-        """Run a program of the environment, which must exit with this code; return all that it prints."""
+    def run(self, program: str, *arguments: str, code: int = 0) -> tuple[str, str]:
+        """Run a program of the environment, which must exit with this code; return standard output and error."""
         process = self.start(program, *arguments)
-        printed = "".join(process.communicate())
+        out, err = process.communicate()
         if process.returncode != code:
-            raise SystemExit(f"{program} {' '.join(arguments)} exited with {process.returncode}:\n{printed}")
-        return printed
+            raise SystemExit(f"{program} {' '.join(arguments)} exited with {process.returncode}:\n{out}{err}")
+        return out, err
 
 
 def require(condition: bool, message: str) -> None:
@@ -75,15 +75,18 @@ def require(condition: bool, message: str) -> None:
 def use_core(installation: Installation) -> None:
     """Train, sample and evaluate."""
     installation.run("elman", *TRAIN)
-    require(len(installation.run("elman", "sample", "run", "--length", "30")) == 31, "the sample has another length")
-    require("nats_per_char" in installation.run("elman", "eval", "run", "text.txt", "--json"), "eval prints no loss")
+    sample, _ = installation.run("elman", "sample", "run", "--length", "30")
+    require(len(sample) == 31, f"the sample has another length: {sample!r}")
+    losses, _ = installation.run("elman", "eval", "run", "text.txt", "--json")
+    require("nats_per_char" in losses, f"eval prints no loss: {losses}")
 
 
 def use_none(installation: Installation) -> None:
     """Check that what draws says what it needs, and that everything else works."""
-    require(HINT in installation.run("elman", *TRAIN, "--overwrite"), "train does not say how to get the plot")
+    require(HINT in installation.run("elman", *TRAIN, "--overwrite")[1], "train does not say how to get the plot")
     for arguments in (("plot", "run"), ("report", "text.txt", "-o", "report")):
-        require(HINT in installation.run("elman", *arguments, code=2), f"elman {arguments[0]} does not name the extra")
+        _, error = installation.run("elman", *arguments, code=2)
+        require(HINT in error, f"elman {arguments[0]} does not name the extra: {error}")
 
 
 def use_plot(installation: Installation) -> None:
