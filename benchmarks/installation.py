@@ -21,7 +21,7 @@ from typing import Any
 from speed import machine
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("plot", "compress", "export", "serve", "sweep", "tensorboard", "all")
+EXTRAS = ("plot", "export", "serve", "sweep", "tensorboard", "all")
 TEXT = "The quick brown fox jumps over the lazy dog. " * 200
 ONE_UPDATE = ("train", "text.txt", "--preset", "reference", "--max-updates", "1", "--sample-every", "0")
 

@@ -73,12 +73,15 @@ def require(condition: bool, message: str) -> None:
 
 
 def use_core(installation: Installation) -> None:
-    """Train, sample and evaluate."""
+    """Train, sample, evaluate and compress."""
     installation.run("elman", *TRAIN)
     sample, _ = installation.run("elman", "sample", "run", "--length", "30")
     require(len(sample) == 31, f"the sample has another length: {sample!r}")
     losses, _ = installation.run("elman", "eval", "run", "text.txt", "--json")
     require("nats_per_char" in losses, f"eval prints no loss: {losses}")
+    installation.run("elman", "compress", "text.txt", "-m", "run", "-o", "text.elm")
+    installation.run("elman", "decompress", "text.elm", "-m", "run", "-o", "again.txt")
+    require((installation.folder / "again.txt").read_text(encoding="utf-8") == TEXT, "decompress gives another text")
 
 
 def use_none(installation: Installation) -> None:
@@ -113,13 +116,6 @@ def use_serve(installation: Installation) -> None:
         process.communicate()
 
 
-def use_compress(installation: Installation) -> None:
-    """Compress the text and restore it."""
-    installation.run("elman", "compress", "text.txt", "-m", "run", "-o", "text.elm")
-    installation.run("elman", "decompress", "text.elm", "-m", "run", "-o", "again.txt")
-    require((installation.folder / "again.txt").read_text(encoding="utf-8") == TEXT, "decompress gives another text")
-
-
 def use_export(installation: Installation) -> None:
     """Export the model to ONNX and import it."""
     installation.run("elman", "export", "run", "--to", "onnx", "-o", "model.onnx")
@@ -130,7 +126,6 @@ EXTRAS: dict[str, Callable[[Installation], None]] = {
     "none": use_none,
     "plot": use_plot,
     "serve": use_serve,
-    "compress": use_compress,
     "export": use_export,
 }
 """What is tried with each extra."""

@@ -119,7 +119,7 @@ def test_the_metadata_is_valid(built: dict[str, Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", ["none", "plot", "serve", "compress", "export"])
+@pytest.mark.parametrize("extra", ["none", "plot", "serve", "export"])
 def test_one_extra_works_in_an_empty_environment(built: dict[str, Path], extra: str) -> None:
     printed = run(sys.executable, ROOT / "scripts" / "smoke_test.py", built["wheel"], extra, where=ROOT)
     assert printed == f"works with extra {extra}\n"
