@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+from contextlib import suppress
 from io import BytesIO
 from typing import IO, Any
 
@@ -43,7 +44,9 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         if not isinstance(self.file, BytesIO):
-            self.file.close()  # the mapping keeps it open; the memory of a BytesIO is freed with the array
+            # What a full disk has refused is still in the buffer of Python 3.14, which would raise the error once more.
+            with suppress(OSError):
+                self.file.close()  # the mapping keeps it open; the memory of a BytesIO is freed with the array
 
     def append(self, indices: NDArray[Any]) -> None:
         """Append indices."""
