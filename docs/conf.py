@@ -12,6 +12,8 @@ project = "Elman"
 version = release = elman.__version__
 html_title = f"Elman {release}"
 language = "en"
+# Not of dashes: --validation is an option.
+smartquotes_action = "qe"
 
 extensions = [
     "myst_nb",

@@ -20,8 +20,6 @@ PUBLIC |= {
     for name, value in vars(elman.testing).items()
     if not name.startswith("_") and callable(value)
 }
-NEEDS = {"elman.sweep": "optuna", "elman.compress": "constriction", "elman.decompress": "constriction"}
-"""Examples that need a library of an extra."""
 
 
 def documented() -> list[str]:
@@ -39,8 +37,8 @@ def test_every_public_name_is_in_the_reference_once() -> None:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_the_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the name and, of a class, of its methods; none is skipped."""
-    if name in NEEDS:
-        pytest.importorskip(NEEDS[name])
+    if name == "elman.sweep":
+        pytest.importorskip("optuna")
     assert "Examples\n--------\n" in (inspect.getdoc(PUBLIC[name]) or "")
     monkeypatch.chdir(tmp_path)
     examples = doctest.DocTestFinder().find(PUBLIC[name], name, module=False, globs={})
