@@ -63,6 +63,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "show_prev_next": True,
+    "back_to_top_button": False,
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
