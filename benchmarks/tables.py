@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "explanation" / "performance.md",
+    ROOT / "docs" / "how_to" / "built_in_model.md",
     ROOT / "docs" / "how_to" / "compress_files.md",
     ROOT / "docs" / "how_to" / "monitor_training.md",
     ROOT / "docs" / "how_to" / "serve.md",
@@ -335,6 +336,19 @@ def installation() -> str:
     return f"{table(['extra', 'size'], rows)}\n\nMeasured on {machine(result)}; python {result['machine']['python']}."
 
 
+def builtin_model() -> str:
+    """Files that are compressed without a model of one's own."""
+    result = load("builtin_model")
+    rows = []
+    for name, found in sorted(result["files"].items(), key=lambda item: item[1]["elman"] / item[1]["bytes"]):
+        others, size = found["others"], found["elman"]
+        sizes = (found["bytes"], size, *others.values())
+        ratios = (size / others["xz -9e"], size / others["PPMd, order 6"])
+        rows.append([f"`{name}`", *(f"{each:,}" for each in sizes), *(f"{ratio:.2f}" for ratio in ratios)])
+    names = next(iter(result["files"].values()))["others"]
+    return table(["file", "bytes", "`elman compress`", *names, "× xz", "× PPMd"], rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
     "curve": curve,
@@ -351,6 +365,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "compression": compression,
     "compression_lines": compression_lines,
     "compression_speed": compression_speed,
+    "builtin_model": builtin_model,
     "serving": serving,
     "live": live,
 }

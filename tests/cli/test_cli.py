@@ -286,7 +286,6 @@ def test_a_run_that_cannot_go_on_so(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("sample", "missing required argument RUN (run directory written by elman train, or a checkpoint file)"),
         ("sample none", "there is no checkpoint 'none': pass a run directory written by elman train"),
         ("sample novel.txt", "'novel.txt' cannot be used: it is not a complete safetensors file"),
         ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),

@@ -31,8 +31,9 @@ COMES_WITH_NOTEBOOKS = {"ipython"}
 """Imported only in a notebook, which it runs."""
 LATER = {"compression"}
 """In the standard library of later versions of Python; imported there only."""
-SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg"}
-"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, and the pages."""
+SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg", ".txt", ".xz"}
+"""Of what the wheel holds of the package: code, the mark of types, the templates of the report, the pages, and the
+built-in model with its licences."""
 
 
 def name_of(requirement: str) -> str:
@@ -100,6 +101,7 @@ def test_the_wheel_holds_only_the_package(built: dict[str, Path]) -> None:
     assert package == {path for path in source if "__pycache__" not in path.parts}
     # By name too: a stray file in the source would be in both.
     assert {path.suffix for path in package} <= SUFFIXES
+    assert sum(path.stat().st_size for path in (ROOT / "src/elman/runs/builtin").glob("*.xz")) <= 2_000_000
     about = {"/".join(path.parts[1:]) for path in names - package}
     assert about == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 

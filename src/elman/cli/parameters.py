@@ -195,7 +195,13 @@ Corpus = Annotated[
 ]
 Corpora = Annotated[Corpus, Parameter(help=f"{CORPUS_HELP} Several are joined.")]
 """The type of each of several texts, ``*corpus: Corpora``."""
-Run = Annotated[Path, Parameter(help="Run directory written by elman train, or a checkpoint file.")]
+RUN_HELP = "Run directory written by elman train, or a checkpoint file."
+Run = Annotated[Path, Parameter(help=RUN_HELP)]
+BY_DEFAULT_BUILTIN = "By default the built-in model, whose name is builtin."
+OptionalRun = Annotated[Path | None, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
+"""Of a command whose RUN may be left out before the texts, see `elman.cli.default_model`."""
+OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
+"""The type of each of several runs, ``*runs: OptionalRuns``."""
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
 Json = Annotated[Flag, Parameter("--json", help="Print the results as JSON.")]
 Encoding = Annotated[str, Parameter(help="Encoding of the text.")]

@@ -18,8 +18,10 @@ from elman.inference.generate import stream_text
 from elman.network import SamplingParams
 from elman.network.model import read_text
 from elman.notebook import render_table
-from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, load_network, load_selected
-from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.runs.builtin import MODELS, BuiltinModel, read_builtin
+from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, SavedNetwork
+from elman.runs.directory import RunDirectory
+from elman.runs.model_files import read_model
 from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none, summarize
 from elman.runs.spilled_list import SpilledList
@@ -302,15 +304,14 @@ def _model(alphabet: Alphabet, network: NetworkSnapshot, engine: Engine, line_ha
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
-    """Load a trained model from a run directory or one of its two files of weights.
+    """Load a trained model from a run directory or one of its two files of weights, or the built-in model.
 
-    From a directory, it is the best network where a validation set was held out, and otherwise the last. It is read
-    from ``checkpoint.safetensors``, which contains both, or from ``best.safetensors``, which contains the best, if
-    that is the only file.
+    From a directory, it is the best network where a validation set was held out, and otherwise the last.
 
     Parameters
     ----------
     path : str or path
+        ``builtin``, unless there is a file or directory of this name, is the model that Elman contains.
     engine : str, optional
         One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
 
@@ -327,13 +328,20 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
     >>> elman.load("runs/cats")
     <Model: 1 x rnn 16, 11 characters, float32, numpy>
     """
-    path = Path(path)
-    # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
-    if not os.path.isdir(path):  # noqa: PTH112
-        saved = load_network(path)
-    elif os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
-        saved = load_network(path / BEST)
-    else:
-        saved = load_selected(path / CHECKPOINT)
+    return _saved_model(read_model(Path(path)), engine)
+
+
+def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
+    """Load a built-in model, by default the newest.
+
+    Raises
+    ------
+    ElmanError
+        If its file is damaged.
+    """
+    return _saved_model(read_builtin(model))
+
+
+def _saved_model(saved: SavedNetwork, engine: str | None = None) -> Model:
     used = get_engine(engine or inference_engine(saved.config.engine))
     return _model(saved.alphabet, saved.network, used, saved.line_hashes)

@@ -239,7 +239,6 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "error: elman serve requires at least one run directory"),
         (["--port", "65536"], "error: --port must be from 0 to 65535 (got 65536)"),
         (
             ["--shutdown-timeout", "-1"],

@@ -6,13 +6,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, check_not_input, parse_not_empty
 from elman.config import Adapt
 from elman.errors import ElmanError, quote
+
+if TYPE_CHECKING:
+    from elman.runs.builtin import BuiltinModel
 
 SUFFIX = ".elm"
 
@@ -25,12 +28,15 @@ File = Annotated[
     ),
 ]
 Model = Annotated[
-    Path,
+    Path | None,
     Parameter(
         name=["--model", "-m"],
-        help="Run directory of the model, or a checkpoint file; the same for compress and decompress.",
+        help="Run directory of the model, or a checkpoint file; the same for compress and decompress. By default the"
+        " built-in model.",
     ),
 ]
+BUILTIN_ADAPT: Adapt = "both"
+"""What adapts with the built-in model, which no text resembles as much as that of a user's own model."""
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
@@ -38,7 +44,7 @@ def compress(
     file: File,
     /,
     *,
-    model: Model,
+    model: Model = None,
     out: Annotated[
         OutFile,
         Parameter(
@@ -51,7 +57,8 @@ def compress(
         ANY_CASE,
         Parameter(
             help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
-            " training the model, several times slower both ways; counts keeps counting for the n-gram prior."
+            " training the model, several times slower both ways; counts keeps counting for the n-gram prior. By"
+            f" default nothing with --model, and {BUILTIN_ADAPT} with the built-in model."
         ),
     ] = None,
     as_json: Json = False,
@@ -60,13 +67,15 @@ def compress(
     from elman.cli.display import show_metrics
     from elman.compression import compress
     from elman.inference.adaptation import check_adapt
-    from elman.runs.run import load
+    from elman.runs.run import load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
-    data, loaded = _read(file), load(model)
+    data, loaded = _read(file), load_builtin() if model is None else load(model)
+    if model is None:
+        adapt = adapt or BUILTIN_ADAPT
     check_adapt(loaded.parameters, adapt)
     options: dict[str, Any] = {"adapt": {None: False, "weights": True}.get(adapt, adapt)}
     compressed = compress(loaded, data, **options)
@@ -90,7 +99,7 @@ def decompress(
     file: File,
     /,
     *,
-    model: Model,
+    model: Model = None,
     out: Annotated[
         OutFile,
         Parameter(
@@ -101,7 +110,7 @@ def decompress(
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
     from elman.compression import decompress
-    from elman.runs.run import load
+    from elman.runs.run import load, load_builtin
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
@@ -109,11 +118,32 @@ def decompress(
             f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"
         )
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
-    _write(path, decompress(load(model), _read(file)))
+    data = _read(file)
+    _write(path, decompress(load_builtin(_find_builtin(data)) if model is None else load(model), data))
     return 0
 
 
-def _destination(file: str, out: str | None, default: str, model: Path) -> Path | None:
+def _find_builtin(data: bytes) -> BuiltinModel:
+    """Return the built-in model that compressed a file.
+
+    Raises
+    ------
+    ElmanError
+        If none did.
+    """
+    from elman.compression.container import read_header
+    from elman.runs.builtin import find_builtin
+
+    fingerprint = read_header(data)[0].fingerprint
+    if (found := find_builtin(fingerprint)) is None:
+        raise ElmanError(
+            f"the file was not compressed by the built-in model of this version (fingerprint {fingerprint.hex()}): pass"
+            " the run that compressed it with --model"
+        )
+    return found
+
+
+def _destination(file: str, out: str | None, default: str, model: Path | None) -> Path | None:
     """Return the file to write, or None for standard output; it is neither the input nor a file of the model."""
     if out == "-" or (out is None and file == "-"):
         if sys.stdout.isatty():
@@ -122,7 +152,7 @@ def _destination(file: str, out: str | None, default: str, model: Path) -> Path 
     if out is None and os.path.exists(default):  # noqa: PTH110 (False for a name too long for the system)
         raise ElmanError(f"{quote(default)} already exists; remove it, or pass --out to replace it")
     path = Path(out or default)
-    check_not_input(path, Path(file), model)
+    check_not_input(path, Path(file), *([] if model is None else [model]))
     return path
 
 

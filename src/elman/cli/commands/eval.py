@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, Run, require_corpus
+from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, OptionalRun, require_corpus
 from elman.config import Adapt
 from elman.errors import ElmanError
 
 
 def evaluate(
-    run: Run,
+    run: OptionalRun = None,
     /,
     *corpus: Corpora,
     adapt: Annotated[
@@ -38,19 +38,22 @@ def evaluate(
 
     Unknown characters cost about 36 bits each.
     """
+    from elman.cli.default_model import load_model, split_run
     from elman.cli.display import show_metrics
     from elman.inference.adaptation import check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.records import finite_or_none
-    from elman.runs.run import load
     from elman.text import read_corpus, with_unknown
 
     if adapt and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
-    model = load(run)
+    path, texts = split_run(run, corpus)
+    if path is None:
+        require_corpus(texts)  # before the built-in model is reported
+    model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
     alphabet = with_unknown(model.alphabet)
-    text = read_corpus(require_corpus(corpus), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
+    text = read_corpus(require_corpus(texts), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
     indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
     if window is None:
         static = score(*network, indices)

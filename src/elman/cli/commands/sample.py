@@ -19,8 +19,8 @@ from elman.cli.parameters import (
     Integer,
     OptionalFile,
     OptionalInteger,
+    OptionalRuns,
     OptionalText,
-    Run,
     Texts,
 )
 from elman.errors import ElmanError, flag, quote
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def sample(
-    *runs: Run,
+    *runs: OptionalRuns,
     prompt: Annotated[
         OptionalText,
         Parameter(
@@ -91,29 +91,28 @@ def sample(
         Parameter("--json", help="Print one JSON object per sample: model, seed, prompt, text, finish_reason."),
     ] = False,
 ) -> int:
-    """Generate text from trained models, printed as it is sampled.
+    """Generate text from trained models, or from the built-in one, printed as it is sampled.
 
     With --count or several runs, each sample has a header such as "--- n of N ---". Those of --count are printed
     complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
     text" follow a line that it was trained on.
     """
+    from elman.cli.default_model import load_model
     from elman.cli.generation import Generation, NamedModel, print_json, print_text
-    from elman.runs.run import load
+    from elman.runs.builtin import NAME
 
     sampling = sampling_options.passed_options(options)
     if beam is not None:
         _check_no_sampling(sampling, seed=seed, count=count)
-    if not runs:
-        raise ElmanError("missing required argument RUN (run directory written by elman train, or a checkpoint file)")
     _check_sources(prompt, prompt_file, interactive, copied_from)
-    models = {run: load(run) for run in runs}
+    models = {str(run or NAME): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
     source = None if copied_from is None else _read_text(copied_from)
     reports = {
-        run: _copying_report(model, source) if copied or source is not None else _no_report
-        for run, model in models.items()
+        name: _copying_report(model, source) if copied or source is not None else _no_report
+        for name, model in models.items()
     }
     generation = Generation(
-        [NamedModel(str(run), models[run], reports[run]) for run in runs],
+        [NamedModel(name, models[name], reports[name]) for name in map(str, runs or (NAME,))],
         length,
         count,
         stop or [],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Corpora, Encoding, Flag, OptionalInteger, Run
+from elman.cli.parameters import Corpora, Encoding, Flag, OptionalInteger, OptionalRun
 from elman.errors import ElmanError, shorten
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _ESCAPED = re.compile(r"[\\\t\n\r]")
 
 
 def score(
-    run: Run,
+    run: OptionalRun = None,
     /,
     *corpus: Corpora,
     worst: Annotated[
@@ -44,16 +44,18 @@ def score(
 
     Reads pipes; a line is scored as soon as it arrives.
     """
+    from elman.cli.default_model import load_model, split_run
     from elman.cli.display import visible
     from elman.inference.score_lines import score_lines
-    from elman.runs.run import load
     from elman.text import read_chunks
 
     if worst is not None and worst < 1:
         raise ElmanError(f"--worst must be at least 1 (got {shorten(worst)})")
     show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
     format_line = format_json if as_json else format_tsv
-    blocks = score_lines(load(run), read_chunks(list(corpus) or "-", encoding=encoding), carry_state=carry_state)
+    path, texts = split_run(run, corpus)
+    model = load_model(path, quiet=as_json)
+    blocks = score_lines(model, read_chunks(texts or "-", encoding=encoding), carry_state=carry_state)
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
     for lines in blocks if worst is None else [_select_worst(worst, blocks)]:

@@ -10,12 +10,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.parameters import Integer, Port
+from elman.cli.parameters import BY_DEFAULT_BUILTIN, Integer, Port
 from elman.errors import ElmanError, require_extra, shorten
 
 
 def serve(
-    *runs: Annotated[Path, Parameter(help="Run directories; each directory's name becomes the model's name.")],
+    *runs: Annotated[
+        Path,
+        Parameter(help=f"Run directories; each directory's name becomes the model's name. {BY_DEFAULT_BUILTIN}"),
+    ],
     host: Annotated[
         str, Parameter(help="Address to bind to. Any address that other machines can reach requires --api-key.")
     ] = "127.0.0.1",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
-from elman.runs.run import load
+from elman.runs import builtin
+from elman.runs.run import load, load_builtin
 from elman.serve.http.access import as_address, host_name, parse_origin
 from elman.serve.http.server import is_loopback
 from elman.serve.settings import LOOPBACK_NAMES, Settings
@@ -17,17 +18,21 @@ from elman.serve.settings import LOOPBACK_NAMES, Settings
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:
     """Load the models of run directories, named after the directories; a number makes a name unique where needed.
 
+    Without a run, it is the built-in model.
+
     Raises
     ------
     ElmanError
-        If no run is passed, or one cannot be read.
+        If one cannot be read.
     """
     if not runs:
-        raise ElmanError("elman serve requires at least one run directory")
+        return {builtin.NAME: load_builtin()}
     return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
 
 
 def _model_name(run: Path) -> str:
+    if builtin.is_builtin(run):
+        return builtin.NAME
     path = run.resolve()
     name = path.name if path.is_dir() else path.parent.name
     # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.

@@ -1,0 +1,120 @@
+"""Train the built-in model on the texts of ``scripts/builtin_texts.py``, and write its file.
+
+    python scripts/builtin_texts.py CACHE TEXTS
+    NUMBA_NUM_THREADS=1 python scripts/train_builtin_model.py TEXTS RUN
+
+RUN is the run directory; a run that was interrupted is resumed. The file is written into the package, and the row of
+`elman.runs.builtin.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
+takes about half an hour on one core. The file in the package is of a run that was resumed: 7,130 updates with
+``--max-updates 12500``, and then the rest with 9000, which shortens the schedule of the learning rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import lzma
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import elman
+from builtin_texts import COUNTED
+from elman.compression import fingerprint
+from elman.inference import Model
+from elman.inference.network_file import NGRAM_TEXT, SavedNetwork, describe_model, describe_network, network_tensors
+from elman.network.ngram import count_training_text
+from elman.network.parameters import Array, Parameters
+from elman.runs import builtin, lifecycle
+from elman.runs.run import load_builtin
+from elman.storage.tensors import serialize_with_digest
+from elman.text import Alphabet
+
+MAX_UPDATES = 9000
+SETTINGS: dict[str, Any] = {
+    "hidden_size": 224,
+    "batch_size": 32,
+    "seq_length": 64,
+    "learning_rate": 0.006,
+    "final_lr_fraction": 0.02,
+    "warmup": 200,
+    "ema_decay": 0.999,
+    "ngram_order": 7,
+    "ngram_discount": 0.9,
+    "ngram_start": 0.2,
+    "metrics_every": 20,
+    "sample_every": 2000,
+    "seed": 1,
+}
+"""What differs from the preset ``quick``."""
+
+TAB_BIAS = 6.0
+"""By which the logit of a tab is lower than that of a space."""
+MANTISSA_BITS = 8
+"""Bits of the mantissa that the weights keep, of 23: the file is smaller by two thirds."""
+_LZMA2: dict[str, int] = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}
+_WEIGHTS, _TEXT = _LZMA2 | {"lc": 2, "lp": 2, "pb": 2}, _LZMA2 | {"lc": 4, "lp": 0, "pb": 0}
+"""Filters of xz for numbers of four bytes, and for text."""
+
+
+def train(texts: Path, run: Path, max_updates: int) -> Model:
+    """Return the trained model; its n-gram prior counts only the end of the text, which the file has to contain."""
+    options: dict[str, Any] = {"out": run, "progress": True, "max_updates": max_updates}
+    options |= {"resume": True} if (run / "run.json").exists() else {"preset": "quick"} | SETTINGS
+    # There is no setting for this, as the size of other models is not limited.
+    limited = functools.partial(count_training_text, limit=COUNTED)
+    with mock.patch.object(lifecycle, "count_training_text", limited):
+        return elman.train(texts / "train.txt", **options).model
+
+
+def add_tab(model: Model) -> Model:
+    """Return the model with a tab in its alphabet, which the texts do not have: as a less likely space."""
+    space, parameters = model.alphabet.characters.index(" "), dict(model.parameters)
+    parameters["U"] = np.append(parameters["U"], parameters["U"][:, [space]], axis=1)
+    parameters["V"] = np.append(parameters["V"], parameters["V"][[space]], axis=0)
+    parameters["c"] = np.append(parameters["c"], parameters["c"][[space]] - TAB_BIAS, axis=0)
+    alphabet, ngrams = Alphabet(model.alphabet.characters + "\t"), model.parameters.ngrams
+    ngrams = ngrams and replace(ngrams, K=len(alphabet), tables={})
+    return replace(model, alphabet=alphabet, parameters=Parameters(model.parameters.cell, parameters, ngrams))
+
+
+def round_weights(weights: Array) -> Array:
+    """Return weights in float32, rounded to `MANTISSA_BITS`."""
+    dropped = 23 - MANTISSA_BITS
+    bits = weights.astype(np.float32).view(np.uint32) + np.uint32(1 << (dropped - 1))
+    return (bits >> dropped << dropped).view(np.float32)
+
+
+def serialize(model: Model) -> bytes:
+    """Return a model with rounded weights as the contents of its file."""
+    saved = SavedNetwork.of_model(model.alphabet, model.parameters.map(round_weights), model.h, None)
+    description = describe_model(saved.config, saved.alphabet) | {"network": describe_network(saved.network)}
+    tensors = network_tensors(saved.network)
+    data, text = serialize_with_digest(json.dumps(description), tensors), tensors[NGRAM_TEXT].tobytes()
+    if not data.endswith(text):
+        raise AssertionError("the counted text must be the last tensor of the file")
+    parts = (data[: -len(text)], _WEIGHTS), (text, _TEXT)
+    return b"".join(lzma.compress(part, filters=[options]) for part, options in parts)
+
+
+def main() -> None:
+    """Train and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("texts", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--max-updates", type=int, default=MAX_UPDATES)
+    options = parser.parse_args()
+    file = serialize(add_tab(train(options.texts, options.run, options.max_updates)))
+    path = Path(builtin.__file__).parent / builtin.MODELS[-1].file
+    path.write_bytes(file)
+    row = builtin.MODELS[-1]._replace(sha256=hashlib.sha256(file).hexdigest())
+    print(f"{len(file):,} bytes: {row._replace(fingerprint=fingerprint(load_builtin(row)).hex())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The model of a command line that names none: the built-in one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from elman.inference import Model
+
+_MAX_HEADER = 100_000_000
+"""Bytes of the header of a safetensors file at most, by its specification."""
+
+
+def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
+    """Return the run, if there is one, and the texts of a command whose RUN may be left out.
+
+    It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else, such as
+    a path that does not exist, is a run.
+    """
+    if run is None:
+        return None, list(corpus)
+    if _is_text(str(run)):
+        return None, [str(run), *corpus]
+    return run, list(corpus)
+
+
+def load_model(run: Path | None, *, quiet: bool) -> Model:
+    """Load the model of a run or, without one, the built-in model, which is reported on standard error unless `quiet`.
+
+    Raises
+    ------
+    ElmanError
+        If there is no checkpoint, or it is truncated or altered.
+    """
+    from elman.runs.run import load, load_builtin
+
+    if run is not None:
+        return load(run)
+    if not quiet:
+        print("using the built-in model, as no run is given", file=sys.stderr)
+    return load_builtin()
+
+
+def _is_text(name: str) -> bool:
+    from elman.text.sources import is_builtin
+
+    if not os.path.isfile(name):  # noqa: PTH113 (False for a name that no file can have)
+        return name == "-" or (is_builtin(name) and not os.path.exists(name))  # noqa: PTH110
+    return not (name.endswith(".safetensors") or _is_safetensors(name))
+
+
+def _is_safetensors(name: str) -> bool:
+    """Return whether a file begins like a safetensors file: the length of its header, and the header in JSON."""
+    try:
+        with Path(name).open("rb") as file:
+            start = file.read(9)
+    except OSError:  # the run's error gives the reason
+        return True
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _MAX_HEADER
