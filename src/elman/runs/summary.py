@@ -73,7 +73,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Returns
     -------
     list of dict
-        The rows of ``elman runs --json``, whose keys are the fields of `RunSummary`: ``run``, ``text``, ``cell``,
+        The rows of ``elman runs --json``, whose keys are the fields of ``RunSummary``: ``run``, ``text``, ``cell``,
         ``layers``, ``hidden_size``, ``updates``, ``seconds``, ``train_loss`` and ``validation_loss`` in nats per
         character, ``stopped``, ``status`` and ``error``.
 
