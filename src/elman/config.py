@@ -35,6 +35,10 @@ _KEYS = {name: former for former, name in RENAMED.items()}
 Adapt = Literal["weights", "counts", "both"]
 """What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
 
+CodecAdapt = Literal["weights", "counts", "both", "mixture", "all"]
+"""What adapts while a file is compressed: the same, or a mixture of experts without or with the
+weights of the network, see `elman.compression.experts`."""
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 
 from elman.compression import blocks, compress, decompress
+from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference import Model
 from support.codec_models import ADAPTATIONS, INPUTS, make_model
@@ -115,13 +116,23 @@ def test_with_a_prior_one_block_is_decoded_at_most(
         check_refused_at_once(prior, bytes([good[0] | 3, mode]) + digits + good[3:])
 
 
-def check_refused_at_once(model: Model, file: bytes) -> None:
-    """Decompress a file, which must raise an error within 5 seconds and 4 MB."""
+@FALSE_LENGTHS
+@pytest.mark.parametrize("adapt", ["mixture", "all"])
+def test_of_a_mixture_one_block_is_decoded_at_most(
+    prior: Model, digits: bytes, adapt: CodecAdapt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)
+    good = compress(prior, INPUTS["long"], adapt=adapt)
+    check_refused_at_once(prior, good[:1] + digits + good[3:], megabytes=8)  # the tables are as large as a text allows
+
+
+def check_refused_at_once(model: Model, file: bytes, megabytes: int = 4) -> None:
+    """Decompress a file, which must raise an error within 5 seconds and so much memory."""
     began = time.process_time()
     tracemalloc.start()
     with pytest.raises(ElmanError):
         decompress(model, file)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 4_000_000
+    assert peak < megabytes * 1_000_000
     assert time.process_time() - began < 5

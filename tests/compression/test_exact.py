@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.compression import blocks, exact_coder, exact_kernels
-from elman.compression.adaptive import CodedStep, compute_gradients
+from elman.compression.adaptive import CodedStep, compute_gradients, output_gradient
 from elman.compression.exact_kernels import Floats
 from elman.compression.exact_network import build_exact_network, forward_step, round_to_float32
 from elman.compression.range_coder import Decoder, Encoder
@@ -218,7 +218,7 @@ def test_the_gradients_are_those_of_the_mathematics(cell: str, layers: int) -> N
     state, coded_steps = round_to_float32(model.h).reshape(network.P, 1, network.m), []
     for before, after in pairwise(x):
         step = forward_step(network, state, np.array([before], np.int64))
-        coded_steps.append(CodedStep(step, symbol_freqs(list(step.logits[0]), 0), int(after)))
+        coded_steps.append(CodedStep(step, output_gradient(symbol_freqs(list(step.logits[0]), 0), int(after))))
         state = step.after
     gradients = compute_gradients(network, coded_steps).arrays
     expected = loss_and_gradients(model.parameters, model.h, x[:-1].astype(np.uint8), x[1:].astype(np.uint8))

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from elman.compression import exact_kernels, exact_prior
-from elman.compression.adaptive import CodedStep, compute_gradients
+from elman.compression.adaptive import CodedStep, compute_gradients, output_gradient
 from elman.compression.exact_network import build_exact_network, forward_step
 from elman.compression.exact_prior import ExactPrior, trained_counts
 from elman.engine.numba.ngrams.counting import ADDED_TOTAL
@@ -104,7 +104,7 @@ def test_logits_and_gradients_are_those_of_the_mathematics() -> None:
     state, coded_steps = np.zeros((network.P, 1, network.m), np.float32), []
     for t in range(len(x) - 1):
         step = forward_step(network, state, x[t : t + 1], prior.prior if t == 0 else prior.read(x[t : t + 1]))
-        coded_steps.append(CodedStep(step, frequencies(step.logits), int(x[t + 1])))
+        coded_steps.append(CodedStep(step, output_gradient(frequencies(step.logits), int(x[t + 1]))))
         state = step.after
     gradients = compute_gradients(network, coded_steps).arrays
     expected = loss_and_gradients(

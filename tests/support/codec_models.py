@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elman.config import Adapt
+from elman.config import CodecAdapt
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import initial_parameters
@@ -13,7 +13,7 @@ from elman.text import Alphabet
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
 TEXT = "\nabe had a bad face, ok?\nhe filed a claim: kaﬀee é egg\r\n" * 3
-ADAPTATIONS: tuple[bool | Adapt, ...] = (False, "weights", "counts", "both")
+ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, "weights", "counts", "both", "mixture", "all")
 COUNTED = "\nabe had a cab, he filed a claim\na bad egg had a leg\n"
 """The text that the n-gram prior counts."""
 

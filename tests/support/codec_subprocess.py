@@ -12,7 +12,8 @@ from pathlib import Path
 
 from elman import load
 from elman.compression import blocks, compress, decompress, exact_coder, exact_gradients, exact_kernels
-from elman.config import Adapt
+from elman.compression.experts import match, mixing, words
+from elman.config import CodecAdapt
 from elman.engine.numba.ngrams import counting, kernels
 from elman.inference import Model
 from elman.text import Alphabet
@@ -20,12 +21,12 @@ from support.cells import EXACT_CELLS
 from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
-MODULES = (exact_coder, exact_gradients, exact_kernels, counting, kernels)
+MODULES = (exact_coder, exact_gradients, exact_kernels, match, mixing, words, counting, kernels)
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
-def models() -> Iterator[tuple[str, Model, bytes, bool | Adapt]]:
+def models() -> Iterator[tuple[str, Model, bytes, bool | CodecAdapt]]:
     """Yield a name, a model, a text, and whether to adapt."""
     data = TEXT.encode()
     for cell, layers, adapt in CASES:
@@ -38,7 +39,8 @@ def models() -> Iterator[tuple[str, Model, bytes, bool | Adapt]]:
     for way in ADAPTATIONS:
         yield f"prior-{way}", make_model(order=4), data, way
         yield f"prior-{way}-unknown-symbol", make_model("lstm", alphabet=with_symbol, order=2), data, way
-    yield "prior-large", make_model(std=1e38, order=2), data, "both"
+    for way in ("both", "mixture", "all"):
+        yield f"prior-large-{way}", make_model(std=1e38, order=2), data, way
 
 
 def write(folder: Path) -> None:

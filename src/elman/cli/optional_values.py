@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, get_args
 
-from elman.config import Adapt
+from elman.config import Adapt, CodecAdapt
 
 
 class OptionalValue(NamedTuple):
@@ -15,9 +15,10 @@ class OptionalValue(NamedTuple):
     """The value where it is left out."""
 
 
-_ADAPT = {"--adapt": OptionalValue(get_args(Adapt), "weights")}
-
-OPTIONAL_VALUES: dict[str, dict[str, OptionalValue]] = {"eval": _ADAPT, "compress": _ADAPT}
+OPTIONAL_VALUES = {
+    "eval": {"--adapt": OptionalValue(get_args(Adapt), "weights")},
+    "compress": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
+}
 """Command -> option -> its values."""
 
 

@@ -1,9 +1,10 @@
 """Online training while coding: dynamic evaluation (`elman.inference.dynamic_evaluation`) in exact arithmetic.
 
-T  characters per window, `WINDOW`      m  hidden units per layer
+T  steps per window                     m  hidden units per layer
 K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
+R  rows: substreams coded in lockstep
 
-After every T characters the network takes one optimizer step on the loss of the characters just coded, which the
+After every T steps the network takes one optimizer step on the loss of the characters just coded, which the
 decoder knows by then too. The gradients are those of `elman.network`, truncated at the window. The constants are part
 of the file format: files written with other values could not be read.
 """
@@ -20,6 +21,7 @@ from elman.compression.exact_network import ExactNetwork, Step
 from elman.network.parameters import suffix
 
 WINDOW = 32
+"""T of a single row."""
 SCALED_LEARNING_RATE = 0.15
 """Learning rate times m."""
 SQUARED_GRAD_DECAY = 0.999
@@ -30,19 +32,33 @@ DECAY_FRACTION = 0.0158727
 """1 - e^(-16 · 32 / 32,000), as a literal since a library's e^x may differ in its last bit."""
 
 
+class Schedule(NamedTuple):
+    """When the network is trained, and how much it then decays."""
+
+    window: int = WINDOW
+    decay_interval: int = DECAY_INTERVAL
+    decay_fraction: float = DECAY_FRACTION
+
+
 class CodedStep(NamedTuple):
-    """A forward step, the frequencies minus one (1, K + 1) predicted by it, and the character that was coded."""
+    """A forward step, and dL/do (R, K): the probabilities by which characters were coded minus the one-hot vectors."""
 
     step: Step
-    freqs: Floats
-    y: int
+    g: Floats
+
+
+def output_gradient(freqs: Floats, y: int) -> Floats:
+    """Return dL/do (1, K) of a character that was coded by the frequencies minus one (1, K + 1)."""
+    g = np.empty((1, freqs.shape[1] - 1), np.float32)
+    exact_gradients.output_backward(freqs, np.array([y]), g)
+    return g
 
 
 class OnlineLearner:
-    """Trains a network in place as it reads one substream."""
+    """Trains a network in place as it reads."""
 
-    def __init__(self, network: ExactNetwork) -> None:
-        self.network = network
+    def __init__(self, network: ExactNetwork, schedule: Schedule = Schedule()) -> None:  # noqa: B008 (immutable)
+        self.network, self.schedule = network, schedule
         self.trained = network.theta.copy()
         self.squared_grads = np.zeros_like(network.theta)
         self.coded_steps: list[CodedStep] = []
@@ -52,7 +68,7 @@ class OnlineLearner:
     def observe(self, coded_step: CodedStep) -> None:
         """Record one step, and take an optimizer step if it completes a window."""
         self.coded_steps.append(coded_step)
-        if len(self.coded_steps) == WINDOW:
+        if len(self.coded_steps) == self.schedule.window:
             self._update()
             self.coded_steps = []
 
@@ -65,22 +81,20 @@ class OnlineLearner:
             SCALED_LEARNING_RATE / network.m, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
         )  # fmt: skip
         exact_gradients.rmsprop_step(network.theta, gradient, self.squared_grads, *map(np.float32, constants))
-        if self.windows % DECAY_INTERVAL == 0:
-            exact_gradients.decay_towards(network.theta, self.trained, np.float32(DECAY_FRACTION))
+        if self.windows % self.schedule.decay_interval == 0:
+            exact_gradients.decay_towards(network.theta, self.trained, np.float32(self.schedule.decay_fraction))
 
 
 def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> ExactNetwork:
     """Return dL/d of every parameter, where L is the summed loss of the window in nats."""
     d = network.with_theta(np.zeros_like(network.theta))
     steps = [coded.step for coded in coded_steps]
-    freqs = np.concatenate([coded.freqs for coded in coded_steps])
-    g = np.empty((len(coded_steps), network.K), np.float32)
-    exact_gradients.output_backward(freqs, np.array([coded.y for coded in coded_steps]), g)
+    g = np.concatenate([coded.g for coded in coded_steps])
     h = _layer_outputs(network, steps, network.L - 1)
     exact_kernels.add_matmul(d.arrays["V"], _transpose(h), g)
     _add_row_sum(d.arrays["c"], g)
-    if "alpha" in d.arrays:
-        priors = [step.prior for step in steps if step.prior is not None]
+    priors = [step.prior for step in steps if step.prior is not None]
+    if priors:
         log_q, matched = (np.concatenate(arrays) for arrays in zip(*priors, strict=True))
         exact_gradients.prior_backward(g, log_q, matched, d.arrays["alpha"])
     dh_out = _matmul(g, _transpose(network.arrays["V"]))
@@ -93,24 +107,26 @@ def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> Ex
 
 
 def _layer_backward(network: ExactNetwork, n: int, steps: list[Step], dh_out: Floats) -> tuple[Floats, Floats]:
-    """Return dL/d of U x and of W h_{t-1} of layer n, both (T, G m), given dL/dh_t|out (T, m)."""
+    """Return dL/d of U x and of W h_{t-1} of layer n, both (T R, G m), given dL/dh_t|out (T R, m)."""
     W, m, p = _transpose(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
-    da = np.empty((len(steps), network.G * m), np.float32)
+    R = len(steps[0].x)
+    da = np.empty((len(steps) * R, network.G * m), np.float32)
     dk = np.empty_like(da) if network.cell == GRU else da
-    dh_next, ds = np.zeros((1, m), np.float32), np.zeros(m, np.float32)
+    dh_next, ds = np.zeros((R, m), np.float32), np.zeros((R, m), np.float32)
     for t in reversed(range(len(steps))):
-        dh = dh_out[t] + dh_next[0]
-        gates, before = steps[t].gates[n, 0], steps[t].before
-        dh_next = np.zeros((1, m), np.float32)
-        if network.cell == RNN:
-            exact_gradients.rnn_backward(steps[t].after[p, 0], dh, da[t])
-        elif network.cell == GRU:
-            exact_gradients.gru_backward(gates, before[p, 0], dh, da[t], dk[t], dh_next[0])
-        elif network.cell == LSTM:
-            exact_gradients.lstm_backward(gates, before[p + 1, 0], dh, ds, da[t])
-        else:
-            raise AssertionError(f"no backward kernel for cell {network.cell}")
-        exact_kernels.add_matmul(dh_next, dk[t : t + 1], W)
+        rows = slice(t * R, (t + 1) * R)
+        dh, gates, before = dh_out[rows] + dh_next, steps[t].gates[n], steps[t].before
+        dh_next = np.zeros((R, m), np.float32)
+        for r, row in enumerate(range(t * R, (t + 1) * R)):
+            if network.cell == RNN:
+                exact_gradients.rnn_backward(steps[t].after[p, r], dh[r], da[row])
+            elif network.cell == GRU:
+                exact_gradients.gru_backward(gates[r], before[p, r], dh[r], da[row], dk[row], dh_next[r])
+            elif network.cell == LSTM:
+                exact_gradients.lstm_backward(gates[r], before[p + 1, r], dh[r], ds[r], da[row])
+            else:
+                raise AssertionError(f"no backward kernel for cell {network.cell}")
+        exact_kernels.add_matmul(dh_next, dk[rows], W)
     return da, dk
 
 
@@ -120,8 +136,8 @@ def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats,
     if n > 0:
         exact_kernels.add_matmul(dU, _transpose(_layer_outputs(d, steps, n - 1)), da)
     else:
-        for t, step in enumerate(steps):  # a character that occurs twice adds to its row twice, in order
-            dU[step.x[0]] += da[t]
+        for row, x in enumerate(np.concatenate([step.x for step in steps])):  # in order, as several may be equal
+            dU[x] += da[row]
     p = n * (d.P // d.L)
     exact_kernels.add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
     _add_row_sum(db, da)
@@ -130,12 +146,12 @@ def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats,
 
 
 def _layer_outputs(network: ExactNetwork, steps: list[Step], n: int) -> Floats:
-    """Return the outputs h of layer n (T, m)."""
+    """Return the outputs h of layer n (T R, m)."""
     return np.concatenate([step.after[n * (network.P // network.L)] for step in steps])
 
 
 def _add_row_sum(total: Floats, da: Floats) -> None:
-    """Add the rows of da (T, n), in order, to a vector (n,)."""
+    """Add the rows of da (T R, n), in order, to a vector (n,)."""
     exact_kernels.add_matmul(total[None], np.ones((1, len(da)), np.float32), da)
 
 

@@ -21,6 +21,8 @@ MIN_SUBSTREAM_SIZE = 1 << 12
 """Minimum tokens of a substream when a block has several, since each starts without any context."""
 MAX_COUNTING_SUBSTREAMS = 32
 """Maximum substreams of a text whose characters are counted while coding."""
+MAX_TRAINING_SUBSTREAMS = 8
+"""Maximum substreams of a mixture whose weights are trained."""
 
 
 def count_blocks(N: int) -> int:
@@ -43,12 +45,12 @@ def block_sizes(N: int, mode: Mode = Mode.STATIC) -> Iterator[int]:
 def count_substreams(n: int, mode: Mode) -> int:
     """Return the number of substreams: in static mode of a block of n tokens, otherwise of a text of n tokens.
 
-    Training the weights after every window of a single substream is worth more than speed.
+    Training the weights after every window of one substream, or of a few, is worth more than speed.
     """
-    if mode.adapts_weights:
-        return 1
     R = max(1, n // MIN_SUBSTREAM_SIZE)
-    return min(R, MAX_COUNTING_SUBSTREAMS) if mode.adapts_counts else R
+    if mode.adapts_weights:
+        return min(R, MAX_TRAINING_SUBSTREAMS) if mode.is_mixture else 1
+    return min(R, MAX_COUNTING_SUBSTREAMS) if mode.is_adaptive else R
 
 
 def split_evenly(n: int, count: int) -> Iterator[int]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
 from elman.compression.exact_network import ExactNetwork, Step, build_exact_network, forward_step
 from elman.compression.exact_prior import ExactPrior, trained_counts
+from elman.compression.experts.predictor import MixturePredictor
 from elman.compression.predictor import SymbolPredictor
 from elman.compression.range_coder import Coder, Decoder, Encoder
 from elman.compression.tokens import from_tokens, to_tokens
-from elman.config import Adapt
+from elman.config import CodecAdapt
 from elman.errors import ElmanError
-from elman.inference.adaptation import check_adapt, parse_adapt
+from elman.inference.adaptation import check_adapt, parse_kind
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
@@ -33,15 +34,19 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-_MODES: dict[Adapt | None, Mode] = {
+_overflow_defined = np.errstate(over="ignore", invalid="ignore")
+"""Decorates what computes with weights: they may have any size, and overflow has a defined result."""
+_MODES: dict[CodecAdapt | None, Mode] = {
     None: Mode.STATIC,
     "weights": Mode.ADAPTIVE,
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.ADAPTIVE_BOTH,
+    "mixture": Mode.MIXTURE,
+    "all": Mode.MIXTURE_ALL,
 }
 
 
-def compress(model: Model, data: bytes, *, adapt: bool | Adapt = False) -> bytes:
+def compress(model: Model, data: bytes, *, adapt: bool | CodecAdapt = False) -> bytes:
     """Return `data` compressed; `decompress` with the same model restores it.
 
     Parameters
@@ -52,7 +57,8 @@ def compress(model: Model, data: bytes, *, adapt: bool | Adapt = False) -> bytes
     adapt : bool or str
         What changes while coding, which makes files smaller, if the text has some length. "weights", or True: the
         network is trained online, with one substream instead of several, ten to fifteen times slower. "counts": the
-        n-gram prior counts the text that is coded, on one core. "both": both.
+        n-gram prior counts the text that is coded, on one core. "both": both. "mixture": a mixture of experts learns,
+        see `elman.compression.experts.mixing`. "all": the same, and the network is trained, in up to 8 substreams.
 
     Raises
     ------
@@ -60,12 +66,12 @@ def compress(model: Model, data: bytes, *, adapt: bool | Adapt = False) -> bytes
         If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, or if the codec
         does not have the model's cell.
     """
-    kind = parse_adapt(adapt)
+    kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
     check_adapt(model.parameters, kind)
     mode = _MODES[kind]
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
-    payloads = list(_map_blocks(mode, _block_encoder(model, mode), blocks.split_blocks(tokens, mode)))
+    payloads = list(_map_blocks(mode, _block_encoder(model, mode, len(tokens)), blocks.split_blocks(tokens, mode)))
     file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
     stored = container.make_header(Mode.STORED, len(data), digest, data)
     return min(file, container.serialize(stored, [data]), key=len)
@@ -120,13 +126,13 @@ def _decode_payloads(model: Model, header: container.Header, file: bytes, offset
         raise container.corrupt_file_error("its mode needs a model with an n-gram prior")
     sized_payloads = zip(payloads, blocks.block_sizes(header.N, mode), strict=True)
     R = blocks.count_substreams(header.N, mode) if mode.is_adaptive else None
-    decoded = _map_blocks(mode, _block_decoder(model, mode, R), sized_payloads)
+    decoded = _map_blocks(mode, _block_decoder(model, header, R), sized_payloads)
     return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, mode))
 
 
-def _block_encoder(model: Model, mode: Mode) -> Callable[[Block], bytes]:
-    """Return a function that encodes a block to its payload."""
-    predictor = _predictor_factory(model, mode)
+def _block_encoder(model: Model, mode: Mode, N: int) -> Callable[[Block], bytes]:
+    """Return a function that encodes a block of N tokens to its payload."""
+    predictor = _predictor_factory(model, mode, N)
 
     def encode(block: Block) -> bytes:
         table, n = block
@@ -137,12 +143,13 @@ def _block_encoder(model: Model, mode: Mode) -> Callable[[Block], bytes]:
     return encode
 
 
-def _block_decoder(model: Model, mode: Mode, fixed_R: int | None) -> Callable[[tuple[bytes, int]], Block]:
+def _block_decoder(model: Model, header: container.Header, fixed_R: int | None) -> Callable[[tuple[bytes, int]], Block]:
     """Return a function that decodes a payload and a number n to a block of n tokens.
 
     In adaptive modes every block has `fixed_R` substreams.
     """
-    predictor = _predictor_factory(model, mode)
+    mode = header.mode
+    predictor = _predictor_factory(model, mode, header.N)
 
     def decode(sized_payload: tuple[bytes, int]) -> Block:
         payload, n = sized_payload
@@ -156,8 +163,8 @@ def _block_decoder(model: Model, mode: Mode, fixed_R: int | None) -> Callable[[t
     return decode
 
 
-def _predictor_factory(model: Model, mode: Mode) -> Callable[[int], SymbolPredictor]:
-    """Return a function that gives the predictor of a block in R substreams.
+def _predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], SymbolPredictor | MixturePredictor]:
+    """Return a function that gives the predictor of a block in R substreams, of a text of N tokens.
 
     Static blocks are independent, so each gets a new one; in adaptive modes one predictor continues from block to
     block.
@@ -165,7 +172,10 @@ def _predictor_factory(model: Model, mode: Mode) -> Callable[[int], SymbolPredic
     network, alphabet, ngrams = build_exact_network(model.parameters), model.alphabet, model.parameters.ngrams
     start_char = alphabet.encode(alphabet.start_char).astype(np.int64)
 
-    def make(R: int) -> SymbolPredictor:
+    @_overflow_defined
+    def make(R: int) -> SymbolPredictor | MixturePredictor:
+        if mode.is_mixture:
+            return MixturePredictor(network, alphabet, ngrams, int(start_char[0]), R, -(-N // R), mode.adapts_weights)
         prior = None if ngrams is None else ExactPrior(ngrams, int(start_char[0]), R, mode.adapts_counts)
         start = _read_start_char(network, start_char, prior)
         return SymbolPredictor(network, alphabet, start, R, mode.adapts_weights, prior)
@@ -184,8 +194,8 @@ def _read_start_char(network: ExactNetwork, start_char: Ints, prior: ExactPrior 
     return forward_step(network, before, start_char, None if prior is None else prior.first_row())
 
 
-@np.errstate(over="ignore", invalid="ignore")  # weights may have any size, and overflow has a defined result
-def _code_block(coder: Coder, predictor: SymbolPredictor, table: Ints, n: int) -> None:
+@_overflow_defined
+def _code_block(coder: Coder, predictor: SymbolPredictor | MixturePredictor, table: Ints, n: int) -> None:
     """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
     Where n is not divisible by R, the substreams that have ended keep reading the first character and code nothing.

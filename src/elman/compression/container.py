@@ -2,12 +2,12 @@
 
 ::
 
-    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits
+    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits in version 1
     0 or 1   that mode
     1 to 9   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
-    w        fingerprint of the model: the first bytes of its SHA-256
+    f        fingerprint of the model: the first bytes of its SHA-256
     w        CRC-32 of the original bytes: its lowest w bytes, least significant first
-             w = 2 if N < 256, otherwise 4
+             w = 2 if N < 256, otherwise 4; f = w, but 1 in version 2 if N < 256
     …        for each block the length of its payload as a varint, and the payload; the last one has no length
 """
 
@@ -20,10 +20,12 @@ from enum import IntEnum
 
 from elman.errors import ElmanError
 
-VERSION = 1
+VERSION = 2
 _MAGIC = 0b1110
 _EXTENDED = 3
-"""Mode bits of a file whose mode is the next byte."""
+"""Mode bits of a file of version 1 whose mode is the next byte."""
+_VERSION_2 = 8
+"""The first mode of version 2."""
 _SHORT = 256
 """Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
 _MAX_VARINT_BYTES = 9
@@ -43,11 +45,20 @@ class Mode(IntEnum):
     """With counts of the n-gram prior that go on while coding, in substreams that share them."""
     ADAPTIVE_BOTH = 5
     """With weights that are trained and counts that go on while coding, in one substream."""
+    MIXTURE = _VERSION_2
+    """With a mixture of experts that learns while coding, in substreams that share it."""
+    MIXTURE_ALL = _VERSION_2 + 1
+    """The same, and weights that are trained."""
+
+    @property
+    def version(self) -> int:
+        """The format version of files of this mode."""
+        return 2 if self >= _VERSION_2 else 1
 
     @property
     def adapts_weights(self) -> bool:
         """Whether the network is trained while coding."""
-        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH)
+        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL)
 
     @property
     def adapts_counts(self) -> bool:
@@ -55,9 +66,14 @@ class Mode(IntEnum):
         return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH)
 
     @property
+    def is_mixture(self) -> bool:
+        """Whether a mixture of experts predicts."""
+        return self >= _VERSION_2
+
+    @property
     def is_adaptive(self) -> bool:
         """Whether the model changes while coding, so that blocks have to be coded in sequence."""
-        return self.adapts_weights or self.adapts_counts
+        return self.adapts_weights or self.adapts_counts or self.is_mixture
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ class Header:
 
 def make_header(mode: Mode, N: int, digest: bytes, data: bytes) -> Header:
     """Return the header of a file of `data`, coded as N tokens by the model with this digest."""
-    return Header(mode, N, digest[: _width(N)], checksum(N, data))
+    return Header(mode, N, digest[: _fingerprint_width(mode, N)], checksum(N, data))
 
 
 def checksum(N: int, data: bytes) -> bytes:
@@ -93,9 +109,7 @@ def checksum(N: int, data: bytes) -> bytes:
 
 def serialize(header: Header, payloads: list[bytes]) -> bytes:
     """Return the bytes of a file."""
-    extended = header.mode >= _EXTENDED
-    bits = _MAGIC << 4 | VERSION << 2 | (_EXTENDED if extended else header.mode)
-    first = bytes([bits, header.mode] if extended else [bits])
+    first = _encode_mode(header.mode)
     sized = [_encode_varint(len(payload)) + payload for payload in payloads[:-1]]
     return b"".join([first, _encode_varint(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
 
@@ -113,18 +127,20 @@ def read_header(file: bytes) -> tuple[Header, int]:
     magic, version = file[0] >> 4, file[0] >> 2 & 3
     if magic != _MAGIC or version == 0:
         raise ElmanError("not a file written by elman compress: its first byte does not match")
-    mode, offset = _read_mode(file)
-    if version > VERSION or mode not in {*Mode}:
+    bits, offset = _read_mode(file, version)
+    number = bits + _VERSION_2 if version == VERSION else bits
+    if number not in {*Mode} or Mode(number).version != version:
         raise ElmanError(
-            f"the file has format {version}.{mode} of a newer Elman; this version reads {VERSION}.0 to"
-            f" {VERSION}.{max(Mode)}: upgrade Elman"
+            f"the file has format {version}.{bits} of a newer Elman; this version reads 1.0 to"
+            f" {VERSION}.{max(Mode) - _VERSION_2}: upgrade Elman"
         )
+    mode = Mode(number)
     N, offset = _read_varint(file, offset)
-    w = _width(N)
-    if len(file) < offset + 2 * w:
+    middle = offset + _fingerprint_width(mode, N)
+    end = middle + _width(N)
+    if len(file) < end:
         raise corrupt_file_error(_ENDS_EARLY)
-    fingerprint, crc = file[offset : offset + w], file[offset + w : offset + 2 * w]
-    return Header(Mode(mode), N, fingerprint, crc), offset + 2 * w
+    return Header(mode, N, file[offset:middle], file[middle:end]), end
 
 
 def read_payloads(file: bytes, offset: int, count: int) -> Iterator[bytes]:
@@ -155,10 +171,21 @@ def _width(N: int) -> int:
     return 2 if N < _SHORT else 4
 
 
-def _read_mode(file: bytes) -> tuple[int, int]:
-    """Return the number of the mode, and the offset behind it."""
+def _fingerprint_width(mode: Mode, N: int) -> int:
+    return 1 if mode.version == VERSION and N < _SHORT else _width(N)
+
+
+def _encode_mode(mode: Mode) -> bytes:
+    first = _MAGIC << 4 | mode.version << 2
+    if mode.version == VERSION:
+        return bytes([first | mode - _VERSION_2])
+    return bytes([first | _EXTENDED, mode] if mode >= _EXTENDED else [first | mode])
+
+
+def _read_mode(file: bytes, version: int) -> tuple[int, int]:
+    """Return the number of the mode within its version, and the offset behind it."""
     mode = file[0] & 3
-    if mode != _EXTENDED:
+    if mode != _EXTENDED or version > 1:
         return mode, 1
     if len(file) < 2:
         raise corrupt_file_error(_ENDS_EARLY)

@@ -7,7 +7,8 @@ The distributions are those of `elman.network.ngram`, computed by the kernels of
 and float64 under the rules of `exact_kernels`, with a logarithm of their own. log q is rounded to float32.
 
 Counts may go on while coding. All substreams then share one table, which grows in a fixed order: at each step, row by
-row, the character that a substream reads is counted after its context, and then its next distribution is computed.
+row, the character that a substream reads is counted after its context, and then its next distribution is computed; or
+all characters of the step are counted first, so that the distributions of the rows are independent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from elman.compression.exact_kernels import Ints
-from elman.engine.numba.ngrams.kernels import find_row_nodes, read_rows
+from elman.engine.numba.ngrams.kernels import count_rows, find_row_nodes, read_rows
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.network.ngram import NgramModel
 from elman.network.output import Prior
@@ -40,11 +41,15 @@ class ExactPrior:
     R : int
     adapt : bool
         Whether the characters that are read are counted.
+    count_first : bool
+        Whether all of a step are counted before any of its distributions is computed.
     """
 
-    def __init__(self, ngrams: NgramModel, start: int, R: int, adapt: bool = False) -> None:
+    def __init__(
+        self, ngrams: NgramModel, start: int, R: int, adapt: bool = False, *, count_first: bool = False
+    ) -> None:
         self.ngrams = trained_counts(ngrams)
-        self.reader, self.adapt, self.room = reader(self.ngrams), False, 0
+        self.reader, self.adapt, self.count_first, self.room = reader(self.ngrams), False, count_first, 0
         self.histories = np.zeros((R, self.ngrams.order), np.int32)
         self.bases, self.extras = np.zeros((2, R, self.ngrams.order + 1), np.int64)
         self.folds = np.full(R, self.ngrams.folds)
@@ -62,9 +67,12 @@ class ExactPrior:
         if unread is not None:
             reads[unread] = False
         log_q, matched = self.prior.log_q.copy(), self.prior.matched.copy()
+        tree, added, grows = self.reader.tree, self.reader.added, self.adapt and not self.count_first
+        if self.adapt and self.count_first:
+            count_rows(tree, added, self.histories, self.bases, self.extras, x, reads)
         read_rows(
-            self.reader.tree, self.reader.added, self.adapt, self.histories, self.bases, self.extras, x, self.folds,
-            reads, self.ngrams.K, log_q.reshape(-1), matched,
+            tree, added, grows, self.histories, self.bases, self.extras, x, self.folds, reads, self.ngrams.K,
+            log_q.reshape(-1), matched,
         )  # fmt: skip
         self.prior = Prior(log_q, matched)
         return self.prior

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from elman.compression import exact_kernels
-from elman.compression.adaptive import CodedStep, OnlineLearner
+from elman.compression.adaptive import CodedStep, OnlineLearner, output_gradient
 from elman.compression.exact_kernels import Floats, Ints
 from elman.compression.exact_network import ExactNetwork, Step, forward_step
 from elman.compression.exact_prior import ExactPrior
@@ -24,6 +24,46 @@ _ESCAPE_AFTER_BYTE = 1 << (exact_kernels.ESCAPE_PROB_BITS - 1)
 """Initial probability of an escape, in units of 2^-20: the smallest possible, and one half."""
 _INITIAL_COUNT, _COUNT_STEP, _MAX_TOTAL = 1 << 10, 1 << 15, 1 << 24
 """Initial count of each byte, its increment per occurrence, and the total above which all counts are halved."""
+
+
+class EscapeModel:
+    """Predicts escapes, and the bytes that follow them, in R rows that start alike."""
+
+    def __init__(self, R: int) -> None:
+        self.probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
+        self.was_byte = np.zeros(R, np.int64)
+        self.byte_counts = np.full((R, 256), _INITIAL_COUNT, np.int64)
+
+    def add_escapes(self, logits: Floats, has_unknown: bool, freqs: Floats) -> None:
+        """Set the frequencies minus one (R, K + 1) of the next symbol, given the logits (R, K) of the characters."""
+        exact_kernels.compute_symbol_freqs(logits, self.probs, self.was_byte, has_unknown, freqs)
+
+    def predict_bytes(self, rows: Ints) -> Floats:
+        """Return the frequencies minus one (n, 256) of the byte that follows an escape in `rows` (n,)."""
+        freqs = np.empty((len(rows), 256), np.float32)
+        for n, row in enumerate(rows):
+            exact_kernels.apportion(self.byte_counts[row], np.int64(_MAX_TOTAL - 256), freqs[n])
+        return freqs
+
+    def advance(self, tokens: Ints, escaped: Ints, K: int) -> None:
+        """Read tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
+        exact_kernels.update_escape_probs(tokens, K, self.probs, self.was_byte)
+        for row in escaped:
+            self._count_byte(row, tokens[row] - K)
+
+    def _count_byte(self, row: int, byte: int) -> None:
+        counts = self.byte_counts[row]
+        counts[byte] += _COUNT_STEP
+        if counts.sum() > _MAX_TOTAL:
+            counts -= counts >> 1
+
+
+def unread_rows(tokens: Ints, escaped: Ints, K: int, has_unknown: bool) -> Ints:
+    """Return the rows among `escaped` (n,) in which the model reads nothing.
+
+    An unknown symbol is read once per character: at bytes that are not UTF-8 continuation bytes.
+    """
+    return escaped[tokens[escaped] - K & 0xC0 == 0x80] if has_unknown else escaped
 
 
 class SymbolPredictor:
@@ -55,37 +95,23 @@ class SymbolPredictor:
         self.network, self.has_unknown = network, alphabet.has_unknown
         self.learner = OnlineLearner(network) if adaptive else None
         self.step, self.prior = start.repeat(R), prior
-        self.escape_probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
-        self.was_byte = np.zeros(R, np.int64)
-        self.byte_counts = np.full((R, 256), _INITIAL_COUNT, np.int64)
+        self.escapes = EscapeModel(R)
+        self.predict_bytes = self.escapes.predict_bytes
         self.freqs = np.empty((R, network.K + 1), np.float32)
 
     def predict_symbols(self) -> Floats:
         """Return the frequencies minus one (R, K + 1) of the next symbol of each substream."""
-        exact_kernels.compute_symbol_freqs(
-            self.step.logits, self.escape_probs, self.was_byte, self.has_unknown, self.freqs
-        )
+        self.escapes.add_escapes(self.step.logits, self.has_unknown, self.freqs)
         return self.freqs
-
-    def predict_bytes(self, rows: Ints) -> Floats:
-        """Return the frequencies minus one (n, 256) of the byte that follows an escape in `rows` (n,)."""
-        freqs = np.empty((len(rows), 256), np.float32)
-        for n, row in enumerate(rows):
-            exact_kernels.apportion(self.byte_counts[row], np.int64(_MAX_TOTAL - 256), freqs[n])
-        return freqs
 
     def advance(self, tokens: Ints, escaped: Ints) -> None:
         """Read tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
         K = self.network.K
-        exact_kernels.update_escape_probs(tokens, K, self.escape_probs, self.was_byte)
+        self.escapes.advance(tokens, escaped, K)
         if not len(escaped):
             self._read(tokens, escaped)
             return
-        for row in escaped:
-            self._count_byte(row, tokens[row] - K)
-        unread = escaped
-        if self.has_unknown:  # its symbol is read once per character: at bytes that are not UTF-8 continuation bytes
-            unread = escaped[tokens[escaped] - K & 0xC0 == 0x80]
+        unread = unread_rows(tokens, escaped, K, self.has_unknown)
         if len(unread) == len(tokens):
             return
         previous = self.step
@@ -96,12 +122,6 @@ class SymbolPredictor:
     def _read(self, characters: Ints, unread: Ints) -> None:
         """Read characters (R,), of which those in the rows `unread` only replace the recurrent state."""
         if self.learner is not None:
-            self.learner.observe(CodedStep(self.step, self.freqs.copy(), int(characters[0])))
+            self.learner.observe(CodedStep(self.step, output_gradient(self.freqs, int(characters[0]))))
         prior = None if self.prior is None else self.prior.read(characters, unread)
         self.step = forward_step(self.network, self.step.after, characters, prior)
-
-    def _count_byte(self, row: int, byte: int) -> None:
-        counts = self.byte_counts[row]
-        counts[byte] += _COUNT_STEP
-        if counts.sum() > _MAX_TOTAL:
-            counts -= counts >> 1

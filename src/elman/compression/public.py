@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from elman.compression import codec
-from elman.config import Adapt
+from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.model_argument import check_is_model
 
 
-def compress(data: bytes | str, model: Model, *, adapt: bool | Adapt = False) -> bytes:
+def compress(data: bytes | str, model: Model, *, adapt: bool | CodecAdapt = False) -> bytes:
     """Compress data losslessly with a model; the more a text resembles the model's, the smaller the result.
 
     Parameters
@@ -18,7 +18,8 @@ def compress(data: bytes | str, model: Model, *, adapt: bool | Adapt = False) ->
         Any bytes; of a string, its UTF-8 bytes are compressed.
     model : Model
     adapt : bool or str
-        What adapts to the data already coded, for smaller files: ``weights`` (or True), ``counts`` or ``both``.
+        What adapts to the data already coded, for smaller files: ``weights`` (or True), ``counts``,
+        ``both`` or ``mixture``: a mixture of experts that learns.
 
     Returns
     -------

@@ -11,7 +11,7 @@ No character is predicted by a model that has read it, and the model that is pas
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from elman.config import Adapt
 from elman.engine import Engine
@@ -31,15 +31,26 @@ def parse_adapt(adapt: bool | str) -> Adapt | None:
     ElmanError
         If it is none of these.
     """
+    kind: Adapt | None = parse_kind(adapt, get_args(Adapt))
+    return kind
+
+
+def parse_kind(adapt: bool | str, kinds: tuple[str, ...]) -> Any:
+    """Return one of `kinds`: True is the first, and False, for which None is returned, none.
+
+    Raises
+    ------
+    ElmanError
+        If it is none of these.
+    """
     if isinstance(adapt, bool):
-        return "weights" if adapt else None
-    kinds: dict[str, Adapt] = {kind: kind for kind in get_args(Adapt)}
+        return kinds[0] if adapt else None
     if adapt not in kinds:
         raise ElmanError(f"--adapt must be one of {', '.join(kinds)} (got {shorten(adapt)})")
-    return kinds[adapt]
+    return adapt
 
 
-def check_adapt(parameters: Parameters, adapt: Adapt | None) -> None:
+def check_adapt(parameters: Parameters, adapt: str | None) -> None:
     """Check that a model has what is to adapt.
 
     Raises

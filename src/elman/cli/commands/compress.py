@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, check_not_input, parse_not_empty
-from elman.config import Adapt
+from elman.config import CodecAdapt
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Model = Annotated[
         " built-in model.",
     ),
 ]
-BUILTIN_ADAPT: Adapt = "both"
+BUILTIN_ADAPT: CodecAdapt = "both"
 """What adapts with the built-in model, which no text resembles as much as that of a user's own model."""
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
@@ -53,12 +53,13 @@ def compress(
         ),
     ] = None,
     adapt: Annotated[
-        Adapt | None,
+        CodecAdapt | None,
         ANY_CASE,
         Parameter(
             help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
-            " training the model, several times slower both ways; counts keeps counting for the n-gram prior. By"
-            f" default nothing with --model, and {BUILTIN_ADAPT} with the built-in model."
+            " training the model, several times slower both ways; counts keeps counting for the n-gram prior;"
+            " mixture mixes experts (network, counts, words, repeats), all adapts all of these. By default nothing with"
+            f" --model, and {BUILTIN_ADAPT} with the built-in model."
         ),
     ] = None,
     as_json: Json = False,

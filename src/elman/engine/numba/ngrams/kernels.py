@@ -272,6 +272,20 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
 
 
 @exact
+def count_rows(tree, added, histories, bases, extras, x, reads):
+    """Count one character in each row where `reads` (R,) is true; see `read_rows`, which finds the nodes again."""
+    nodes, entries, sizes, keys, places, added_nodes, added_entries = (
+        tree.nodes, tree.entries, added.sizes, added.keys, added.places, added.nodes, added.entries,
+    )  # fmt: skip
+    for r in range(len(x)):
+        if reads[r]:
+            add_count(
+                nodes, entries, sizes, keys, places, added_nodes, added_entries, tree.K, histories[r], bases[r],
+                extras[r], x[r],
+            )  # fmt: skip
+
+
+@exact
 def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched):
     """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
 
