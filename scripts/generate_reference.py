@@ -46,6 +46,13 @@ def code(value: object) -> str:
     return f"`{value}`"
 
 
+def mark_options(text: str) -> str:
+    """Return a text with its options as code, except in headings; within code a line does not end at a hyphen."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"(?<![\w-])(?<!## elman )--[a-z][a-z-]*[a-z]", r"`\g<0>`", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
 def commands() -> str:
     """Return the sections of the commands; --config, which all of them have, is in that of ``elman`` only."""
     docs = app.generate_docs().rstrip()
@@ -225,7 +232,7 @@ PARTS = {generator.__name__: generator for generator in GENERATORS}
 
 def regenerate(page: str) -> str:
     """Return a page with its generated parts as they should be."""
-    return PART.sub(lambda part: f"{part[1]}\n{PARTS[part[2]]()}\n{part[3]}", page)
+    return PART.sub(lambda part: f"{part[1]}\n{mark_options(PARTS[part[2]]())}\n{part[3]}", page)
 
 
 if __name__ == "__main__":
