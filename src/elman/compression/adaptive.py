@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression import exact_gradients, exact_kernels
-from elman.compression.exact_kernels import GRU, LSTM, RNN, Floats
+from elman.compression.exact_kernels import GRU, Floats
 from elman.compression.exact_network import ExactNetwork, Step
+from elman.compression.parts import add_matmul, run_parts
 from elman.network.parameters import suffix
 
 WINDOW = 32
@@ -30,6 +31,9 @@ DECAY_INTERVAL = 16
 """Windows between two decays towards the trained weights."""
 DECAY_FRACTION = 0.0158727
 """1 - e^(-16 · 32 / 32,000), as a literal since a library's e^x may differ in its last bit."""
+
+_DIVISIONS = 16
+"""Multiplications that take as long as the division and the root of one weight in an optimizer step."""
 
 
 class Schedule(NamedTuple):
@@ -80,7 +84,13 @@ class OnlineLearner:
         constants = (
             SCALED_LEARNING_RATE / network.m, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
         )  # fmt: skip
-        exact_gradients.rmsprop_step(network.theta, gradient, self.squared_grads, *map(np.float32, constants))
+
+        def step(part: slice) -> None:
+            exact_gradients.rmsprop_step(
+                network.theta[part], gradient[part], self.squared_grads[part], *map(np.float32, constants)
+            )
+
+        run_parts(step, len(gradient), len(gradient) * _DIVISIONS)
         if self.windows % self.schedule.decay_interval == 0:
             exact_gradients.decay_towards(network.theta, self.trained, np.float32(self.schedule.decay_fraction))
 
@@ -91,7 +101,7 @@ def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> Ex
     steps = [coded.step for coded in coded_steps]
     g = np.concatenate([coded.g for coded in coded_steps])
     h = _layer_outputs(network, steps, network.L - 1)
-    exact_kernels.add_matmul(d.arrays["V"], _transpose(h), g)
+    add_matmul(d.arrays["V"], _transpose(h), g)
     _add_row_sum(d.arrays["c"], g)
     priors = [step.prior for step in steps if step.prior is not None]
     if priors:
@@ -109,37 +119,37 @@ def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> Ex
 def _layer_backward(network: ExactNetwork, n: int, steps: list[Step], dh_out: Floats) -> tuple[Floats, Floats]:
     """Return dL/d of U x and of W h_{t-1} of layer n, both (T R, G m), given dL/dh_t|out (T R, m)."""
     W, m, p = _transpose(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
-    R = len(steps[0].x)
-    da = np.empty((len(steps) * R, network.G * m), np.float32)
+    R, states = len(steps[0].x), network.P // network.L
+    da = np.empty((len(steps), R, network.G * m), np.float32)
     dk = np.empty_like(da) if network.cell == GRU else da
-    dh_next, ds = np.zeros((R, m), np.float32), np.zeros((R, m), np.float32)
-    for t in reversed(range(len(steps))):
-        rows = slice(t * R, (t + 1) * R)
-        dh, gates, before = dh_out[rows] + dh_next, steps[t].gates[n], steps[t].before
-        dh_next = np.zeros((R, m), np.float32)
-        for r, row in enumerate(range(t * R, (t + 1) * R)):
-            if network.cell == RNN:
-                exact_gradients.rnn_backward(steps[t].after[p, r], dh[r], da[row])
-            elif network.cell == GRU:
-                exact_gradients.gru_backward(gates[r], before[p, r], dh[r], da[row], dk[row], dh_next[r])
-            elif network.cell == LSTM:
-                exact_gradients.lstm_backward(gates[r], before[p + 1, r], dh[r], ds[r], da[row])
-            else:
-                raise AssertionError(f"no backward kernel for cell {network.cell}")
-        exact_kernels.add_matmul(dh_next, dk[rows], W)
-    return da, dk
+
+    def backward(part: slice) -> None:
+        rows = len(range(R)[part])
+        dh_next, ds = np.zeros((rows, m), np.float32), np.zeros((rows, m), np.float32)
+        for t in reversed(range(len(steps))):
+            gates, before, after = steps[t].gates[n, part], steps[t].before, steps[t].after
+            dh = dh_out[t * R : (t + 1) * R][part] + dh_next
+            dh_next = np.zeros((rows, m), np.float32)
+            s = before[p + states - 1, part]
+            exact_gradients.cell_backward(
+                network.cell, gates, before[p, part], s, after[p, part], dh, ds, da[t, part], dk[t, part], dh_next
+            )
+            exact_kernels.add_matmul(dh_next, dk[t, part], W)
+
+    run_parts(backward, R, len(steps) * R * W.size)
+    return da.reshape(len(steps) * R, -1), dk.reshape(len(steps) * R, -1)
 
 
 def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats, dk: Floats) -> None:
     """Set dU, dW, db and dd of layer n."""
     dU, dW, db = (d.arrays[name + suffix(n + 1)] for name in "UWb")
     if n > 0:
-        exact_kernels.add_matmul(dU, _transpose(_layer_outputs(d, steps, n - 1)), da)
+        add_matmul(dU, _transpose(_layer_outputs(d, steps, n - 1)), da)
     else:
         for row, x in enumerate(np.concatenate([step.x for step in steps])):  # in order, as several may be equal
             dU[x] += da[row]
     p = n * (d.P // d.L)
-    exact_kernels.add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
+    add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
     _add_row_sum(db, da)
     if d.cell == GRU:
         _add_row_sum(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk[:, 2 * d.m :]))
@@ -152,12 +162,12 @@ def _layer_outputs(network: ExactNetwork, steps: list[Step], n: int) -> Floats:
 
 def _add_row_sum(total: Floats, da: Floats) -> None:
     """Add the rows of da (T R, n), in order, to a vector (n,)."""
-    exact_kernels.add_matmul(total[None], np.ones((1, len(da)), np.float32), da)
+    add_matmul(total[None], np.ones((1, len(da)), np.float32), da)
 
 
 def _matmul(a: Floats, B: Floats) -> Floats:
     y = np.zeros((len(a), B.shape[1]), np.float32)
-    exact_kernels.add_matmul(y, a, B)
+    add_matmul(y, a, B)
     return y
 
 

@@ -85,8 +85,8 @@ def _ranges(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
     return pairwise(accumulate(sizes, initial=0))
 
 
-def substream_ranges(n: int, R: int) -> list[tuple[int, int]]:
-    """Return the start and the end of each of R substreams in a block of n tokens."""
+def split_ranges(n: int, R: int) -> list[tuple[int, int]]:
+    """Return the start and the end of each of R consecutive parts of n items, such as the substreams of a block."""
     return list(_ranges(split_evenly(n, R)))
 
 
@@ -96,12 +96,12 @@ def interleave(tokens: NDArray[np.int32], R: int) -> NDArray[np.int64]:
     Where n is not divisible by R, the last row is used by the longer substreams only.
     """
     table = np.zeros((-(-len(tokens) // R), R), np.int64)
-    for column, (start, end) in enumerate(substream_ranges(len(tokens), R)):
+    for column, (start, end) in enumerate(split_ranges(len(tokens), R)):
         table[: end - start, column] = tokens[start:end]
     return table
 
 
 def deinterleave(table: NDArray[np.int64], n: int) -> NDArray[np.int32]:
     """Return the n tokens of the substreams in `table` (steps, R), one substream after the other."""
-    ranges = substream_ranges(n, table.shape[1])
+    ranges = split_ranges(n, table.shape[1])
     return np.concatenate([table[: end - start, column] for column, (start, end) in enumerate(ranges)]).astype(np.int32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.compression.exact_kernels import FREQ_BITS, exact
+from elman.compression.exact_kernels import FREQ_BITS, GRU, LSTM, RNN, exact
 
 _ZERO, _ONE, _UNIT = np.float32(0), np.float32(1), np.float32(2.0**-FREQ_BITS)
 
@@ -61,6 +61,18 @@ def lstm_backward(gates, before, dh, ds, da):
         da[2 * m + n] = (_ONE - g * g) * i * d
         da[3 * m + n] = o * (_ONE - o) * tanh_s * dh[n]
         ds[n] = f * d
+
+
+@exact
+def cell_backward(cell, gates, before, s_before, after, dh, ds, da, dk, carry):
+    """Do the backward pass of one step of a layer for all rows (R, …); `s_before` and `ds` are used by lstm alone."""
+    for r in range(len(dh)):
+        if cell == RNN:
+            rnn_backward(after[r], dh[r], da[r])
+        elif cell == GRU:
+            gru_backward(gates[r], before[r], dh[r], da[r], dk[r], carry[r])
+        elif cell == LSTM:
+            lstm_backward(gates[r], s_before[r], dh[r], ds[r], da[r])
 
 
 @exact

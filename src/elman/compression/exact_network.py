@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints
+from elman.compression.parts import run_parts
 from elman.errors import ElmanError
 from elman.network.output import Prior
 from elman.network.parameters import Parameters, architecture, layer_names, suffix
@@ -105,12 +106,32 @@ def round_to_float32(array: NDArray[np.floating]) -> Floats:
         return np.array(array, np.float32, order="C")
 
 
-def forward_step(network: ExactNetwork, before: Floats, x: Ints, prior: Prior | None = None) -> Step:
-    """Return the step that reads characters x (R,) in the state `before` (P, R, m), with the prior after them."""
+def forward_step_in_parts(network: ExactNetwork, before: Floats, x: Ints) -> Step:
+    """Do `forward_step` without a prior, the rows of a large network on all cores."""
+    parts = dict[int, tuple[Floats, Floats, Floats]]()
+
+    def forward(rows: slice) -> None:
+        parts[rows.start] = _forward(network, np.ascontiguousarray(before[:, rows]), x[rows])
+
+    run_parts(forward, len(x), len(x) * len(network.theta))
+    after, o, gates = (
+        np.concatenate(arrays, axis=-2) for arrays in zip(*(parts[n] for n in sorted(parts)), strict=True)
+    )
+    return Step(x, before, after, gates, o)
+
+
+def _forward(network: ExactNetwork, before: Floats, x: Ints) -> tuple[Floats, Floats, Floats]:
+    """Return the state after characters x (R,), logits and gates."""
     R = len(x)
     after, o = np.empty_like(before), np.empty((R, network.K), np.float32)
     gates = np.empty((network.L, R, 5 * network.m), np.float32)
     exact_kernels.forward_step(network.theta, network.cell, network.G, network.K, x, before, after, gates, o)
+    return after, o, gates
+
+
+def forward_step(network: ExactNetwork, before: Floats, x: Ints, prior: Prior | None = None) -> Step:
+    """Return the step that reads characters x (R,) in the state `before` (P, R, m), with the prior after them."""
+    after, o, gates = _forward(network, before, x)
     if prior is not None:
         exact_kernels.add_prior(network.arrays["alpha"], prior.log_q, prior.matched, o)
     return Step(x, before, after, gates, o, prior)

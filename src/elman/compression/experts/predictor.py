@@ -12,7 +12,7 @@ import numpy as np
 
 from elman.compression.adaptive import DECAY_INTERVAL, WINDOW, CodedStep, OnlineLearner, Schedule
 from elman.compression.exact_kernels import Floats, Ints
-from elman.compression.exact_network import ExactNetwork, forward_step
+from elman.compression.exact_network import ExactNetwork, forward_step_in_parts
 from elman.compression.exact_prior import ExactPrior
 from elman.compression.experts.match import MatchModel, text_matches
 from elman.compression.experts.mixing import Mixture, initial_weights
@@ -73,7 +73,7 @@ class MixturePredictor:
             R,
         )
         before = np.zeros((network.P, R, network.m), np.float32)
-        self.step = forward_step(network, before, np.full(R, start_char, np.int64))
+        self.step = forward_step_in_parts(network, before, np.full(R, start_char, np.int64))
         self.escapes = EscapeModel(R)
         self.predict_bytes = self.escapes.predict_bytes
         self.freqs = np.empty((R, network.K + 1), np.float32)
@@ -102,7 +102,7 @@ class MixturePredictor:
         self.mixture.read(x, reads)
         if self.prior is not None:
             self.prior.read(x, unread)
-        previous, self.step = self.step, forward_step(self.network, self.step.after, x)
+        previous, self.step = self.step, forward_step_in_parts(self.network, self.step.after, x)
         self.step.after[:, unread] = previous.after[:, unread]
         self.step.logits[unread] = previous.logits[unread]
 

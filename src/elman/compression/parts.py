@@ -1,0 +1,44 @@
+"""Work of the codec on several cores: parts that are independent, so that the result is the same to the last bit."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from elman.compression import exact_kernels
+from elman.compression.blocks import split_ranges
+from elman.compression.exact_kernels import Floats
+
+MIN_WORK = 1 << 22
+"""Multiplications of a part at least, about 0.2 ms: handing a part to another thread takes some 20 µs."""
+
+
+def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
+    """Call `function` with consecutive slices that cover n items, on all cores if there is enough `work` in total.
+
+    Parameters
+    ----------
+    function : callable
+        Must treat the items independently.
+    n : int
+    work : int
+        Number of multiplications.
+    """
+    count = max(1, min(os.cpu_count() or 1, n, work // MIN_WORK))
+    first, *others = (slice(start, end) for start, end in split_ranges(n, count))
+    futures = [_pool().submit(function, part) for part in others]
+    function(first)
+    for future in futures:
+        future.result()
+
+
+def add_matmul(y: Floats, a: Floats, B: Floats) -> None:
+    """Do `exact_kernels.add_matmul`, the rows of y in parts."""
+    run_parts(lambda part: exact_kernels.add_matmul(y[part], a[part], B), len(y), a.size * B.shape[1])
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1)
