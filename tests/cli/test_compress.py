@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,10 @@ def test_what_cannot_be_done_is_said(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "cannot read" in refused(capsys, "compress", tmp_path / "nothing", "-m", run)
-    assert "cannot read" in refused(capsys, "compress", tmp_path, "-m", run)
+    archive = f"(a directory): pipe an archive of it, tar cf - {shlex.quote(str(tmp_path))} | elman compress -"
+        f"(a directory): pipe an archive of it, tar cf - {shlex.quote(str(tmp_path))} | elman compress - --out FILE"
+    )
+    assert archive in refused(capsys, "compress", tmp_path, "-m", run)
     assert "cannot read" in refused(capsys, "compress", "a\0b", "-m", run, "--out", tmp_path / "x")
     assert "pass --out" in refused(capsys, "compress", "-", "-m", run, "--json")
     long = tmp_path / ("x" * 253)  # with its ending, longer than a name may be

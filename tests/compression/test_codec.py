@@ -237,10 +237,18 @@ def test_strange_bytes_cost_little_more_than_themselves() -> None:
     assert len(compress(model, INPUTS["noise"])) <= len(INPUTS["noise"]) + 12
 
 
+@ADAPTATIONS_OF_A_PRIOR
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 5000])
+def test_random_bytes_are_hardly_longer(size: int, adapt: bool | CodecAdapt) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    assert len(compress(make_model(order=2), data, adapt=adapt)) <= size * 1.001 + 20
+
+
 def test_a_small_file_has_a_small_header() -> None:
     model = make_model()
     assert len(compress(model, b"")) == 6
     assert len(compress(model, b"\n")) <= 8
+    assert len(compress(model, b"", adapt="mixture")) == 5
 
 
 def test_nothing_is_changed_by_learning() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from elman.compression import compress, decompress
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import export, import_
@@ -25,6 +26,9 @@ from elman.text.corpus import encode_chunks
 from elman.text.decoding import DecodingStream
 from elman.text.unknown import replace_rare
 from elman.tuning.space import draw_random, read_space
+from support.codec_models import ADAPTATIONS
+from support.codec_models import TEXT as CODEC_TEXT
+from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files
 
 MAX_SIZE = 4096
@@ -213,7 +217,22 @@ def _import(path: Path) -> None:
     import_(path, engine="numpy").sample(3, seed=1)
 
 
+# --- Compressed files ---
+
+
+def _decompress(path: Path) -> None:
+    decompress(make_codec_model(order=2), path.read_bytes())
+
+
+def _compressed(folder: Path) -> Iterable[bytes]:
+    """Return files of every mode, and one that is stored."""
+    model = make_codec_model(order=2)
+    yield from (compress(model, CODEC_TEXT[:60].encode(), adapt=adapt) for adapt in ADAPTATIONS)
+    yield compress(model, bytes(range(100, 140)))
+
+
 TARGETS = {
+    "elm": Target("text.elm", _decompress, _compressed),
     "checkpoint": Target("checkpoint.safetensors", _use_checkpoint, _valid_files("checkpoint.safetensors")),
     "checkpoint-sealed": Target(
         "checkpoint.safetensors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -162,6 +163,11 @@ def _read(file: str) -> bytes:
 
     try:
         return open_standard_input().read() if file == "-" else Path(file).read_bytes()
+    except IsADirectoryError as error:
+        raise ElmanError(
+            f"cannot read {quote(file)} (a directory): pipe an archive of it, tar cf - {shlex.quote(file)} | elman"
+            " compress - --out FILE"
+        ) from error
     except (OSError, ValueError) as error:  # the latter for a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
         raise ElmanError(f"cannot read {quote(file)} ({reason})") from error
