@@ -65,7 +65,7 @@ def main() -> None:
     for path in sorted((options.texts / "held_out").iterdir()):
         files[path.name] = measure(model, path.read_bytes())
         print(path.name, files[path.name], flush=True)
-    results = {"machine": machine(), "model": MODELS[-1].file, "files": files}
+    results = {"machine": machine(), "model": MODELS[-1].file, "adapt": BUILTIN_ADAPT, "files": files}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 

@@ -5,7 +5,7 @@
 
 RUN is the run directory; a run that was interrupted is resumed. The file is written into the package, and the row of
 `elman.runs.builtin.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
-takes about half an hour on one core. The file in the package is of a run that was resumed: 7,130 updates with
+takes about half an hour on one core. The file in the package is of a run that was resumed: about 7,000 updates with
 ``--max-updates 12500``, and then the rest with 9000, which shortens the schedule of the learning rate.
 """
 
