@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_said(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "cannot read" in refused(capsys, "compress", tmp_path / "nothing", "-m", run)
-    archive = f"(a directory): pipe an archive of it, tar cf - {shlex.quote(str(tmp_path))} | elman compress -"
+    archive = (
         f"(a directory): pipe an archive of it, tar cf - {shlex.quote(str(tmp_path))} | elman compress - --out FILE"
     )
     assert archive in refused(capsys, "compress", tmp_path, "-m", run)
