@@ -118,6 +118,8 @@ def test_as_many_substreams_as_the_text_is_long_for() -> None:
     assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE) == 1
     assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE_BOTH) == 1
     assert [blocks.count_substreams(n, Mode.ADAPTIVE_COUNTS) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
+    assert [blocks.count_substreams(n, Mode.MIXTURE) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
+    assert [blocks.count_substreams(n, Mode.MIXTURE_ALL) for n in (0, 32767, 32768, 1 << 30)] == [1, 1, 2, 8]
 
 
 def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:
@@ -335,7 +337,7 @@ def test_a_mode_is_written_in_one_way(mode: int) -> None:
         decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
 
 
-@pytest.mark.parametrize("first", [0b1110_1010, 0b1110_1100, 0b1110_0111])
+@pytest.mark.parametrize("first", [0b1110_1010, 0b1110_1101, 0b1110_0111])
 def test_a_newer_format_is_said(first: int) -> None:
     file = compress(make_model(), b"abc")
     with pytest.raises(ElmanError, match="of a newer Elman"):

@@ -23,6 +23,8 @@ MAX_COUNTING_SUBSTREAMS = 32
 """Maximum substreams of a text whose characters are counted while coding."""
 MAX_TRAINING_SUBSTREAMS = 8
 """Maximum substreams of a mixture whose weights are trained."""
+MIN_TRAINING_SUBSTREAM_SIZE = 1 << 14
+"""Minimum tokens of these: of a short text, few substreams learn more than many."""
 
 
 def count_blocks(N: int) -> int:
@@ -47,9 +49,9 @@ def count_substreams(n: int, mode: Mode) -> int:
 
     Training the weights after every window of one substream, or of a few, is worth more than speed.
     """
-    R = max(1, n // MIN_SUBSTREAM_SIZE)
     if mode.adapts_weights:
-        return min(R, MAX_TRAINING_SUBSTREAMS) if mode.is_mixture else 1
+        return min(max(1, n // MIN_TRAINING_SUBSTREAM_SIZE), MAX_TRAINING_SUBSTREAMS) if mode.is_mixture else 1
+    R = max(1, n // MIN_SUBSTREAM_SIZE)
     return min(R, MAX_COUNTING_SUBSTREAMS) if mode.is_adaptive else R
 
 

@@ -29,7 +29,7 @@ _VERSION_2 = 8
 _SHORT = 256
 """Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
 _MAX_VARINT_BYTES = 9
-_ENDS_EARLY = "it ends too early"
+ENDS_EARLY = "it ends too early"
 
 
 class Mode(IntEnum):
@@ -139,7 +139,7 @@ def read_header(file: bytes) -> tuple[Header, int]:
     middle = offset + _fingerprint_width(mode, N)
     end = middle + _width(N)
     if len(file) < end:
-        raise corrupt_file_error(_ENDS_EARLY)
+        raise corrupt_file_error(ENDS_EARLY)
     return Header(mode, N, file[offset:middle], file[middle:end]), end
 
 
@@ -152,11 +152,11 @@ def read_payloads(file: bytes, offset: int, count: int) -> Iterator[bytes]:
         If the file ends too early.
     """
     if count - 1 > len(file) - offset:
-        raise corrupt_file_error(_ENDS_EARLY)
+        raise corrupt_file_error(ENDS_EARLY)
     for _ in range(count - 1):
         size, offset = _read_varint(file, offset)
         if offset + size > len(file):
-            raise corrupt_file_error(_ENDS_EARLY)
+            raise corrupt_file_error(ENDS_EARLY)
         yield file[offset : offset + size]
         offset += size
     yield file[offset:]
@@ -188,7 +188,7 @@ def _read_mode(file: bytes, version: int) -> tuple[int, int]:
     if mode != _EXTENDED or version > 1:
         return mode, 1
     if len(file) < 2:
-        raise corrupt_file_error(_ENDS_EARLY)
+        raise corrupt_file_error(ENDS_EARLY)
     if file[1] < _EXTENDED:
         raise corrupt_file_error("a mode of two bits has a byte of its own")
     return file[1], 2
@@ -205,7 +205,7 @@ def _read_varint(file: bytes, offset: int) -> tuple[int, int]:
     n = 0
     for digit in range(_MAX_VARINT_BYTES):
         if offset + digit >= len(file):
-            raise corrupt_file_error(_ENDS_EARLY)
+            raise corrupt_file_error(ENDS_EARLY)
         byte = file[offset + digit]
         n |= (byte & 0x7F) << 7 * digit
         if byte < 0x80:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elman.compression import codec
+from elman.compression import members
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference import Model
@@ -42,7 +42,7 @@ def compress(data: bytes | str, model: Model, *, adapt: bool | CodecAdapt = Fals
     """
     check_is_model(model)
     data = data.encode() if isinstance(data, str) else data
-    return codec.compress(model, _as_bytes(data), adapt=adapt)
+    return members.compress(model, _as_bytes(data), adapt=adapt)
 
 
 def decompress(data: bytes, model: Model) -> bytes:
@@ -62,7 +62,7 @@ def decompress(data: bytes, model: Model) -> bytes:
     b'a cat'
     """
     check_is_model(model)
-    return codec.decompress(model, _as_bytes(data))
+    return members.decompress(model, _as_bytes(data))
 
 
 def _as_bytes(data: object) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from elman.errors import ElmanError, quote
@@ -22,13 +23,24 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises
     ------
     ElmanError
+        As `replace_file_by_pieces`.
+    """
+    replace_file_by_pieces(path, (data,))
+
+
+def replace_file_by_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """Replace a file atomically by pieces of bytes, which may be computed while they are written.
+
+    Raises
+    ------
+    ElmanError
         If the file cannot be written; an existing file is left unchanged.
     """
     try:
         handle, name = tempfile.mkstemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                file.writelines(pieces)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o666 & ~_umask())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import shlex
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -36,7 +40,7 @@ Model = Annotated[
         " built-in model.",
     ),
 ]
-BUILTIN_ADAPT: CodecAdapt = "both"
+BUILTIN_ADAPT: CodecAdapt = "all"
 """What adapts with the built-in model, which no text resembles as much as that of a user's own model."""
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
@@ -67,7 +71,7 @@ def compress(
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
     from elman.cli.display import show_metrics
-    from elman.compression import compress
+    from elman.compression.members import compress_pieces
     from elman.inference.adaptation import check_adapt
     from elman.runs.run import load, load_builtin
 
@@ -75,20 +79,18 @@ def compress(
     path = _destination(file, out, file + SUFFIX, model)
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
-    data, loaded = _read(file), load_builtin() if model is None else load(model)
+    loaded = load_builtin() if model is None else load(model)
     if model is None:
         adapt = adapt or BUILTIN_ADAPT
     check_adapt(loaded.parameters, adapt)
-    options: dict[str, Any] = {"adapt": {None: False, "weights": True}.get(adapt, adapt)}
-    compressed = compress(loaded, data, **options)
-    _write(path, compressed)
-    chars = len(data.decode("utf-8", "surrogateescape"))  # a byte that is not UTF-8 counts as one
+    original = _CountedFile(file)
+    compressed_bytes = _write(path, compress_pieces(loaded, original.pieces(), adapt or False))
     metrics = {
-        "bytes": len(data),
-        "compressed_bytes": len(compressed),
-        "chars": chars,
-        "bits_per_char": 8 * len(compressed) / chars if chars else None,
-        "ratio": len(data) / len(compressed),
+        "bytes": original.bytes,
+        "compressed_bytes": compressed_bytes,
+        "chars": original.chars,
+        "bits_per_char": 8 * compressed_bytes / original.chars if original.chars else None,
+        "ratio": original.bytes / compressed_bytes,
     }
     if as_json:
         print(json.dumps(metrics))
@@ -111,7 +113,8 @@ def decompress(
     ] = None,
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
-    from elman.compression import decompress
+    from elman.compression.codec import decompress
+    from elman.compression.members import split_members
     from elman.runs.run import load, load_builtin
 
     file = str(file)
@@ -120,13 +123,16 @@ def decompress(
             f"the name of a compressed file must end in {SUFFIX} (got {quote(file)}); otherwise pass --out"
         )
     path = _destination(file, out, file.removesuffix(SUFFIX), model)
-    data = _read(file)
-    _write(path, decompress(load_builtin(_find_builtin(data)) if model is None else load(model), data))
+    with _Source(file) as source:
+        members = split_members(source)
+        first = next(members)
+        loaded = load_builtin(_find_builtin(first)) if model is None else load(model)
+        _write(path, (decompress(loaded, member) for member in chain((first,), members)))
     return 0
 
 
-def _find_builtin(data: bytes) -> BuiltinModel:
-    """Return the built-in model that compressed a file.
+def _find_builtin(member: bytes) -> BuiltinModel:
+    """Return the built-in model that compressed a member.
 
     Raises
     ------
@@ -136,7 +142,7 @@ def _find_builtin(data: bytes) -> BuiltinModel:
     from elman.compression.container import read_header
     from elman.runs.builtin import find_builtin
 
-    fingerprint = read_header(data)[0].fingerprint
+    fingerprint = read_header(member)[0].fingerprint
     if (found := find_builtin(fingerprint)) is None:
         raise ElmanError(
             f"the file was not compressed by the built-in model of this version (fingerprint {fingerprint.hex()}): pass"
@@ -158,26 +164,83 @@ def _destination(file: str, out: str | None, default: str, model: Path | None) -
     return path
 
 
-def _read(file: str) -> bytes:
-    from elman.text import open_standard_input
+class _CountedFile:
+    """A file that is read in pieces, and how long it is so far.
 
-    try:
-        return open_standard_input().read() if file == "-" else Path(file).read_bytes()
-    except IsADirectoryError as error:
-        raise ElmanError(
-            f"cannot read {quote(file)} (a directory): pipe an archive of it, tar cf - {shlex.quote(file)} | elman"
-            " compress - --out FILE"
-        ) from error
-    except (OSError, ValueError) as error:  # the latter for a name that no file can have
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ElmanError(f"cannot read {quote(file)} ({reason})") from error
+    Parameters
+    ----------
+    file : str
+        Its name, - for standard input.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.bytes = self.chars = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the contents in pieces of the size of a member."""
+        from elman.compression.members import MEMBER_SIZE
+
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # a byte that is not UTF-8 counts as one
+        with _Source(self.file) as source:
+            while piece := source.read(MEMBER_SIZE):
+                self.bytes += len(piece)
+                self.chars += len(decoder.decode(piece))
+                yield piece
+        self.chars += len(decoder.decode(b"", final=True))
 
 
-def _write(path: Path | None, data: bytes) -> None:
-    from elman.storage.atomic import replace_file
+class _Source:
+    """A file, or standard input for -; what cannot be read is a one-line error."""
+
+    def __init__(self, name: str) -> None:
+        from elman.text import open_standard_input
+
+        self.name = name
+        with self._reporting():
+            self.stream = open_standard_input() if name == "-" else Path(name).open("rb")  # noqa: SIM115 (closed below)
+
+    def __enter__(self) -> _Source:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.name != "-":
+            self.stream.close()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, fewer only at the end; all for -1."""
+        with self._reporting():
+            return self.stream.read(size)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except IsADirectoryError as error:
+            raise ElmanError(
+                f"cannot read {quote(self.name)} (a directory): pipe an archive of it, tar cf -"
+                f" {shlex.quote(self.name)} | elman compress - --out FILE"
+            ) from error
+        except (OSError, ValueError) as error:  # the latter for a name that no file can have
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ElmanError(f"cannot read {quote(self.name)} ({reason})") from error
+
+
+def _write(path: Path | None, pieces: Iterable[bytes]) -> int:
+    """Write pieces of bytes to a file, or to standard output for None; return how many bytes."""
+    from elman.storage.atomic import replace_file_by_pieces
+
+    size = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            size += len(piece)
+            yield piece
 
     if path is None:
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.writelines(counted())
         sys.stdout.buffer.flush()
     else:
-        replace_file(path, data)
+        replace_file_by_pieces(path, counted())
+    return size

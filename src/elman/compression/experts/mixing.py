@@ -60,10 +60,12 @@ class Weights(NamedTuple):
 
 def initial_weights(K: int, alpha: Floats) -> Weights:
     """Return the weights before the first character, given alpha (n + 1,); one zero if there is no n-gram model."""
+    words = np.full(CONFIDENCES, INITIAL_WORD_WEIGHT, np.float32)
+    words[-1] = 0.0  # of frequent contexts with many characters, as a space, which the n-gram model knows better
     return Weights(
         network=np.ones(len(alpha), np.float32),
         prior=alpha.astype(np.float32),
-        words=np.full(CONFIDENCES, INITIAL_WORD_WEIGHT, np.float32),
+        words=words,
         match=np.zeros(MAX_LENGTH + 1, np.float32),
         first=np.zeros((K, K), np.float32),
         second=np.zeros((min(K * K, max(MAX_BIASES // K, 1)), K), np.float32),
