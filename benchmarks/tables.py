@@ -184,6 +184,20 @@ def presets() -> str:
     return table(["preset", "text", "validation loss", "whole command", "characters/s in training"], rows)
 
 
+def peers() -> str:
+    """The validation loss of the presets and of peers, by seconds of training."""
+    result = load("peers")
+    cells: dict[str, dict[int, str]] = {}
+    for point in result["results"]:
+        took = f" ({point['seconds']:.0f} s)" if point["seconds"] > 1.05 * point["budget"] else ""
+        cells.setdefault(point["name"], {})[point["budget"]] = f"{point['loss']:.3f}{took}"
+    budgets = sorted({budget for found in cells.values() for budget in found})
+    rows = [[name, *(found.get(budget, "") for budget in budgets)] for name, found in cells.items()]
+    versions = {point["versions"]["torch"] for point in result["results"] if "versions" in point}
+    header = ["validation loss, nats per character", *(f"{budget} s" for budget in budgets)]
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; torch {', '.join(sorted(versions))}."
+
+
 def steady() -> str:
     """The least smooth loss of the reference network, trained two ways."""
     found: dict[tuple[str, str], list[float]] = {}
@@ -351,6 +365,7 @@ def builtin_model() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "speed": speed,
+    "peers": peers,
     "curve": curve,
     "update_breakdown": update_breakdown,
     "startup": startup,
