@@ -190,7 +190,7 @@ def test_other_limits_hold_though_the_run_is_killed_before_it_saves(
 ) -> None:
     train(corpus, **EXACT, max_updates=9, out=tmp_path / "run")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "prepare", raise_killed)
+        patch.setattr(training, "compile_kernels", raise_killed)
         with pytest.raises(Killed):
             train(corpus, resume=True, max_updates=20, out=tmp_path / "run")
     train(corpus, resume=True, out=tmp_path / "run")
