@@ -36,8 +36,7 @@ Adapt = Literal["weights", "counts", "both"]
 """What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
 
 CodecAdapt = Literal["weights", "counts", "both", "mixture", "all"]
-"""What adapts while a file is compressed: the same, or a mixture of experts without or with the
-weights of the network, see `elman.compression.experts`."""
+"""What adapts while a file is compressed, see `elman.compression.codec.compress`."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -196,9 +195,7 @@ class Config:
         "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
-    mixed_precision: bool = _option(
-        False, "Train in mixed precision, bfloat16 and float32: the torch engine on a CUDA device."
-    )
+    mixed_precision: bool = _option(False, "Mixed precision, bfloat16 and float32: the torch engine on a CUDA device.")
     sample_every: int = _option(10_000, "Updates between samples during training; 0 generates none.", minimum=0)
     sample_length: int = _option(200, "Length of the samples during training, in characters.", minimum=1)
     metrics_every: int = _option(1_000, "Updates between rows of metrics.csv, at most 1000.", minimum=1, maximum=1000)
@@ -232,10 +229,9 @@ class Config:
             raise ElmanError(f"--lines is not supported by the {self.engine} engine; use --engine numba")
         if self.device == "mps" and self.dtype == "float64":
             raise ElmanError("--device mps has no float64: use --dtype float32 or --device cpu")
-        if self.mixed_precision and not ENGINES[self.engine].has_devices:
-            raise ElmanError(f"--mixed-precision requires --engine torch (got --engine {self.engine})")
-        if self.mixed_precision and self.dtype != "float32":
-            raise ElmanError(f"--mixed-precision requires --dtype float32 (got {self.dtype})")
+        if self.mixed_precision and (not ENGINES[self.engine].has_devices or self.dtype != "float32"):
+            got = f"--engine {self.engine}, --dtype {self.dtype}"
+            raise ElmanError(f"--mixed-precision requires --engine torch and --dtype float32 (got {got})")
 
     def __getattr__(self, name: str) -> Any:
         """Return a setting by its former name."""

@@ -22,6 +22,7 @@ from elman.inference.score import score
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
 from support.codec_models import ADAPTATIONS, ALPHABET, INPUTS, TEXT, K, make_model
+from support.small_blocks import small_blocks
 from support.tolerances import CODED_BITS, CODED_FRACTION
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
@@ -66,18 +67,16 @@ def test_any_bytes_at_all_come_back(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("n", [63, 64, 65, 129, 200])
-def test_of_many_blocks_and_substreams(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
-    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
+@small_blocks(64, 9)
+def test_of_many_blocks_and_substreams(n: int) -> None:
     data, model = INPUTS["long"].decode()[:n].encode(), make_model()
     for adapt in (False, True):
         assert decompress(model, compress(model, data, adapt=adapt)) == data
 
 
 @pytest.mark.parametrize("n", [0, 1, 26, 27, 63, 64, 65, 129, 191, 200])
+@small_blocks(64, 9)
 def test_substreams_that_share_counts_run_through_all_blocks(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
-    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
     monkeypatch.setattr(blocks, "MAX_COUNTING_SUBSTREAMS", 7)
     data, model = INPUTS["long"].decode()[:n].encode(), make_model(order=3)
     for adapt in ADAPTATIONS:
@@ -86,9 +85,8 @@ def test_substreams_that_share_counts_run_through_all_blocks(n: int, monkeypatch
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("N", [0, 1, 2, 63, 64, 65, 127, 128, 129, 1000])
-def test_blocks_are_joined_as_they_were_split(N: int, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 64)
-    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 9)
+@small_blocks(64, 9)
+def test_blocks_are_joined_as_they_were_split(N: int, mode: Mode) -> None:
     tokens = np.arange(N, dtype=np.int32)
     split = list(blocks.split_blocks(tokens, mode))
     assert [n for _, n in split] == [*blocks.block_sizes(N, mode)]

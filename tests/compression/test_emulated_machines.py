@@ -9,14 +9,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from elman.compression import blocks
-from support.codec_subprocess import models, read, write
+from support.codec_subprocess import models, read
 from support.compatibility import DATA, RUNS, input_bytes, recorded
 from support.missing_packages import hide_packages
 from support.state import ROOT
@@ -74,17 +72,6 @@ machines = pytest.mark.parametrize(
         pytest.param(AARCH64, id="aarch64-compiled"),
     ],
 )
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Path]:
-    """A directory of models, and of files compressed by this process."""
-    before = blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE
-    folder = tmp_path / "here"
-    folder.mkdir()
-    write(folder)
-    yield folder
-    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = before
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.compression import blocks, exact_coder, exact_kernels
+from elman.compression import exact_coder, exact_kernels
 from elman.compression.adaptive import CodedStep, compute_gradients, output_gradient
 from elman.compression.exact_kernels import Floats
 from elman.compression.exact_network import build_exact_network, forward_step, round_to_float32
 from elman.compression.range_coder import Decoder, Encoder
 from elman.network import loss_and_gradients
 from support.codec_models import K, make_model
-from support.codec_subprocess import models, read, write
+from support.codec_subprocess import models, read
 from support.missing_packages import hide_packages
 from support.state import ROOT
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
@@ -45,17 +44,6 @@ def elsewhere(*arguments: object, **environment: str) -> str:
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Path]:
-    """A directory of files compressed by this process."""
-    before = blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE
-    folder = tmp_path / "here"
-    folder.mkdir()
-    write(folder)
-    yield folder
-    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = before
 
 
 ELSEWHERE = [

@@ -5,11 +5,12 @@ import os
 import numpy as np
 import pytest
 
-from elman.compression import blocks, compress, parts
+from elman.compression import compress, parts
 from elman.compression.exact_network import build_exact_network, forward_step, forward_step_in_parts
 from elman.compression.parts import MIN_WORK, add_matmul, run_parts
 from support.cells import EXACT_CELLS
 from support.codec_models import INPUTS, K, make_model
+from support.small_blocks import small_blocks
 
 CORES = pytest.mark.parametrize("cores", [1, 2, 3])
 
@@ -70,8 +71,8 @@ def test_a_step_is_the_same_in_parts(cell: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("cell", EXACT_CELLS)
+@small_blocks(substream=80)
 def test_files_are_the_same_on_any_number_of_cores(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 80)
     model = make_model(cell, 2, order=2)
     files = [compress(model, INPUTS["long"], adapt=adapt) for adapt in ("weights", "mixture", "all")]
     monkeypatch.setattr(os, "cpu_count", lambda: 3)

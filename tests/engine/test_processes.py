@@ -9,6 +9,8 @@ from elman.engine.processes import Process, current_process
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError
 
+MIXED = "^mixed_precision=True requires engine torch and dtype float32 "
+
 
 def start_processes(monkeypatch: pytest.MonkeyPatch, rank: int, size: int) -> None:
     """Set the variables that torchrun sets."""
@@ -56,10 +58,10 @@ def test_a_run_that_cannot_use_the_processes_is_refused(
             {"engine": "torch", "device": "mps", "dtype": "float64"},
             r"^device mps has no float64: use dtype float32",
         ),
-        ({"mixed_precision": True}, r"^mixed_precision=True requires engine torch \(got engine numba\)$"),
+        ({"mixed_precision": True}, MIXED + r"\(got engine numba, dtype float32\)$"),
         (
             {"engine": "torch", "mixed_precision": True, "dtype": "float64"},
-            r"^mixed_precision=True requires dtype float32 \(got float64\)$",
+            MIXED + r"\(got engine torch, dtype float64\)$",
         ),
     ],
 )

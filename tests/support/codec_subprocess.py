@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman import load
-from elman.compression import blocks, compress, decompress, exact_coder, exact_gradients, exact_kernels
+from elman.compression import compress, decompress, exact_coder, exact_gradients, exact_kernels
 from elman.compression.experts import match, mixing, words
 from elman.config import CodecAdapt
 from elman.engine.numba.ngrams import counting, kernels
@@ -19,6 +19,7 @@ from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
 from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
+from support.small_blocks import small_blocks
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 MODULES = (exact_coder, exact_gradients, exact_kernels, match, mixing, words, counting, kernels)
@@ -45,7 +46,6 @@ def models() -> Iterator[tuple[str, Model, bytes, bool | CodecAdapt]]:
 
 def write(folder: Path) -> None:
     """Compress every text; save the models, whose random weights another machine's logarithm would round otherwise."""
-    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = 128, 40  # so that short texts have several
     for name, model, data, adapt in models():
         model.save(folder / f"{name}.safetensors")
         (folder / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
@@ -60,7 +60,6 @@ def read(files: Path, here: Path, there: Path) -> None:
 
 def run(here: Path, there: Path) -> None:
     """Decompress the files of another process, and compress the same texts with the same models."""
-    blocks.BLOCK_SIZE, blocks.MIN_SUBSTREAM_SIZE = 128, 40
     read(here, here, there)
     for name, _, data, adapt in models():
         model = load(here / f"{name}.safetensors", engine="numpy")
@@ -69,7 +68,8 @@ def run(here: Path, there: Path) -> None:
 
 def assembly() -> dict[str, int]:
     """Return the numbers of fused multiply-add and of vector multiply instructions."""
-    write(Path(sys.argv[2]))
+    with small_blocks():
+        write(Path(sys.argv[2]))
     functions = [getattr(module, name) for module in MODULES for name in dir(module)]
     texts = [text for kernel in functions if hasattr(kernel, "inspect_asm") for text in kernel.inspect_asm().values()]
     assert texts
@@ -83,4 +83,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "--assembly":
         print(json.dumps(assembly()))
     else:
-        run(Path(sys.argv[1]), Path(sys.argv[2]))
+        with small_blocks():
+            run(Path(sys.argv[1]), Path(sys.argv[2]))

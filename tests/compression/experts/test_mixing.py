@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.compression import blocks, compress, decompress
+from elman.compression import compress, decompress
 from elman.compression.exact_kernels import FREQ_BITS, Floats
 from elman.compression.experts import mixing
 from elman.compression.experts.match import MAX_LENGTH
@@ -14,8 +14,10 @@ from elman.compression.experts.reference import ReferenceMixture
 from elman.compression.experts.words import CHARACTERS, CONFIDENCES
 from elman.compression.predictor import EscapeModel
 from elman.compression.tokens import to_tokens
+from elman.config import CodecAdapt
 from elman.network.output import softmax
 from support.codec_models import INPUTS, TEXT, make_model
+from support.small_blocks import small_blocks
 from support.tolerances import FIXED_FUNCTIONS
 
 K, R = 6, 2
@@ -107,8 +109,9 @@ def test_without_a_prior_the_mixture_learns_too() -> None:
     assert len(compress(model, data, adapt="mixture")) < 0.5 * len(compress(model, data))
 
 
-def test_of_many_substreams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "MIN_SUBSTREAM_SIZE", 40)
+@pytest.mark.parametrize("adapt", ["mixture", "all"])
+@small_blocks()
+def test_of_many_substreams(adapt: CodecAdapt) -> None:
     model = make_model(order=3)
     for name in ("long", "carriage returns", "another script"):
-        assert decompress(model, compress(model, INPUTS[name], adapt="mixture")) == INPUTS[name]
+        assert decompress(model, compress(model, INPUTS[name], adapt=adapt)) == INPUTS[name]

@@ -1,0 +1,19 @@
+"""Fixtures of the tests that exchange compressed files with other processes and machines."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.codec_subprocess import write
+from support.small_blocks import small_blocks
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """A directory of models, and of files compressed by this process."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with small_blocks():
+        write(folder)
+        yield folder
