@@ -32,11 +32,19 @@ def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Arr
 
 
 def serialize_with_digest(description: str, tensors: dict[str, Array]) -> bytes:
-    """Return a description and arrays as the bytes of a safetensors file, with the digest of both."""
+    """Return a description and arrays as the bytes of a safetensors file, with the digest of both.
+
+    The same description and arrays give the same bytes: safetensors writes the metadata in random order, so the
+    header is written again in alphabetical order.
+    """
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    return save(tensors, {"elman": description, "sha256": _digest(description, tensors)})
+    file = save(tensors, {"elman": description, "sha256": _digest(description, tensors)})
+    start = 8 + int.from_bytes(file[:8], "little")  # of the arrays, behind the size of the header and the header
+    header = json.dumps(json.loads(file[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header = header.ljust(-(-len(header) // 8) * 8)  # the arrays are aligned to 8 bytes
+    return len(header).to_bytes(8, "little") + header + file[start:]
 
 
 def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
