@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,29 +32,47 @@ def replace_file(path: Path, data: bytes) -> None:
 def replace_file_by_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     """Replace a file atomically by pieces of bytes, which may be computed while they are written.
 
+    What is no file, such as /dev/null or a named pipe, is written to.
+
     Raises
     ------
     ElmanError
         If the file cannot be written; an existing file is left unchanged.
     """
     try:
-        handle, name = tempfile.mkstemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
+        if _is_device_or_pipe(path):
+            with path.open("wb") as file:
                 file.writelines(pieces)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+        else:
+            _replace(path, pieces)
     except OSError as error:
         raise ElmanError(
             f"cannot write {quote(path)} ({error.strerror}): {suggest_write_remedy(error)}; an existing file is left"
             " unchanged"
         ) from error
+
+
+def _is_device_or_pipe(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # most often there is nothing yet
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISFIFO(mode)
+
+
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
+    handle, name = tempfile.mkstemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
 
 
 def suggest_write_remedy(error: OSError) -> str:
