@@ -8,7 +8,7 @@ import pytest
 
 import elman
 from elman.compression import codec, compress, decompress, members
-from elman.compression.members import compress_pieces, split_members
+from elman.compression.members import compress_pieces, decompress_members, split_members
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference import Model
@@ -93,3 +93,15 @@ def test_the_commands_read_and_write_members(model: Model, run: Path, tmp_path: 
     file.write_bytes(file.read_bytes()[:-1])
     assert exit_code("decompress", file, "-m", run, "-o", tmp_path / "new") == 2
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("adapt", [False, "all"])
+def test_progress_is_in_bytes_of_the_whole_file(model: Model, adapt: bool | CodecAdapt) -> None:
+    data, compressed, decompressed = DATA[:250], list[float](), list[float]()
+    file = b"".join(compress_pieces(model, (data[:100], data[100:200], data[200:]), adapt, compressed.append))
+    assert b"".join(decompress_members(model, split_members(BytesIO(file)), decompressed.append)) == data
+    overhead = 1 + 4 * 4  # the first byte, and the lengths of three members and of the end
+    for reported, total in ((compressed, len(data)), (decompressed, len(file) - overhead)):
+        assert reported == sorted(reported)
+        assert reported[-1] == total
+        assert len(reported) > 100

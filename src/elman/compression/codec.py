@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar, get_args
 
 import numpy as np
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 Block = tuple[Ints, int]
 """Tokens (steps, R), see `elman.compression.blocks`, and how many there are."""
+OnProgress = Callable[[float], None]
+"""Called with the fraction that is done: often, from any thread, but never by two at once."""
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 
@@ -46,7 +49,9 @@ _MODES: dict[CodecAdapt | None, Mode] = {
 }
 
 
-def compress(model: Model, data: bytes, *, adapt: bool | CodecAdapt = False) -> bytes:
+def compress(
+    model: Model, data: bytes, *, adapt: bool | CodecAdapt = False, on_progress: OnProgress | None = None
+) -> bytes:
     """Return `data` compressed; `decompress` with the same model restores it.
 
     Parameters
@@ -59,6 +64,7 @@ def compress(model: Model, data: bytes, *, adapt: bool | CodecAdapt = False) -> 
         network is trained online, with one substream instead of several, ten to fifteen times slower. "counts": the
         n-gram prior counts the text that is coded, on one core. "both": both. "mixture": a mixture of experts learns,
         see `elman.compression.experts.mixing`. "all": the same, and the network is trained, in up to 8 substreams.
+    on_progress : callable, optional
 
     Raises
     ------
@@ -71,14 +77,21 @@ def compress(model: Model, data: bytes, *, adapt: bool | CodecAdapt = False) -> 
     mode = _MODES[kind]
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
-    payloads = list(_map_blocks(mode, _block_encoder(model, mode, len(tokens)), blocks.split_blocks(tokens, mode)))
+    encode = _block_encoder(model, mode, len(tokens), _token_counter(len(tokens), on_progress))
+    payloads = list(_map_blocks(mode, encode, blocks.split_blocks(tokens, mode)))
     file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
     stored = container.make_header(Mode.STORED, len(data), digest, data)
     return min(file, container.serialize(stored, [data]), key=len)
 
 
-def decompress(model: Model, file: bytes) -> bytes:
+def decompress(model: Model, file: bytes, *, on_progress: OnProgress | None = None) -> bytes:
     """Return the original of a compressed file.
+
+    Parameters
+    ----------
+    model : Model
+    file : bytes
+    on_progress : callable, optional
 
     Raises
     ------
@@ -93,7 +106,10 @@ def decompress(model: Model, file: bytes) -> bytes:
             f"the file was compressed by another model (fingerprint {header.fingerprint.hex()}, this model has"
             f" {expected.hex()}): use the run that compressed it"
         )
-    data = file[offset:] if header.mode == Mode.STORED else _decode_payloads(model, header, file, offset)
+    if header.mode == Mode.STORED:
+        data = file[offset:]
+    else:
+        data = _decode_payloads(model, header, file, offset, _token_counter(header.N, on_progress))
     if header.mode == Mode.STORED and len(data) != header.N:
         raise container.corrupt_file_error("its length differs from the one in its header")
     if container.checksum(header.N, data) != header.checksum:
@@ -119,31 +135,50 @@ def fingerprint(model: Model) -> bytes:
     return digest.digest()
 
 
-def _decode_payloads(model: Model, header: container.Header, file: bytes, offset: int) -> bytes:
+def _token_counter(N: int, on_progress: OnProgress | None) -> Callable[[int], None]:
+    """Return a function to call with the number of tokens that were just coded, of N."""
+    if on_progress is None:
+        return lambda n: None
+    lock, coded = Lock(), 0
+
+    def count(n: int) -> None:
+        nonlocal coded
+        with lock:
+            coded += n
+            on_progress(coded / N)
+
+    return count
+
+
+def _decode_payloads(
+    model: Model, header: container.Header, file: bytes, offset: int, count_coded: Callable[[int], None]
+) -> bytes:
     payloads = container.read_payloads(file, offset, blocks.count_blocks(header.N))
     mode = header.mode
     if mode.adapts_counts and model.parameters.ngrams is None:
         raise container.corrupt_file_error("its mode needs a model with an n-gram prior")
     sized_payloads = zip(payloads, blocks.block_sizes(header.N, mode), strict=True)
     R = blocks.count_substreams(header.N, mode) if mode.is_adaptive else None
-    decoded = _map_blocks(mode, _block_decoder(model, header, R), sized_payloads)
+    decoded = _map_blocks(mode, _block_decoder(model, header, R, count_coded), sized_payloads)
     return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, mode))
 
 
-def _block_encoder(model: Model, mode: Mode, N: int) -> Callable[[Block], bytes]:
+def _block_encoder(model: Model, mode: Mode, N: int, count_coded: Callable[[int], None]) -> Callable[[Block], bytes]:
     """Return a function that encodes a block of N tokens to its payload."""
     predictor = _predictor_factory(model, mode, N)
 
     def encode(block: Block) -> bytes:
         table, n = block
         encoder = Encoder()
-        _code_block(encoder, predictor(table.shape[1]), table, n)
+        _code_block(encoder, predictor(table.shape[1]), table, n, count_coded)
         return encoder.finish()
 
     return encode
 
 
-def _block_decoder(model: Model, header: container.Header, fixed_R: int | None) -> Callable[[tuple[bytes, int]], Block]:
+def _block_decoder(
+    model: Model, header: container.Header, fixed_R: int | None, count_coded: Callable[[int], None]
+) -> Callable[[tuple[bytes, int]], Block]:
     """Return a function that decodes a payload and a number n to a block of n tokens.
 
     In adaptive modes every block has `fixed_R` substreams.
@@ -156,7 +191,7 @@ def _block_decoder(model: Model, header: container.Header, fixed_R: int | None) 
         R = blocks.count_substreams(n, mode) if fixed_R is None else fixed_R
         table = blocks.interleave(np.zeros(n, np.int32), R)
         decoder = Decoder(payload)
-        _code_block(decoder, predictor(R), table, n)
+        _code_block(decoder, predictor(R), table, n, count_coded)
         decoder.finish()
         return table, n
 
@@ -195,7 +230,13 @@ def _read_start_char(network: ExactNetwork, start_char: Ints, prior: ExactPrior 
 
 
 @_overflow_defined
-def _code_block(coder: Coder, predictor: SymbolPredictor | MixturePredictor, table: Ints, n: int) -> None:
+def _code_block(
+    coder: Coder,
+    predictor: SymbolPredictor | MixturePredictor,
+    table: Ints,
+    n: int,
+    count_coded: Callable[[int], None],
+) -> None:
     """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
     Where n is not divisible by R, the substreams that have ended keep reading the first character and code nothing.
@@ -209,6 +250,7 @@ def _code_block(coder: Coder, predictor: SymbolPredictor | MixturePredictor, tab
             symbols[escaped] = K + coder.code(predictor.predict_bytes(escaped), active[escaped] - K)
         active[:] = symbols
         predictor.advance(row, escaped)
+        count_coded(len(active))
 
 
 def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -> Iterator[_B]:

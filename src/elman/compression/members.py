@@ -14,7 +14,7 @@ members.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
@@ -48,11 +48,24 @@ def compress(model: Model, data: bytes, *, adapt: bool | CodecAdapt = False) -> 
 
 def decompress(model: Model, file: bytes) -> bytes:
     """Return the original of a compressed file; see `elman.compression.codec.decompress`."""
-    return b"".join(codec.decompress(model, member) for member in split_members(BytesIO(file)))
+    return b"".join(decompress_members(model, split_members(BytesIO(file))))
 
 
-def compress_pieces(model: Model, pieces: Iterable[bytes], adapt: bool | CodecAdapt) -> Iterator[bytes]:
+def compress_pieces(
+    model: Model,
+    pieces: Iterable[bytes],
+    adapt: bool | CodecAdapt,
+    on_bytes: Callable[[float], None] = lambda count: None,
+) -> Iterator[bytes]:
     """Yield the bytes of a file, given the original in pieces of at most `MEMBER_SIZE` bytes.
+
+    Parameters
+    ----------
+    model : Model
+    pieces : iterable of bytes
+    adapt : bool or str
+    on_bytes : callable
+        Is called often, with the number of bytes of the original that have been compressed.
 
     Raises
     ------
@@ -62,13 +75,43 @@ def compress_pieces(model: Model, pieces: Iterable[bytes], adapt: bool | CodecAd
     pieces = iter(pieces)
     first, second = next(pieces, b""), next(pieces, None)
     if second is None:
-        yield codec.compress(model, first, adapt=adapt)
+        yield codec.compress(model, first, adapt=adapt, on_progress=_count_bytes(0, first, on_bytes))
         return
     yield _FIRST_BYTE
+    before = 0
     for piece in chain((first, second), pieces):
-        member = codec.compress(model, piece, adapt=adapt)
+        member = codec.compress(model, piece, adapt=adapt, on_progress=_count_bytes(before, piece, on_bytes))
+        before += len(piece)
         yield len(member).to_bytes(_LENGTH, "little") + member
     yield bytes(_LENGTH)
+
+
+def decompress_members(
+    model: Model, members: Iterable[bytes], on_bytes: Callable[[float], None] = lambda count: None
+) -> Iterator[bytes]:
+    """Yield the original of each member of a file.
+
+    Parameters
+    ----------
+    model : Model
+    members : iterable of bytes
+    on_bytes : callable
+        Is called often, with the number of bytes of the members that have been decompressed.
+
+    Raises
+    ------
+    ElmanError
+        As `elman.compression.codec.decompress`.
+    """
+    before = 0
+    for member in members:
+        yield codec.decompress(model, member, on_progress=_count_bytes(before, member, on_bytes))
+        before += len(member)
+
+
+def _count_bytes(before: int, data: bytes, on_bytes: Callable[[float], None]) -> codec.OnProgress:
+    """Return a function that is told the progress in `data`, which `before` bytes precede."""
+    return lambda fraction: on_bytes(before + fraction * len(data))
 
 
 def split_members(file: Readable) -> Iterator[bytes]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ STEP = 1e-4
 """Step of the central differences, up and down from each weight."""
 MAX_RELATIVE_ERROR = 1e-7
 """The check passes if every array's relative error is at most this."""
+
+OnProgress = Callable[[float], None]
+"""Called with the fraction that is done, often, and from another thread."""
 
 _ORDER = ("V", "U", "W", "b", "c", "alpha", "h0")
 """The order of the vanilla network's errors in the reference's report, with that of a prior."""
@@ -86,6 +90,7 @@ def gradcheck(
     engine: str = DEFAULT_ENGINE,
     seed: int = 400,
     encoding: str = "utf-8",
+    on_progress: Callable[[float], None] | None = None,
 ) -> list[GradientCheck]:
     """Check the gradients of an engine against central differences, in float64.
 
@@ -107,6 +112,8 @@ def gradcheck(
         The engine whose gradients are checked.
     seed : int
         Seed of the weights and of the initial state.
+    on_progress : callable, optional
+        Called with the fraction that is done, often, and from another thread.
 
     Returns
     -------
@@ -138,7 +145,26 @@ def gradcheck(
     experiments = list(experiments)
     for p, m, T in experiments:
         _check_size(corpus, p, m, T)
-    return [_check(corpus, p, T, replace(config, hidden_size=m)) for p, m, T in experiments]
+    costs = [p * m * (m + 2 * len(corpus.alphabet)) for p, m, _ in experiments]
+    reports = _split_progress(on_progress or _ignore, costs)
+    return [
+        _check(corpus, p, T, replace(config, hidden_size=m), report)
+        for (p, m, T), report in zip(experiments, reports, strict=True)
+    ]
+
+
+def _ignore(fraction: float) -> None:
+    """Report no progress."""
+
+
+def _split_progress(on_progress: OnProgress, costs: Sequence[float]) -> list[OnProgress]:
+    """Return a function for each of several tasks, to be called with its progress, given how long each takes."""
+    total = sum(costs)
+
+    def split(before: float, cost: float) -> OnProgress:
+        return lambda fraction: on_progress((before + fraction * cost) / total)
+
+    return list(map(split, accumulate(costs, initial=0.0), costs))
 
 
 def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
@@ -155,11 +181,11 @@ def _check_size(corpus: Corpus, points: int, m: int, T: int) -> None:
         )
 
 
-def _check(corpus: Corpus, points: int, T: int, config: Config) -> GradientCheck:
+def _check(corpus: Corpus, points: int, T: int, config: Config, on_progress: OnProgress) -> GradientCheck:
     windows, engine = Windows(corpus.indices[: points // T * T + 1], T), get_engine(config.engine)
     parameters, h0 = _start(corpus, config)
     analytic = _analytic(engine, parameters, h0, windows)
-    numeric = central_differences(engine, parameters, h0, windows)
+    numeric = central_differences(engine, parameters, h0, windows, on_progress)
     names = sorted(numeric, key=_ORDER.index) if set(numeric) <= set(_ORDER) else list(numeric)
     errors = {name: relative_error(analytic[name], numeric[name]) for name in names}
     return GradientCheck(points, config.hidden_size, T, errors)
@@ -191,7 +217,9 @@ def _analytic(engine: Engine, parameters: Parameters, h0: Array, windows: Window
     return summed | {"h0": np.sum([r.dh0 for r in results], axis=0)}
 
 
-def central_differences(engine: Engine, parameters: Parameters, h0: Array, windows: Windows) -> Arrays:
+def central_differences(
+    engine: Engine, parameters: Parameters, h0: Array, windows: Windows, on_progress: OnProgress = _ignore
+) -> Arrays:
     """Return (L(theta + step) - L(theta - step)) / (2 step) for every component of every array.
 
     Those of the initial state are under ``h0``; those of the characters in it are 0, since they are constants.
@@ -205,6 +233,7 @@ def central_differences(engine: Engine, parameters: Parameters, h0: Array, windo
         The initial state of every window.
     windows : Windows
         Their losses are summed.
+    on_progress : callable
     """
     arrays = {**parameters, "h0": h0}
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
@@ -212,14 +241,15 @@ def central_differences(engine: Engine, parameters: Parameters, h0: Array, windo
     workers = os.cpu_count() or 1
     stopped = threading.Event()
 
-    def differences(components: list[tuple[str, int]]) -> None:
+    def differences(worker: int) -> None:
         copies = {name: array.copy() for name, array in arrays.items()}  # each thread moves its own weights
         moved = parameters.with_arrays({name: copies[name] for name in parameters})
 
         def loss() -> float:
             return float(sum(engine.loss(moved, copies["h0"], x, y)[0] for x, y in _windows(windows)))
 
-        for name, index in components:
+        share = components[worker::workers]
+        for done, (name, index) in enumerate(share, 1):
             if stopped.is_set():
                 return
             flat, value = copies[name].reshape(-1), arrays[name].flat[index]
@@ -228,10 +258,12 @@ def central_differences(engine: Engine, parameters: Parameters, h0: Array, windo
             flat[index] = value - STEP
             numeric[name].flat[index] = (above - loss()) / (2 * STEP)
             flat[index] = value
+            if worker == 0:  # the others have done as much
+                on_progress(done / len(share))
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            list(pool.map(differences, (components[n::workers] for n in range(workers))))
+            list(pool.map(differences, range(workers)))
         finally:
             stopped.set()  # so that an interrupt does not wait for the threads to finish
     return numeric

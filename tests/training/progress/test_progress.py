@@ -17,27 +17,10 @@ from elman.training.progress.display import ProgressDisplay
 from elman.training.progress.fields import describe_progress
 from elman.training.progress.lines import INTERVAL, ProgressLines
 from support.state import T
+from support.terminal import use_terminal
 from support.training import EXACT, assert_same, train
 
 OPTIONS: dict[str, Any] = EXACT | {"validation": 0.25, "validate_every": 8, "max_updates": 20, "metrics_every": 1}
-
-
-class Terminal(io.StringIO):
-    """Standard error that is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Replace standard error, which pytest sets anew after the fixtures of a test."""
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
-    found = Terminal()
-    monkeypatch.setattr("sys.stderr", found)
-    return found
 
 
 def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[], float]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Json, check_not_input, parse_not_empty
+from elman.cli.parameters import ANY_CASE, Json, Quiet, check_not_input, parse_not_empty
 from elman.config import CodecAdapt
 from elman.errors import ElmanError, quote
 
@@ -67,10 +67,12 @@ def compress(
             f" --model, and {BUILTIN_ADAPT} with the built-in model."
         ),
     ] = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
     from elman.cli.display import show_metrics
+    from elman.cli.progress import show_progress
     from elman.compression.members import compress_pieces
     from elman.inference.adaptation import check_adapt
     from elman.runs.run import load, load_builtin
@@ -84,7 +86,8 @@ def compress(
         adapt = adapt or BUILTIN_ADAPT
     check_adapt(loaded.parameters, adapt)
     original = _CountedFile(file)
-    compressed_bytes = _write(path, compress_pieces(loaded, original.pieces(), adapt or False))
+    with show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
+        compressed_bytes = _write(path, compress_pieces(loaded, original.pieces(), adapt or False, show))
     metrics = {
         "bytes": original.bytes,
         "compressed_bytes": compressed_bytes,
@@ -111,10 +114,11 @@ def decompress(
             " which must not exist, and standard output for standard input."
         ),
     ] = None,
+    quiet: Quiet = False,
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
-    from elman.compression.codec import decompress
-    from elman.compression.members import split_members
+    from elman.cli.progress import show_progress
+    from elman.compression.members import decompress_members, split_members
     from elman.runs.run import load, load_builtin
 
     file = str(file)
@@ -127,8 +131,15 @@ def decompress(
         members = split_members(source)
         first = next(members)
         loaded = load_builtin(_find_builtin(first)) if model is None else load(model)
-        _write(path, (decompress(loaded, member) for member in chain((first,), members)))
+        with show_progress("decompressing", _size(file), quiet=quiet) as show:
+            _write(path, decompress_members(loaded, chain((first,), members), show))
     return 0
+
+
+def _size(name: str) -> int | None:
+    """Return the size of a file in bytes; None if it is not known, or there is nothing to do."""
+    is_file = name != "-" and os.path.isfile(name)  # noqa: PTH113 (False for a name that no file can have)
+    return Path(name).stat().st_size or None if is_file else None
 
 
 def _find_builtin(member: bytes) -> BuiltinModel:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman.cli.commands import CHECK_FAILED
-from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger
+from elman.cli.parameters import Corpora, Encoding, Flag, Integer, Json, Name, OptionalInteger, Quiet
 from elman.engines import DEFAULT_ENGINE, engine_names
 from elman.errors import join_alternatives
 from elman.network.cells import cell_help
@@ -40,25 +40,29 @@ def gradcheck(
     ] = DEFAULT_ENGINE,
     seed: Annotated[Integer, Parameter(help="Random seed of the weights and of the hidden state.")] = 400,
     encoding: Encoding = "utf-8",
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Check every gradient against central differences: the reference experiment's three checks, or a single check."""
     from elman.cli.display import show_gradient_checks
+    from elman.cli.progress import show_progress
     from elman.training.gradcheck import gradcheck
 
-    checks = gradcheck(
-        list(corpus) or "python-docs",
-        hidden_size=hidden_size,
-        seq_length=seq_length,
-        points=points,
-        cell=cell,
-        layers=layers,
-        ngram_order=ngram_order,
-        lines=lines,
-        engine=engine,
-        seed=seed,
-        encoding=encoding,
-    )
+    with show_progress("checking gradients", 1, quiet=quiet or as_json) as show:
+        checks = gradcheck(
+            list(corpus) or "python-docs",
+            hidden_size=hidden_size,
+            seq_length=seq_length,
+            points=points,
+            cell=cell,
+            layers=layers,
+            ngram_order=ngram_order,
+            lines=lines,
+            engine=engine,
+            seed=seed,
+            encoding=encoding,
+            on_progress=show,
+        )
     passed = all(check.passed for check in checks)
     if as_json:
         print(json.dumps({"experiments": [check.as_dict() for check in checks], "passed": passed}))

@@ -1,0 +1,110 @@
+"""The progress of commands that may take minutes."""
+
+import re
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from elman.cli.progress import show_progress
+from support.cli import exit_code
+from support.small_blocks import small_blocks
+from support.state import TEXT
+from support.terminal import use_terminal
+
+
+def clock(step: float) -> Callable[[], float]:
+    """Return a clock that advances whenever it is read."""
+    times = count(0, step)
+    return lambda: next(times)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_log_gets_a_line_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("compressing", 100, quiet=False, clock=clock(2)) as show:
+        for done in range(0, 100, 10):
+            show(done)
+    assert lines(capsys) == [
+        "compressing: 20 %, 0:00:24 left",
+        "compressing: 50 %, 0:00:12 left",
+        "compressing: 80 %, 0:00:04 left",
+    ]
+
+
+def test_of_a_pipe_the_bytes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("compressing", None, quiet=False, clock=clock(10)) as show:
+        show(0)
+        show(1_234_567)
+    assert lines(capsys) == ["compressing: 0 kB", "compressing: 1,235 kB"]
+
+
+def test_a_quick_command_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with show_progress("compressing", 10, quiet=False, clock=clock(0.01)) as show:
+        show(10)
+    terminal = use_terminal(monkeypatch)
+    with show_progress("compressing", 10, quiet=False, clock=clock(0.01)) as show:
+        show(10)
+    assert (lines(capsys), terminal.getvalue()) == ([], "")
+
+
+def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    with show_progress("checking [b]", 4, quiet=False, clock=clock(1)) as show:
+        show(1)
+        assert "25 %, 0:00:03 left" in terminal.getvalue()
+        show(2)
+    *_, last = terminal.getvalue().split("50 %, 0:00:02 left")
+    assert "\x1b[2K" in last  # the line is erased
+    assert not re.search(r"\w{5}", last)
+    assert "checking [b]" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+
+
+def test_nothing_is_shown_with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    with show_progress("compressing", 10, quiet=True, clock=clock(10)) as show:
+        show(5)
+    assert terminal.getvalue() == ""
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A text and a run in the current folder, and a line for everything that is done."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(TEXT, "utf-8")
+    options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
+    assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
+    monkeypatch.setattr("elman.cli.progress.INTERVAL", 0.0)
+
+
+CHECK = ("gradcheck", "text.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
+COMPRESS = ("compress", "text.txt", "-m", "run", "-o", "text.elm")
+DECOMPRESS = ("decompress", "text.elm", "-m", "run", "-o", "back.txt")
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("adapt", [(), ("--adapt", "all")])
+def test_commands_show_progress(capsys: pytest.CaptureFixture[str], adapt: tuple[str, ...]) -> None:
+    capsys.readouterr()
+    with small_blocks():
+        for command in (CHECK, (*COMPRESS, *adapt), DECOMPRESS):
+            assert exit_code(*command) == 0
+            percentages = [
+                int(found) for found in re.findall(r"ing.*: (\d+) %, 0:00:\d\d left", capsys.readouterr().err)
+            ]
+            assert len(percentages) > 20
+            assert percentages == sorted(percentages)
+            assert percentages[-1] == 100
+
+
+@pytest.mark.usefixtures("slow")
+def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for command in (CHECK, COMPRESS, DECOMPRESS):
+        assert exit_code(*command, "-q") == 0
+    for command in (CHECK, COMPRESS):
+        assert exit_code(*command, "--json") == 0
+    assert capsys.readouterr().err == ""
