@@ -404,13 +404,37 @@ def test_train_scores_what_is_kept_aside(folder: Path, command: Command) -> None
 
 
 def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Command) -> None:
-    code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
+    code, out, err = command("train", "novel.txt", "--out", "my run", *SMALL, "--max-updates", 20)
     assert (code, err) == (0, "")
+    loss = elman.runs("my run")[0]["train_loss"]
+    assert re.search(rf"^train loss +{loss:.4f} nats/char *$", out, re.MULTILINE)
+    assert not re.search("^(.*smooth loss|minimum at|kept update) ", out, re.MULTILINE)  # of no use after 20 updates
+    *_, advice, longer, more = out.splitlines()
+    assert advice == "Train longer: there are too few updates to see a trend."
+    assert longer == "to train longer: elman train --out 'my run' --resume --max-updates 40"
+    assert more == "to generate more: elman sample 'my run'"
+    assert command(*shlex.split(longer.partition(": elman ")[2]), "-q").code == 0
+    assert elman.runs("my run")[0]["updates"] == 40
+
+
+def test_a_long_training_ends_with_the_smooth_loss(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elman.cli.display.SMOOTH_UPDATES", 20)
+    out = command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20).out
     state = RunDirectory(Path("out")).load().state
     for name, loss in (("smooth loss", state.smooth_loss), ("minimum smooth loss", state.minimum_smooth_loss)):
         assert re.search(rf"^{name} +{loss / T:.4f} nats/char *$", out, re.MULTILINE)
-    assert out.endswith("to generate more: elman sample out\n")
-    assert "\nTrain longer: there are too few updates to see a trend.\n" in out
+    assert re.search(rf"^minimum at +{state.minimum_at} *$", out, re.MULTILINE)
+
+
+def test_the_command_to_train_longer_raises_the_limit_that_was_reached(folder: Path, command: Command) -> None:
+    def longer(*options: object) -> str:
+        out = command("train", "novel.txt", "--out", "out", "--overwrite", *SMALL, *options).out
+        return out.partition("to train longer: elman train --out out --resume ")[2].splitlines()[0]
+
+    assert longer("--epochs", 2) == "--epochs 4"
+    assert longer("--epochs", 9**9, "--max-seconds", 0.003) == "--max-seconds 0.006"
 
 
 def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
@@ -418,6 +442,9 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
     assert (code, err) == (0, "")
     assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
+    best = RunDirectory(Path("out")).load().best
+    assert best is not None
+    assert re.search(rf"^kept update +{best.update} *$", out, re.MULTILINE)
     assert Path("out/best.safetensors").exists()
     assert command("sample", "out/best.safetensors").code == command("sample", "out").code == 0
     assert_refused(command("train", "novel.txt", "--out", "out2", *SMALL, "--patience", 2), "--patience requires")

@@ -82,7 +82,7 @@ def test_the_commands_without_matplotlib(command: Command) -> None:
     options = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), value)]
     training = command("train", "novel.txt", "-o", "run", "--preset", "reference", *options)
     assert (training.code, training.err.splitlines().count(NOT_DRAWN)) == (0, 1)
-    assert "smooth loss" in training.out
+    assert "train loss" in training.out
     assert_refused(command("plot", "run"), MISSING)
     assert_refused(command("report", "novel.txt", "-o", "report"), MISSING)
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["novel.txt", "run"]

@@ -14,9 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from elman.errors import flag
+from elman.runs.limits import raise_limit
 from elman.runs.records import Sample
 from elman.runs.run import Run
 from elman.runs.summary import RunSummary
+from elman.runs.train_loss import SMOOTH_UPDATES
+from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import GradientCheck
 from elman.training.progress import create_display
@@ -117,16 +121,22 @@ def _format_value(value: Any) -> str:
 
 
 def result_rows(run: Run) -> dict[str, Any]:
-    """Return the results of a training for the table at its end, with losses in nats per character."""
-    rows = {name: value for name, value in run.results().items() if name != "advice"}
+    """Return the results of a training for the table at its end, with losses in nats per character.
+
+    The smooth loss is left out where it lags behind the train loss, and the kept update where it is the last.
+    """
+    omitted = {"advice"}
+    if run.state.update < SMOOTH_UPDATES:
+        omitted |= {"smooth_loss", "minimum_smooth_loss", "minimum_at"}
+    if run.selected is None or run.selected.update == run.state.update:
+        omitted.add("kept_update")
+    rows = {name: value for name, value in run.results().items() if name not in omitted}
     rows["text"] = "standard input" if rows["text"] == "-" else visible(rows["text"])
-    for name in ("smooth_loss", "minimum_smooth_loss"):
-        if rows[name] is not None:
-            rows[name] /= run.config.seq_length
     for name in ("smooth_loss", "minimum_smooth_loss", "train_loss", "validation_loss"):
-        if rows[name] is not None:
-            rows[name] = f"{_format_value(rows[name])} nats/char"
-    return {"selected_update" if name == "kept_update" else name: value for name, value in rows.items()}
+        if rows.get(name) is not None:
+            chars = run.config.seq_length if "smooth" in name else 1
+            rows[name] = f"{_format_value(rows[name] / chars)} nats/char"
+    return rows
 
 
 def show_results(run: Run, out: Path) -> None:
@@ -134,12 +144,23 @@ def show_results(run: Run, out: Path) -> None:
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
-        command = shlex.join(["elman", "train", "--out", str(out), "--resume"])
-        _OUT.print(f"\nstopped and saved; {again}: {command}", markup=False)
+        _OUT.print(f"\nstopped and saved; {again}: {_resume_command(out)}", markup=False)
         return
     print(f"\n{visible(run.final_sample())}\n")
     _OUT.print(run.advice, markup=False)
-    _OUT.print(f"to generate more: elman sample {out}{' --count 20' if run.config.lines else ''}", markup=False)
+    if run.advice.startswith(LONGER):
+        again = ", pipe the text again to" if run.corpus.name == "-" else ""
+        _OUT.print(f"to train longer{again}: {_resume_command(out, **raise_limit(run))}", markup=False)
+    more = ["--count", "20"] if run.config.lines else []
+    _OUT.print(f"to generate more: {shlex.join(['elman', 'sample', str(out), *more])}", markup=False)
+
+
+def _resume_command(out: Path, **limits: float) -> str:
+    """Return the command that resumes a run with these limits."""
+    words = ["elman", "train", "--out", str(out), "--resume"]
+    for name, value in limits.items():
+        words += [flag(name), f"{value:.15g}"]
+    return shlex.join(words)
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:

@@ -41,6 +41,12 @@ def estimate_end(run: Run, config: Config, end: int) -> int:
     return min(end, state.update + round(max(0.0, config.max_seconds - state.seconds) * state.update / state.seconds))
 
 
+def raise_limit(run: Run) -> dict[str, float]:
+    """Return the limit that ended a run, doubled, by its name; with it, the run can be resumed."""
+    value = getattr(run.config, run.stopped)
+    return {run.stopped: round(2 * value, 3) if isinstance(value, float) else 2 * value}
+
+
 def describe_reached(run: Run, limit: str) -> str:
     """Return why a resumed run has nothing to do, and which limit to raise."""
     state, value = run.state, getattr(run.config, limit)

@@ -146,13 +146,13 @@ def _parse_sample(line: Any) -> Sample:
     )
 
 
-def summarize(config: Config, corpus: str, metrics: Sequence[Metrics]) -> dict[str, object]:
-    """Return what a run is and how far it has come, for a table; its smooth loss is in nats per character."""
+def summarize(config: Config, corpus: str, metrics: Sequence[Metrics], train_loss: float | None) -> dict[str, object]:
+    """Return what a run is and how far it has come, for a table."""
     last = metrics[-1] if metrics else None
     return {
         "text": corpus,
         "network": f"{config.layers} x {config.cell} {config.hidden_size}",
         "updates": 0 if last is None else last.update,
         "seconds": None if last is None else round(last.seconds, 1),
-        "smooth loss": None if last is None else last.smooth_loss / config.seq_length,
+        "train loss": train_loss,
     }

@@ -117,7 +117,7 @@ class Run:
         return f"<Run on {self.corpus.name!r}: {self.state.update:,} updates{loss}, {self.model!r}>"
 
     def _repr_html_(self) -> str:
-        rows = summarize(self.config, self.corpus.name, self.metrics)
+        rows = summarize(self.config, self.corpus.name, self.metrics, self.train_loss if self.metrics else None)
         rows |= {
             "validation loss": self.validation_loss,
             "stopped": self.stopped or None,

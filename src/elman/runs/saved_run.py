@@ -17,6 +17,7 @@ from elman.runs.plots import LossCurve, plot_losses
 from elman.runs.records import Metrics, Sample, summarize
 from elman.runs.run import load
 from elman.runs.spilled_list import SpilledList
+from elman.runs.train_loss import last_train_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,5 +104,6 @@ class SavedRun:
         return f"<SavedRun {str(self.path)!r} on {self.metadata['corpus']['name']!r}: {updates:,} updates{loss}>"
 
     def _repr_html_(self) -> str:
-        rows = summarize(self.config, self.metadata["corpus"]["name"], self.metrics)
+        train_loss = last_train_loss(self.config, self.metrics)
+        rows = summarize(self.config, self.metadata["corpus"]["name"], self.metrics, train_loss)
         return render_table(f"Run {self.path}", {**rows, "validation loss": self.validation_loss})

@@ -13,7 +13,7 @@ from elman.errors import ElmanError
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import METRICS, RunDirectory
 from elman.runs.records import Metrics
-from elman.runs.train_loss import TrainLossEstimator
+from elman.runs.train_loss import last_train_loss
 from elman.storage.untrusted import require_str
 
 _T = TypeVar("_T")
@@ -140,7 +140,7 @@ def summarize_run(path: Path) -> RunSummary:
         config.hidden_size if config else None,
         metrics[-1].update if metrics else checkpoint.state.update if checkpoint else 0,
         metrics[-1].seconds if metrics else 0.0,
-        [*map(TrainLossEstimator(config).append, metrics)][-1] if config and metrics else None,
+        last_train_loss(config, metrics) if config else None,
         _validation_loss(checkpoint, metrics),
         stopped or "",
         "running" if is_running else "damaged" if errors else "incomplete" if checkpoint is None else _status(stopped),

@@ -55,6 +55,12 @@ class TrainLossEstimator:
         return (fmean(recent) if is_enough and update < SMOOTH_UPDATES else smooth_loss) / config.seq_length
 
 
+def last_train_loss(config: Config, rows: Iterable[Metrics]) -> float | None:
+    """Return the train loss at the last row, in nats per character; None without rows."""
+    losses = deque(map(TrainLossEstimator(config).append, rows), maxlen=1)
+    return losses[0] if losses else None
+
+
 def _first_recent(update: int) -> int:
     """Return the last update before the recent ones, of which there is at least one."""
     return update - max(MIN_RECENT_UPDATES, int(RECENT_FRACTION * update))

@@ -14,6 +14,9 @@ import numpy as np
 
 from elman.runs.run import Run
 
+LONGER = "Train longer"
+"""How the advice begins to raise the limit that ended the run."""
+
 Curve = Sequence[tuple[int, float]]
 """Update and loss, from the first to the last."""
 
@@ -26,6 +29,9 @@ any overfitting."""
 
 VALIDATIONS = 3
 """Validation losses needed to see a trend."""
+
+MEMORIZED = 0.05
+"""The train loss, in nats per character, below which a network has memorized its text."""
 
 WORSE = 0.01
 """The validation loss has risen if the last is above the minimum by this fraction."""
@@ -90,15 +96,20 @@ def advise(outcome: Outcome) -> str:
     if outcome.interrupted:
         return "The run was interrupted: continue it with --resume."
     if outcome.epochs < 1:
-        return "Train longer: not even one epoch is complete."
+        return f"{LONGER}: not even one epoch is complete."
     if outcome.validation:
         return _advise_from_validation(outcome)
+    if outcome.train_loss is not None and outcome.train_loss < MEMORIZED:
+        return (
+            f"Stop: training loss is only {outcome.train_loss:.3f} nats/char: the model has memorized its text. To"
+            " improve, add text."
+        )
     if len(outcome.smooth) < 2:
-        return "Train longer: there are too few updates to see a trend."
+        return f"{LONGER}: there are too few updates to see a trend."
     advice = (
-        "Train longer: the smooth loss was still falling."
+        f"{LONGER}: training loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: the smooth loss has plateaued; more epochs would help little."
+        else "Use a larger network: training loss has plateaued; more epochs would help little."
     )
     if outcome.reference:
         return advice
@@ -126,9 +137,9 @@ def _advise_from_validation(outcome: Outcome) -> str:
             f"kept; to improve, {remedy}."
         )
     if len(outcome.validation) < VALIDATIONS and not overfits:
-        return "Train longer: there are too few validation losses to see a trend."
+        return f"{LONGER}: there are too few validation losses to see a trend."
     if fall(outcome.validation) >= FALLING:
-        return f"Train longer: validation loss was still falling{above if overfits else ''}."
+        return f"{LONGER}: validation loss was still falling{above if overfits else ''}."
     if overfits:
         return (
             f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "

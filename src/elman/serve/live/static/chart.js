@@ -18,11 +18,10 @@ const TITLES = {
   window: "nats per window",
 };
 
-/** Return the factor that converts a loss to a unit: smooth losses are sent per window, others per character. */
-export function scale(run, unit, isPerWindow) {
-  const T = run.settings.seq_length ?? 1;
-  if (unit === "window") return isPerWindow ? 1 : T;
-  return (isPerWindow ? 1 / T : 1) / (unit === "bits" ? Math.LN2 : 1);
+/** Return the factor that converts a loss in nats per character to a unit. */
+export function scale(run, unit) {
+  if (unit === "window") return run.settings.seq_length ?? 1;
+  return unit === "bits" ? 1 / Math.LN2 : 1;
 }
 
 const horizontal = (run, points, across) =>
@@ -45,13 +44,13 @@ function createTraces(run, view) {
     const mode = x.length < 3 ? "lines+markers" : "lines";
     return { type: "scatter", mode, x: x.slice(first), y: y.slice(first), showlegend: false, ...fields };
   };
-  const train = createTrace(run.points("train"), scale(run, view.unit, false), {
+  const train = createTrace(run.points("train"), scale(run, view.unit), {
     name: `${run.name}, train`,
     line: { color: colour, width: 1.75 },
     marker: { color: colour, size: 5 },
     hovertemplate: "%{y:.4~g}",
   });
-  const scores = createTrace(run.points("scores"), scale(run, view.unit, false), {
+  const scores = createTrace(run.points("scores"), scale(run, view.unit), {
     name: `${run.name}, validation`,
     mode: run.scores.update.length > 60 ? "lines" : "lines+markers",
     line: { color: colour, width: 1.75, dash: "1px,3px" },

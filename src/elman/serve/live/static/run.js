@@ -65,6 +65,11 @@ export class Run {
     if (this.pendingDetail === request && detail.session === this.session) this.detail = detail;
   }
 
+  /** The train loss at an update, undefined before the first row. */
+  trainLossAt(update) {
+    return this.train.value[this.train.update.findLastIndex((each) => each <= update)];
+  }
+
   /** The points of a curve, with the details of the zoomed range in place of downsampled points. */
   points(curve) {
     const coarse = this[curve];

@@ -31,17 +31,16 @@ function describeRun({ settings, about }) {
 /** Return name, value and details of the metrics to show. */
 function metricsOf(run, unit) {
   const { status } = run;
-  const best = status.best && formatLoss(status.best[1] * scale(run, unit, false), unit);
-  const smooth = status.smooth_loss != null && formatLoss(status.smooth_loss * scale(run, unit, true), unit);
+  const best = status.best && formatLoss(status.best[1] * scale(run, unit), unit);
   const latest = run.scores.value.at(-1);
   const hasStarted = status.update != null; // before, there are only dashes
   const total = status.updates ? `of ${formatCount(status.updates)}, ` : "";
   const metrics = [
     ["Updates", formatCount(status.update), hasStarted ? total + describeEpochs(run) : ""],
-    ["Train loss", formatTrainLoss(run, unit), smooth ? `smooth loss ${smooth}` : ""],
+    ["Train loss", formatTrainLoss(run, unit), ""],
   ];
   if (best) {
-    const value = formatLoss(latest * scale(run, unit, false), unit);
+    const value = formatLoss(latest * scale(run, unit), unit);
     metrics.push(["Validation loss", value, `minimum ${best} at update ${formatCount(status.best[0])}`]);
   }
   const speed = status.chars_per_second;
@@ -57,7 +56,7 @@ function metricsOf(run, unit) {
 
 function formatTrainLoss(run, unit) {
   const { train_loss: loss } = run.status;
-  return formatLoss(loss == null ? null : loss * scale(run, unit, false), unit);
+  return formatLoss(loss == null ? null : loss * scale(run, unit), unit);
 }
 
 function describeEpochs({ status: { epoch } }) {
@@ -110,7 +109,7 @@ export function showTable(body, runs, unit, onRunChange) {
     const metrics = [
       formatCount(status.update),
       formatTrainLoss(run, unit),
-      formatLoss(status.best ? status.best[1] * scale(run, unit, false) : null, unit),
+      formatLoss(status.best ? status.best[1] * scale(run, unit) : null, unit),
       formatCount(status.chars_per_second),
     ];
     metrics.forEach((text, k) => setText(body.children[i].children[k + 1], text));
