@@ -211,7 +211,7 @@ class Trainer:
         run = self.run
         run.stopped = run.stopped or self.reason_to_stop()
         if self.recent_losses and not self.recorder.has_row(self.state.update):
-            self.add_row(None)  # ends the curve; dropped if the run is resumed
+            self.add_row(None)  # of an interrupted run; dropped if it is resumed
         if self.validation_windows is not None and not run.interrupted:
             self.validate_final()
         self.save()
@@ -311,13 +311,13 @@ class Trainer:
     # --- Records ---
 
     def record(self) -> None:
-        """Add the row, the validation and the sample that are due after this update."""
+        """Add the row, the validation and the sample that are due after this update; the last one has a row, too."""
         update, every = self.state.update, self.validation_every
         validation_is_due = bool(every) and update % every == 0
         sample_is_due = bool(self.config.sample_every) and update % self.config.sample_every == 0
         if validation_is_due or sample_is_due:
             self.check_weights()
-        if validation_is_due or update % self.config.metrics_every == 0:
+        if validation_is_due or update % self.config.metrics_every == 0 or self.reason_to_stop():
             self.add_row(self.validate() if validation_is_due else None)
         if validation_is_due:
             self.run.best = self.run.selected = self.better_of_best_and_current(self.run.metrics[-1].validation_loss)

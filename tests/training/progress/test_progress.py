@@ -16,7 +16,7 @@ from elman.training.progress.console import StderrConsole, visible
 from elman.training.progress.display import ProgressDisplay
 from elman.training.progress.fields import describe_progress
 from elman.training.progress.lines import INTERVAL, ProgressLines
-from support.state import T
+from support.state import TEXT, T
 from support.terminal import use_terminal
 from support.training import EXACT, assert_same, train
 
@@ -42,6 +42,12 @@ def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
     for line in others:
         losses = rf"train loss {number}, validation loss {number} nats/char"
         assert re.fullmatch(rf"epoch \d, update \d+/20, {losses}, [\d,]+ chars/s, 0:00:\d\d left", line)
+
+
+def test_the_last_line_has_the_train_loss_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    options = EXACT | {"max_updates": 300, "metrics_every": 7, "batch_size": 60}
+    run = train(Corpus.from_text(TEXT * 50), **options, callback=ProgressLines(StderrConsole(), lambda: 0.0))
+    assert f"train loss {run.train_loss:.3f} nats/char" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_line_is_printed_every_few_seconds(
