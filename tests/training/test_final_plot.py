@@ -1,5 +1,6 @@
 """The plot that a training writes at its end, and what happens without Matplotlib."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import elman
 from elman.errors import ElmanError
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
-from elman.training.final_plot import NOT_DRAWN
+from elman.training.final_plot import describe_missing_plot
 from support.cli import Command, assert_refused
 from support.state import TEXT
 from support.training import train
@@ -52,20 +53,30 @@ def test_the_plot_is_drawn_at_the_end(corpus: Corpus, tmp_path: Path) -> None:
     notices = Notices()
     train(corpus, **SMALL, out=tmp_path, callback=notices)
     assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
-    assert NOT_DRAWN not in notices.seen
+    assert describe_missing_plot(tmp_path) not in notices.seen
 
 
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
 def test_without_matplotlib_a_notice_says_so_once(corpus: Corpus, tmp_path: Path) -> None:
     notices = Notices()
     run = train(corpus, **SMALL, out=tmp_path / "run", callback=notices)
-    assert (run.stopped, notices.seen.count(NOT_DRAWN), notices.seen[-1]) == ("max_updates", 1, NOT_DRAWN)
+    notice = describe_missing_plot(tmp_path / "run")
+    assert (run.stopped, notices.seen.count(notice), notices.seen[-1]) == ("max_updates", 1, notice)
     assert (tmp_path / "run" / "checkpoint.safetensors").exists()
     assert not (tmp_path / "run" / PLOT).exists()
     assert len(elman.load(tmp_path / "run").sample(9)) == 9
     in_memory = Notices()
     train(corpus, **SMALL, callback=in_memory)
-    assert NOT_DRAWN not in in_memory.seen  # a run without a directory has no plot
+    assert not any("curve" in seen for seen in in_memory.seen)  # a run without a directory has no plot
+
+
+@pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
+def test_only_the_first_run_in_a_directory_has_the_notice(corpus: Corpus, tmp_path: Path) -> None:
+    for out, expected in (("a", True), ("b", False), ("a", True), ("other/c", True)):
+        notices = Notices()
+        train(corpus, **SMALL, out=tmp_path / out, overwrite=True, callback=notices)
+        assert (describe_missing_plot(tmp_path / out) in notices.seen) == expected
+        shutil.rmtree(tmp_path / "b", ignore_errors=True)
 
 
 @pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
@@ -81,7 +92,7 @@ def test_a_figure_without_matplotlib_is_an_error(corpus: Corpus, tmp_path: Path)
 def test_the_commands_without_matplotlib(command: Command) -> None:
     options = [word for name, value in SMALL.items() for word in ("--" + name.replace("_", "-"), value)]
     training = command("train", "novel.txt", "-o", "run", "--preset", "reference", *options)
-    assert (training.code, training.err.splitlines().count(NOT_DRAWN)) == (0, 1)
+    assert (training.code, training.err.splitlines().count(describe_missing_plot(Path("run")))) == (0, 1)
     assert "train loss" in training.out
     assert_refused(command("plot", "run"), MISSING)
     assert_refused(command("report", "novel.txt", "-o", "report"), MISSING)
