@@ -86,7 +86,7 @@ def use_core(installation: Installation) -> None:
 
 def use_none(installation: Installation) -> None:
     """Check that what draws says what it needs, and that everything else works."""
-    require("pip install 'elman[plot]', then elman plot run" in installation.run("elman", *TRAIN, "--overwrite")[1], "train does not say how to get the plot")
+    require(HINT in installation.run("elman", *TRAIN, "--overwrite")[1], "train does not say how to get the plot")
     for arguments in (("plot", "run"), ("report", "text.txt", "-o", "report")):
         _, error = installation.run("elman", *arguments, code=2)
         require(HINT in error, f"elman {arguments[0]} does not name the extra: {error}")
