@@ -287,7 +287,7 @@ def test_a_run_that_cannot_go_on_so(
     ("arguments", "words"),
     [
         ("sample none", "there is no checkpoint 'none': pass a run directory written by elman train"),
-        ("sample novel.txt", "'novel.txt' cannot be used: it is not a complete safetensors file"),
+        ("sample novel.txt", "'novel.txt' is not a model: pass a run directory"),
         ("sample .", "there is no checkpoint 'checkpoint.safetensors'"),
         ("sample " + "long" * 100, "File name too long"),
         ("sample run --prompt Q", "'Q' (U+0051) is not among the model's 26 characters"),

@@ -91,6 +91,42 @@ def test_a_wrong_path_is_not_a_text(command: Command) -> None:
     assert_refused(command("sample", "none"), "there is no checkpoint 'none'")
 
 
+def test_neither_a_run_nor_a_text(command: Command) -> None:
+    for name in ("eval", "score"):
+        ended = command(name, "nots.txt")
+        assert_refused(ended, "no text of this name: pass a run directory written by elman train, a text file, or both")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("sample", "notes.txt"), ("explain", "notes.txt", "-o", "x.html"), ("compress", "notes.txt", "-m", "notes.txt")],
+)
+def test_a_text_in_the_place_of_a_model(command: Command, arguments: tuple[str, ...]) -> None:
+    words = "'notes.txt' is not a model: pass a run directory; for a text, elman train notes.txt -o runs/notes writes"
+    assert_refused(command(*arguments), words)
+
+
+def test_the_directory_of_runs_in_the_place_of_a_run(command: Command) -> None:
+    for name in "abcd":
+        (Path("runs") / name).mkdir(parents=True)
+        (Path("runs") / name / "checkpoint.safetensors").touch()
+    words = "there is no checkpoint 'runs/checkpoint.safetensors': pass a run in it, 'runs/a', 'runs/b', 'runs/c' and 1"
+    for arguments in (("sample", "runs"), ("eval", "runs", "notes.txt"), ("compress", "notes.txt", "-m", "runs")):
+        assert_refused(command(*arguments), words)
+
+
+def test_the_file_of_the_built_in_model(command: Command) -> None:
+    path = Path(builtin.__file__).parent / builtin.MODELS[-1].file
+    words = f"'{path.name}' is the compressed file of the built-in model: pass builtin instead"
+    Path(path.name).touch()
+    for arguments in (("sample", path.name), ("compress", "notes.txt", "-m", path.name)):
+        assert_refused(command(*arguments), words)
+
+
+def test_an_error_of_a_text_comes_before_the_header(command: Command) -> None:
+    assert_refused(command("score", "builtin", "nots.txt"), "there is no file 'nots.txt'")
+
+
 def test_it_is_served() -> None:
     assert list(load_models([])) == list(load_models([Path(builtin.NAME)])) == ["builtin"]
 

@@ -8,23 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elman.errors import ElmanError, quote
+
 if TYPE_CHECKING:
     from elman.inference import Model
-
-_MAX_HEADER = 100_000_000
-"""Bytes of the header of a safetensors file at most, by its specification."""
 
 
 def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | None, list[str | Path]]:
     """Return the run, if there is one, and the texts of a command whose RUN may be left out.
 
-    It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else, such as
-    a path that does not exist, is a run.
+    It is left out if the first argument is a file of text, ``-`` or the name of a built-in text. Anything else is a
+    run.
+
+    Raises
+    ------
+    ElmanError
+        If the first argument is a path that does not exist, and so neither.
     """
+    from elman.runs.builtin import is_builtin
+
     if run is None:
         return None, list(corpus)
     if _is_text(str(run)):
         return None, [str(run), *corpus]
+    if not (os.path.exists(run) or is_builtin(run)):  # noqa: PTH110 (False for a name that no file can have)
+        raise ElmanError(
+            f"there is no checkpoint {quote(run)}, and no text of this name: pass a run directory written by elman"
+            " train, a text file, or both"
+        )
     return run, list(corpus)
 
 
@@ -46,18 +57,9 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
 
 
 def _is_text(name: str) -> bool:
+    from elman.storage.tensors import is_named_or_begins_like_tensors
     from elman.text.sources import is_builtin
 
     if not os.path.isfile(name):  # noqa: PTH113 (False for a name that no file can have)
         return name == "-" or (is_builtin(name) and not os.path.exists(name))  # noqa: PTH110
-    return not (name.endswith(".safetensors") or _is_safetensors(name))
-
-
-def _is_safetensors(name: str) -> bool:
-    """Return whether a file begins like a safetensors file: the length of its header, and the header in JSON."""
-    try:
-        with Path(name).open("rb") as file:
-            start = file.read(9)
-    except OSError:  # the run's error gives the reason
-        return True
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _MAX_HEADER
+    return not is_named_or_begins_like_tensors(Path(name))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
+from elman.errors import ElmanError, quote
 from elman.inference.network_file import SavedNetwork
-from elman.runs.builtin import is_builtin, read_builtin
+from elman.runs.builtin import MODELS, NAME, is_builtin, read_builtin
 from elman.runs.checkpoint import load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT
+from elman.storage.tensors import is_named_or_begins_like_tensors
+
+MAX_SHOWN = 3
+"""Runs that an error names."""
 
 
 def read_model(path: Path) -> SavedNetwork:
@@ -24,9 +30,26 @@ def read_model(path: Path) -> SavedNetwork:
     """
     if is_builtin(path):
         return read_builtin()
+    if path.name in {model.file for model in MODELS}:
+        raise ElmanError(f"{quote(path)} is the compressed file of the built-in model: pass {NAME} instead")
     # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
     if not os.path.isdir(path):  # noqa: PTH112
+        if not is_named_or_begins_like_tensors(path):
+            raise _not_a_model_error(path)
         return load_network(path)
     if os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
         return load_network(path / BEST)
+    if not os.path.exists(path / CHECKPOINT) and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):  # noqa: PTH110
+        raise _several_runs_error(path, [run.parent for run in runs])
     return load_selected(path / CHECKPOINT)
+
+
+def _not_a_model_error(path: Path) -> ElmanError:
+    command = f"elman train {shlex.quote(str(path))} -o {shlex.quote(f'runs/{path.stem}')}"
+    return ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
+
+
+def _several_runs_error(path: Path, runs: list[Path]) -> ElmanError:
+    shown = [quote(run) for run in runs[:MAX_SHOWN]]
+    more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+    return ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {', '.join(shown)}{more}")

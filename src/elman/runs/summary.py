@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elman.errors import ElmanError
+from elman.errors import ElmanError, quote
 from elman.runs.checkpoint import Checkpoint
 from elman.runs.directory import METRICS, RunDirectory
 from elman.runs.records import Metrics
@@ -109,7 +109,9 @@ def find_runs(directory: Path) -> list[Path]:
         If it does not exist.
     """
     if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
-        raise ElmanError(f"there is no directory {str(directory)!r}")
+        if os.path.exists(directory):  # noqa: PTH110
+            raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")
+        raise ElmanError(f"there is no directory {quote(directory)}")
     return sorted(Path(path) for path, _, _ in os.walk(directory) if _is_run(RunDirectory(Path(path))))
 
 

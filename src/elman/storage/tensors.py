@@ -17,6 +17,11 @@ from elman.storage.untrusted import require_regular_file
 Array = NDArray[np.floating[Any]]
 
 
+SUFFIX = ".safetensors"
+_MAX_HEADER = 100_000_000
+"""Bytes of the header of a safetensors file at most, by its specification."""
+
+
 def save_tensors(path: Path, description: dict[str, Any], tensors: dict[str, Array]) -> None:
     """Write a description and arrays as safetensors.
 
@@ -76,6 +81,18 @@ def read_tensors(path: Path) -> tuple[str, dict[str, Array]]:
     if metadata.get("sha256") != _digest(text, tensors):
         raise corrupt_checkpoint_error(path, "its contents do not match its SHA-256")
     return text, tensors
+
+
+def is_named_or_begins_like_tensors(path: Path) -> bool:
+    """Return whether a file is meant to be a safetensors file, by its suffix or its header; it may be damaged."""
+    if path.suffix == SUFFIX:
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)  # the length of the header, and the header in JSON
+    except (OSError, ValueError):  # the reader's error gives the reason
+        return True
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= _MAX_HEADER
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -56,9 +57,12 @@ def score(
     path, texts = split_run(run, corpus)
     model = load_model(path, quiet=as_json)
     blocks = score_lines(model, read_chunks(texts or "-", encoding=encoding), carry_state=carry_state)
+    if worst is not None:
+        blocks = iter([_select_worst(worst, blocks)])
+    first = next(blocks, [])  # an error comes before the header
     if not as_json:
         print("\t".join(COLUMNS), flush=True)
-    for lines in blocks if worst is None else [_select_worst(worst, blocks)]:
+    for lines in chain([first], blocks):
         sys.stdout.write(show("".join(map(format_line, lines))))
         sys.stdout.flush()
     return 0
