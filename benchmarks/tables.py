@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "explanation" / "performance.md",
+    ROOT / "docs" / "explanation" / "recipes.md",
     ROOT / "docs" / "how_to" / "built_in_model.md",
     ROOT / "docs" / "how_to" / "compress_files.md",
     ROOT / "docs" / "how_to" / "monitor_training.md",
     ROOT / "docs" / "how_to" / "serve.md",
     ROOT / "docs" / "tutorials" / "from_recurrence_to_network.md",
-    ROOT / "benchmarks" / "recipes" / "README.md",
 )
 
 Result = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Try recipes: train each for the updates that fit a budget of seconds, and note the loss of the text kept aside.
+"""Try recipes: train each for the updates that fit a budget of seconds, and note the validation loss.
 
 The seconds an update takes are measured first, as the least of several, so that a busy machine slows the search down
 but does not change what it finds. Results are appended to a file, a JSON line each::

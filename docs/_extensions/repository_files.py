@@ -1,4 +1,4 @@
-"""Files of the repository outside docs/: the notebooks become pages, and links to files are those of the site.
+"""Files of the repository outside docs/: notebooks, changelog and contributing guide become pages; links to files.
 
 In the sources, links are those of the repository, so that they work where it is read without the site.
 """
@@ -12,8 +12,8 @@ from sphinx.util.typing import ExtensionMetadata
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-PAGES = {"CHANGELOG": "changelog", "CONTRIBUTING": "contributing", "benchmarks/recipes/README": "explanation/recipes"}
-"""Markdown files of the repository, and the pages of the site that include them."""
+PAGES = {"CHANGELOG": "changelog", "CONTRIBUTING": "contributing"}
+"""Markdown files of the repository, and the pages of the site that have their contents."""
 
 
 def copy_notebooks(app: Sphinx, config: Config) -> None:
@@ -22,6 +22,13 @@ def copy_notebooks(app: Sphinx, config: Config) -> None:
         copy = DOCS / "examples" / notebook.name
         if not copy.exists() or copy.read_bytes() != notebook.read_bytes():
             copy.write_bytes(notebook.read_bytes())
+
+
+def include_files(app: Sphinx, page: str, content: list[str]) -> None:
+    """Replace the pages that refer to a file of the repository by its contents."""
+    for path, site_page in PAGES.items():
+        if page == site_page:
+            content[0] = f"```{{include}} ../{path}.md\n:relative-docs: docs/\n```\n"
 
 
 def rewrite_links(app: Sphinx, page: str, content: list[str]) -> None:
@@ -36,7 +43,8 @@ def rewrite_links(app: Sphinx, page: str, content: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
-    """Connect both steps."""
+    """Connect the steps."""
     app.connect("config-inited", copy_notebooks)
+    app.connect("source-read", include_files)
     app.connect("source-read", rewrite_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
