@@ -437,6 +437,17 @@ def test_the_command_to_train_longer_raises_the_limit_that_was_reached(folder: P
     assert longer("--epochs", 9**9, "--max-seconds", 0.003) == "--max-seconds 0.006"
 
 
+def test_where_the_learning_rate_has_decayed_a_new_run_trains_longer(folder: Path, command: Command) -> None:
+    options = ("--schedule", "cosine", "--max-updates", 20)
+    out = command("train", "novel.txt", "--out", "out", *SMALL, *options).out
+    longer = "train novel.txt --out out-longer --like out --max-updates 40"
+    assert f"\nto train longer: elman {longer}\n" in out
+    assert command(*longer.split(), "--quiet").code == 0
+    assert [(row["run"], row["updates"]) for row in elman.runs("out-longer")] == [("out-longer", 40)]
+    out = command("train", "--out", "out", "--resume", "--max-updates", 30, "--quiet").out
+    assert "\nto train longer: elman train --out out --resume --max-updates 60\n" in out
+
+
 def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     options = ["--validation", "0.25", "--validate-every", 1, "--patience", 2, "--learning-rate", 5, "--epochs", 100]
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)

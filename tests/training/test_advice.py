@@ -1,9 +1,11 @@
 """The advice after a run: train longer, use a larger network, or stop."""
 
+from unittest import mock
+
 import pytest
 
 from elman.text import Corpus
-from elman.training.advice import Outcome, advise, fall
+from elman.training.advice import Outcome, advise, fall, outcome_of
 from support.state import TEXT
 from support.training import EXACT, StopsAt, train
 
@@ -65,6 +67,18 @@ def test_without_a_validation_set_one_is_recommended() -> None:
 def test_more_dropout_is_not_asked_for_where_there_is_much() -> None:
     assert "add text or increase --dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
     assert "to improve, add text." in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.5))
+
+
+def test_a_fall_where_the_prior_is_switched_on_is_no_trend() -> None:
+    options = EXACT | {"batch_size": 2, "max_updates": 100, "validation": 0.25, "validate_every": 10}
+    run = train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
+    losses = [(row.update, row.validation_loss) for row in run.metrics if row.validation_loss is not None]
+    assert outcome_of(run, [1.0], None).validation == losses
+    assert outcome_of(run, [1.0], None, since=50).validation == [row for row in losses if row[0] > 50]
+    with mock.patch("elman.training.train.outcome_of", wraps=outcome_of) as called:
+        train(Corpus.from_text(TEXT * 4), **options, ngram_order=2, ngram_start=0.5)
+        train(Corpus.from_text(TEXT * 4), **options)
+    assert [call.args[3] for call in called.call_args_list] == [50, 0]
 
 
 def test_the_fall_is_that_of_the_last_quarter() -> None:

@@ -139,8 +139,8 @@ def result_rows(run: Run) -> dict[str, Any]:
     return rows
 
 
-def show_results(run: Run, out: Path) -> None:
-    """Print the results of a training, a sample, and the next step."""
+def show_results(run: Run, out: Path, texts: Sequence[str | Path]) -> None:
+    """Print the results of a training, a sample, and the next step; `texts` are those of the command line."""
     show_metrics(result_rows(run))
     if run.interrupted:
         again = "pipe the text again to" if run.corpus.name == "-" else "resume with"
@@ -150,17 +150,25 @@ def show_results(run: Run, out: Path) -> None:
     _OUT.print(run.advice, markup=False)
     if run.advice.startswith(LONGER):
         again = ", pipe the text again to" if run.corpus.name == "-" else ""
-        _OUT.print(f"to train longer{again}: {_resume_command(out, **raise_limit(run))}", markup=False)
+        _OUT.print(f"to train longer{again}: {_longer_command(run, out, texts)}", markup=False)
     more = ["--count", "20"] if run.config.lines else []
     _OUT.print(f"to generate more: {shlex.join(['elman', 'sample', str(out), *more])}", markup=False)
 
 
-def _resume_command(out: Path, **limits: float) -> str:
-    """Return the command that resumes a run with these limits."""
-    words = ["elman", "train", "--out", str(out), "--resume"]
-    for name, value in limits.items():
-        words += [flag(name), f"{value:.15g}"]
-    return shlex.join(words)
+def _resume_command(out: Path, *more: str) -> str:
+    return shlex.join(["elman", "train", "--out", str(out), "--resume", *more])
+
+
+def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
+    """Return the command that trains a run for twice as long.
+
+    Where the learning rate has decayed, that is a new run: the schedule of a longer one decays later.
+    """
+    name, value = raise_limit(run)
+    limit = (flag(name), f"{value:.15g}")
+    if run.config.schedule == "constant" or run.init_from is not None or not texts:
+        return _resume_command(out, *limit)
+    return shlex.join(["elman", "train", *map(str, texts), "--out", f"{out}-longer", "--like", str(out), *limit])
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:

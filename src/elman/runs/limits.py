@@ -41,10 +41,10 @@ def estimate_end(run: Run, config: Config, end: int) -> int:
     return min(end, state.update + round(max(0.0, config.max_seconds - state.seconds) * state.update / state.seconds))
 
 
-def raise_limit(run: Run) -> dict[str, float]:
-    """Return the limit that ended a run, doubled, by its name; with it, the run can be resumed."""
+def raise_limit(run: Run) -> tuple[str, float]:
+    """Return the name of the limit that ended a run, and twice its value."""
     value = getattr(run.config, run.stopped)
-    return {run.stopped: round(2 * value, 3) if isinstance(value, float) else 2 * value}
+    return run.stopped, round(2 * value, 3)
 
 
 def describe_reached(run: Run, limit: str) -> str:

@@ -27,7 +27,7 @@ WIDE = 0.2
 """The gap from which on the network overfits. The end of a text is often harder than the rest by half as much, without
 any overfitting."""
 
-VALIDATIONS = 3
+VALIDATIONS = 2
 """Validation losses needed to see a trend."""
 
 MEMORIZED = 0.05
@@ -66,7 +66,7 @@ class Outcome:
     interrupted: bool = False
 
 
-def outcome_of(run: Run, losses: Sequence[float], final_validation_loss: float | None) -> Outcome:
+def outcome_of(run: Run, losses: Sequence[float], final_validation_loss: float | None, since: int = 0) -> Outcome:
     """Return the outcome of a run.
 
     Parameters
@@ -76,8 +76,10 @@ def outcome_of(run: Run, losses: Sequence[float], final_validation_loss: float |
         Of the latest updates, in nats per window. The training loss is their mean, over a tenth of the run at most.
     final_validation_loss : float or None
         Of the finished network, where no row of metrics has it.
+    since : int
+        The update at which the n-gram prior was switched on: the loss falls there, which is no trend.
     """
-    config, rows = run.config, list(run.metrics)
+    config, rows = run.config, [row for row in run.metrics if row.update > since]
     recent = list(losses)[-max(1, run.state.update // 10) :]
     validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
     return Outcome(
@@ -109,7 +111,8 @@ def advise(outcome: Outcome) -> str:
     advice = (
         f"{LONGER}: training loss was still falling."
         if fall(outcome.smooth) >= FALLING
-        else "Use a larger network: training loss has plateaued; more epochs would help little."
+        else "Use a larger network: training loss has plateaued; more epochs would help little. Increase --hidden-size"
+        " or --layers."
     )
     if outcome.reference:
         return advice
@@ -145,7 +148,10 @@ def _advise_from_validation(outcome: Outcome) -> str:
             f"Stop: validation loss has plateaued{above}: the model is overfitting. A larger network would only "
             f"overfit more; to improve, {remedy}."
         )
-    return "Use a larger network: training and validation loss have both plateaued, close to each other."
+    return (
+        "Use a larger network: training and validation loss have both plateaued, close to each other. Increase"
+        " --hidden-size or --layers."
+    )
 
 
 def fall(curve: Curve) -> float:

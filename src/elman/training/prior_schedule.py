@@ -24,11 +24,12 @@ def prior_start(config: Config, last: int) -> int:
     return math.ceil(config.ngram_start * last)
 
 
-def switch_on_prior(state: TrainState) -> None:
-    """Let the prior take part from the next update on; nothing happens if it does already, or if there is none."""
+def switch_on_prior(state: TrainState) -> bool:
+    """Let the prior take part from the next update on; return False if it does already, or if there is none."""
     if state.parameters.ngrams is None or state.parameters.uses_prior:
-        return
+        return False
     for arrays in filter(None, (state.parameters.arrays, state.average)):
         arrays["alpha"][...] = LATE_ALPHA
         for name in ("V", "c"):
             arrays[name] *= LOGIT_SCALE
+    return True

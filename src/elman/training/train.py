@@ -188,6 +188,7 @@ class Trainer:
         self.recent_losses = deque[float](maxlen=RECENT)
         self.health = HealthMonitor(run.config, architecture(run.state.parameters))
         self.has_warned = False
+        self.prior_since = 0  # the update at which it was switched on, by this process
         self.final_validation_loss: float | None = None
 
     # --- The loop ---
@@ -254,7 +255,7 @@ class Trainer:
         """Advance to the next stop, measure the time, and return the losses."""
         self.current_optimizer = replace(self.optimizer, end=last)
         if self.state.update >= prior_start(self.config, last):
-            switch_on_prior(self.state)
+            self.prior_since = self.state.update if switch_on_prior(self.state) else self.prior_since
         self.shuffle_lines()
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
@@ -381,7 +382,7 @@ class Trainer:
         problem = self.health.problem
         if problem and not self.run.interrupted:
             return f"{problem[0].upper()}{problem[1:]}."
-        return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss))
+        return advise(outcome_of(self.run, self.recent_losses, self.final_validation_loss, self.prior_since))
 
 
 def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:

@@ -120,7 +120,7 @@ def train(
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:
-        show_results(run, out)
+        show_results(run, out, [source] if isinstance(source, str) else source or [])
     elif quiet:  # otherwise the display has said so
         print(run.advice, file=sys.stderr)
     return INTERRUPTED if run.interrupted else 0
