@@ -48,21 +48,45 @@ def show_progress(
         yield _lines(title, total, console, clock)
 
 
+class _Rate:
+    """Estimates the time left, from when something is first known to be done: before, kernels may be compiled.
+
+    Parameters
+    ----------
+    total : float or None
+        As in `show_progress`.
+    """
+
+    def __init__(self, total: float | None) -> None:
+        self.total = total
+        self.first: tuple[float, float] | None = None
+
+    def describe(self, done: float, now: float) -> str:
+        """Return how much is done and, where it can be estimated, the time left."""
+        if self.total is None:
+            return f"{done / 1e3:,.0f} kB"
+        then, before = self.first = self.first or (now, done)
+        percent = f"{int(100 * done / self.total)} %"
+        if done == before:
+            return percent
+        left = timedelta(seconds=round((now - then) * (self.total - done) / (done - before)))
+        return f"{percent}, {left} left"
+
+
 @contextmanager
 def _bar(title: str, total: float | None, console: StderrConsole, clock: Callable[[], float]) -> Iterator[ShowDone]:
     state = TextColumn("{task.fields[state]}", markup=False)
     columns = [TextColumn("{task.description}", markup=False), *([BarColumn(24)] if total else []), state]
     bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
     task = bar.add_task(visible(title), total=total, state="")
-    started = clock()
-    due = started + DELAY
+    rate, due = _Rate(total), clock() + DELAY
 
     def show(done: float) -> None:
         nonlocal due
         if (now := clock()) >= due:
             due = now + REFRESH
             bar.start()
-            bar.update(task, completed=done, state=_describe(done, total, now - started))
+            bar.update(task, completed=done, state=rate.describe(done, now))
             bar.refresh()
 
     try:
@@ -72,23 +96,12 @@ def _bar(title: str, total: float | None, console: StderrConsole, clock: Callabl
 
 
 def _lines(title: str, total: float | None, console: StderrConsole, clock: Callable[[], float]) -> ShowDone:
-    started = clock()
-    due = started + INTERVAL
+    rate, due = _Rate(total), clock() + INTERVAL
 
     def show(done: float) -> None:
         nonlocal due
         if (now := clock()) >= due:
             due = now + INTERVAL
-            console.print_line(f"{title}: {_describe(done, total, now - started)}")
+            console.print_line(f"{title}: {rate.describe(done, now)}")
 
     return show
-
-
-def _describe(done: float, total: float | None, seconds: float) -> str:
-    """Return how much is done and, where it is known, the expected time of the rest."""
-    if total is None:
-        return f"{done / 1e3:,.0f} kB"
-    if not done:
-        return "0 %"
-    left = timedelta(seconds=round(seconds * (total / done - 1)))
-    return f"{int(100 * done / total)} %, {left} left"

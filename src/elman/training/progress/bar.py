@@ -111,7 +111,7 @@ class ProgressBar(ProgressDisplay):
         self.progress.update(self.task, completed=fraction, **fields._asdict())
         content = Table.grid()
         content.add_row(self.progress)
-        content.add_row(Text(f"{fields.losses}, {fields.speed}"))
+        content.add_row(Text(", ".join(filter(None, (fields.losses, fields.speed)))))
         content.add_row(Padding(self.text, (1, 2)))
         self.screen.update(content)
 

@@ -20,9 +20,9 @@ class ProgressFields(NamedTuple):
     losses : str
         The train loss and, once there is one, the validation loss.
     speed : str
-        The average so far.
+        The average so far; empty after the first update, whose time says little.
     left : str
-        The expected time of the updates to come.
+        The expected time of the updates to come; likewise.
     """
 
     epoch: str
@@ -41,10 +41,11 @@ def describe_progress(run: Run, updates: int) -> ProgressFields:
     speed = config.chars_per_update / seconds_per_update if seconds_per_update else 0
     losses = {"train": run.train_loss, "validation": run.latest_validation_loss}
     known = [f"{name} loss {loss:.3f}" for name, loss in losses.items() if loss is not None]
+    left = timedelta(seconds=round(max(0, updates - state.update) * seconds_per_update))
     return ProgressFields(
         f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
         f"update {state.update:,}/{updates:,}",
         f"{', '.join(known)} nats/char",
-        f"{speed:,.0f} chars/s",
-        f"{timedelta(seconds=round(max(0, updates - state.update) * seconds_per_update))} left",
+        f"{speed:,.0f} chars/s" if state.update > 1 else "",
+        f"{left} left" if state.update > 1 else "",
     )

@@ -37,7 +37,7 @@ class ProgressLines(ProgressDisplay):
         now = self.clock()
         if now >= self.due or run.state.update >= updates or _was_validated(run):
             self.due = now + INTERVAL
-            self.show(", ".join(describe_progress(run, updates)))
+            self.show(", ".join(filter(None, describe_progress(run, updates))))
 
     def on_warning(self, warning: str) -> None:
         """Print the warning."""
