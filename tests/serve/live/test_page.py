@@ -460,6 +460,15 @@ def test_it_fits_a_narrow_window(browser: "Browser", runs: list[Path], width: in
         assert fits(page)
 
 
+def test_the_titles_of_arrays(browser: "Browser", corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT | {"layers": 2}, epochs=2, ngram_order=2, out=tmp_path / "run")
+    with viewed(browser, [tmp_path / "run"]) as page:
+        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+        until(page, "histograms.data?.length > 0")
+        titles = page.evaluate("histograms._fullLayout.annotations.map((annotation) => annotation.text)")
+    assert {"V  hidden to output", "U2  input to hidden, layer 2", "alpha  weights of the n-gram prior"} <= {*titles}
+
+
 def test_text_that_would_be_markup_is_text(browser: "Browser", tmp_path: Path) -> None:
     text = "<img src=x onerror=alert(1)><b>&amp;</b>\x1b[31m"
     out = tmp_path / "<b>run<"

@@ -4,15 +4,15 @@ import { narrowScreen } from "./chart.js";
 
 const TITLES = {
   U: "input to hidden", W: "hidden to hidden", V: "hidden to output", b: "hidden bias", c: "output bias", d: "reset bias",
-  h: "hidden state", s: "cell state",
+  h: "hidden state", s: "cell state", alpha: "weights of the n-gram prior",
 };
 const ROW = 145; // pixels
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Return the title of an array: U2 is input to hidden, layer 2. */
 function title(name) {
-  const layer = name.slice(1);
-  return `${name}  ${TITLES[name[0]] ?? ""}${layer ? `, layer ${layer}` : ""}`;
+  const [, symbol, layer] = name.match(/^(.*?)(\d*)$/);
+  return `${name}  ${TITLES[symbol] ?? ""}${layer ? `, layer ${layer}` : ""}`;
 }
 
 /** Draw the histograms of a run. */
