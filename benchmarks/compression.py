@@ -1,15 +1,15 @@
-"""Compression ratio and speed of a model on held-out text, beside other compressors.
+"""Compression ratio and speed of models on held-out text, beside other compressors.
 
-    python benchmarks/compression.py RUN TEXT [--speed RUN…]      # everything; writes results/compression.json
-    python benchmarks/compression.py RUN TEXT --table [--split 2] # one table: every way to adapt, and all peers
-    python benchmarks/compression.py RUN TEXT --ablation          # the mixture without each of its experts
+    python benchmarks/compression.py RUN… TEXT             # writes results/compression.json
+    python benchmarks/compression.py RUN… TEXT --split 2   # the last half of TEXT is held out; only prints
+    python benchmarks/compression.py RUN… TEXT --ablation  # the mixture without each of its experts; only prints
 
-The last 10 % of TEXT is compressed, with ``--split N`` the last N-th; RUN was trained on the rest as a separate file
-(``elman train REST --preset strong --validation 0 --out RUN``). Peers are the compressors of Python's standard library,
-zpaq, zstd and brotli if their commands are installed, and PPMd if the package pyppmd is. "Primed" is a compressor that
-has read the rest first: the size of both together minus that of the rest. For comparison also: the model's
-cross-entropy, and the first thousand lines each as a separate file. ``--speed`` measures the speed of other runs on
-all of TEXT, the best of three rounds. Everything compressed by Elman is decompressed and compared.
+The last tenth of TEXT is compressed, with ``--split N`` the last N-th; each RUN was trained on the rest as a separate
+file (``elman train REST --preset strong --validation 0 --out RUN``), and compresses in every way to adapt. Peers are
+the compressors of Python's standard library, zpaq, zstd and brotli if their commands are installed, and PPMd if the
+package pyppmd is. "Primed" is a compressor that has read the rest first: the size of both together minus that of the
+rest. For comparison also: the model's cross-entropy, and the first thousand lines each as a separate file. Speeds are
+the best of up to three rounds. Everything compressed by Elman is decompressed and compared.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, get_args
 from unittest.mock import patch
 
-from elman.compression import compress, decompress
-from elman.compression.exact_prior import ExactPrior
-from elman.compression.experts import predictor
-from elman.compression.experts.match import MatchModel
-from elman.compression.experts.mixing import Mixture
-from elman.compression.experts.words import WordModel
+import numpy as np
+
+from elman.compression import compress, decompress, predictor
+from elman.compression.exact_prior import NOTHING
+from elman.compression.experts import mixing
+from elman.compression.experts.mixing import Rates
 from elman.config import CodecAdapt
 from elman.inference import Model
 from elman.network.parameters import architecture
@@ -42,7 +43,8 @@ from elman.runs.run import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"
-LINES = 1000
+LINES, LINES_ADAPT = 1000, ("none", "mixture")
+ROUNDS, MAX_SECONDS = 3, 20
 ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, *get_args(CodecAdapt))
 
 OTHERS: dict[str, Callable[[bytes], bytes]] = {
@@ -71,6 +73,17 @@ def zpaq_size(data: bytes) -> int:
         return archive.stat().st_size
 
 
+def zpaq_primed_size(rest: bytes, data: bytes) -> int:
+    """Return how much larger the archive is with `data` after `rest`.
+
+    The parameters of zpaq's model depend on the next power of two of the size, a little smaller than that; so both are
+    preceded by as many zeros as it takes for both to have the same.
+    """
+    boundary = (1 << (len(rest) + len(data)).bit_length() - 1) - (1 << 12)
+    before = bytes(max(0, boundary - len(rest)) if len(rest) + len(data) > boundary else 0)
+    return zpaq_size(before + rest + data) - zpaq_size(before + rest)
+
+
 def ppmd_size(data: bytes, order: int) -> int:
     """Return the size of a stream of PPMd, variant H, with 256 MB."""
     import pyppmd
@@ -85,7 +98,7 @@ def peer_sizes(rest: bytes, data: bytes) -> dict[str, int]:
     sizes |= {name: command_size(command, data) for name, command in COMMANDS.items() if shutil.which(command[0])}
     if shutil.which("zpaq"):
         sizes["zpaq -m5"] = zpaq_size(data)
-        sizes["zpaq -m5, primed"] = zpaq_size(rest + data) - zpaq_size(rest)
+        sizes["zpaq -m5, primed"] = zpaq_primed_size(rest, data)
     try:
         sizes["PPMd, order 6"] = ppmd_size(data, 6)
         sizes["PPMd, order 6, primed"] = ppmd_size(rest + data, 6) - ppmd_size(rest, 6)
@@ -94,68 +107,45 @@ def peer_sizes(rest: bytes, data: bytes) -> dict[str, int]:
     return sizes
 
 
-def print_sizes(sizes: dict[str, int], original: int, notes: dict[str, str]) -> None:
-    """Print a table of sizes, the smallest first."""
-    for name, size in sorted(sizes.items(), key=lambda item: item[1]):
-        print(f"{name:32s} {size:9,d} bytes {8 * size / original:6.3f} bits/byte  {notes.get(name, '')}")
-
-
-def print_table(model: Model, rest: bytes, data: bytes) -> None:
-    """Measure every way to adapt, and print it beside the peers."""
-    compress(model, data[:2000], adapt="all")  # kernels are compiled or loaded
-    results = {adapt: measure(model, data, adapt) for adapt in ADAPTATIONS}
-    names = {adapt: f"elman, adapt {adapt or 'nothing'}" for adapt in ADAPTATIONS}
-    ways = ("compress_per_second", "decompress_per_second")
-    speeds = {adapt: [result[way] / 1000 for way in ways] for adapt, result in results.items()}
-    notes = {names[adapt]: f"{there:.1f} kB/s, back {back:.1f} kB/s" for adapt, (there, back) in speeds.items()}
-    sizes = {names[adapt]: result["bytes"] for adapt, result in results.items()}
-    print_sizes(sizes | peer_sizes(rest, data) | {"the original": len(data)}, len(data), notes)
-    lines = data.splitlines(keepends=True)[:LINES]
-    print(
-        f"{len(lines)} lines, a file each: {compress_lines(model, data, 'mixture'):,} of {len(b''.join(lines)):,} bytes"
-    )
-
-
-def learn_without_biases(mixture: Mixture, *arguments: Any) -> Any:
-    """Learn as always, but forget the biases by context."""
-    g = LEARN(mixture, *arguments)
-    mixture.weights.first[:] = 0
-    mixture.weights.second[:] = 0
-    return g
-
-
-LEARN = Mixture.learn
-WITHOUT: dict[str, tuple[object, str, Any]] = {
-    "match model": (MatchModel, "read", lambda *_: None),
-    "word model": (WordModel, "predict", lambda *_: None),
-    "biases by context": (Mixture, "learn", learn_without_biases),
-    "learning of the mixture": (Mixture, "learn", lambda mixture, *_: 0 * mixture.mixed),
-    "counts that go on": (predictor, "ExactPrior", lambda ngrams, start, R, **_: ExactPrior(ngrams, start, R)),
+RATES = mixing.RATES
+ZERO = np.float32(0)
+WITHOUT: dict[str, list[tuple[object, str, Any]]] = {
+    "match model": [(mixing, "RATES", RATES._replace(match=ZERO))],
+    "word model": [(mixing, "RATES", RATES._replace(words=ZERO)), (mixing, "INITIAL_WORD_WEIGHT", 0.0)],
+    "biases by context": [(mixing, "RATES", RATES._replace(first=ZERO, second=ZERO))],
+    "learning of the mixture": [(mixing, "RATES", Rates(*[ZERO] * len(RATES)))],
+    "counts that go on": [(predictor, "ALL_FIRST", NOTHING)],
 }
 """Parts of the mixture, and what to replace to leave each out."""
 
 
 def print_ablation(model: Model, data: bytes) -> None:
     """Print the size of the mixture, and without each of its parts."""
-    sizes = {"the mixture": len(compress(model, data, adapt="mixture"))}
-    for part, (owner, name, replacement) in WITHOUT.items():
-        with patch.object(owner, name, replacement):
-            sizes[f"without {part}"] = len(compress(model, data, adapt="mixture"))
-    print_sizes(sizes, len(data), {name: f"{size - sizes['the mixture']:+,d}" for name, size in sizes.items()})
+    whole = len(compress(model, data, adapt="mixture"))
+    print(f"{'the mixture':32s} {whole:9,d} bytes")
+    for part, replacements in WITHOUT.items():
+        with ExitStack() as stack:
+            for owner, name, value in replacements:
+                stack.enter_context(patch.object(owner, name, value))
+            size = len(compress(model, data, adapt="mixture"))
+        print(f"without {part:24s} {size:9,d} bytes, {size - whole:+,d}")
 
 
 def measure(model: Model, data: bytes, adapt: bool | CodecAdapt) -> dict[str, Any]:
     """Compress and decompress; return the size and the speed of both."""
-    start = time.perf_counter()
-    file = compress(model, data, adapt=adapt)
-    middle = time.perf_counter()
-    assert decompress(model, file) == data
-    end = time.perf_counter()
+    seconds, end = [math.inf, math.inf], time.perf_counter() + MAX_SECONDS
+    for round_number in range(ROUNDS):
+        if round_number and time.perf_counter() > end:
+            break
+        start = time.perf_counter()
+        file = compress(model, data, adapt=adapt)
+        middle = time.perf_counter()
+        assert decompress(model, file) == data
+        seconds = [min(seconds[0], middle - start), min(seconds[1], time.perf_counter() - middle)]
     return {
         "bytes": len(file),
-        "bits_per_char": round(8 * len(file) / len(data), 4),
-        "compress_per_second": round(len(data) / (middle - start)),
-        "decompress_per_second": round(len(data) / (end - middle)),
+        "compress_per_second": round(len(data) / seconds[0]),
+        "decompress_per_second": round(len(data) / seconds[1]),
     }
 
 
@@ -175,61 +165,49 @@ def describe_network(model: Model) -> str:
     return f"{net.layers} x {net.cell} {net.m}"
 
 
-def measure_run(run: Path, text: bytes) -> dict[str, Any]:
+def measure_run(run: Path, data: bytes) -> dict[str, Any]:
     """Return all results of one run."""
-    model, last = load(run), text[len(text) * 9 // 10 :]
-    expected = model.score(last.decode()).nats / math.log(2) / 8
-    compress(model, last[:2000], adapt=True)  # kernels are compiled or loaded
-    return {
+    model = load(run)
+    compress(model, data[:2000], adapt="all")  # kernels are compiled or loaded
+    found = {
+        "name": run.name,
         "network": describe_network(model),
-        "original": len(last),
-        "cross_entropy_bytes": round(expected),
-        "fixed": measure(model, last, adapt=False),
-        "adapting": measure(model, last, adapt=True),
-        "others": {name: len(other(last)) for name, other in OTHERS.items()},
-        "lines": {
-            "original": len(b"".join(last.splitlines(keepends=True)[:LINES])),
-            "fixed": compress_lines(model, last, adapt=False),
-            "xz -9e": sum(len(OTHERS["xz -9e"](line)) for line in last.splitlines(keepends=True)[:LINES]),
-        },
+        "cross_entropy_bytes": round(model.score(data.decode()).nats / math.log(2) / 8),
+        "adapt": {str(adapt or "none"): measure(model, data, adapt) for adapt in ADAPTATIONS},
+        "lines": {way: compress_lines(model, data, False if way == "none" else "mixture") for way in LINES_ADAPT},
     }
+    print(json.dumps(found, indent=1), flush=True)
+    return found
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="run")
     parser.add_argument("text", type=Path)
-    parser.add_argument("--speed", nargs="*", type=Path, default=[])
-    parser.add_argument("--table", action="store_true")
     parser.add_argument("--ablation", action="store_true")
-    parser.add_argument("--split", type=int, default=10)
+    parser.add_argument("--split", type=int)
     options = parser.parse_args()
     text = options.text.read_bytes()
-    if options.table or options.ablation:
-        start = len(text) * (options.split - 1) // options.split
-        model = load(options.run)
-        if options.table:
-            print_table(model, text[:start], text[start:])
-        if options.ablation:
-            print_ablation(model, text[start:])
+    split = options.split or 10
+    start = len(text) * (split - 1) // split
+    rest, data = text[:start], text[start:]
+    if options.ablation:
+        for run in options.runs:
+            print_ablation(load(run), data)
         return
-    speeds = []
-    for run in options.speed:
-        model = load(run)
-        compress(model, text[:200])
-        rounds = [measure(model, text, adapt=False) for _ in range(3)]
-        best = {name: max(result[name] for result in rounds) for name in rounds[0]}
-        speeds.append({"network": describe_network(model), "original": len(text)} | best)
-        print(speeds[-1], flush=True)
+    lines = data.splitlines(keepends=True)[:LINES]
     results = {
         "machine": machine(),
         "text": options.text.name,
-        "results": measure_run(options.run, text),
-        "speed": speeds,
+        "original": len(data),
+        "runs": [measure_run(run, data) for run in options.runs],
+        "peers": peer_sizes(rest, data),
+        "lines": {"original": len(b"".join(lines)), "xz -9e": sum(len(OTHERS["xz -9e"](line)) for line in lines)},
     }
-    print(json.dumps(results, indent=1))
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results["peers"] | results["lines"], indent=1))
+    if options.split is None:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

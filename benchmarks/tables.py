@@ -290,31 +290,42 @@ def live() -> str:
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; {says}."
 
 
-QUOTED = {
-    "whole": {"brotli -11": 39_384, "PPMd, order 5": 33_402, "PPMd, order 6, which has read the training text": 28_247},
-    "lines": {"zstd -19, with a dictionary from the training text": 29_753},
-}
-"""Bytes that other compressors make of the same texts; not measured by `compression.py`."""
+ZSTD_DICTIONARY = 29_753
+"""Bytes of a thousand lines by zstd -19 with a dictionary from the training text; not by `compression.py`."""
 
 
 def compression() -> str:
-    """The size of a text by the network and by others."""
-    found = load("compression")["results"]
-    sizes = {f"{name} †": size for name, size in QUOTED["whole"].items()} | found["others"]
-    sizes |= {
-        "`elman compress`": found["fixed"]["bytes"],
-        "`elman compress --adapt`": found["adapting"]["bytes"],
-        "cross-entropy of the static model": found["cross_entropy_bytes"],
-    }
-    return sized(sizes, found["original"])
+    """The size of a text by runs that adapt in every way and by other compressors, and the speed of the runs."""
+    result = load("compression")
+    original = result["original"]
+    ways: list[tuple[str, int, tuple[float, ...]]] = [(name, size, ()) for name, size in result["peers"].items()]
+    ways.append(("the original", original, ()))
+    for run in result["runs"]:
+        for adapt, found in run["adapt"].items():
+            name = f"`{run['name']}`" if adapt == "none" else f"`{run['name']}`, `--adapt {adapt}`"
+            speeds = found["compress_per_second"] / 1000, found["decompress_per_second"] / 1000
+            ways.append((name, found["bytes"], speeds))
+    rows = [
+        [name, f"{size:,}", f"{8 * size / original:.3f}", *([f"{speed:.3g}" for speed in speeds] or ["", ""])]
+        for name, size, speeds in sorted(ways, key=lambda way: way[1])
+    ]
+    header = ["", "bytes", "bits per byte", "compress, kB/s", "decompress, kB/s"]
+    return f"{table(header, rows)}\n\nMeasured on {machine(result)}."
 
 
 def compression_lines() -> str:
     """The size of many small files."""
-    found = load("compression")["results"]["lines"]
-    sizes = {f"{name} †": size for name, size in QUOTED["lines"].items()}
-    sizes |= {"`elman compress`": found["fixed"], "xz -9e": found["xz -9e"]}
-    return sized(sizes, found["original"])
+    result = load("compression")
+    sizes = {
+        "zstd -19, with a dictionary from the training text †": ZSTD_DICTIONARY,
+        "xz -9e": result["lines"]["xz -9e"],
+    }
+    for run in result["runs"]:
+        sizes |= {
+            f"`{run['name']}`" + ("" if adapt == "none" else f", `--adapt {adapt}`"): size
+            for adapt, size in run["lines"].items()
+        }
+    return sized(sizes, result["lines"]["original"])
 
 
 def sized(sizes: dict[str, int], original: int) -> str:
@@ -324,20 +335,6 @@ def sized(sizes: dict[str, int], original: int) -> str:
         for name, size in sorted({"the original": original, **sizes}.items(), key=lambda item: item[1])
     ]
     return table(["", "bytes", "bits per character", "ratio"], rows)
-
-
-def compression_speed() -> str:
-    """Kilobytes a second, both ways."""
-    result = load("compression")
-    found = result["results"]
-    ways = [(one["network"], "", one) for one in result["speed"]]
-    ways += [(found["network"], "", found["fixed"]), (found["network"], "`--adapt`", found["adapting"])]
-    rows = [
-        [name, way, *(f"{one[which] / 1000:,.1f}" for which in ("compress_per_second", "decompress_per_second"))]
-        for name, way, one in ways
-    ]
-    header = ["model, layers × cell units", "", "compress, kB/s", "decompress, kB/s"]
-    return f"{table(header, rows)}\n\nMeasured on {machine(result)}; the last two rows on the last tenth alone."
 
 
 def installation() -> str:
@@ -379,7 +376,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "sampling": sampling,
     "compression": compression,
     "compression_lines": compression_lines,
-    "compression_speed": compression_speed,
     "builtin_model": builtin_model,
     "serving": serving,
     "live": live,

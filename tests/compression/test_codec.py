@@ -88,11 +88,12 @@ def test_substreams_that_share_counts_run_through_all_blocks(n: int, monkeypatch
 @small_blocks(64, 9)
 def test_blocks_are_joined_as_they_were_split(N: int, mode: Mode) -> None:
     tokens = np.arange(N, dtype=np.int32)
-    split = list(blocks.split_blocks(tokens, mode))
-    assert [n for _, n in split] == [*blocks.block_sizes(N, mode)]
+    R = blocks.count_substreams(N, mode, 1 << 20) if mode.is_adaptive else None
+    split = list(blocks.split_blocks(tokens, R))
+    assert [n for _, n in split] == [*blocks.block_sizes(N, R)]
     assert len(split) == blocks.count_blocks(N)
     assert len({table.shape[1] for table, _ in split}) == 1 or not mode.is_adaptive
-    np.testing.assert_array_equal(np.concatenate([*blocks.join_blocks(split, mode)]), tokens)
+    np.testing.assert_array_equal(np.concatenate([*blocks.join_blocks(split, R)]), tokens)
 
 
 def test_a_text_is_cut_without_loss() -> None:
@@ -117,7 +118,9 @@ def test_as_many_substreams_as_the_text_is_long_for() -> None:
     assert blocks.count_substreams(blocks.BLOCK_SIZE, Mode.ADAPTIVE_BOTH) == 1
     assert [blocks.count_substreams(n, Mode.ADAPTIVE_COUNTS) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
     assert [blocks.count_substreams(n, Mode.MIXTURE) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
-    assert [blocks.count_substreams(n, Mode.MIXTURE_ALL) for n in (0, 32767, 32768, 1 << 30)] == [1, 1, 2, 8]
+    assert [blocks.count_substreams(n, Mode.MIXTURE_ALL, 1 << 30) for n in (0, 32767, 32768, 1 << 30)] == [1, 1, 2, 8]
+    weights = (0, (6 << 16) - 1, 6 << 16, 1 << 30)
+    assert [blocks.count_substreams(1 << 30, Mode.MIXTURE_ALL, size) for size in weights] == [1, 1, 2, 8]
 
 
 def test_characters_that_the_alphabet_lacks_stay_bytes() -> None:

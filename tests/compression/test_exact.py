@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import constriction
@@ -16,13 +15,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from elman.compression import exact_coder, exact_kernels
-from elman.compression.adaptive import CodedStep, compute_gradients, output_gradient
+from elman.compression.adaptive import compute_gradients
 from elman.compression.exact_kernels import Floats
-from elman.compression.exact_network import build_exact_network, forward_step, round_to_float32
-from elman.compression.range_coder import Decoder, Encoder
+from elman.compression.exact_network import build_exact_network, round_to_float32
+from elman.compression.range_coder import Coder
 from elman.network import loss_and_gradients
 from support.codec_models import K, make_model
 from support.codec_subprocess import models, read
+from support.exact_windows import fill_window
 from support.missing_packages import hide_packages
 from support.state import ROOT
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS
@@ -169,33 +169,35 @@ def make_step(seed: int, sharpness: int, most_likely: bool) -> tuple[Floats, NDA
 @given(STEPS)
 def test_the_coder_is_the_one_of_constriction(steps: list[tuple[int, int, bool]]) -> None:
     """It wrote the first files: its words, and the interval that it is left with, decide the payload."""
-    encoder, coder = Encoder(), constriction.stream.queue.RangeEncoder()
+    ours, theirs = Coder(), constriction.stream.queue.RangeEncoder()
     family = constriction.stream.model.Categorical(perfect=False)
     for freqs, symbol in itertools.starmap(make_step, steps):
-        encoder.code(freqs, symbol)
-        coder.encode(symbol.astype(np.int32), family, freqs)
-    position, (low, size) = coder.pos()
-    assert ([*map(int, encoder._state)], encoder._count) == ([low, size], position)
-    words = coder.get_compressed()[: position + 1]
+        ours.code(freqs, symbol)
+        theirs.encode(symbol.astype(np.int32), family, freqs)
+    position, (low, size) = theirs.pos()
+    assert ([*map(int, ours.arrays.state)], ours.arrays.counters[exact_coder.COUNT]) == ([low, size], position)
+    words = theirs.get_compressed()[: position + 1]
     point = int.from_bytes(words.astype(">u4").tobytes()) << 32 if len(words) else 0
-    ours = int.from_bytes(encoder._words[:position].astype(">u4").tobytes()) << 64 | low
-    assert ours <= point < ours + size
+    lower = int.from_bytes(ours.arrays.words[:position].astype(">u4").tobytes()) << 64 | low
+    assert lower <= point < lower + size
 
 
 @settings(deadline=None)
 @given(STEPS)
 def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
-    encoder, bits, coded = Encoder(), 0.0, []
+    encoder, bits, coded = Coder(), 0.0, []
     for freqs, symbol in itertools.starmap(make_step, steps):
         bits += exact_kernels.FREQ_BITS - float(np.log2(freqs[0, symbol[0]] + 1))
         encoder.code(freqs, symbol)
         coded.append((freqs, symbol))
     payload = encoder.finish()
     assert 8 * len(payload) < bits + 9
-    decoder = Decoder(payload)
+    decoder = Coder(payload)
     for freqs, symbol in coded:
-        assert decoder.code(freqs, symbol * 0) == symbol
-    decoder.finish()
+        decoded = np.zeros(1, np.int64)
+        decoder.code(freqs, decoded)
+        assert decoded == symbol
+    assert decoder.finish() == payload
 
 
 @CELLS
@@ -203,14 +205,10 @@ def test_the_gradients_are_those_of_the_mathematics(cell: str, layers: int) -> N
     model = make_model(cell, layers, dtype=np.float64)
     network = build_exact_network(model.parameters)
     x = np.random.default_rng(3).integers(0, K, 9)
-    state, coded_steps = round_to_float32(model.h).reshape(network.P, 1, network.m), []
-    for before, after in pairwise(x):
-        step = forward_step(network, state, np.array([before], np.int64))
-        coded_steps.append(CodedStep(step, output_gradient(symbol_freqs(list(step.logits[0]), 0), int(after))))
-        state = step.after
-    gradients = compute_gradients(network, coded_steps).arrays
+    window = fill_window(network, x, round_to_float32(model.h))
+    gradients = compute_gradients(network, window, np.empty_like(network.theta), trains_alpha=False).arrays
     expected = loss_and_gradients(model.parameters, model.h, x[:-1].astype(np.uint8), x[1:].astype(np.uint8))
-    np.testing.assert_allclose(state.reshape(-1), expected.h, atol=FIXED_FUNCTIONS)
+    np.testing.assert_allclose(window.states[-1].reshape(-1), expected.h, atol=FIXED_FUNCTIONS)
     for name, gradient in expected.gradients.items():
         error = np.abs(gradients[name] - gradient.T).max() / np.abs(gradient).max()
         assert error < FIXED_GRADIENTS, name

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from elman.compression import exact_kernels, exact_prior
-from elman.compression.adaptive import CodedStep, compute_gradients, output_gradient
-from elman.compression.exact_network import build_exact_network, forward_step
-from elman.compression.exact_prior import ExactPrior, trained_counts
+from elman.compression import exact_prior
+from elman.compression.adaptive import compute_gradients
+from elman.compression.exact_network import build_exact_network
+from elman.compression.exact_prior import ROW_BY_ROW, ExactPrior, trained_counts
 from elman.engine.numba.ngrams.counting import ADDED_TOTAL
 from elman.network import loss_and_gradients
 from elman.network.ngram import MIN_PROB, READ_COUNT, NgramCounts, NgramModel
 from elman.network.output import Prior
-from support.codec_models import K, make_model
+from support.codec_models import make_model
+from support.exact_windows import fill_window
 from support.tolerances import FIXED_FUNCTIONS, FIXED_GRADIENTS, FLOAT32_ROUNDING
 
 START, R, STEPS = 0, 3, 40
@@ -51,7 +52,7 @@ def test_rows_read_what_the_reference_reads(order: int) -> None:
 @pytest.mark.parametrize("order", [1, 3, 7])
 def test_rows_share_their_counts_in_the_order_of_the_rows(order: int) -> None:
     ngrams, x = counted(order), texts()
-    prior, counts = ExactPrior(ngrams, START, R, adapt=True), NgramCounts(ngrams.continued())
+    prior, counts = ExactPrior(ngrams, START, R, ROW_BY_ROW), NgramCounts(ngrams.continued())
     histories = [[START] for _ in range(R)]
     for row in x:
         found = prior.read(row)
@@ -62,12 +63,12 @@ def test_rows_share_their_counts_in_the_order_of_the_rows(order: int) -> None:
 
 
 def test_a_row_that_reads_nothing_counts_nothing_and_keeps_its_prior() -> None:
-    prior, others = (ExactPrior(counted(), START, R, adapt=True) for _ in range(2))
+    prior, others = (ExactPrior(counted(), START, R, ROW_BY_ROW) for _ in range(2))
     before = prior.read(np.array([1, 2, 3]))
     after = prior.read(np.array([4, 4, 4]), unread=np.array([1]))
     np.testing.assert_array_equal(after.log_q[1], before.log_q[1])
     assert after.matched[1] == before.matched[1]
-    assert prior.histories[1].tolist() == [0, START + 1, 3]
+    assert prior.arrays.histories[1].tolist() == [0, START + 1, 3]
     others.read(np.array([1, 2, 3]))
     others.read(np.array([4, 1, 4]))
     assert others.reader.added.nodes[0, ADDED_TOTAL] == prior.reader.added.nodes[0, ADDED_TOTAL] + READ_COUNT
@@ -76,7 +77,7 @@ def test_a_row_that_reads_nothing_counts_nothing_and_keeps_its_prior() -> None:
 def test_counts_are_dropped_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact_prior, "MAX_ADDED_CONTEXTS", 30)
     monkeypatch.setattr(exact_prior, "ROOM", 2 * R)
-    prior, totals = ExactPrior(counted(), START, R, adapt=True), []
+    prior, totals = ExactPrior(counted(), START, R, ROW_BY_ROW), []
     for row in texts():
         prior.read(row)
         totals.append(int(prior.reader.added.nodes[0, ADDED_TOTAL]))
@@ -90,7 +91,7 @@ def test_the_counts_of_the_training_text_do_not_change() -> None:
     grown = ngrams.continued()
     assert trained_counts(grown) is trained_counts(grown.continued()) is ngrams
     first = ExactPrior(ngrams, START, R).prior
-    adapting = ExactPrior(ngrams, START, R, adapt=True)
+    adapting = ExactPrior(ngrams, START, R, ROW_BY_ROW)
     for row in texts():
         adapting.read(row)
     np.testing.assert_array_equal(ExactPrior(ngrams, START, R).prior.log_q, first.log_q)
@@ -101,24 +102,14 @@ def test_logits_and_gradients_are_those_of_the_mathematics() -> None:
     network = build_exact_network(model.parameters)
     x = texts()[:, 0]
     prior = ExactPrior(counted(), int(x[0]), 1)
-    state, coded_steps = np.zeros((network.P, 1, network.m), np.float32), []
-    for t in range(len(x) - 1):
-        step = forward_step(network, state, x[t : t + 1], prior.prior if t == 0 else prior.read(x[t : t + 1]))
-        coded_steps.append(CodedStep(step, output_gradient(frequencies(step.logits), int(x[t + 1]))))
-        state = step.after
-    gradients = compute_gradients(network, coded_steps).arrays
+    window = fill_window(network, x, prior=prior)
+    gradients = compute_gradients(network, window, np.empty_like(network.theta), trains_alpha=True).arrays
     expected = loss_and_gradients(
         model.parameters, np.zeros_like(model.h), x[:-1].astype(np.uint8), x[1:].astype(np.uint8)
     )
-    np.testing.assert_allclose(state.reshape(-1), expected.h[: state.size], atol=FIXED_FUNCTIONS)
+    state = window.states[-1].reshape(-1)
+    np.testing.assert_allclose(state, expected.h[: state.size], atol=FIXED_FUNCTIONS)
     assert set(gradients) == set(expected.gradients)
     for name, gradient in expected.gradients.items():
         error = np.abs(gradients[name] - gradient.T).max() / np.abs(gradient).max()
         assert error < FIXED_GRADIENTS, name
-
-
-def frequencies(o: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the frequencies minus one (1, K + 1) of logits (1, K), without an escape."""
-    freqs = np.empty((1, K + 1), np.float32)
-    exact_kernels.compute_symbol_freqs(o, np.zeros((1, 2), np.int64), np.zeros(1, np.int64), False, freqs)
-    return freqs

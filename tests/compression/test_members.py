@@ -104,4 +104,4 @@ def test_progress_is_in_bytes_of_the_whole_file(model: Model, adapt: bool | Code
     for reported, total in ((compressed, len(data)), (decompressed, len(file) - overhead)):
         assert reported == sorted(reported)
         assert reported[-1] == total
-        assert len(reported) > 100
+        assert len(reported) >= (8 if adapt else 3)  # of a network that is trained, for each window

@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elman import load
-from elman.compression import compress, decompress, exact_coder, exact_gradients, exact_kernels
+from elman.compression import (
+    compress,
+    decompress,
+    exact_coder,
+    exact_gradients,
+    exact_kernels,
+    exact_prior,
+    exact_steps,
+)
 from elman.compression.experts import match, mixing, words
 from elman.config import CodecAdapt
 from elman.engine.numba.ngrams import counting, kernels
@@ -22,7 +30,9 @@ from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
 from support.small_blocks import small_blocks
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
-MODULES = (exact_coder, exact_gradients, exact_kernels, match, mixing, words, counting, kernels)
+MODULES = (
+    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, match, mixing, words, counting, kernels,
+)  # fmt: skip
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 

@@ -15,14 +15,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression import exact_gradients, exact_kernels
+from elman.compression import exact_gradients
+from elman.compression.exact_gradients import Window
 from elman.compression.exact_kernels import GRU, Floats
-from elman.compression.exact_network import ExactNetwork, Step
+from elman.compression.exact_network import ExactNetwork
 from elman.compression.parts import add_matmul, run_parts
 from elman.network.parameters import suffix
 
 WINDOW = 32
 """T of a single row."""
+MIN_WINDOW = 16
+"""T of several rows at least."""
 SCALED_LEARNING_RATE = 0.15
 """Learning rate times m."""
 SQUARED_GRAD_DECAY = 0.999
@@ -34,6 +37,8 @@ DECAY_FRACTION = 0.0158727
 
 _DIVISIONS = 16
 """Multiplications that take as long as the division and the root of one weight in an optimizer step."""
+_TRANSPOSITIONS = 32
+"""Multiplications that take as long as moving one number of a transposed matrix."""
 
 
 class Schedule(NamedTuple):
@@ -44,43 +49,59 @@ class Schedule(NamedTuple):
     decay_fraction: float = DECAY_FRACTION
 
 
-class CodedStep(NamedTuple):
-    """A forward step, and dL/do (R, K): the probabilities by which characters were coded minus the one-hot vectors."""
+def schedule(R: int) -> Schedule:
+    """Return a schedule of as many characters per decay as that of a single row."""
+    window = max(MIN_WINDOW, WINDOW // R)
+    return Schedule(window, max(1, DECAY_INTERVAL * WINDOW // (window * R)))
 
-    step: Step
-    g: Floats
 
-
-def output_gradient(freqs: Floats, y: int) -> Floats:
-    """Return dL/do (1, K) of a character that was coded by the frequencies minus one (1, K + 1)."""
-    g = np.empty((1, freqs.shape[1] - 1), np.float32)
-    exact_gradients.output_backward(freqs, np.array([y]), g)
-    return g
+def make_window(network: ExactNetwork, T: int, R: int) -> Window:
+    """Return an empty window, in a state of zeros."""
+    return Window(
+        filled=np.zeros(1, np.int64),
+        x=np.zeros((T, R), np.int64),
+        states=np.zeros((T + 1, network.P, R, network.m), np.float32),
+        gates=np.empty((T, network.L, R, 5 * network.m), np.float32),
+        log_q=np.zeros((T, R, network.K), np.float32),
+        matched=np.zeros((T, R), np.int64),
+        g=np.zeros((T, R, network.K), np.float32),
+        logits=np.zeros((R, network.K), np.float32),
+    )
 
 
 class OnlineLearner:
-    """Trains a network in place as it reads."""
+    """Trains a network in place as it reads.
 
-    def __init__(self, network: ExactNetwork, schedule: Schedule = Schedule()) -> None:  # noqa: B008 (immutable)
-        self.network, self.schedule = network, schedule
+    Parameters
+    ----------
+    network : ExactNetwork
+    R : int
+    trains_alpha : bool
+        Whether the weights of the n-gram prior are trained, if the network has one.
+    """
+
+    def __init__(self, network: ExactNetwork, R: int, *, trains_alpha: bool) -> None:
+        self.network, self.schedule, self.trains_alpha = network, schedule(R), trains_alpha
+        self.window = make_window(network, self.schedule.window, R)
         self.trained = network.theta.copy()
-        self.squared_grads = np.zeros_like(network.theta)
-        self.coded_steps: list[CodedStep] = []
+        self.squared_grads, self.gradient = np.zeros_like(network.theta), np.empty_like(network.theta)
         self.windows = 0
         self.decay_power = 1.0  # SQUARED_GRAD_DECAY to the power of `windows`
 
-    def observe(self, coded_step: CodedStep) -> None:
-        """Record one step, and take an optimizer step if it completes a window."""
-        self.coded_steps.append(coded_step)
-        if len(self.coded_steps) == self.schedule.window:
-            self._update()
-            self.coded_steps = []
+    def observe(self) -> None:
+        """Take an optimizer step if the window is full, and begin the next one."""
+        window = self.window
+        if window.filled[0] < len(window.g):
+            return
+        self._update()
+        window.states[0] = window.states[-1]
+        window.filled[0] = 0
 
     def _update(self) -> None:
-        network = self.network
+        network, gradient = self.network, self.gradient
         self.windows += 1
         self.decay_power *= SQUARED_GRAD_DECAY
-        gradient = compute_gradients(network, self.coded_steps).theta
+        compute_gradients(network, self.window, gradient, trains_alpha=self.trains_alpha)
         constants = (
             SCALED_LEARNING_RATE / network.m, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
         )  # fmt: skip
@@ -95,69 +116,57 @@ class OnlineLearner:
             exact_gradients.decay_towards(network.theta, self.trained, np.float32(self.schedule.decay_fraction))
 
 
-def compute_gradients(network: ExactNetwork, coded_steps: list[CodedStep]) -> ExactNetwork:
-    """Return dL/d of every parameter, where L is the summed loss of the window in nats."""
-    d = network.with_theta(np.zeros_like(network.theta))
-    steps = [coded.step for coded in coded_steps]
-    g = np.concatenate([coded.g for coded in coded_steps])
-    h = _layer_outputs(network, steps, network.L - 1)
-    add_matmul(d.arrays["V"], _transpose(h), g)
+def compute_gradients(network: ExactNetwork, window: Window, gradient: Floats, *, trains_alpha: bool) -> ExactNetwork:
+    """Set `gradient` to dL/d of every parameter, where L is the summed loss of the window in nats, and return it."""
+    gradient[:] = 0
+    d = network.with_theta(gradient)
+    g = window.g.reshape(-1, network.K)
+    add_matmul(d.arrays["V"], _transpose(_layer_outputs(network, window, network.L - 1)), g)
     _add_row_sum(d.arrays["c"], g)
-    priors = [step.prior for step in steps if step.prior is not None]
-    if priors:
-        log_q, matched = (np.concatenate(arrays) for arrays in zip(*priors, strict=True))
+    if trains_alpha:
+        log_q, matched = window.log_q.reshape(g.shape), window.matched.reshape(-1)
         exact_gradients.prior_backward(g, log_q, matched, d.arrays["alpha"])
     dh_out = _matmul(g, _transpose(network.arrays["V"]))
     for n in reversed(range(network.L)):
-        da, dk = _layer_backward(network, n, steps, dh_out)
-        _add_layer_gradients(d, n, steps, da, dk)
+        da, dk = _layer_backward(network, n, window, dh_out)
+        _add_layer_gradients(d, n, window, da, dk)
         if n > 0:
-            dh_out = _matmul(da, _transpose(network.arrays["U" + suffix(n + 1)]))
+            dh_out = _matmul(da.reshape(len(g), -1), _transpose(network.arrays["U" + suffix(n + 1)]))
     return d
 
 
-def _layer_backward(network: ExactNetwork, n: int, steps: list[Step], dh_out: Floats) -> tuple[Floats, Floats]:
-    """Return dL/d of U x and of W h_{t-1} of layer n, both (T R, G m), given dL/dh_t|out (T R, m)."""
-    W, m, p = _transpose(network.arrays["W" + suffix(n + 1)]), network.m, n * (network.P // network.L)
-    R, states = len(steps[0].x), network.P // network.L
-    da = np.empty((len(steps), R, network.G * m), np.float32)
+def _layer_backward(network: ExactNetwork, n: int, window: Window, dh_out: Floats) -> tuple[Floats, Floats]:
+    """Return dL/d of U x and of W h_{t-1} of layer n, both (T, R, G m), given dL/dh_t|out (T R, m)."""
+    W, (T, R) = _transpose(network.arrays["W" + suffix(n + 1)]), window.x.shape
+    da = np.empty((T, R, network.G * network.m), np.float32)
     dk = np.empty_like(da) if network.cell == GRU else da
+    dh_out = dh_out.reshape(T, R, -1)
 
-    def backward(part: slice) -> None:
-        rows = len(range(R)[part])
-        dh_next, ds = np.zeros((rows, m), np.float32), np.zeros((rows, m), np.float32)
-        for t in reversed(range(len(steps))):
-            gates, before, after = steps[t].gates[n, part], steps[t].before, steps[t].after
-            dh = dh_out[t * R : (t + 1) * R][part] + dh_next
-            dh_next = np.zeros((rows, m), np.float32)
-            s = before[p + states - 1, part]
-            exact_gradients.cell_backward(
-                network.cell, gates, before[p, part], s, after[p, part], dh, ds, da[t, part], dk[t, part], dh_next
-            )
-            exact_kernels.add_matmul(dh_next, dk[t, part], W)
+    def backward(rows: slice) -> None:
+        exact_gradients.layer_backward(network.cell, window, n, dh_out, W, da, dk, rows.start, rows.stop)
 
-    run_parts(backward, R, len(steps) * R * W.size)
-    return da.reshape(len(steps) * R, -1), dk.reshape(len(steps) * R, -1)
+    run_parts(backward, R, T * R * W.size)
+    return da, dk
 
 
-def _add_layer_gradients(d: ExactNetwork, n: int, steps: list[Step], da: Floats, dk: Floats) -> None:
+def _add_layer_gradients(d: ExactNetwork, n: int, window: Window, da: Floats, dk: Floats) -> None:
     """Set dU, dW, db and dd of layer n."""
     dU, dW, db = (d.arrays[name + suffix(n + 1)] for name in "UWb")
+    da_rows, dk_rows = (a.reshape(-1, a.shape[-1]) for a in (da, dk))
     if n > 0:
-        add_matmul(dU, _transpose(_layer_outputs(d, steps, n - 1)), da)
+        add_matmul(dU, _transpose(_layer_outputs(d, window, n - 1)), da_rows)
     else:
-        for row, x in enumerate(np.concatenate([step.x for step in steps])):  # in order, as several may be equal
-            dU[x] += da[row]
-    p = n * (d.P // d.L)
-    add_matmul(dW, _transpose(np.concatenate([step.before[p] for step in steps])), dk)
-    _add_row_sum(db, da)
+        exact_gradients.embedding_backward(window.x, da, dU)
+    before = window.states[:-1, n * (d.P // d.L)].reshape(-1, d.m)
+    add_matmul(dW, _transpose(before), dk_rows)
+    _add_row_sum(db, da_rows)
     if d.cell == GRU:
-        _add_row_sum(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk[:, 2 * d.m :]))
+        _add_row_sum(d.arrays["d" + suffix(n + 1)], np.ascontiguousarray(dk_rows[:, 2 * d.m :]))
 
 
-def _layer_outputs(network: ExactNetwork, steps: list[Step], n: int) -> Floats:
+def _layer_outputs(network: ExactNetwork, window: Window, n: int) -> Floats:
     """Return the outputs h of layer n (T R, m)."""
-    return np.concatenate([step.after[n * (network.P // network.L)] for step in steps])
+    return window.states[1:, n * (network.P // network.L)].reshape(-1, network.m)
 
 
 def _add_row_sum(total: Floats, da: Floats) -> None:
@@ -173,5 +182,5 @@ def _matmul(a: Floats, B: Floats) -> Floats:
 
 def _transpose(a: Floats) -> Floats:
     b = np.empty(a.shape[::-1], np.float32)
-    exact_gradients.transpose(a, b)
+    run_parts(lambda rows: exact_gradients.transpose(a, b, rows.start, rows.stop), len(b), a.size * _TRANSPOSITIONS)
     return b

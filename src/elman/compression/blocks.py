@@ -1,8 +1,8 @@
 """Tokens split into independently coded blocks, and each block into substreams that are coded in lockstep.
 
-The number of tokens and the mode determine the whole layout, so a file stores nothing else. In static mode every block
-has substreams of its own. In adaptive modes the complete text is divided into substreams, and a block is a number of
-steps of all of them, which continue from block to block.
+The number of tokens, the mode and the size of the network determine the whole layout, so a file stores nothing else.
+In static mode every block has substreams of its own. In adaptive modes the complete text is divided into substreams,
+and a block is a number of steps of all of them, which continue from block to block.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ MAX_TRAINING_SUBSTREAMS = 8
 """Maximum substreams of a mixture whose weights are trained."""
 MIN_TRAINING_SUBSTREAM_SIZE = 1 << 14
 """Minimum tokens of these: of a short text, few substreams learn more than many."""
+WEIGHTS_PER_SUBSTREAM = 3 << 16
+"""Weights of the network for each of these: a small network is fast enough with one, which learns most."""
 
 
 def count_blocks(N: int) -> int:
@@ -32,25 +34,33 @@ def count_blocks(N: int) -> int:
     return -(-N // BLOCK_SIZE) or 1
 
 
-def block_sizes(N: int, mode: Mode = Mode.STATIC) -> Iterator[int]:
+def block_sizes(N: int, R: int | None = None) -> Iterator[int]:
     """Yield the number of tokens in each block of N tokens, as equal as possible.
 
-    In adaptive modes a block has complete steps, except the last one, whose last step may lack substreams.
+    In adaptive modes, with R substreams of the complete text, a block has complete steps, except the last one, whose
+    last step may lack substreams.
     """
-    R = count_substreams(N, mode) if mode.is_adaptive else 1
-    remaining = N
-    for steps in split_evenly(-(-N // R), count_blocks(N)):
-        yield min(steps * R, remaining)
-        remaining -= steps * R
+    rows, remaining = R or 1, N
+    for steps in split_evenly(-(-N // rows), count_blocks(N)):
+        yield min(steps * rows, remaining)
+        remaining -= steps * rows
 
 
-def count_substreams(n: int, mode: Mode) -> int:
+def count_substreams(n: int, mode: Mode, weights: int = 0) -> int:
     """Return the number of substreams: in static mode of a block of n tokens, otherwise of a text of n tokens.
 
     Training the weights after every window of one substream, or of a few, is worth more than speed.
+
+    Parameters
+    ----------
+    n : int
+    mode : Mode
+    weights : int
+        Number of weights of the network.
     """
     if mode.adapts_weights:
-        return min(max(1, n // MIN_TRAINING_SUBSTREAM_SIZE), MAX_TRAINING_SUBSTREAMS) if mode.is_mixture else 1
+        most = min(n // MIN_TRAINING_SUBSTREAM_SIZE, weights // WEIGHTS_PER_SUBSTREAM, MAX_TRAINING_SUBSTREAMS)
+        return max(1, most) if mode.is_mixture else 1
     R = max(1, n // MIN_SUBSTREAM_SIZE)
     return min(R, MAX_COUNTING_SUBSTREAMS) if mode.is_adaptive else R
 
@@ -60,26 +70,28 @@ def split_evenly(n: int, count: int) -> Iterator[int]:
     return (n // count + (number < n % count) for number in range(count))
 
 
-def split_blocks(tokens: NDArray[np.int32], mode: Mode = Mode.STATIC) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield the blocks of tokens (N,), each as a table (steps, R) and the number n of its tokens; see `interleave`."""
-    N = len(tokens)
-    if mode.is_adaptive:
-        R = count_substreams(N, mode)
-        table = interleave(tokens, R)
-        for start, end in _ranges(block_sizes(N, mode)):
-            yield table[start // R : -(-end // R)], end - start
+def split_blocks(tokens: NDArray[np.int32], R: int | None) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield the blocks of tokens (N,), each as a table (steps, R) and the number n of its tokens; see `interleave`.
+
+    In static mode, without R, each block has substreams of its own.
+    """
+    ranges = _ranges(block_sizes(len(tokens), R))
+    if R is None:
+        for start, end in ranges:
+            yield interleave(tokens[start:end], count_substreams(end - start, Mode.STATIC)), end - start
         return
-    for start, end in _ranges(block_sizes(N)):
-        yield interleave(tokens[start:end], count_substreams(end - start, mode)), end - start
+    table = interleave(tokens, R)
+    for start, end in ranges:
+        yield table[start // R : -(-end // R)], end - start
 
 
-def join_blocks(tables: Iterable[tuple[NDArray[np.int64], int]], mode: Mode) -> Iterator[NDArray[np.int32]]:
+def join_blocks(tables: Iterable[tuple[NDArray[np.int64], int]], R: int | None) -> Iterator[NDArray[np.int32]]:
     """Yield the tokens of `split_blocks`, in order."""
-    if mode.is_adaptive:
-        blocks = list(tables)
-        yield deinterleave(np.concatenate([table for table, _ in blocks]), sum(n for _, n in blocks))
-    else:
+    if R is None:
         yield from (deinterleave(table, n) for table, n in tables)
+        return
+    blocks = list(tables)
+    yield deinterleave(np.concatenate([table for table, _ in blocks]), sum(n for _, n in blocks))
 
 
 def _ranges(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -16,11 +16,10 @@ import numpy as np
 from elman.compression import blocks, container
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
-from elman.compression.exact_network import ExactNetwork, Step, build_exact_network, forward_step
-from elman.compression.exact_prior import ExactPrior, trained_counts
-from elman.compression.experts.predictor import MixturePredictor
-from elman.compression.predictor import SymbolPredictor
-from elman.compression.range_coder import Coder, Decoder, Encoder
+from elman.compression.exact_network import build_exact_network
+from elman.compression.exact_prior import trained_counts
+from elman.compression.predictor import Predictor
+from elman.compression.range_coder import Coder
 from elman.compression.tokens import from_tokens, to_tokens
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
@@ -37,8 +36,6 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-_overflow_defined = np.errstate(over="ignore", invalid="ignore")
-"""Decorates what computes with weights: they may have any size, and overflow has a defined result."""
 _MODES: dict[CodecAdapt | None, Mode] = {
     None: Mode.STATIC,
     "weights": Mode.ADAPTIVE,
@@ -61,9 +58,10 @@ def compress(
         Any bytes. Those that are not UTF-8, or characters outside the model's alphabet, are preserved at some cost.
     adapt : bool or str
         What changes while coding, which makes files smaller, if the text has some length. "weights", or True: the
-        network is trained online, with one substream instead of several, ten to fifteen times slower. "counts": the
+        network is trained online, with one substream instead of several, about ten times slower. "counts": the
         n-gram prior counts the text that is coded, on one core. "both": both. "mixture": a mixture of experts learns,
-        see `elman.compression.experts.mixing`. "all": the same, and the network is trained, in up to 8 substreams.
+        see `elman.compression.experts.mixing`. "all": the same, and the network is trained; large ones in 2 to 8
+        substreams.
     on_progress : callable, optional
 
     Raises
@@ -78,7 +76,7 @@ def compress(
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
     encode = _block_encoder(model, mode, len(tokens), _token_counter(len(tokens), on_progress))
-    payloads = list(_map_blocks(mode, encode, blocks.split_blocks(tokens, mode)))
+    payloads = list(_map_blocks(mode, encode, blocks.split_blocks(tokens, _substreams(model, mode, len(tokens)))))
     file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
     stored = container.make_header(Mode.STORED, len(data), digest, data)
     return min(file, container.serialize(stored, [data]), key=len)
@@ -157,10 +155,16 @@ def _decode_payloads(
     mode = header.mode
     if mode.adapts_counts and model.parameters.ngrams is None:
         raise container.corrupt_file_error("its mode needs a model with an n-gram prior")
-    sized_payloads = zip(payloads, blocks.block_sizes(header.N, mode), strict=True)
-    R = blocks.count_substreams(header.N, mode) if mode.is_adaptive else None
+    R = _substreams(model, mode, header.N)
+    sized_payloads = zip(payloads, blocks.block_sizes(header.N, R), strict=True)
     decoded = _map_blocks(mode, _block_decoder(model, header, R, count_coded), sized_payloads)
-    return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, mode))
+    return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, R))
+
+
+def _substreams(model: Model, mode: Mode, N: int) -> int | None:
+    """Return the number of substreams of a text of N tokens; None in static mode, where each block has its own."""
+    weights = sum(array.size for _, array in model.parameters.items())
+    return blocks.count_substreams(N, mode, weights) if mode.is_adaptive else None
 
 
 def _block_encoder(model: Model, mode: Mode, N: int, count_coded: Callable[[int], None]) -> Callable[[Block], bytes]:
@@ -169,9 +173,10 @@ def _block_encoder(model: Model, mode: Mode, N: int, count_coded: Callable[[int]
 
     def encode(block: Block) -> bytes:
         table, n = block
-        encoder = Encoder()
-        _code_block(encoder, predictor(table.shape[1]), table, n, count_coded)
-        return encoder.finish()
+        coder = Coder()
+        with np.errstate(over="ignore", invalid="ignore"):  # weights may have any size; overflow has a defined result
+            predictor(table.shape[1]).code(coder, table, n, count_coded)
+        return coder.finish()
 
     return encode
 
@@ -188,69 +193,29 @@ def _block_decoder(
 
     def decode(sized_payload: tuple[bytes, int]) -> Block:
         payload, n = sized_payload
-        R = blocks.count_substreams(n, mode) if fixed_R is None else fixed_R
+        R = fixed_R or blocks.count_substreams(n, mode)
         table = blocks.interleave(np.zeros(n, np.int32), R)
-        decoder = Decoder(payload)
-        _code_block(decoder, predictor(R), table, n, count_coded)
-        decoder.finish()
+        coder = Coder(payload)
+        with np.errstate(over="ignore", invalid="ignore"):  # weights may have any size; overflow has a defined result
+            predictor(R).code(coder, table, n, count_coded)
+        coder.finish()
         return table, n
 
     return decode
 
 
-def _predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], SymbolPredictor | MixturePredictor]:
+def _predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], Predictor]:
     """Return a function that gives the predictor of a block in R substreams, of a text of N tokens.
 
     Static blocks are independent, so each gets a new one; in adaptive modes one predictor continues from block to
     block.
     """
     network, alphabet, ngrams = build_exact_network(model.parameters), model.alphabet, model.parameters.ngrams
-    start_char = alphabet.encode(alphabet.start_char).astype(np.int64)
 
-    @_overflow_defined
-    def make(R: int) -> SymbolPredictor | MixturePredictor:
-        if mode.is_mixture:
-            return MixturePredictor(network, alphabet, ngrams, int(start_char[0]), R, -(-N // R), mode.adapts_weights)
-        prior = None if ngrams is None else ExactPrior(ngrams, int(start_char[0]), R, mode.adapts_counts)
-        start = _read_start_char(network, start_char, prior)
-        return SymbolPredictor(network, alphabet, start, R, mode.adapts_weights, prior)
+    def make(R: int) -> Predictor:
+        return Predictor(network, alphabet, ngrams, R, -(-N // R), mode)
 
     return functools.cache(make) if mode.is_adaptive else make
-
-
-@np.errstate(over="ignore", invalid="ignore")  # see `_code_block`
-def _read_start_char(network: ExactNetwork, start_char: Ints, prior: ExactPrior | None) -> Step:
-    """Return the step that precedes every substream: the alphabet's start character, read in a state of zeros.
-
-    The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
-    which would cost small files bytes.
-    """
-    before = np.zeros((network.P, 1, network.m), np.float32)
-    return forward_step(network, before, start_char, None if prior is None else prior.first_row())
-
-
-@_overflow_defined
-def _code_block(
-    coder: Coder,
-    predictor: SymbolPredictor | MixturePredictor,
-    table: Ints,
-    n: int,
-    count_coded: Callable[[int], None],
-) -> None:
-    """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
-
-    Where n is not divisible by R, the substreams that have ended keep reading the first character and code nothing.
-    """
-    K = predictor.network.K
-    for t, row in enumerate(table):
-        active = row[: n - len(row) * t]
-        symbols = coder.code(predictor.predict_symbols()[: len(active)], np.minimum(active, K))
-        escaped = np.flatnonzero(symbols == K)
-        if len(escaped):
-            symbols[escaped] = K + coder.code(predictor.predict_bytes(escaped), active[escaped] - K)
-        active[:] = symbols
-        predictor.advance(row, escaped)
-        count_coded(len(active))
 
 
 def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -> Iterator[_B]:

@@ -8,9 +8,12 @@ highest 32 bits of its lower end are a finished word, which only a carry can sti
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from elman.compression.exact_kernels import FREQ_BITS, exact
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.compression.exact_kernels import FREQ_BITS, Ints, exact
 
 MAX_SIZE = np.uint64(2**64 - 1)
 """The initial size of the interval."""
@@ -20,6 +23,32 @@ END = -1
 _ONE, _FREQ_BITS, _TOTAL = np.uint64(1), np.uint64(FREQ_BITS), np.uint64(1 << FREQ_BITS)
 _WORD_BITS, _MIN_SIZE, _LOWER_WORD = np.uint64(32), np.uint64(1 << 32), np.uint64((1 << 32) - 1)
 _FULL_WORD, _UNIT_WORD = np.uint32((1 << 32) - 1), np.uint32(1)
+
+
+class CoderArrays(NamedTuple):
+    """An encoder, or a decoder that encodes again what it decodes; changed in place."""
+
+    state: NDArray[np.uint64]  # (2,): see `encode`
+    words: NDArray[np.uint32]  # the finished words
+    input_state: NDArray[np.uint64]  # (2,): see `decode`
+    input_words: NDArray[np.uint32]  # the words to decode
+    counters: Ints  # (3,): see `COUNT`, `POSITION` and `MAX_COUNT`
+
+
+COUNT, POSITION, MAX_COUNT = range(3)
+"""Finished words; words read, -1 for an encoder; finished words at most, of what an encoder wrote."""
+
+
+@exact
+def code(coder, freqs, symbols):
+    """Encode symbols (n,) with the `freqs` (n, S), or decode them; return whether an encoder can have written them."""
+    counters = coder.counters
+    if counters[POSITION] >= 0:
+        counters[POSITION] = decode(freqs, symbols, coder.input_state, coder.input_words, counters[POSITION])
+        if counters[POSITION] == END:
+            return False
+    counters[COUNT] = encode(freqs, symbols, coder.state, coder.words, counters[COUNT])
+    return counters[COUNT] <= counters[MAX_COUNT]
 
 
 @exact

@@ -1,26 +1,41 @@
 """Bit-exact backward kernels, under the same rules as `exact_kernels`.
 
-T  steps per window        m  hidden units per layer      K  alphabet size
+T  steps per window        m  hidden units per layer      K  alphabet size      P  state vectors
+R  rows                    L  layers                      G  gate blocks of m rows
 
 Products and sums over steps are `exact_kernels.add_matmul`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from elman.compression.exact_kernels import FREQ_BITS, GRU, LSTM, RNN, exact
+from elman.compression.exact_kernels import FREQ_BITS, GRU, LSTM, RNN, Floats, Ints, add_matmul, exact
 
 _ZERO, _ONE, _UNIT = np.float32(0), np.float32(1), np.float32(2.0**-FREQ_BITS)
 
 
+class Window(NamedTuple):
+    """What the backward pass needs of T forward steps."""
+
+    filled: Ints  # (1,): steps of which g is known
+    x: Ints  # (T, R)
+    states: Floats  # (T + 1, P, R, m)
+    gates: Floats  # (T, L, R, 5 m)
+    log_q: Floats  # (T, R, K): of the n-gram model
+    matched: Ints  # (T, R)
+    g: Floats  # (T, R, K): dL/do
+    logits: Floats  # (R, K): of the network, of the last step
+
+
 @exact
-def transpose(a, b):
-    """Set b (n, k) to the transpose of a (k, n)."""
-    k, n = a.shape
-    for top in range(0, k, 16):
-        bottom = min(top + 16, k)
-        for i in range(n):
+def transpose(a, b, first, last):
+    """Set the rows of b (n, k) from `first` to `last` to those of the transpose of a (k, n)."""
+    for top in range(0, len(a), 16):
+        bottom = min(top + 16, len(a))
+        for i in range(first, last):
             for j in range(top, bottom):
                 b[i, j] = a[j, i]
 
@@ -33,8 +48,8 @@ def rnn_backward(h, dh, da):
 
 
 @exact
-def gru_backward(gates, before, dh, da, dk, carry):
-    """Set da and dk (3 m,), and in carry (m,) the part of dL/dh_{t-1} through z.
+def gru_backward(gates, before, dh, da, dk):
+    """Set da and dk (3 m,), and in dh (m,) the part of dL/dh_{t-1} through z.
 
     The equations are (7) to (10) of `elman.network.cells.gru`.
     """
@@ -46,7 +61,7 @@ def gru_backward(gates, before, dh, da, dk, carry):
         da_z = z * (_ONE - z) * (before[i] - n) * dh[i]
         da[i], da[m + i], da[2 * m + i] = da_r, da_z, da_n
         dk[i], dk[m + i], dk[2 * m + i] = da_r, da_z, r * da_n
-        carry[i] = z * dh[i]
+        dh[i] = z * dh[i]
 
 
 @exact
@@ -64,25 +79,52 @@ def lstm_backward(gates, before, dh, ds, da):
 
 
 @exact
-def cell_backward(cell, gates, before, s_before, after, dh, ds, da, dk, carry):
-    """Do the backward pass of one step of a layer for all rows (R, …); `s_before` and `ds` are used by lstm alone."""
-    for r in range(len(dh)):
-        if cell == RNN:
-            rnn_backward(after[r], dh[r], da[r])
-        elif cell == GRU:
-            gru_backward(gates[r], before[r], dh[r], da[r], dk[r], carry[r])
-        elif cell == LSTM:
-            lstm_backward(gates[r], s_before[r], dh[r], ds[r], da[r])
+def layer_backward(cell, window, n, dh_out, W, da, dk, first, last):
+    """Set dL/d of U x and of W h_{t-1} of layer n, da and dk (T, R, G m), in the rows from `first` to `last`.
+
+    dh_out : (T, R, m), dL/dh_t|out
+    W : (G m, m), the transpose of that of `elman.compression.exact_network`
+    dk : da itself, except for gru
+    """
+    states, gates, R, m = window.states, window.gates, last - first, dh_out.shape[2]
+    vectors = states.shape[1] // gates.shape[1]
+    p = n * vectors
+    dh_next, ds = np.zeros((R, m), np.float32), np.zeros((R, m), np.float32)
+    for t in range(len(dh_out) - 1, -1, -1):
+        for r in range(R):
+            row = first + r
+            for i in range(m):
+                dh_next[r, i] = dh_out[t, row, i] + dh_next[r, i]
+            before, h = states[t, p, row], states[t + 1, p, row]
+            if cell == RNN:
+                rnn_backward(h, dh_next[r], da[t, row])
+            elif cell == GRU:
+                gru_backward(gates[t, n, row], before, dh_next[r], da[t, row], dk[t, row])
+            elif cell == LSTM:
+                lstm_backward(gates[t, n, row], states[t, p + 1, row], dh_next[r], ds[r], da[t, row])
+            if cell != GRU:
+                for i in range(m):
+                    dh_next[r, i] = _ZERO
+        add_matmul(dh_next, dk[t, first:last], W)
 
 
 @exact
-def output_backward(freqs, y, g):
-    """Set g (T, K), the probabilities minus the one-hot vectors of y (T,), from the `freqs` (T, K + 1) that coded y."""
-    T, K = g.shape
+def output_gradient(freqs, y, g):
+    """Set g (K,), the probabilities minus the one-hot vector of y, from the `freqs` (K + 1,) that coded y."""
+    for i in range(len(g)):
+        g[i] = (freqs[i] + _ONE) * _UNIT
+    g[y] = g[y] - _ONE
+
+
+@exact
+def embedding_backward(x, da, dU):
+    """Add the rows of da (T, R, G m), in order, to those of dU (K, G m) that the characters x (T, R) select."""
+    T, R = x.shape
     for t in range(T):
-        for i in range(K):
-            g[t, i] = (freqs[t, i] + _ONE) * _UNIT
-        g[t, y[t]] = g[t, y[t]] - _ONE
+        for r in range(R):
+            row = dU[x[t, r]]
+            for i in range(len(row)):
+                row[i] = row[i] + da[t, r, i]
 
 
 @exact

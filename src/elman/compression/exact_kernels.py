@@ -11,8 +11,8 @@ polynomials defined here, since those of system libraries differ between machine
 (``NUMBA_DISABLE_JIT=1``) computes the same bits from the same source; for that every constant is float32 and every
 array has one type, since NumPy and Numba differ in how they promote mixed types.
 
-Everything that is inlined into a kernel is in the same file or in `elman.engine.numba`: Numba checks only that file to
-see whether a cached kernel is current, and the name of the cache is a digest of the others.
+Everything that is inlined into a kernel is in `elman.compression` or `elman.engine.numba`: the name of the cache of
+compiled kernels is a digest of both, since Numba checks only a kernel's own file to see whether it is current.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ESCAPE_RATE_SHIFT = 5
 """At each symbol, the probability of an escape moves 2^-5 of the way to what was observed."""
 
 _FREQ_TOTAL = np.float32(1 << FREQ_BITS)
-_TILE, _ROWS = 512, 16
-"""Outputs and rows per tile: 32 kB of sums, which stay in the L1 cache."""
+_ROWS = 16
+"""Rows of a product at a time, whose sums stay in the first- or second-level cache."""
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 _MAX_EXP, _MIN_EXP = np.float32(22), np.float32(-22)
@@ -48,6 +48,8 @@ CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
+exact_inline = compiled(inline="always")
+"""The same for a kernel that one other calls: it is not compiled twice."""
 
 
 @exact
@@ -89,44 +91,33 @@ def axpy(y, a, b):
 
 
 @exact
-def axpy4(y, a0, b0, a1, b1, a2, b2, a3, b3):
-    """Add four multiples of vectors to y, one after the other; y stays in a register and is stored once."""
-    for i in range(len(y)):
-        y[i] = (((y[i] + a0 * b0[i]) + a1 * b1[i]) + a2 * b2[i]) + a3 * b3[i]
-
-
-@exact
-def axpy4_pair(y, a0, a1, a2, a3, z, c0, c1, c2, c3, b0, b1, b2, b3):
-    """Do `axpy4` for y and z with the same vectors, which are loaded once."""
-    for i in range(len(y)):
-        p0, p1, p2, p3 = b0[i], b1[i], b2[i], b3[i]
-        y[i] = (((y[i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
-        z[i] = (((z[i] + c0 * p0) + c1 * p1) + c2 * p2) + c3 * p3
-
-
-@exact
 def add_matmul(y, a, B):
-    """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order."""
+    """Add a B to y, shapes (R, k), (k, n) and (R, n); each output adds its k products in order.
+
+    Two rows by four products at a time, so that what is loaded is used twice, and stored once. The innermost loops
+    index the matrices: passing their rows to a function would take longer than a row of some hundred outputs.
+    """
     R, k = a.shape
-    n = y.shape[1]
-    tile = n if R == 1 else _TILE
-    unrolled = k - k % 4
-    for first in range(0, n, tile):
-        last = min(first + tile, n)
-        for top in range(0, R, _ROWS):
-            bottom = min(top + _ROWS, R)
-            for j in range(0, unrolled, 4):
-                b0, b1, b2, b3 = B[j, first:last], B[j + 1, first:last], B[j + 2, first:last], B[j + 3, first:last]
-                for r in range(top, bottom - 1, 2):
-                    a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
-                    c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
-                    y0, y1 = y[r, first:last], y[r + 1, first:last]
-                    axpy4_pair(y0, a0, a1, a2, a3, y1, c0, c1, c2, c3, b0, b1, b2, b3)
-                for r in range(bottom - (bottom - top) % 2, bottom):
-                    axpy4(y[r, first:last], a[r, j], b0, a[r, j + 1], b1, a[r, j + 2], b2, a[r, j + 3], b3)
-            for j in range(unrolled, k):
-                for r in range(top, bottom):
-                    axpy(y[r, first:last], a[r, j], B[j, first:last])
+    n, unrolled = y.shape[1], k - k % 4
+    for top in range(0, R, _ROWS):
+        bottom = min(top + _ROWS, R)
+        for j in range(0, unrolled, 4):
+            for r in range(top, bottom - 1, 2):
+                a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
+                c0, c1, c2, c3 = a[r + 1, j], a[r + 1, j + 1], a[r + 1, j + 2], a[r + 1, j + 3]
+                for i in range(n):
+                    p0, p1, p2, p3 = B[j, i], B[j + 1, i], B[j + 2, i], B[j + 3, i]
+                    y[r, i] = (((y[r, i] + a0 * p0) + a1 * p1) + a2 * p2) + a3 * p3
+                    y[r + 1, i] = (((y[r + 1, i] + c0 * p0) + c1 * p1) + c2 * p2) + c3 * p3
+            for r in range(bottom - (bottom - top) % 2, bottom):
+                a0, a1, a2, a3 = a[r, j], a[r, j + 1], a[r, j + 2], a[r, j + 3]
+                for i in range(n):
+                    y[r, i] = (((y[r, i] + a0 * B[j, i]) + a1 * B[j + 1, i]) + a2 * B[j + 2, i]) + a3 * B[j + 3, i]
+        for j in range(unrolled, k):
+            for r in range(top, bottom):
+                a0 = a[r, j]
+                for i in range(n):
+                    y[r, i] = y[r, i] + a0 * B[j, i]
 
 
 @exact
@@ -205,45 +196,48 @@ def lstm_s(before, i, f, g, s):
 
 
 @exact
-def forward_step(theta, cell, G, K, x, before, after, gates, o):
+def forward_step(theta, cell, G, K, x, before, after, gates, o, first, last):
     """Read the characters x (R,) in the state `before` (P, R, m); set the state `after`, gates and logits o (R, K).
+
+    Only rows from `first` to `last` are read and set.
 
     theta : the arrays of `elman.compression.exact_network` one after the other
     gates : (L, R, 5 m), stored for the backward pass; unused by rnn, which needs only h
     """
-    L, R, m = len(gates), before.shape[1], before.shape[2]
+    L, R, m = len(gates), last - first, before.shape[2]
     p, at = np.int64(0), np.int64(0)
     for n in range(L):
         U, at = matrix(theta, at, K if n == 0 else m, G * m)
         W, at = matrix(theta, at, m, G * m)
+        h_before, h = before[p, first:last], after[p, first:last]
         a = np.empty((R, G * m), np.float32)
         for r in range(R):
             copy(theta[at : at + G * m], a[r])
         at += G * m
         if n == 0:
             for r in range(R):
-                axpy(a[r], _ONE, U[x[r]])
+                axpy(a[r], _ONE, U[x[first + r]])
         else:
-            add_matmul(a, after[p - len(before) // L], U)
+            add_matmul(a, after[p - len(before) // L, first:last], U)
         if cell == GRU:
             k = np.zeros((R, 3 * m), np.float32)
             for r in range(R):
                 copy(theta[at : at + m], k[r, 2 * m :])
             at += m
-            add_matmul(k, before[p], W)
-            gru_step(a, k, before[p], gates[n], after[p])
+            add_matmul(k, h_before, W)
+            gru_step(a, k, h_before, gates[n, first:last], h)
         else:
-            add_matmul(a, before[p], W)
+            add_matmul(a, h_before, W)
             if cell == LSTM:
-                lstm_step(a, before[p + 1], gates[n], after[p + 1], after[p])
+                lstm_step(a, before[p + 1, first:last], gates[n, first:last], after[p + 1, first:last], h)
             elif cell == RNN:
                 for r in range(R):
-                    tanhs(a[r], after[p, r])
+                    tanhs(a[r], h[r])
         p += len(before) // L
     V, at = matrix(theta, at, m, K)
-    for r in range(R):
+    for r in range(first, last):
         copy(theta[at : at + K], o[r])
-    add_matmul(o, after[p - len(before) // L], V)
+    add_matmul(o[first:last], after[p - len(before) // L, first:last], V)
 
 
 @exact

@@ -11,16 +11,13 @@ outputs can be vectorized, and parameters trained in float64 are rounded to floa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
-from elman.compression.exact_kernels import Floats, Ints
-from elman.compression.parts import run_parts
+from elman.compression.exact_kernels import Floats
 from elman.errors import ElmanError
-from elman.network.output import Prior
 from elman.network.parameters import Parameters, architecture, layer_names, suffix
 
 
@@ -58,27 +55,6 @@ class ExactNetwork:
         return ExactNetwork(theta, arrays, self.cell, self.G, self.L, self.P, self.K, self.m)
 
 
-class Step(NamedTuple):
-    """One forward step.
-
-    Input characters (R,), state before and after it (P, R, m), gates, logits (R, K) and the n-gram prior, log q (R, K)
-    and the matched orders (R,), if the network has one.
-    """
-
-    x: Ints
-    before: Floats
-    after: Floats
-    gates: Floats
-    logits: Floats
-    prior: Prior | None = None
-
-    def repeat(self, R: int) -> Step:
-        """Return a step of one row repeated to R rows."""
-        before, after, gates, o = (np.repeat(a, R, -2) for a in (self.before, self.after, self.gates, self.logits))
-        prior = self.prior and Prior(np.repeat(self.prior.log_q, R, 0), np.repeat(self.prior.matched, R))
-        return Step(np.repeat(self.x, R), before, after, gates, o, prior)
-
-
 def build_exact_network(parameters: Parameters) -> ExactNetwork:
     """Return a network with a copy of these parameters.
 
@@ -104,34 +80,3 @@ def round_to_float32(array: NDArray[np.floating]) -> Floats:
     """Return a copy in float32; values beyond its range become infinite."""
     with np.errstate(over="ignore"):
         return np.array(array, np.float32, order="C")
-
-
-def forward_step_in_parts(network: ExactNetwork, before: Floats, x: Ints) -> Step:
-    """Do `forward_step` without a prior, the rows of a large network on all cores."""
-    parts = dict[int, tuple[Floats, Floats, Floats]]()
-
-    def forward(rows: slice) -> None:
-        parts[rows.start] = _forward(network, np.ascontiguousarray(before[:, rows]), x[rows])
-
-    run_parts(forward, len(x), len(x) * len(network.theta))
-    after, o, gates = (
-        np.concatenate(arrays, axis=-2) for arrays in zip(*(parts[n] for n in sorted(parts)), strict=True)
-    )
-    return Step(x, before, after, gates, o)
-
-
-def _forward(network: ExactNetwork, before: Floats, x: Ints) -> tuple[Floats, Floats, Floats]:
-    """Return the state after characters x (R,), logits and gates."""
-    R = len(x)
-    after, o = np.empty_like(before), np.empty((R, network.K), np.float32)
-    gates = np.empty((network.L, R, 5 * network.m), np.float32)
-    exact_kernels.forward_step(network.theta, network.cell, network.G, network.K, x, before, after, gates, o)
-    return after, o, gates
-
-
-def forward_step(network: ExactNetwork, before: Floats, x: Ints, prior: Prior | None = None) -> Step:
-    """Return the step that reads characters x (R,) in the state `before` (P, R, m), with the prior after them."""
-    after, o, gates = _forward(network, before, x)
-    if prior is not None:
-        exact_kernels.add_prior(network.arrays["alpha"], prior.log_q, prior.matched, o)
-    return Step(x, before, after, gates, o, prior)

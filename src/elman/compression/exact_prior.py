@@ -13,11 +13,15 @@ all characters of the step are counted first, so that the distributions of the r
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from elman.compression.exact_kernels import Ints
+from elman.compression.exact_kernels import Floats, Ints, exact
+from elman.engine.numba.ngrams.added import Added, Ints32, empty_added
 from elman.engine.numba.ngrams.kernels import count_rows, find_row_nodes, read_rows
 from elman.engine.numba.ngrams.reader import NgramReader, reader
+from elman.engine.numba.ngrams.tree import Tree, empty_tree
 from elman.network.ngram import NgramModel
 from elman.network.output import Prior
 
@@ -27,6 +31,40 @@ does. Part of the file format."""
 ROOM = 1 << 9
 """Characters for which room is made at a time, and after which contexts are compared with their maximum. Part of the
 file format."""
+
+
+NOTHING, ROW_BY_ROW, ALL_FIRST = range(3)
+"""What is counted: nothing; each row before its next distribution is computed; all rows before any distribution."""
+
+
+class PriorArrays(NamedTuple):
+    """The n-gram model and R histories; everything but `tree` and `counts` is changed in place."""
+
+    tree: Tree
+    added: Added
+    counts: int  # `NOTHING`, `ROW_BY_ROW` or `ALL_FIRST`
+    room: Ints  # (1,): characters that can be counted before `ExactPrior.reserve` is called again
+    histories: Ints32  # (R, n)
+    bases: Ints  # (R, n + 1): see `elman.engine.numba.ngrams.kernels.read_rows`
+    extras: Ints  # (R, n + 1)
+    folds: Ints  # (R,)
+    log_q: Floats  # (R, K)
+    matched: Ints  # (R,)
+
+
+@exact
+def read_prior(prior, x, reads):
+    """Read characters x (R,) in the rows where `reads` (R,) is true, and set their distributions."""
+    tree, added, histories, bases, extras = prior.tree, prior.added, prior.histories, prior.bases, prior.extras
+    if prior.counts != NOTHING:
+        prior.room[0] -= len(x)
+    if prior.counts == ALL_FIRST:
+        count_rows(tree, added, histories, bases, extras, x, reads)
+    log_q = prior.log_q.reshape(-1)
+    read_rows(
+        tree, added, prior.counts == ROW_BY_ROW, histories, bases, extras, x, prior.folds, reads, tree.K, log_q,
+        prior.matched,
+    )  # fmt: skip
 
 
 class ExactPrior:
@@ -39,59 +77,71 @@ class ExactPrior:
     start : int
         The character that precedes every substream; it is read, but not counted.
     R : int
-    adapt : bool
-        Whether the characters that are read are counted.
-    count_first : bool
-        Whether all of a step are counted before any of its distributions is computed.
+    counts : int
+        Of the characters that are read: `NOTHING`, `ROW_BY_ROW` or `ALL_FIRST`.
     """
 
-    def __init__(
-        self, ngrams: NgramModel, start: int, R: int, adapt: bool = False, *, count_first: bool = False
-    ) -> None:
+    def __init__(self, ngrams: NgramModel, start: int, R: int, counts: int = NOTHING) -> None:
         self.ngrams = trained_counts(ngrams)
-        self.reader, self.adapt, self.count_first, self.room = reader(self.ngrams), False, count_first, 0
-        self.histories = np.zeros((R, self.ngrams.order), np.int32)
-        self.bases, self.extras = np.zeros((2, R, self.ngrams.order + 1), np.int64)
-        self.folds = np.full(R, self.ngrams.folds)
-        self.prior = Prior(np.zeros((R, self.ngrams.K), np.float32), np.zeros(R, np.intp))
-        self.read(np.full(R, start, np.int64))
-        if adapt:
-            self.adapt = True
+        trained = reader(self.ngrams)
+        bases, extras = np.zeros((2, R, self.ngrams.order + 1), np.int64)
+        self.arrays = PriorArrays(
+            trained.tree, trained.added, NOTHING, np.zeros(1, np.int64),
+            histories=np.zeros((R, self.ngrams.order), np.int32),
+            bases=bases,
+            extras=extras,
+            folds=np.full(R, self.ngrams.folds),
+            log_q=np.zeros((R, self.ngrams.K), np.float32),
+            matched=np.zeros(R, np.int64),
+        )  # fmt: skip
+        read_prior(self.arrays, np.full(R, start, np.int64), np.ones(R, np.bool_))
+        if counts != NOTHING:
+            self.arrays = self.arrays._replace(counts=counts)
             self._restart()
+
+    def reserve(self) -> None:
+        """Make room for counting, if there is not enough for one step."""
+        if self.arrays.counts != NOTHING and self.arrays.room[0] < len(self.arrays.histories):
+            if self.arrays.added.sizes[0] > MAX_ADDED_CONTEXTS:
+                self._restart()
+            self.reader.reserve(ROOM)
+            self.arrays = self.arrays._replace(added=self.reader.added)
+            self.arrays.room[0] = ROOM
 
     def read(self, x: Ints, unread: Ints | None = None) -> Prior:
         """Read characters x (R,), except in the rows `unread`; return the prior of the next ones."""
-        if self.adapt:
-            self._make_room(len(x))
+        self.reserve()
         reads = np.ones(len(x), np.bool_)
         if unread is not None:
             reads[unread] = False
-        log_q, matched = self.prior.log_q.copy(), self.prior.matched.copy()
-        tree, added, grows = self.reader.tree, self.reader.added, self.adapt and not self.count_first
-        if self.adapt and self.count_first:
-            count_rows(tree, added, self.histories, self.bases, self.extras, x, reads)
-        read_rows(
-            tree, added, grows, self.histories, self.bases, self.extras, x, self.folds, reads, self.ngrams.K,
-            log_q.reshape(-1), matched,
-        )  # fmt: skip
-        self.prior = Prior(log_q, matched)
+        read_prior(self.arrays, x, reads)
         return self.prior
 
-    def first_row(self) -> Prior:
-        """Return the prior of one substream, the first."""
-        return Prior(self.prior.log_q[:1], self.prior.matched[:1])
-
-    def _make_room(self, characters: int) -> None:
-        if self.room < characters:
-            if self.reader.added.sizes[0] > MAX_ADDED_CONTEXTS:
-                self._restart()
-            self.reader.reserve(ROOM)
-            self.room = ROOM
-        self.room -= characters
+    @property
+    def prior(self) -> Prior:
+        """A copy of the prior of the next characters."""
+        return Prior(self.arrays.log_q.copy(), self.arrays.matched.copy())
 
     def _restart(self) -> None:
         self.reader = NgramReader(self.ngrams.continued())
-        find_row_nodes(self.reader.tree, self.reader.added, self.histories, self.bases, self.extras)
+        self.arrays = self.arrays._replace(tree=self.reader.tree, added=self.reader.added)
+        find_row_nodes(*self.arrays[:2], self.arrays.histories, self.arrays.bases, self.arrays.extras)
+
+
+def no_prior(K: int, R: int, log_q: float) -> PriorArrays:
+    """Return what is passed to a kernel without an n-gram model; `log_q` is that of every character."""
+    return PriorArrays(
+        empty_tree(),
+        empty_added(),
+        NOTHING,
+        room=np.zeros(1, np.int64),
+        histories=np.zeros((R, 1), np.int32),
+        bases=np.zeros((R, 1), np.int64),
+        extras=np.zeros((R, 1), np.int64),
+        folds=np.zeros(R, np.int64),
+        log_q=np.full((R, K), log_q, np.float32),
+        matched=np.zeros(R, np.int64),
+    )
 
 
 def trained_counts(ngrams: NgramModel) -> NgramModel:

@@ -26,7 +26,7 @@ def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
     work : int
         Number of multiplications.
     """
-    count = max(1, min(os.cpu_count() or 1, n, work // MIN_WORK))
+    count = max(1, min(core_count(), n, work // MIN_WORK))
     first, *others = (slice(start, end) for start, end in split_ranges(n, count))
     futures = [_pool().submit(function, part) for part in others]
     function(first)
@@ -40,5 +40,11 @@ def add_matmul(y: Floats, a: Floats, B: Floats) -> None:
 
 
 @functools.cache
+def core_count() -> int:
+    """Return the number of cores; asking the system takes as long as a part of an optimizer step."""
+    return os.cpu_count() or 1
+
+
+@functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1)
+    return ThreadPoolExecutor(core_count())

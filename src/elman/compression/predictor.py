@@ -1,127 +1,172 @@
-"""Predicted frequencies of the next symbol: characters by the network, escapes and bytes by counting.
+"""The model of a text that is coded: the network, the n-gram model, the other experts, and what is learned.
 
-R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape
+R  rows: substreams coded in lockstep      K  alphabet size
 
-An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is estimated
-adaptively, separately after a character and after an escaped byte. So a single unknown character costs little
-elsewhere, and a file of nothing but bytes costs little more than its bytes. The network does not read escaped bytes;
-but if the alphabet has an unknown symbol, the network reads that symbol at the first byte of each escaped character.
+`elman.compression.exact_steps` contains the steps; this module what they begin with, and the training of the weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from elman.compression import exact_kernels
-from elman.compression.adaptive import CodedStep, OnlineLearner, output_gradient
-from elman.compression.exact_kernels import Floats, Ints
-from elman.compression.exact_network import ExactNetwork, Step, forward_step
-from elman.compression.exact_prior import ExactPrior
+from elman.compression import exact_kernels, exact_steps
+from elman.compression.adaptive import OnlineLearner, make_window
+from elman.compression.container import Mode
+from elman.compression.exact_kernels import Ints
+from elman.compression.exact_network import ExactNetwork
+from elman.compression.exact_prior import ALL_FIRST, NOTHING, ROW_BY_ROW, ExactPrior, no_prior
+from elman.compression.exact_steps import Escapes, ModelArrays, NetworkArrays, Workspace
+from elman.compression.experts import mixing
+from elman.compression.experts.match import MatchModel, text_matches
+from elman.compression.experts.mixing import Mixture, initial_weights
+from elman.compression.experts.words import WIDTH, WordModel, build_word_model, text_words, word_characters
+from elman.compression.parts import MIN_WORK, run_parts
+from elman.compression.range_coder import Coder, bad_end_error
+from elman.network.ngram import NgramModel
 from elman.text import Alphabet
 
+_MAX_TOKENS = 1 << 12
+"""Tokens that a kernel codes at a time, about 20 ms."""
 _ESCAPE_AFTER_CHARACTER = 1 << exact_kernels.ESCAPE_RATE_SHIFT
 _ESCAPE_AFTER_BYTE = 1 << (exact_kernels.ESCAPE_PROB_BITS - 1)
 """Initial probability of an escape, in units of 2^-20: the smallest possible, and one half."""
-_INITIAL_COUNT, _COUNT_STEP, _MAX_TOTAL = 1 << 10, 1 << 15, 1 << 24
-"""Initial count of each byte, its increment per occurrence, and the total above which all counts are halved."""
+_INITIAL_BYTE_COUNT = 1 << 10
+_MIN_PARTS = 4
+"""Parts of `MIN_WORK` from which on the rows of a step are worth several threads and a call for every step."""
+_LOG_Q = -4.0
+"""log q of every character in a mixture without an n-gram model."""
 
 
-class EscapeModel:
-    """Predicts escapes, and the bytes that follow them, in R rows that start alike."""
-
-    def __init__(self, R: int) -> None:
-        self.probs = np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1))
-        self.was_byte = np.zeros(R, np.int64)
-        self.byte_counts = np.full((R, 256), _INITIAL_COUNT, np.int64)
-
-    def add_escapes(self, logits: Floats, has_unknown: bool, freqs: Floats) -> None:
-        """Set the frequencies minus one (R, K + 1) of the next symbol, given the logits (R, K) of the characters."""
-        exact_kernels.compute_symbol_freqs(logits, self.probs, self.was_byte, has_unknown, freqs)
-
-    def predict_bytes(self, rows: Ints) -> Floats:
-        """Return the frequencies minus one (n, 256) of the byte that follows an escape in `rows` (n,)."""
-        freqs = np.empty((len(rows), 256), np.float32)
-        for n, row in enumerate(rows):
-            exact_kernels.apportion(self.byte_counts[row], np.int64(_MAX_TOTAL - 256), freqs[n])
-        return freqs
-
-    def advance(self, tokens: Ints, escaped: Ints, K: int) -> None:
-        """Read tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
-        exact_kernels.update_escape_probs(tokens, K, self.probs, self.was_byte)
-        for row in escaped:
-            self._count_byte(row, tokens[row] - K)
-
-    def _count_byte(self, row: int, byte: int) -> None:
-        counts = self.byte_counts[row]
-        counts[byte] += _COUNT_STEP
-        if counts.sum() > _MAX_TOTAL:
-            counts -= counts >> 1
-
-
-def unread_rows(tokens: Ints, escaped: Ints, K: int, has_unknown: bool) -> Ints:
-    """Return the rows among `escaped` (n,) in which the model reads nothing.
-
-    An unknown symbol is read once per character: at bytes that are not UTF-8 continuation bytes.
-    """
-    return escaped[tokens[escaped] - K & 0xC0 == 0x80] if has_unknown else escaped
-
-
-class SymbolPredictor:
+class Predictor:
     """Predicts R substreams that start alike.
 
     Parameters
     ----------
     network : ExactNetwork
-        Changed in place if `adaptive`.
+        Trained in place if the mode says so; R must be 1 then, except in a mixture.
     alphabet : Alphabet
-    start : Step
-        The step that precedes every substream; of one row.
+    ngrams : NgramModel or None
     R : int
-    adaptive : bool
-        Whether the network is trained on the tokens it reads; R must be 1 then.
-    prior : ExactPrior, optional
-        The n-gram prior of R substreams, if the network has one.
+    steps : int
+        Steps to be coded; the history of the match model has room for as many, within limits.
+    mode : Mode
     """
 
     def __init__(
-        self,
-        network: ExactNetwork,
-        alphabet: Alphabet,
-        start: Step,
-        R: int,
-        adaptive: bool = False,
-        prior: ExactPrior | None = None,
+        self, network: ExactNetwork, alphabet: Alphabet, ngrams: NgramModel | None, R: int, steps: int, mode: Mode
     ) -> None:
-        self.network, self.has_unknown = network, alphabet.has_unknown
-        self.learner = OnlineLearner(network) if adaptive else None
-        self.step, self.prior = start.repeat(R), prior
-        self.escapes = EscapeModel(R)
-        self.predict_bytes = self.escapes.predict_bytes
-        self.freqs = np.empty((R, network.K + 1), np.float32)
+        K, start_char = network.K, int(alphabet.encode(alphabet.start_char)[0])
+        counts = ALL_FIRST if mode.is_mixture else ROW_BY_ROW if mode.adapts_counts else NOTHING
+        self.network, self.R = network, R
+        self.prior = None if ngrams is None else ExactPrior(ngrams, start_char, R, counts)
+        self.learner = None
+        if mode.adapts_weights:
+            trains_alpha = self.prior is not None and not mode.is_mixture
+            self.learner = OnlineLearner(network, R, trains_alpha=trains_alpha)
+        self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
+        alpha = network.arrays.get("alpha", np.zeros(1, np.float32))
+        self.model = ModelArrays(
+            escapes=_initial_escapes(R, alphabet.has_unknown),
+            has_prior=self.prior is not None,
+            prior=no_prior(K, R, _LOG_Q) if self.prior is None else self.prior.arrays,
+            alpha=alpha,
+            is_mixture=mode.is_mixture,
+            mixture=Mixture(
+                mixing.RATES,
+                initial_weights(K if mode.is_mixture else 1, alpha),
+                _word_model(alphabet, ngrams, mode, start_char, R),
+                self.match.arrays,
+                *np.full((2, R), start_char, np.int64),
+            ),
+            logits=np.zeros((R, K), np.float32),
+            workspace=_workspace(K, R, start_char),
+        )
+        # The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
+        # which would cost small files bytes.
+        window = make_window(network, 1, R) if self.learner is None else self.learner.window
+        self.network_arrays = NetworkArrays(
+            network.theta, network.cell, network.G, np.ones(1, np.bool_), self.learner is not None, window
+        )
+        # Static blocks are on all cores anyway, and what is trained has few rows.
+        is_large = R * len(network.theta) >= _MIN_PARTS * MIN_WORK
+        self.reads_in_parts = mode.is_adaptive and self.learner is None and is_large
 
-    def predict_symbols(self) -> Floats:
-        """Return the frequencies minus one (R, K + 1) of the next symbol of each substream."""
-        self.escapes.add_escapes(self.step.logits, self.has_unknown, self.freqs)
-        return self.freqs
+    def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
+        """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
 
-    def advance(self, tokens: Ints, escaped: Ints) -> None:
-        """Read tokens (R,), of which those in the rows `escaped` (n,) are bytes."""
-        K = self.network.K
-        self.escapes.advance(tokens, escaped, K)
-        if not len(escaped):
-            self._read(tokens, escaped)
-            return
-        unread = unread_rows(tokens, escaped, K, self.has_unknown)
-        if len(unread) == len(tokens):
-            return
-        previous = self.step
-        self._read(np.minimum(tokens, K - 1), unread)
-        self.step.after[:, unread] = previous.after[:, unread]
-        self.step.logits[unread] = previous.logits[unread]
+        `count_coded` is called with the number of tokens that were just coded.
 
-    def _read(self, characters: Ints, unread: Ints) -> None:
-        """Read characters (R,), of which those in the rows `unread` only replace the recurrent state."""
-        if self.learner is not None:
-            self.learner.observe(CodedStep(self.step, output_gradient(self.freqs, int(characters[0]))))
-        prior = None if self.prior is None else self.prior.read(characters, unread)
-        self.step = forward_step(self.network, self.step.after, characters, prior)
+        Raises
+        ------
+        ElmanError
+            If a payload was not written by an encoder.
+        """
+        t = 0
+        while t < len(table):
+            last = min(len(table), t + max(1, _MAX_TOKENS // self.R))
+            if self.reads_in_parts:
+                last = t + 1
+                self._read_in_parts()
+            self._reserve(coder, last - t)
+            before, t = t, exact_steps.code_steps(coder.arrays, self.model, self.network_arrays, table, t, last, n)
+            if t < 0:
+                raise bad_end_error()
+            if self.learner is not None:
+                self.learner.observe()
+            count_coded(min(n, t * self.R) - before * self.R)
+
+    def _reserve(self, coder: Coder, steps: int) -> None:
+        """Make room for so many steps, or at least one."""
+        coder.reserve(2 * steps * self.R)
+        if self.prior is not None:
+            self.prior.reserve()
+            self.model = self.model._replace(prior=self.prior.arrays)
+        if self.model.is_mixture:
+            self.match.reserve(steps)
+            self.model = self.model._replace(mixture=self.model.mixture._replace(matches=self.match.arrays))
+
+    def _read_in_parts(self) -> None:
+        """Let a large network read the characters of the last step, the rows on all cores."""
+        network, window, work = self.network, self.network_arrays.window, self.model.workspace
+        before, after = window.states
+
+        def forward(rows: slice) -> None:
+            exact_kernels.forward_step(
+                network.theta, network.cell, network.G, network.K, work.x, before, after, window.gates[0],
+                window.logits, rows.start, rows.stop,
+            )  # fmt: skip
+
+        if self.network_arrays.pending[0]:
+            run_parts(forward, self.R, self.R * len(network.theta))
+            exact_steps.end_reading(self.network_arrays, self.model)
+
+
+def _word_model(alphabet: Alphabet, ngrams: NgramModel | None, mode: Mode, start_char: int, R: int) -> WordModel:
+    """Return the word model of a mixture; of other modes, one that is not used."""
+    slots = text_words(ngrams, alphabet) if mode.is_mixture else np.zeros((2, WIDTH), np.int32)
+    return build_word_model(slots, word_characters(alphabet), start_char, R)
+
+
+def _initial_escapes(R: int, has_unknown: bool) -> Escapes:
+    return Escapes(
+        has_unknown=has_unknown,
+        probs=np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1)),
+        was_byte=np.zeros(R, np.int64),
+        byte_counts=np.full((R, exact_steps.BYTES), _INITIAL_BYTE_COUNT, np.int64),
+    )
+
+
+def _workspace(K: int, R: int, start_char: int) -> Workspace:
+    return Workspace(
+        mixed=np.empty((R, K), np.float32),
+        freqs=np.empty((R, K + 1), np.float32),
+        byte_freqs=np.empty((1, exact_steps.BYTES), np.float32),
+        byte=np.zeros(1, np.int64),
+        symbols=np.zeros(R, np.int64),
+        x=np.full(R, start_char, np.int64),
+        coded=np.zeros(R, np.bool_),
+        reads=np.ones(R, np.bool_),
+        g=np.zeros((R, K), np.float32),
+    )

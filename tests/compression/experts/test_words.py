@@ -5,7 +5,7 @@ import pytest
 
 from elman.compression.experts import words
 from elman.compression.experts.reference import ReferenceWordModel
-from elman.compression.experts.words import CHARACTERS, WIDTH, WordModel, text_words, word_characters
+from elman.compression.experts.words import CHARACTERS, WIDTH, build_word_model, text_words, word_characters
 from elman.text import Alphabet
 from support.codec_models import ALPHABET, K, make_model
 from support.tolerances import FIXED_FUNCTIONS
@@ -19,17 +19,17 @@ def test_bonuses_are_those_of_the_reference() -> None:
     text, rows = rng.integers(0, 5, 200), rng.integers(0, 5, (60, R))
     slots = np.zeros((1 << 14, WIDTH), np.int32)
     words.count_text(text.astype(np.int32), IS_WORD, slots)
-    model = WordModel(slots, IS_WORD, START, R)
+    model = build_word_model(slots, IS_WORD, START, R)
     reference = ReferenceWordModel(text.tolist(), IS_WORD, START, R)
     q = np.full((R, 5), 0.2) + rng.normal(0, 0.03, (R, 5))
     for x in rows:
-        model.predict(np.log(q).astype(np.float32))
+        words.set_bonuses(model, np.log(q).astype(np.float32))
         for r in range(R):
             seen = model.characters[r] >= 0
             bonuses = dict(zip(model.characters[r][seen].tolist(), model.bonuses[r][seen].tolist(), strict=True))
             assert bonuses == pytest.approx(reference.bonuses(r, q[r]), rel=4 * FIXED_FUNCTIONS)
             assert (model.confidences[r] > 0) == bool(bonuses)
-        model.read(x, np.ones(R, np.bool_))
+        words.read_characters(model, x, np.ones(R, np.bool_))
         reference.read(x.tolist())
     assert len(reference.counts) > 50
 
@@ -58,10 +58,10 @@ def test_counts_are_halved_before_they_overflow() -> None:
 
 
 def test_a_row_that_reads_nothing_keeps_its_context() -> None:
-    model = WordModel(np.zeros((1 << 14, WIDTH), np.int32), IS_WORD, START, 2)
-    model.read(np.array([1, 1]), np.ones(2, np.bool_))
+    model = build_word_model(np.zeros((1 << 14, WIDTH), np.int32), IS_WORD, START, 2)
+    words.read_characters(model, np.array([1, 1]), np.ones(2, np.bool_))
     before = model.contexts.tolist()
-    model.read(np.array([2, 2]), np.array([True, False]))
+    words.read_characters(model, np.array([2, 2]), np.array([True, False]))
     assert model.contexts[0] != before[0]
     assert model.contexts[1] == before[1]
 
@@ -71,7 +71,9 @@ def test_counting_changes_no_counts_of_the_training_text() -> None:
     assert ngrams is not None
     slots = text_words(ngrams, ALPHABET)
     before = slots.copy()
-    WordModel(slots, word_characters(ALPHABET), START, 1).read(np.array([1]), np.ones(1, np.bool_))
+    words.read_characters(
+        build_word_model(slots, word_characters(ALPHABET), START, 1), np.array([1]), np.ones(1, np.bool_)
+    )
     np.testing.assert_array_equal(text_words(ngrams, ALPHABET), before)
     assert not text_words(None, ALPHABET).any()
 

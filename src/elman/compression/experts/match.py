@@ -70,36 +70,53 @@ def common_length(history, N, stride, i, candidate):
     return length
 
 
-@exact
-def read_characters(history, N, stride, text_table, coded_table, step, x, reads, pointers, lengths):
-    """Read characters x (R,) in the rows where `reads` (R,) is true, and update `pointers` and `lengths` (R,).
+class MatchArrays(NamedTuple):
+    """Matches of R rows; everything but `text_size` and `text_table` is changed in place."""
 
-    A pointer is the position of the predicted character, or -1.
-    """
+    text_size: int  # N, characters of the training text
+    history: Ints32  # the training text, and room for the coded text
+    text_table: Ints32
+    coded_table: Ints32
+    pointers: Ints  # (R,): the position of the predicted character, or -1
+    lengths: Ints  # (R,): of the match
+    predicted: Ints  # (R,): the predicted character, or -1
+    step: Ints  # (1,): steps read
+
+
+@exact
+def read_characters(matches, x, reads):
+    """Read characters x (R,) in the rows where `reads` (R,) is true, and find what follows."""
+    N, history, text_table, coded_table = matches.text_size, matches.history, matches.text_table, matches.coded_table
+    pointers, lengths, predicted = matches.pointers, matches.lengths, matches.predicted
+    stride = len(pointers)
     steps = (len(history) - N) // stride
-    at = N + step % steps * stride
+    at = N + matches.step[0] % steps * stride
+    matches.step[0] += 1
     for r in range(len(x)):
         history[at + r] = x[r] if reads[r] else NONE
     for r in range(len(x)):
-        if not reads[r]:
-            continue
-        pointer = pointers[r]
-        if pointer >= 0:
-            if history[pointer] == x[r]:
+        if reads[r] and pointers[r] >= 0:
+            if history[pointers[r]] == x[r]:
                 lengths[r] = min(lengths[r] + 1, MAX_LENGTH)
-                pointers[r] = follow(pointer, N, stride, steps)
+                pointers[r] = follow(pointers[r], N, stride, steps)
             else:
                 pointers[r] = NONE
-        if pointers[r] < 0:
-            h = hash_context(history, at + r, stride, N)
-            if h >= 0:
-                find_match(history, N, stride, at + r, coded_table[h & (len(coded_table) - 1)], r, pointers, lengths)
-            if h >= 0 and pointers[r] < 0:
-                find_match(history, N, stride, at + r, text_table[h & (len(text_table) - 1)], r, pointers, lengths)
+    hashes, coded, in_text = np.empty(len(x), np.int64), np.empty(len(x), np.int64), np.empty(len(x), np.int64)
     for r in range(len(x)):
-        h = hash_context(history, at + r, stride, N)
-        if reads[r] and h >= 0:
-            coded_table[h & (len(coded_table) - 1)] = follow(at + r, N, stride, steps)
+        hashes[r] = hash_context(history, at + r, stride, N) if reads[r] else NONE
+    for r in range(len(x)):  # a loop of its own, so that the memory accesses of the rows overlap
+        coded[r] = coded_table[hashes[r] & (len(coded_table) - 1)]
+        in_text[r] = text_table[hashes[r] & (len(text_table) - 1)]
+    for r in range(len(x)):
+        if hashes[r] >= 0 and pointers[r] < 0:
+            find_match(history, N, stride, at + r, coded[r], r, pointers, lengths)
+        if hashes[r] >= 0 and pointers[r] < 0:
+            find_match(history, N, stride, at + r, in_text[r], r, pointers, lengths)
+    for r in range(len(x)):
+        if hashes[r] >= 0:
+            coded_table[hashes[r] & (len(coded_table) - 1)] = follow(at + r, N, stride, steps)
+    for r in range(len(x)):
+        predicted[r] = history[pointers[r]] if pointers[r] >= 0 else NONE
 
 
 @exact
@@ -114,16 +131,9 @@ def follow(i, N, stride, steps):
 def find_match(history, N, stride, i, candidate, r, pointers, lengths):
     """Take a candidate, the position behind a context, for row r if enough characters up to i are equal."""
     if candidate >= 0:
-        length = common_length(history, N, stride, i, np.int64(candidate))
+        length = common_length(history, N, stride, i, candidate)
         if length >= MIN_LENGTH:
             pointers[r], lengths[r] = candidate, length
-
-
-@exact
-def predicted_characters(history, pointers, predicted):
-    """Set the predicted characters (R,), -1 where there is no match."""
-    for r in range(len(pointers)):
-        predicted[r] = history[pointers[r]] if pointers[r] >= 0 else NONE
 
 
 class TextMatches(NamedTuple):
@@ -134,7 +144,7 @@ class TextMatches(NamedTuple):
 
 
 class MatchModel:
-    """Matches of R rows.
+    """Matches of R rows, with room that grows.
 
     Parameters
     ----------
@@ -145,29 +155,29 @@ class MatchModel:
     """
 
     def __init__(self, matches: TextMatches, R: int, steps: int) -> None:
-        self.N, self.R, self.text_table = len(matches.text), R, matches.table
-        self.max_steps = min(max(steps, 1), max(MAX_CODED // R, 1))
-        self.coded_table = np.full(table_size(self.max_steps * R, _CODED_TABLE), NONE, np.int32)
-        self.history, self.step, self.steps = matches.text, 0, 0
-        self.pointers, self.lengths = np.full(R, NONE, np.int64), np.zeros(R, np.int64)
-        self.predicted = np.full(R, NONE, np.int64)
+        self.max_steps, self.room = min(max(steps, 1), max(MAX_CODED // R, 1)), 0
+        self.arrays = MatchArrays(
+            text_size=len(matches.text),
+            history=matches.text,
+            text_table=matches.table,
+            coded_table=np.full(table_size(self.max_steps * R, _CODED_TABLE), NONE, np.int32),
+            pointers=np.full(R, NONE, np.int64),
+            lengths=np.zeros(R, np.int64),
+            predicted=np.full(R, NONE, np.int64),
+            step=np.zeros(1, np.int64),
+        )
 
-    def read(self, x: Ints, reads: NDArray[np.bool_]) -> None:
-        """Read characters x (R,) in the rows where `reads` (R,) is true."""
-        if self.step + 1 >= self.steps:
-            self._grow()
-        read_characters(
-            self.history, self.N, self.R, self.text_table, self.coded_table, self.step, x, reads, self.pointers,
-            self.lengths,
-        )  # fmt: skip
-        predicted_characters(self.history, self.pointers, self.predicted)
-        self.step += 1
+    def reserve(self, steps: int) -> None:
+        """Make room for so many steps, and for the position behind them, up to the maximum.
 
-    def _grow(self) -> None:
-        """Make room for more steps, up to the maximum: a file may announce more than it contains."""
-        steps = min(self.max_steps, max(2 * self.steps, _FIRST_STEPS))
-        self.history = np.concatenate([self.history, np.full((steps - self.steps) * self.R, NONE, np.int32)])
-        self.steps = steps
+        A file may announce more steps than it contains.
+        """
+        needed = min(self.max_steps, int(self.arrays.step[0]) + steps + 1)
+        if needed > self.room:
+            room = min(self.max_steps, max(2 * self.room, needed, _FIRST_STEPS))
+            added = np.full((room - self.room) * len(self.arrays.pointers), NONE, np.int32)
+            self.arrays = self.arrays._replace(history=np.concatenate([self.arrays.history, added]))
+            self.room = room
 
 
 def table_size(entries: int, maximum: int) -> int:

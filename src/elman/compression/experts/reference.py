@@ -124,8 +124,9 @@ class ReferenceWordModel:
 class ReferenceWeights(NamedTuple):
     """`mixing.Weights` in float64."""
 
-    network: Floats64
-    prior: Floats64
+    by_order: Floats64
+    by_last: Floats64
+    by_confidence: Floats64
     words: Floats64
     match: Floats64
     first: Floats64
@@ -150,7 +151,8 @@ class ReferenceMixture:
     ) -> Floats64:
         """Return p (K,) of (2), from the inputs of (1): b (K,), `predicted` -1 for none, `context` the last two."""
         weights, last = self.weights, context[1]
-        o = weights.network[j] * a + weights.prior[j] * log_q + weights.words[s] * b
+        w, v = weights.by_order[j] + weights.by_last[last] + weights.by_confidence[s]
+        o = w * a + v * log_q + weights.words[s] * b
         o += weights.first[last] + weights.second[self._row(context)]
         if predicted >= 0:
             o[predicted] += weights.match[length]
@@ -162,15 +164,15 @@ class ReferenceMixture:
         length: int, context: list[int],
     ) -> None:  # fmt: skip
         """Take the steps (3) and (4) after character x."""
-        weights, g = self.weights, -p
-        g[x] += 1
-        weights.network[j] += mixing.EXPERT_RATE * (g @ a)
-        weights.prior[j] += mixing.EXPERT_RATE * (g @ log_q)
-        weights.words[s] += mixing.WORD_RATE * (g @ b)
+        weights, g = self.weights, p.copy()
+        g[x] -= 1
+        for selected in (weights.by_order[j], weights.by_last[context[1]], weights.by_confidence[s]):
+            selected -= mixing.RATES.experts * np.array([g @ a, g @ log_q])
+        weights.words[s] -= mixing.RATES.words * (g @ b)
         if predicted >= 0:
-            weights.match[length] += mixing.MATCH_RATE * g[predicted]
-        weights.first[context[1]] += mixing.FIRST_RATE * g
-        weights.second[self._row(context)] += mixing.SECOND_RATE * g
+            weights.match[length] -= mixing.RATES.match * g[predicted]
+        weights.first[context[1]] -= mixing.RATES.first * g
+        weights.second[self._row(context)] -= mixing.RATES.second * g
 
     def _row(self, context: list[int]) -> int:
         return (context[0] * self.K + context[1]) % len(self.weights.second)

@@ -15,6 +15,8 @@ to log q, up to a constant. The constants are part of the file format.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -107,28 +109,46 @@ def count_text(text, is_word, slots):
         word = next_word(word, x, is_word)
 
 
+class WordModel(NamedTuple):
+    """Word contexts of R rows; everything but `is_word` is changed in place."""
+
+    slots: Ints32  # (slots, WIDTH): the counts
+    is_word: NDArray[np.bool_]  # (K,)
+    words: Ints  # (R,): the hash of the current word, 0 outside words
+    contexts: Ints  # (R,)
+    characters: Ints  # (R, CHARACTERS): what followed the context, -1 where there are fewer
+    bonuses: Floats  # (R, CHARACTERS): (1)
+    confidences: Ints  # (R,): see `CONFIDENCES`
+
+
 @exact
-def read_characters(slots, is_word, x, reads, words, contexts):
-    """Count characters x (R,) after the `contexts` (R,) where `reads` (R,) is true, and update words and contexts."""
+def read_characters(model, x, reads):
+    """Read and count characters x (R,) in the rows where `reads` (R,) is true."""
+    slots, is_word, words, contexts = model.slots, model.is_word, model.words, model.contexts
     for r in range(len(x)):
         if reads[r]:
-            if contexts[r] > 0:
-                count(slots, contexts[r], x[r], READ_COUNT)
+            count(slots, contexts[r], x[r], READ_COUNT)
             words[r] = next_word(words[r], x[r], is_word)
             contexts[r] = context(words[r], x[r])
 
 
 @exact
-def set_bonuses(slots, contexts, log_q, characters, bonuses, confidences):
-    """Set (1) for each row: `characters` (R, C), -1 where a slot has fewer, `bonuses` (R, C) and `confidences` (R,)."""
+def set_bonuses(model, log_q):
+    """Set the characters, bonuses and confidence of every row, given log q (R, K)."""
+    slots, contexts, characters, bonuses, confidences = (
+        model.slots, model.contexts, model.characters, model.bonuses, model.confidences,
+    )  # fmt: skip
     ratios, logs = np.empty(CHARACTERS), np.empty(CHARACTERS)
     bits, powers = np.empty(CHARACTERS, np.int64), np.empty(CHARACTERS)
+    found = np.empty(len(contexts), np.int64)
+    for r in range(len(contexts)):  # a loop of its own, so that the memory accesses of the rows overlap
+        found[r] = find_slot(slots, contexts[r])
     for r in range(len(contexts)):
         confidences[r] = 0
         for n in range(CHARACTERS):
             characters[r, n] = -1
             bonuses[r, n] = np.float32(0)
-        i = find_slot(slots, contexts[r])
+        i = found[r]
         if i < 0:
             continue
         kinds = np.int64(0)
@@ -150,33 +170,17 @@ def set_bonuses(slots, contexts, log_q, characters, bonuses, confidences):
         confidences[r] = 1 + level + (0 if kinds == 1 else 6 if kinds <= 3 else 12)
 
 
-class WordModel:
-    """Word contexts of R rows.
-
-    Parameters
-    ----------
-    slots : ndarray of int32, shape (slots, WIDTH)
-        Counts to start from; copied.
-    is_word : ndarray of bool, shape (K,)
-    start : int
-        The character before each row.
-    R : int
-    """
-
-    def __init__(self, slots: Ints32, is_word: NDArray[np.bool_], start: int, R: int) -> None:
-        self.slots, self.is_word = slots.copy(), is_word
-        self.words, self.contexts = np.zeros(R, np.int64), np.full(R, start + 1, np.int64)
-        self.characters = np.full((R, CHARACTERS), -1, np.int64)
-        self.bonuses = np.zeros((R, CHARACTERS), np.float32)
-        self.confidences = np.zeros(R, np.int64)
-
-    def read(self, x: Ints, reads: NDArray[np.bool_]) -> None:
-        """Read and count characters x (R,) in the rows where `reads` (R,) is true."""
-        read_characters(self.slots, self.is_word, x, reads, self.words, self.contexts)
-
-    def predict(self, log_q: Floats) -> None:
-        """Set the bonuses of every row, given log q (R, K)."""
-        set_bonuses(self.slots, self.contexts, log_q, self.characters, self.bonuses, self.confidences)
+def build_word_model(slots: Ints32, is_word: NDArray[np.bool_], start: int, R: int) -> WordModel:
+    """Return the word contexts of R rows that begin with the character `start`, with a copy of `slots`."""
+    return WordModel(
+        slots=slots.copy(),
+        is_word=is_word,
+        words=np.zeros(R, np.int64),
+        contexts=np.full(R, start + 1, np.int64),
+        characters=np.full((R, CHARACTERS), -1, np.int64),
+        bonuses=np.zeros((R, CHARACTERS), np.float32),
+        confidences=np.zeros(R, np.int64),
+    )
 
 
 def word_characters(alphabet: Alphabet) -> NDArray[np.bool_]:

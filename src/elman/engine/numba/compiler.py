@@ -23,10 +23,11 @@ def _kernel_cache() -> Path | None:
     """The directory for compiled kernels, or None if it is not writable.
 
     Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
-    the directory's name contains a digest of all kernel sources. It is in the user's cache, as the package's own
-    directory may be read-only.
+    the directory's name contains a digest of all sources of kernels, those of the codec too. It is in the user's
+    cache, as the package's own directory may be read-only.
     """
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    here = Path(__file__).parent
+    sources = [source for folder in (here, here.parents[1] / "compression") for source in sorted(folder.rglob("*.py"))]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     directory = Path(_config.CACHE_DIR or cache_dir()) / f"kernels-{digest[:16]}"
     try:

@@ -26,29 +26,39 @@ CHILD, ENTRY, TOTAL, CODE = range(4)
 """Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
 CHARACTER, COUNT, FOLDS = range(3)
 """Columns of `Tree.entries`; the last is the row of its counts by fold, or -1 - f if all are in fold f."""
-BASE, ADDED_TOTAL, NEW, FIRST = range(4)
+BASE, ADDED_TOTAL, NEW, FIRST_CODE, FIRST_CHILD, FIRST_BLOCK, NODE_ITEMS = range(7)
 """Columns of `Added.nodes`: the node of the tree with the same context, or -1; the sum of its counts; how many of its
-characters the node of the tree lacks; its first entry."""
-ITEM_CHARACTER, ITEM_COUNT, IS_NEW, NEXT = range(4)
-"""Columns of `Added.entries`: character, count, whether the node of the tree lacks the character, the next or -1."""
+characters the node of the tree lacks; the code of its first child, 0 if it has none, and that child; its first block of
+entries, or -1; then its first entries. Only the other children are in the hash table."""
+NODE_WIDTH = 12
+BLOCK_ITEMS, NEXT_BLOCK, BLOCK_WIDTH = 0, 6, 8
+"""Columns of `Added.blocks`: entries, then the next block of the same node, or -1.
+
+An entry is two numbers: twice its character, plus 1 if the node of the tree lacks that, and its count, 0 for no entry.
+Most nodes have no more than one child and three entries: what is read of them is in one place.
+"""
 EMPTY = -1
 """In place of a node, an entry or a key that does not exist."""
 
 
-@exact
+@exact_step
 def search_children(nodes, low, high, code):
-    """Return the node with this code among those from `low` to `high`, or -1."""
-    end = high
-    while low < high:
-        middle = (low + high) >> 1
+    """Return the node with this code among those from `low` to `high`, at least one, or -1.
+
+    Their codes ascend, so that the one wanted is no further from the first than its code is from the first one's.
+    """
+    first = low
+    last = min(high, first + max(code - nodes[first, CODE], 0) + 1) - 1
+    while first < last:
+        middle = (first + last) >> 1
         if nodes[middle, CODE] < code:
-            low = middle + 1
+            first = middle + 1
         else:
-            high = middle
-    return low if low < end and nodes[low, CODE] == code else np.int64(EMPTY)
+            last = middle
+    return first if nodes[first, CODE] == code else np.int64(EMPTY)
 
 
-@exact
+@exact_step
 def find_added(keys, key):
     """Return the place of a key in the hash table: its own, or the free one where it belongs."""
     place = key * 7919 % len(keys)
@@ -58,80 +68,131 @@ def find_added(keys, key):
 
 
 @exact
-def find_nodes(nodes, keys, places, grown, K, history, bases, extras):
-    """Set the nodes of the contexts that end the codes `history` (n,), by length (n + 1,)."""
-    bases[0], extras[0] = 0, 0 if grown else EMPTY
-    for o in range(1, len(bases)):
-        code, bases[o], extras[o] = history[len(history) - o], EMPTY, EMPTY
-        if code > 0:
-            if bases[o - 1] >= 0:
-                base = bases[o - 1]
-                bases[o] = search_children(nodes, np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD]), code)
-            if extras[o - 1] >= 0:
-                key = extras[o - 1] * (K + 1) + code
-                place = find_added(keys, key)
-                if keys[place] == key:
-                    extras[o] = places[place]
+def find_nodes(nodes, added_nodes, keys, places, grown, K, histories, bases, extras, r):
+    """Set the nodes of the contexts that end row r of the codes `histories` (R, n), by length (R, n + 1)."""
+    n = histories.shape[1]
+    bases[r, 0], extras[r, 0] = 0, 0 if grown else EMPTY
+    for o in range(1, n + 1):
+        code, bases[r, o] = histories[r, n - o], EMPTY
+        base = bases[r, o - 1]
+        if code > 0 and base >= 0:
+            low, high = np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD])
+            if low < high:
+                bases[r, o] = search_children(nodes, low, high, code)
+        extras[r, o] = find_extra(added_nodes, keys, places, K, extras[r, o - 1], code)
+
+
+@exact_step
+def find_extra(added_nodes, keys, places, K, parent, code):
+    """Return the node of the added counts whose context is that of `parent` after a code; -1 if there is none."""
+    extra = np.int64(EMPTY)
+    if code > 0 and parent >= 0:
+        if added_nodes[parent, FIRST_CODE] == code:
+            extra = np.int64(added_nodes[parent, FIRST_CHILD])
+        elif added_nodes[parent, FIRST_CODE] > 0:
+            key = parent * (K + 1) + code
+            place = find_added(keys, key)
+            if keys[place] == key:
+                extra = np.int64(places[place])
+    return extra
+
+
+@exact_step
+def _add_node(sizes, keys, places, added_nodes, K, parent, code, base):
+    """Return a new node whose context is that of `parent` after a code."""
+    node = sizes[0]
+    sizes[0] = node + 1
+    added_nodes[node, BASE], added_nodes[node, FIRST_BLOCK] = base, EMPTY
+    if added_nodes[parent, FIRST_CODE] == 0:
+        added_nodes[parent, FIRST_CODE], added_nodes[parent, FIRST_CHILD] = code, node
+    else:
+        key = parent * (K + 1) + code
+        place = find_added(keys, key)
+        keys[place], places[place] = key, node
+    return node
 
 
 @exact
-def add_count(
-    nodes, entries, sizes, keys, places, added_nodes, added_entries, K, history, bases, extras, character
-):  # fmt: skip
-    """Count a character, `READ_COUNT` times, after the codes `history`.
+def add_count(nodes, entries, sizes, keys, places, added_nodes, blocks, K, histories, bases, extras, r, character):
+    """Count a character, `READ_COUNT` times, after row r of the codes `histories` (R, n).
 
-    `bases` and `extras` (n + 1,) are the nodes of its contexts; those missing are created. There must be room, see
-    `elman.engine.numba.ngrams.reader.NgramReader.reserve`.
+    `bases` and `extras` (R, n + 1) are the nodes of the contexts; those missing are created. There must be room, see
+    `elman.engine.numba.ngrams.reader.NgramReader.reserve`. Rows of arrays are not passed as arrays of their own: that
+    would take longer than the count.
     """
-    for o in range(len(bases)):
+    n = histories.shape[1]
+    for o in range(n + 1):
+        base = bases[r, o]
         if o > 0:
-            code = history[len(history) - o]
+            code = histories[r, n - o]
             if code == 0:
                 break
-            if extras[o] < 0:  # another row may have created it since
-                key = extras[o - 1] * (K + 1) + code
-                place = find_added(keys, key)
-                if keys[place] == EMPTY:
-                    node = sizes[0]
-                    keys[place], places[place] = key, node
-                    added_nodes[node, BASE], added_nodes[node, FIRST] = bases[o], EMPTY
-                    sizes[0] = node + 1
-                extras[o] = places[place]
-        extra = extras[o]
+            if extras[r, o] < 0:  # another row may have created it since
+                extras[r, o] = find_extra(added_nodes, keys, places, K, extras[r, o - 1], code)
+            if extras[r, o] < 0:
+                extras[r, o] = _add_node(sizes, keys, places, added_nodes, K, extras[r, o - 1], code, base)
+        extra = extras[r, o]
         added_nodes[extra, ADDED_TOTAL] += READ_COUNT
-        entry = _move_to_front(added_nodes, added_entries, extra, character)
-        if entry < 0:
-            entry = sizes[1]
-            lacks = bases[o] < 0 or not _contains(
-                entries, nodes[bases[o], ENTRY], nodes[bases[o] + 1, ENTRY], character
-            )
-            added_entries[entry, ITEM_CHARACTER], added_entries[entry, IS_NEW] = character, lacks
-            added_entries[entry, NEXT], added_nodes[extra, FIRST] = added_nodes[extra, FIRST], entry
+        if not _count_again(added_nodes, blocks, extra, character):
+            lacks = base < 0 or not _contains(entries, nodes[base, ENTRY], nodes[base + 1, ENTRY], character)
             added_nodes[extra, NEW] += np.int32(lacks)
-            sizes[1] = entry + 1
-        added_entries[entry, ITEM_COUNT] += READ_COUNT
+            _append_item(sizes, added_nodes, blocks, extra, 2 * character + lacks)
 
 
-@exact
-def _move_to_front(added_nodes, added_entries, node, character):
-    """Make the entry of a character the first of its node, so that frequent ones are found soon; return it, or -1."""
-    entry, before = np.int64(added_nodes[node, FIRST]), np.int64(EMPTY)
-    while entry >= 0 and added_entries[entry, ITEM_CHARACTER] != character:
-        before = entry
-        entry = np.int64(added_entries[entry, NEXT])
-    if entry >= 0 and before >= 0:
-        added_entries[before, NEXT] = added_entries[entry, NEXT]
-        added_entries[entry, NEXT], added_nodes[node, FIRST] = added_nodes[node, FIRST], entry
-    return entry
+@exact_step
+def _count_item(rows, row, first, end, character):
+    """Count the character if one of the entries in columns `first` to `end` of a row is its; return whether."""
+    found = False
+    for i in range(first, end, 2):
+        if rows[row, i] >> 1 == character and rows[row, i + 1] > 0:
+            rows[row, i + 1] += READ_COUNT
+            found = True
+    return found
 
 
-@exact
+@exact_step
+def _count_again(added_nodes, blocks, node, character):
+    """Count a character that has followed before; return whether it has."""
+    found = _count_item(added_nodes, node, NODE_ITEMS, NODE_WIDTH, character)
+    block = np.int64(added_nodes[node, FIRST_BLOCK])
+    while block >= 0 and not found:
+        found = _count_item(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, character)
+        block = np.int64(blocks[block, NEXT_BLOCK])
+    return found
+
+
+@exact_step
+def _set_free_item(rows, row, first, end, item):
+    """Use the first free entry in columns `first` to `end` of a row; return whether there was one."""
+    done = False
+    for i in range(first, end, 2):
+        if not done and rows[row, i + 1] == 0:
+            rows[row, i], rows[row, i + 1] = item, READ_COUNT
+            done = True
+    return done
+
+
+@exact_step
+def _append_item(sizes, added_nodes, blocks, node, item):
+    """Add an entry to a node, in a new block if there is no room."""
+    done = _set_free_item(added_nodes, node, NODE_ITEMS, NODE_WIDTH, item)
+    block = np.int64(added_nodes[node, FIRST_BLOCK])
+    if block >= 0 and not done:
+        done = _set_free_item(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, item)
+    if not done:
+        new = sizes[1]
+        sizes[1] = new + 1
+        blocks[new, BLOCK_ITEMS], blocks[new, BLOCK_ITEMS + 1] = item, READ_COUNT
+        blocks[new, NEXT_BLOCK], added_nodes[node, FIRST_BLOCK] = block, new
+
+
+@exact_step
 def _contains(entries, start, end, character):
     """Return whether a character is among those of the entries from `start` to `end`."""
-    for entry in range(start, end):  # noqa: SIM110 (no generators in kernels)
-        if entries[entry, CHARACTER] == character:
-            return True
-    return False
+    entry = np.int64(start)
+    while entry < end and entries[entry, CHARACTER] != character:
+        entry += 1
+    return entry < end
 
 
 @exact

@@ -18,23 +18,24 @@ import numpy as np
 
 from elman.engine.numba.ngrams.counting import (
     ADDED_TOTAL,
+    BLOCK_ITEMS,
     CHARACTER,
     CHILD,
     CODE,
     COUNT,
     EMPTY,
     ENTRY,
-    FIRST,
+    FIRST_BLOCK,
     FOLDS,
-    IS_NEW,
-    ITEM_CHARACTER,
-    ITEM_COUNT,
     NEW,
-    NEXT,
+    NEXT_BLOCK,
+    NODE_ITEMS,
+    NODE_WIDTH,
     TOTAL,
     add_count,
     exact,
     exact_step,
+    find_extra,
     find_nodes,
     search_children,
 )
@@ -104,57 +105,65 @@ def count_left_out(entries, fold_counts, entry, fold):
     return np.int64(fold_counts[row, fold])
 
 
-@exact
-def mix_node(nodes, entries, fold_counts, added_nodes, added_entries, base, extra, fold, folds, D, q, counts):
+@exact_step
+def mix_node(nodes, entries, fold_counts, added_nodes, blocks, base, extra, fold, folds, D, q, counts):
     """Apply (2) of `elman.network.ngram` to q (K,) for one context; return its N_o, 0 if it has none.
 
     The context is node `base` of the tree and node `extra` of the added counts; either may be -1. `counts` (K,) is
     workspace.
     """
     total, kinds, start, end = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    leaves_out = fold < folds
     if base >= 0:
         start, end = np.int64(nodes[base, ENTRY]), np.int64(nodes[base + 1, ENTRY])
         total, kinds = np.int64(nodes[base, TOTAL]), end - start
-        for entry in range(start, end):
-            count = np.int64(entries[entry, COUNT])
-            if fold < folds:
+        if leaves_out:
+            for entry in range(start, end):
                 left_out = count_left_out(entries, fold_counts, entry, fold)
                 total -= left_out
-                count -= left_out
-                if count == 0:
+                counts[entry - start] = np.int64(entries[entry, COUNT]) - left_out
+                if counts[entry - start] == 0:
                     kinds -= 1
-            counts[entry - start] = count
     if extra >= 0:
         total += added_nodes[extra, ADDED_TOTAL]
         kinds += added_nodes[extra, NEW]
-    if total == 0:
-        return total
-    share = 1.0 / total
-    rest = D * kinds * share
-    for k in range(len(q)):
-        q[k] = q[k] * rest
-    for entry in range(start, end):
-        if counts[entry - start] > 0:
-            q[entries[entry, CHARACTER]] += (counts[entry - start] - D) * share
-    if extra >= 0:
-        item = np.int64(added_nodes[extra, FIRST])
-        while item >= 0:
-            discount = D if added_entries[item, IS_NEW] else 0.0
-            q[added_entries[item, ITEM_CHARACTER]] += (added_entries[item, ITEM_COUNT] - discount) * share
-            item = np.int64(added_entries[item, NEXT])
+    if total > 0:
+        share = 1.0 / total
+        rest = D * kinds * share
+        for k in range(len(q)):
+            q[k] = q[k] * rest
+        for entry in range(start, end):
+            count = counts[entry - start] if leaves_out else np.int64(entries[entry, COUNT])
+            if count > 0:
+                q[entries[entry, CHARACTER]] += (count - D) * share
+        if extra >= 0:
+            _add_items(added_nodes, extra, NODE_ITEMS, NODE_WIDTH, D, share, q)
+            block = np.int64(added_nodes[extra, FIRST_BLOCK])
+            while block >= 0:
+                _add_items(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, D, share, q)
+                block = np.int64(blocks[block, NEXT_BLOCK])
     return total
+
+
+@exact_step
+def _add_items(rows, row, first, end, D, share, q):
+    """Add the entries in columns `first` to `end` of a row of the added counts to q (K,)."""
+    for i in range(first, end, 2):
+        if rows[row, i + 1] > 0:
+            discount = D if rows[row, i] & 1 else 0.0
+            q[rows[row, i] >> 1] += (rows[row, i + 1] - discount) * share
 
 
 @exact
 def distribution(
     nodes, entries, fold_counts, cached_q, cached_matched, cached_order, cached_first,
-    added_nodes, added_entries, bases, extras, fold, folds, D, q, counts,
+    added_nodes, blocks, bases, extras, fold, folds, D, q, counts,
 ):  # fmt: skip
     """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
 
     `bases` and `extras` (n + 1,) are nodes of the tree and of the added counts; `counts` (K,) is workspace.
     """
-    o, matched = np.int64(0), np.int64(0)
+    o = np.int64(0)
     if 0 <= cached_order < len(bases) and extras[0] < 0 and bases[max(cached_order, 0)] >= 0:
         context = bases[cached_order] - cached_first
         for k in range(len(q)):
@@ -168,13 +177,12 @@ def distribution(
             q[k] = 1.0 / len(q)
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
         total = mix_node(
-            nodes, entries, fold_counts, added_nodes, added_entries, bases[o], extras[o], fold, folds, D, q, counts
+            nodes, entries, fold_counts, added_nodes, blocks, bases[o], extras[o], fold, folds, D, q, counts
         )
         if total == 0:
             break
-        matched = o
         o += 1
-    return matched
+    return max(o - 1, 0)
 
 
 @exact_step
@@ -207,7 +215,7 @@ def fill_cache(tree, added, nodes, q, matched):
     for fold in range(len(q)):
         for c in range(len(nodes)):
             matched[fold, c] = distribution(
-                tree.nodes, tree.entries, tree.fold_counts, q, matched, EMPTY, 0, added.nodes, added.entries,
+                tree.nodes, tree.entries, tree.fold_counts, q, matched, EMPTY, 0, added.nodes, added.blocks,
                 nodes[c], extras, fold, tree.folds, tree.discount, q[fold, c], counts,
             )  # fmt: skip
 
@@ -237,7 +245,9 @@ def _cut_history(history, reset_at):
 def find_row_nodes(tree, added, histories, bases, extras):
     """Set the nodes by length, (R, n + 1), of the contexts that end the histories (R, n)."""
     for r in range(len(histories)):
-        find_nodes(tree.nodes, added.keys, added.places, added.sizes[0] > 0, tree.K, histories[r], bases[r], extras[r])
+        find_nodes(
+            tree.nodes, added.nodes, added.keys, added.places, added.sizes[0] > 0, tree.K, histories, bases, extras, r
+        )
 
 
 @exact
@@ -247,11 +257,24 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
     `bases` and `extras` (R, n + 1) are the nodes of the contexts that end the histories (R, n); all three are changed
     in place. Sets the matched orders (R,) and log q, flat, whose rows are `stride` apart.
     """
+    if grows or added.sizes[0] == 0:
+        read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched)
+        return
+    for r in range(len(x)):
+        if reads[r]:
+            _shift(histories[r], x[r], tree.reset_at)
+    find_all_nodes(tree, added, histories, bases, extras)
+    mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q, matched)
+
+
+@exact
+def read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched):
+    """Do `read_rows`: each row is counted before the distribution of the next one is computed."""
     nodes, entries, fold_counts, cached_q, cached_matched = (
         tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
-    sizes, keys, places, added_nodes, added_entries = (
-        added.sizes, added.keys, added.places, added.nodes, added.entries,
+    sizes, keys, places, added_nodes, blocks = (
+        added.sizes, added.keys, added.places, added.nodes, added.blocks,
     )  # fmt: skip
     K = tree.K
     q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
@@ -259,38 +282,89 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
         if reads[r]:
             if grows:
                 add_count(
-                    nodes, entries, sizes, keys, places, added_nodes, added_entries, K,
-                    histories[r], bases[r], extras[r], x[r],
+                    nodes, entries, sizes, keys, places, added_nodes, blocks, K, histories, bases, extras, r, x[r],
                 )  # fmt: skip
             _shift(histories[r], x[r], tree.reset_at)
-            find_nodes(nodes, keys, places, sizes[0] > 0, K, histories[r], bases[r], extras[r])
+            find_nodes(nodes, added_nodes, keys, places, sizes[0] > 0, K, histories, bases, extras, r)
             matched[r] = distribution(
                 nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
-                added_nodes, added_entries, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, counts,
+                added_nodes, blocks, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, counts,
             )  # fmt: skip
             set_logs(q, bits, powers, log_q, r * stride)
 
 
 @exact
+def find_all_nodes(tree, added, histories, bases, extras):
+    """Do `find_row_nodes` of a model that has counted something, length by length."""
+    R, n, keys, places, K = len(histories), histories.shape[1], added.keys, added.places, tree.K
+    low, high, touched = np.empty(R, np.int64), np.empty(R, np.int64), np.empty(R, np.int64)
+    find_block_nodes(tree.nodes, tree.entries, histories, n - 1, 0, R, R, bases, low, high, touched)
+    for r in range(R):
+        extras[r, 0] = 0
+    for o in range(1, n + 1):
+        for r in range(R):
+            extras[r, o] = find_extra(added.nodes, keys, places, K, extras[r, o - 1], histories[r, n - o])
+
+
+@exact
+def mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q, matched):
+    """Set log q and the matched orders of `read_rows`, given the nodes.
+
+    Distributions of contexts without a character and of one are shared by the rows in which no fold is left out.
+    """
+    nodes, entries, fold_counts = tree.nodes, tree.entries, tree.fold_counts
+    added_nodes, blocks, D, K, n = added.nodes, added.blocks, tree.discount, tree.K, histories.shape[1]
+    shared_q, shared, shared_number = np.empty((len(reads), K)), np.full(K + 1, EMPTY, np.int64), np.int64(0)
+    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    for r in range(len(reads)):
+        if not reads[r]:
+            continue
+        code, fold, o = histories[r, n - 1], folds[r], np.int64(0)
+        shares = fold >= tree.folds
+        if shares and shared[code] >= 0:
+            o += 2
+            for k in range(K):
+                q[k] = shared_q[shared[code], k]
+        else:
+            for k in range(K):
+                q[k] = 1.0 / K
+        while o <= n and (bases[r, o] >= 0 or extras[r, o] >= 0):
+            total = mix_node(
+                nodes, entries, fold_counts, added_nodes, blocks, bases[r, o], extras[r, o], fold, tree.folds, D, q,
+                counts,
+            )  # fmt: skip
+            if total == 0:
+                break
+            o += 1
+            if shares and o == 2:
+                shared[code] = shared_number
+                for k in range(K):
+                    shared_q[shared_number, k] = q[k]
+                shared_number += 1
+        matched[r] = max(o - 1, 0)
+        set_logs(q, bits, powers, log_q, r * stride)
+
+
+@exact
 def count_rows(tree, added, histories, bases, extras, x, reads):
     """Count one character in each row where `reads` (R,) is true; see `read_rows`, which finds the nodes again."""
-    nodes, entries, sizes, keys, places, added_nodes, added_entries = (
-        tree.nodes, tree.entries, added.sizes, added.keys, added.places, added.nodes, added.entries,
+    nodes, entries, sizes, keys, places, added_nodes, blocks = (
+        tree.nodes, tree.entries, added.sizes, added.keys, added.places, added.nodes, added.blocks,
     )  # fmt: skip
     for r in range(len(x)):
         if reads[r]:
             add_count(
-                nodes, entries, sizes, keys, places, added_nodes, added_entries, tree.K, histories[r], bases[r],
-                extras[r], x[r],
+                nodes, entries, sizes, keys, places, added_nodes, blocks, tree.K, histories, bases, extras, r, x[r],
             )  # fmt: skip
 
 
 @exact
-def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched):
+def find_block_nodes(nodes, entries, codes, last, first, rows, R, bases, low, high, touched):
     """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
 
-    They are found length by length, and what the next step reads is read before for all rows, in loops without
-    branches, so that the memory accesses of different characters overlap.
+    The character at t = 0 is in column `last` of the `codes` (R, …). The nodes are found length by length, and what the
+    next step reads is read before for all rows, in loops without branches, so that the memory accesses of different
+    characters overlap.
     """
     n, none = bases.shape[1] - 1, len(nodes) - 2
     for i in range(rows):
@@ -303,7 +377,7 @@ def find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, to
             touched[i] = nodes[low[i], CODE]
         for i in range(rows):
             row = first + i
-            code = codes[row % R, n + row // R - o + 1]
+            code = codes[row % R, last + row // R - o + 1]
             bases[i, o] = EMPTY
             if code > 0 and low[i] < high[i]:
                 bases[i, o] = low[i] if touched[i] == code else search_children(nodes, low[i], high[i], code)
@@ -323,7 +397,7 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
     nodes, entries, fold_counts, cached_q, cached_matched = (
         tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
-    added_nodes, added_entries, n, K = added.nodes, added.entries, histories.shape[1], tree.K
+    added_nodes, blocks, n, K = added.nodes, added.blocks, histories.shape[1], tree.K
     q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     codes = np.empty((R, n + T), np.int32)
     for r in range(R):
@@ -338,11 +412,11 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
     low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     for first in range(0, T * R, BLOCK):
         rows = min(BLOCK, T * R - first)
-        find_block_nodes(nodes, entries, codes, first, rows, R, bases, low, high, touched)
+        find_block_nodes(nodes, entries, codes, n, first, rows, R, bases, low, high, touched)
         for i in range(rows):
             matched[first + i] = distribution(
                 nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
-                added_nodes, added_entries, bases[i], extras, folds[first + i], tree.folds, tree.discount, q, counts,
+                added_nodes, blocks, bases[i], extras, folds[first + i], tree.folds, tree.discount, q, counts,
             )  # fmt: skip
             set_logs(q, bits, powers, log_q, (first + i) * K_row)
 

@@ -7,7 +7,7 @@ from elman.engine.numba.ngrams.tree import build_tree
 from elman.network.ngram import NgramModel
 
 INITIAL_CAPACITY = 1 << 10
-"""Contexts and entries for which a growing model has room at first."""
+"""Contexts and blocks of entries for which a growing model has room at first."""
 
 
 class NgramReader:
@@ -31,9 +31,9 @@ class NgramReader:
 
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
-        nodes, entries = (int(size) + characters * (self.tree.order + 1) for size in self.added.sizes)
-        if nodes > len(self.added.nodes) or entries > len(self.added.entries):
-            self.added = added.grow(self.added, 2 * nodes, 2 * entries)
+        nodes, blocks = (int(size) + characters * (self.tree.order + 1) for size in self.added.sizes)
+        if nodes > len(self.added.nodes) or blocks > len(self.added.blocks):
+            self.added = added.grow(self.added, 2 * nodes, 2 * blocks)
 
 
 def reader(model: NgramModel) -> NgramReader:
