@@ -50,7 +50,7 @@ class StopsAtOnce(SweepCallback):
 def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     """A sweep that was stopped in its first trial, and continued."""
     folder = tmp_path_factory.mktemp("sweep")
-    options = SMALL | {"max_updates": 4000, "validate_every": 2000}
+    options = SMALL | {"max_updates": 40_000, "validate_every": 20_000}  # a second, so that it can be stopped
     space = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
 
     text = write_text(folder)

@@ -15,7 +15,7 @@ from elman.training.progress.bar import NotebookScreen, ProgressBar
 from elman.training.progress.console import StderrConsole, visible
 from elman.training.progress.display import ProgressDisplay
 from elman.training.progress.fields import describe_progress
-from elman.training.progress.lines import INTERVAL, ProgressLines
+from elman.training.progress.lines import INTERVAL, VALIDATION_INTERVAL, ProgressLines
 from support.state import TEXT, T
 from support.terminal import use_terminal
 from support.training import EXACT, assert_same, train
@@ -35,13 +35,23 @@ def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[]
 def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
     corpus: Corpus, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    notice, *others = lines(corpus, capsys, lambda: 0.0)
+    seconds = count(step=VALIDATION_INTERVAL / 8)  # from validation to validation
+    notice, *others = lines(corpus, capsys, lambda: next(seconds))
     assert notice == "training on text: 77 characters, 26 distinct"
     assert [line.split(", ")[1] for line in others] == ["update 8/20", "update 16/20", "update 20/20"]
     number = r"\d\.\d{3}"
     for line in others:
         losses = rf"train loss {number}, validation loss {number} nats/char"
         assert re.fullmatch(rf"epoch \d, update \d+/20, {losses}, [\d,]+ chars/s, 0:00:\d\d left", line)
+
+
+def test_validations_that_follow_each_other_closely_have_a_line_per_second(
+    corpus: Corpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = count(step=VALIDATION_INTERVAL / 4)
+    train(corpus, **OPTIONS | {"validate_every": 1}, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))
+    shown = re.findall(r"update (\d+)/20", capsys.readouterr().err)
+    assert shown == ["1", "5", "9", "13", "17", "20"]
 
 
 def test_the_last_line_has_the_train_loss_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,12 @@ from elman.training.progress.fields import describe_progress
 
 INTERVAL = 5.0
 """Seconds between two lines, unless there is a validation before."""
+VALIDATION_INTERVAL = 1.0
+"""Seconds between two lines, at least: the epochs of a short text, and so its validations, may take milliseconds."""
 
 
 class ProgressLines(ProgressDisplay):
-    """Prints a line every few seconds, at every validation and at the end.
+    """Prints a line every few seconds, at validations and at the end.
 
     Parameters
     ----------
@@ -27,6 +29,7 @@ class ProgressLines(ProgressDisplay):
     def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock = console, clock
         self.due = clock() + INTERVAL
+        self.validation_due = self.due - INTERVAL
 
     def show(self, line: str) -> None:
         """Print the line."""
@@ -35,8 +38,9 @@ class ProgressLines(ProgressDisplay):
     def on_progress(self, run: Run, updates: int) -> None:
         """Print a line if one is due."""
         now = self.clock()
-        if now >= self.due or run.state.update >= updates or _was_validated(run):
-            self.due = now + INTERVAL
+        is_due = now >= self.due or (now >= self.validation_due and _was_validated(run))
+        if is_due or run.state.update >= updates:
+            self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
             self.show(", ".join(filter(None, describe_progress(run, updates))))
 
     def on_warning(self, warning: str) -> None:
