@@ -82,6 +82,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
     assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
     monkeypatch.setattr("elman.cli.progress.INTERVAL", 0.0)
+    monkeypatch.setattr("elman.compression.predictor._MAX_TOKENS", 1)
 
 
 CHECK = ("gradcheck", "text.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
