@@ -520,7 +520,7 @@ def test_train_goes_on(folder: Path, command: Command) -> None:
 @pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
 def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
-    options = {"train": SMALL, "eval": [], "gradcheck": ["--seq-length", "5", "--hidden-size", "2"]}
+    options = {"train": SMALL, "eval": [], "gradcheck": ["--seq-length", "5", "--hidden-size", "2", "-q"]}
     code, _, err = command(*arguments.split(), *options[arguments.split()[0]])
     assert (code, err) == (0, "")
 
@@ -571,7 +571,7 @@ def test_an_interrupt_elsewhere_ends_without_noise(
 
 @pytest.mark.parametrize("seconds", [0.03, 0.06, 0.09, 0.12, 0.2, 0.4])
 def test_an_interrupt_while_it_starts_ends_without_noise(folder: Path, seconds: float) -> None:
-    process = elman_process("gradcheck", "--hidden-size", 3, "--seq-length", 3)
+    process = elman_process("gradcheck", "--hidden-size", 3, "--seq-length", 3, "-q")
     assert process.stdout is not None
     wait_until_it_handles_interrupts(process.pid)
     time.sleep(seconds)

@@ -6,8 +6,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from numba.core import event
 
 from elman.cli.progress import show_progress
+from elman.engine.compilation import COMPILING
 from support.cli import exit_code
 from support.small_blocks import small_blocks
 from support.state import TEXT
@@ -72,6 +74,13 @@ def test_nothing_is_shown_with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     with show_progress("compressing", 10, quiet=True, clock=clock(10)) as show:
         show(5)
     assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    with show_progress("compressing", 10, quiet=quiet), event.trigger_event("numba:compile"):
+        pass
+    assert capsys.readouterr().err == ("" if quiet else f"{COMPILING}\n")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from elman.engine.compilation import COMPILING, watch_compilation
 from elman.training.progress.console import StderrConsole, visible
 from elman.training.progress.lines import INTERVAL
 
@@ -41,11 +42,13 @@ def show_progress(
     console = StderrConsole()
     if quiet:
         yield lambda done: None
-    elif console.is_watched:
-        with _bar(title, total, console, clock) as show:
-            yield show
-    else:
-        yield _lines(title, total, console, clock)
+        return
+    with watch_compilation(lambda: console.print(COMPILING, highlight=False)):
+        if console.is_watched:
+            with _bar(title, total, console, clock) as show:
+                yield show
+        else:
+            yield _lines(title, total, console, clock)
 
 
 class _Rate:
