@@ -22,7 +22,7 @@ from elman.compression import (
 )
 from elman.compression.experts import match, mixing, words
 from elman.config import CodecAdapt
-from elman.engine.numba.ngrams import counting, kernels
+from elman.engine.numba.ngrams import counting, distributions, kernels
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
@@ -31,7 +31,8 @@ from support.small_blocks import small_blocks
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 MODULES = (
-    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, match, mixing, words, counting, kernels,
+    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, match, mixing, words,
+    counting, distributions, kernels,
 )  # fmt: skip
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"

@@ -42,11 +42,10 @@ _TRANSPOSITIONS = 32
 
 
 class Schedule(NamedTuple):
-    """When the network is trained, and how much it then decays."""
+    """When the network is trained, and after how many windows it decays."""
 
-    window: int = WINDOW
-    decay_interval: int = DECAY_INTERVAL
-    decay_fraction: float = DECAY_FRACTION
+    window: int
+    decay_interval: int
 
 
 def schedule(R: int) -> Schedule:
@@ -113,7 +112,7 @@ class OnlineLearner:
 
         run_parts(step, len(gradient), len(gradient) * _DIVISIONS)
         if self.windows % self.schedule.decay_interval == 0:
-            exact_gradients.decay_towards(network.theta, self.trained, np.float32(self.schedule.decay_fraction))
+            exact_gradients.decay_towards(network.theta, self.trained, np.float32(DECAY_FRACTION))
 
 
 def compute_gradients(network: ExactNetwork, window: Window, gradient: Floats, *, trains_alpha: bool) -> ExactNetwork:

@@ -23,7 +23,6 @@ from elman.engine.numba.ngrams.kernels import count_rows, find_row_nodes, read_r
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import Tree, empty_tree
 from elman.network.ngram import NgramModel
-from elman.network.output import Prior
 
 MAX_ADDED_CONTEXTS = 1 << 23
 """Contexts of the text coded above which all its counts are dropped, which bounds the memory as the restart of PPMd
@@ -107,20 +106,6 @@ class ExactPrior:
             self.reader.reserve(ROOM)
             self.arrays = self.arrays._replace(added=self.reader.added)
             self.arrays.room[0] = ROOM
-
-    def read(self, x: Ints, unread: Ints | None = None) -> Prior:
-        """Read characters x (R,), except in the rows `unread`; return the prior of the next ones."""
-        self.reserve()
-        reads = np.ones(len(x), np.bool_)
-        if unread is not None:
-            reads[unread] = False
-        read_prior(self.arrays, x, reads)
-        return self.prior
-
-    @property
-    def prior(self) -> Prior:
-        """A copy of the prior of the next characters."""
-        return Prior(self.arrays.log_q.copy(), self.arrays.matched.copy())
 
     def _restart(self) -> None:
         self.reader = NgramReader(self.ngrams.continued())

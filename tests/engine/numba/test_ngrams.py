@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams import kernels, tree
+from elman.engine.numba.ngrams import distributions, kernels, tree
 from elman.engine.numba.ngrams import reader as reader_module
 from elman.engine.numba.ngrams.counting import exact
 from elman.engine.numba.ngrams.reader import reader
@@ -226,7 +226,7 @@ def logs_of(q: NDArray[np.float64], out: NDArray[np.float64]) -> None:
 
 @exact
 def _set_logs(q, bits, powers, out):  # type: ignore[no-untyped-def]
-    kernels.set_logs(q, bits, powers, out, 1)
+    distributions.set_logs(q, bits, powers, out, 1)
 
 
 IN_A_PROCESS = """

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints, exact
 from elman.compression.experts.match import Ints32
-from elman.engine.numba.ngrams.kernels import set_logs
+from elman.engine.numba.ngrams.distributions import set_logs
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
 

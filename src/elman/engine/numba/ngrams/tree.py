@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams import counting, kernels
+from elman.engine.numba.ngrams import counting, distributions, kernels
 from elman.engine.numba.ngrams.added import Ints32, empty_added
 from elman.network.ngram import NgramModel
 
@@ -182,7 +182,7 @@ def _with_cache(tree: Tree, first: NDArray[np.int64]) -> Tree:
         shape = (tree.folds + 1, contexts, tree.K)
         if int(np.prod(shape, dtype=np.int64)) * 8 <= MAX_CACHE_BYTES:
             q, matched = np.empty(shape), np.empty(shape[:2], np.int8)
-            kernels.fill_cache(tree, empty_added(), _nodes_of_length(tree, first, o), q, matched)
+            distributions.fill_cache(tree, empty_added(), _nodes_of_length(tree, first, o), q, matched)
             return tree._replace(cached_order=o, cached_first=int(first[o]), cached_q=q, cached_matched=matched)
     return tree
 
