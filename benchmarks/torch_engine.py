@@ -1,6 +1,7 @@
 """The torch engine and the numba engine against the same network written by hand in PyTorch, in alternating runs.
 
     python torch_engine.py --cell gru --m 256 --layers 1 --batch-size 32 --T 64 --updates 10 --repeats 7 --threads 1
+    python torch_engine.py --gpu        a large and a small network on a CUDA device, without the numba engine
 
 The hand-written loop is what a user would write: one-hot embedding, ``nn.GRU`` or ``nn.LSTM``, ``nn.Linear``,
 cross-entropy, ``clip_grad_norm_`` and the fused Adam. Printed are the medians in characters per second, and the median
@@ -29,6 +30,11 @@ from elman.text import Windows
 
 K = 65
 OPTIMIZER = Optimizer(1e-3, 1.0, "adam", "norm")
+GPU_NETWORKS: tuple[dict[str, Any], ...] = (
+    {"cell": "lstm", "m": 1024, "layers": 2, "batch_size": 128, "T": 128},
+    {"cell": "gru", "m": 256, "layers": 1, "batch_size": 32, "T": 64},
+)
+"""A large one, which keeps a GPU busy, and a small one, whose kernels take less time to run than to launch."""
 
 
 def by_hand(windows: Windows, cell: str, m: int, layers: int, device: str) -> Callable[[int], object]:
@@ -70,31 +76,19 @@ def engine(windows: Windows, name: str, cell: str, m: int, layers: int, device: 
     return lambda updates: used.advance(state, windows, updates, OPTIMIZER)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cell", default="gru")
-    parser.add_argument("--device", default="cpu")
-    sizes = {"m": 256, "layers": 1, "batch-size": 32, "T": 64, "updates": 10, "repeats": 7, "threads": 1}
-    for name, default in sizes.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+def measure(options: argparse.Namespace, engines: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options, the speeds, and the ratios to the hand-written network."""
     length = options.batch_size * options.T * (options.updates + 1)
     text = np.random.default_rng(1).integers(0, K, length).astype(np.uint8)
     windows = Windows(text, options.T, options.batch_size)
     shape = (options.cell, options.m, options.layers, options.device)
-    runs = {
-        "by hand": by_hand(windows, *shape),
-        "torch": engine(windows, "torch", *shape),
-        "numba": engine(windows, "numba", *shape),
-    }
+    runs = {"by hand": by_hand(windows, *shape)} | {name: engine(windows, name, *shape) for name in engines}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(options.repeats + 1):
         for name, train in runs.items():
             started = time.perf_counter()
             train(options.updates)
-            if repeat:  # the first compiles and warms up
+            if repeat:  # the first compiles, warms up and captures
                 seconds[name].append(time.perf_counter() - started)
     characters = options.batch_size * options.T * options.updates
     speed = {name: round(characters / statistics.median(each)) for name, each in seconds.items()}
@@ -102,7 +96,35 @@ def main() -> None:
         name: round(statistics.median(a / b for a, b in zip(seconds["by hand"], each, strict=True)), 3)
         for name, each in seconds.items()
     }
-    print(json.dumps(vars(options) | {"characters per second": speed, "times as fast as by hand": ratios}))
+    return vars(options) | {"characters per second": speed, "times as fast as by hand": ratios}
+
+
+def measure_on_gpu(options: argparse.Namespace) -> None:
+    """Print the ratios of the networks of `GPU_NETWORKS`."""
+    if not torch.cuda.is_available():
+        print("no CUDA device")
+        return
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}")
+    for network in GPU_NETWORKS:
+        on_gpu = network | {"device": "cuda", "updates": 100}
+        print(json.dumps(measure(argparse.Namespace(**vars(options) | on_gpu), ("torch",))))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cell", default="gru")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--gpu", action="store_true")
+    sizes = {"m": 256, "layers": 1, "batch-size": 32, "T": 64, "updates": 10, "repeats": 7, "threads": 1}
+    for name, default in sizes.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.gpu:
+        measure_on_gpu(options)
+    else:
+        print(json.dumps(measure(options, ("torch", "numba"))))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from elman.engine.processes import Process  # noqa: E402
 from elman.engine.torch import engine as torch_engine  # noqa: E402
 from elman.engine.torch.collectives import Collectives  # noqa: E402
 from elman.engine.torch.dropout import DropoutMasks  # noqa: E402
+from elman.engine.torch.step import StepCache  # noqa: E402
 from elman.engine.torch.training import Training  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -69,12 +70,12 @@ def test_mixed_precision_has_float32_gradients_near_those_of_float32(cell: str) 
     state, windows = state_and_windows(cell=cell)
     gradients = []
     for mixed_precision in (False, True):
-        training = Training(state, windows, ADAM, CPU, mixed_precision, Collectives(Process()))
-        gradients.append(training.loss_and_gradients()[1])
-        state.position = 0
+        training = Training(state, windows, ADAM, StepCache(CPU, mixed_precision, Collectives(Process())))
+        training.fill_window()
+        gradients.append(training.step.compute_gradients())
     for name, expected in gradients[0].items():
         g = gradients[1][name]
-        assert g.dtype == training.recurrent.dtype == torch.float32
+        assert g.dtype == training.step.recurrent.dtype == torch.float32
         error = float((g - expected).norm() / expected.norm())
         assert 0 < error <= tolerances.MIXED_PRECISION, name
 
@@ -108,7 +109,8 @@ def test_dropout_masks_are_those_of_the_reference(dropout: Dropout) -> None:
     rows = slice(2, 5)
     masks = DropoutMasks(dropout, 2, 4, 7, 3, rows, torch.float64, CPU)
     for update in (1, 2**31 + 5):
-        for mask, expected in zip(masks.at(update), dropout.masks(update, 2, 4, 7, 3, np.float64), strict=True):
+        keys = torch.from_numpy(masks.keys(update))
+        for mask, expected in zip(masks.of(keys), dropout.masks(update, 2, 4, 7, 3, np.float64), strict=True):
             np.testing.assert_array_equal(mask.numpy(), expected[:, rows])
 
 

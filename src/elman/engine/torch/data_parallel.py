@@ -19,8 +19,10 @@ from safetensors.numpy import load, save
 
 from elman.engine.callbacks import StepCallback
 from elman.engine.state import TrainState
-from elman.engine.torch.collectives import Collectives, broadcast_bytes, join_processes
+from elman.engine.torch.collectives import broadcast_bytes, join_processes
 from elman.engine.torch.device import find_device
+from elman.engine.torch.state_versions import COUNTS, LastState
+from elman.engine.torch.step import StepCache
 from elman.engine.torch.training import advance
 from elman.network.dropout import Dropout
 from elman.network.ngram import NgramModel
@@ -30,7 +32,6 @@ from elman.text import Windows
 
 _MESSAGE = "message"
 _KINDS = ("parameters", "M", "N", "average")
-_COUNTS = ("position", "update", "epoch")
 _NGRAM_FIELDS = ("K", "order", "discount", "folds", "offset")
 _WINDOW_FIELDS = ("seq_length", "batch_size", "cross_fit")
 
@@ -39,47 +40,49 @@ _in_advance = False
 
 
 class Leader:
-    """Process 0. Remembers what the others have, and sends them what has changed."""
+    """Process 0. Remembers what the others have, and sends them what has changed.
 
-    def __init__(self) -> None:
-        self.state: TrainState | None = None
+    Parameters
+    ----------
+    device : torch.device
+    mixed_precision : bool
+        See `elman.engine.torch.engine.TorchEngine`.
+    """
+
+    def __init__(self, device: torch.device, mixed_precision: bool) -> None:
+        self.device, self.mixed_precision = device, mixed_precision
         self.windows: Windows | None = None
-        self.known: tuple[Any, ...] = ()
+        self.last_state = LastState()
+        self.steps: StepCache | None = None
 
     def advance(
-        self,
-        state: TrainState,
-        windows: Windows,
-        updates: int,
-        optimizer: Optimizer,
-        callback: StepCallback,
-        device: torch.device,
-        mixed_precision: bool,
+        self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
         global _in_advance
-        collectives = join_processes()
+        steps = self.steps = self.steps or StepCache(self.device, self.mixed_precision, join_processes())
         message: dict[str, Any] = {
             "updates": updates,
             "optimizer": asdict(optimizer),
-            "device": device.type,
-            "mixed_precision": mixed_precision,
+            "device": self.device.type,
+            "mixed_precision": self.mixed_precision,
         }
         arrays: dict[str, Any] = {}
         if windows is not self.windows:
             message["windows"], arrays["windows.indices"] = _fields(windows, _WINDOW_FIELDS), windows.indices
-        if state is not self.state or _versions(state) != self.known:
+        if self.last_state.differs_from(state):
             message["state"] = _describe_state(state)
             arrays |= _state_arrays(state)
         _in_advance = True
         _send(message, arrays)
 
         def agreed(h: Array, losses: NDArray[np.float64]) -> bool:
-            return collectives.agree(callback(h, losses))
+            return steps.collectives.agree(callback(h, losses))
 
-        losses = advance(state, windows, updates, optimizer, agreed, device, mixed_precision, collectives)
+        losses = advance(state, windows, updates, optimizer, agreed, steps)
         _in_advance = False
-        self.state, self.windows, self.known = state, windows, _versions(state)
+        self.windows = windows
+        self.last_state.remember(state)
         return losses
 
 
@@ -98,6 +101,7 @@ def follow() -> int:
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     state: TrainState | None = None
     windows: Windows | None = None
+    steps: StepCache | None = None
     while True:
         message, arrays = _receive()
         if not message["updates"]:
@@ -109,24 +113,19 @@ def follow() -> int:
             state = _restore_state(message["state"], arrays)
         assert state is not None
         assert windows is not None
-        _advance_as_told(message, state, windows, collectives)
+        steps = steps or StepCache(find_device(message["device"]), message["mixed_precision"], collectives)
+        _advance_as_told(message, state, windows, steps)
 
 
-def _advance_as_told(message: dict[str, Any], state: TrainState, windows: Windows, collectives: Collectives) -> None:
+def _advance_as_told(message: dict[str, Any], state: TrainState, windows: Windows, steps: StepCache) -> None:
     settings = dict(message["optimizer"])
     dropout = settings.pop("dropout")
     optimizer = Optimizer(**settings, dropout=dropout and Dropout(**dropout))
 
     def agreed(h: Array, losses: NDArray[np.float64]) -> bool:
-        return collectives.agree(False)
+        return steps.collectives.agree(False)
 
-    device, mixed_precision = find_device(message["device"]), message["mixed_precision"]
-    advance(state, windows, message["updates"], optimizer, agreed, device, mixed_precision, collectives)
-
-
-def _versions(state: TrainState) -> tuple[Any, ...]:
-    """Return what tells whether a state was changed between two calls, as by switching on the prior."""
-    return (*(getattr(state, name) for name in _COUNTS), state.parameters.uses_prior)
+    advance(state, windows, message["updates"], optimizer, agreed, steps)
 
 
 def _send(message: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -147,7 +146,7 @@ def _describe_state(state: TrainState) -> dict[str, Any]:
     ngrams = state.parameters.ngrams
     described = None if ngrams is None else _fields(ngrams, _NGRAM_FIELDS)
     names = list(state.parameters)
-    return {"cell": state.parameters.cell, "names": names, "counts": _fields(state, _COUNTS), "ngrams": described}
+    return {"cell": state.parameters.cell, "names": names, "counts": _fields(state, COUNTS), "ngrams": described}
 
 
 def _state_arrays(state: TrainState) -> dict[str, Any]:

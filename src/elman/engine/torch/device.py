@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 
@@ -32,4 +33,7 @@ def find_device(name: str) -> torch.device:
         raise ElmanError(f"{process.local_size} processes on this machine need as many CUDA devices (got {count})")
     # Without it some sums of cuBLAS, which cuDNN's recurrent layers call, are not reproducible.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # cuDNN needs the weights in one buffer, with recurrent biases that Elman's cells do not have. The copy takes no
+    # longer than one elementwise operation of the optimizer.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
     return torch.device("cuda", process.local_rank)

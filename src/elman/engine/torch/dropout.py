@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.network.dropout import GOLDEN, Dropout, key
@@ -48,11 +49,16 @@ class DropoutMasks:
         self.products = torch.from_numpy((np.uint32(GOLDEN) * e).view(np.int32)).to(device)
         self.threshold = _signed(int(dropout.rate * 2**32)) ^ _SIGN
 
-    def at(self, update: int) -> list[Tensor]:
-        """Return the mask of every layer at one update, (T, rows, m) or, for variational dropout, (1, rows, m)."""
+    def keys(self, update: int) -> NDArray[np.int32]:
+        """Return the hash key of every layer at one update, (layers,)."""
+        keys = [key(self.dropout.seed, update, layer) for layer in range(1, self.layers + 1)]
+        return np.array(keys, np.uint32).view(np.int32)
+
+    def of(self, keys: Tensor) -> list[Tensor]:
+        """Return the mask of every layer, (T, rows, m) or, for variational dropout, (1, rows, m), given the `keys`."""
         scale, masks = 1 / (1 - self.dropout.rate), []
-        for layer in range(1, self.layers + 1):
-            u = _lowbias32(self.products + _signed(key(self.dropout.seed, update, layer)))  # (4)
+        for layer_key in keys.unbind():
+            u = _lowbias32(self.products + layer_key)  # (4)
             masks.append((u ^ _SIGN >= self.threshold).to(self.dtype) * scale)  # (5)
         return masks
 

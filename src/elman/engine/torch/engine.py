@@ -24,11 +24,11 @@ from elman.engine.torch.collectives import Collectives
 from elman.engine.torch.data_parallel import Leader
 from elman.engine.torch.device import find_device
 from elman.engine.torch.network import logits, losses, to_tensors
-from elman.engine.torch.prior import read_prior
+from elman.engine.torch.prior import prior_tensors, read_prior
+from elman.engine.torch.step import StepCache
 from elman.engine.torch.training import advance
-from elman.engine.torch.window import gradients_of, run_window, to_indices
+from elman.engine.torch.window import gradients_of, to_indices, window_loss
 from elman.errors import ElmanError
-from elman.network import ngram
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture
@@ -61,7 +61,8 @@ class TorchEngine:
         if mixed_precision and self.device.type != "cuda":
             raise ElmanError(f"--mixed-precision requires a CUDA device (got {self.device.type})")
         self.inference = NumbaEngine()
-        self.leader = Leader() if current_process().size > 1 else None
+        self.leader = Leader(self.device, mixed_precision) if current_process().size > 1 else None
+        self.steps = StepCache(self.device, mixed_precision, Collectives(Process()))
 
     def advance(
         self,
@@ -76,11 +77,8 @@ class TorchEngine:
             return np.empty(0)
         with _device_memory(self.device):
             if self.leader is not None:
-                return self.leader.advance(
-                    state, windows, updates, optimizer, callback, self.device, self.mixed_precision
-                )
-            collectives = Collectives(Process())
-            return advance(state, windows, updates, optimizer, callback, self.device, self.mixed_precision, collectives)
+                return self.leader.advance(state, windows, updates, optimizer, callback)
+            return advance(state, windows, updates, optimizer, callback, self.steps)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
@@ -95,10 +93,12 @@ class TorchEngine:
         for tensor in tensors:
             tensor.requires_grad_()
         ngrams = parameters.ngrams if parameters.uses_prior else None
-        result = run_window(net, theta, ngrams, state, h[:, net.recurrent_size :], x, y)
-        loss = result.loss / len(h)
+        prior, history = read_prior(ngrams, h[:, net.recurrent_size :], x)
+        indices, targets = (to_indices(array, self.device) for array in (x, y))
+        total, last = window_loss(net, theta, state, indices, targets, prior_tensors(prior, self.device))
+        loss = total / len(h)
         *gradients, dh0 = (gradient.cpu().numpy() for gradient in gradients_of(loss, tensors))
-        final = np.concatenate([result.state.detach().cpu().numpy(), result.history], axis=1)
+        final = np.concatenate([last.detach().cpu().numpy(), history], axis=1)
         return LossAndGradients(
             float(loss.detach()),
             dict(zip(theta, gradients, strict=True)),
@@ -142,14 +142,10 @@ class DeviceSession(NumbaSession):
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
         """See `elman.engine.InferenceSession.losses`."""
         recurrent, history = np.split(h, [self.net.recurrent_size], axis=1)
-        prior = None
-        if self.parameters.ngrams is not None and self.parameters.uses_prior:
-            prior, history = read_prior(self.parameters.ngrams, history, x, None, self.device)
-        else:
-            history = ngram.append(history, x)
+        prior, history = read_prior(self.parameters.ngrams if self.parameters.uses_prior else None, history, x)
         state = torch.tensor(recurrent, device=self.device)
         indices, targets = (to_indices(array, self.device) for array in (x, y))
-        o, state = logits(self.net, self.theta, state, indices, prior)
+        o, state = logits(self.net, self.theta, state, indices, prior_tensors(prior, self.device))
         nats = losses(o, targets).cpu().numpy().astype(np.float64)
         return nats, np.concatenate([state.cpu().numpy(), history], axis=1)
 

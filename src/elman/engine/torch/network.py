@@ -31,7 +31,7 @@ class PriorTensors(NamedTuple):
     log_q: Tensor
     """Shape (T, B, K)."""
     matched: Tensor
-    """The matched orders as one-hot vectors, shape (T, B, n + 1)."""
+    """The matched orders, int64, shape (T, B)."""
 
 
 def to_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
@@ -39,15 +39,26 @@ def to_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
     return {name: torch.tensor(array, device=device) for name, array in arrays.items()}
 
 
-def share_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
-    """Return arrays as tensors on a device; on the CPU they share their memory. For operations by component only."""
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+def empty_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
+    """Return uninitialized tensors on a device, of the shapes and dtypes of arrays."""
+    layout = torch.contiguous_format
+    return {
+        name: torch.empty_like(torch.from_numpy(array), device=device, memory_format=layout)
+        for name, array in arrays.items()
+    }
+
+
+@torch.no_grad()
+def copy_in(arrays: Mapping[str, Array], tensors: Tensors) -> None:
+    """Copy arrays into tensors, in place."""
+    for name, tensor in tensors.items():
+        tensor.copy_(torch.from_numpy(arrays[name]))
 
 
 def write_back(tensors: Tensors, arrays: Mapping[str, Array]) -> None:
     """Copy tensors into arrays, in place."""
     for name, tensor in tensors.items():
-        arrays[name][...] = tensor.detach().cpu().numpy()
+        torch.from_numpy(arrays[name]).copy_(tensor.detach())
 
 
 def one_hot(indices: Tensor, size: int, dtype: torch.dtype) -> Tensor:
@@ -82,12 +93,14 @@ def logits(
         Whether the layers compute in bfloat16; their parameters, the prior and what is returned are float32.
     """
     inputs = one_hot(x, net.K, state.dtype)
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=mixed_precision):
+    # Without a cache of casts, which would outlive the capture of a CUDA graph in its memory; none is needed twice.
+    with torch.autocast(state.device.type, torch.bfloat16, enabled=mixed_precision, cache_enabled=False):
         y, final = _recurrent_layers(net, theta, state, inputs, masks)
         o = F.linear(y, theta["V"], theta["c"])
     o, final = o.to(state.dtype), final.to(state.dtype)
     if prior is not None:
-        o = o + (prior.matched @ theta["alpha"])[..., None] * prior.log_q
+        orders = one_hot(prior.matched, len(theta["alpha"]), state.dtype)
+        o = o + (orders @ theta["alpha"])[..., None] * prior.log_q
     return o, final
 
 

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple, TypeVar
+
 import torch
 from torch import Tensor
 
 from elman.engine.torch.network import Tensors
 from elman.network.optimizer import EPSILON, Optimizer
 
+S = TypeVar("S")
+
+
+class UpdateScalars(NamedTuple, Generic[S]):
+    """The numbers that differ from one update to the next: floats, or tensors of shape ()."""
+
+    step: S
+    """-eta, for adam and adamw divided by 1 - beta_1^n."""
+    shrinkage: S
+    """1 - eta lambda, see (4)."""
+    correction: S
+    """1 - beta_2^n."""
+    ema_weight: S
+    """Weight of the new parameters in the average."""
+
+
+def update_scalars(optimizer: Optimizer, n: int, eta: float) -> UpdateScalars[float]:
+    """Return the numbers for update n with learning rate eta."""
+    is_adam = optimizer.name in ("adam", "adamw")
+    return UpdateScalars(
+        -eta / (1 - optimizer.beta1**n) if is_adam else -eta,
+        1 - eta * optimizer.weight_decay,
+        1 - optimizer.beta2**n,
+        1 - optimizer.ema_decay_at(n),
+    )
+
 
 class TensorOptimizer:
     """Makes updates from gradients, in place.
 
+    What it does is the same at every update and never waits for the device: it can be captured as a CUDA graph.
+
     Parameters
     ----------
     optimizer : Optimizer
+        Its learning rate and schedule are not used.
     theta, M, N, average : dict of Tensor
         The parameters, the moments and the average, where the optimizer has them.
     """
@@ -23,8 +54,8 @@ class TensorOptimizer:
         self.optimizer, self.theta, self.M, self.N, self.average = optimizer, theta, M, N, average
 
     @torch.no_grad()
-    def update(self, n: int, eta: float, gradients: Tensors) -> None:
-        """Make update n with learning rate eta."""
+    def update(self, scalars: UpdateScalars[Tensor], gradients: Tensors) -> None:
+        """Make the update that `update_scalars` describes."""
         rule = self.optimizer
         by_norm = rule.grad_clip_mode == "norm"
         scale = self._clip_factor(gradients) if by_norm else None
@@ -33,34 +64,34 @@ class TensorOptimizer:
             g = gradients[name] if scale is None else gradients[name] * scale  # (1)
             g_n = g if by_norm else g.clamp(-rule.grad_clip, rule.grad_clip)  # (2)
             if decay and rule.name == "adamw":
-                theta.mul_(1 - eta * decay)  # (4)
+                theta.mul_(scalars.shrinkage)  # (4)
             elif decay:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
-            self._step(n, eta, name, g, g_n)
+            self._step(scalars, name, g, g_n)
             if rule.ema_decay:
-                self.average[name].lerp_(theta, 1 - rule.ema_decay_at(n))
+                self.average[name].lerp_(theta, scalars.ema_weight)
 
     def _clip_factor(self, gradients: Tensors) -> Tensor:
         """Return the factor that reduces the norm of all gradients to the threshold."""
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()]))
         return (self.optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
 
-    def _step(self, n: int, eta: float, name: str, g: Tensor, g_n: Tensor) -> None:
+    def _step(self, scalars: UpdateScalars[Tensor], name: str, g: Tensor, g_n: Tensor) -> None:
         """Update one parameter, and its M and N."""
         rule, theta = self.optimizer, self.theta[name]
         M: Tensor = self.M.get(name)
         N: Tensor = self.N.get(name)
         if rule.name == "adagrad":
             M.addcmul_(g, g)
-            theta.addcdiv_(g_n, (M + EPSILON).sqrt_(), value=-eta)
+            theta.addcdiv_(g_n * scalars.step, (M + EPSILON).sqrt_())
         elif rule.name == "sgd":
             N.mul_(rule.beta1).add_(g_n)
-            theta.add_(N, alpha=-eta)
+            theta.addcmul_(N, scalars.step)
         else:
             M.mul_(rule.beta2).addcmul_(g_n, g_n, value=1 - rule.beta2)
             if rule.name == "rmsprop":
-                theta.addcdiv_(g_n, M.sqrt().add_(EPSILON), value=-eta)
+                theta.addcdiv_(g_n * scalars.step, M.sqrt().add_(EPSILON))
             else:
                 N.lerp_(g_n, 1 - rule.beta1)
-                denominator: Tensor = (M / (1 - rule.beta2**n)).sqrt_().add_(EPSILON)
-                theta.addcdiv_(N, denominator, value=-eta / (1 - rule.beta1**n))
+                denominator: Tensor = (M / scalars.correction).sqrt_().add_(EPSILON)
+                theta.addcdiv_(N * scalars.step, denominator)

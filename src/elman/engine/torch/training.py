@@ -11,13 +11,11 @@ from torch import Tensor
 
 from elman.engine.callbacks import StepCallback, run_in_chunks
 from elman.engine.state import TrainState, training_folds
-from elman.engine.torch.collectives import Collectives
-from elman.engine.torch.dropout import DropoutMasks
-from elman.engine.torch.network import Tensors, share_tensors, to_tensors, write_back
-from elman.engine.torch.optimizer import TensorOptimizer
-from elman.engine.torch.window import gradients_of, run_window
+from elman.engine.torch.optimizer import update_scalars
+from elman.engine.torch.prior import read_prior
+from elman.engine.torch.step import StepCache
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, architecture
+from elman.network.parameters import Array
 from elman.text import Windows
 
 T = TypeVar("T", bound=np.generic)
@@ -29,84 +27,74 @@ def advance(
     updates: int,
     optimizer: Optimizer,
     callback: StepCallback,
-    device: torch.device,
-    mixed_precision: bool,
-    collectives: Collectives,
+    steps: StepCache,
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`. Every process makes the same call, with a `callback` that decides the same."""
-    training = Training(state, windows, optimizer, device, mixed_precision, collectives)
+    training = Training(state, windows, optimizer, steps)
     result = run_in_chunks(updates, state.update, training.advance_chunk, callback)
-    training.write_back()
+    steps.write_back(state)
     return result
 
 
 class Training:
-    """The tensors of one call of `advance`."""
+    """One call of `advance`: fills the input buffers of the step, and executes it, for every update.
 
-    def __init__(
-        self,
-        state: TrainState,
-        windows: Windows,
-        optimizer: Optimizer,
-        device: torch.device,
-        mixed_precision: bool,
-        collectives: Collectives,
-    ) -> None:
+    Parameters
+    ----------
+    state, windows, optimizer
+        See `advance`.
+    steps : StepCache
+    """
+
+    def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer, steps: StepCache) -> None:
         self.state, self.windows, self.optimizer = state, windows, optimizer
-        self.device, self.mixed_precision, self.collectives = device, mixed_precision, collectives
-        self.net = architecture(state.parameters)
-        self.B, self.rows = windows.batch_size, collectives.process.rows(windows.batch_size)
-        self.theta = to_tensors(state.parameters, device)
-        for tensor in self.theta.values():
-            tensor.requires_grad_()
-        self.others = [share_tensors(arrays, device) for arrays in (state.M, state.N, state.average)]
-        self.tensor_optimizer = TensorOptimizer(optimizer, self.theta, *self.others)
+        self.step, self.run_step = steps.prepare(state, windows, optimizer)
+        self.net, self.collectives = self.step.net, steps.collectives
+        self.B, self.rows = windows.batch_size, steps.collectives.process.rows(windows.batch_size)
         self.ngrams = state.parameters.ngrams if state.parameters.uses_prior else None
         self._set_state(state.h.reshape(self.B, -1)[self.rows])
-        dtype = self.theta["V"].dtype
-        self.masks = optimizer.dropout and DropoutMasks(
-            optimizer.dropout, self.net.layers, windows.seq_length, self.B, self.net.m, self.rows, dtype, device
-        )
 
     def _set_state(self, h: Array) -> None:
         """Set the initial state (rows, D) of the next window."""
-        self.recurrent = torch.tensor(h[:, : self.net.recurrent_size], device=self.device)
-        self.history = h[:, self.net.recurrent_size :]
+        recurrent, self.history = np.split(h, [self.net.recurrent_size], axis=1)
+        self.step.recurrent.copy_(torch.tensor(recurrent))
 
     def advance_chunk(self, chunk: NDArray[np.float64]) -> Array:
         """Make as many updates as `chunk` is long, fill it with their losses, and return the hidden state."""
+        first = self.state.update + 1
         rates = self.optimizer.learning_rates(self.state.update, len(chunk)).tolist()
+        scalars = [update_scalars(self.optimizer, n, rate) for n, rate in enumerate(rates, first)]
         # The losses stay on the device until the end, as waiting for one would leave a GPU idle.
-        chunk[:] = torch.stack([self._update(rate) for rate in rates]).cpu().numpy()
+        losses = self.step.loss.new_empty(len(chunk))
+        for row, loss in zip(self.step.inputs.to_rows(scalars).unbind(), losses.unbind(), strict=True):
+            self._update(row)
+            loss.copy_(self.step.loss)
+        chunk[:] = losses.cpu().numpy()
         self.state.h = self._hidden_state()
         return self.state.h
 
-    def _update(self, rate: float) -> Tensor:
-        """Make one update; return its loss."""
-        state, T = self.state, self.windows.seq_length
+    def _update(self, scalars: Tensor) -> None:
+        """Make one update, given its row of `InputBuffers.to_rows`."""
+        state = self.state
         if self.windows.begins_epoch(state.position):
             state.position = 0
             self._set_state(np.zeros((self.rows.stop - self.rows.start, self.net.state_size), state.h.dtype))
-        loss, gradients = self.loss_and_gradients()
-        state.update, state.position = state.update + 1, state.position + T
+        self.step.inputs.fill_scalars(scalars)
+        self.fill_window()
+        self.run_step()
+        state.update, state.position = state.update + 1, state.position + self.windows.seq_length
         state.epoch = state.update // self.windows.per_epoch
-        self.tensor_optimizer.update(state.update, rate, gradients)
-        return loss
 
-    def loss_and_gradients(self) -> tuple[Tensor, Tensors]:
-        """Return the loss of the next window and its gradients, of the rows of all processes; carry the state."""
-        state, windows = self.state, self.windows
+    def fill_window(self) -> None:
+        """Fill the input buffers of the next window and its dropout masks; carry the characters of the history."""
+        state, windows, inputs = self.state, self.windows, self.step.inputs
         x, y = (self._of_rows(array) for array in windows.at(state.position))
         folds = training_folds(state.parameters, windows, state.position)
         left_out = None if folds is None else self._of_rows(folds)
-        masks = self.masks.at(state.update + 1) if self.masks else None
-        result = run_window(
-            self.net, self.theta, self.ngrams, self.recurrent, self.history, x, y, left_out, masks, self.mixed_precision
-        )
-        self.recurrent, self.history = result.state.detach(), result.history
-        loss = result.loss / self.B
-        gradients = gradients_of(loss, list(self.theta.values()))
-        return self.collectives.sum_gradients(loss.detach(), dict(zip(self.theta, gradients, strict=True)))
+        prior, self.history = read_prior(self.ngrams, self.history, x, left_out)
+        inputs.fill_window(x, y, prior)
+        if self.step.masks:
+            inputs.fill_dropout_keys(self.step.masks.keys(state.update + 1))
 
     def _of_rows(self, array: NDArray[T]) -> NDArray[T]:
         """Return the rows of this process, (T, rows), of an array (T,) or (T, B)."""
@@ -114,13 +102,5 @@ class Training:
 
     def _hidden_state(self) -> Array:
         """Return the state of all rows, in the shape of `TrainState.h`."""
-        own = np.concatenate([self.recurrent.cpu().numpy(), self.history], axis=1)
+        own = np.concatenate([self.step.recurrent.cpu().numpy(), self.history], axis=1)
         return self.collectives.gather_rows(own, self.B).reshape(self.state.h.shape)
-
-    def write_back(self) -> None:
-        """Copy the tensors into the arrays of the state."""
-        state = self.state
-        write_back(self.theta, state.parameters)
-        if self.device.type != "cpu":
-            for tensors, arrays in zip(self.others, (state.M, state.N, state.average), strict=True):
-                write_back(tensors, arrays)

@@ -1,63 +1,36 @@
-"""One window: the arrays that an engine is given, the loss, and its gradients by autograd."""
+"""One window: its loss, and the gradients by autograd."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elman.engine.protocol import Indices
-from elman.engine.torch.network import Tensors, logits, losses
-from elman.engine.torch.prior import read_prior
-from elman.network import ngram
-from elman.network.ngram import Ints, NgramModel
-from elman.network.parameters import Architecture, Array
+from elman.engine.torch.network import PriorTensors, Tensors, logits, losses
+from elman.network.parameters import Architecture
 
 
-class WindowResult(NamedTuple):
-    """A window that was read."""
-
-    loss: Tensor
-    """-log p in nats, summed over the window and the rows."""
-    state: Tensor
-    """The recurrent part of the final state, (B, …)."""
-    history: Array
-    """The characters in the final state, (B, n)."""
-
-
-def run_window(
+def window_loss(
     net: Architecture,
     theta: Tensors,
-    ngrams: NgramModel | None,
     state: Tensor,
-    history: Array,
-    x: Indices,
-    y: Indices,
-    folds: Ints | None = None,
+    x: Tensor,
+    y: Tensor,
+    prior: PriorTensors | None = None,
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
-) -> WindowResult:
-    """Read characters x (T, B) and predict y (T, B).
+) -> tuple[Tensor, Tensor]:
+    """Read characters x (T, B) and predict y (T, B): -log p in nats, summed over all, and the final state.
 
     Parameters
     ----------
-    net, theta, masks, mixed_precision
+    net, theta, state, x, prior, masks, mixed_precision
         See `elman.engine.torch.network.logits`.
-    ngrams : NgramModel or None
-        The prior, where it is on.
-    state, history
-        The initial state, as in `WindowResult`.
-    folds : ndarray of int, shape (T, B), optional
-        See `elman.network.model.loss_and_gradients`.
+    y : Tensor of int64, shape (T, B)
     """
-    if ngrams is None:
-        prior, history = None, ngram.append(history, x)
-    else:
-        prior, history = read_prior(ngrams, history, x, folds, state.device)
-    o, final = logits(net, theta, state, to_indices(x, state.device), prior, masks, mixed_precision)
-    return WindowResult(losses(o, to_indices(y, state.device)).sum(), final, history)
+    o, final = logits(net, theta, state, x, prior, masks, mixed_precision)
+    return losses(o, y).sum(), final
 
 
 def gradients_of(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
