@@ -92,12 +92,12 @@ def logits(
     mixed_precision : bool
         Whether the layers compute in bfloat16; their parameters, the prior and what is returned are float32.
     """
-    inputs = one_hot(x, net.K, state.dtype)
-    # Without a cache of casts, which would outlive the capture of a CUDA graph in its memory; none is needed twice.
-    with torch.autocast(state.device.type, torch.bfloat16, enabled=mixed_precision, cache_enabled=False):
-        y, final = _recurrent_layers(net, theta, state, inputs, masks)
-        o = F.linear(y, theta["V"], theta["c"])
-    o, final = o.to(state.dtype), final.to(state.dtype)
+    # Not autocast, which on CUDA computes cuDNN's recurrent layers in float16.
+    dtype = torch.bfloat16 if mixed_precision else state.dtype
+    computed = {name: tensor.to(dtype) for name, tensor in theta.items() if name != "alpha"}
+    y, final = _recurrent_layers(net, computed, state.to(dtype), one_hot(x, net.K, dtype), masks)
+    o = F.linear(y, computed["V"], computed["c"]).to(state.dtype)
+    final = final.to(state.dtype)
     if prior is not None:
         orders = one_hot(prior.matched, len(theta["alpha"]), state.dtype)
         o = o + (orders @ theta["alpha"])[..., None] * prior.log_q
@@ -121,7 +121,7 @@ def _recurrent_layers(
         )  # fmt: skip
         finals.append(torch.stack(final))
         if masks is not None:
-            x = x * masks[group.start]
+            x = x * masks[group.start].to(x.dtype)
     return x, torch.cat(finals, dim=1).permute(2, 1, 0, 3).reshape(state.shape)
 
 
