@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import elman
+from elman.compression.container import Mode
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from support.cli import Command
@@ -32,6 +33,8 @@ from support.tolerances import COMPILED_FLOAT32, ROUNDED
 MODELS = recorded("models")
 IMPORTS = recorded("imports")
 COMPRESSED = recorded("compressed")
+WRITTEN_AS_BEFORE = [case for case in COMPRESSED if case.get("mode") != Mode.MIXTURE_ALL]
+"""Files that `compress` still writes; the adaptation "all" has a mode of its own since bitwise context mixing."""
 
 # --- Load ---
 
@@ -166,7 +169,7 @@ def test_compressed_files_decompress(command: Command, tmp_path: Path, case: dic
     assert out.read_bytes() == input_bytes(case["input"])
 
 
-@pytest.mark.parametrize("case", COMPRESSED, ids=lambda case: case["file"])
+@pytest.mark.parametrize("case", WRITTEN_AS_BEFORE, ids=lambda case: case["file"])
 def test_compressing_again_gives_the_same_file(command: Command, tmp_path: Path, case: dict[str, Any]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.write_bytes(input_bytes(case["input"]))

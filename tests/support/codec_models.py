@@ -13,7 +13,7 @@ from elman.text import Alphabet
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
 TEXT = "\nabe had a bad face, ok?\nhe filed a claim: kaﬀee é egg\r\n" * 3
-ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, "weights", "counts", "both", "mixture", "all")
+ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, "weights", "counts", "both", "mixture", "bitwise", "all")
 COUNTED = "\nabe had a cab, he filed a claim\na bad egg had a leg\n"
 """The text that the n-gram prior counts."""
 

@@ -51,7 +51,7 @@ def models() -> Iterator[tuple[str, Model, bytes, bool | CodecAdapt]]:
     for way in ADAPTATIONS:
         yield f"prior-{way}", make_model(order=4), data, way
         yield f"prior-{way}-unknown-symbol", make_model("lstm", alphabet=with_symbol, order=2), data, way
-    for way in ("both", "mixture", "all"):
+    for way in ("both", "mixture", "bitwise", "all"):
         yield f"prior-large-{way}", make_model(std=1e38, order=2), data, way
 
 

@@ -42,7 +42,8 @@ _MODES: dict[CodecAdapt | None, Mode] = {
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.ADAPTIVE_BOTH,
     "mixture": Mode.MIXTURE,
-    "all": Mode.MIXTURE_ALL,
+    "bitwise": Mode.BITWISE,
+    "all": Mode.BITWISE_ALL,
 }
 
 
@@ -60,8 +61,8 @@ def compress(
         What changes while coding, which makes files smaller, if the text has some length. "weights", or True: the
         network is trained online, with one substream instead of several, about ten times slower. "counts": the
         n-gram prior counts the text that is coded, on one core. "both": both. "mixture": a mixture of experts learns,
-        see `elman.compression.experts.mixing`. "all": the same, and the network is trained; large ones in 2 to 8
-        substreams.
+        see `elman.compression.experts.mixing`. "bitwise": the same, and bitwise context mixing, see
+        `elman.compression.bitwise`. "all": the same, and the network is trained; large ones in 2 to 8 substreams.
     on_progress : callable, optional
 
     Raises

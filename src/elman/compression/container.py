@@ -48,6 +48,10 @@ class Mode(IntEnum):
     MIXTURE = _VERSION_2
     """With a mixture of experts that learns while coding, in substreams that share it."""
     MIXTURE_ALL = _VERSION_2 + 1
+    """The same, and weights that are trained: written by versions before bitwise context mixing."""
+    BITWISE = _VERSION_2 + 2
+    """With such a mixture, and bitwise context mixing, see `elman.compression.bitwise`."""
+    BITWISE_ALL = _VERSION_2 + 3
     """The same, and weights that are trained."""
 
     @property
@@ -58,7 +62,7 @@ class Mode(IntEnum):
     @property
     def adapts_weights(self) -> bool:
         """Whether the network is trained while coding."""
-        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL)
+        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL)
 
     @property
     def adapts_counts(self) -> bool:
@@ -69,6 +73,11 @@ class Mode(IntEnum):
     def is_mixture(self) -> bool:
         """Whether a mixture of experts predicts."""
         return self >= _VERSION_2
+
+    @property
+    def is_bitwise(self) -> bool:
+        """Whether symbols are coded as bits."""
+        return self >= Mode.BITWISE
 
     @property
     def is_adaptive(self) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.compression.bitwise.model import code_symbols, read_step
 from elman.compression.exact_coder import code
 from elman.compression.exact_gradients import Window, output_gradient
 from elman.compression.exact_kernels import (
@@ -39,8 +40,8 @@ BYTES = 256
 COUNT_STEP, MAX_TOTAL = 1 << 15, 1 << 24
 """What a byte's count increases by at each occurrence, and the total above which all counts are halved."""
 
-INVALID, UNREAD, READ = range(3)
-"""Results of a step: no encoder wrote the file; no row read a character; some did."""
+UNREAD, READ = range(2)
+"""Results of a step: no row read a character; some did."""
 
 
 class Escapes(NamedTuple):
@@ -91,12 +92,14 @@ class NetworkArrays(NamedTuple):
 
 
 @exact
-def code_steps(coder, model, network, table, first, last, n):
+def code_steps(coder, model, bitwise, network, table, first, last, n):
     """Code the steps from `first` to `last` of a table (steps, R) of n tokens; return the first that was not coded.
 
     A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
     first character and code nothing. The kernel returns before `last` when there is no room for counting, and when the
     window is full and the network can be trained on it. It returns -1 if no encoder wrote the file.
+
+    bitwise : a `BitwiseModel`, or None, for which the kernel is compiled without it. Numba recognizes that only here.
     """
     R, window, work = table.shape[1], network.window, model.workspace
     for t in range(first, last):
@@ -104,9 +107,20 @@ def code_steps(coder, model, network, table, first, last, n):
             return t
         if network.pending[0]:
             read_characters(network, model)
-        result = code_step(coder, model, table[t], min(R, n - R * t))
-        if result == INVALID:
+        set_symbol_freqs(model)
+        tokens, symbols = table[t, : min(R, n - R * t)], work.symbols[: min(R, n - R * t)]
+        for r in range(len(tokens)):
+            symbols[r] = min(tokens[r], work.mixed.shape[1])
+        if bitwise is None:
+            is_valid = code(coder, work.freqs, symbols)
+        else:
+            is_valid = code_symbols(coder, bitwise, model.mixture.matches.history, work.freqs, symbols)
+        if not is_valid or not code_bytes(coder, model.escapes, work, tokens):
             return -1
+        result = end_step(model, table[t])
+        if bitwise is not None and result == READ:
+            matches = model.mixture.matches
+            read_step(bitwise, matches.history, matches.text_size, matches.step[0] - 1, work.x, work.reads)
         network.pending[0] = result == READ
         if network.is_trained and result == READ:
             if not model.is_mixture:
@@ -151,12 +165,9 @@ def end_reading(network, model):
 
 
 @exact_inline
-def code_step(coder, model, tokens, active):
-    """Code the first `active` tokens of a step (R,), learn from them and, except in the network, read them."""
+def end_step(model, tokens):
+    """Learn from the tokens of a step (R,) and, except in the network, read them; return whether any is read."""
     escapes, prior, work = model.escapes, model.prior, model.workspace
-    set_symbol_freqs(model)
-    if not code_tokens(coder, escapes, work, tokens[:active]):
-        return INVALID
     K, result = work.mixed.shape[1], UNREAD
     for r in range(len(tokens)):
         work.coded[r] = tokens[r] < K
@@ -191,16 +202,12 @@ def set_symbol_freqs(model):
 
 
 @exact_inline
-def code_tokens(coder, escapes, work, tokens):
-    """Code tokens (n,) of the first rows, each as a symbol and, after an escape, a byte; return whether that worked."""
-    symbols, byte, K = work.symbols[: len(tokens)], work.byte, work.mixed.shape[1]
+def code_bytes(coder, escapes, work, tokens):
+    """Set tokens (n,) to the symbols of the first rows and, after escapes, to bytes; return whether that worked."""
+    byte, K = work.byte, work.mixed.shape[1]
     for r in range(len(tokens)):
-        symbols[r] = min(tokens[r], K)
-    if not code(coder, work.freqs, symbols):
-        return False
-    for r in range(len(tokens)):
-        if symbols[r] < K:
-            tokens[r] = symbols[r]
+        if work.symbols[r] < K:
+            tokens[r] = work.symbols[r]
             continue
         counts = escapes.byte_counts[r]
         apportion(counts, np.int64(MAX_TOTAL - BYTES), work.byte_freqs[0])

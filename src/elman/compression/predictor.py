@@ -13,6 +13,7 @@ import numpy as np
 
 from elman.compression import exact_kernels, exact_steps
 from elman.compression.adaptive import OnlineLearner, make_window
+from elman.compression.bitwise.model import build_bitwise_model
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
 from elman.compression.exact_network import ExactNetwork
@@ -66,6 +67,7 @@ class Predictor:
             trains_alpha = self.prior is not None and not mode.is_mixture
             self.learner = OnlineLearner(network, R, trains_alpha=trains_alpha)
         self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
+        self.bitwise = build_bitwise_model(ngrams, alphabet, R, steps * R, start_char) if mode.is_bitwise else None
         alpha = network.arrays.get("alpha", np.zeros(1, np.float32))
         self.model = ModelArrays(
             escapes=_initial_escapes(R, alphabet.has_unknown),
@@ -110,7 +112,10 @@ class Predictor:
                 last = t + 1
                 self._read_in_parts()
             self._reserve(coder, last - t)
-            before, t = t, exact_steps.code_steps(coder.arrays, self.model, self.network_arrays, table, t, last, n)
+            before, t = (
+                t,
+                exact_steps.code_steps(coder.arrays, self.model, self.bitwise, self.network_arrays, table, t, last, n),
+            )
             if t < 0:
                 raise bad_end_error()
             if self.learner is not None:
@@ -119,7 +124,8 @@ class Predictor:
 
     def _reserve(self, coder: Coder, steps: int) -> None:
         """Make room for so many steps, or at least one."""
-        coder.reserve(2 * steps * self.R)
+        depth = 1 if self.bitwise is None else self.bitwise.tree.bits.shape[1]
+        coder.reserve((depth + 1) * steps * self.R)
         if self.prior is not None:
             self.prior.reserve()
             self.model = self.model._replace(prior=self.prior.arrays)

@@ -18,8 +18,8 @@ def compress(data: bytes | str, model: Model, *, adapt: bool | CodecAdapt = Fals
         Any bytes; of a string, its UTF-8 bytes are compressed.
     model : Model
     adapt : bool or str
-        What adapts to the data already coded, for smaller files: ``weights`` (or True), ``counts``,
-        ``both`` or ``mixture``: a mixture of experts that learns.
+        What adapts to the data already coded, for smaller files: ``weights`` (or True), ``counts``, ``both``,
+        ``mixture``: a mixture of experts that learns, ``bitwise``: the same with bitwise context mixing, or ``all``.
 
     Returns
     -------

@@ -116,7 +116,7 @@ def test_without_a_prior_the_mixture_learns_too() -> None:
     assert len(compress(model, data, adapt="mixture")) < 0.5 * len(compress(model, data))
 
 
-@pytest.mark.parametrize("adapt", ["mixture", "all"])
+@pytest.mark.parametrize("adapt", ["mixture", "bitwise", "all"])
 @small_blocks()
 def test_of_many_substreams(adapt: CodecAdapt) -> None:
     model = make_model(order=3)

@@ -63,8 +63,8 @@ def compress(
         Parameter(
             help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
             " training the model, several times slower both ways; counts keeps counting for the n-gram prior;"
-            " mixture mixes experts (network, counts, words, repeats), all adapts all of these. By default nothing with"
-            f" --model, and {BUILTIN_ADAPT} with the built-in model."
+            " mixture mixes experts (network, counts, words, repeats); bitwise adds bitwise context mixing; all also"
+            f" trains the model. By default nothing with --model, and {BUILTIN_ADAPT} with the built-in model."
         ),
     ] = None,
     quiet: Quiet = False,

@@ -58,12 +58,12 @@ def fill_text_table(history, N, table):
 
 
 @exact
-def common_length(history, N, stride, i, candidate):
-    """Return how many characters up to position i equal those before `candidate`, at most `MAX_LENGTH`."""
+def common_length(history, N, stride, i, candidate, longest):
+    """Return how many characters up to position i equal those before `candidate`, at most `longest`."""
     candidate_stride, first = (np.int64(1), np.int64(0)) if candidate < N else (stride, N)
     length = np.int64(0)
     before = candidate - candidate_stride
-    while length < MAX_LENGTH and i >= N and before >= first and history[i] >= 0 and history[i] == history[before]:
+    while length < longest and i >= N and before >= first and history[i] >= 0 and history[i] == history[before]:
         length += 1
         i -= stride
         before -= candidate_stride
@@ -131,7 +131,7 @@ def follow(i, N, stride, steps):
 def find_match(history, N, stride, i, candidate, r, pointers, lengths):
     """Take a candidate, the position behind a context, for row r if enough characters up to i are equal."""
     if candidate >= 0:
-        length = common_length(history, N, stride, i, candidate)
+        length = common_length(history, N, stride, i, candidate, MAX_LENGTH)
         if length >= MIN_LENGTH:
             pointers[r], lengths[r] = candidate, length
 

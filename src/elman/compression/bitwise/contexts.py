@@ -1,0 +1,131 @@
+"""The contexts in which bits are counted, as hashes.
+
+R  rows: substreams coded in lockstep      S  symbols: the K characters, and the escape
+
+They are the last 1 to 6 symbols; the current word with the words before it; and what shows in logs, tables and source
+code: the symbol above, and the number and beginning of the current field of the line. A field is what letters and
+digits make, up to the next other character. The list is part of the file format.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.compression.exact_kernels import Ints, exact_inline
+from elman.text import Alphabet
+
+CONTEXTS = 14
+"""Number of contexts."""
+LAST_SYMBOLS = 6
+WORDS = 3
+"""The current word, which is 0 outside words, and the two before it."""
+WIDTH = 256
+"""Symbols of a line whose columns are remembered."""
+_OTHER, _LETTER, _DIGIT, _SPACE, _LINE_FEED = range(5)
+_MULTIPLIER, _SECOND_MULTIPLIER, _MODULUS = 48271, 30269, 2147483647
+"""Of multiplicative generators, whose products fit into 64 bits."""
+COLUMN, FIELD, FIELD_START, FIRST_FIELD, ABOVE, WIDTH_ABOVE = range(6)
+"""Columns of `Rows.line`: the column; the number of the field; hashes of the field so far and of the first field of the
+line; the symbol above + 1, or 0; the length of the line above."""
+
+
+class Rows(NamedTuple):
+    """What R rows have read; changed in place."""
+
+    last: Ints  # (R, LAST_SYMBOLS): the last symbols, the latest first
+    words: Ints  # (R, WORDS): hashes
+    line: Ints  # (R, 6): see `COLUMN`
+    texts: NDArray[np.int32]  # (R, 2, WIDTH): the current line and the one above
+
+
+@exact_inline
+def extend(h, x):
+    """Return the hash of a sequence that continues with x."""
+    return (h * _MULTIPLIER + x + 1) % _MODULUS
+
+
+@exact_inline
+def scatter(h, x):
+    """Return a hash of two numbers whose lowest bits depend on all of theirs."""
+    h = (h * _MULTIPLIER + x * _SECOND_MULTIPLIER + 1) % _MODULUS
+    return h ^ (h >> 15)
+
+
+@exact_inline
+def set_hashes(rows, r, hashes):
+    """Set the `hashes` (CONTEXTS,) of the contexts of row r."""
+    last, words, line = rows.last[r], rows.words[r], rows.line[r]
+    h = np.int64(0)
+    for n in range(LAST_SYMBOLS):
+        h = extend(h, last[n])
+        hashes[n] = h
+    hashes[6] = extend(words[0], 901)
+    hashes[7] = extend(extend(words[0], 902), words[1])
+    hashes[8] = extend(extend(extend(words[0], 903), words[2]), words[1])
+    hashes[9] = extend(extend(words[0], 904), words[2])
+    hashes[10] = extend(extend(extend(905, line[ABOVE]), last[0]), last[1])
+    hashes[11] = extend(extend(extend(906, line[FIELD]), line[FIELD_START]), line[FIRST_FIELD])
+    hashes[12] = extend(extend(extend(907, line[FIELD]), line[ABOVE]), line[FIELD_START])
+    hashes[13] = extend(908, line[FIELD])
+    for n in range(CONTEXTS):
+        hashes[n] = scatter(hashes[n], n)
+
+
+@exact_inline
+def read_symbol(rows, r, x, classes):
+    """Let row r read symbol x."""
+    last, words, line, texts = rows.last[r], rows.words[r], rows.line[r], rows.texts[r]
+    kind = classes[x]
+    for n in range(LAST_SYMBOLS - 1, 0, -1):
+        last[n] = last[n - 1]
+    last[0] = x
+    if kind == _LETTER:
+        words[0] = extend(words[0], x)
+    elif words[0] != 0:
+        words[2], words[1], words[0] = words[1], words[0], 0
+    if kind == _LINE_FEED:
+        line[WIDTH_ABOVE] = min(line[COLUMN], WIDTH)
+        for n in range(line[WIDTH_ABOVE]):
+            texts[1, n] = texts[0, n]
+        line[COLUMN], line[FIELD], line[FIELD_START], line[FIRST_FIELD] = 0, 0, 0, 0
+    else:
+        if line[COLUMN] < WIDTH:
+            texts[0, line[COLUMN]] = x
+        line[COLUMN] += 1
+        if kind in (_SPACE, _OTHER):
+            if line[FIELD] == 0:
+                line[FIRST_FIELD] = line[FIELD_START]
+            line[FIELD] += 1
+            line[FIELD_START] = extend(np.int64(0), x)
+        else:
+            line[FIELD_START] = extend(line[FIELD_START], x)
+    line[ABOVE] = np.int64(texts[1, line[COLUMN]]) + 1 if line[COLUMN] < line[WIDTH_ABOVE] else np.int64(0)
+
+
+def make_rows(R: int) -> Rows:
+    """Return R rows that have read nothing."""
+    return Rows(
+        last=np.zeros((R, LAST_SYMBOLS), np.int64),
+        words=np.zeros((R, WORDS), np.int64),
+        line=np.zeros((R, 6), np.int64),
+        texts=np.zeros((R, 2, WIDTH), np.int32),
+    )
+
+
+def symbol_classes(alphabet: Alphabet) -> Ints:
+    """Return the class of every symbol (S,).
+
+    Everything beyond ASCII counts as a letter: Unicode's own classes differ between versions of Python.
+    """
+    return np.array([*map(_character_class, alphabet.characters), _OTHER])
+
+
+def _character_class(c: str) -> int:
+    if ord(c) >= 128 or c in "_'" or c.isalpha():
+        return _LETTER
+    if c.isdigit():
+        return _DIGIT
+    return _LINE_FEED if c == "\n" else _SPACE if c in " \t" else _OTHER

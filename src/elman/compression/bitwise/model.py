@@ -1,0 +1,213 @@
+"""The bitwise model: it codes the symbols of R rows, each as the bits of its path, and learns from them.
+
+R  rows: substreams coded in lockstep      K  alphabet size      S  symbols: K characters and the escape
+
+Rows are coded in order, and what one teaches the next one uses. What a row reads takes part in its contexts after the
+step. Before the first symbol the model codes the training text, as far as the n-gram model has it, without the other
+experts: what they predict of a text on which they were trained would mislead. Of a long training text for a short file
+it reads only the end, `PRIMING` symbols for each symbol of the file.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.compression.bitwise import contexts, counters, matches, mixer
+from elman.compression.bitwise.contexts import Rows, make_rows, symbol_classes
+from elman.compression.bitwise.counters import Counters, align, make_counters
+from elman.compression.bitwise.matches import Matches, make_matches
+from elman.compression.bitwise.mixer import CODING_RATE, FIRST_MATCH, NETWORK, PRIMING_RATE, Mixer
+from elman.compression.bitwise.tree import Tree, build_tree
+from elman.compression.exact_coder import code
+from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints, exact
+from elman.compression.experts.match import MAX_CODED, NONE, Ints32
+from elman.compression.range_coder import Coder
+from elman.engine.numba.ngrams.distributions import set_logs
+from elman.network.ngram import NgramModel
+from elman.text import Alphabet
+
+Floats64 = NDArray[np.float64]
+
+PRIMING = 16
+MIN_PRIMED, MAX_PRIMED = 1 << 14, 1 << 22
+"""Symbols of the training text that are read at least, if it has as many, and at most."""
+MIN_SIZE = 1 << 12
+"""Symbols for which there is room whatever the training text, if a file has as many."""
+MAX_KEPT = 1 << 17
+"""Symbols read up to which a model is kept for the next file: that of a long text is large."""
+_MIN_FREQ, _FREQ_TOTAL = np.int64(1 << 6), np.int64(1 << FREQ_BITS)
+"""Frequencies of a bit: p is at least 2^-18."""
+_SCALE = np.float32(1 << FREQ_BITS)
+
+
+class Ratios(NamedTuple):
+    """The distribution of the other experts at all nodes; workspace."""
+
+    totals: Ints  # (S - 1,): the frequency of all symbols below a node
+    ratios: Floats64  # (S - 1,): of the symbols below bit 1 to those below bit 0
+    logs: Floats64  # (S - 1,): 0 until the network takes part
+    bits: Ints  # (S - 1,): workspace of `set_logs`
+    powers: Floats64  # (S - 1,): the same
+
+
+class BitwiseModel(NamedTuple):
+    """Everything that predicts bits."""
+
+    tree: Tree
+    classes: Ints  # (S,): see `contexts.symbol_classes`
+    rows: Rows
+    counters: Counters
+    matches: Matches
+    mixer: Mixer
+    ratios: Ratios
+    pair: Floats  # (1, 2): frequencies of a bit, minus one
+    bit: Ints  # (1,)
+
+
+@exact
+def code_symbols(coder, model, history, freqs, symbols):
+    """Code symbols (n,) of the first n rows, with the `freqs` (R, S) of the other experts; return whether it worked."""
+    for r in range(len(symbols)):
+        set_ratios(model.tree, freqs[r], model.ratios)
+        if not code_symbol(coder, model, history, symbols, r, True):
+            return False
+    return True
+
+
+@exact
+def set_ratios(tree, freqs, ratios):
+    """Set what the frequencies minus one (S,) say about the bit at every node."""
+    totals, children = ratios.totals, tree.children
+    for node in range(len(children)):
+        zero, one = children[node, 0], children[node, 1]
+        below_zero = totals[zero] if zero >= 0 else np.int64(freqs[-1 - zero]) + 1
+        below_one = totals[one] if one >= 0 else np.int64(freqs[-1 - one]) + 1
+        totals[node] = below_zero + below_one
+        ratios.ratios[node] = np.float64(below_one) / np.float64(below_zero)
+    set_logs(ratios.ratios, ratios.bits, ratios.powers, ratios.logs, 0)
+
+
+@exact
+def code_symbol(coder, model, history, symbols, r, is_primed):
+    """Code a symbol of row r and learn from it; return whether that worked. Before priming ends there is no coder."""
+    tree, inputs, pair, bit = model.tree, model.mixer.inputs, model.pair, model.bit
+    contexts.set_hashes(model.rows, r, model.counters.hashes)
+    selected = matches.set_predictions(model.matches, history, r)
+    mixer.select(model.mixer, model.rows.last[r], model.rows.line[r], selected)
+    rate = CODING_RATE if is_primed else PRIMING_RATE
+    node, depth, group = np.int64(len(tree.children) - 1), np.int64(0), np.int64(-1)
+    while node >= 0:
+        if tree.groups[node] != group:
+            group = tree.groups[node]
+            counters.find_buckets(model.counters, group)
+        place = tree.places[node]
+        counters.set_counter_inputs(model.counters, place, inputs)
+        matches.set_match_inputs(model.matches, tree, node, depth, model.counters.stretches, inputs, FIRST_MATCH)
+        inputs[NETWORK] = np.float32(model.ratios.logs[node])
+        mixer.mix(model.mixer, node)
+        bit[0] = tree.bits[symbols[r], depth]
+        if is_primed:
+            one = np.int64(model.mixer.result[2] * _SCALE)
+            one = min(max(one, _MIN_FREQ), _FREQ_TOTAL - _MIN_FREQ)
+            pair[0, 0], pair[0, 1] = np.float32(_FREQ_TOTAL - one - 1), np.float32(one - 1)
+            if not code(coder, pair, bit):
+                return False
+        mixer.learn(model.mixer, bit[0], rate)
+        counters.count_bit(model.counters, place, bit[0])
+        matches.observe_bit(model.matches, bit[0])
+        node, depth = tree.children[node, bit[0]], depth + 1
+    symbols[r] = -1 - node
+    return True
+
+
+@exact
+def read_step(model, history, N, step, symbols, coded):
+    """Let the rows read symbols (R,), where `coded` (R,) is true; they are in the history, in step `step`."""
+    for r in range(len(symbols)):
+        if coded[r]:
+            contexts.read_symbol(model.rows, r, symbols[r], model.classes)
+    matches.read_symbols(model.matches, history, N, step, symbols, coded)
+
+
+@exact
+def prime(coder, model, text):
+    """Read a text in row 0, without the other experts."""
+    symbol, coded = np.zeros(1, np.int64), np.ones(1, np.bool_)
+    for i in range(len(text)):
+        symbol[0] = text[i]
+        code_symbol(coder, model, text, symbol, 0, False)
+        read_step(model, text, 0, i, symbol, coded)
+
+
+def build_bitwise_model(ngrams: NgramModel | None, alphabet: Alphabet, R: int, N: int, start_char: int) -> BitwiseModel:
+    """Return the model of R rows of N symbols in all, which has read the training text, as far as there is one.
+
+    Its tables are as large as the training text demands, whatever N is: a file may announce more than it contains.
+    """
+    text = np.zeros(0, np.int32) if ngrams is None else ngrams.text.astype(np.int32)
+    primed = text[max(0, len(text) - min(max(PRIMING * N, MIN_PRIMED), MAX_PRIMED)) :]
+    model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)))
+    text_tables = model.matches.coded_tables
+    text_tables = np.where(text_tables >= 0, text_tables + (len(text) - len(primed)), NONE).astype(np.int32)
+    matches_of_rows = make_matches(R, min(N, MAX_CODED), text_tables)._replace(
+        probs=model.matches.probs, seen=model.matches.seen
+    )
+    rows = make_rows(R)
+    for r in range(R):
+        contexts.read_symbol(rows, r, start_char, model.classes)
+    mixer.include_network(model.mixer)
+    return model._replace(rows=rows, matches=matches_of_rows)
+
+
+def _primed_model(
+    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int
+) -> BitwiseModel:
+    """Return a model that has read `primed`, the end of the training text, with tables for `size` symbols.
+
+    A small one is made once, as many short files may follow.
+    """
+    made = {} if ngrams is None else ngrams.tables.setdefault("bitwise", {})
+    key = len(primed), size
+    if key not in made:
+        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size)
+        prime(Coder().arrays, model, primed)
+        if len(primed) > MAX_KEPT:
+            return model
+        made.clear()
+        made[key] = model
+    return _copy(made[key])
+
+
+def _make_model(alphabet: Alphabet, counts: Ints, symbols: int) -> BitwiseModel:
+    """Return a model of one row, with tables for so many symbols, whose tree is that of the `counts` (S,)."""
+    nodes = len(counts) - 1
+    return BitwiseModel(
+        tree=build_tree(counts),
+        classes=symbol_classes(alphabet),
+        rows=make_rows(1),
+        counters=make_counters(symbols),
+        matches=make_matches(1, symbols),
+        mixer=mixer.make_mixer(len(counts)),
+        ratios=Ratios(
+            totals=np.zeros(nodes, np.int64),
+            ratios=np.zeros(nodes),
+            logs=np.zeros(nodes),
+            bits=np.zeros(nodes, np.int64),
+            powers=np.zeros(nodes),
+        ),
+        pair=np.zeros((1, 2), np.float32),
+        bit=np.zeros(1, np.int64),
+    )
+
+
+def _copy(model: BitwiseModel) -> BitwiseModel:
+    """Return a model with copies of all that is learned."""
+    matches = model.matches._replace(probs=model.matches.probs.copy(), seen=model.matches.seen.copy())
+    return model._replace(
+        counters=model.counters._replace(table=align(model.counters.table), probs=model.counters.probs.copy()),
+        matches=matches,
+        mixer=model.mixer._replace(**{name: array.copy() for name, array in model.mixer._asdict().items()}),
+    )

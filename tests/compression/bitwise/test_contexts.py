@@ -1,0 +1,97 @@
+"""Two places have equal hashes of a context where, and only where, what it describes is equal."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.compression.bitwise import contexts
+from elman.compression.bitwise.contexts import CONTEXTS, make_rows, read_symbol, set_hashes, symbol_classes
+from elman.text import Alphabet
+
+TEXT = "GET /a 200 12\nGET /b 404 7\nPUT /a 200 12\n\nit's a b_c, a\nGET /a 201 13\nit's a b_c, b\n" * 2
+ALPHABET = Alphabet("".join(sorted(set(TEXT))))
+
+
+def hashes_of(text: str) -> list[list[int]]:
+    """Return the hashes of the contexts before each character of a text."""
+    rows, classes, hashes, all_hashes = make_rows(1), symbol_classes(ALPHABET), np.zeros(CONTEXTS, np.int64), []
+    for x in ALPHABET.encode(text):
+        set_hashes(rows, 0, hashes)
+        all_hashes.append(hashes.tolist())
+        read_symbol(rows, 0, int(x), classes)
+    return all_hashes
+
+
+def is_letter(c: str) -> bool:
+    return c.isalpha() or c in "_'"
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text, the current one last: empty outside words."""
+    return "".join(c if is_letter(c) else " " for c in text).split(" ")
+
+
+def last_words(text: str) -> tuple[str, str, str]:
+    """Return the current word, and the two before it."""
+    *earlier, current = words(text)
+    previous, before, *_ = [*(word for word in reversed(earlier) if word), "", ""]
+    return current, previous, before
+
+
+def fields(line: str) -> list[str]:
+    """Return the fields of a line: each begins with the character that ends the one before."""
+    parts = [""]
+    for c in line:
+        if is_letter(c) or c.isdigit():
+            parts[-1] += c
+        else:
+            parts.append(c)
+    return parts
+
+
+def described(text: str) -> list[Any]:
+    """Return what each context describes behind a text."""
+    *above, line = ["", *text.split("\n")][-2:]
+    above_char = above[0][len(line) : len(line) + 1]
+    parts, (word, previous, before) = fields(line), last_words(text)
+    first = parts[0] if len(parts) > 1 else ""
+    return [
+        *(text[max(0, len(text) - n) :] if n <= len(text) else text for n in range(1, 7)),
+        word,
+        (word, previous),
+        (word, previous, before),
+        (word, before),
+        (above_char, text[-2:]),
+        (len(parts), parts[-1], first),
+        (len(parts), above_char, parts[-1]),
+        len(parts),
+    ]
+
+
+@pytest.mark.parametrize("context", range(CONTEXTS))
+def test_hashes_are_those_of_what_a_context_describes(context: int) -> None:
+    by_description: defaultdict[Any, set[int]] = defaultdict(set)
+    start = 8  # from where no context extends beyond the beginning
+    for i, hashes in list(enumerate(hashes_of(TEXT)))[start:]:
+        by_description[described(TEXT[:i])[context]].add(hashes[context])
+    assert all(len(hashes) == 1 for hashes in by_description.values())
+    assert len(set.union(*by_description.values())) == len(by_description)
+
+
+def test_classes_do_not_depend_on_the_version_of_unicode() -> None:
+    classes = symbol_classes(Alphabet("a_'é漢1² \t\n.-"))
+    letter, digit, space, line_feed, other = classes[[0, 5, 7, 9, 10]]
+    assert classes.tolist() == [
+        letter, letter, letter, letter, letter, digit, letter, space, space, line_feed, other, other, other,
+    ]  # fmt: skip
+    assert len({letter, digit, space, line_feed, other}) == 5
+
+
+def test_a_line_of_any_length_is_read() -> None:
+    rows, classes = make_rows(1), symbol_classes(ALPHABET)
+    for _ in range(2):
+        for x in ALPHABET.encode("a" * (contexts.WIDTH + 20) + "\n"):
+            read_symbol(rows, 0, int(x), classes)
+    assert rows.line[0, contexts.WIDTH_ABOVE] == contexts.WIDTH

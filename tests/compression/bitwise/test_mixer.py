@@ -1,0 +1,105 @@
+"""The mixer takes a gradient step on the coding cost, and its refinements learn what follows a prediction."""
+
+import numpy as np
+import pytest
+
+from elman.compression.bitwise import mixer as module
+from elman.compression.bitwise.mixer import BIAS, INPUTS, NETWORK, NETWORK_WEIGHT, Mixer, include_network, make_mixer
+from support.tolerances import FIXED_FUNCTIONS
+
+S, NODE = 5, 2
+SELECTED = [NODE, 1, 7, 3, 40]
+RATE = np.float32(0.01)
+
+
+@pytest.fixture
+def mixer() -> Mixer:
+    """A mixer with random weights and inputs."""
+    rng, made = np.random.default_rng(0), make_mixer(S)
+    for weights in tables(made):
+        weights[:] = rng.normal(0, 0.1, weights.shape)
+    made.inputs[:BIAS] = rng.normal(0, 2, BIAS)
+    made.selected[:] = SELECTED
+    return made
+
+
+def tables(mixer: Mixer) -> list[np.ndarray]:
+    return [mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place]
+
+
+def rows(mixer: Mixer) -> np.ndarray:
+    """Return the selected weights in float64, (5, I)."""
+    return np.array([table[i] for table, i in zip(tables(mixer), SELECTED, strict=True)], np.float64)
+
+
+def test_the_prediction_is_a_logistic_function_of_the_weighted_inputs(mixer: Mixer) -> None:
+    module.mix(mixer, NODE)
+    logit = rows(mixer).sum(axis=0) @ mixer.inputs
+    assert mixer.result[1] == pytest.approx(logit, rel=1e-5)
+    assert mixer.result[0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=20 * FIXED_FUNCTIONS)
+
+
+@pytest.mark.parametrize("bit", [0, 1])
+def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int) -> None:
+    module.mix(mixer, NODE)
+    before, x = rows(mixer), mixer.inputs.astype(np.float64)
+
+    def cost(weights: np.ndarray) -> float:
+        logit = weights.sum(axis=0) @ x
+        return float(np.log1p(np.exp(-logit if bit else logit)))
+
+    numerical = np.empty_like(before)
+    for index in np.ndindex(*before.shape):
+        high, low = before.copy(), before.copy()
+        high[index] += 1e-5
+        low[index] -= 1e-5
+        numerical[index] = (cost(high) - cost(low)) / 2e-5
+    module.learn(mixer, bit, RATE)
+    np.testing.assert_allclose(rows(mixer) - before, -float(RATE) * numerical, rtol=1e-3, atol=1e-6)
+
+
+def test_other_weights_do_not_change(mixer: Mixer) -> None:
+    before = [table.copy() for table in tables(mixer)]
+    module.mix(mixer, NODE)
+    module.learn(mixer, 1, RATE)
+    for table, old, i in zip(tables(mixer), before, SELECTED, strict=True):
+        np.testing.assert_array_equal(np.delete(table, i, axis=0), np.delete(old, i, axis=0))
+
+
+def test_refinements_do_not_change_a_prediction_at_first() -> None:
+    made = make_mixer(S)
+    for logit in np.linspace(-8, 8, 33):
+        made.by_node[NODE, 0], made.inputs[0] = 1, logit
+        module.mix(made, NODE)
+        assert made.result[2] == pytest.approx(made.result[0], abs=0.02)
+
+
+def test_refinements_learn_what_follows_a_prediction() -> None:
+    made = make_mixer(S)
+    for _ in range(500):
+        module.mix(made, NODE)
+        module.learn(made, 1, np.float32(0))
+    module.mix(made, NODE)
+    assert made.result[0] == pytest.approx(0.5, rel=20 * FIXED_FUNCTIONS)
+    assert made.result[2] > 0.7
+
+
+@pytest.mark.parametrize("logit", [-1e30, -30.0, 0.0, 30.0, 1e30])
+def test_extreme_predictions_are_finite(logit: float) -> None:
+    made = make_mixer(S)
+    made.by_node[NODE, 0], made.inputs[0] = 1, logit
+    with np.errstate(over="ignore"):
+        module.mix(made, NODE)
+    module.learn(made, 0, RATE)
+    assert np.isfinite(made.result).all()
+    assert 0 <= made.result[2] <= 1
+
+
+def test_the_network_takes_part_from_its_inclusion_on() -> None:
+    made = make_mixer(S)
+    before = made.by_node.copy()
+    assert not made.by_node[:, NETWORK].any()
+    include_network(made)
+    assert (made.by_node[:, NETWORK] == NETWORK_WEIGHT).all()
+    np.testing.assert_array_equal(made.by_node[:, :NETWORK], before[:, :NETWORK] * (1 - NETWORK_WEIGHT))
+    assert INPUTS > NETWORK
