@@ -254,7 +254,7 @@ def test_a_number_that_is_not_finite(setting: str, value: float) -> None:
     ("setting", "value", "needed"),
     [
         ("cell", "transformer", "rnn, gru, lstm"),
-        ("optimizer", "lion", "adagrad, rmsprop, adam, adamw, sgd"),
+        ("optimizer", "lion", "adagrad, rmsprop, adam, adamw, sgd, muon"),
         ("grad_clip_mode", "hand", "value, norm"),
         ("schedule", "linear", "constant, cosine, step"),
         ("dropout_kind", "zoneout", "variational, plain"),

@@ -113,7 +113,7 @@ class Config:
     batch_size: int = _option(
         1, "Batch size: the text is split into this many contiguous parts, trained on in parallel.", minimum=1
     )
-    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd"] = _option("adagrad", "Optimizer.")
+    optimizer: Literal["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"] = _option("adagrad", "Optimizer.")
     learning_rate: float = _option(0.1, "Learning rate (the peak, with warm-up or a schedule).", above=0)
     schedule: Literal["constant", "cosine", "step"] = _option(
         "constant",
@@ -128,10 +128,10 @@ class Config:
     grad_clip_mode: Literal["value", "norm"] = _option(
         "value", "Clip every gradient component (value) or the global gradient norm (norm)."
     )
-    beta1: float = _fraction(0.9, "Momentum: beta1 of adam and adamw, momentum of sgd.", 0.9)
-    beta2: float = _fraction(0.999, "Decay of the running average of squared gradients (adam, adamw, rmsprop).", 0.999)
+    beta1: float = _fraction(0.9, "Momentum: beta1 of adam, adamw and muon, momentum of sgd.", 0.9)
+    beta2: float = _fraction(0.999, "Decay of the running average of squared gradients (adam, adamw, muon, rmsprop).", 0.999)
     weight_decay: float = _option(
-        0.0, "Weight decay of the weight matrices: decoupled for adamw, L2 penalty otherwise.", minimum=0
+        0.0, "Weight decay of the weight matrices: decoupled for adamw and muon, L2 penalty otherwise.", minimum=0
     )
     ema_decay: float = _fraction(
         0.0,

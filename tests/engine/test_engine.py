@@ -197,6 +197,7 @@ OPTIMIZERS = {
     "adam": Optimizer(0.003, 1.0, "adam", "norm", weight_decay=0.1, ema_decay=0.9),
     "adamw": Optimizer(0.003, 1.0, "adamw", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
     "sgd": Optimizer(0.02, 1.0, "sgd", weight_decay=0.1, ema_decay=0.9),
+    "muon": Optimizer(0.003, 1.0, "muon", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
 

@@ -246,7 +246,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "cell": draw(st.sampled_from(COMPILED_CELLS)),
         "layers": draw(st.sampled_from([1, 2])),
         "batch_size": draw(st.sampled_from([1, 3])),
-        "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd"])),
+        "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"])),
         "learning_rate": 0.01,
         "grad_clip_mode": draw(st.sampled_from(["value", "norm"])),
         "weight_decay": draw(st.sampled_from([0.0, 0.01])),

@@ -10,8 +10,8 @@ N          first moment: momentum, or running average of gradients
 
     (1)  g <- g min(1, limit / (norm of all g + 1e-6))      by norm
     (2)  g_n <- min(max(g, -limit), limit)                  by value
-    (3)  g <- g + lambda theta    g_n <- g_n + lambda theta             all but adamw: L2 penalty
-    (4)  theta <- theta - eta lambda theta                              adamw: decoupled
+    (3)  g <- g + lambda theta    g_n <- g_n + lambda theta             all but adamw, muon: L2 penalty
+    (4)  theta <- theta - eta lambda theta                              adamw, muon: decoupled
 
     adagrad   M <- M + g^2                                  theta <- theta - eta g_n / sqrt(M + 1e-8)
     rmsprop   M <- beta_2 M + (1 - beta_2) g_n^2            theta <- theta - eta g_n / (sqrt(M) + 1e-8)
@@ -19,10 +19,22 @@ N          first moment: momentum, or running average of gradients
               M <- beta_2 M + (1 - beta_2) g_n^2
               theta <- theta - eta N / (1 - beta_1^n) / (sqrt(M / (1 - beta_2^n)) + 1e-8)
     sgd       N <- beta_1 N + g_n                           theta <- theta - eta N
+    muon      hidden matrices W and, after the first layer, U; each m x m block, that of one gate, by itself:
+              N <- mu N + (1 - mu) g_n                      X <- mu N + (1 - mu) g_n
+              X <- X / (||X|| + 1e-7)                       the Frobenius norm; then five times
+              X <- a X + (b A + c A A) X                    with A = X X'
+              theta <- theta - eta 0.1 sqrt(m) X            M stays zero
+              all other parameters: as adam(w)
 
 AdaGrad (Duchi, Hazan and Singer, 2011) is that of the reference experiment: its sum takes the gradient before clipping
 by value, and epsilon is inside the square root. Adam: Kingma and Ba (2015); AdamW: Loshchilov and Hutter (2019);
-RMSProp: Hinton's lecture 6e (2012). Apart from AdaGrad's two differences, everything is as in PyTorch.
+RMSProp: Hinton's lecture 6e (2012). Apart from AdaGrad's two differences, these are as in PyTorch.
+
+Muon (Jordan and others, 2024) orthogonalizes the momentum (`elman.network.muon`): a step changes the output of a matrix
+by the same amount in every direction, also in those that few gradients have. It does not depend on the size of the
+gradients, but clipping weighs them in the momentum. The factor 0.1 sqrt(m) makes the root mean square of a step's
+components 0.1 eta, similar to that of a step of Adam, so that both parts can share a learning rate (Liu and others, 2025,
+with 0.2). mu is 0.95, and a, b, c are 3.4445, -4.7750, 2.0315.
 """
 
 from __future__ import annotations
@@ -35,16 +47,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.network.dropout import Dropout
+from elman.network.muon import is_hidden_matrix, muon_step
 from elman.network.ops import Array, Arrays
 from elman.network.parameters import zeros_like
 
 EPSILON = 1e-8
 
-OPTIMIZERS = ("adagrad", "rmsprop", "adam", "adamw", "sgd")
-HAS_SECOND_MOMENT = ("adagrad", "rmsprop", "adam", "adamw")
+OPTIMIZERS = ("adagrad", "rmsprop", "adam", "adamw", "sgd", "muon")
+HAS_SECOND_MOMENT = ("adagrad", "rmsprop", "adam", "adamw", "muon")
 """Optimizers that have M."""
-HAS_FIRST_MOMENT = ("adam", "adamw", "sgd")
+HAS_FIRST_MOMENT = ("adam", "adamw", "sgd", "muon")
 """Optimizers that have N."""
+HAS_DECOUPLED_DECAY = ("adamw", "muon")
+"""Optimizers whose weight decay is (4)."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +161,7 @@ class Optimizer:
             decay = self.weight_decay if theta.ndim == 2 else 0.0
             g = gradients[name] * scale  # (1)
             g_n = np.clip(g, -limit, limit)  # (2)
-            if decay and self.name == "adamw":
+            if decay and self.name in HAS_DECOUPLED_DECAY:
                 theta *= 1 - eta * decay  # (4)
             elif decay:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
@@ -169,6 +184,8 @@ class Optimizer:
             N[name] *= self.beta1
             N[name] += g_n
             return N[name], 1.0
+        if self.name == "muon" and is_hidden_matrix(name):
+            return muon_step(N[name], g_n), 1.0
         M[name] += (1 - self.beta2) * (g_n**2 - M[name])
         if self.name == "rmsprop":
             return g_n, np.sqrt(M[name]) + EPSILON

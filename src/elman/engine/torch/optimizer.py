@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from elman.engine.torch.network import Tensors
-from elman.network.optimizer import EPSILON, Optimizer
+from elman.network.muon import (
+    MOMENTUM,
+    NEWTON_SCHULZ_COEFFICIENTS,
+    NEWTON_SCHULZ_STEPS,
+    NORM_EPSILON,
+    STEP_SCALE,
+    is_hidden_matrix,
+)
+from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
 
 S = TypeVar("S")
 
@@ -17,7 +25,9 @@ class UpdateScalars(NamedTuple, Generic[S]):
     """The numbers that differ from one update to the next: floats, or tensors of shape ()."""
 
     step: S
-    """-eta, for adam and adamw divided by 1 - beta_1^n."""
+    """-eta, for adam, adamw and muon divided by 1 - beta_1^n."""
+    hidden_step: S
+    """-eta, for the hidden matrices of muon."""
     shrinkage: S
     """1 - eta lambda, see (4)."""
     correction: S
@@ -28,9 +38,10 @@ class UpdateScalars(NamedTuple, Generic[S]):
 
 def update_scalars(optimizer: Optimizer, n: int, eta: float) -> UpdateScalars[float]:
     """Return the numbers for update n with learning rate eta."""
-    is_adam = optimizer.name in ("adam", "adamw")
+    has_adam_step = optimizer.name in ("adam", "adamw", "muon")
     return UpdateScalars(
-        -eta / (1 - optimizer.beta1**n) if is_adam else -eta,
+        -eta / (1 - optimizer.beta1**n) if has_adam_step else -eta,
+        -eta,
         1 - eta * optimizer.weight_decay,
         1 - optimizer.beta2**n,
         1 - optimizer.ema_decay_at(n),
@@ -63,7 +74,7 @@ class TensorOptimizer:
             decay = rule.weight_decay if theta.ndim == 2 else 0.0
             g = gradients[name] if scale is None else gradients[name] * scale  # (1)
             g_n = g if by_norm else g.clamp(-rule.grad_clip, rule.grad_clip)  # (2)
-            if decay and rule.name == "adamw":
+            if decay and rule.name in HAS_DECOUPLED_DECAY:
                 theta.mul_(scalars.shrinkage)  # (4)
             elif decay:
                 g, g_n = g + decay * theta, g_n + decay * theta  # (3)
@@ -87,6 +98,11 @@ class TensorOptimizer:
         elif rule.name == "sgd":
             N.mul_(rule.beta1).add_(g_n)
             theta.addcmul_(N, scalars.step)
+        elif rule.name == "muon" and is_hidden_matrix(name):
+            m = theta.shape[1]
+            N.lerp_(g_n, 1 - MOMENTUM)
+            X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
+            theta.addcmul_(X.view_as(theta), scalars.hidden_step, value=STEP_SCALE * m**0.5)
         else:
             M.mul_(rule.beta2).addcmul_(g_n, g_n, value=1 - rule.beta2)
             if rule.name == "rmsprop":
@@ -95,3 +111,13 @@ class TensorOptimizer:
                 N.lerp_(g_n, 1 - rule.beta1)
                 denominator: Tensor = (M / scalars.correction).sqrt_().add_(EPSILON)
                 theta.addcdiv_(N * scalars.step, denominator)
+
+
+def orthogonalize(d: Tensor) -> Tensor:
+    """Return what `elman.network.muon.orthogonalize` does, for matrices (blocks, m, m)."""
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
+    X: Tensor = d / (torch.linalg.matrix_norm(d, keepdim=True) + NORM_EPSILON)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        A = X @ X.mT
+        X = torch.baddbmm(X, torch.baddbmm(A, A, A, beta=b, alpha=c), X, beta=a)
+    return X

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from elman.engine.numba.batched.layout import flatten, unflatten
+from elman.engine.numba.batched.muon import HiddenMatrices
 from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.state import TrainState
-from elman.network.optimizer import EPSILON, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 
 _ADAGRAD, _RMSPROP, _ADAM, _SGD = range(4)
-_KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADAM, "sgd": _SGD}
+_KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADAM, "sgd": _SGD, "muon": _ADAM}
+"""The rule of each optimizer; of muon, that for all but the hidden matrices."""
 
 
 class FlatOptimizer:
@@ -28,6 +31,7 @@ class FlatOptimizer:
         self.N = flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty
         self.average = flatten(layout, state.average, dtype) if optimizer.ema_decay else empty
         self.ranges = list(pairwise(layout.theta_size * n // UPDATE_RANGES for n in range(UPDATE_RANGES + 1)))
+        self.hidden = HiddenMatrices(network) if optimizer.name == "muon" else None
 
     def update(self, n: int, rate: float) -> None:
         """Perform update n at a learning rate, with the gradients of the last window."""
@@ -38,25 +42,43 @@ class FlatOptimizer:
         scale = 1.0
         if optimizer.grad_clip_mode == "norm":
             scale = min(1.0, optimizer.grad_clip / (float(np.sqrt(np.sum(squared_norms))) + 1e-6))
-        network.pool.run_all([partial(self._update_range, n, rate, scale, *part) for part in self.ranges])
+        network.pool.run_all(self._update_tasks(n, rate, scale))
         network.pack()
+
+    def _update_tasks(self, n: int, rate: float, scale: float) -> list[Callable[[], None]]:
+        """Return tasks that together update all parameters."""
+        optimizer, hidden, ranges = self.optimizer, self.hidden, self.ranges
+        tasks: list[Callable[[], None]] = []
+        if hidden is not None:
+            shrink = 1 - rate * optimizer.weight_decay
+            tasks = hidden.tasks(self.N, rate, shrink, scale, self._limit, partial(self._average, n))
+            ranges = [(first, min(last, hidden.first)) for first, last in ranges]
+            ranges += [(max(first, hidden.last), last) for first, last in self.ranges]
+        return tasks + [partial(self._update_range, n, rate, scale, *part) for part in ranges if part[0] < part[1]]
+
+    @property
+    def _limit(self) -> float:
+        """The limit of clipping by value."""
+        return self.optimizer.grad_clip if self.optimizer.grad_clip_mode == "value" else np.inf
 
     def _update_range(self, n: int, rate: float, scale: float, first: int, last: int) -> None:
         """Update a range: its matrices with weight decay, its biases without."""
         optimizer, network, border = self.optimizer, self.network, self.network.layout.matrix_size
-        grad_clip, decoupled = (
-            optimizer.grad_clip if optimizer.grad_clip_mode == "value" else np.inf,
-            optimizer.name == "adamw",
-        )
+        decoupled = optimizer.name in HAS_DECOUPLED_DECAY
         for low, high, decay in ((first, min(last, border), optimizer.weight_decay), (max(first, border), last, 0.0)):
             if low < high:
                 _update_parameters(
                     _KINDS[optimizer.name], network.theta, self.M, self.N, network.gradients[0], low, high, rate,
-                    1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, grad_clip,
+                    1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, self._limit,
                     optimizer.beta1, optimizer.beta2, 1 - optimizer.beta1**n, 1 - optimizer.beta2**n, EPSILON,
                 )  # fmt: skip
-        if optimizer.ema_decay:
-            _update_average(self.average, network.theta, first, last, 1 - optimizer.ema_decay_at(n))
+        self._average(n, slice(first, last))
+
+    def _average(self, n: int, part: slice) -> None:
+        """Update the averaged weights of a range."""
+        if self.optimizer.ema_decay:
+            weight = 1 - self.optimizer.ema_decay_at(n)
+            _update_average(self.average, self.network.theta, part.start, part.stop, weight)
 
     def write_to(self, state: TrainState) -> None:
         """Write parameters, moments and averaged weights into the state."""

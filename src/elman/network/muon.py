@@ -1,0 +1,74 @@
+"""The step of the optimizer Muon: momentum, orthogonalized by a Newton-Schulz iteration; see `elman.network.optimizer`.
+
+The iteration maps every singular value s of its argument to a s + b s^3 + c s^5 and leaves the singular vectors as they
+are. With these coefficients, singular values from about 0.01 to 1 are between 0.7 and 1.2 after five steps: they do not
+converge to 1, but small ones grow as fast as possible. A X with A = a I + b X X' + c (X X')^2 has products of matrices
+only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elman.network.ops import Array
+
+MOMENTUM = 0.95
+"""mu, the decay of the momentum."""
+NEWTON_SCHULZ_STEPS = 5
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""a, b and c."""
+STEP_SCALE = 0.1
+"""Root mean square of the components of a step, in learning rates."""
+NORM_EPSILON = 1e-7
+"""Added to a norm, which is zero where there is no gradient."""
+
+
+def is_hidden_matrix(name: str) -> bool:
+    """Return whether a parameter is a matrix from m units to m units per gate: W, or U of a layer after the first."""
+    return name[0] in "UW" and name != "U"
+
+
+def muon_step(N: Array, g_n: Array) -> Array:
+    """Update the momentum of one parameter in place; return the step that the learning rate multiplies.
+
+    Parameters
+    ----------
+    N, g_n : ndarray, shape (gates * m, m)
+        The momentum and the clipped gradient.
+
+    Returns
+    -------
+    ndarray, shape (gates * m, m)
+        Every block (m, m), that of one gate, is nearly a multiple of an orthogonal matrix.
+    """
+    m = g_n.shape[1]
+    N += (1 - MOMENTUM) * (g_n - N)
+    d = MOMENTUM * N + (1 - MOMENTUM) * g_n
+    return STEP_SCALE * m**0.5 * orthogonalize(d.reshape(-1, m, m)).reshape(d.shape)
+
+
+def orthogonalize(d: Array) -> Array:
+    """Return matrices with the singular vectors of `d` and singular values near 1.
+
+    Parameters
+    ----------
+    d : ndarray, shape (blocks, m, m)
+
+    Returns
+    -------
+    ndarray, shape (blocks, m, m)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elman.network.muon import orthogonalize
+    >>> orthogonalize(np.diag([3.0, 1.0])[None])[0].round(1)
+    array([[0.7, 0. ],
+           [0. , 1.1]])
+    """
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
+    X = d / (np.linalg.norm(d, axis=(1, 2), keepdims=True) + NORM_EPSILON)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        A = X @ X.transpose(0, 2, 1)
+        X = a * X + (b * A + c * A @ A) @ X
+    return X
