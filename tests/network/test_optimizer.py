@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from elman.engine import TrainState
 from elman.engine.numpy_engine import NumpyEngine
 from elman.network import Dropout, Optimizer
-from elman.network.optimizer import EPSILON, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, OPTIMIZERS
+from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, OPTIMIZERS
 from elman.network.parameters import Array, Arrays
 from elman.text import Windows
 from support import reference_impl
@@ -24,8 +24,8 @@ from support.state import snapshot
 from support.tolerances import largest_relative_error
 
 UPDATES = 50
-SHAPES = {"U": (3, 4), "W": (5, 2), "b": (3,), "d2": (2,)}
-RATES = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "sgd": 0.05}
+SHAPES = {"U": (3, 4), "W": (6, 2), "b": (3,), "d2": (2,)}
+RATES = {"adagrad": 0.1, "rmsprop": 0.01, "adam": 0.01, "adamw": 0.01, "sgd": 0.05, "muon": 0.01}
 
 algorithms = pytest.mark.parametrize("algorithm", OPTIMIZERS)
 both_ways = pytest.mark.parametrize("grad_clip_mode", ["value", "norm"])
@@ -83,6 +83,7 @@ def test_an_optimizer_is_that_of_pytorch(
         "adam": lambda *args: torch.optim.Adam(*args, betas=(0.8, 0.98)),
         "adamw": lambda *args: torch.optim.AdamW(*args, betas=(0.8, 0.98)),
         "sgd": lambda *args: torch.optim.SGD(*args, momentum=0.8),
+        "muon": lambda *args: torch.optim.AdamW(*args, betas=(0.8, 0.98)),
     }
     theirs = kind[algorithm](groups, RATES[algorithm])
     clip = getattr(torch.nn.utils, f"clip_grad_{grad_clip_mode}_")
@@ -93,6 +94,8 @@ def test_an_optimizer_is_that_of_pytorch(
         theirs.step()
     optimizer = Optimizer(RATES[algorithm], limit, algorithm, grad_clip_mode, 0.8, 0.98, weight_decay)
     ours, _ = updated(optimizer, start, gradients)
+    if algorithm == "muon":
+        del weights["W"]  # PyTorch's Muon orthogonalizes in bfloat16
     for name, theta in weights.items():
         assert largest_relative_error(ours[name], theta.detach().numpy()) <= tolerances.OPTIMIZER, name
 
@@ -111,10 +114,15 @@ def test_an_optimizer_is_its_formula(algorithm: str, grad_clip_mode: str, weight
     if grad_clip_mode == "norm":
         gradients, limit = [reference_impl.clipped_by_norm(g, optimizer.grad_clip) for g in gradients], math.inf
     for name, theta in start.items():
+        if algorithm == "muon" and name == "W":
+            expected_matrix = reference_impl.muon(theta, [g[name] for g in gradients], rates, limit, weight_decay)
+            assert largest_relative_error(ours[name], expected_matrix) <= tolerances.OPTIMIZER
+            continue
         decay = weight_decay if theta.ndim == 2 else 0.0
+        rule = "adamw" if algorithm == "muon" else algorithm
         for index, weight in np.ndenumerate(theta):
             component = [float(g[name][index]) for g in gradients]
-            expected = reference_impl.descend(algorithm, float(weight), component, rates, limit, 0.8, 0.98, decay)
+            expected = reference_impl.descend(rule, float(weight), component, rates, limit, 0.8, 0.98, decay)
             assert ours[name][index] == pytest.approx(expected, rel=tolerances.OPTIMIZER), (name, index)
 
 
@@ -303,10 +311,11 @@ def test_decay_shrinks_matrices_and_leaves_biases_alone(algorithm: str) -> None:
             assert (np.abs(theta) < np.abs(start[name])).all()
 
 
-def test_the_decay_of_adamw_is_decoupled() -> None:
+@pytest.mark.parametrize("algorithm", HAS_DECOUPLED_DECAY)
+def test_decoupled_decay(algorithm: str) -> None:
     start = arrays(np.random.default_rng(1))
     no_gradient: Arrays = {name: np.zeros_like(theta) for name, theta in start.items()}
-    parameters, _ = updated(Optimizer(0.5, 1.0, "adamw", weight_decay=0.1), start, [no_gradient])
+    parameters, _ = updated(Optimizer(0.5, 1.0, algorithm, weight_decay=0.1), start, [no_gradient])
     np.testing.assert_allclose(parameters["W"], 0.95 * start["W"], tolerances.OPTIMIZER)
 
 

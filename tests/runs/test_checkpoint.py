@@ -70,6 +70,7 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dt
         {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
         {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
         {"cell": "lstm", "layers": 2, "optimizer": "adamw", "batch_size": 2, "ema_decay": 0.9, "validation": 0.25},
+        {"cell": "gru", "layers": 2, "optimizer": "muon", "ema_decay": 0.9},
         {"cell": "gru", "optimizer": "adam", "ngram_order": 3, "ema_decay": 0.9, "validation": 0.25},
     ],
     ids=str,

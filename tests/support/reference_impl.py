@@ -215,6 +215,27 @@ def descend(
     return theta
 
 
+def muon(theta: Array, gradients: list[Array], rates: list[float], limit: float, decay: float) -> Array:
+    """Return a matrix (blocks * m, m) after one update by Muon per gradient and learning rate, clipped to `limit`.
+
+    The iteration acts on singular values, and leaves singular vectors as they are.
+    """
+    m = theta.shape[1]
+    blocks = []
+    for row in range(0, len(theta), m):
+        block, N = theta[row : row + m], np.zeros((m, m))
+        for gradient, eta in zip(gradients, rates, strict=True):
+            g = np.minimum(np.maximum(gradient[row : row + m], -limit), limit)
+            N = 0.95 * N + 0.05 * g
+            left, s, right = np.linalg.svd(0.95 * N + 0.05 * g)
+            s = s / (math.sqrt(sum(s**2)) + 1e-7)
+            for _ in range(5):
+                s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+            block = block - eta * decay * block - eta * 0.1 * math.sqrt(m) * (left * s @ right)
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
 def clipped_by_norm(gradients: dict[str, Array], limit: float) -> dict[str, Array]:
     """Return the gradients of one update, scaled so that their global norm is at most `limit`."""
     norm = math.sqrt(sum(float(g) ** 2 for array in gradients.values() for g in array.flat))

@@ -74,6 +74,13 @@ OPTIMIZER = 1e-12
 """Relative error of parameters after 50 updates by the same gradients. The same formulas in another order: 1e-15 as
 measured, and 2e-14 of a component that ends near zero."""
 
+ORTHOGONALIZED = 1e-6
+"""Relative error of orthogonalized matrices, float64. 1e-7 is added to their norms or not; rounding is some 1e-13."""
+
+ORTHOGONALIZED_FLOAT32 = 1e-4
+"""The same in float32. Five steps multiply a small singular value, with its rounding error, by up to 3.4445^5 = 485;
+3e-6 as measured."""
+
 # --- A compiled engine against the reference ---
 
 COMPILED = 1e-10

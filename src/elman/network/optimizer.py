@@ -31,10 +31,10 @@ by value, and epsilon is inside the square root. Adam: Kingma and Ba (2015); Ada
 RMSProp: Hinton's lecture 6e (2012). Apart from AdaGrad's two differences, these are as in PyTorch.
 
 Muon (Jordan and others, 2024) orthogonalizes the momentum (`elman.network.muon`): a step changes the output of a matrix
-by the same amount in every direction, also in those that few gradients have. It does not depend on the size of the
-gradients, but clipping weighs them in the momentum. The factor 0.1 sqrt(m) makes the root mean square of a step's
-components 0.1 eta, similar to that of a step of Adam, so that both parts can share a learning rate (Liu and others, 2025,
-with 0.2). mu is 0.95, and a, b, c are 3.4445, -4.7750, 2.0315.
+by the same amount in every direction, also in those that few gradients have. Its size does not depend on that of the
+gradients; clipping only changes the weight of a gradient in the momentum. The factor 0.1 sqrt(m) makes the root mean
+square of a step's components about 0.1 eta, as small as a typical step of Adam, so that both kinds of parameters share
+a learning rate (Liu and others, 2025, with 0.2). mu is 0.95, and a, b, c are 3.4445, -4.7750, 2.0315.
 """
 
 from __future__ import annotations

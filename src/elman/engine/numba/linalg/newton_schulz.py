@@ -1,6 +1,6 @@
-"""The Newton-Schulz iteration of `elman.network.muon` on one square matrix, of whose symmetric products half is computed.
+"""The Newton-Schulz iteration of `elman.network.muon` on one square matrix; of symmetric products, half is computed.
 
-A step is written with three products and no other pass over a matrix,
+A step is written as three products, so that sums of matrices are only additions to diagonals,
 
     A = X X'        Q = A (b I + c A) + a I        X <- Q X.
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
@@ -34,8 +34,8 @@ class SquareWorkspace(NamedTuple):
 
 def make_square_workspace(size: int, dtype: np.dtype[np.floating]) -> SquareWorkspace:
     """Return a workspace for matrices of `size` rows and columns."""
-    matrices = (aligned_zeros(size * size, dtype) for _ in range(4))
-    return SquareWorkspace(*matrices, aligned_zeros(size, dtype))
+    X, A, Q, panels = (aligned_zeros(size * size, dtype) for _ in range(4))
+    return SquareWorkspace(X, A, Q, panels, aligned_zeros(size, dtype))
 
 
 @inlined
@@ -69,7 +69,7 @@ def _scale_panels(panels, size, panel_width, factor, diagonal):
         panels[s * size + k * min(panel_width, size - s) + k - s] += diagonal
 
 
-@kernel
+@inlined
 def iterate_newton_schulz(workspace, size, steps, a, b, c):
     """Make steps of the iteration on X, whose norm is at most 1, in place."""
     X, A, Q, panels, zeros = workspace.X, workspace.A, workspace.Q, workspace.panels, workspace.zeros
