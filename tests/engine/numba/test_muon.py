@@ -9,6 +9,7 @@ import pytest
 
 from elman.engine import TrainState, get_engine
 from elman.engine.numba import thread_pool
+from elman.engine.numba.batched import muon
 from elman.network import Optimizer
 from elman.network.muon import is_hidden_matrix
 from elman.text import Windows
@@ -26,7 +27,8 @@ def initial_state(cell: str, layers: int, dtype: type[np.floating] = np.float32)
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_any_number_of_threads_computes_the_same(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One to four, with blocks that the threads share out evenly and unevenly; the first updates try all and one."""
+    """One to four, with blocks left over for all threads together; the first updates try all and one."""
+    monkeypatch.setattr(muon, "SHARED_SIZE", 1)
     start, results = initial_state(cell, layers), []
     for threads in (1, 2, 3, 4):
         monkeypatch.setattr(thread_pool._config, "NUMBA_NUM_THREADS", threads)

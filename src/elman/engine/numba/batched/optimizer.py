@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from elman.engine.numba.batched.layout import flatten, unflatten
-from elman.engine.numba.batched.muon import HiddenMatrices
+from elman.engine.numba.batched.muon import HiddenMatrices, StepScalars
 from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg.memory import aligned_zeros
@@ -22,7 +21,10 @@ _KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADA
 
 
 class FlatOptimizer:
-    """The state of an optimizer (moments and averaged weights), flat like the network's parameters."""
+    """The state of an optimizer (moments and averaged weights), flat like the network's parameters.
+
+    Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in `parts`.
+    """
 
     def __init__(self, network: CompiledNetwork, state: TrainState, optimizer: Optimizer) -> None:
         self.network, self.optimizer = network, optimizer
@@ -31,7 +33,11 @@ class FlatOptimizer:
         self.N = flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty
         self.average = flatten(layout, state.average, dtype) if optimizer.ema_decay else empty
         self.ranges = list(pairwise(layout.theta_size * n // UPDATE_RANGES for n in range(UPDATE_RANGES + 1)))
-        self.hidden = HiddenMatrices(network) if optimizer.name == "muon" else None
+        self.hidden = HiddenMatrices(network, self.N) if optimizer.name == "muon" else None
+        matrices = layout.matrix_size
+        ends = [0, matrices] if self.hidden is None else [0, self.hidden.first, self.hidden.last, matrices]
+        self.parts = [(*part, optimizer.weight_decay) for part in zip(ends[::2], ends[1::2], strict=True)]
+        self.parts.append((matrices, layout.theta_size, 0.0))
 
     def update(self, n: int, rate: float) -> None:
         """Perform update n at a learning rate, with the gradients of the last window."""
@@ -42,19 +48,10 @@ class FlatOptimizer:
         scale = 1.0
         if optimizer.grad_clip_mode == "norm":
             scale = min(1.0, optimizer.grad_clip / (float(np.sqrt(np.sum(squared_norms))) + 1e-6))
-        network.pool.run_all(self._update_tasks(n, rate, scale))
+        if self.hidden is not None:
+            self.hidden.update(StepScalars(rate, 1 - rate * optimizer.weight_decay, scale, self._limit))
+        network.pool.run_all([partial(self._update_range, n, rate, scale, *part) for part in self.ranges])
         network.pack()
-
-    def _update_tasks(self, n: int, rate: float, scale: float) -> list[Callable[[], None]]:
-        """Return tasks that together update all parameters."""
-        optimizer, hidden, ranges = self.optimizer, self.hidden, self.ranges
-        tasks: list[Callable[[], None]] = []
-        if hidden is not None:
-            shrink = 1 - rate * optimizer.weight_decay
-            tasks = hidden.tasks(self.N, rate, shrink, scale, self._limit, partial(self._average, n))
-            ranges = [(first, min(last, hidden.first)) for first, last in ranges]
-            ranges += [(max(first, hidden.last), last) for first, last in self.ranges]
-        return tasks + [partial(self._update_range, n, rate, scale, *part) for part in ranges if part[0] < part[1]]
 
     @property
     def _limit(self) -> float:
@@ -62,23 +59,18 @@ class FlatOptimizer:
         return self.optimizer.grad_clip if self.optimizer.grad_clip_mode == "value" else np.inf
 
     def _update_range(self, n: int, rate: float, scale: float, first: int, last: int) -> None:
-        """Update a range: its matrices with weight decay, its biases without."""
-        optimizer, network, border = self.optimizer, self.network, self.network.layout.matrix_size
-        decoupled = optimizer.name in HAS_DECOUPLED_DECAY
-        for low, high, decay in ((first, min(last, border), optimizer.weight_decay), (max(first, border), last, 0.0)):
+        """Update a range, hidden matrices excepted, and its average."""
+        optimizer, network, decoupled = self.optimizer, self.network, self.optimizer.name in HAS_DECOUPLED_DECAY
+        for start, stop, decay in self.parts:
+            low, high = max(first, start), min(last, stop)
             if low < high:
                 _update_parameters(
                     _KINDS[optimizer.name], network.theta, self.M, self.N, network.gradients[0], low, high, rate,
                     1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, self._limit,
                     optimizer.beta1, optimizer.beta2, 1 - optimizer.beta1**n, 1 - optimizer.beta2**n, EPSILON,
                 )  # fmt: skip
-        self._average(n, slice(first, last))
-
-    def _average(self, n: int, part: slice) -> None:
-        """Update the averaged weights of a range."""
-        if self.optimizer.ema_decay:
-            weight = 1 - self.optimizer.ema_decay_at(n)
-            _update_average(self.average, self.network.theta, part.start, part.stop, weight)
+        if optimizer.ema_decay:
+            _update_average(self.average, network.theta, first, last, 1 - optimizer.ema_decay_at(n))
 
     def write_to(self, state: TrainState) -> None:
         """Write parameters, moments and averaged weights into the state."""

@@ -2,9 +2,11 @@
 
 A step is written as three products, so that sums of matrices are only additions to diagonals,
 
-    A = X X'        Q = A (b I + c A) + a I        X <- Q X.
+    (1)  A = X X'        (2)  Q = A (b I + c A) + a I        (3)  X <- Q X.
 
-A and Q are symmetric, so only the tiles that touch their lower triangle are computed, and then mirrored.
+A and Q are symmetric, so only the tiles that touch their lower triangle are computed, and then mirrored. Each product
+is a phase. In a phase no panel of columns depends on another, so threads can share the panels, and what is computed for
+a panel does not depend on how they do.
 """
 
 from typing import NamedTuple
@@ -12,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import inlined
+from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
@@ -20,6 +22,9 @@ from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, t
 from elman.engine.numba.linalg.vector import transpose
 
 Array = NDArray[np.floating]
+
+PHASES = 3
+"""Phases of a step."""
 
 
 class SquareWorkspace(NamedTuple):
@@ -39,49 +44,49 @@ def make_square_workspace(size: int, dtype: np.dtype[np.floating]) -> SquareWork
 
 
 @inlined
-def _multiply_symmetric(c, a, panels, panel_width, zeros, size):
-    """C = A B for B in panels, where C is symmetric: the tiles above its diagonal are mirrored."""
+def _multiply_symmetric(c, a, panels, s, columns, zeros, size):
+    """C = A B for `columns` columns from s on, with B in panels: the rows from s on, mirrored to columns of C."""
     lanes = BYTES // c.itemsize
-    tile_rows = even_split(size, MAX_ROWS)
-    s = 0
-    while s < size:
-        columns = min(panel_width, size - s)
-        r = s // tile_rows * tile_rows
-        while r < size:
-            tile(
-                c, r * size + s, size, zeros, 0, 0, c, 0, a, r * size, size, 1, panels, s * size, columns,
-                size, min(tile_rows, size - r), columns // lanes,
-            )  # fmt: skip
-            r += tile_rows
-        s += panel_width
-    for r in range(lanes, size, lanes):
-        for s in range(0, r, lanes):
-            transpose(c, s * size + r, size, c, r * size + s, size)
+    tile_rows = even_split(size - s, MAX_ROWS)
+    r = s
+    while r < size:
+        tile(
+            c, r * size + s, size, zeros, 0, 0, c, 0, a, r * size, size, 1, panels, s * size, columns,
+            size, min(tile_rows, size - r), columns // lanes,
+        )  # fmt: skip
+        r += tile_rows
+    for q in range(s, s + columns, lanes):
+        for r in range(q + lanes, size, lanes):
+            transpose(c, q * size + r, size, c, r * size + q, size)
 
 
-@inlined
-def _scale_panels(panels, size, panel_width, factor, diagonal):
-    """Multiply the square matrix in panels by `factor`, and add `diagonal` to its diagonal."""
-    for i in range(size * size):
-        panels[i] *= factor
-    for k in range(size):
-        s = k // panel_width * panel_width
-        panels[s * size + k * min(panel_width, size - s) + k - s] += diagonal
+@kernel
+def run_phases(workspace, size, first, last, part, parts, a, b, c):
+    """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
 
-
-@inlined
-def iterate_newton_schulz(workspace, size, steps, a, b, c):
-    """Make steps of the iteration on X, whose norm is at most 1, in place."""
+    X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
+    """
     X, A, Q, panels, zeros = workspace.X, workspace.A, workspace.Q, workspace.panels, workspace.zeros
     panel_width = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize
     a, b, c = X.dtype.type(a), X.dtype.type(b), X.dtype.type(c)
-    for _ in range(steps):
-        pack_panels_transposed(panels, 0, X, 0, size, size, size, panel_width)
-        _multiply_symmetric(A, X, panels, panel_width, zeros, size)
-        pack_panels(panels, 0, A, 0, size, size, size, panel_width)
-        _scale_panels(panels, size, panel_width, c, b)
-        _multiply_symmetric(Q, A, panels, panel_width, zeros, size)
-        for k in range(size):
-            Q[k * (size + 1)] += a
-        pack_panels(panels, 0, X, 0, size, size, size, panel_width)
-        multiply_panels(X, 0, size, zeros, 0, 0, Q, 0, size, panels, 0, panel_width, size, size, size)
+    for phase in range(first, last):
+        s = part * panel_width
+        while s < size:
+            start, columns = s * size, min(panel_width, size - s)
+            if phase % PHASES == 0:  # (1)
+                pack_panels_transposed(panels, start, X, start, size, size, columns, panel_width)
+                _multiply_symmetric(A, X, panels, s, columns, zeros, size)
+            elif phase % PHASES == 1:  # (2)
+                pack_panels(panels, start, A, s, size, size, columns, panel_width)
+                panel = panels[start : start + columns * size]
+                for i in range(len(panel)):
+                    panel[i] *= c
+                for j in range(columns):
+                    panel[(s + j) * columns + j] += b
+                _multiply_symmetric(Q, A, panels, s, columns, zeros, size)
+                for k in range(s, s + columns):
+                    Q[k * (size + 1)] += a
+            else:  # (3)
+                pack_panels(panels, start, X, s, size, size, columns, panel_width)
+                multiply_panels(X, s, size, zeros, 0, 0, Q, 0, size, panels, start, panel_width, size, size, columns)
+            s += parts * panel_width
