@@ -10,7 +10,7 @@ import pytest
 
 import elman
 from elman.errors import ElmanError
-from elman.runs import recorded_text
+from elman.runs import recorded_text, short_text
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import NullCallback
@@ -253,6 +253,19 @@ def test_a_preset_meets_a_short_text() -> None:
     run = elman.train(text, **small, preset="quick", seq_length=20, callback=StopsAt(1))
     assert (run.config.batch_size, run.config.epochs) == (2, 100)
     assert run.notices[1].endswith("batch size 2 instead of 16, at most 100 epochs")
+
+
+def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Corpus.from_text((TEXT * 3)[:200])
+    options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
+    run = elman.train(text, **options)
+    assert (run.config.optimizer, run.config.dropout) == ("adam", 0.15)
+    assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0, batch size" in run.notices[1]
+    run = elman.train(text, **options, optimizer="muon", dropout=0.3)
+    assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
+    monkeypatch.setattr(short_text, "SHORT_TEXT", 180)
+    run = elman.train(text, **options)
+    assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])

@@ -229,7 +229,7 @@ def muon(theta: Array, gradients: list[Array], rates: list[float], limit: float,
             N = 0.95 * N + 0.05 * g
             left, s, right = np.linalg.svd(0.95 * N + 0.05 * g)
             s = s / (math.sqrt(sum(s**2)) + 1e-7)
-            for _ in range(5):
+            for _ in range(3):
                 s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
             block = block - eta * decay * block - eta * 0.1 * math.sqrt(m) * (left * s @ right)
         blocks.append(block)

@@ -21,7 +21,7 @@ N          first moment: momentum, or running average of gradients
     sgd       N <- beta_1 N + g_n                           theta <- theta - eta N
     muon      hidden matrices W and, after the first layer, U; each m x m block, that of one gate, by itself:
               N <- mu N + (1 - mu) g_n                      X <- mu N + (1 - mu) g_n
-              X <- X / (||X|| + 1e-7)                       the Frobenius norm; then five times
+              X <- X / (||X|| + 1e-7)                       the Frobenius norm; then three times
               X <- a X + (b A + c A A) X                    with A = X X'
               theta <- theta - eta 0.1 sqrt(m) X            M stays zero
               all other parameters: as adam(w)

@@ -24,7 +24,7 @@ from elman.runs.limits import describe_reached, describe_schedule, estimate_end,
 from elman.runs.metadata import create_run_metadata
 from elman.runs.recorded_text import RecordedText, find_text, read_recorded_text, require_unchanged
 from elman.runs.run import Run, split
-from elman.runs.short_text import describe_lowered, fit_to_text
+from elman.runs.short_text import describe_changed, fit_to_text
 from elman.runs.validation_text import read_validation_text, use_absolute_path
 from elman.text import Alphabet, Corpus, Source, Windows, check_alphabet_size, read_corpus
 from elman.text.lines import shuffle_corpus
@@ -71,9 +71,9 @@ def start_run(
     corpus = _read(DEFAULT_TEXT if source is None else source, config)
     check_alphabet_size(corpus, config.hidden_size)
     validation = read_validation_text(config, corpus)
-    config = fit_to_text(config, corpus, options)
+    config = fit_to_text(config, recorded, corpus, options)
     split(corpus, config, validation)  # rejects a text that is too short before anything is written
-    notices = (describe_texts(corpus, validation), describe_lowered(config, preset_config, corpus))
+    notices = (describe_texts(corpus, validation), describe_changed(config, preset_config, corpus))
     about = {"validation": validation, "preset": recorded, "notices": tuple(filter(None, notices))}
     return _create(config, corpus, directory, pretrained, about)
 

@@ -1,4 +1,4 @@
-"""Settings of a preset that are lowered for a text too short for them."""
+"""Settings of a preset that are changed for a short text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from elman.config import LIMITS, Config
 from elman.errors import ElmanError
+from elman.presets import PRESETS, SHORT_TEXT
 from elman.runs.run import training_length
 from elman.text import Corpus
 
@@ -18,12 +19,16 @@ EPOCHS = 100
 """Maximum number of epochs: a network of a preset overfits so short a text long before."""
 
 
-def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Config:
+def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
     """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
+
+    Some presets have other settings for short texts, see `elman.presets.Preset`.
 
     Parameters
     ----------
     config : Config
+    preset : str
+        The name of the preset that it comes from, or an empty string.
     corpus : Corpus
     passed : collection of str
         The settings that were passed explicitly, which are not changed.
@@ -39,6 +44,9 @@ def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Conf
         If the text is too short to lower both settings for it.
     """
     n = training_length(corpus, config)
+    if preset and n < SHORT_TEXT:
+        changed = PRESETS[preset].short_text_settings
+        config = replace(config, **{name: value for name, value in changed.items() if name not in passed})
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
@@ -63,16 +71,25 @@ def fit_to_text(config: Config, corpus: Corpus, passed: Collection[str]) -> Conf
     return lowered
 
 
-def describe_lowered(config: Config, preset: Config, corpus: Corpus) -> str:
-    """Return which settings of a preset were lowered; empty if none was."""
-    names = {"batch_size": "batch size", "seq_length": "sequence length"}
-    lowered = [
-        f"{title} {getattr(config, name):,} instead of {getattr(preset, name):,}"
+def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
+    """Return which settings of a preset were changed; empty if none was."""
+    names = {
+        "optimizer": "optimizer",
+        "dropout": "dropout",
+        "batch_size": "batch size",
+        "seq_length": "sequence length",
+    }
+    changed = [
+        f"{title} {_format(getattr(config, name))} instead of {_format(getattr(preset, name))}"
         for name, title in names.items()
         if getattr(config, name) != getattr(preset, name)
     ]
-    if not lowered:
+    if not changed:
         return ""
     if config.epochs != preset.epochs:
-        lowered.append(f"at most {config.epochs:,} epochs")
-    return f"the training text has only {training_length(corpus, config):,} characters: {', '.join(lowered)}"
+        changed.append(f"at most {config.epochs:,} epochs")
+    return f"the training text has only {training_length(corpus, config):,} characters: {', '.join(changed)}"
+
+
+def _format(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:,}"

@@ -17,7 +17,7 @@ from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHU
 from elman.network.parameters import Array
 
 SHARED_SIZE = 256
-"""Hidden size from which threads share a block. They wait for one another 15 times, which costs more than it saves for
+"""Hidden size from which threads share a block. They wait for one another 9 times, which costs more than it saves for
 smaller blocks."""
 _ALL_PHASES = PHASES * NEWTON_SCHULZ_STEPS
 
