@@ -129,9 +129,7 @@ class Config:
         "value", "Clip every gradient component (value) or the global gradient norm (norm)."
     )
     beta1: float = _fraction(0.9, "Momentum: beta1 of adam, adamw and muon, momentum of sgd.", 0.9)
-    beta2: float = _fraction(
-        0.999, "Decay of the running average of squared gradients (adam, adamw, muon, rmsprop).", 0.999
-    )
+    beta2: float = _fraction(0.999, "Decay of the average of squared gradients (adam, adamw, muon, rmsprop).", 0.999)
     weight_decay: float = _option(
         0.0, "Weight decay of the weight matrices: decoupled for adamw and muon, L2 penalty otherwise.", minimum=0
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression.exact_kernels import Ints, exact_inline
+from elman.compression.hashing import MODULUS, MULTIPLIER, extend_hash
 from elman.text import Alphabet
 
 CONTEXTS = 14
@@ -25,8 +26,7 @@ WORDS = 3
 WIDTH = 256
 """Symbols of a line whose columns are remembered."""
 _OTHER, _LETTER, _DIGIT, _SPACE, _LINE_FEED = range(5)
-_MULTIPLIER, _SECOND_MULTIPLIER, _MODULUS = 48271, 30269, 2147483647
-"""Of multiplicative generators, whose products fit into 64 bits."""
+_SECOND_MULTIPLIER = 30269
 COLUMN, FIELD, FIELD_START, FIRST_FIELD, ABOVE, WIDTH_ABOVE = range(6)
 """Columns of `Rows.line`: the column; the number of the field; hashes of the field so far and of the first field of the
 line; the symbol above + 1, or 0; the length of the line above."""
@@ -42,15 +42,9 @@ class Rows(NamedTuple):
 
 
 @exact_inline
-def extend(h, x):
-    """Return the hash of a sequence that continues with x."""
-    return (h * _MULTIPLIER + x + 1) % _MODULUS
-
-
-@exact_inline
 def scatter(h, x):
     """Return a hash of two numbers whose lowest bits depend on all of theirs."""
-    h = (h * _MULTIPLIER + x * _SECOND_MULTIPLIER + 1) % _MODULUS
+    h = (h * MULTIPLIER + x * _SECOND_MULTIPLIER + 1) % MODULUS
     return h ^ (h >> 15)
 
 
@@ -60,16 +54,16 @@ def set_hashes(rows, r, hashes):
     last, words, line = rows.last[r], rows.words[r], rows.line[r]
     h = np.int64(0)
     for n in range(LAST_SYMBOLS):
-        h = extend(h, last[n])
+        h = extend_hash(h, last[n])
         hashes[n] = h
-    hashes[6] = extend(words[0], 901)
-    hashes[7] = extend(extend(words[0], 902), words[1])
-    hashes[8] = extend(extend(extend(words[0], 903), words[2]), words[1])
-    hashes[9] = extend(extend(words[0], 904), words[2])
-    hashes[10] = extend(extend(extend(905, line[ABOVE]), last[0]), last[1])
-    hashes[11] = extend(extend(extend(906, line[FIELD]), line[FIELD_START]), line[FIRST_FIELD])
-    hashes[12] = extend(extend(extend(907, line[FIELD]), line[ABOVE]), line[FIELD_START])
-    hashes[13] = extend(908, line[FIELD])
+    hashes[6] = extend_hash(words[0], 901)
+    hashes[7] = extend_hash(extend_hash(words[0], 902), words[1])
+    hashes[8] = extend_hash(extend_hash(extend_hash(words[0], 903), words[2]), words[1])
+    hashes[9] = extend_hash(extend_hash(words[0], 904), words[2])
+    hashes[10] = extend_hash(extend_hash(extend_hash(905, line[ABOVE]), last[0]), last[1])
+    hashes[11] = extend_hash(extend_hash(extend_hash(906, line[FIELD]), line[FIELD_START]), line[FIRST_FIELD])
+    hashes[12] = extend_hash(extend_hash(extend_hash(907, line[FIELD]), line[ABOVE]), line[FIELD_START])
+    hashes[13] = extend_hash(908, line[FIELD])
     for n in range(CONTEXTS):
         hashes[n] = scatter(hashes[n], n)
 
@@ -83,7 +77,7 @@ def read_symbol(rows, r, x, classes):
         last[n] = last[n - 1]
     last[0] = x
     if kind == _LETTER:
-        words[0] = extend(words[0], x)
+        words[0] = extend_hash(words[0], x)
     elif words[0] != 0:
         words[2], words[1], words[0] = words[1], words[0], 0
     if kind == _LINE_FEED:
@@ -99,9 +93,9 @@ def read_symbol(rows, r, x, classes):
             if line[FIELD] == 0:
                 line[FIRST_FIELD] = line[FIELD_START]
             line[FIELD] += 1
-            line[FIELD_START] = extend(np.int64(0), x)
+            line[FIELD_START] = extend_hash(np.int64(0), x)
         else:
-            line[FIELD_START] = extend(line[FIELD_START], x)
+            line[FIELD_START] = extend_hash(line[FIELD_START], x)
     line[ABOVE] = np.int64(texts[1, line[COLUMN]]) + 1 if line[COLUMN] < line[WIDTH_ABOVE] else np.int64(0)
 
 

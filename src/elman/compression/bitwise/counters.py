@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from elman.compression.bitwise.contexts import CONTEXTS, scatter
 from elman.compression.exact_kernels import Floats, Ints, exact_inline
+from elman.compression.hashing import MODULUS
 from elman.engine.numba.ngrams.distributions import set_logs
 
 BUCKET = 8
@@ -63,7 +64,7 @@ def find_buckets(counters, group):
     for n in range(CONTEXTS):  # a loop without branches, so that the memory accesses overlap
         checks[n] = table[offsets[n] + BUCKET - 1]
     for n in range(CONTEXTS):
-        check = 1 + (hashes[n] * 16807 + group * 69621) % 2147483646
+        check = 1 + (hashes[n] * 16807 + group * 69621) % (MODULUS - 1)
         if checks[n] != check:
             for i in range(offsets[n], offsets[n] + BUCKET - 1):
                 table[i] = 0

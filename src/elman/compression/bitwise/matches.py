@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from elman.compression.exact_kernels import Floats, Ints, exact_inline
 from elman.compression.experts.match import NONE, common_length, follow, table_size
+from elman.compression.hashing import extend_hash
 
 MIN_LENGTHS = (32, 20, 12, 6)
 MATCHES = len(MIN_LENGTHS)
@@ -34,7 +35,6 @@ _MISSES = 9
 _BYTE = 255
 _TEXT_TABLE, _CODED_TABLE = 1 << 22, 1 << 20
 """Maximum entries of the tables."""
-_MULTIPLIER, _MODULUS = 48271, 2147483647
 _MAX_SEEN = 255
 _LOWEST, _HIGHEST = np.float32(1 / 64), np.float32(1 - 2.0**-12)
 _ONE, _OFFSET = np.float32(1), np.float32(1.5)
@@ -170,7 +170,7 @@ def set_hashes(history, i, stride, first, reads, hashes, r):
         hashes[z, r] = NONE
         if reads and i - (MIN_LENGTHS[z] - 1) * stride >= first:
             while length < MIN_LENGTHS[z]:
-                h = (h * _MULTIPLIER + history[i - length * stride] + 1) % _MODULUS
+                h = extend_hash(h, history[i - length * stride])
                 length += 1
             hashes[z, r] = h
 

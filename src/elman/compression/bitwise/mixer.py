@@ -43,7 +43,7 @@ _STEPS = 24
 """Predictions from -11.5 to 11.5 between which a refinement interpolates."""
 _LAST_STEP, _SHIFT = np.float32(11.4), np.float32(11.5)
 _REFINEMENT_RATE = np.float32(0.02)
-_ZERO, _ONE, _HALF, _QUARTER = np.float32(0), np.float32(1), np.float32(0.5), np.float32(0.25)
+_ZERO, _ONE, _QUARTER = np.float32(0), np.float32(1), np.float32(0.25)
 
 
 class Mixer(NamedTuple):

@@ -171,14 +171,15 @@ def _primed_model(
     """
     made = {} if ngrams is None else ngrams.tables.setdefault("bitwise", {})
     key = len(primed), size
-    if key not in made:
+    model: BitwiseModel | None = made.get(key)
+    if model is None:
         model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size)
         prime(Coder().arrays, model, primed)
         if len(primed) > MAX_KEPT:
             return model
         made.clear()
         made[key] = model
-    return _copy(made[key])
+    return _copy(model)
 
 
 def _make_model(alphabet: Alphabet, counts: Ints, symbols: int) -> BitwiseModel:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression.exact_kernels import Ints, exact
+from elman.compression.hashing import extend_hash
 from elman.network.ngram import NgramModel
 
 Ints32 = NDArray[np.int32]
@@ -32,8 +33,6 @@ MAX_CODED = 1 << 22
 """Characters of the coded text that are kept."""
 _TEXT_TABLE, _CODED_TABLE = 1 << 22, 1 << 20
 """Maximum entries of the hash tables."""
-_MULTIPLIER, _MODULUS = 48271, 2147483647
-"""Of the multiplicative generator MINSTD, whose products fit into 64 bits."""
 _FIRST_STEPS = 256
 """Steps for which there is room at first."""
 NONE = -1
@@ -46,7 +45,7 @@ def hash_context(history, i, stride, first):
         return np.int64(NONE)
     h = np.int64(0)
     for n in range(MIN_LENGTH):
-        h = (h * _MULTIPLIER + history[i - n * stride] + 1) % _MODULUS
+        h = extend_hash(h, history[i - n * stride])
     return h
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from elman.compression import exact_kernels
 from elman.compression.exact_kernels import Floats, Ints, exact
 from elman.compression.experts.match import Ints32
+from elman.compression.hashing import extend_hash
 from elman.engine.numba.ngrams.distributions import set_logs
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
@@ -36,7 +37,6 @@ MAX_COUNT = 1 << 20
 _MAX_SLOTS = 1 << 18
 _CODED_SLOTS = 1 << 14
 """Minimum number of slots."""
-_MULTIPLIER, _MODULUS = 48271, 2147483647
 _CHECK, _TOTAL, _FIRST = range(3)
 """Columns of a slot: the context, the sum of the counts, and then characters + 1 with their counts."""
 WIDTH = _FIRST + 2 * CHARACTERS
@@ -47,7 +47,7 @@ CONFIDENCES = 19
 @exact
 def next_word(word, x, is_word):
     """Return the hash of the current word after character x: 0 outside words."""
-    return (word * _MULTIPLIER + x + 1) % _MODULUS if is_word[x] else np.int64(0)
+    return extend_hash(word, x) if is_word[x] else np.int64(0)
 
 
 @exact
