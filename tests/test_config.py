@@ -46,6 +46,7 @@ def test_the_defaults_are_the_reference_experiment() -> None:
         "warmup": 0,
         "ema_decay": 0.0,
         "dropout": 0.0,
+        "weight_dropout": 0.0,
         "init": "normal",
         "patience": 0,
         "validate_every": 0,
@@ -122,9 +123,10 @@ def test_files_have_the_former_names() -> None:
     assert keys == [
         "cell", "hidden_size", "layers", "seq_length", "batch_size", "optimizer", "learning_rate", "schedule",
         "final_rate", "warmup", "clip", "clip_by", "beta1", "beta2", "weight_decay", "averaging", "dropout",
-        "dropout_kind", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds", "ngram_start", "epochs",
-        "max_updates", "max_seconds", "validation", "validate_every", "patience", "random_state", "engine", "device",
-        "dtype", "mixed_precision", "sample_every", "sample_length", "metrics_every", "lines", "encoding", "rare",
+        "dropout_kind", "weight_dropout", "init", "init_std", "ngram_order", "ngram_discount", "ngram_folds",
+        "ngram_start", "epochs", "max_updates", "max_seconds", "validation", "validate_every", "patience",
+        "random_state", "engine", "device", "dtype", "mixed_precision", "sample_every", "sample_length",
+        "metrics_every", "lines", "encoding", "rare",
     ]  # fmt: skip
 
 
@@ -229,6 +231,7 @@ def test_a_number_out_of_range(setting: str, value: float, needed: str) -> None:
     [
         ("validation", 1.0, "validation must be less than 1, such as 0.1 (got 1.0)"),
         ("dropout", 1.0, "dropout must be less than 1, such as 0.4 (got 1.0)"),
+        ("weight_dropout", 1.0, "weight_dropout must be less than 1, such as 0.3 (got 1.0)"),
         ("ema_decay", 1.0, "ema_decay must be less than 1, such as 0.999 (got 1.0)"),
         ("beta1", 1.0, "beta1 must be less than 1, such as 0.9 (got 1.0)"),
         ("beta2", 5.0, "beta2 must be less than 1, such as 0.999 (got 5.0)"),

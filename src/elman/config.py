@@ -120,9 +120,7 @@ class Config:
         "Learning-rate schedule: constant; cosine decay to --final-lr-fraction; step: ×0.1 at half of the run, ×0.01 at"
         " three quarters.",
     )
-    final_lr_fraction: float = _fraction(
-        0.0, "Final learning rate of cosine decay, as a fraction of --learning-rate.", 0.1
-    )
+    final_lr_fraction: float = _fraction(0.0, "Final learning rate of cosine decay, as a fraction of the peak.", 0.1)
     warmup: int = _option(0, "Updates of linear learning-rate warm-up.", minimum=0)
     grad_clip: float = _option(5.0, "Gradient clipping threshold.", above=0)
     grad_clip_mode: Literal["value", "norm"] = _option(
@@ -145,6 +143,7 @@ class Config:
     dropout_kind: Literal["variational", "plain"] = _option(
         "variational", "Kind of dropout: variational (one mask per sequence) or plain (a new one at every character)."
     )
+    weight_dropout: float = _fraction(0.0, "Dropout probability of recurrent weights (DropConnect).", 0.3)
     init: Literal["normal", "orthogonal"] = _option(
         "normal", "Weight initialization: normal, or orthogonal (recurrent matrices orthogonal, the rest normal)."
     )

@@ -48,6 +48,7 @@ _OTHER_NAMES = {
     "validation": "val val_frac val_fraction val_split valid validation_fraction validation_split",
     "warmup": "warmup_iters warmup_steps warmup_updates",
     "weight_decay": "l2 wd",
+    "weight_dropout": "dropconnect recurrent_dropout wdrop weight_drop",
 }
 """Option -> its names in nanoGPT, char-rnn, PyTorch, Keras, scikit-learn, Transformers and in common use."""
 

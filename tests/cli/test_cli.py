@@ -86,9 +86,9 @@ def elman_process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]
 CONTRACT = {
     "train": "--out -o --preset --cell --hidden-size --layers --seq-length --batch-size --optimizer --learning-rate"
     " --grad-clip --grad-clip-mode --beta1 --beta2 --weight-decay --schedule --final-lr-fraction --warmup --ema-decay"
-    " --dropout --dropout-kind --init --patience --validate-every --init-std --epochs --max-updates --max-seconds"
-    " --validation --seed --engine --device --dtype --sample-every --sample-length --metrics-every --resume --encoding"
-    " --min-count --like --json --overwrite --quiet -q",
+    " --dropout --dropout-kind --weight-dropout --init --patience --validate-every --init-std --epochs --max-updates"
+    " --max-seconds --validation --seed --engine --device --dtype --sample-every --sample-length --metrics-every"
+    " --resume --encoding --min-count --like --json --overwrite --quiet -q",
     "report": "--out -o --epochs --long-epochs --resume --encoding --min-count --json --quiet -q",
     "gradcheck": "--hidden-size --seq-length --points --cell --layers --seed --json",
     "sample": "--length --prompt --temperature --top-k --top-p --min-p --typical-p --stop --seed --count --beam"
@@ -478,7 +478,7 @@ def test_every_option_of_train_reaches_the_run(folder: Path, command: Command) -
         "cell": "lstm", "layers": 2, "batch_size": 3, "optimizer": "adam", "schedule": "cosine",
         "warmup": 2, "final_lr_fraction": 0.1,
         "grad_clip_mode": "norm", "beta1": 0.8, "beta2": 0.99, "weight_decay": 0.01, "ema_decay": 0.9, "dropout": 0.3,
-        "dropout_kind": "plain", "init": "orthogonal", "validate_every": 2, "patience": 4,
+        "dropout_kind": "plain", "weight_dropout": 0.2, "init": "orthogonal", "validate_every": 2, "patience": 4,
     }  # fmt: skip
     options = [word for name, value in settings.items() for word in (flag(name), value)]
     assert command("train", "novel.txt", "--out", "out", "--preset", "reference", *options).code == 0

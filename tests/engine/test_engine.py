@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from elman.engine import TrainState, get_engine
 from elman.engine.numba.fused.engine import _LOSS_WINDOW
 from elman.errors import ElmanError
-from elman.network import Dropout, Optimizer, SamplingParams
+from elman.network import Dropout, Optimizer, SamplingParams, WeightDropout
 from elman.network.ngram import count_training_text
 from elman.network.parameters import NAMES, Array, Parameters, architecture, shapes
 from elman.testing import EngineComparison, check_engine, compare_gradients
@@ -200,6 +200,7 @@ OPTIMIZERS = {
     "muon": Optimizer(0.003, 1.0, "muon", "norm", 0.8, 0.99, 0.1, "cosine", 3, 12, 0.9),
 }
 DROPOUTS = {"none": None, "plain": Dropout(0.3, False, 5), "variational": Dropout(0.3, True, 5)}
+WEIGHT_DROPOUT = WeightDropout(0.3, 5)
 
 cells = pytest.mark.parametrize("cell", COMPILED_CELLS)
 
@@ -265,7 +266,7 @@ def test_every_optimizer_with_the_other_mode_of_clipping(
 def test_every_network_of_every_size(
     name: str, dtype: Dtype, batch_size: int, size: tuple[int, int, int], cell: str
 ) -> None:
-    optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"])
+    optimizer = replace(OPTIMIZERS["adamw"], dropout=DROPOUTS["plain"], weight_dropout=WEIGHT_DROPOUT)
     K, m, T = size
     sizes: dict[str, Any] = {"K": K, "m": m, "T": T, "batch_size": batch_size}
     assert_conforms(
@@ -276,10 +277,21 @@ def test_every_network_of_every_size(
 @compiled_engines
 @both_dtypes
 @cells
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("batch_size", "algorithm"), [(1, "adagrad"), (3, "muon"), (9, "adam")])
+def test_weight_dropout(name: str, dtype: Dtype, cell: str, layers: int, batch_size: int, algorithm: str) -> None:
+    optimizer = replace(OPTIMIZERS[algorithm], weight_dropout=WEIGHT_DROPOUT)
+    size: dict[str, Any] = {"cell": cell, "layers": layers, "batch_size": batch_size}
+    assert_conforms(check_engine(get_engine(name), optimizer=optimizer, dtype=dtype, **size), dtype)
+
+
+@compiled_engines
+@both_dtypes
+@cells
 @pytest.mark.parametrize("batch_size", [1, 33])
 def test_a_network_that_fills_caches(name: str, dtype: Dtype, cell: str, batch_size: int) -> None:
     """Its products are large enough to be computed in other ways."""
-    optimizer = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"])
+    optimizer = replace(OPTIMIZERS["adam"], dropout=DROPOUTS["variational"], weight_dropout=WEIGHT_DROPOUT)
     size: dict[str, Any] = {"K": 67, "m": 129, "T": 10}
     comparison = check_engine(
         get_engine(name),

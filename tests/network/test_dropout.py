@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.network import Dropout, dropout
+from elman.network import Dropout, Parameters, WeightDropout, dropout, initial_parameters
 from support.tolerances import DEVIATIONS
 
 SIZE = {"T": 25, "B": 8, "m": 50}
@@ -95,3 +95,26 @@ def test_masks_of_other_updates_layers_seeds_and_places_are_not_correlated() -> 
     for shift in (1, SIZE["m"], SIZE["B"] * SIZE["m"]):  # the next unit, batch row and step
         along = (masks[:, shift:] * masks[:, :-shift]).mean(axis=1)
         assert np.abs(along).max() <= DEVIATIONS / np.sqrt(N - shift)
+
+
+# --- Weight dropout ---
+
+
+@given(st.floats(0, 0.99), numbers, numbers)
+def test_weight_masks_are_those_of_the_definition(rate: float, seed: int, update: int) -> None:
+    parameters = example_parameters()
+    masks = WeightDropout(rate, seed).masks(update, parameters)
+    assert list(masks) == ["W", "W2"]
+    for layer, mask in enumerate(masks.values(), 1):
+        assert mask.shape == (6, 2)
+        assert mask.ravel().tolist() == list(naive_mask(rate, seed, update, 2**31 + layer, 12))
+
+
+def test_weights_and_outputs_have_different_masks() -> None:
+    (outputs,) = Dropout(0.5, False, 7).masks(1, 1, 3, 2, 2, np.float64)
+    weights = WeightDropout(0.5, 7).masks(1, example_parameters())["W"]
+    assert outputs.ravel().tolist() != weights.ravel().tolist()
+
+
+def example_parameters() -> Parameters:
+    return initial_parameters(5, 2, 0.1, np.random.RandomState(0), np.float64, "gru", layers=2)

@@ -18,7 +18,7 @@ from elman.engine import Engine, TrainState, get_engine
 from elman.engine.callbacks import StepCallback, no_callback
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
 from elman.engine.protocol import Indices, SegmentLosses
-from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams
+from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.optimizer import EPSILON
 from elman.network.parameters import NAMES, Array, Arrays, shapes
 from elman.testing import REFERENCE_OPTIMIZER, check_engine, compare_gradients
@@ -430,6 +430,33 @@ class MasksOfTheOtherLayer(Dropout):
 def test_the_checker_catches_wrong_masks(dropout: Dropout | None, batch_size: int) -> None:
     engine = FaultyOptimizer(lambda optimizer: replace(optimizer, dropout=dropout))
     assert blamed_by_checker(engine, layers=2, batch_size=batch_size, optimizer=DROPOUT) == {"trajectory", "end"}
+
+
+class WeightMasksOfTheUpdateBefore(WeightDropout):
+    def key(self, update: int, layer: int) -> int:
+        return super().key(update - 1, layer)
+
+
+class WeightMasksOfTheOtherLayer(WeightDropout):
+    def key(self, update: int, layer: int) -> int:
+        return super().key(update, 3 - layer)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(
+    "weight_dropout",
+    [
+        pytest.param(WeightMasksOfTheUpdateBefore(0.3, 1), id="masks of another update"),
+        pytest.param(WeightMasksOfTheOtherLayer(0.3, 1), id="masks of another layer"),
+        pytest.param(WeightDropout(0.3, 2), id="another seed"),
+        pytest.param(WeightDropout(0.4, 1), id="another rate"),
+        pytest.param(None, id="no weight dropout"),
+    ],
+)
+def test_the_checker_catches_wrong_weight_masks(weight_dropout: WeightDropout | None, batch_size: int) -> None:
+    engine = FaultyOptimizer(lambda optimizer: replace(optimizer, weight_dropout=weight_dropout))
+    optimizer = replace(REFERENCE_OPTIMIZER, weight_dropout=WeightDropout(0.3, 1))
+    assert blamed_by_checker(engine, layers=2, batch_size=batch_size, optimizer=optimizer) == {"trajectory", "end"}
 
 
 # --- Faults in batches, and with other cells ---

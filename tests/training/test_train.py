@@ -254,6 +254,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         "ema_decay": draw(st.sampled_from([0.0, 0.9])),
         "dropout": draw(st.sampled_from([0.0, 0.5])),
         "dropout_kind": draw(st.sampled_from(["variational", "plain"])),
+        "weight_dropout": draw(st.sampled_from([0.0, 0.3])),
         "init": draw(st.sampled_from(["normal", "orthogonal"])),
         "ngram_order": draw(st.sampled_from([0, 3])),
         "ngram_folds": draw(st.sampled_from([0, 4])),

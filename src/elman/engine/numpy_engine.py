@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from elman.network import model, ngram, output
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.output import Prior
-from elman.network.parameters import Array, Parameters, architecture
+from elman.network.parameters import Array, Arrays, Parameters, architecture
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
@@ -47,9 +47,10 @@ class NumpyEngine:
                 x, y = windows.at(state.position)
                 state.update += 1
                 masks, folds = _masks(optimizer, state, x), training_folds(state.parameters, windows, state.position)
-                losses[n], gradients, _, state.h = model.loss_and_gradients(
-                    state.parameters, state.h, x, y, masks, folds
-                )
+                weight_masks = _weight_masks(optimizer, state)
+                parameters = state.parameters.with_arrays(_multiply(state.parameters, weight_masks))
+                losses[n], gradients, _, state.h = model.loss_and_gradients(parameters, state.h, x, y, masks, folds)
+                gradients = _multiply(gradients, weight_masks)
                 optimizer.update(state.update, state.parameters, state.M, state.N, state.average, gradients)
                 state.position += windows.seq_length
                 state.epoch = state.update // windows.per_epoch
@@ -153,3 +154,13 @@ def _masks(optimizer: Optimizer, state: TrainState, x: Indices) -> list[Array] |
         return None
     network, B = architecture(state.parameters), x.shape[1] if x.ndim == 2 else None
     return optimizer.dropout.masks(state.update, network.layers, len(x), B, network.m, state.h.dtype)
+
+
+def _weight_masks(optimizer: Optimizer, state: TrainState) -> Arrays:
+    """Return the masks of weight dropout for update `state.update`, by the names of the matrices they multiply."""
+    return {} if optimizer.weight_dropout is None else optimizer.weight_dropout.masks(state.update, state.parameters)
+
+
+def _multiply(arrays: Mapping[str, Array], masks: Arrays) -> Arrays:
+    """Return parameters or gradients, those that have a mask multiplied by it."""
+    return {**arrays, **{name: arrays[name] * mask for name, mask in masks.items()}}

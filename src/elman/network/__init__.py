@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from elman.network.dropout import Dropout as Dropout
+    from elman.network.dropout import WeightDropout as WeightDropout
     from elman.network.model import LossAndGradients as LossAndGradients
     from elman.network.model import loss_and_gradients as loss_and_gradients
     from elman.network.optimizer import Optimizer as Optimizer
@@ -23,6 +24,7 @@ _MODULES = {
     "Optimizer": "elman.network.optimizer",
     "Parameters": "elman.network.parameters",
     "SamplingParams": "elman.network.sampling",
+    "WeightDropout": "elman.network.dropout",
     "architecture": "elman.network.parameters",
     "initial_parameters": "elman.network.parameters",
     "loss_and_gradients": "elman.network.model",

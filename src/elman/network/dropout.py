@@ -1,7 +1,7 @@
-"""Dropout (Srivastava et al., 2014) on a layer's output, never on its recurrent connections (Zaremba et al., 2014).
+"""Dropout on a layer's output (Srivastava et al., 2014; Zaremba et al., 2014), and on its recurrent weights.
 
 T  sequence length              B  batch size
-m  hidden units                 t, b, j count from 0, layers from 1
+m  hidden units                 t, b, i, j count from 0, layers from 1
 
 A mask is not drawn from a stateful random generator: each of its entries is a function of the seed, the update, the
 layer and its position. Masks are therefore the same in every engine, however a run is divided into calls, and after a
@@ -15,16 +15,23 @@ run is resumed. In unsigned 32-bit integers, which wrap around::
 
 (1) is a hash function by Chris Wellons (https://nullprogram.com/blog/2018/07/31/). Units that are not dropped are
 scaled by 1/(1 - rate) (inverted dropout), so that expected sums stay the same and inference needs no mask.
+
+Weight dropout (DropConnect, Wan et al., 2013; on recurrent weights Merity, Keskar and Socher, 2018) drops entries of W
+instead, the same ones at every step of an update, and so regularizes the recurrence without interrupting its memory.
+Its mask multiplies W before the forward pass and dW after the backward pass. It is that of (4) and (5), with::
+
+    (6)  key as (2), of layer + 2^31               e = i m + j for entry (i, j) of W (G m, m)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.parameters import Array
+from elman.network.parameters import Array, Arrays
 
 GOLDEN = 0x9E3779B9
 """2^32 divided by the golden ratio, odd: its multiples are spread evenly."""
@@ -47,6 +54,13 @@ def key(seed: int, update: int, layer: int) -> int:
     for number in (seed ^ GOLDEN, update, layer):
         x = lowbias32(x ^ np.uint32(number % 2**32))  # (2)
     return int(x[0])
+
+
+def draw_mask(key: int, e: NDArray[np.uint32], rate: float, dtype: np.typing.DTypeLike) -> Array:
+    """Return the entries `e` of the mask with a hash key, by (4) and (5)."""
+    u = lowbias32(np.uint32(key) + np.uint32(GOLDEN) * e)  # (4)
+    mask: Array = np.where(u >= np.uint32(rate * 2**32), 1 / (1 - rate), 0).astype(dtype)  # (5)
+    return mask
 
 
 @dataclass(frozen=True)
@@ -85,9 +99,33 @@ class Dropout:
         """
         shape = (1 if self.variational else T, *(() if B is None else (B,)), m)
         e = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)  # (3)
-        threshold = np.uint32(self.rate * 2**32)
-        masks: list[Array] = []
-        for layer in range(1, layers + 1):
-            u = lowbias32(np.uint32(key(self.seed, update, layer)) + np.uint32(GOLDEN) * e)  # (4)
-            masks.append(np.where(u >= threshold, 1 / (1 - self.rate), 0).astype(dtype))  # (5)
-        return masks
+        return [draw_mask(key(self.seed, update, layer), e, self.rate, dtype) for layer in range(1, layers + 1)]
+
+
+@dataclass(frozen=True)
+class WeightDropout:
+    """Settings of weight dropout, which determine every mask.
+
+    Parameters
+    ----------
+    rate : float
+        Probability that a recurrent weight is dropped, in [0, 1).
+    seed : int
+    """
+
+    rate: float
+    seed: int
+
+    def key(self, update: int, layer: int) -> int:
+        """Return the hash key for the mask of one layer (1, 2, …) at one update, see (6)."""
+        return key(self.seed, update, layer + 2**31)
+
+    def masks(self, update: int, parameters: Mapping[str, Array]) -> Arrays:
+        """Return the masks of the recurrent matrices W, W2, … at one update, by name."""
+        matrices = {name: W for name, W in parameters.items() if name[0] == "W"}
+        return {
+            name: draw_mask(
+                self.key(update, layer), np.arange(W.size, dtype=np.uint32).reshape(W.shape), self.rate, W.dtype
+            )
+            for layer, (name, W) in enumerate(matrices.items(), 1)
+        }

@@ -46,7 +46,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.network.dropout import Dropout
+from elman.network.dropout import Dropout, WeightDropout
 from elman.network.muon import is_hidden_matrix, muon_step
 from elman.network.ops import Array, Arrays
 from elman.network.parameters import zeros_like
@@ -95,6 +95,8 @@ class Optimizer:
         Applied to the output of every layer.
     final_lr_fraction : float
         Where cosine decay ends, as a fraction of `learning_rate`.
+    weight_dropout : WeightDropout, optional
+        Applied to the recurrent matrix of every layer.
 
     Examples
     --------
@@ -116,6 +118,7 @@ class Optimizer:
     ema_decay: float = 0.0
     dropout: Dropout | None = None
     final_lr_fraction: float = 0.0
+    weight_dropout: WeightDropout | None = None
 
     def learning_rates(self, done: int, updates: int) -> NDArray[np.float64]:
         """Return eta of each of the `updates` updates that follow update `done`."""

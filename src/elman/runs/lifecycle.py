@@ -12,7 +12,7 @@ from elman.config import Config, current_names, make_config, resume_config
 from elman.engine import TrainState
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, name_options, quote, shorten
-from elman.network.dropout import Dropout
+from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import Indices, NgramModel, count_training_text
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
@@ -171,6 +171,7 @@ def create_optimizer(config: Config) -> Optimizer:
         ema_decay=config.ema_decay,
         dropout=dropout if config.dropout else None,
         final_lr_fraction=config.final_lr_fraction,
+        weight_dropout=WeightDropout(config.weight_dropout, config.seed) if config.weight_dropout else None,
     )
 
 

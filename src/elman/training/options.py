@@ -40,6 +40,7 @@ class TrainingOptions(TypedDict, total=False):
     ema_decay: float
     dropout: float
     dropout_kind: Literal["variational", "plain"]
+    weight_dropout: float
     init: Literal["normal", "orthogonal"]
     init_std: float
     ngram_order: int

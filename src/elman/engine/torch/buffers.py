@@ -37,7 +37,8 @@ class InputBuffers:
     x, y : Tensor of int64, shape (T, B)
         The characters of the window and their targets.
     scalars : UpdateScalars of Tensor, shape ()
-    dropout_keys : Tensor of int32, shape (layers,)
+    dropout_keys, weight_dropout_keys : Tensor of int32, shape (layers,)
+        The hash keys of the masks.
     prior : PriorTensors or None
     """
 
@@ -49,6 +50,7 @@ class InputBuffers:
         self._scalars = torch.zeros(len(UpdateScalars._fields), dtype=dtype, device=device)
         self.scalars = UpdateScalars(*self._scalars.unbind())
         self.dropout_keys = torch.zeros(net.layers, dtype=torch.int32, device=device)
+        self.weight_dropout_keys = torch.zeros_like(self.dropout_keys)
         self.prior: PriorTensors | None = None
         if uses_prior:
             log_q = torch.zeros(T, B, net.K, dtype=dtype, device=device)
@@ -73,6 +75,10 @@ class InputBuffers:
     def fill_dropout_keys(self, keys: NDArray[np.int32]) -> None:
         """Copy the hash keys of the dropout masks (layers,)."""
         copy_to_device(keys, self.dropout_keys)
+
+    def fill_weight_dropout_keys(self, keys: NDArray[np.int32]) -> None:
+        """Copy the hash keys of the masks of weight dropout (layers,)."""
+        copy_to_device(keys, self.weight_dropout_keys)
 
 
 def copy_to_device(array: NDArray[Any], buffer: Tensor) -> None:

@@ -24,7 +24,7 @@ from elman.engine.torch.device import find_device
 from elman.engine.torch.state_versions import COUNTS, LastState
 from elman.engine.torch.step import StepCache
 from elman.engine.torch.training import advance
-from elman.network.dropout import Dropout
+from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import NgramModel
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
@@ -119,8 +119,12 @@ def follow() -> int:
 
 def _advance_as_told(message: dict[str, Any], state: TrainState, windows: Windows, steps: StepCache) -> None:
     settings = dict(message["optimizer"])
-    dropout = settings.pop("dropout")
-    optimizer = Optimizer(**settings, dropout=dropout and Dropout(**dropout))
+    dropout, weight_dropout = settings.pop("dropout"), settings.pop("weight_dropout")
+    optimizer = Optimizer(
+        **settings,
+        dropout=dropout and Dropout(**dropout),
+        weight_dropout=weight_dropout and WeightDropout(**weight_dropout),
+    )
 
     def agreed(h: Array, losses: NDArray[np.float64]) -> bool:
         return steps.collectives.agree(False)

@@ -12,7 +12,7 @@ import torch
 from elman.engine.state import TrainState
 from elman.engine.torch.buffers import InputBuffers
 from elman.engine.torch.collectives import Collectives
-from elman.engine.torch.dropout import DropoutMasks
+from elman.engine.torch.dropout import DropoutMasks, WeightMasks
 from elman.engine.torch.graphs import CapturedStep
 from elman.engine.torch.network import Tensors, copy_in, empty_tensors, write_back
 from elman.engine.torch.optimizer import TensorOptimizer
@@ -99,6 +99,10 @@ class TrainingStep:
         self.masks: DropoutMasks | None = None
         if optimizer.dropout is not None:
             self.masks = DropoutMasks(optimizer.dropout, net.layers, T, B, net.m, rows, dtype, device)
+        self.weight_masks: WeightMasks | None = None
+        if optimizer.weight_dropout is not None:
+            shape = tuple(self.theta["W"].shape)
+            self.weight_masks = WeightMasks(optimizer.weight_dropout, shape, net.layers, dtype, device)
         self.optimizer = TensorOptimizer(optimizer, self.theta, self.M, self.N, self.average)
 
     @property
@@ -115,8 +119,9 @@ class TrainingStep:
         """Return the gradients of the window, of the rows of all processes; set the loss and the final state."""
         inputs = self.inputs
         masks = self.masks.of(inputs.dropout_keys) if self.masks else None
+        theta = self.weight_masks.multiply(self.theta, inputs.weight_dropout_keys) if self.weight_masks else self.theta
         total, final = window_loss(
-            self.net, self.theta, self.recurrent, inputs.x, inputs.y, inputs.prior, masks, self.mixed_precision
+            self.net, theta, self.recurrent, inputs.x, inputs.y, inputs.prior, masks, self.mixed_precision
         )
         loss = total / self.signature.B
         own = dict(zip(self.theta, gradients_of(loss, list(self.theta.values())), strict=True))

@@ -95,6 +95,8 @@ class Training:
         inputs.fill_window(x, y, prior)
         if self.step.masks:
             inputs.fill_dropout_keys(self.step.masks.keys(state.update + 1))
+        if self.step.weight_masks:
+            inputs.fill_weight_dropout_keys(self.step.weight_masks.keys(state.update + 1))
 
     def _of_rows(self, array: NDArray[T]) -> NDArray[T]:
         """Return the rows of this process, (T, rows), of an array (T,) or (T, B)."""

@@ -13,6 +13,7 @@ from elman.engine.numba.batched.layout import unflatten
 from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
 from elman.engine.numba.batched.optimizer import FlatOptimizer, reduce_gradients
 from elman.engine.numba.batched.session import NumbaSession
+from elman.engine.numba.batched.weight_dropout import DroppedWeights
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState, training_folds
 from elman.network.model import LossAndGradients
@@ -34,6 +35,7 @@ def advance(
     T, B = windows.seq_length, windows.batch_size
     network = CompiledNetwork(state.parameters, T, B, backward=True)
     flat_optimizer = FlatOptimizer(network, state, optimizer)
+    weights = None if optimizer.weight_dropout is None else DroppedWeights(network, optimizer.weight_dropout)
     network.set_state(state.h.reshape(B, -1))
 
     def update(losses: NDArray[np.float64], n: int, rate: float) -> None:
@@ -47,8 +49,12 @@ def advance(
             network.set_folds(folds.reshape(T, B))
         number = state.update + 1
         dropout_masks = network.dropout_masks(optimizer.dropout, number) if optimizer.dropout else None
+        if weights is not None:
+            weights.pack(number)
         network.run_window(_as_batch(x), _as_batch(y), dropout_masks)
         losses[n] = sum(workspace.losses.sum() for workspace in network.workspaces) / B
+        if weights is not None:
+            weights.mask_gradients(number)
         flat_optimizer.update(number, rate)
         state.update, state.position = number, state.position + T
         state.epoch = number // windows.per_epoch

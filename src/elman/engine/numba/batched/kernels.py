@@ -88,6 +88,12 @@ class DropoutMask(NamedTuple):
 
 
 @inlined
+def hash_entry(key, e):
+    """The number u of entry e of a mask, see (4) in `elman.network.dropout`."""
+    return _lowbias32(np.uint32(key + np.uint32(np.uint32(e) * np.uint32(0x9E3779B9))))
+
+
+@inlined
 def _lowbias32(x):
     """The hash lowbias32 of a 32-bit number."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
@@ -107,7 +113,7 @@ def _apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes)
             e = np.uint32((step * dropout_mask.batch_size + dropout_mask.first_row + r) * sizes.m)
             row = (t * R + r) * sizes.m_row
             for j in range(sizes.m):
-                u = _lowbias32(np.uint32(key + np.uint32(np.uint32(e + np.uint32(j)) * np.uint32(0x9E3779B9))))
+                u = hash_entry(key, e + np.uint32(j))
                 keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
                 to[to_start + row + j] = of[of_start + row + j] * keep
 
