@@ -13,6 +13,7 @@ from elman.cli.optional_values import add_implied_values
         ("eval run --adapt text --json", "eval run --adapt=weights text --json"),
         ("eval run text --adapt --json", "eval run text --adapt=weights --json"),
         ("eval run text --adapt both --json", "eval run text --adapt both --json"),
+        ("eval run text --adapt mixture", "eval run text --adapt mixture"),
         ("eval run text --adapt=counts", "eval run text --adapt=counts"),
         ("compress file -m run --adapt -o out", "compress file -m run --adapt=weights -o out"),
         ("compress --adapt -- --adapt counts", "compress --adapt=weights -- --adapt counts"),

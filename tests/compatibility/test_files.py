@@ -1,6 +1,7 @@
 """Files of an earlier version: they load, and give what that version computed from them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 import elman
+from elman.compression.codec import compress_in_mode
 from elman.compression.container import Mode
+from elman.engine import Engine
+from elman.engine.protocol import Indices
+from elman.inference import adaptation, dynamic_evaluation
+from elman.inference.dynamic_evaluation import DynamicEvaluation, recurrent_rms
+from elman.inference.score import Score
+from elman.network import Parameters
+from elman.network.parameters import Array, architecture
 from elman.serve.app import create_app
 from elman.serve.settings import Settings
 from support.cli import Command
@@ -33,8 +42,23 @@ from support.tolerances import COMPILED_FLOAT32, ROUNDED
 MODELS = recorded("models")
 IMPORTS = recorded("imports")
 COMPRESSED = recorded("compressed")
-WRITTEN_AS_BEFORE = [case for case in COMPRESSED if case.get("mode") != Mode.MIXTURE_ALL]
-"""Files that `compress` still writes; the adaptation "all" has a mode of its own since bitwise context mixing."""
+FORMER_MODES = {Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL}
+WRITTEN_AS_BEFORE = [case for case in COMPRESSED if case["mode"] not in FORMER_MODES]
+"""Files that `compress` still writes; those with training of the weights have had new modes since format version 3."""
+IN_FORMER_MODES = [case for case in COMPRESSED if case["mode"] in FORMER_MODES]
+
+
+@pytest.fixture
+def _former_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dynamic evaluation have the learning rate that it had when the results were recorded."""
+
+    def score_dynamic(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> Score:
+        relative_rate = 0.15 / (math.sqrt(architecture(parameters).m) * recurrent_rms(parameters))
+        settings = DynamicEvaluation(relative_rate=relative_rate)
+        return dynamic_evaluation.score_dynamic(engine, parameters, h0, indices, settings)
+
+    monkeypatch.setattr(adaptation, "score_dynamic", score_dynamic)
+
 
 # --- Load ---
 
@@ -74,6 +98,7 @@ def test_the_other_engine_samples_the_same(run: str) -> None:
 # --- Score, explain ---
 
 
+@pytest.mark.usefixtures("_former_rate")
 @pytest.mark.parametrize("run", MODELS)
 def test_scores_agree(run: str) -> None:
     for case in recorded("scores"):
@@ -109,7 +134,7 @@ def test_explanations_agree(command: Command, tmp_path: Path, case: dict[str, An
 # --- Commands, server ---
 
 
-@pytest.mark.usefixtures("_in_data")
+@pytest.mark.usefixtures("_in_data", "_former_rate")
 @pytest.mark.parametrize("case", recorded("commands"), ids=lambda case: " ".join(case["arguments"]))
 def test_commands_print_the_same(command: Command, case: dict[str, Any]) -> None:
     ended = command(*current_words(case["arguments"]))
@@ -177,6 +202,12 @@ def test_compressing_again_gives_the_same_file(command: Command, tmp_path: Path,
     ended = command("compress", source, "--model", RUNS / case["run"], "--out", out, "--json", *adapt)
     assert out.read_bytes() == (DATA / "compressed" / case["file"]).read_bytes()
     assert json.loads(ended.out).items() >= case.get("figures", {}).items()
+
+
+@pytest.mark.parametrize("case", IN_FORMER_MODES, ids=lambda case: case["file"])
+def test_a_former_mode_gives_the_same_file(case: dict[str, Any]) -> None:
+    file = compress_in_mode(load(case["run"]), input_bytes(case["input"]), Mode(case["mode"]))
+    assert file == (DATA / "compressed" / case["file"]).read_bytes()
 
 
 def test_a_file_of_several_members_decompresses(command: Command, tmp_path: Path) -> None:

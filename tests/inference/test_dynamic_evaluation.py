@@ -22,7 +22,7 @@ from support import tolerances as tolerances
 from support.state import TEXT
 
 K, M, T = 5, 6, 7
-SMALL = DynamicEvaluation(seq_length=T, rate=0.06, time_constant=300.0)
+SMALL = DynamicEvaluation(seq_length=T, relative_rate=0.05, time_constant=300.0)
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
@@ -41,7 +41,8 @@ def slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluat
     """Return the cost of a text, by the equations of `elman.inference.dynamic_evaluation`."""
     theta = trained.map(np.copy)
     mean = {name: np.zeros_like(array) for name, array in trained.items()}
-    eta, beta, nats = settings.rate / M, settings.beta, 0.0
+    W = np.concatenate([array.ravel() for name, array in trained.items() if name.startswith("W")])
+    eta, beta, nats = settings.relative_rate * np.sqrt(np.mean(W**2)) / np.sqrt(M), settings.beta, 0.0
     decay = 1 - math.exp(-DECAY_INTERVAL * settings.seq_length / settings.time_constant)
     for n, start in enumerate(range(0, len(indices) - 1, settings.seq_length), 1):
         x = indices[start : start + settings.seq_length + 1]
@@ -68,6 +69,21 @@ def test_it_is_what_the_equations_say(engine: str, cell: str, layers: int, n: in
     assert found == Score(n - 1, found.nats)
 
 
+def test_the_learning_rate_is_relative_to_the_recurrent_weights() -> None:
+    parameters, _ = made()
+    scaled = parameters.with_arrays({name: 3 * a if name[0] == "W" else a for name, a in parameters.items()})
+    assert DynamicEvaluation().learning_rate(scaled) == pytest.approx(3 * DynamicEvaluation().learning_rate(parameters))
+    ones = parameters.with_arrays({name: np.ones_like(a) for name, a in parameters.items()})
+    assert DynamicEvaluation(relative_rate=0.5).learning_rate(ones) == pytest.approx(0.5 / math.sqrt(M))
+
+
+def test_without_recurrent_weights_or_of_a_network_that_diverged_there_is_a_rate() -> None:
+    parameters, _ = made()
+    for weight, rate in ((0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):
+        other = parameters.with_arrays({name: np.full_like(a, weight) for name, a in parameters.items()})
+        assert DynamicEvaluation().learning_rate(other) == rate
+
+
 @ENGINES
 def test_the_network_stays_as_it_is(engine: str) -> None:
     parameters, h0 = made()
@@ -79,7 +95,7 @@ def test_the_network_stays_as_it_is(engine: str) -> None:
 def test_without_a_rate_nothing_is_learned() -> None:
     parameters, h0 = made()
     numba = get_engine("numba")
-    still = score_dynamic(numba, parameters, h0, text(300), DynamicEvaluation(seq_length=T, rate=1e-12))
+    still = score_dynamic(numba, parameters, h0, text(300), DynamicEvaluation(seq_length=T, relative_rate=1e-12))
     assert still.nats == pytest.approx(score(numba, parameters, h0, text(300)).nats, rel=tolerances.COMPILED_TRAJECTORY)
 
 
@@ -87,7 +103,7 @@ def test_what_repeats_is_learned() -> None:
     parameters, h0 = made(dtype=np.float32)
     numba, pattern = get_engine("numba"), np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
     static, adapting = (how(numba, parameters, h0, pattern) for how in (score, score_dynamic))
-    assert adapting.nats_per_char < 0.3 * static.nats_per_char
+    assert adapting.nats_per_char < 0.5 * static.nats_per_char
 
 
 def test_what_was_learned_fades() -> None:

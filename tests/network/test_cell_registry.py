@@ -15,6 +15,7 @@ import pytest
 
 import elman
 from elman.compression import compress, exact_kernels
+from elman.compression.code_length import score_code_length
 from elman.engine import get_engine
 from elman.engine.numba.batched import kernels
 from elman.errors import ElmanError, as_arguments
@@ -155,6 +156,8 @@ def test_it_is_not_exported(model: elman.Model, tmp_path: Path, target: str, suf
 def test_it_does_not_compress(model: elman.Model, adapt: bool) -> None:
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
         compress(model, TEXT.encode(), adapt=adapt)
+    with pytest.raises(ElmanError, match=r"^files cannot be compressed with cell 'leaky'$"):
+        score_code_length(model, TEXT, "mixture")
 
 
 # --- The command line, in a process that registers the cell first ---

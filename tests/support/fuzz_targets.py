@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from elman.compression import compress, decompress
+from elman.compression.codec import compress_in_mode
+from elman.compression.container import Mode
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import export, import_
@@ -26,7 +28,6 @@ from elman.text.corpus import encode_chunks
 from elman.text.decoding import DecodingStream
 from elman.text.unknown import replace_rare
 from elman.tuning.space import draw_random, read_space
-from support.codec_models import ADAPTATIONS
 from support.codec_models import TEXT as CODEC_TEXT
 from support.codec_models import make_model as make_codec_model
 from support.corrupt_files import corrupt_value, error_message, good_files
@@ -227,7 +228,7 @@ def _decompress(path: Path) -> None:
 def _compressed(folder: Path) -> Iterable[bytes]:
     """Return files of every mode, and one that is stored."""
     model = make_codec_model(order=2)
-    yield from (compress(model, CODEC_TEXT[:60].encode(), adapt=adapt) for adapt in ADAPTATIONS)
+    yield from (compress_in_mode(model, CODEC_TEXT[:60].encode(), mode) for mode in Mode if mode != Mode.STORED)
     yield compress(model, bytes(range(100, 140)))
 
 

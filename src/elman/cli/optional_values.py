@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, get_args
 
-from elman.config import Adapt, CodecAdapt
+from elman.config import CodecAdapt
 
 
 class OptionalValue(NamedTuple):
@@ -16,7 +16,7 @@ class OptionalValue(NamedTuple):
 
 
 OPTIONAL_VALUES = {
-    "eval": {"--adapt": OptionalValue(get_args(Adapt), "weights")},
+    "eval": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
     "compress": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
 }
 """Command -> option -> its values."""

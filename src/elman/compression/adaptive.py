@@ -7,10 +7,16 @@ R  rows: substreams coded in lockstep
 After every T steps the network takes one optimizer step on the loss of the characters just coded, which the
 decoder knows by then too. The gradients are those of `elman.network`, truncated at the window. The constants are part
 of the file format: files written with other values could not be read.
+
+The learning rate is c rms(W) / sqrt(m), where rms(W) is the root mean square over all entries of the recurrent matrices
+of the trained network. It is computed in float64, with a root and a division that IEEE 754 defines: the squares of a
+layer are added in the order of its matrix in `elman.compression.exact_network`, and the sums of the layers from the
+first to the last. The rate is then rounded to float32. In modes before format version 3 it is 0.15 / m.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +32,10 @@ WINDOW = 32
 """T of a single row."""
 MIN_WINDOW = 16
 """T of several rows at least."""
-SCALED_LEARNING_RATE = 0.15
-"""Learning rate times m."""
+RELATIVE_LEARNING_RATE = 0.045
+"""Learning rate relative to the recurrent weights, c."""
+FORMER_SCALED_LEARNING_RATE = 0.15
+"""Learning rate times m, in modes before format version 3."""
 SQUARED_GRAD_DECAY = 0.999
 EPSILON = 1e-8
 DECAY_INTERVAL = 16
@@ -68,6 +76,21 @@ def make_window(network: ExactNetwork, T: int, R: int) -> Window:
     )
 
 
+def relative_learning_rate(network: ExactNetwork) -> float:
+    """Return the learning rate for a trained network."""
+    matrices = [network.arrays["W" + suffix(n)] for n in range(1, network.L + 1)]
+    squares = 0.0
+    for W in matrices:
+        squares += float(exact_gradients.sum_squares(W))
+    rms = math.sqrt(squares / sum(W.size for W in matrices))
+    return RELATIVE_LEARNING_RATE * rms / math.sqrt(network.m)
+
+
+def former_learning_rate(network: ExactNetwork) -> float:
+    """Return the learning rate of modes before format version 3."""
+    return FORMER_SCALED_LEARNING_RATE / network.m
+
+
 class OnlineLearner:
     """Trains a network in place as it reads.
 
@@ -75,12 +98,14 @@ class OnlineLearner:
     ----------
     network : ExactNetwork
     R : int
+    learning_rate : float
     trains_alpha : bool
         Whether the weights of the n-gram prior are trained, if the network has one.
     """
 
-    def __init__(self, network: ExactNetwork, R: int, *, trains_alpha: bool) -> None:
+    def __init__(self, network: ExactNetwork, R: int, learning_rate: float, *, trains_alpha: bool) -> None:
         self.network, self.schedule, self.trains_alpha = network, schedule(R), trains_alpha
+        self.learning_rate = learning_rate
         self.window = make_window(network, self.schedule.window, R)
         self.trained = network.theta.copy()
         self.squared_grads, self.gradient = np.zeros_like(network.theta), np.empty_like(network.theta)
@@ -102,7 +127,7 @@ class OnlineLearner:
         self.decay_power *= SQUARED_GRAD_DECAY
         compute_gradients(network, self.window, gradient, trains_alpha=self.trains_alpha)
         constants = (
-            SCALED_LEARNING_RATE / network.m, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
+            self.learning_rate, SQUARED_GRAD_DECAY, 1 - SQUARED_GRAD_DECAY, 1 - self.decay_power, EPSILON,
         )  # fmt: skip
 
         def step(part: slice) -> None:

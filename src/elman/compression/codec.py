@@ -36,15 +36,16 @@ _A = TypeVar("_A")
 _B = TypeVar("_B")
 
 
-_MODES: dict[CodecAdapt | None, Mode] = {
+MODES: dict[CodecAdapt | None, Mode] = {
     None: Mode.STATIC,
-    "weights": Mode.ADAPTIVE,
+    "weights": Mode.WEIGHTS,
     "counts": Mode.ADAPTIVE_COUNTS,
-    "both": Mode.ADAPTIVE_BOTH,
+    "both": Mode.BOTH,
     "mixture": Mode.MIXTURE,
     "bitwise": Mode.BITWISE,
-    "all": Mode.BITWISE_ALL,
+    "all": Mode.ALL,
 }
+"""What adapts -> the mode of new files."""
 
 
 def compress(
@@ -73,10 +74,14 @@ def compress(
     """
     kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
     check_adapt(model.parameters, kind)
-    mode = _MODES[kind]
+    return compress_in_mode(model, data, MODES[kind], on_progress)
+
+
+def compress_in_mode(model: Model, data: bytes, mode: Mode, on_progress: OnProgress | None = None) -> bytes:
+    """Return `data` compressed in a mode, or stored; `compress` chooses among those that are not former ones."""
     digest = fingerprint(model)
     tokens = to_tokens(data, model.alphabet)
-    encode = _block_encoder(model, mode, len(tokens), _token_counter(len(tokens), on_progress))
+    encode = _block_encoder(model, mode, len(tokens), token_counter(len(tokens), on_progress))
     payloads = list(_map_blocks(mode, encode, blocks.split_blocks(tokens, _substreams(model, mode, len(tokens)))))
     file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
     stored = container.make_header(Mode.STORED, len(data), digest, data)
@@ -108,7 +113,7 @@ def decompress(model: Model, file: bytes, *, on_progress: OnProgress | None = No
     if header.mode == Mode.STORED:
         data = file[offset:]
     else:
-        data = _decode_payloads(model, header, file, offset, _token_counter(header.N, on_progress))
+        data = _decode_payloads(model, header, file, offset, token_counter(header.N, on_progress))
     if header.mode == Mode.STORED and len(data) != header.N:
         raise container.corrupt_file_error("its length differs from the one in its header")
     if container.checksum(header.N, data) != header.checksum:
@@ -134,7 +139,7 @@ def fingerprint(model: Model) -> bytes:
     return digest.digest()
 
 
-def _token_counter(N: int, on_progress: OnProgress | None) -> Callable[[int], None]:
+def token_counter(N: int, on_progress: OnProgress | None) -> Callable[[int], None]:
     """Return a function to call with the number of tokens that were just coded, of N."""
     if on_progress is None:
         return lambda n: None
@@ -170,7 +175,7 @@ def _substreams(model: Model, mode: Mode, N: int) -> int | None:
 
 def _block_encoder(model: Model, mode: Mode, N: int, count_coded: Callable[[int], None]) -> Callable[[Block], bytes]:
     """Return a function that encodes a block of N tokens to its payload."""
-    predictor = _predictor_factory(model, mode, N)
+    predictor = predictor_factory(model, mode, N)
 
     def encode(block: Block) -> bytes:
         table, n = block
@@ -190,7 +195,7 @@ def _block_decoder(
     In adaptive modes every block has `fixed_R` substreams.
     """
     mode = header.mode
-    predictor = _predictor_factory(model, mode, header.N)
+    predictor = predictor_factory(model, mode, header.N)
 
     def decode(sized_payload: tuple[bytes, int]) -> Block:
         payload, n = sized_payload
@@ -205,7 +210,7 @@ def _block_decoder(
     return decode
 
 
-def _predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], Predictor]:
+def predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], Predictor]:
     """Return a function that gives the predictor of a block in R substreams, of a text of N tokens.
 
     Static blocks are independent, so each gets a new one; in adaptive modes one predictor continues from block to

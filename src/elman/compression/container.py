@@ -2,12 +2,13 @@
 
 ::
 
-    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits in version 1
+    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits in version 1;
+             mode 0 of version 3 is a file of several members, see `elman.compression.members`
     0 or 1   that mode
     1 to 9   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
     f        fingerprint of the model: the first bytes of its SHA-256
     w        CRC-32 of the original bytes: its lowest w bytes, least significant first
-             w = 2 if N < 256, otherwise 4; f = w, but 1 in version 2 if N < 256
+             w = 2 if N < 256, otherwise 4; f = w, but 1 from version 2 on if N < 256
     …        for each block the length of its payload as a varint, and the payload; the last one has no length
 """
 
@@ -20,12 +21,12 @@ from enum import IntEnum
 
 from elman.errors import ElmanError
 
-VERSION = 2
+VERSION = 3
 _MAGIC = 0b1110
 _EXTENDED = 3
 """Mode bits of a file of version 1 whose mode is the next byte."""
-_VERSION_2 = 8
-"""The first mode of version 2."""
+_VERSION_2, _VERSION_3 = 8, 12
+"""The first number of a mode in these versions: four times the version, so that the first byte contains it."""
 _SHORT = 256
 """Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
 _MAX_VARINT_BYTES = 9
@@ -33,7 +34,11 @@ ENDS_EARLY = "it ends too early"
 
 
 class Mode(IntEnum):
-    """How the payloads were made."""
+    """How the payloads were made.
+
+    Those that train the weights and are not of version 3 have another learning rate, see `elman.compression.adaptive`.
+    They are read, and no longer written.
+    """
 
     STATIC = 0
     """With fixed weights, in several substreams."""
@@ -53,31 +58,43 @@ class Mode(IntEnum):
     """With such a mixture, and bitwise context mixing, see `elman.compression.bitwise`."""
     BITWISE_ALL = _VERSION_2 + 3
     """The same, and weights that are trained."""
+    WEIGHTS = _VERSION_3 + 1
+    """As `ADAPTIVE`, with the relative learning rate."""
+    BOTH = _VERSION_3 + 2
+    """As `ADAPTIVE_BOTH`, with the relative learning rate."""
+    ALL = _VERSION_3 + 3
+    """As `BITWISE_ALL`, with the relative learning rate."""
 
     @property
     def version(self) -> int:
         """The format version of files of this mode."""
-        return 2 if self >= _VERSION_2 else 1
+        return self >> 2 if self >= _VERSION_2 else 1
+
+    @property
+    def has_relative_rate(self) -> bool:
+        """Whether the learning rate is relative to the weights of the network."""
+        return self > _VERSION_3
 
     @property
     def adapts_weights(self) -> bool:
         """Whether the network is trained while coding."""
-        return self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL)
+        former = self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL)
+        return former or self.has_relative_rate
 
     @property
     def adapts_counts(self) -> bool:
         """Whether the n-gram prior counts what is coded."""
-        return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH)
+        return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH, Mode.BOTH)
 
     @property
     def is_mixture(self) -> bool:
         """Whether a mixture of experts predicts."""
-        return self >= _VERSION_2
+        return self.version == 2 or self == Mode.ALL
 
     @property
     def is_bitwise(self) -> bool:
         """Whether symbols are coded as bits."""
-        return self >= Mode.BITWISE
+        return self in (Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
 
     @property
     def is_adaptive(self) -> bool:
@@ -129,19 +146,20 @@ def read_header(file: bytes) -> tuple[Header, int]:
     Raises
     ------
     ElmanError
-        If the file was not written by Elman, has a newer format, or is truncated.
+        If the file was not written by Elman, has a newer format or several members, or is truncated.
     """
     if not file:
         raise ElmanError("the compressed file is empty; a complete one has at least six bytes")
     magic, version = file[0] >> 4, file[0] >> 2 & 3
     if magic != _MAGIC or version == 0:
         raise ElmanError("not a file written by elman compress: its first byte does not match")
-    bits, offset = _read_mode(file, version)
-    number = bits + _VERSION_2 if version == VERSION else bits
+    number, offset = _read_mode(file, version)
+    if version == VERSION and number == _VERSION_3:
+        raise corrupt_file_error("a member has members of its own")
     if number not in {*Mode} or Mode(number).version != version:
         raise ElmanError(
-            f"the file has format {version}.{bits} of a newer Elman; this version reads 1.0 to"
-            f" {VERSION}.{max(Mode) - _VERSION_2}: upgrade Elman"
+            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to"
+            f" {VERSION}.{max(Mode) & 3}: upgrade Elman"
         )
     mode = Mode(number)
     N, offset = _read_varint(file, offset)
@@ -181,20 +199,22 @@ def _width(N: int) -> int:
 
 
 def _fingerprint_width(mode: Mode, N: int) -> int:
-    return 1 if mode.version == VERSION and N < _SHORT else _width(N)
+    return 1 if mode.version > 1 and N < _SHORT else _width(N)
 
 
 def _encode_mode(mode: Mode) -> bytes:
+    if mode.version > 1:
+        return bytes([_MAGIC << 4 | mode])
     first = _MAGIC << 4 | mode.version << 2
-    if mode.version == VERSION:
-        return bytes([first | mode - _VERSION_2])
     return bytes([first | _EXTENDED, mode] if mode >= _EXTENDED else [first | mode])
 
 
 def _read_mode(file: bytes, version: int) -> tuple[int, int]:
-    """Return the number of the mode within its version, and the offset behind it."""
+    """Return the number of the mode, and the offset behind it."""
+    if version > 1:
+        return file[0] & 15, 1
     mode = file[0] & 3
-    if mode != _EXTENDED or version > 1:
+    if mode != _EXTENDED:
         return mode, 1
     if len(file) < 2:
         raise corrupt_file_error(ENDS_EARLY)

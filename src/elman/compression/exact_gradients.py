@@ -139,6 +139,17 @@ def prior_backward(g, log_q, matched, dalpha):
 
 
 @exact
+def sum_squares(matrix):
+    """Return the sum of the squares of all entries, row by row, in float64; the products of float32 are exact there."""
+    total = np.float64(0)
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            entry = np.float64(matrix[i, j])
+            total = total + entry * entry
+    return total
+
+
+@exact
 def rmsprop_step(theta, gradient, squared_grads, rate, decay, complement, bias_correction, epsilon):
     """Take one RMSprop step: theta -= rate · gradient / (sqrt(squared_grads / bias_correction) + epsilon).
 

@@ -4,10 +4,10 @@ R  rows: substreams coded in lockstep   m  hidden units per layer
 K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm
 L  layers                               P  state vectors (m,): h of every layer, for lstm each followed by its s
 
-Every number is an IEEE float32, an integer or, in the n-gram model, a float64. +, -, *, / and the square root round as
-IEEE 754 defines, in the order written here: these kernels are compiled without fastmath, so that no product and sum are
-fused and no sum is reordered. Vector lanes hold different outputs, each with a sum of its own. e^x and tanh are
-polynomials defined here, since those of system libraries differ between machines. The interpreter
+Every number is an IEEE float32, an integer or, in the n-gram model and the learning rate, a float64. +, -, *, / and the
+square root round as IEEE 754 defines, in the order written here: these kernels are compiled without fastmath, so that
+no product and sum are fused and no sum is reordered. Vector lanes hold different outputs, each with a sum of its own.
+e^x and tanh are polynomials defined here, since those of system libraries differ between machines. The interpreter
 (``NUMBA_DISABLE_JIT=1``) computes the same bits from the same source; for that every constant is float32 and every
 array has one type, since NumPy and Numba differ in how they promote mixed types.
 

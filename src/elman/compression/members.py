@@ -2,13 +2,13 @@
 
 ::
 
-    1        1110 1100: magic bits, format version 3
+    1        1110 1100: magic bits, format version 3, mode 0
     for each member
     4        its length in bytes, not 0, least significant first
-    …        a file of version 1 or 2
+    …        a file of another mode or version, see `elman.compression.container`
     4        0: the end
 
-Data of at most `MEMBER_SIZE` bytes is a file of version 1 or 2. What an adaptive model has learned is lost between
+Data of at most `MEMBER_SIZE` bytes is a file without members. What an adaptive model has learned is lost between
 members.
 """
 

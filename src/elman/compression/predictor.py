@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from elman.compression import exact_kernels, exact_steps
-from elman.compression.adaptive import OnlineLearner, make_window
+from elman.compression.adaptive import OnlineLearner, former_learning_rate, make_window, relative_learning_rate
 from elman.compression.bitwise.model import build_bitwise_model
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
@@ -65,7 +65,8 @@ class Predictor:
         self.learner = None
         if mode.adapts_weights:
             trains_alpha = self.prior is not None and not mode.is_mixture
-            self.learner = OnlineLearner(network, R, trains_alpha=trains_alpha)
+            rate = relative_learning_rate if mode.has_relative_rate else former_learning_rate
+            self.learner = OnlineLearner(network, R, rate(network), trains_alpha=trains_alpha)
         self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
         self.bitwise = build_bitwise_model(ngrams, alphabet, R, steps * R, start_char) if mode.is_bitwise else None
         alpha = network.arrays.get("alpha", np.zeros(1, np.float32))

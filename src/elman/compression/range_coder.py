@@ -8,6 +8,8 @@ wrote the first files: both give the same bytes.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from elman.compression import exact_coder
@@ -76,6 +78,12 @@ class Coder:
         self.reserve(len(symbols))
         if not exact_coder.code(self.arrays, freqs, symbols):
             raise bad_end_error()
+
+    @property
+    def nats(self) -> float:
+        """Length of the code so far, -log of the size of the interval, which a payload rounds up to bytes."""
+        finished_bits = _WORD_BITS * int(self.arrays.counters[COUNT]) + _STATE_BITS
+        return finished_bits * math.log(2) - math.log(int(self.arrays.state[1]))
 
     def finish(self) -> bytes:
         """Return the payload: the fewest bytes that identify the interval if zeros follow.

@@ -4,18 +4,21 @@ The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is re
 with the current parameters, and then trained on, so that no character is predicted by parameters that have seen it.
 The network passed in is not changed.
 
-n     windows trained on so far           g        gradient of window n, of the sum over its characters
-eta   `DynamicEvaluation.rate` / m        theta_0  the parameters of the trained network
+n        windows trained on so far            g       gradient of window n, of the sum over its characters
+theta_0  parameters of the trained network    m       hidden units per layer
+c        `DynamicEvaluation.relative_rate`    rms(W)  root mean square over all entries of W, W2, … in theta_0
 
 ::
 
-    (1)  M <- beta M + (1 - beta) g^2
-    (2)  theta <- theta - eta g / (sqrt(M / (1 - beta^n)) + 1e-8)
-    (3)  theta <- theta + decay (theta_0 - theta)                after every 16th window
+    (1)  eta = c rms(W) / sqrt(m)
+    (2)  M <- beta M + (1 - beta) g^2
+    (3)  theta <- theta - eta g / (sqrt(M / (1 - beta^n)) + 1e-8)
+    (4)  theta <- theta + decay (theta_0 - theta)                after every 16th window
 
-(1) and (2) are Adam without momentum, for every parameter. (3) decays the parameters towards the trained ones, so that
-old text is forgotten and no error persists. The root removes the scale of the gradients; eta still depends on the
-hidden size m, since a step of every weight changes a sum over m of them by m steps.
+(2) and (3) are Adam without momentum, for every parameter. (4) decays the parameters towards the trained ones, so that
+old text is forgotten and no error persists. The root in (3) removes the scale of the gradients, so every weight changes
+by about eta. In a sum over the m inputs of a unit these changes add up to m eta at most, while the sum itself is of the
+order of sqrt(m) rms(W). So with (1) a step changes the recurrent sums by the same fraction, c, in every network.
 """
 
 from __future__ import annotations
@@ -30,11 +33,11 @@ from elman.engine.protocol import Indices
 from elman.inference.score import Score, add_unknown_cost, readable_indices
 from elman.network import Parameters
 from elman.network.optimizer import Optimizer
-from elman.network.parameters import Array, architecture, zeros_like
+from elman.network.parameters import Array, architecture, suffix, zeros_like
 from elman.text import Windows
 
 DECAY_INTERVAL = 16
-"""Windows from one decay (3) to the next, so that it costs next to nothing."""
+"""Windows from one decay (4) to the next, so that it costs next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class DynamicEvaluation:
     ----------
     seq_length : int
         Characters per window, T.
-    rate : float
-        Learning rate eta times the hidden size m.
+    relative_rate : float
+        Learning rate relative to the recurrent weights, c.
     beta : float
         Decay of the running average of squared gradients.
     time_constant : float
@@ -56,21 +59,33 @@ class DynamicEvaluation:
     """
 
     seq_length: int = 32
-    rate: float = 0.15
+    relative_rate: float = 0.045
     beta: float = 0.999
     time_constant: float = 32_000.0
 
-    def optimizer(self, m: int) -> Optimizer:
-        """Return the optimizer of (1) and (2) for a network of hidden size m."""
-        return Optimizer(self.rate / m, math.inf, name="adam", beta1=0.0, beta2=self.beta)
+    def learning_rate(self, trained: Parameters) -> float:
+        """Return eta of (1) for a network with the trained parameters theta_0."""
+        return self.relative_rate * recurrent_rms(trained) / math.sqrt(architecture(trained).m)
+
+    def optimizer(self, trained: Parameters) -> Optimizer:
+        """Return the optimizer of (2) and (3) for a network with the trained parameters theta_0."""
+        return Optimizer(self.learning_rate(trained), math.inf, name="adam", beta1=0.0, beta2=self.beta)
 
     @property
     def decay(self) -> float:
-        """Fraction of the change that one decay step (3) removes."""
+        """Fraction of the change that one decay step (4) removes."""
         return -math.expm1(-DECAY_INTERVAL * self.seq_length / self.time_constant)
 
 
 DEFAULT = DynamicEvaluation()
+
+
+def recurrent_rms(parameters: Parameters) -> float:
+    """Return the root mean square over all entries of the recurrent matrices of all layers."""
+    matrices = [parameters["W" + suffix(n)] for n in range(1, architecture(parameters).layers + 1)]
+    with np.errstate(over="ignore"):  # the network may have diverged
+        squares = sum(float(np.square(W, dtype=np.float64).sum()) for W in matrices)
+    return math.sqrt(squares / sum(W.size for W in matrices))
 
 
 def score_dynamic(
@@ -119,7 +134,7 @@ def _score_and_train(
     count = (len(indices) - 1) // T
     if count < 1:
         return 0.0
-    windows, optimizer = Windows(indices, T), settings.optimizer(architecture(trained).m)
+    windows, optimizer = Windows(indices, T), settings.optimizer(trained)
     nats = 0.0
     for first in range(0, count, DECAY_INTERVAL):
         nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, OptionalRun, require_corpus
-from elman.config import Adapt
+from elman.config import Adapt, CodecAdapt
 from elman.errors import ElmanError
+
+if TYPE_CHECKING:
+    from elman.inference import Model, Score
 
 
 def evaluate(
@@ -17,11 +20,12 @@ def evaluate(
     /,
     *corpus: Corpora,
     adapt: Annotated[
-        Adapt | None,
+        CodecAdapt | None,
         ANY_CASE,
         Parameter(
             help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
-            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior."
+            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior; both combines them;"
+            " mixture, bitwise and all are the models of elman compress, whose cross-entropy is the length of the code."
         ),
     ] = None,
     window: Annotated[
@@ -43,7 +47,7 @@ def evaluate(
     from elman.inference.adaptation import check_adapt, score_adapting
     from elman.inference.score import check_finite, score, score_windows
     from elman.runs.records import finite_or_none
-    from elman.text import read_corpus, with_unknown
+    from elman.text import read_chunks, read_corpus, with_unknown
 
     if adapt and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
@@ -53,13 +57,19 @@ def evaluate(
     model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
     alphabet = with_unknown(model.alphabet)
-    text = read_corpus(require_corpus(texts), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
-    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
+    network, result = (model.engine, model.parameters, model.h), None
+    if adapt is None or adapt in get_args(Adapt):
+        text = read_corpus(require_corpus(texts), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
+        indices = model.arrange(text.indices)
+    else:
+        characters = "".join(read_chunks(require_corpus(texts), encoding=encoding))
+        result = _score_code_length(model, characters, adapt, quiet=as_json)
+        indices = alphabet.encode(characters)
     if window is None:
         static = score(*network, indices)
     else:
         static = score_windows(model.engine, model.parameters, indices, window)
-    result = score_adapting(*network, indices, adapt) if adapt else static
+    result = result or (score_adapting(*network, indices, adapt) if adapt else static)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
@@ -78,3 +88,12 @@ def evaluate(
     else:
         show_metrics(metrics)
     return 0
+
+
+def _score_code_length(model: Model, text: str, adapt: CodecAdapt, *, quiet: bool) -> Score:
+    """Score a text by the codec, and show the progress."""
+    from elman.cli.progress import show_progress
+    from elman.compression.code_length import score_code_length
+
+    with show_progress("scoring", 1.0, quiet=quiet) as show:
+        return score_code_length(model, text, adapt, on_progress=show)
