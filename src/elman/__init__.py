@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model
     from elman.inference import Score as Score
+    from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
     from elman.report.explain_page.public import explain as explain
@@ -49,6 +50,7 @@ _MODULES = {
     "TrainingCallback": "elman.training.callbacks",
     "compress": "elman.compression.public",
     "decompress": "elman.compression.public",
+    "ensemble": "elman.inference.ensemble",
     "explain": "elman.report.explain_page.public",
     "export": "elman.interop",
     "gradcheck": "elman.training.gradcheck",

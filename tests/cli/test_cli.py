@@ -100,6 +100,7 @@ CONTRACT = {
     "decompress": "--model -m --out -o",
     "export": "--to --out -o",
     "import": "--out -o --alphabet",
+    "ensemble": "--out -o --weights",
     "serve": "--host --port --api-key --allow-host --allow-origin --max-tokens --max-characters --max-batch-size"
     " --max-queued-requests --shutdown-timeout",
     "view": "--port",
@@ -137,7 +138,7 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
     names = [words[0] for words in lines if words[0] in {*CONTRACT, "Train", "Use", "Exchange", "Study", "Other"}]
     assert " ".join(names[1:]) == (  # the first begins the description
         "Train train view plot runs Use sample eval score explain serve compress decompress"
-        " Exchange export import Study gradcheck report Other"
+        " Exchange export import ensemble Study gradcheck report Other"
     )
 
 

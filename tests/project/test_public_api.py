@@ -33,8 +33,8 @@ SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "
 def test_the_public_names() -> None:
     classes = ["Config", "Corpus", "ElmanError", "LineScorer", "Model", "Run", "SavedRun", "Score", "TrainingCallback"]
     functions = [
-        "compress", "decompress", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs", "sweep",
-        "train",
+        "compress", "decompress", "ensemble", "explain", "export", "gradcheck", "import_", "load", "open_run", "runs",
+        "sweep", "train",
     ]  # fmt: skip
     assert elman.__all__ == classes + functions
 

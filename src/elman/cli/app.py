@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
 from elman.cli.commands.compress import compress, decompress
+from elman.cli.commands.ensemble import ensemble
 from elman.cli.commands.eval import evaluate
 from elman.cli.commands.explain import explain
 from elman.cli.commands.export import export, import_
@@ -47,7 +48,7 @@ COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
         "compress": compress,
         "decompress": decompress,
     },
-    "Exchange": {"export": export, "import": import_},
+    "Exchange": {"export": export, "import": import_, "ensemble": ensemble},
     "Study": {"gradcheck": gradcheck, "report": report},
 }
 """Group -> command -> function, in the order of ``--help``: most used first."""

@@ -13,9 +13,9 @@ from elman.engines import DEFAULT_ENGINE
 from elman.errors import ElmanError, join_alternatives, quote
 from elman.inference import Model
 from elman.inference.model_argument import check_is_model
-from elman.inference.network_file import SavedNetwork, check_holds_no_run
+from elman.inference.network_file import check_holds_no_run
 from elman.interop import npz, onnx, torch
-from elman.runs.directory import RunDirectory
+from elman.runs.model_files import save_model
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet
@@ -123,7 +123,7 @@ def import_(
     except (*_READ_ERRORS, ValueError) as error:
         raise ElmanError(f"{quote(path)} cannot be imported: {safe_message(error)}") from error
     if out is not None:
-        _save_as_run(model, Path(out))
+        save_model(model, Path(out))
     return model
 
 
@@ -144,10 +144,3 @@ def _format_of(path: Path) -> Format:
     raise ElmanError(
         f"the file name must end in one of {', '.join(list_suffixes())}, which sets its format (got {quote(path.name)})"
     )
-
-
-def _save_as_run(model: Model, out: Path) -> None:
-    """Save a model where `elman.runs.run.load` finds it."""
-    directory = RunDirectory(out)
-    with directory.lock:
-        directory.save_imported(SavedNetwork.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))

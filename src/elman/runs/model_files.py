@@ -1,4 +1,4 @@
-"""Where a model is read from: a run directory, one of its files of weights, or the built-in model."""
+"""Where a model is read from: a run directory, one of its files of weights, or the built-in model; and written to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 
 from elman.errors import ElmanError, quote
+from elman.inference import Model
 from elman.inference.network_file import SavedNetwork
 from elman.runs.builtin import MODELS, NAME, is_builtin, read_builtin
 from elman.runs.checkpoint import load_network, load_selected
-from elman.runs.directory import BEST, CHECKPOINT
+from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
 MAX_SHOWN = 3
@@ -53,3 +54,16 @@ def _several_runs_error(path: Path, runs: list[Path]) -> ElmanError:
     shown = [quote(run) for run in runs[:MAX_SHOWN]]
     more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
     return ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {', '.join(shown)}{more}")
+
+
+def save_model(model: Model, out: Path) -> None:
+    """Write a model without a run into a directory, from which `elman.runs.run.load` reads it.
+
+    Raises
+    ------
+    ElmanError
+        If the directory contains a run or a model already, or cannot be written.
+    """
+    directory = RunDirectory(out)
+    with directory.lock:
+        directory.save_imported(SavedNetwork.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))

@@ -1,0 +1,97 @@
+"""`elman.ensemble`: several models as one, which every use of a model accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from elman.errors import ElmanError, shorten
+from elman.inference.model import Model
+from elman.inference.model_argument import check_is_model
+from elman.network.ensemble import Member, join_members
+from elman.network.ngram import NgramModel
+from elman.network.parameters import architecture
+
+
+def ensemble(models: Sequence[Model], *, weights: Sequence[float] | None = None) -> Model:
+    """Return the ensemble of several models as one model: the weighted mean of their logits.
+
+    Networks that were trained with different seeds, sizes or settings make different errors, which a mean reduces. The
+    result is an ordinary network whose layers have the hidden units of all, see `elman.network.ensemble`, so every
+    function and command accepts it. Its memory and time grow with the square of the hidden size.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        At least two, with the same cell, number of layers, alphabet and precision; those with an n-gram prior with the
+        same one.
+    weights : sequence of float, optional
+        Of each model's logits; by default 1 divided by the number of models.
+
+    Raises
+    ------
+    ElmanError
+        If there are fewer than two models, they differ in more than size and weights, or a weight is not finite.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> options = {"preset": "reference", "hidden_size": 16, "max_updates": 100, "engine": "numpy"}
+    >>> models = [elman.train(text, seed=seed, **options).model for seed in (1, 2)]
+    >>> elman.ensemble(models)
+    <Model: 1 x rnn 32, 11 characters, float32, numpy>
+    """
+    for model in models:
+        check_is_model(model)
+    if len(models) < 2:
+        raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
+    shares = _check_weights(weights, len(models))
+    for number, model in enumerate(models[1:], 2):
+        _check_alike(models[0], model, number)
+    _check_priors([model.parameters.ngrams for model in models])
+    parameters, h = join_members(
+        [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True)]
+    )
+    return Model(models[0].alphabet, parameters, h, models[0].engine, models[0].line_hashes)
+
+
+def _check_weights(weights: Sequence[float] | None, n: int) -> list[float]:
+    """Return the weights of n models."""
+    if weights is None:
+        return [1 / n] * n
+    if len(weights) != n:
+        raise ElmanError(f"an ensemble needs a weight for each model (got {len(weights)} weights, {n} models)")
+    for weight in weights:
+        if not np.isfinite(weight):
+            raise ElmanError(f"a weight of an ensemble must be a finite number (got {shorten(weight)})")
+    return [float(weight) for weight in weights]
+
+
+def _check_alike(first: Model, model: Model, number: int) -> None:
+    """Check that a model can be joined to the first."""
+    nets = [architecture(each.parameters) for each in (first, model)]
+    properties: dict[str, list[object]] = {
+        "cell": [net.cell for net in nets],
+        "number of layers": [net.layers for net in nets],
+        "precision": [each.h.dtype for each in (first, model)],
+        "alphabet": [each.alphabet.characters for each in (first, model)],
+        "kind of text": ["independent lines" if each.is_of_lines else "continuous" for each in (first, model)],
+    }
+    for name, (expected, value) in properties.items():
+        if value != expected:
+            got = "" if name == "alphabet" else f" ({expected} and {value})"
+            raise ElmanError(f"the models of an ensemble must have the same {name}, but 1 and {number} differ{got}")
+
+
+def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:
+    """Check that the models that have an n-gram prior have the same one."""
+    for first, other in pairwise(model for model in ngrams if model is not None):
+        same = (first.order, first.discount) == (other.order, other.discount)
+        if not (same and np.array_equal(first.text, other.text)):
+            raise ElmanError(
+                "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
+                " --ngram-order and --ngram-discount, or with --ngram-order 0"
+            )
