@@ -43,9 +43,11 @@ MODELS = recorded("models")
 IMPORTS = recorded("imports")
 COMPRESSED = recorded("compressed")
 FORMER_MODES = {Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL}
-WRITTEN_AS_BEFORE = [case for case in COMPRESSED if case["mode"] not in FORMER_MODES]
-"""Files that `compress` still writes; those with training of the weights have had new modes since format version 3."""
-IN_FORMER_MODES = [case for case in COMPRESSED if case["mode"] in FORMER_MODES]
+FORMER_FILES = {case["file"] for case in COMPRESSED if case["mode"] in FORMER_MODES} | {"ngram-substreams-bitwise.elm"}
+WRITTEN_AS_BEFORE = [case for case in COMPRESSED if case["file"] not in FORMER_FILES]
+"""Files that `compress` still writes. Training of the weights has new modes, and so has bitwise context mixing of long
+texts."""
+IN_FORMER_MODES = [case for case in COMPRESSED if case["file"] in FORMER_FILES]
 
 
 @pytest.fixture

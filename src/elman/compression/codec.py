@@ -42,7 +42,7 @@ MODES: dict[CodecAdapt | None, Mode] = {
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.BOTH,
     "mixture": Mode.MIXTURE,
-    "bitwise": Mode.BITWISE,
+    "bitwise": Mode.BITWISE_FEW,
     "all": Mode.ALL,
 }
 """What adapts -> the mode of new files."""
@@ -74,7 +74,10 @@ def compress(
     """
     kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
     check_adapt(model.parameters, kind)
-    return compress_in_mode(model, data, MODES[kind], on_progress)
+    mode = MODES[kind]
+    if mode is Mode.BITWISE_FEW and len(data) < 2 * blocks.MIN_SUBSTREAM_SIZE:
+        mode = Mode.BITWISE  # both have one substream then, and its header is shorter
+    return compress_in_mode(model, data, mode, on_progress)
 
 
 def compress_in_mode(model: Model, data: bytes, mode: Mode, on_progress: OnProgress | None = None) -> bytes:

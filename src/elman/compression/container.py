@@ -50,6 +50,8 @@ class Mode(IntEnum):
     """With counts of the n-gram prior that go on while coding, in substreams that share them."""
     ADAPTIVE_BOTH = 5
     """With weights that are trained and counts that go on while coding, in one substream."""
+    BITWISE_FEW = 6
+    """As `BITWISE`, in fewer substreams, each of which is predicted with more of the text before it."""
     MIXTURE = _VERSION_2
     """With a mixture of experts that learns while coding, in substreams that share it."""
     MIXTURE_ALL = _VERSION_2 + 1
@@ -89,12 +91,12 @@ class Mode(IntEnum):
     @property
     def is_mixture(self) -> bool:
         """Whether a mixture of experts predicts."""
-        return self.version == 2 or self == Mode.ALL
+        return self.version == 2 or self in (Mode.BITWISE_FEW, Mode.ALL)
 
     @property
     def is_bitwise(self) -> bool:
         """Whether symbols are coded as bits."""
-        return self in (Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
+        return self in (Mode.BITWISE_FEW, Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
 
     @property
     def is_adaptive(self) -> bool:
