@@ -81,7 +81,7 @@ def _weighted_sum(members: Sequence[Member], name: str) -> Array:
 
 
 def _join_states(members: Sequence[Member]) -> Array:
-    """Return the states side by side, vector by vector; the last characters are those of a member with a prior."""
+    """Concatenate the states, vector by vector; the last characters are those of a member with a prior."""
     vectors, history = [], np.zeros(0, members[0].h.dtype)
     for member in members:
         net = architecture(member.parameters)
