@@ -66,14 +66,28 @@ def test_lines_remain_lines() -> None:
     assert joined.in_training_text(TEXT.splitlines()[0])
 
 
+def test_the_training_lines_are_those_of_all_models() -> None:
+    lines = ["abab", "abba", "abbb", "aabb"]
+    texts = [elman.Corpus.from_text("\n".join(part)) for part in (lines[:2], lines[2:])]
+    models = [train(text, **OPTIONS | {"seq_length": 2}, lines=True).model for text in texts]
+    joined = ensemble(models)
+    for n, line in enumerate(lines):
+        assert models[n // 2].in_training_text(line)
+        assert joined.in_training_text(line)
+    assert not joined.in_training_text("aaaa")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "gru"}, "must have the same cell, but 1 and 2 differ (rnn and gru)"),
-        ({"layers": 2}, "must have the same number of layers, but 1 and 2 differ (1 and 2)"),
-        ({"dtype": "float64"}, "must have the same precision, but 1 and 2 differ (float32 and float64)"),
-        ({"lines": True}, "must have the same kind of text, but 1 and 2 differ (continuous and independent lines)"),
-        ({"min_count": 3}, "must have the same alphabet, but 1 and 2 differ"),
+        ({"cell": "gru"}, "must have the same cell: of models 1 and 2, 1 has rnn, 2 has gru"),
+        ({"layers": 2}, "must have the same number of layers: of models 1 and 2, 1 has 1, 2 has 2"),
+        ({"dtype": "float64"}, "must have the same precision: of models 1 and 2, 1 has float32, 2 has float64"),
+        (
+            {"lines": True},
+            "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent lines",
+        ),
+        ({"min_count": 3}, "must have the same alphabet: of models 1 and 2, theirs differ"),
         ({"ngram_order": 2}, "must have the same n-gram prior: train them on the same text"),
         ({"ngram_discount": 0.5}, "must have the same n-gram prior: train them on the same text"),
     ],
@@ -90,8 +104,19 @@ def test_wrong_arguments() -> None:
         ensemble([model])
     with pytest.raises(ElmanError, match=r"^an ensemble needs a weight for each model \(got 1 weights, 2 models\)$"):
         ensemble([model, model], weights=[1.0])
-    with pytest.raises(ElmanError, match=r"^a weight of an ensemble must be a finite number \(got nan\)$"):
-        ensemble([model, model], weights=[1.0, float("nan")])
+    with pytest.raises(ElmanError, match=r"^an ensemble needs at least two models \(got 1\)$"):
+        ensemble(model)  # type: ignore[arg-type]
+    wrong: dict[str, Any] = {
+        "a weight of an ensemble must be finite and at least 0 (got nan)": [1.0, float("nan")],
+        "a weight of an ensemble must be finite and at least 0 (got -1.0)": [-1, 2],
+        "the weights of an ensemble must be numbers (got": [1.0, None],
+        "the weights of an ensemble must be numbers (got 0.5": 0.5,
+        "the weights of an ensemble must not all be 0": [0, 0],
+        "the weights of the ensemble are too large": [1, 1e300],
+    }
+    for message, weights in wrong.items():
+        with pytest.raises(ElmanError, match=re.escape(message)):
+            ensemble([model, model], weights=weights)
     with pytest.raises(ElmanError, match=r"^model must be an elman\.Model"):
         ensemble([model, "runs/novel"])  # type: ignore[list-item]
 

@@ -151,7 +151,7 @@ def read_header(file: bytes) -> tuple[Header, int]:
         If the file was not written by Elman, has a newer format or several members, or is truncated.
     """
     if not file:
-        raise ElmanError("the compressed file is empty; a complete one has at least six bytes")
+        raise ElmanError("the compressed file is empty; a complete one has at least five bytes")
     magic, version = file[0] >> 4, file[0] >> 2 & 3
     if magic != _MAGIC or version == 0:
         raise ElmanError("not a file written by elman compress: its first byte does not match")

@@ -18,7 +18,8 @@ c        `DynamicEvaluation.relative_rate`    rms(W)  root mean square over all 
 (2) and (3) are Adam without momentum, for every parameter. (4) decays the parameters towards the trained ones, so that
 old text is forgotten and no error persists. The root in (3) removes the scale of the gradients, so every weight changes
 by about eta. In a sum over the m inputs of a unit these changes add up to m eta at most, while the sum itself is of the
-order of sqrt(m) rms(W). So with (1) a step changes the recurrent sums by the same fraction, c, in every network.
+order of sqrt(m) rms(W). So with (1) a step changes the recurrent sums by the same fraction, c, in every network. One
+whose recurrent weights are all zero does not adapt.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -13,10 +15,11 @@ from elman.inference.model_argument import check_is_model
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
 from elman.network.parameters import architecture
+from elman.text.lines import LineHashes
 
 
-def ensemble(models: Sequence[Model], *, weights: Sequence[float] | None = None) -> Model:
-    """Return the ensemble of several models as one model: the weighted mean of their logits.
+def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None) -> Model:
+    """Return the ensemble of several models as one model, whose logits are the weighted sum of theirs.
 
     Networks that were trained with different seeds, sizes or settings make different errors, which a mean reduces. The
     result is an ordinary network whose layers have the hidden units of all, see `elman.network.ensemble`, so every
@@ -24,16 +27,18 @@ def ensemble(models: Sequence[Model], *, weights: Sequence[float] | None = None)
 
     Parameters
     ----------
-    models : sequence of Model
-        At least two, with the same cell, number of layers, alphabet and precision; those with an n-gram prior with the
-        same one.
+    models : iterable of Model
+        At least two, with the same cell, number of layers, alphabet and precision, of continuous text or of independent
+        lines; those with an n-gram prior with the same one.
     weights : sequence of float, optional
-        Of each model's logits; by default 1 divided by the number of models.
+        Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
+        a sum below 1 the distribution is flatter, and above 1 sharper.
 
     Raises
     ------
     ElmanError
-        If there are fewer than two models, they differ in more than size and weights, or a weight is not finite.
+        If there are fewer than two models, they differ in more than size and weights, or a weight is negative or not a
+        finite number, or all are 0.
 
     Examples
     --------
@@ -44,30 +49,43 @@ def ensemble(models: Sequence[Model], *, weights: Sequence[float] | None = None)
     >>> elman.ensemble(models)
     <Model: 1 x rnn 32, 11 characters, float32, numpy>
     """
+    models = [models] if isinstance(models, Model) else [*models]
     for model in models:
         check_is_model(model)
     if len(models) < 2:
         raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
-    shares = _check_weights(weights, len(models))
+    shares = [1 / len(models)] * len(models) if weights is None else _check_weights(weights, len(models))
     for number, model in enumerate(models[1:], 2):
         _check_alike(models[0], model, number)
     _check_priors([model.parameters.ngrams for model in models])
     parameters, h = join_members(
         [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True)]
     )
-    return Model(models[0].alphabet, parameters, h, models[0].engine, models[0].line_hashes)
+    if not all(np.isfinite(array).all() for array in parameters.values()):
+        raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
+    return Model(models[0].alphabet, parameters, h, models[0].engine, _join_hashes(models))
 
 
-def _check_weights(weights: Sequence[float] | None, n: int) -> list[float]:
-    """Return the weights of n models."""
-    if weights is None:
-        return [1 / n] * n
-    if len(weights) != n:
-        raise ElmanError(f"an ensemble needs a weight for each model (got {len(weights)} weights, {n} models)")
-    for weight in weights:
-        if not np.isfinite(weight):
-            raise ElmanError(f"a weight of an ensemble must be a finite number (got {shorten(weight)})")
-    return [float(weight) for weight in weights]
+def _check_weights(weights: Sequence[float], n: int) -> list[float]:
+    """Return the weights of n models as floats."""
+    try:
+        shares = [float(weight) for weight in weights]
+    except (TypeError, ValueError):
+        raise ElmanError(f"the weights of an ensemble must be numbers (got {shorten(weights)})") from None
+    if len(shares) != n:
+        raise ElmanError(f"an ensemble needs a weight for each model (got {len(shares)} weights, {n} models)")
+    for share in shares:
+        if not 0 <= share < math.inf:
+            raise ElmanError(f"a weight of an ensemble must be finite and at least 0 (got {share})")
+    if not any(shares):
+        raise ElmanError("the weights of an ensemble must not all be 0")
+    return shares
+
+
+def _join_hashes(models: Sequence[Model]) -> LineHashes | None:
+    """Return the hashes of the training lines of all models; None if they are unknown for one of them."""
+    hashes = [model.line_hashes for model in models if model.line_hashes is not None]
+    return reduce(np.union1d, hashes) if len(hashes) == len(models) else None
 
 
 def _check_alike(first: Model, model: Model, number: int) -> None:
@@ -82,8 +100,8 @@ def _check_alike(first: Model, model: Model, number: int) -> None:
     }
     for name, (expected, value) in properties.items():
         if value != expected:
-            got = "" if name == "alphabet" else f" ({expected} and {value})"
-            raise ElmanError(f"the models of an ensemble must have the same {name}, but 1 and {number} differ{got}")
+            got = "theirs differ" if name == "alphabet" else f"1 has {expected}, {number} has {value}"
+            raise ElmanError(f"the models of an ensemble must have the same {name}: of models 1 and {number}, {got}")
 
 
 def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:

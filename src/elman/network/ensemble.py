@@ -44,14 +44,16 @@ def join_members(members: Sequence[Member]) -> tuple[Parameters, Array]:
         for name in layer_names(first.cell):
             reads_states = name == "W" or (name == "U" and number > 1)
             arrays[name + suffix(number)] = _join_blocks(members, name + suffix(number), reads_states)
-    arrays["V"] = np.concatenate([member.weight * member.parameters["V"] for member in members], axis=1)
+    arrays["V"] = np.concatenate([np.float64(member.weight) * member.parameters["V"] for member in members], axis=1)
     arrays["c"] = _weighted_sum(members, "c")
     with_prior = [member for member in members if member.parameters.ngrams is not None]
     if with_prior:
         arrays["alpha"] = _weighted_sum(with_prior, "alpha")
         first = first.with_ngrams(with_prior[0].parameters.ngrams)
     dtype = members[0].h.dtype
-    return first.with_arrays({name: array.astype(dtype) for name, array in arrays.items()}), _join_states(members)
+    with np.errstate(over="ignore"):  # weights may be too large
+        arrays = {name: array.astype(dtype) for name, array in arrays.items()}
+    return first.with_arrays(arrays), _join_states(members)
 
 
 def _join_blocks(members: Sequence[Member], name: str, reads_states: bool) -> Array:
@@ -76,7 +78,7 @@ def _block_diagonal(blocks: Sequence[Array]) -> Array:
 
 
 def _weighted_sum(members: Sequence[Member], name: str) -> Array:
-    total: Array = np.sum([member.weight * member.parameters[name] for member in members], axis=0)
+    total: Array = np.sum([np.float64(member.weight) * member.parameters[name] for member in members], axis=0)
     return total
 
 

@@ -19,7 +19,7 @@ def ensemble(
         Parameter(help="Weights of the models' logits, such as 0.6,0.4. By default all equal."),
     ] = "",
 ) -> int:
-    """Combine several models into one, the weighted mean of their logits."""
+    """Combine several models into one, whose logits are the weighted sum of theirs."""
     from elman.inference.ensemble import ensemble
     from elman.runs.model_files import save_model
     from elman.runs.run import load

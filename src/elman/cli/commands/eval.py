@@ -40,7 +40,7 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    Unknown characters cost about 36 bits each.
+    Unknown characters cost about 36 bits each; with mixture, bitwise and all what the codec takes for them.
     """
     from elman.cli.default_model import load_model, split_run
     from elman.cli.display import show_metrics
