@@ -133,8 +133,8 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     assert code == 2
     assert "joined" in err
     for arguments, message in {
-        ("-o", "other"): "elman ensemble needs at least two RUNs (got 0)",
-        (runs[0], "-o", "other"): "elman ensemble needs at least two RUNs (got 1)",
+        ("-o", "other"): "an ensemble needs at least two models (got 0)",
+        (runs[0], "-o", "other"): "an ensemble needs at least two models (got 1)",
         (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",
     }.items():
         code, out, err = command("ensemble", *arguments)

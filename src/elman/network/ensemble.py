@@ -44,6 +44,7 @@ def join_members(members: Sequence[Member]) -> tuple[Parameters, Array]:
         for name in layer_names(first.cell):
             reads_states = name == "W" or (name == "U" and number > 1)
             arrays[name + suffix(number)] = _join_blocks(members, name + suffix(number), reads_states)
+    # In float64, so that the sums are rounded once, and a weight that is too large shows at the end only.
     arrays["V"] = np.concatenate([np.float64(member.weight) * member.parameters["V"] for member in members], axis=1)
     arrays["c"] = _weighted_sum(members, "c")
     with_prior = [member for member in members if member.parameters.ngrams is not None]

@@ -25,8 +25,6 @@ def ensemble(
     from elman.runs.run import load
 
     parsed = _parse_weights(weights)
-    if len(runs) < 2:
-        raise ElmanError(f"elman ensemble needs at least two RUNs (got {len(runs)})")
     save_model(ensemble([load(run) for run in runs], weights=parsed), out)
     print(out)
     return 0

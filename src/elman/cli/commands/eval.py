@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from cyclopts import Parameter
@@ -44,10 +46,9 @@ def evaluate(
     """
     from elman.cli.default_model import load_model, split_run
     from elman.cli.display import show_metrics
-    from elman.inference.adaptation import check_adapt, score_adapting
-    from elman.inference.score import check_finite, score, score_windows
+    from elman.inference.adaptation import check_adapt
+    from elman.inference.score import check_finite
     from elman.runs.records import finite_or_none
-    from elman.text import read_chunks, read_corpus, with_unknown
 
     if adapt and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
@@ -56,20 +57,10 @@ def evaluate(
         require_corpus(texts)  # before the built-in model is reported
     model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
-    alphabet = with_unknown(model.alphabet)
-    network, result = (model.engine, model.parameters, model.h), None
     if adapt is None or adapt in get_args(Adapt):
-        text = read_corpus(require_corpus(texts), encoding=encoding, alphabet=alphabet, lines=model.is_of_lines)
-        indices = model.arrange(text.indices)
+        static, result = _score(model, require_corpus(texts), encoding, adapt, window)
     else:
-        characters = "".join(read_chunks(require_corpus(texts), encoding=encoding))
-        result = _score_code_length(model, characters, adapt, quiet=as_json)
-        indices = alphabet.encode(characters)
-    if window is None:
-        static = score(*network, indices)
-    else:
-        static = score_windows(model.engine, model.parameters, indices, window)
-    result = result or (score_adapting(*network, indices, adapt) if adapt else static)
+        static, result = _score_code_length(model, require_corpus(texts), encoding, adapt, quiet=as_json)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
@@ -90,10 +81,33 @@ def evaluate(
     return 0
 
 
-def _score_code_length(model: Model, text: str, adapt: CodecAdapt, *, quiet: bool) -> Score:
-    """Score a text by the codec, and show the progress."""
+def _score(
+    model: Model, texts: Sequence[str | Path], encoding: str, adapt: CodecAdapt | None, window: int | None
+) -> tuple[Score, Score]:
+    """Return the scores of a text without adaptation, and with it."""
+    from elman.inference.adaptation import score_adapting
+    from elman.inference.score import score, score_windows
+    from elman.text import read_corpus, with_unknown
+
+    text = read_corpus(texts, encoding=encoding, alphabet=with_unknown(model.alphabet), lines=model.is_of_lines)
+    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
+    if window is not None:
+        static = score_windows(model.engine, model.parameters, indices, window)
+    else:
+        static = score(*network, indices)
+    return static, score_adapting(*network, indices, adapt) if adapt else static
+
+
+def _score_code_length(
+    model: Model, texts: Sequence[str | Path], encoding: str, adapt: CodecAdapt, *, quiet: bool
+) -> tuple[Score, Score]:
+    """Return the scores of a text without adaptation, and by the codec, with its progress."""
     from elman.cli.progress import show_progress
     from elman.compression.code_length import score_code_length
+    from elman.inference.score import score
+    from elman.text import read_chunks, with_unknown
 
+    text = "".join(read_chunks(texts, encoding=encoding))
     with show_progress("scoring", 1.0, quiet=quiet) as show:
-        return score_code_length(model, text, adapt, on_progress=show)
+        result = score_code_length(model, text, adapt, on_progress=show)
+    return score(model.engine, model.parameters, model.h, with_unknown(model.alphabet).encode(text)), result
