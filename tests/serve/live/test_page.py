@@ -218,6 +218,7 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
             until(each, "chart.data?.[0]?.x.length > 2")
         hide(hidden, True)
         drawn = points(hidden)
+        until(page, "chart.data[0].x.at(-1) > n", drawn[-1])  # so that the hidden page lacks some points
         page.get_by_role("button", name="Stop and save").click()
         for each in (other, hidden):
             each.get_by_text("Stopped and saved.").wait_for()
