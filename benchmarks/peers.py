@@ -1,16 +1,17 @@
 """Validation loss against seconds of training: the presets, and PyTorch's LSTM, GRU and a GPT on the same two cores.
 
-    python benchmarks/peers.py TEXT [--seconds 5 15 60 240]
+    python benchmarks/peers.py TEXT… [--seconds 5 15 60 240]
 
 The first nine tenths of the text are trained on, and the loss is that of the whole last tenth. A peer is trained anew
 for every budget, with a learning rate that falls over the budget, those of 256 units for at most a minute; its seconds
-are those of the updates alone, those of Elman the whole command, start-up and evaluation included. Results are written
-to ``benchmarks/results/peers.json``, and ``docs/images/peers.png`` is drawn from them.
+are those of the updates alone, those of Elman the whole command, start-up and evaluation included. Results are added
+to ``benchmarks/results/peers.json``, and ``docs/images/peers.png`` is drawn from those on Shakespeare.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -28,6 +29,9 @@ ELMAN = {
 """The options that end the whole command within the seconds."""
 
 AT_MOST_A_MINUTE = ("PyTorch LSTM 256", "PyTorch GRU 256")
+
+DRAWN = "shakespeare.txt"
+"""The text of the figure."""
 
 GPU_LOSS = 1.4697
 """Of nanoGPT's GPU recipe on Shakespeare, after about three minutes on an A100, by its README."""
@@ -51,14 +55,15 @@ def train_in_process(text: str, name: str, seconds: int) -> dict[str, Any]:
 
 
 def draw(results: list[dict[str, Any]]) -> None:
-    """Draw loss against seconds, a line per contender."""
+    """Draw loss against seconds on Shakespeare, a line per contender."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
     figure = Figure(figsize=(8.6, 4.0), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    for name in dict.fromkeys(result["name"] for result in results):
-        points = [(result["seconds"], result["loss"]) for result in results if result["name"] == name]
+    drawn = [result for result in results if result["text"] == DRAWN]
+    for name in dict.fromkeys(result["name"] for result in drawn):
+        points = [(result["seconds"], result["loss"]) for result in drawn if result["name"] == name]
         elman = name == "Elman"
         axes.plot(*zip(*points, strict=True), "o-", label=name, lw=2.6 if elman else 1.4, zorder=3 if elman else 2)
     axes.axhline(GPU_LOSS, color="0.45", ls="--", lw=1, label=f"nanoGPT on an A100,\nabout 180 s: {GPU_LOSS}")
@@ -75,30 +80,27 @@ def draw(results: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Measure, print, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text")
+    parser.add_argument("texts", nargs="+")
     parser.add_argument("--seconds", nargs="*", type=int, default=list(ELMAN))
     parser.add_argument("--peer", help="train this peer alone, for the first number of seconds, and print its result")
     arguments = parser.parse_args()
     from peer_models import RECIPES, train
 
     if arguments.peer:
-        print(json.dumps(train(arguments.text, RECIPES[arguments.peer], arguments.seconds[0])))
+        print(json.dumps(train(arguments.texts[0], RECIPES[arguments.peer], arguments.seconds[0])))
         return
     from speed import machine
 
-    results = []
-    for name in ("Elman", *RECIPES):
-        for seconds in arguments.seconds:
-            if seconds > 60 and name in AT_MOST_A_MINUTE:
-                continue
-            elman = name == "Elman"
-            figures = train_elman(arguments.text, seconds) if elman else train_in_process(arguments.text, name, seconds)
-            results.append({"name": name, "budget": seconds} | figures)
-            print(results[-1], flush=True)
-    text = Path(arguments.text).name
-    RESULTS.write_text(
-        json.dumps({"machine": machine(), "text": text, "results": results}, indent=1) + "\n", encoding="utf-8"
-    )
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
+    for text, name, seconds in itertools.product(arguments.texts, ("Elman", *RECIPES), arguments.seconds):
+        if seconds > 60 and name in AT_MOST_A_MINUTE:
+            continue
+        measured = train_elman(text, seconds) if name == "Elman" else train_in_process(text, name, seconds)
+        result = {"text": Path(text).name, "name": name, "budget": seconds} | measured
+        print(result, flush=True)
+        same = ("text", "name", "budget")
+        results = [old for old in results if any(old[key] != result[key] for key in same)] + [result]
+        RESULTS.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
     draw(results)
 
 

@@ -1,5 +1,7 @@
 """The entry point of ``elman`` and of ``python -m elman``."""
 
+import atexit
+import gc
 import os
 import sys
 
@@ -8,8 +10,14 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
+GC_THRESHOLD = 100_000
+"""Objects that may be created before Python looks for cycles. Imports create more than that, and no cycles to free."""
+
+
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even while modules are still being imported."""
+    gc.set_threshold(GC_THRESHOLD)
+    atexit.register(gc.freeze)  # Python would look for cycles several times while it ends
     try:
         import signal
 

@@ -66,6 +66,18 @@ def test_lines_remain_lines() -> None:
     assert joined.in_training_text(TEXT.splitlines()[0])
 
 
+def test_the_order_of_lines_does_not_matter_to_a_prior() -> None:
+    names = ["Ada", "Grace", "Edith", "Joan", "Mary", "Jean", "Betty", "Kay"]
+    options = OPTIONS | {"lines": True, "ngram_order": 2, "seq_length": 4}
+    models = [train(elman.Corpus.from_text("\n".join(names)), **options, seed=seed).model for seed in (1, 2)]
+    texts = [model.parameters.ngrams.text for model in models if model.parameters.ngrams is not None]
+    assert texts[0].tobytes() != texts[1].tobytes()
+    assert ensemble(models).score("Ada").nats < sum(model.score("Ada").nats for model in models)
+    other = train(elman.Corpus.from_text("\n".join([*names[:-1], "Kya"])), **options).model
+    with pytest.raises(ElmanError, match="must have the same n-gram prior"):
+        ensemble([models[0], other])
+
+
 def test_the_training_lines_are_those_of_all_models() -> None:
     lines = ["abab", "abba", "abbb", "aabb"]
     texts = [elman.Corpus.from_text("\n".join(part)) for part in (lines[:2], lines[2:])]

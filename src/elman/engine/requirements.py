@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from elman.config import Config
-from elman.engine.processes import current_process
 from elman.engine.registry import get_engine, require_numba
 from elman.engines import ENGINES
 from elman.errors import ElmanError
 from elman.network.cells import CELLS
+from elman.processes import current_process
 
 
 def require_engine(config: Config) -> None:

@@ -10,15 +10,17 @@ from itertools import pairwise
 import numpy as np
 
 from elman.errors import ElmanError, shorten
+from elman.inference.ensemble_weights import fit_weights
 from elman.inference.model import Model
 from elman.inference.model_argument import check_is_model
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
 from elman.network.parameters import architecture
-from elman.text.lines import LineHashes
+from elman.text import with_unknown
+from elman.text.lines import LineHashes, trim_lines
 
 
-def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None) -> Model:
+def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None, fit_on: str | None = None) -> Model:
     """Return the ensemble of several models as one model, whose logits are the weighted sum of theirs.
 
     Networks that were trained with different seeds, sizes or settings make different errors, which a mean reduces. The
@@ -33,12 +35,15 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None)
     weights : sequence of float, optional
         Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
         a sum below 1 the distribution is flatter, and above 1 sharper.
+    fit_on : str, optional
+        A text, instead of weights: those are used that predict it best, see `elman.inference.ensemble_weights`. It
+        should be neither training text nor the text of an evaluation.
 
     Raises
     ------
     ElmanError
         If there are fewer than two models, they differ in more than size and weights, or a weight is negative or not a
-        finite number, or all are 0.
+        finite number, or all are 0; if the text is too short.
 
     Examples
     --------
@@ -58,12 +63,23 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None)
     for number, model in enumerate(models[1:], 2):
         _check_alike(models[0], model, number)
     _check_priors([model.parameters.ngrams for model in models])
+    if fit_on is not None:
+        if weights is not None:
+            raise ElmanError("cannot combine --weights with --fit-on, which fits them")
+        shares = _fit_weights(models, fit_on)
     parameters, h = join_members(
         [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True)]
     )
     if not all(np.isfinite(array).all() for array in parameters.values()):
         raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
     return Model(models[0].alphabet, parameters, h, models[0].engine, _join_hashes(models))
+
+
+def _fit_weights(models: Sequence[Model], text: str) -> list[float]:
+    """Return the weights with which models that are alike predict a text best."""
+    first = models[0]
+    text = trim_lines(text) if first.is_of_lines else text
+    return fit_weights(models, first.arrange(with_unknown(first.alphabet).encode(text)))
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
@@ -108,8 +124,20 @@ def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:
     """Check that the models that have an n-gram prior have the same one."""
     for first, other in pairwise(model for model in ngrams if model is not None):
         same = (first.order, first.discount) == (other.order, other.discount)
-        if not (same and np.array_equal(first.text, other.text)):
+        if not (same and _have_same_counts(first, other)):
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
                 " --ngram-order and --ngram-discount, or with --ngram-order 0"
             )
+
+
+def _have_same_counts(first: NgramModel, other: NgramModel) -> bool:
+    """Return whether the texts of two n-gram models have the same counts; those of lines, in whatever order."""
+    if first.reset_at is None or other.reset_at is None:
+        return np.array_equal(first.text, other.text)
+    return _sort_lines(first) == _sort_lines(other)
+
+
+def _sort_lines(ngrams: NgramModel) -> list[bytes]:
+    """Return the lines of a counted text, sorted."""
+    return sorted(line.tobytes() for line in np.split(ngrams.text, np.flatnonzero(ngrams.text == ngrams.reset_at)))

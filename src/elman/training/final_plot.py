@@ -9,6 +9,7 @@ from elman.runs.directory import METRICS
 from elman.runs.plots import has_matplotlib
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback, notify
+from elman.training.plot_process import draw
 
 
 def save_plot(run: Run, callback: TrainingCallback) -> None:
@@ -17,7 +18,8 @@ def save_plot(run: Run, callback: TrainingCallback) -> None:
     The notice would soon be a nuisance, so only the first run in a directory has it.
     """
     if has_matplotlib():
-        run.save_plot()
+        if run.directory is None or not run.metrics or not draw(run.directory.path):
+            run.save_plot()
     elif run.directory is not None and run.metrics and _is_first(run.directory.path):
         notify(callback, describe_missing_plot(run.directory.path))
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from elman.engine.processes import current_process
+from elman.processes import current_process
 
 
 def is_follower() -> bool:

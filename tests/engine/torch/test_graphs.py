@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState, get_engine
-from elman.engine.processes import Process
 from elman.network import Dropout, Optimizer
 from elman.network.ngram import count_training_text
 from elman.network.optimizer import OPTIMIZERS
+from elman.processes import Process
 from elman.text import Windows
 from support.state import snapshot
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState
-from elman.engine.processes import Process
 from elman.network import Dropout, Optimizer
 from elman.network.ngram import count_training_text
+from elman.processes import Process
 from elman.text import Windows
 from support.state import snapshot
 

@@ -21,12 +21,12 @@ from support.training import EXACT, assert_same, train
 
 torch = pytest.importorskip("torch")
 
-from elman.engine.processes import Process  # noqa: E402
 from elman.engine.torch import engine as torch_engine  # noqa: E402
 from elman.engine.torch.collectives import Collectives  # noqa: E402
 from elman.engine.torch.dropout import DropoutMasks  # noqa: E402
 from elman.engine.torch.step import StepCache  # noqa: E402
 from elman.engine.torch.training import Training  # noqa: E402
+from elman.processes import Process  # noqa: E402
 
 CPU = torch.device("cpu")
 PLAIN, VARIATIONAL = Dropout(0.2, False, 1), Dropout(0.3, True, 2**32 - 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import Out
+from elman.cli.parameters import Encoding, Out
 from elman.errors import ElmanError
 
 
@@ -15,24 +15,35 @@ def ensemble(
     *runs: Annotated[Path, Parameter(help="Run directories, or checkpoint files: at least two.")],
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     weights: Annotated[
-        str,
+        str | None,
         Parameter(help="Weights of the models' logits, such as 0.6,0.4. By default all equal."),
-    ] = "",
+    ] = None,
+    fit_on: Annotated[
+        str | None,
+        Parameter(
+            help="A text on which to fit the weights: file, directory or built-in name. It should be neither training"
+            " text nor the text of an evaluation."
+        ),
+    ] = None,
+    encoding: Encoding = "utf-8",
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
     from elman.inference.ensemble import ensemble
     from elman.runs.model_files import save_model
     from elman.runs.run import load
+    from elman.text import read_chunks
 
-    parsed = _parse_weights(weights)
-    save_model(ensemble([load(run) for run in runs], weights=parsed), out)
+    parsed = None if weights is None else _parse_weights(weights)
+    models = [load(run) for run in runs]
+    text = None if fit_on is None else "".join(read_chunks([fit_on], encoding=encoding))
+    save_model(ensemble(models, weights=parsed, fit_on=text), out)
     print(out)
     return 0
 
 
-def _parse_weights(weights: str) -> list[float] | None:
-    """Return the numbers in the value of ``--weights``, or None if it is empty."""
+def _parse_weights(weights: str) -> list[float]:
+    """Return the numbers in the value of ``--weights``."""
     try:
-        return [float(weight) for weight in weights.split(",")] if weights else None
+        return [float(weight) for weight in weights.split(",")]
     except ValueError:
         raise ElmanError(f"--weights must be numbers separated by commas, such as 0.6,0.4 (got {weights!r})") from None

@@ -81,14 +81,11 @@ def train(
 
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
+    from elman.training.plot_process import plot_process
     from elman.training.processes import follow, is_follower, leading
 
     if is_follower():
         return follow()
-    from elman.cli.default_corpus import choose_corpus
-    from elman.cli.display import TrainingDisplay, show_results
-    from elman.training.train import train
-
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
     settings = passed_options(options)
@@ -110,13 +107,18 @@ def train(
                 **settings,
             )
 
-    display = TrainingDisplay(quiet=quiet)
-    source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
-    if live:
-        run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
-    else:
-        with display:
-            run = training(display)
+    with plot_process():  # it imports Matplotlib while this process imports Numba
+        from elman.cli.default_corpus import choose_corpus
+        from elman.cli.display import TrainingDisplay, show_results
+        from elman.training.train import train
+
+        display = TrainingDisplay(quiet=quiet)
+        source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
+        if live:
+            run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
+        else:
+            with display:
+                run = training(display)
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:

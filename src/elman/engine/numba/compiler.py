@@ -19,16 +19,21 @@ _unliteral: Any = types.unliteral
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
 
+def kernel_sources() -> list[Path]:
+    """Return the files that the kernels are compiled from: their own, and those that define constants in them."""
+    package = Path(__file__).parents[2]
+    folders = (package / "engine" / "numba", package / "compression", package / "network")
+    return [source for folder in folders for source in sorted(folder.rglob("*.py"))]
+
+
 def _kernel_cache() -> Path | None:
     """The directory for compiled kernels, or None if it is not writable.
 
     Numba recompiles a function when its own file changes, but not when a function that was inlined into it does, so
-    the directory's name contains a digest of all sources of kernels, those of the codec too. It is in the user's
-    cache, as the package's own directory may be read-only.
+    the directory's name contains a digest of `kernel_sources`. It is in the user's cache, as the package's own
+    directory may be read-only.
     """
-    here = Path(__file__).parent
-    sources = [source for folder in (here, here.parents[1] / "compression") for source in sorted(folder.rglob("*.py"))]
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in kernel_sources())).hexdigest()
     directory = Path(_config.CACHE_DIR or cache_dir()) / f"kernels-{digest[:16]}"
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -16,10 +16,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from elman.engine.processes import Process, current_process
 from elman.engine.torch.network import Tensors
 from elman.errors import ElmanError
 from elman.network.parameters import Array
+from elman.processes import Process, current_process
 
 TIMEOUT = timedelta(days=7)
 """Process 0 also validates and writes; what has died is noticed at once, by its closed connection."""

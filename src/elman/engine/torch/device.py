@@ -7,8 +7,8 @@ import warnings
 
 import torch
 
-from elman.engine.processes import current_process
 from elman.errors import ElmanError
+from elman.processes import current_process
 
 
 def find_device(name: str) -> torch.device:

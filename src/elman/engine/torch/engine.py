@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from elman.engine.callbacks import StepCallback, no_callback
 from elman.engine.numba.batched.session import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.processes import Process, current_process
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.engine.torch.collectives import Collectives
@@ -33,6 +32,7 @@ from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture
 from elman.network.sampling import SamplingParams
+from elman.processes import Process, current_process
 from elman.text import Windows
 
 

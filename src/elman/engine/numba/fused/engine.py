@@ -12,7 +12,6 @@ and stays so: its probability is 0, and so are all its gradients.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +33,7 @@ from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import EPSILON, Optimizer
-from elman.network.parameters import Array, Arrays, Parameters, architecture
+from elman.network.parameters import Array, Arrays, Parameters
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
@@ -55,25 +54,6 @@ MIN_LARGE_V_BYTES = 3 * 2**19
 """Size of V above which it and its sums exceed the second-level cache of common processors, so that storing it by
 columns only is faster.
 """
-
-
-def supports(parameters: Parameters) -> bool:
-    """Whether the network is one vanilla RNN layer without a prior and without resets of the state."""
-    network = architecture(parameters)
-    return network.cell == "rnn" and network.layers == 1 and not network.order and parameters.reset_at is None
-
-
-def supports_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
-    """Whether the training is that of the reference experiment: batch size 1, plain AdaGrad."""
-    plain = Optimizer(optimizer.learning_rate, optimizer.grad_clip)
-    plain = replace(
-        plain,
-        end=optimizer.end,
-        beta1=optimizer.beta1,
-        beta2=optimizer.beta2,
-        final_lr_fraction=optimizer.final_lr_fraction,
-    )
-    return supports(parameters) and batch_size == 1 and optimizer == plain
 
 
 def is_large_alphabet(parameters: Parameters) -> bool:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from elman.config import Config, resume_config
-from elman.engine.processes import Process, current_process
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError
+from elman.processes import Process, current_process
 
 MIXED = "^mixed_precision=True requires engine torch and dtype float32 "
 
