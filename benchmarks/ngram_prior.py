@@ -1,6 +1,7 @@
 """Ablations of the n-gram prior: every variant is trained for the same number of updates, with the settings of quick.
 
 python benchmarks/ngram_prior.py TEXT [--max-updates 2000] [--seeds 3] [--only order discount …] [--out results.json]
+                                 [--fractions 0.001 0.01 0.1 1]
 
 Prints a Markdown table, and writes the same numbers as JSON. A loss is the mean over the text held out, in nats per
 character, of the last network; with several seeds, the median and, in parentheses, the smallest and the largest. That
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ VARIANTS: dict[str, tuple[Any, ...]] = {
 """The values of each setting; the others are those of `BASE`."""
 
 FRACTIONS = (0.125, 0.25, 0.5, 1.0)
-"""Parts of the text, from its beginning, each with and without a prior."""
+"""Parts of the text, from its beginning, each with and without a prior, unless others are passed."""
 
 
 class Variant(NamedTuple):
@@ -59,7 +60,7 @@ class Variant(NamedTuple):
     fraction: float = 1.0
 
 
-def list_variants(groups: list[str]) -> Iterator[Variant]:
+def list_variants(groups: list[str], fractions: Sequence[float]) -> Iterator[Variant]:
     """Yield the variants of these groups."""
     for name, values in VARIANTS.items():
         if name.removeprefix("ngram_") in groups:
@@ -68,7 +69,7 @@ def list_variants(groups: list[str]) -> Iterator[Variant]:
                 if name == "cell":
                     yield Variant("cell", {name: value, "ngram_order": 0})
     if "size" in groups:
-        for fraction in FRACTIONS:
+        for fraction in fractions:
             for order in (0, BASE["ngram_order"]):
                 yield Variant("size", {"ngram_order": order}, fraction)
 
@@ -131,11 +132,12 @@ def main() -> None:
     parser.add_argument("--max-updates", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=groups, default=groups)
+    parser.add_argument("--fractions", nargs="+", type=float, default=FRACTIONS, help="of the text, with --only size")
     parser.add_argument("--out", type=Path, help="file for the results as JSON")
     arguments = parser.parse_args()
     corpus, results = read_corpus(arguments.text), []
     print("| variant | characters | validation loss, nats/char | counts alone | seconds |\n|---|--:|--:|--:|--:|")
-    for variant in list_variants(arguments.only):
+    for variant in list_variants(arguments.only, arguments.fractions):
         results.append(measure(corpus, variant, arguments.max_updates, arguments.seeds))
         print(row(results[-1]), flush=True)
     if arguments.out is not None:

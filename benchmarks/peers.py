@@ -63,7 +63,7 @@ def draw(results: list[dict[str, Any]]) -> None:
     axes = figure.add_subplot()
     drawn = [result for result in results if result["text"] == DRAWN]
     for name in dict.fromkeys(result["name"] for result in drawn):
-        points = [(result["seconds"], result["loss"]) for result in drawn if result["name"] == name]
+        points = sorted((result["seconds"], result["loss"]) for result in drawn if result["name"] == name)
         elman = name == "Elman"
         axes.plot(*zip(*points, strict=True), "o-", label=name, lw=2.6 if elman else 1.4, zorder=3 if elman else 2)
     axes.axhline(GPU_LOSS, color="0.45", ls="--", lw=1, label=f"nanoGPT on an A100,\nabout 180 s: {GPU_LOSS}")

@@ -210,7 +210,7 @@ def _peers(text: str) -> str:
     budgets = sorted({budget for found in cells.values() for budget in found})
     rows = [[name, *(found.get(budget, "") for budget in budgets)] for name, found in cells.items()]
     versions = {point["versions"]["torch"] for point in result["results"] if "versions" in point}
-    header = ["validation loss, nats per character", *(f"{budget} s" for budget in budgets)]
+    header = [f"validation loss on {text}, nats per character", *(f"{budget} s" for budget in budgets)]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}; torch {', '.join(sorted(versions))}."
 
 

@@ -1,4 +1,7 @@
-"""The processes of torchrun, as its environment variables describe them. Does not import PyTorch."""
+"""The processes of torchrun, as its environment variables describe them, and the cores of this one.
+
+PyTorch is not imported.
+"""
 
 from __future__ import annotations
 
@@ -32,3 +35,8 @@ def current_process() -> Process:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Process()
     return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -115,6 +115,19 @@ def test_commands_show_progress(capsys: pytest.CaptureFixture[str], adapt: tuple
 
 
 @pytest.mark.usefixtures("slow")
+def test_dynamic_evaluation_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("long.txt").write_text(TEXT * 60, "utf-8")
+    capsys.readouterr()
+    assert exit_code("eval", "run", "long.txt", "--adapt", "weights") == 0
+    percentages = [int(found) for found in re.findall(r"scoring: (\d+) %", capsys.readouterr().err)]
+    assert len(percentages) > 5
+    assert percentages == sorted({*percentages})
+    assert percentages[-1] > 90
+    assert exit_code("eval", "run", "long.txt", "--adapt", "weights", "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("slow")
 def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     for command in (CHECK, COMPRESS, DECOMPRESS):

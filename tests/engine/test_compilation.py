@@ -1,5 +1,8 @@
 """Compilation is announced where kernels are compiled, and only there."""
 
+import subprocess
+import sys
+
 import pytest
 from numba.core import event
 
@@ -41,3 +44,8 @@ def test_a_training_announces_it(
         monkeypatch.setattr(NumpyEngine, "advance", compile_and_advance)
     elman.train(corpus, **EXACT, max_updates=2, progress=True)
     assert capsys.readouterr().err.count(f"{COMPILING}\n") == compiles
+
+
+def test_the_compiled_engine_imports_numba_before_it_is_used() -> None:
+    code = "import sys; from elman.engine import get_engine; get_engine('numba'); assert 'numba' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -72,7 +72,11 @@ def test_the_order_of_lines_does_not_matter_to_a_prior() -> None:
     models = [train(elman.Corpus.from_text("\n".join(names)), **options, seed=seed).model for seed in (1, 2)]
     texts = [model.parameters.ngrams.text for model in models if model.parameters.ngrams is not None]
     assert texts[0].tobytes() != texts[1].tobytes()
-    assert ensemble(models).score("Ada").nats < sum(model.score("Ada").nats for model in models)
+    index = models[0].alphabet.encode("Ada\nKay")
+    logits = [model.engine.session(model.parameters).logits(model.h[None], index[:, None])[0] for model in models]
+    joined = ensemble(models)
+    o, _ = joined.engine.session(joined.parameters).logits(joined.h[None], index[:, None])
+    np.testing.assert_allclose(o, sum(logits) / 2, rtol=SINGLE, atol=SINGLE)
     other = train(elman.Corpus.from_text("\n".join([*names[:-1], "Kya"])), **options).model
     with pytest.raises(ElmanError, match="must have the same n-gram prior"):
         ensemble([models[0], other])
@@ -99,7 +103,7 @@ def test_the_training_lines_are_those_of_all_models() -> None:
             {"lines": True},
             "must have the same kind of text: of models 1 and 2, 1 has continuous, 2 has independent lines",
         ),
-        ({"min_count": 3}, "must have the same alphabet: of models 1 and 2, theirs differ"),
+        ({"min_count": 3}, "must have the same alphabet: of models 1 and 2, 1 lacks "),
         ({"ngram_order": 2}, "must have the same n-gram prior: train them on the same text"),
         ({"ngram_discount": 0.5}, "must have the same n-gram prior: train them on the same text"),
     ],
@@ -107,6 +111,17 @@ def test_the_training_lines_are_those_of_all_models() -> None:
 def test_models_that_cannot_be_joined(options: dict[str, Any], message: str) -> None:
     models = [trained(ngram_order=3), trained(**{"ngram_order": 3} | options)]
     with pytest.raises(ElmanError, match=re.escape(f"the models of an ensemble {message}")):
+        ensemble(models)
+
+
+@pytest.mark.parametrize(
+    ("text", "difference"),
+    [("abd", "1 lacks 'd', 2 lacks 'c'"), ("acb", "they have the same characters in different orders")],
+)
+def test_alphabets_that_differ_are_described(text: str, difference: str) -> None:
+    options = OPTIONS | {"seq_length": 4}
+    models = [train(elman.Corpus.from_text(each * 5), **options).model for each in ("abc", text)]
+    with pytest.raises(ElmanError, match=f"the same alphabet: of models 1 and 2, {difference}$"):
         ensemble(models)
 
 
@@ -147,6 +162,7 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     for arguments, message in {
         ("-o", "other"): "an ensemble needs at least two models (got 0)",
         (runs[0], "-o", "other"): "an ensemble needs at least two models (got 1)",
+        (*runs, "-o", "other", "--weights", "-1,2"): "a weight of an ensemble must be finite and at least 0 (got -1.0)",
         (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",
     }.items():
         code, out, err = command("ensemble", *arguments)

@@ -11,7 +11,7 @@ import elman
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import ensemble_weights as fitting
-from elman.inference.ensemble import ensemble
+from elman.inference.ensemble import ensemble, fit_ensemble_weights
 from elman.runs.run import load
 from support.cli import Command
 from support.training import SMALL, train
@@ -51,21 +51,27 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
 
 
 def test_the_derivatives_are_those_of_the_loss(models: list[Model]) -> None:
-    slices, fitted = fitting._collect_logits(models, indices(models[0])), np.arange(3)
+    chunks = fitting._collect_logits(models, indices(models[0]))
     weights, step = np.array([0.2, 0.5, 0.4]), 1e-4
-    loss, gradient, hessian = fitting._evaluate(slices, fitted, weights)
+    loss, gradient, hessian = fitting._evaluate(chunks, weights)
     assert loss == pytest.approx(nats(models, list(weights)), rel=1e-6)
     for i in range(3):
         change = step * np.eye(3)[i]
-        above, below = (fitting._evaluate(slices, fitted, weights + sign * change) for sign in (1, -1))
+        above, below = (fitting._evaluate(chunks, weights + sign * change) for sign in (1, -1))
         assert gradient[i] == pytest.approx((above[0] - below[0]) / (2 * step), rel=1e-6)
         np.testing.assert_allclose(hessian[i], (above[1] - below[1]) / (2 * step), rtol=1e-5, atol=1e-9)
 
 
-def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = fitting.fit_weights(models, indices(models[0]))
-    monkeypatch.setattr(fitting, "SLICE", 7)
+    monkeypatch.setattr(fitting, "CHUNK_LOGITS", 300)
     np.testing.assert_allclose(fitting.fit_weights(models, indices(models[0])), expected, rtol=1e-4)
+
+
+def test_a_large_alphabet_and_chunks(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "MAX_LOGITS", 1)
+    first = fitting.fit_weights(models[:2], indices(models[0]))
+    assert first == fitting.fit_weights(models[:2], indices(models[0], HELD_OUT[:101]))
 
 
 def test_equal_models_have_equal_weights(models: list[Model]) -> None:
@@ -74,13 +80,39 @@ def test_equal_models_have_equal_weights(models: list[Model]) -> None:
     assert sum(both) == pytest.approx(alone[0], rel=1e-3)
 
 
+def negated(model: Model) -> Model:
+    """Return a model with the negative of the logits."""
+    arrays = {name: -array if name in ("V", "c", "alpha") else array for name, array in model.parameters.items()}
+    return Model(model.alphabet, model.parameters.with_arrays(arrays), model.h, model.engine)
+
+
 def test_a_model_that_predicts_the_opposite_has_no_weight(models: list[Model]) -> None:
     good = models[1]
-    arrays = {name: -array if name in ("V", "c", "alpha") else array for name, array in good.parameters.items()}
-    bad = Model(good.alphabet, good.parameters.with_arrays(arrays), good.h, good.engine)
+    bad = negated(good)
     weights = fitting.fit_weights([bad, good, models[0]], indices(good))
     assert weights[0] == 0
-    assert weights[1:] == pytest.approx(fitting.fit_weights([good, models[0]], indices(good)))
+    assert weights[1:] == pytest.approx(fitting.fit_weights([good, models[0]], indices(good)), rel=1e-4)
+    assert ensemble([bad, good], fit_on=HELD_OUT).parameters["W"].shape == good.parameters["W"].shape
+    with pytest.raises(
+        ElmanError, match=r"^no model predicts the text better than a uniform distribution: fit on text"
+    ):
+        ensemble([bad, negated(models[0])], fit_on=HELD_OUT)
+
+
+def test_the_minimum_is_that_of_the_constrained_problem(models: list[Model]) -> None:
+    pool = [models[0], negated(models[1]), models[2], negated(models[0]), models[1]]
+    weights = np.array(fitting.fit_weights(pool, indices(models[0])))
+    _, gradient, _ = fitting._evaluate(fitting._collect_logits(pool, indices(models[0])), weights)
+    np.testing.assert_allclose(gradient[weights > 0], 0, atol=1e-5)
+    assert (gradient[weights == 0] > 0).all()
+
+
+def test_a_text_without_a_minimum(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = fitting._collect_logits(models[:1], indices(models[0]))
+    chunks = [chunk._replace(y=chunk.logits[0].argmax(-1)) for chunk in chunks]  # as predicted
+    monkeypatch.setattr(fitting, "_collect_logits", lambda models, x: chunks)
+    with pytest.raises(ElmanError, match=r"^no finite weights predict the text best: it is too short"):
+        fitting.fit_weights(models[:1], indices(models[0]))
 
 
 def test_a_long_text_is_cut(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,16 +128,17 @@ def test_unknown_characters_are_left_out(models: list[Model]) -> None:
 
 def test_models_of_lines() -> None:
     lines = [trained(lines=True, seed=seed) for seed in (1, 2)]
-    joined = ensemble(lines, fit_on=HELD_OUT.replace("\n", "\r\n"))
-    assert joined.score(HELD_OUT).nats <= ensemble(lines).score(HELD_OUT).nats
+    weights = fit_ensemble_weights(lines, HELD_OUT.replace("\n", "\r\n"))
+    fitted, equal = (ensemble(lines, weights=shares).score(HELD_OUT).nats for shares in (weights, None))
+    assert fitted < equal - 0.01
 
 
 def test_errors(models: list[Model]) -> None:
     with pytest.raises(ElmanError, match=r"^cannot combine weights with fit_on, which fits them$"):
         ensemble(models, weights=[1, 1, 1], fit_on=TEXT)
-    message = "fitting weights needs a text of more than 100 known characters (got 100)"
+    message = "fitting weights needs a text of at least 100 known characters (got 99)"
     with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
-        ensemble(models, fit_on=TEXT[:100] + "\u2603" * 100)
+        ensemble(models, fit_on=TEXT[:99] + "\u2603" * 100)
     arrays = {name: np.full_like(array, np.nan) for name, array in models[0].parameters.items()}
     diverged = Model(models[0].alphabet, models[0].parameters.with_arrays(arrays), models[0].h, models[0].engine)
     with pytest.raises(ElmanError, match=r"^the logits of a model are not finite: its training diverged$"):
@@ -117,9 +150,15 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     for seed, run in enumerate("ab"):
         train(CORPUS, **OPTIONS | {"max_updates": 40}, seed=seed, out=tmp_path / run)
     Path("held_out.txt").write_text(HELD_OUT, encoding="utf-8")
-    assert command("ensemble", "a", "b", "-o", "joined", "--fit-on", "held_out.txt") == (0, "joined\n", "")
+    code, out, err = command("ensemble", "a", "b", "-o", "joined", "--fit-on", "held_out.txt")
+    assert (code, out) == (0, "joined\n")
+    assert re.fullmatch(r"weights [0-9.]+, [0-9.]+\n", err)
     assert load(Path("joined")).score(TEXT) == ensemble([load(Path(run)) for run in "ab"], fit_on=HELD_OUT).score(TEXT)
-    code, out, err = command("ensemble", "a", "b", "-o", "other", "--fit-on", "missing.txt")
-    assert (code, out) == (2, "")
-    assert "missing.txt" in err
-    assert not Path("other").exists()
+    for options, message in {
+        ("--fit-on", "missing.txt"): "missing.txt",
+        ("--fit-on", "held_out.txt", "--weights", "1,1"): "cannot combine --weights with --fit-on, which fits them",
+    }.items():
+        code, out, err = command("ensemble", "a", "b", "-o", "other", *options)
+        assert (code, out) == (2, "")
+        assert message in err
+        assert not Path("other").exists()

@@ -58,14 +58,26 @@ def test_a_second_training_and_one_whose_process_was_killed_draw_themselves(
 def test_a_process_that_fails_is_replaced_by_drawing(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    fails = tmp_path / "fails"
+    fails.write_text("#!/bin/sh\ncat > /dev/null\nexit 1\n", encoding="utf-8")
+    fails.chmod(0o700)
+    for executable in (str(fails), str(tmp_path / "missing"), None):
+        monkeypatch.setattr(sys, "executable", executable)
+        with plot_process.plot_process():
+            train(corpus, **SMALL, out=tmp_path / "run", overwrite=True)
+        assert (tmp_path / "run" / PLOT).read_bytes().startswith(b"\x89PNG")
+        (tmp_path / "run" / PLOT).unlink()
+
+
+def test_a_process_that_takes_too_long_is_killed(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: list["subprocess.Popen[bytes]"]
+) -> None:
+    monkeypatch.setattr(plot_process, "TIMEOUT", 0.0)
     with plot_process.plot_process():
-        train(corpus, **SMALL, out=tmp_path)
-    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
-    with plot_process.plot_process():
-        train(corpus, **SMALL, out=tmp_path, overwrite=True)
-    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
+        for name in "ab":
+            train(corpus, **SMALL, out=tmp_path / name)
+            assert processes[0].returncode is not None
+            assert (tmp_path / name / PLOT).read_bytes().startswith(b"\x89PNG")
 
 
 def test_it_ends_with_the_block(processes: list["subprocess.Popen[bytes]"]) -> None:
@@ -85,6 +97,12 @@ def test_there_is_none_without_matplotlib(
     monkeypatch: pytest.MonkeyPatch, processes: list["subprocess.Popen[bytes]"]
 ) -> None:
     monkeypatch.setattr(plot_process, "find_spec", lambda name: None)
+    with plot_process.plot_process():
+        assert not processes
+
+
+def test_there_is_none_on_one_core(monkeypatch: pytest.MonkeyPatch, processes: list["subprocess.Popen[bytes]"]) -> None:
+    monkeypatch.setattr(plot_process, "count_cores", lambda: 1)
     with plot_process.plot_process():
         assert not processes
 

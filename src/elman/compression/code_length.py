@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman.compression import blocks
-from elman.compression.codec import MODES, OnProgress, predictor_factory, token_counter
+from elman.compression.codec import MODES, predictor_factory, token_counter
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import to_tokens
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference.adaptation import check_adapt
+from elman.inference.dynamic_evaluation import OnProgress
 from elman.inference.score import Score, check_length
 from elman.text import with_unknown
 

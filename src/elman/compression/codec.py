@@ -24,14 +24,13 @@ from elman.compression.tokens import from_tokens, to_tokens
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference.adaptation import check_adapt, parse_kind
+from elman.inference.dynamic_evaluation import OnProgress
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
 
 Block = tuple[Ints, int]
 """Tokens (steps, R), see `elman.compression.blocks`, and how many there are."""
-OnProgress = Callable[[float], None]
-"""Called with the fraction that is done: often, from any thread, but never by two at once."""
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 

@@ -159,9 +159,10 @@ def read_header(file: bytes) -> tuple[Header, int]:
     if version == VERSION and number == _VERSION_3:
         raise corrupt_file_error("a member has members of its own")
     if number not in {*Mode} or Mode(number).version != version:
+        last = max(mode for mode in Mode if mode.version == 1)  # all numbers of later versions are in use
         raise ElmanError(
-            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to"
-            f" {VERSION}.{max(Mode) & 3}: upgrade Elman"
+            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to 1.{last} and all of 2"
+            f" and {VERSION}: upgrade Elman"
         )
     mode = Mode(number)
     N, offset = _read_varint(file, offset)
@@ -220,7 +221,7 @@ def _read_mode(file: bytes, version: int) -> tuple[int, int]:
         return mode, 1
     if len(file) < 2:
         raise corrupt_file_error(ENDS_EARLY)
-    if file[1] < _EXTENDED:
+    if file[1] <= _EXTENDED:
         raise corrupt_file_error("a mode of two bits has a byte of its own")
     return file[1], 2
 

@@ -23,7 +23,8 @@ from elman.compression import codec, container
 from elman.config import CodecAdapt
 
 if TYPE_CHECKING:
-    from elman.inference.model import Model
+    from elman.inference.dynamic_evaluation import OnProgress
+from elman.inference.model import Model
 
 MEMBER_SIZE = 1 << 24
 """Bytes of the original in a member, except the last."""
@@ -109,7 +110,7 @@ def decompress_members(
         before += len(member)
 
 
-def _count_bytes(before: int, data: bytes, on_bytes: Callable[[float], None]) -> codec.OnProgress:
+def _count_bytes(before: int, data: bytes, on_bytes: Callable[[float], None]) -> OnProgress:
     """Return a function that is told the progress in `data`, which `before` bytes precede."""
     return lambda fraction: on_bytes(before + fraction * len(data))
 

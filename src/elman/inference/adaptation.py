@@ -17,7 +17,7 @@ from elman.config import Adapt
 from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.dynamic_evaluation import score_dynamic
+from elman.inference.dynamic_evaluation import OnProgress, score_dynamic
 from elman.inference.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
@@ -63,7 +63,12 @@ def check_adapt(parameters: Parameters, adapt: str | None) -> None:
 
 
 def score_adapting(
-    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, adapt: bool | str = False
+    engine: Engine,
+    parameters: Parameters,
+    h0: Array,
+    indices: Indices,
+    adapt: bool | str = False,
+    on_progress: OnProgress | None = None,
 ) -> Score:
     """Score a text by a model that adapts to it.
 
@@ -78,6 +83,8 @@ def score_adapting(
         Unknown characters, K or more, are neither read nor adapted to.
     adapt : bool or str
         ``weights`` (or True), ``counts``, ``both``, or False.
+    on_progress : callable, optional
+        Called while weights adapt, which takes a while.
 
     Raises
     ------
@@ -88,5 +95,6 @@ def score_adapting(
     check_adapt(parameters, kind)
     if kind in ("counts", "both"):
         parameters = parameters.continued()
-    evaluate = score_dynamic if kind in ("weights", "both") else score
-    return evaluate(engine, parameters, h0, indices)
+    if kind in ("weights", "both"):
+        return score_dynamic(engine, parameters, h0, indices, on_progress=on_progress)
+    return score(engine, parameters, h0, indices)

@@ -25,6 +25,7 @@ whose recurrent weights are all zero does not adapt.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,9 @@ from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, architecture, suffix, zeros_like
 from elman.text import Windows
 
+OnProgress = Callable[[float], None]
+"""Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
+
 DECAY_INTERVAL = 16
 """Windows from one decay (4) to the next, so that it costs next to nothing."""
 
@@ -45,7 +49,7 @@ DECAY_INTERVAL = 16
 class DynamicEvaluation:
     """Hyperparameters of dynamic evaluation.
 
-    The choice of the defaults is explained in ``docs/how_to/evaluate_and_score.md``.
+    The choice of the defaults is explained in ``docs/explanation/recipes.md``.
 
     Parameters
     ----------
@@ -90,7 +94,12 @@ def recurrent_rms(parameters: Parameters) -> float:
 
 
 def score_dynamic(
-    engine: Engine, parameters: Parameters, h0: Array, indices: Indices, settings: DynamicEvaluation = DEFAULT
+    engine: Engine,
+    parameters: Parameters,
+    h0: Array,
+    indices: Indices,
+    settings: DynamicEvaluation = DEFAULT,
+    on_progress: OnProgress | None = None,
 ) -> Score:
     """Score a text by dynamic evaluation; `elman.inference.score.score` is the static counterpart.
 
@@ -104,6 +113,8 @@ def score_dynamic(
     indices : ndarray of unsigned int, shape (N,)
         Unknown characters, K or more, are neither read nor trained on.
     settings : DynamicEvaluation
+    on_progress : callable, optional
+        Called with the fraction of the text that was read.
 
     Raises
     ------
@@ -113,7 +124,7 @@ def score_dynamic(
     K = len(parameters["c"])
     readable = readable_indices(indices, K)
     state = _initial_state(parameters, h0)
-    nats = _score_and_train(engine, state, parameters, readable, settings)
+    nats = _score_and_train(engine, state, parameters, readable, settings, on_progress or (lambda done: None))
     rest = readable[state.position :]  # shorter than a window, so it is only scored
     if len(rest) > 1:
         nats += float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0])
@@ -128,7 +139,12 @@ def _initial_state(trained: Parameters, h0: Array) -> TrainState:
 
 
 def _score_and_train(
-    engine: Engine, state: TrainState, trained: Parameters, indices: Indices, settings: DynamicEvaluation
+    engine: Engine,
+    state: TrainState,
+    trained: Parameters,
+    indices: Indices,
+    settings: DynamicEvaluation,
+    on_progress: OnProgress,
 ) -> float:
     """Read all complete windows, and return their cost in nats."""
     T = settings.seq_length
@@ -142,4 +158,5 @@ def _score_and_train(
         if state.update % DECAY_INTERVAL == 0:
             for name, theta in state.parameters.items():
                 theta += settings.decay * (trained[name] - theta)
+        on_progress(state.position / len(indices))
     return nats

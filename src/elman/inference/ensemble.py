@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from elman.errors import ElmanError, shorten
+from elman.errors import ElmanError, quote, shorten
 from elman.inference.ensemble_weights import fit_weights
 from elman.inference.model import Model
 from elman.inference.model_argument import check_is_model
@@ -18,6 +18,8 @@ from elman.network.ngram import NgramModel
 from elman.network.parameters import architecture
 from elman.text import with_unknown
 from elman.text.lines import LineHashes, trim_lines
+
+WEIGHTS_OR_TEXT = "cannot combine --weights with --fit-on, which fits them"
 
 
 def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None, fit_on: str | None = None) -> Model:
@@ -34,16 +36,17 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
         lines; those with an n-gram prior with the same one.
     weights : sequence of float, optional
         Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
-        a sum below 1 the distribution is flatter, and above 1 sharper.
+        a sum below 1 the distribution is flatter, and above 1 sharper. A model with weight 0 is left out.
     fit_on : str, optional
-        A text, instead of weights: those are used that predict it best, see `elman.inference.ensemble_weights`. It
-        should be neither training text nor the text of an evaluation.
+        A held-out text, instead of weights: those are used that predict it best, see
+        `elman.inference.ensemble_weights`. It is the text itself, not a path, and should be neither the training set
+        nor the test set.
 
     Raises
     ------
     ElmanError
         If there are fewer than two models, they differ in more than size and weights, or a weight is negative or not a
-        finite number, or all are 0; if the text is too short.
+        finite number, or all are 0; if the text is too short, or both weights and a text are passed.
 
     Examples
     --------
@@ -54,32 +57,45 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
     >>> elman.ensemble(models)
     <Model: 1 x rnn 32, 11 characters, float32, numpy>
     """
-    models = [models] if isinstance(models, Model) else [*models]
-    for model in models:
-        check_is_model(model)
-    if len(models) < 2:
-        raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
-    shares = [1 / len(models)] * len(models) if weights is None else _check_weights(weights, len(models))
-    for number, model in enumerate(models[1:], 2):
-        _check_alike(models[0], model, number)
-    _check_priors([model.parameters.ngrams for model in models])
-    if fit_on is not None:
-        if weights is not None:
-            raise ElmanError("cannot combine --weights with --fit-on, which fits them")
-        shares = _fit_weights(models, fit_on)
-    parameters, h = join_members(
-        [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True)]
-    )
+    models = _check_models(models)
+    if weights is None:
+        shares = [1 / len(models)] * len(models) if fit_on is None else fit_ensemble_weights(models, fit_on)
+    elif fit_on is None:
+        shares = _check_weights(weights, len(models))
+    else:
+        raise ElmanError(WEIGHTS_OR_TEXT)
+    members = [Member(model.parameters, model.h, share) for model, share in zip(models, shares, strict=True) if share]
+    parameters, h = join_members(members)
     if not all(np.isfinite(array).all() for array in parameters.values()):
         raise ElmanError("the weights of the ensemble are too large: its parameters would not be finite")
     return Model(models[0].alphabet, parameters, h, models[0].engine, _join_hashes(models))
 
 
-def _fit_weights(models: Sequence[Model], text: str) -> list[float]:
-    """Return the weights with which models that are alike predict a text best."""
+def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
+    """Return the weights with which the ensemble of several models predicts a text best.
+
+    Raises
+    ------
+    ElmanError
+        As by `ensemble`.
+    """
+    models = _check_models(models)
     first = models[0]
     text = trim_lines(text) if first.is_of_lines else text
     return fit_weights(models, first.arrange(with_unknown(first.alphabet).encode(text)))
+
+
+def _check_models(models: Iterable[Model]) -> list[Model]:
+    """Return several models, after checks that they can be joined."""
+    models = [models] if isinstance(models, Model) else [*models]
+    for model in models:
+        check_is_model(model)
+    if len(models) < 2:
+        raise ElmanError(f"an ensemble needs at least two models (got {len(models)})")
+    for number, model in enumerate(models[1:], 2):
+        _check_alike(models[0], model, number)
+    _check_priors([model.parameters.ngrams for model in models])
+    return models
 
 
 def _check_weights(weights: Sequence[float], n: int) -> list[float]:
@@ -111,13 +127,25 @@ def _check_alike(first: Model, model: Model, number: int) -> None:
         "cell": [net.cell for net in nets],
         "number of layers": [net.layers for net in nets],
         "precision": [each.h.dtype for each in (first, model)],
-        "alphabet": [each.alphabet.characters for each in (first, model)],
         "kind of text": ["independent lines" if each.is_of_lines else "continuous" for each in (first, model)],
     }
     for name, (expected, value) in properties.items():
         if value != expected:
-            got = "theirs differ" if name == "alphabet" else f"1 has {expected}, {number} has {value}"
-            raise ElmanError(f"the models of an ensemble must have the same {name}: of models 1 and {number}, {got}")
+            raise ElmanError(
+                f"the models of an ensemble must have the same {name}: of models 1 and {number}, 1 has {expected},"
+                f" {number} has {value}"
+            )
+    _check_alphabets(first.alphabet.characters, model.alphabet.characters, number)
+
+
+def _check_alphabets(first: Sequence[str], other: Sequence[str], number: int) -> None:
+    """Check that the alphabet of a model is that of the first."""
+    if first == other:
+        return
+    lacking = {1: sorted({*other} - {*first}), number: sorted({*first} - {*other})}
+    found = [f"{each} lacks {quote(''.join(characters))}" for each, characters in lacking.items() if characters]
+    difference = ", ".join(found) or "they have the same characters in different orders"
+    raise ElmanError(f"the models of an ensemble must have the same alphabet: of models 1 and {number}, {difference}")
 
 
 def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:
@@ -127,15 +155,17 @@ def _check_priors(ngrams: Sequence[NgramModel | None]) -> None:
         if not (same and _have_same_counts(first, other)):
             raise ElmanError(
                 "the models of an ensemble must have the same n-gram prior: train them on the same text with the same"
-                " --ngram-order and --ngram-discount, or with --ngram-order 0"
+                " --ngram-order and --ngram-discount, or with --ngram-order 0; of independent lines, --seed decides"
+                " which ones --validation holds out, unless that is a file"
             )
 
 
 def _have_same_counts(first: NgramModel, other: NgramModel) -> bool:
     """Return whether the texts of two n-gram models have the same counts; those of lines, in whatever order."""
-    if first.reset_at is None or other.reset_at is None:
-        return np.array_equal(first.text, other.text)
-    return _sort_lines(first) == _sort_lines(other)
+    if np.array_equal(first.text, other.text):
+        return True
+    of_lines = first.reset_at is not None and other.reset_at is not None and len(first.text) == len(other.text)
+    return of_lines and _sort_lines(first) == _sort_lines(other)
 
 
 def _sort_lines(ngrams: NgramModel) -> list[bytes]:

@@ -1,13 +1,14 @@
-"""Settings of a preset that are changed for a short text."""
+"""Settings of a preset that are changed for a short text, or for a run of many epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 from elman.config import LIMITS, Config
 from elman.errors import ElmanError
-from elman.presets import PRESETS, SHORT_TEXT
+from elman.presets import LONG_RUN, PRESETS, SHORT_TEXT, Preset
 from elman.runs.run import training_length
 from elman.text import Corpus
 
@@ -22,7 +23,7 @@ EPOCHS = 100
 def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
     """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
 
-    Some presets have other settings for short texts, see `elman.presets.Preset`.
+    Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
         If the text is too short to lower both settings for it.
     """
     n = training_length(corpus, config)
-    if preset and n < SHORT_TEXT:
-        changed = PRESETS[preset].short_text_settings
+    if preset:
+        changed = _changed_settings(PRESETS[preset], config, n)
         config = replace(config, **{name: value for name, value in changed.items() if name not in passed})
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
@@ -71,11 +72,20 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     return lowered
 
 
+def _changed_settings(preset: Preset, config: Config, n: int) -> dict[str, Any]:
+    """Return the settings that a preset changes for a training text of n characters."""
+    if n < SHORT_TEXT:
+        return preset.short_text_settings
+    is_long = config.max_seconds is not None and config.max_seconds > LONG_RUN * n / 1e6
+    return preset.long_run_settings if is_long else {}
+
+
 def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
     """Return which settings of a preset were changed; empty if none was."""
     names = {
         "optimizer": "optimizer",
         "dropout": "dropout",
+        "weight_dropout": "weight dropout",
         "batch_size": "batch size",
         "seq_length": "sequence length",
     }
@@ -88,7 +98,11 @@ def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
         return ""
     if config.epochs != preset.epochs:
         changed.append(f"at most {config.epochs:,} epochs")
-    return f"the training text has only {training_length(corpus, config):,} characters: {', '.join(changed)}"
+    n = training_length(corpus, config)
+    reason = f"the training text has only {n:,} characters"
+    if config.weight_dropout != preset.weight_dropout:
+        reason = f"{config.max_seconds:,.0f} seconds are many epochs of {n:,} characters"
+    return f"{reason}: {', '.join(changed)}"
 
 
 def _format(value: str | float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from contextvars import ContextVar
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+
+from elman.processes import count_cores
 
 TIMEOUT = 60.0
 """Seconds that drawing may take, before the process is given up; the first time, Matplotlib indexes all fonts."""
@@ -25,20 +28,22 @@ _process = ContextVar[subprocess.Popen[bytes] | None]("_process", default=None)
 @contextmanager
 def plot_process() -> Iterator[None]:
     """Let a process draw the plots of the trainings in the block. It ends with the block, or when this process does."""
-    process = start_process() if find_spec("matplotlib") is not None else None
+    process = start_process() if find_spec("matplotlib") is not None and count_cores() > 1 else None
     token = _process.set(process)
     try:
         yield
     finally:
         _process.reset(token)
         if process is not None:
-            process.kill()
+            process.terminate()
             process.communicate()
 
 
 def start_process() -> subprocess.Popen[bytes] | None:
-    """Start the process, or return None if the system refuses."""
-    with suppress(OSError):  # it is not needed
+    """Start the process, or return None if that is not possible: it is not needed."""
+    if not sys.executable:  # in a program that embeds Python
+        return None
+    with suppress(OSError):
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "elman.training.plot_process"],
             stdin=subprocess.PIPE,
@@ -54,13 +59,17 @@ def draw(directory: Path) -> bool:
     process = _process.get()
     if process is None or process.poll() is not None:
         return False
-    with suppress(subprocess.TimeoutExpired):
+    try:
         process.communicate(os.fsencode(directory.absolute()), TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     return process.returncode == 0
 
 
 def main() -> None:
     """Draw the plot of the run whose path is the standard input; of none if that is empty."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that Matplotlib removes temporary files
     gc.disable()  # imports create no cycles to free
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, create_figure, plot_losses, save_figure

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from elman.errors import ElmanError
+from elman.processes import count_cores
 
 MAX_FAILED_STARTS = 5
 """Workers that may end before they are ready, in sequence, until no other is started."""
@@ -137,8 +138,3 @@ def _close_stdin(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     with suppress(OSError):  # it has ended, and what is buffered cannot be written
         process.stdin.close()
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,10 +9,10 @@ from typing import Any, Unpack
 
 from elman.errors import ElmanError, require_extra, shorten
 from elman.presets import DEFAULT_PRESET
+from elman.processes import count_cores
 from elman.signatures import document_options
 from elman.training.options import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.callbacks import SweepCallback
-from elman.tuning.pool import count_cores
 from elman.tuning.results import SweepResult
 from elman.tuning.settings import VALIDATION, Pruner, Sampler, SweepSettings, create_settings
 from elman.tuning.space import parse_space, read_space

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,27 +17,33 @@ def ensemble(
     out: Annotated[Out, Parameter(help="Directory for the model.")],
     weights: Annotated[
         str | None,
-        Parameter(help="Weights of the models' logits, such as 0.6,0.4. By default all equal."),
+        Parameter(
+            allow_leading_hyphen=True, help="Weights of the models' logits, such as 0.6,0.4. By default all equal."
+        ),
     ] = None,
     fit_on: Annotated[
         str | None,
         Parameter(
-            help="A text on which to fit the weights: file, directory or built-in name. It should be neither training"
-            " text nor the text of an evaluation."
+            help="Held-out text on which to fit the weights: file, directory or built-in name; neither the training set"
+            " nor the test set."
         ),
     ] = None,
     encoding: Encoding = "utf-8",
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
-    from elman.inference.ensemble import ensemble
+    from elman.inference.ensemble import WEIGHTS_OR_TEXT, ensemble, fit_ensemble_weights
     from elman.runs.model_files import save_model
     from elman.runs.run import load
     from elman.text import read_chunks
 
-    parsed = None if weights is None else _parse_weights(weights)
+    if weights is not None and fit_on is not None:
+        raise ElmanError(WEIGHTS_OR_TEXT)
+    shares = None if weights is None else _parse_weights(weights)
     models = [load(run) for run in runs]
-    text = None if fit_on is None else "".join(read_chunks([fit_on], encoding=encoding))
-    save_model(ensemble(models, weights=parsed, fit_on=text), out)
+    if fit_on is not None:
+        shares = fit_ensemble_weights(models, "".join(read_chunks([fit_on], encoding=encoding)))
+        print("weights", ", ".join(f"{share:.4f}" for share in shares), file=sys.stderr)
+    save_model(ensemble(models, weights=shares), out)
     print(out)
     return 0
 

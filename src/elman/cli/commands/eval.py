@@ -58,7 +58,7 @@ def evaluate(
     model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
     if adapt is None or adapt in get_args(Adapt):
-        static, result = _score(model, require_corpus(texts), encoding, adapt, window)
+        static, result = _score(model, require_corpus(texts), encoding, adapt, window, quiet=as_json)
     else:
         static, result = _score_code_length(model, require_corpus(texts), encoding, adapt, quiet=as_json)
     check_finite([static.nats, result.nats])
@@ -82,9 +82,16 @@ def evaluate(
 
 
 def _score(
-    model: Model, texts: Sequence[str | Path], encoding: str, adapt: CodecAdapt | None, window: int | None
+    model: Model,
+    texts: Sequence[str | Path],
+    encoding: str,
+    adapt: CodecAdapt | None,
+    window: int | None,
+    *,
+    quiet: bool,
 ) -> tuple[Score, Score]:
-    """Return the scores of a text without adaptation, and with it."""
+    """Return the scores of a text without adaptation, and with it; show the progress."""
+    from elman.cli.progress import show_progress
     from elman.inference.adaptation import score_adapting
     from elman.inference.score import score, score_windows
     from elman.text import read_corpus, with_unknown
@@ -95,7 +102,10 @@ def _score(
         static = score_windows(model.engine, model.parameters, indices, window)
     else:
         static = score(*network, indices)
-    return static, score_adapting(*network, indices, adapt) if adapt else static
+    if adapt is None:
+        return static, static
+    with show_progress("scoring", 1.0, quiet=quiet) as show:
+        return static, score_adapting(*network, indices, adapt, show)
 
 
 def _score_code_length(

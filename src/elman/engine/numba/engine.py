@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numba  # noqa: F401 (`elman.engine.compilation.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ def supports_fused(parameters: Parameters) -> bool:
 
 
 def supports_fused_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
-    """Whether the fused path trains it: as in the reference experiment, with batch size 1 and plain AdaGrad."""
+    """Whether the fused path trains a network: with batch size 1 and AdaGrad without other options."""
     plain = Optimizer(optimizer.learning_rate, optimizer.grad_clip)
     plain = replace(
         plain,
