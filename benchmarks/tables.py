@@ -72,9 +72,12 @@ def curve() -> str:
         elman, jax = figures["Elman float32"], figures.get("JAX, 1 thread")
         over = "" if jax is None else f"{jax['microseconds'] / elman['microseconds']:.1f}"
         floor = elman["microseconds"] / elman["floor_microseconds"]
+        both = figures.get("Elman float32, 2 threads")
+        on_both = "" if both is None else f"{both['microseconds'] / both['floor_microseconds']:.2f}"
         numbers = [str(sizes[name]) for name in ("m", "T", "K")]
-        rows.append([*numbers, f"{elman['microseconds']:,.1f}", f"{floor:.2f}", over])
-    return table(["m", "T", "K", "µs per update", "× floor", "JAX × Elman"], rows)
+        rows.append([*numbers, f"{elman['microseconds']:,.1f}", f"{floor:.2f}", on_both, over])
+    header = ["m", "T", "K", "µs per update, one thread", "× floor", "× floor, 2 threads", "JAX × one thread"]
+    return table(header, rows)
 
 
 def update_breakdown() -> str:

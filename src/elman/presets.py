@@ -25,19 +25,17 @@ class Preset:
         The settings that differ from these for a training text of fewer than `SHORT_TEXT` characters, of which the
         preset makes more epochs.
     long_run_settings : dict
-        The settings that differ from these if `max_seconds` is raised so much that the preset would overfit: to more
-        than `LONG_RUN` times as many seconds as there are million characters of training text.
+        The settings that differ from these if `max_seconds` is raised so much that the preset would overfit, by the
+        number of seconds per million characters of training text from which on they apply, in ascending order.
     """
 
     summary: str
     settings: dict[str, Any] = field(default_factory=dict)
     short_text_settings: dict[str, Any] = field(default_factory=dict)
-    long_run_settings: dict[str, Any] = field(default_factory=dict)
+    long_run_settings: dict[float, dict[str, Any]] = field(default_factory=dict)
 
 
 SHORT_TEXT = 800_000
-LONG_RUN = 600.0
-"""Seconds per million characters: ten epochs of preset `strong`."""
 
 
 _UNLIMITED_EPOCHS = 1_000_000
@@ -136,7 +134,8 @@ PRESETS = {
         },
         # Muon without dropout overfits a text that it reads more often.
         short_text_settings={"optimizer": "adam", "dropout": 0.15},
-        long_run_settings={"weight_dropout": 0.4},
+        # From 5 and from 10 epochs on.
+        long_run_settings={300.0: {"weight_dropout": 0.2}, 600.0: {"weight_dropout": 0.4}},
     ),
 }
 

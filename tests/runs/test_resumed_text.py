@@ -268,18 +268,21 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
 
 
-def test_a_preset_has_other_settings_for_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seconds_per_million", "weight_dropout"), [(299, 0.0), (301, 0.2), (599, 0.2), (601, 0.4)])
+def test_a_preset_has_other_settings_for_a_long_run(
+    monkeypatch: pytest.MonkeyPatch, seconds_per_million: int, weight_dropout: float
+) -> None:
     monkeypatch.setattr(short_text, "SHORT_TEXT", 180)
-    text = Corpus.from_text((TEXT * 30)[:2000])
-    options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
-    monkeypatch.setattr(short_text, "LONG_RUN", 300 / 1800 * 1e6)
-    assert elman.train(text, **options).config.weight_dropout == 0.0
-    assert elman.train(text, **options, max_seconds=300.0).config.weight_dropout == 0.0
-    run = elman.train(text, **options, max_seconds=301.0)
-    assert run.config.weight_dropout == 0.4
-    assert "301 seconds are many epochs of 1,800 characters: weight dropout 0.4 instead of 0.0, " in run.notices[1]
-    assert elman.train(text, **options, max_seconds=301.0, weight_dropout=0.1).config.weight_dropout == 0.1
-    assert elman.train(text, **options | {"preset": "minute"}, max_seconds=301.0).config.weight_dropout == 0.0
+    text, seconds = Corpus.from_text((TEXT * 30)[:2000]), seconds_per_million * 1800 / 1e6
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 1, "max_seconds": seconds}
+    run = elman.train(text, preset="strong", **options)
+    assert run.config.weight_dropout == weight_dropout
+    notice = (
+        f"{seconds:,.0f} seconds are many epochs of 1,800 characters: weight dropout {weight_dropout} instead of 0.0"
+    )
+    assert (notice in run.notices[1]) == bool(weight_dropout)
+    assert elman.train(text, preset="strong", **options, weight_dropout=0.1).config.weight_dropout == 0.1
+    assert elman.train(text, preset="minute", **options).config.weight_dropout == 0.0
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])

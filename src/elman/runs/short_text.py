@@ -8,7 +8,7 @@ from typing import Any
 
 from elman.config import LIMITS, Config
 from elman.errors import ElmanError
-from elman.presets import LONG_RUN, PRESETS, SHORT_TEXT, Preset
+from elman.presets import PRESETS, SHORT_TEXT, Preset
 from elman.runs.run import training_length
 from elman.text import Corpus
 
@@ -76,8 +76,9 @@ def _changed_settings(preset: Preset, config: Config, n: int) -> dict[str, Any]:
     """Return the settings that a preset changes for a training text of n characters."""
     if n < SHORT_TEXT:
         return preset.short_text_settings
-    is_long = config.max_seconds is not None and config.max_seconds > LONG_RUN * n / 1e6
-    return preset.long_run_settings if is_long else {}
+    seconds_per_million = 0.0 if config.max_seconds is None else config.max_seconds / (n / 1e6)
+    found = [settings for seconds, settings in preset.long_run_settings.items() if seconds_per_million >= seconds]
+    return found[-1] if found else {}
 
 
 def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
