@@ -35,8 +35,8 @@ def plot_process() -> Iterator[None]:
     finally:
         _process.reset(token)
         if process is not None:
-            process.terminate()
-            process.communicate()
+            with process:  # closes the pipe, and waits
+                process.terminate()
 
 
 def start_process() -> subprocess.Popen[bytes] | None:
