@@ -77,9 +77,10 @@ def test_a_process_that_takes_too_long_is_killed(
         for name in "ab":
             train(corpus, **SMALL, out=tmp_path / name)
             assert processes[0].returncode is not None
-            assert processes[0].stdin is not None
             assert (tmp_path / name / PLOT).read_bytes().startswith(b"\x89PNG")
-    assert processes[0].stdin.closed
+    stdin = processes[0].stdin
+    assert stdin is not None
+    assert stdin.closed
 
 
 def test_it_ends_with_the_block(processes: list["subprocess.Popen[bytes]"]) -> None:
