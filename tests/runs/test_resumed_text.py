@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import elman
+from elman.cli import display
 from elman.errors import ElmanError
 from elman.runs import recorded_text, short_text
 from elman.runs.run import Run
@@ -283,6 +284,20 @@ def test_a_preset_has_other_settings_for_a_long_run(
     assert (notice in run.notices[1]) == bool(weight_dropout)
     assert elman.train(text, preset="strong", **options, weight_dropout=0.1).config.weight_dropout == 0.1
     assert elman.train(text, preset="minute", **options).config.weight_dropout == 0.0
+
+
+def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short_text, "SHORT_TEXT", 180)
+    text = Corpus.from_text((TEXT * 30)[:2000])
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
+    # Of 1,800 characters, 0.3 s are 167 s per million, and twice as many are 333.
+    run = elman.train(text, preset="strong", **options, max_seconds=0.3)
+    command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
+    assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2"
+    run = elman.train(text, preset="minute", **options, max_seconds=0.3)
+    assert display._longer_command(run, Path("run"), ["novel.txt"]) == command
+    run = elman.train(text, preset="strong", **options, max_updates=2)
+    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --max-updates 4")
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])

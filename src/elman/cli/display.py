@@ -17,7 +17,8 @@ from rich.text import Text
 from elman.errors import flag
 from elman.runs.limits import raise_limit
 from elman.runs.records import Sample
-from elman.runs.run import Run
+from elman.runs.run import Run, training_length
+from elman.runs.short_text import long_run_settings
 from elman.runs.summary import RunSummary
 from elman.runs.train_loss import SMOOTH_UPDATES
 from elman.training.advice import LONGER
@@ -168,7 +169,12 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     limit = (flag(name), f"{value:.15g}")
     if run.config.schedule == "constant" or run.init_from is not None or not texts:
         return _resume_command(out, *limit)
-    return shlex.join(["elman", "train", *map(str, texts), "--out", f"{out}-longer", "--like", str(out), *limit])
+    changed: dict[str, Any] = {}
+    if run.preset and name == "max_seconds":  # which --like does not change
+        changed = long_run_settings(run.preset, value, training_length(run.corpus, run.config))
+    settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
+    like = ["--out", f"{out}-longer", "--like", str(out)]
+    return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 
 
 def show_runs(summaries: Sequence[RunSummary]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from elman.config import LIMITS, Config
 from elman.errors import ElmanError
-from elman.presets import PRESETS, SHORT_TEXT, Preset
+from elman.presets import PRESETS, SHORT_TEXT
 from elman.runs.run import training_length
 from elman.text import Corpus
 
@@ -46,7 +46,8 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     """
     n = training_length(corpus, config)
     if preset:
-        changed = _changed_settings(PRESETS[preset], config, n)
+        short = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
+        changed = short | long_run_settings(preset, config.max_seconds, n)
         config = replace(config, **{name: value for name, value in changed.items() if name not in passed})
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
@@ -72,13 +73,13 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     return lowered
 
 
-def _changed_settings(preset: Preset, config: Config, n: int) -> dict[str, Any]:
-    """Return the settings that a preset changes for a training text of n characters."""
-    if n < SHORT_TEXT:
-        return preset.short_text_settings
-    seconds_per_million = 0.0 if config.max_seconds is None else config.max_seconds / (n / 1e6)
-    found = [settings for seconds, settings in preset.long_run_settings.items() if seconds_per_million >= seconds]
-    return found[-1] if found else {}
+def long_run_settings(preset: str, max_seconds: float | None, n: int) -> dict[str, Any]:
+    """Return the settings that a preset changes for a run of so many seconds on a training text of n characters."""
+    found: dict[str, Any] = {}
+    for seconds, settings in PRESETS[preset].long_run_settings.items():
+        if max_seconds is not None and max_seconds >= seconds * n / 1e6 and n >= SHORT_TEXT:
+            found = settings
+    return found
 
 
 def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
