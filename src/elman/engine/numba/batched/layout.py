@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS
+from elman.engine.numba.linalg.tile import AT_ONCE
 from elman.network.parameters import Architecture, Array, Arrays
 
-PANEL_VECTORS = ACCUMULATORS // MAX_ROWS
-"""Vectors per panel for products of many rows; all padded rows are a multiple of it."""
+_UNIT_VECTORS = 2
+"""Vectors of which all padded rows are a multiple."""
 
 # Columns of `Layout.offsets`, which has a row for each layer.
 U, W, B, D, W_FORWARD, W_BACKWARD, U_FORWARD, U_BACKWARD = range(8)
@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
 def panel_vectors(rows: int) -> int:
     """Vectors per panel for products of so many rows: enough independent sums to hide the latency of one."""
-    return {1: 8, 2: 6, 3: 4}.get(rows, PANEL_VECTORS)
+    return {1: 8, 2: 6, 3: 4}.get(rows, 2) * AT_ONCE
 
 
 def make_layout(
@@ -76,7 +76,7 @@ def make_layout(
 ) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
     lanes = BYTES // dtype.itemsize
-    unit = PANEL_VECTORS * lanes
+    unit = _UNIT_VECTORS * lanes
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
     offsets = np.zeros((network.layers, 8), np.intp)

@@ -1,20 +1,39 @@
-"""Operations on LLVM vectors of 32 bytes, in which the inner loops of the compiled kernels are written.
+"""Operations on LLVM vectors, in which the inner loops of the compiled kernels are written.
 
 LLVM's loop vectorizer does well on long arrays; the rows of a small network are a dozen vectors, where its checks,
 remainder loops and memory traffic cost as much as the arithmetic. So the inner loops are written as vector
 operations. They are portable: LLVM lowers a vector of 32 bytes to one AVX register or to two NEON registers, and a
 multiply followed by an add (flag ``contract``) to a fused multiply-add where the processor has one.
+
+Where the processor has registers of 64 bytes (AVX-512), two vectors that are next to each other are computed as one.
+That changes no bit of a result: a lane is computed as it would be in a vector of 32 bytes, and a sum over the lanes is
+one over those of a vector of 32 bytes, whatever the registers are.
 """
 
 import math
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from llvmlite import ir
-from numba.core import cgutils
+from llvmlite import binding, ir
+from numba.core import cgutils, config
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
+
+_config: Any = config  # its attributes are set at run time, where no type checker sees them
+
+
+def _register_bytes() -> int:
+    """Return the bytes of the largest vector register of the processor that Numba compiles for, at least `BYTES`."""
+    if _config.CPU_FEATURES is None:
+        has_avx512 = binding.get_host_cpu_features().get("avx512f", False)
+    else:
+        has_avx512 = "+avx512f" in _config.CPU_FEATURES.split(",")
+    return 2 * BYTES if has_avx512 else BYTES
+
+
+REGISTER_BYTES = _register_bytes()
 
 _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
@@ -34,13 +53,13 @@ def declare_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any
 
 
 class Simd:
-    """Vector operations that one builder appends, for one element type."""
+    """Vector operations that one builder appends, for one element type and vectors of `size` bytes."""
 
-    def __init__(self, builder: Any, element: Any) -> None:
+    def __init__(self, builder: Any, element: Any, size: int = BYTES) -> None:
         self.builder, self.element = builder, element
         self.single = isinstance(element, ir.FloatType)
         self.bytes = 4 if self.single else 8
-        self.lanes = BYTES // self.bytes
+        self.lanes = size // self.bytes
         self.type = ir.VectorType(element, self.lanes)
         self.integers = ir.VectorType(ir.IntType(8 * self.bytes), self.lanes)
 
@@ -53,9 +72,9 @@ class Simd:
         return ir.Constant(self.integers, [value] * self.lanes)
 
     def address(self, start: Any, stride: Any, row: int, column: int = 0) -> Any:
-        """The address of vector `column` of row `row`."""
+        """The address in row `row` behind `column` vectors of `BYTES`."""
         offset = self.builder.mul(stride, stride.type(row))
-        offset = self.builder.add(offset, stride.type(column * self.lanes))
+        offset = self.builder.add(offset, stride.type(column * (BYTES // self.bytes)))
         return self.builder.bitcast(self.builder.gep(start, [offset]), self.type.as_pointer())
 
     def load(self, address: Any) -> Any:
@@ -72,6 +91,15 @@ class Simd:
         """Select lanes by index: those of x, and from `self.lanes` on those of y."""
         mask = ir.Constant(ir.VectorType(_INT, self.lanes), lanes)
         return self.builder.shuffle_vector(x, y, mask)
+
+    def split(self, x: Any) -> list[Any]:
+        """The vectors of `BYTES` that a vector consists of."""
+        lanes = BYTES // self.bytes
+        masks = [
+            ir.Constant(ir.VectorType(_INT, lanes), [*range(first, first + lanes)])
+            for first in range(0, self.lanes, lanes)
+        ]
+        return [self.builder.shuffle_vector(x, x, mask) for mask in masks]
 
     def broadcast(self, scalar: Any) -> Any:
         """A vector with `scalar` in every lane."""
@@ -115,7 +143,11 @@ class Simd:
         return self._unary("floor", x)
 
     def div_sqrt(self, x: Any, y: Any) -> Any:
-        """x / sqrt(y) within 2 ulp; a reciprocal estimate and a Newton step if the processor has the estimate."""
+        """x / sqrt(y) within 2 ulp; a reciprocal estimate and a Newton step if the processor has the estimate.
+
+        There are estimates of float32 only, and those of a vector of 64 bytes differ from those of `BYTES`.
+        """
+        assert not self.single or self.lanes * self.bytes == BYTES
         flags = ("reassoc", "nsz", "arcp", "contract", "afn")
         return self.builder.fdiv(x, self._unary("sqrt", y, flags), flags=flags)
 
@@ -187,3 +219,19 @@ class Simd:
         p = self.muladd(self.mul(r, r), p, r)
         exponent = self.builder.add(self.builder.fptosi(n, self.integers), self.integer(bias))
         return self.builder.bitcast(self.builder.shl(exponent, self.integer(mantissa)), self.type), p
+
+
+def row_loops(builder: Any, element: Any, vectors: Any, size: int = REGISTER_BYTES) -> Iterator[tuple[Simd, Any]]:
+    """Emit the loops over a row of `vectors` vectors of `BYTES`, and yield the operations and the index of each.
+
+    The first loop does as many vectors at once as `size` bytes hold, the second what is left. The index is that of the
+    first of these vectors. What is emitted while the generator is suspended is the body of the loop.
+    """
+    at_once, done = size // BYTES, vectors.type(0)
+    if at_once > 1:
+        count = builder.udiv(vectors, vectors.type(at_once))
+        with cgutils.for_range(builder, count) as loop:
+            yield Simd(builder, element, size), builder.mul(loop.index, vectors.type(at_once))
+        done = builder.mul(count, vectors.type(at_once))
+    with cgutils.for_range(builder, builder.sub(vectors, done)) as loop:
+        yield Simd(builder, element), builder.add(done, loop.index)

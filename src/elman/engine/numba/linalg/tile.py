@@ -17,14 +17,23 @@ from numba.core import cgutils, types
 
 from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES, Simd, declare_function
+from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function
 
+AT_ONCE = REGISTER_BYTES // BYTES
+"""Vectors per register."""
 MAX_ROWS = 6
-ACCUMULATORS = 12
-"""Vectors of C held in registers. With two of B and one broadcast of A they fit the 16 registers of AVX2."""
+ACCUMULATORS = 12 * AT_ONCE
+"""Vectors of C held in registers. With two registers of B and one broadcast of A they fit the 16 registers of AVX2.
 
-MAX_VECTORS = 13
+AVX-512 has 32 registers, but more sums gain nothing: two registers of B per six of A are what matters.
+"""
+
+MAX_VECTORS = 13 * AT_ONCE
 """Vectors of C if it is a single row: a matrix-vector product needs no register for B."""
+
+
+_CASES = 32
+"""More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
 
 
 def _no_epilogue(simd: Simd, total: Any, e: Any) -> Any:
@@ -46,26 +55,34 @@ def _emit_tile(
 ) -> None:
     """Emit the product for one tile of rows x vectors, with its sums in registers."""
     c, c_row, d, d_row, e, a, a_row, a_step, b, b_step, depth = operands
-    simd = Simd(builder, c.type.pointee)
-    tile = [(r, q) for r in range(rows) for q in range(vectors)]
+    columns = _columns(builder, c.type.pointee, vectors)
+    tile = [(r, q, simd) for r in range(rows) for q, simd in columns]
     # LLVM's mem2reg turns stack slots that are only loaded and stored into registers.
-    sums = {rq: cgutils.alloca_once(builder, simd.type) for rq in tile}
+    sums = {(r, q): cgutils.alloca_once(builder, simd.type) for r, q, simd in tile}
     a_pointer, b_pointer = (cgutils.alloca_once_value(builder, start) for start in (a, b))
-    for r, q in tile:
+    for r, q, simd in tile:
         builder.store(simd.load(simd.address(d, d_row, r, q)), sums[r, q])
     with cgutils.for_range(builder, depth):
         a_k, b_k = builder.load(a_pointer), builder.load(b_pointer)
-        b_vectors = [simd.load(simd.address(b_k, b_step, 0, q)) for q in range(vectors)]
+        b_vectors = {q: simd.load(simd.address(b_k, b_step, 0, q)) for q, simd in columns}
         for r in range(rows):
             offset = builder.mul(a_row, a_row.type(r))
-            a_rk = simd.broadcast(builder.load(builder.gep(a_k, [offset])))
-            for q in range(vectors):
-                builder.store(simd.muladd(a_rk, b_vectors[q], builder.load(sums[r, q])), sums[r, q])
+            a_rk = builder.load(builder.gep(a_k, [offset]))
+            for q, simd in columns:
+                total = simd.muladd(simd.broadcast(a_rk), b_vectors[q], builder.load(sums[r, q]))
+                builder.store(total, sums[r, q])
         builder.store(builder.gep(a_k, [a_step]), a_pointer)
         builder.store(builder.gep(b_k, [b_step]), b_pointer)
-    for r, q in tile:
+    for r, q, simd in tile:
         extra = simd.load(simd.address(e, c_row, r, q)) if epilogue is not _no_epilogue else None
         simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.address(c, c_row, r, q))
+
+
+def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]:
+    """Divide a row of a tile among registers: the first vector in each, and the operations for its size."""
+    full = vectors - vectors % AT_ONCE
+    wide, narrow = Simd(builder, element, REGISTER_BYTES), Simd(builder, element)
+    return [(q, wide) for q in range(0, full, AT_ONCE)] + [(q, narrow) for q in range(full, vectors)]
 
 
 def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], max_rows: int) -> Any:
@@ -76,11 +93,11 @@ def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., An
         return function
     *operands, rows, vectors = function.args
     end = function.append_basic_block("end")
-    choice = builder.switch(builder.add(builder.mul(rows, i(16)), vectors), end)
+    choice = builder.switch(builder.add(builder.mul(rows, i(_CASES)), vectors), end)
     for r in range(1, max_rows + 1):
         for q in range(1, (MAX_VECTORS if r == 1 else ACCUMULATORS // r) + 1):
             block = function.append_basic_block(f"tile.{r}x{q}")
-            choice.add_case(i(r * 16 + q), block)
+            choice.add_case(i(r * _CASES + q), block)
             builder.position_at_end(block)
             _emit_tile(builder, tuple(operands), r, q, epilogue)
             builder.branch(end)

@@ -6,10 +6,11 @@ A row is `vectors` full vectors from a start in a flat array.
 from collections.abc import Callable
 from typing import Any
 
+from llvmlite import ir
 from numba.core import cgutils, types
 
 from elman.engine.numba.compiler import intrinsic
-from elman.engine.numba.linalg.simd import Simd, declare_function
+from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, row_loops
 from elman.engine.numba.linalg.tile import element_pointer
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -65,10 +66,9 @@ def _elementwise_function(
     function, builder = declare_function(module, f"elman_{name}_{element}", [row.type for row in rows] + [i, i])
     if builder is None:
         return function
-    simd = Simd(builder, element)
     *starts, block, vectors = function.args
-    with cgutils.for_range(builder, vectors) as loop:
-        step(simd, VectorView(simd, starts, builder.mul(loop.index, i(simd.lanes)), block))
+    for simd, index in row_loops(builder, element, vectors):
+        step(simd, VectorView(simd, starts, builder.mul(index, i(BYTES // simd.bytes)), block))
     builder.ret_void()
     return function
 
@@ -84,13 +84,11 @@ class RowPointers:
         ]
         self.simd = Simd(builder, self.starts[0].type.pointee)
 
-    def addresses(self, index: Any) -> list[Any]:
-        """The address of vector `index` of every row."""
+    def addresses(self, index: Any, simd: Simd | None = None) -> list[Any]:
+        """The address of vector `index` of every row, by default as that of a vector of `BYTES`."""
         offset = self.builder.mul(index, index.type(self.simd.lanes))
-        return [
-            self.builder.bitcast(self.builder.gep(start, [offset]), self.simd.type.as_pointer())
-            for start in self.starts
-        ]
+        vector = (simd or self.simd).type.as_pointer()
+        return [self.builder.bitcast(self.builder.gep(start, [offset]), vector) for start in self.starts]
 
 
 @intrinsic
@@ -169,13 +167,14 @@ def exponentials(typingctx: Any, row: Any, r: Any, vectors: Any, factor: Any) ->
             (row,) = pointers.addresses(loop.index)
             builder.store(simd.maximum(simd.load(row), builder.load(lane_maxima)), lane_maxima)
         maximum = simd.reduce(simd.maximum, builder.load(lane_maxima))
-        maxima, factors = simd.broadcast(maximum), simd.broadcast(values[3])
         total = cgutils.alloca_once_value(builder, simd.constant(0.0))
-        with cgutils.for_range(builder, vectors) as loop:
-            (row,) = pointers.addresses(loop.index)
-            e = simd.exp(simd.mul(simd.sub(simd.load(row), maxima), factors))
-            simd.store(e, row)
-            builder.store(simd.add(builder.load(total), e), total)
+        for wide, index in row_loops(builder, simd.element, vectors):
+            (row,) = pointers.addresses(index, wide)
+            maxima, factors = wide.broadcast(maximum), wide.broadcast(values[3])
+            e = wide.exp(wide.mul(wide.sub(wide.load(row), maxima), factors))
+            wide.store(e, row)
+            for part in wide.split(e):
+                builder.store(simd.add(builder.load(total), part), total)
         sums = [simd.reduce(simd.add, builder.load(total)), maximum]
         return context.make_tuple(builder, signature.return_type, sums)
 
@@ -244,15 +243,13 @@ def _adagrad_function(module: Any, pointer: Any, integer: Any) -> Any:
     function, builder = declare_function(module, f"elman_adagrad_{element}", parameters)
     if builder is None:
         return function
-    simd = Simd(builder, element)
     theta, M, gradient, vectors, *scalars = function.args
-    hyperparameters = [simd.broadcast(value) for value in scalars]
-    with cgutils.for_range(builder, vectors) as loop:
-        offset = builder.mul(loop.index, integer(simd.lanes))
+    for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
+        offset = builder.mul(index, integer(BYTES // simd.bytes))
         _adagrad_step(
             simd,
             [simd.address(builder.gep(start, [offset]), integer(0), 0) for start in (theta, M, gradient)],
-            hyperparameters,
+            [simd.broadcast(value) for value in scalars],
         )
     builder.ret_void()
     return function
@@ -264,22 +261,28 @@ def _adagrad_rows_function(module: Any, pointer: Any, integer: Any) -> Any:
     function, builder = declare_function(module, f"elman_adagrad_rows_{element}", parameters)
     if builder is None:
         return function
-    simd = Simd(builder, element)
     theta, M, gradient, vectors, columns, column_row, *scalars = function.args
-    hyperparameters = [simd.broadcast(value) for value in scalars]
-    row = builder.mul(vectors, integer(simd.lanes))
-    with cgutils.for_range(builder, vectors) as loop:
-        offset = builder.mul(loop.index, integer(simd.lanes))
+    block = Simd(builder, element)
+    row = builder.mul(vectors, integer(block.lanes))
+    for simd, index in row_loops(builder, element, vectors, _adagrad_size(element)):
+        hyperparameters = [simd.broadcast(value) for value in scalars]
+        offset = builder.mul(index, integer(block.lanes))
         starts = [builder.gep(start, [offset]) for start in (theta, M, gradient)]
         updated = [
-            _adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters)
-            for r in range(simd.lanes)
+            simd.split(_adagrad_step(simd, [simd.address(start, row, r) for start in starts], hyperparameters))
+            for r in range(block.lanes)
         ]
         corner = builder.gep(columns, [builder.mul(offset, column_row)])
-        for r, column in enumerate(simd.transpose(updated)):
-            simd.store(column, simd.address(corner, column_row, r))
+        transposed = [column for rows in zip(*updated, strict=True) for column in block.transpose(list(rows))]
+        for r, column in enumerate(transposed):
+            block.store(column, block.address(corner, column_row, r))
     builder.ret_void()
     return function
+
+
+def _adagrad_size(element: Any) -> int:
+    """Return the bytes of the vectors of AdaGrad, see `Simd.div_sqrt`."""
+    return BYTES if isinstance(element, ir.FloatType) else REGISTER_BYTES
 
 
 def _adagrad_step(simd: Simd, addresses: list[Any], hyperparameters: list[Any]) -> Any:
