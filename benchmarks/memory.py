@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 ELMAN = (sys.executable, "-m", "elman")
 TRAININGS: dict[str, tuple[object, ...]] = {
     "rnn, 100 units": ("--preset", "reference", "--epochs", 10**9),
-    "gru, 256 units, batch size 32": ("--preset", "minute"),
+    "gru, 256 units, batch size 32": ("--preset", "minute", "--layers", "1", "--epochs", "1000000"),
 }
 EVERY = 5.0
 """Seconds between two measurements."""

@@ -1,6 +1,6 @@
 """Validation loss against seconds of training: the presets, and PyTorch's LSTM, GRU and a GPT on the same two cores.
 
-    python benchmarks/peers.py TEXT… [--seconds 5 15 60 240]
+    python benchmarks/peers.py TEXT… [--seconds 5 15 60 240] [--only NAME…]
 
 The first nine tenths of the text are trained on, and the loss is that of the whole last tenth. A peer is trained anew
 for every budget, with a learning rate that falls over the budget, those of 256 units for at most a minute; its seconds
@@ -82,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--seconds", nargs="*", type=int, default=list(ELMAN))
+    parser.add_argument("--only", nargs="*", help="measure these contenders; the others keep their results")
     parser.add_argument("--peer", help="train this peer alone, for the first number of seconds, and print its result")
     arguments = parser.parse_args()
     from peer_models import RECIPES, train
@@ -92,7 +93,8 @@ def main() -> None:
     from speed import machine
 
     results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
-    for text, name, seconds in itertools.product(arguments.texts, ("Elman", *RECIPES), arguments.seconds):
+    names = arguments.only or ("Elman", *RECIPES)
+    for text, name, seconds in itertools.product(arguments.texts, names, arguments.seconds):
         if seconds > 60 and name in AT_MOST_A_MINUTE:
             continue
         measured = train_elman(text, seconds) if name == "Elman" else train_in_process(text, name, seconds)

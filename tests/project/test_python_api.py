@@ -47,7 +47,7 @@ def test_the_typed_options_are_the_settings() -> None:
 def test_help_describes_every_setting_by_its_python_name() -> None:
     parameters, page = inspect.signature(elman.train).parameters, inspect.getdoc(elman.train) or ""
     assert [*parameters][-len(SETTINGS) :] == SETTINGS
-    assert parameters["learning_rate"].default == 0.01
+    assert parameters["learning_rate"].default == 0.012
     for name, parameter in parameters.items():
         assert re.search(rf"^{name} : .*", page, re.MULTILINE), name
         assert parameter.default is inspect.Parameter.empty or name in page

@@ -7,7 +7,8 @@ from dataclasses import replace
 from elman.config import Config
 from elman.errors import flag
 from elman.network.optimizer import Optimizer
-from elman.runs.run import Run
+from elman.presets import PRESETS, SHORT_TEXT
+from elman.runs.run import Run, training_length
 
 
 def reached_limit(run: Run, config: Config, end: int, validation_every: int) -> str:
@@ -42,9 +43,14 @@ def estimate_end(run: Run, config: Config, end: int) -> int:
 
 
 def raise_limit(run: Run) -> tuple[str, float]:
-    """Return the name of the limit that ended a run, and twice its value."""
-    value = getattr(run.config, run.stopped)
-    return run.stopped, round(2 * value, 3)
+    """Return the limit to raise for a longer run, and twice its value: the one that ended the run.
+
+    Where the preset has other settings for a long run, its limit of epochs is among these, and the time selects them.
+    """
+    name, n = run.stopped, training_length(run.corpus, run.config)
+    if name == "epochs" and run.preset and PRESETS[run.preset].long_run_settings and n >= SHORT_TEXT:
+        name = "max_seconds"
+    return name, round(2 * getattr(run.config, name), 3)
 
 
 def describe_reached(run: Run, limit: str) -> str:

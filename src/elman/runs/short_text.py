@@ -86,6 +86,7 @@ def describe_changed(config: Config, preset: Config, corpus: Corpus) -> str:
     """Return which settings of a preset were changed; empty if none was."""
     names = {
         "optimizer": "optimizer",
+        "learning_rate": "learning rate",
         "dropout": "dropout",
         "weight_dropout": "weight dropout",
         "batch_size": "batch size",
