@@ -93,7 +93,8 @@ def main() -> None:
     from speed import machine
 
     results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.exists() else []
-    names = arguments.only or ("Elman", *RECIPES)
+    contenders = ["Elman", *RECIPES]
+    names = arguments.only or contenders
     for text, name, seconds in itertools.product(arguments.texts, names, arguments.seconds):
         if seconds > 60 and name in AT_MOST_A_MINUTE:
             continue
@@ -102,6 +103,7 @@ def main() -> None:
         print(result, flush=True)
         same = ("text", "name", "budget")
         results = [old for old in results if any(old[key] != result[key] for key in same)] + [result]
+        results.sort(key=lambda one: contenders.index(one["name"]))
         RESULTS.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n", encoding="utf-8")
     draw(results)
 
