@@ -22,7 +22,7 @@ import elman
 from elman import __main__ as entry_point
 from elman.config import Config, make_config
 from elman.errors import flag
-from elman.presets import DEFAULT_PRESET
+from elman.presets import DEFAULT_PRESET, PRESETS
 from elman.runs.directory import RunDirectory
 from elman.text import Corpus
 from support.cells import GATED_CELLS
@@ -491,7 +491,7 @@ def test_train_begins_with_the_preset_minute_as_in_python(folder: Path, command:
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 2, "sample_length": 9}
     words = [word for name, value in options.items() for word in (flag(name), value)]
     assert command("train", "long.txt", "--out", "out", *words).code == 0
-    expected = make_config("minute", options)
+    expected = make_config("minute", PRESETS["minute"].short_text_settings | options)
     assert RunDirectory(Path("out")).load().config == elman.train("long.txt", **options).config == expected
     assert (expected.cell, expected.validation) == ("gru", 0.1)
 

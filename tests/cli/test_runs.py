@@ -74,6 +74,7 @@ def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypa
 def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("starlette")
     shown: list[str] = []
+    import_module("elman.serve.live.server")  # so that it does not import the function below while it is replaced
     app = import_module("elman.serve.live.app")
     monkeypatch.setattr(app, "create_live_app", lambda runs: shown.extend(run.name for run in runs))
     server = import_module("elman.serve.http.server")
