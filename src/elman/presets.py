@@ -25,8 +25,10 @@ class Preset:
         The settings that differ from these for a training text of fewer than `SHORT_TEXT` characters, of which the
         preset makes more epochs.
     long_run_settings : dict
-        The settings that differ from these if `max_seconds` is raised so much that the preset would overfit, by the
-        number of seconds per million characters of training text from which on they apply, in ascending order.
+        The settings with which the preset does not overfit a longer text, by the number of seconds per million
+        characters of training text from which on they apply, in ascending order.
+
+    A limit of epochs in the last two applies to a run that is limited by time.
     """
 
     summary: str
@@ -115,18 +117,20 @@ PRESETS = {
     ),
     "minute": Preset(
         "2-layer GRU, 256 units, with an n-gram prior, about 1 min: validation loss 1.40 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "epochs": 5, "max_seconds": 55.5},
+        _MUON_GRU | {"hidden_size": 256, "learning_rate": 0.012, "max_seconds": 55.5},
         short_text_settings=_SHORT_TEXT_SETTINGS,
         long_run_settings={
+            0.0: {"epochs": 5},
             100.0: {"weight_dropout": 0.2, "epochs": 10},
             300.0: {"weight_dropout": 0.4, "epochs": 20},
         },
     ),
     "strong": Preset(
         "2-layer GRU, 384 units, with an n-gram prior, 2 to 4 min: validation loss 1.39 nats/char on tiny Shakespeare",
-        _MUON_GRU | {"hidden_size": 384, "learning_rate": 0.006, "epochs": 4, "max_seconds": 225.0},
+        _MUON_GRU | {"hidden_size": 384, "learning_rate": 0.006, "max_seconds": 225.0},
         short_text_settings=_SHORT_TEXT_SETTINGS,
         long_run_settings={
+            0.0: {"epochs": 4},
             300.0: {"weight_dropout": 0.2, "epochs": 8},
             600.0: {"weight_dropout": 0.4, "epochs": 16},
         },

@@ -11,7 +11,7 @@ import pytest
 import elman
 from elman.cli import display
 from elman.errors import ElmanError
-from elman.runs import limits, recorded_text, short_text
+from elman.runs import recorded_text, short_text
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import NullCallback
@@ -247,8 +247,7 @@ def test_a_preset_meets_a_short_text() -> None:
     assert (run.config.batch_size, run.config.seq_length, run.config.validate_every) == (2, 19, 0)
     assert notices.lines[1] == (
         "the training text has only 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
-        " 0.012, dropout 0.15 instead of 0.0, batch size 2 instead of 32, sequence length 19 instead of 64, at most 8"
-        " epochs"
+        " 0.012, dropout 0.15 instead of 0.0, batch size 2 instead of 32, sequence length 19 instead of 64"
     )
     assert elman.train(text, out="run", resume=True, max_updates=6).config.seq_length == 19
     run = elman.train(text, **small, preset="reference", batch_size=1, epochs=1)
@@ -263,7 +262,9 @@ def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.Monkey
     options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
     run = elman.train(text, **options)
     assert (run.config.optimizer, run.config.dropout) == ("adam", 0.15)
-    assert run.config.epochs == 8
+    assert elman.train(text, **options, max_seconds=9.0).config.epochs == 8
+    assert elman.train(text, **options, max_seconds=9.0, epochs=3).config.epochs == 3
+    assert run.config.epochs > 8
     assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0, batch size" in run.notices[1]
     run = elman.train(text, **options, optimizer="muon", dropout=0.3)
     assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
@@ -302,7 +303,6 @@ def test_a_preset_has_other_settings_for_a_long_run(
 
 def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_text, "SHORT_TEXT", 180)
-    monkeypatch.setattr(limits, "SHORT_TEXT", 180)
     text = Corpus.from_text((TEXT * 30)[:2000])
     options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
     # Of 1,800 characters, 0.3 s are 167 s per million, and twice as many are 333.
@@ -314,6 +314,9 @@ def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch
     assert run.stopped == "epochs"
     command = "elman train novel.txt --out run-longer --like run --max-seconds 1"
     assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2 --epochs 8"
+    run = elman.train(text, preset="strong", **options, epochs=1)
+    assert (run.stopped, run.config.max_seconds) == ("epochs", None)
+    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --epochs 2")
     run = elman.train(text, preset="quick", **options, max_seconds=0.3)
     command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
     assert display._longer_command(run, Path("run"), ["novel.txt"]) == command

@@ -7,8 +7,8 @@ from dataclasses import replace
 from elman.config import Config
 from elman.errors import flag
 from elman.network.optimizer import Optimizer
-from elman.presets import PRESETS, SHORT_TEXT
 from elman.runs.run import Run, training_length
+from elman.runs.short_text import long_run_settings
 
 
 def reached_limit(run: Run, config: Config, end: int, validation_every: int) -> str:
@@ -45,10 +45,14 @@ def estimate_end(run: Run, config: Config, end: int) -> int:
 def raise_limit(run: Run) -> tuple[str, float]:
     """Return the limit to raise for a longer run, and twice its value: the one that ended the run.
 
-    Where the preset has other settings for a long run, its limit of epochs is among these, and the time selects them.
+    A limit of epochs that a preset has for a run of so many seconds is raised with the seconds.
     """
-    name, n = run.stopped, training_length(run.corpus, run.config)
-    if name == "epochs" and run.preset and PRESETS[run.preset].long_run_settings and n >= SHORT_TEXT:
+    name, seconds = run.stopped, run.config.max_seconds
+    if (
+        name == "epochs"
+        and run.preset
+        and long_run_settings(run.preset, seconds, training_length(run.corpus, run.config))
+    ):
         name = "max_seconds"
     return name, round(2 * getattr(run.config, name), 3)
 

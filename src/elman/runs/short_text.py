@@ -48,7 +48,8 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
     if preset:
         short = PRESETS[preset].short_text_settings if n < SHORT_TEXT else {}
         changed = short | long_run_settings(preset, config.max_seconds, n)
-        config = replace(config, **{name: value for name, value in changed.items() if name not in passed})
+        kept = {*passed} if config.max_seconds is not None else {*passed, "epochs"}
+        config = replace(config, **{name: value for name, value in changed.items() if name not in kept})
     held_out = len(corpus.indices) - n if config.validation and not isinstance(config.validation, str) else None
     T, B = config.seq_length, config.batch_size
     if n > B * T and (held_out is None or held_out > T):
