@@ -22,10 +22,14 @@ exact = compiled()
 exact_step = compiled(inline="always")
 """The same for the steps of a kernel."""
 
-CHILD, ENTRY, TOTAL, CODE = range(4)
-"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code."""
-CHARACTER, COUNT, FOLDS = range(3)
-"""Columns of `Tree.entries`; the last is the row of its counts by fold, or -1 - f if all are in fold f."""
+CHILD, ENTRY, TOTAL, CODE, SEVERAL, TREE_NODE_WIDTH = range(6)
+"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code, and
+how many entries of the nodes before it are in several folds."""
+CHARACTER, COUNT, FOLD = range(3)
+"""Columns of `Tree.entries`; the last is the fold that contains all its occurrences, or `IN_SEVERAL`.
+
+Entries in several folds are the first ones of a node."""
+IN_SEVERAL = -1
 BASE, ADDED_TOTAL, NEW, FIRST_CODE, FIRST_CHILD, FIRST_BLOCK, NODE_ITEMS = range(7)
 """Columns of `Added.nodes`: the node of the tree with the same context, or -1; the sum of its counts; how many of its
 characters the node of the tree lacks; the code of its first child, 0 if it has none, and that child; its first block of

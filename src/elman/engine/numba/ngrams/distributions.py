@@ -16,11 +16,12 @@ from elman.engine.numba.ngrams.counting import (
     EMPTY,
     ENTRY,
     FIRST_BLOCK,
-    FOLDS,
+    FOLD,
     NEW,
     NEXT_BLOCK,
     NODE_ITEMS,
     NODE_WIDTH,
+    SEVERAL,
     TOTAL,
     exact,
     exact_step,
@@ -35,87 +36,110 @@ _C1, _C3, _C5, _C7, _C9, _C11, _C13, _C15, _C17, _C19 = (2.0 / n for n in range(
 
 
 @exact_step
-def count_left_out(entries, fold_counts, entry, fold):
-    """Return the count of an entry in a fold."""
-    row = np.int64(entries[entry, FOLDS])
-    if row < 0:
-        return np.int64(entries[entry, COUNT]) if row == -1 - fold else np.int64(0)
-    return np.int64(fold_counts[row, fold])
+def find_fold_counts(nodes, node, fold, folds):
+    """Return where the counts in a fold of a node's entries begin in `Tree.fold_counts`, and their number."""
+    before = np.int64(nodes[node, SEVERAL])
+    several = np.int64(nodes[node + 1, SEVERAL]) - before
+    return before * folds + fold * several, several
 
 
 @exact_step
-def mix_node(nodes, entries, fold_counts, added_nodes, blocks, base, extra, fold, folds, D, q, counts):
-    """Apply (2) of `elman.network.ngram` to q (K,) for one context; return its N_o, 0 if it has none.
+def count_without_fold(nodes, entries, fold_counts, node, fold, folds, counts):
+    """Set `counts` to those of a node's entries without a fold; return their sum and how many are not 0."""
+    start, end = np.int64(nodes[node, ENTRY]), np.int64(nodes[node + 1, ENTRY])
+    (first, several), total, kinds = find_fold_counts(nodes, node, fold, folds), np.int64(0), np.int64(0)
+    for i in range(several):
+        counts[i] = np.int64(entries[start + i, COUNT]) - fold_counts[first + i]
+        total += counts[i]
+        kinds += counts[i] > 0
+    for i in range(several, end - start):
+        counts[i] = np.int64(entries[start + i, COUNT]) if entries[start + i, FOLD] != fold else np.int64(0)
+        total += counts[i]
+        kinds += counts[i] > 0
+    return total, kinds
+
+
+@exact_step
+def mix_node(nodes, entries, fold_counts, added_nodes, blocks, base, extra, fold, folds, D, q, row, counts):
+    """Apply (2) of `elman.network.ngram` to a row of q (…, K) for one context; return its N_o, 0 if it has none.
 
     The context is node `base` of the tree and node `extra` of the added counts; either may be -1. `counts` (K,) is
-    workspace.
+    workspace. An array of the row alone would take as long to make as the arithmetic takes.
     """
     total, kinds, start, end = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     leaves_out = fold < folds
     if base >= 0:
         start, end = np.int64(nodes[base, ENTRY]), np.int64(nodes[base + 1, ENTRY])
-        total, kinds = np.int64(nodes[base, TOTAL]), end - start
         if leaves_out:
+            total, kinds = count_without_fold(nodes, entries, fold_counts, base, fold, folds, counts)
+        else:
+            total, kinds = np.int64(nodes[base, TOTAL]), end - start
             for entry in range(start, end):
-                left_out = count_left_out(entries, fold_counts, entry, fold)
-                total -= left_out
-                counts[entry - start] = np.int64(entries[entry, COUNT]) - left_out
-                if counts[entry - start] == 0:
-                    kinds -= 1
+                counts[entry - start] = entries[entry, COUNT]
     if extra >= 0:
         total += added_nodes[extra, ADDED_TOTAL]
         kinds += added_nodes[extra, NEW]
     if total > 0:
         share = 1.0 / total
         rest = D * kinds * share
-        for k in range(len(q)):
-            q[k] = q[k] * rest
+        for k in range(q.shape[1]):
+            q[row, k] *= rest
         for entry in range(start, end):
-            count = counts[entry - start] if leaves_out else np.int64(entries[entry, COUNT])
-            if count > 0:
-                q[entries[entry, CHARACTER]] += (count - D) * share
+            q[row, entries[entry, CHARACTER]] += max(counts[entry - start] - D, 0.0) * share
         if extra >= 0:
-            _add_items(added_nodes, extra, NODE_ITEMS, NODE_WIDTH, D, share, q)
+            _add_items(added_nodes, extra, NODE_ITEMS, NODE_WIDTH, D, share, q, row)
             block = np.int64(added_nodes[extra, FIRST_BLOCK])
             while block >= 0:
-                _add_items(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, D, share, q)
+                _add_items(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, D, share, q, row)
                 block = np.int64(blocks[block, NEXT_BLOCK])
     return total
 
 
 @exact_step
-def _add_items(rows, row, first, end, D, share, q):
-    """Add the entries in columns `first` to `end` of a row of the added counts to q (K,)."""
+def _add_items(items, item_row, first, end, D, share, q, row):
+    """Add the entries in columns `first` to `end` of a row of the added counts to a row of q (…, K)."""
     for i in range(first, end, 2):
-        if rows[row, i + 1] > 0:
-            discount = D if rows[row, i] & 1 else 0.0
-            q[rows[row, i] >> 1] += (rows[row, i + 1] - discount) * share
+        if items[item_row, i + 1] > 0:
+            discount = D if items[item_row, i] & 1 else 0.0
+            q[row, items[item_row, i] >> 1] += (items[item_row, i + 1] - discount) * share
 
 
 @exact
 def distribution(
     nodes, entries, fold_counts, cached_q, cached_matched, cached_order, cached_first,
-    added_nodes, blocks, bases, extras, fold, folds, D, q, counts,
+    added_nodes, blocks, bases, extras, fold, folds, D, q, row, counts,
 ):  # fmt: skip
-    """Set q (K,) from the nodes of a context by length, without the counts of a fold; return the matched order.
+    """Set a row of q (…, K) from the nodes of a context by length, without a fold's counts; return the matched order.
 
     `bases` and `extras` (n + 1,) are nodes of the tree and of the added counts; `counts` (K,) is workspace.
     """
     o = np.int64(0)
     if 0 <= cached_order < len(bases) and extras[0] < 0 and bases[max(cached_order, 0)] >= 0:
         context = bases[cached_order] - cached_first
-        for k in range(len(q)):
-            q[k] = cached_q[fold, context, k]
+        for k in range(q.shape[1]):
+            q[row, k] = cached_q[fold, context, k]
         matched = np.int64(cached_matched[fold, context])
         if matched < cached_order:
             return matched
         o += cached_order + 1
     else:
-        for k in range(len(q)):
-            q[k] = 1.0 / len(q)
+        for k in range(q.shape[1]):
+            q[row, k] = 1.0 / q.shape[1]
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
         total = mix_node(
-            nodes, entries, fold_counts, added_nodes, blocks, bases[o], extras[o], fold, folds, D, q, counts
+            nodes,
+            entries,
+            fold_counts,
+            added_nodes,
+            blocks,
+            bases[o],
+            extras[o],
+            fold,
+            folds,
+            D,
+            q,
+            row,
+            counts,
         )
         if total == 0:
             break
@@ -154,5 +178,5 @@ def fill_cache(tree, added, nodes, q, matched):
         for c in range(len(nodes)):
             matched[fold, c] = distribution(
                 tree.nodes, tree.entries, tree.fold_counts, q, matched, EMPTY, 0, added.nodes, added.blocks,
-                nodes[c], extras, fold, tree.folds, tree.discount, q[fold, c], counts,
+                nodes[c], extras, fold, tree.folds, tree.discount, q[fold], c, counts,
             )  # fmt: skip

@@ -23,7 +23,8 @@ from elman.engine.numba.ngrams.counting import (
     COUNT,
     EMPTY,
     ENTRY,
-    FOLDS,
+    FOLD,
+    IN_SEVERAL,
     add_count,
     exact,
     exact_step,
@@ -31,10 +32,15 @@ from elman.engine.numba.ngrams.counting import (
     find_nodes,
     search_children,
 )
-from elman.engine.numba.ngrams.distributions import distribution, mix_node, set_logs
+from elman.engine.numba.ngrams.distributions import distribution, find_fold_counts, mix_node, set_logs
+from elman.engine.numba.prefetch import prefetch
 
 BLOCK = 64
 """Characters whose contexts are found together: what they read stays in the second-level cache."""
+LINE_ENTRIES, LINE_PROBS = 5, 8
+"""Entries and float64 in a cache line of 64 bytes."""
+LAST_LONG_ORDER = 4
+"""The entries of longer contexts are rarely in more than two cache lines."""
 
 
 # --- Building ---
@@ -44,17 +50,19 @@ BLOCK = 64
 def count_entries(starts, characters, folds, K, fold_number):
     """Return the entries of nodes that begin at `starts` of the sorted positions.
 
-    Returns the number of entries of each node, and the rows of `Tree.entries` and `Tree.fold_counts`, both from 0 on.
+    Returns the number of entries of each node, how many of these are in several folds, and the rows of `Tree.entries`
+    and the numbers of `Tree.fold_counts`.
     """
     N, nodes = len(characters), len(starts) - 1
-    sizes, entries = np.zeros(nodes, np.int64), np.empty((N, 3), np.int32)
-    fold_counts = np.empty((N // 2 + 1, max(fold_number, 1)), np.int32)  # a row counts two characters or more
+    sizes, severals = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
+    entries = np.empty((N, 3), np.int32)
+    fold_counts = np.empty((N // 2 + 1) * fold_number, np.int32)  # an entry in several folds counts two or more
     by_character = np.zeros(K, np.int32)
     by_fold = np.zeros((K, fold_number + 1), np.int32)
-    seen = np.empty(K, np.int32)
-    entry, row = 0, 0
+    seen, only = np.empty(K, np.int32), np.empty(K, np.int32)
+    end, fold_end = 0, 0
     for node in range(nodes):
-        kinds = 0
+        kinds, several = 0, 0
         for i in range(starts[node], starts[node + 1]):
             c = characters[i]
             if by_character[c] == 0:
@@ -62,22 +70,31 @@ def count_entries(starts, characters, folds, K, fold_number):
                 kinds += 1
             by_character[c] += 1
             by_fold[c, folds[i]] += 1
-        sizes[node] = kinds
         for kind in range(kinds):
-            c, only = seen[kind], -1
+            c, only[kind] = seen[kind], IN_SEVERAL
             for f in range(fold_number + 1):
                 if by_fold[c, f] == by_character[c]:
-                    only = f
-            entries[entry, CHARACTER], entries[entry, COUNT] = c, by_character[c]
-            entries[entry, FOLDS] = -1 - only if only >= 0 else row
-            for f in range(fold_number + 1):
-                if only < 0 and f < fold_number:
-                    fold_counts[row, f] = by_fold[c, f]
-                by_fold[c, f] = 0
-            row += only < 0
+                    only[kind] = f
+            several += only[kind] == IN_SEVERAL
+        front, back = 0, several
+        for kind in range(kinds):
+            c, place = seen[kind], back
+            if only[kind] == IN_SEVERAL:
+                place = front
+                for f in range(fold_number):
+                    fold_counts[fold_end + f * several + front] = by_fold[c, f]
+                front += 1
+            else:
+                back += 1
+            entry = end + place
+            entries[entry, CHARACTER], entries[entry, COUNT], entries[entry, FOLD] = c, by_character[c], only[kind]
             by_character[c] = 0
-            entry += 1
-    return sizes, entries[:entry].copy(), fold_counts[:row].copy()
+            for f in range(fold_number + 1):
+                by_fold[c, f] = 0
+        sizes[node], severals[node] = kinds, several
+        end += kinds
+        fold_end += several * fold_number
+    return sizes, severals, entries[:end].copy(), fold_counts[:fold_end].copy()
 
 
 # --- Reading ---
@@ -137,7 +154,7 @@ def read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, read
         added.sizes, added.keys, added.places, added.nodes, added.blocks,
     )  # fmt: skip
     K = tree.K
-    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    q, bits, powers, counts = np.empty((1, K)), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     for r in range(len(x)):
         if reads[r]:
             if grows:
@@ -148,17 +165,17 @@ def read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, read
             find_nodes(nodes, added_nodes, keys, places, sizes[0] > 0, K, histories, bases, extras, r)
             matched[r] = distribution(
                 nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
-                added_nodes, blocks, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, counts,
+                added_nodes, blocks, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, 0, counts,
             )  # fmt: skip
-            set_logs(q, bits, powers, log_q, r * stride)
+            set_logs(q[0], bits, powers, log_q, r * stride)
 
 
 @exact
 def find_all_nodes(tree, added, histories, bases, extras):
     """Do `find_row_nodes` of a model that has counted something, length by length."""
     R, n, keys, places, K = len(histories), histories.shape[1], added.keys, added.places, tree.K
-    low, high, touched = np.empty(R, np.int64), np.empty(R, np.int64), np.empty(R, np.int64)
-    find_block_nodes(tree.nodes, tree.entries, histories, n - 1, 0, R, R, bases, low, high, touched)
+    low, high, at = np.empty(R, np.int64), np.empty(R, np.int64), np.empty(R, np.int64)
+    find_block_nodes(tree.nodes, histories, n - 1, 0, R, R, bases, low, high, at)
     for r in range(R):
         extras[r, 0] = 0
     for o in range(1, n + 1):
@@ -175,7 +192,7 @@ def mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q,
     nodes, entries, fold_counts = tree.nodes, tree.entries, tree.fold_counts
     added_nodes, blocks, D, K, n = added.nodes, added.blocks, tree.discount, tree.K, histories.shape[1]
     shared_q, shared, shared_number = np.empty((len(reads), K)), np.full(K + 1, EMPTY, np.int64), np.int64(0)
-    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    q, bits, powers, counts = np.empty((1, K)), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     for r in range(len(reads)):
         if not reads[r]:
             continue
@@ -184,14 +201,14 @@ def mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q,
         if shares and shared[code] >= 0:
             o += 2
             for k in range(K):
-                q[k] = shared_q[shared[code], k]
+                q[0, k] = shared_q[shared[code], k]
         else:
             for k in range(K):
-                q[k] = 1.0 / K
+                q[0, k] = 1.0 / K
         while o <= n and (bases[r, o] >= 0 or extras[r, o] >= 0):
             total = mix_node(
                 nodes, entries, fold_counts, added_nodes, blocks, bases[r, o], extras[r, o], fold, tree.folds, D, q,
-                counts,
+                0, counts,
             )  # fmt: skip
             if total == 0:
                 break
@@ -199,10 +216,10 @@ def mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q,
             if shares and o == 2:
                 shared[code] = shared_number
                 for k in range(K):
-                    shared_q[shared_number, k] = q[k]
+                    shared_q[shared_number, k] = q[0, k]
                 shared_number += 1
         matched[r] = max(o - 1, 0)
-        set_logs(q, bits, powers, log_q, r * stride)
+        set_logs(q[0], bits, powers, log_q, r * stride)
 
 
 @exact
@@ -219,33 +236,87 @@ def count_rows(tree, added, histories, bases, extras, x, reads):
 
 
 @exact
-def find_block_nodes(nodes, entries, codes, last, first, rows, R, bases, low, high, touched):
+def find_block_nodes(nodes, codes, last, first, rows, R, bases, low, high, at):
     """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
 
     The character at t = 0 is in column `last` of the `codes` (R, …). The nodes are found length by length, and what the
-    next step reads is read before for all rows, in loops without branches, so that the memory accesses of different
-    characters overlap.
+    next step reads is fetched before for all rows, in loops without branches, so that the memory accesses of different
+    characters overlap. `low`, `high` and `at` (rows,) are workspace.
     """
-    n, none = bases.shape[1] - 1, len(nodes) - 2
+    n, none, flat = bases.shape[1] - 1, len(nodes) - 2, codes.reshape(-1)
     for i in range(rows):
         bases[i, 0] = 0
+        at[i] = (first + i) % R * codes.shape[1] + last + (first + i) // R
     for o in range(1, n + 1):
         for i in range(rows):
             parent = bases[i, o - 1] if bases[i, o - 1] >= 0 else none
             low[i], high[i] = nodes[parent, CHILD], nodes[parent + 1, CHILD]
+            prefetch(nodes, low[i])
         for i in range(rows):
-            touched[i] = nodes[low[i], CODE]
-        for i in range(rows):
-            row = first + i
-            code = codes[row % R, last + row // R - o + 1]
+            code = flat[at[i] - o + 1]
             bases[i, o] = EMPTY
             if code > 0 and low[i] < high[i]:
-                bases[i, o] = low[i] if touched[i] == code else search_children(nodes, low[i], high[i], code)
-    for o in range(n + 1):
+                bases[i, o] = low[i] if nodes[low[i], CODE] == code else search_children(nodes, low[i], high[i], code)
+
+
+@exact
+def prefetch_counts(nodes, entries, fold_counts, bases, folds, fold_number, first, rows, from_order):
+    """Fetch the counts of nodes (rows, n + 1), of the contexts that have `from_order` characters or more."""
+    none = len(nodes) - 2
+    for o in range(from_order, bases.shape[1]):
         for i in range(rows):
-            low[i] = nodes[bases[i, o] if bases[i, o] >= 0 else none, ENTRY]
+            node = bases[i, o] if bases[i, o] >= 0 else none
+            start, end = np.int64(nodes[node, ENTRY]), np.int64(nodes[node + 1, ENTRY])
+            if folds[first + i] < fold_number:
+                start_of_fold, several = find_fold_counts(nodes, node, folds[first + i], fold_number)
+                prefetch(fold_counts, start_of_fold)
+                prefetch(fold_counts, start_of_fold + several)
+            if o <= LAST_LONG_ORDER:
+                for entry in range(start, end, LINE_ENTRIES):
+                    prefetch(entries, entry)
+            else:
+                prefetch(entries, start)
+            prefetch(entries, end)
+
+
+@exact
+def mix_block(
+    nodes, entries, fold_counts, cached_q, cached_matched, cached_order, cached_first,
+    added_nodes, blocks, bases, folds, fold_number, D, first, rows, q, matched, counts,
+):  # fmt: skip
+    """Do `distribution` for the nodes (rows, n + 1): set q (rows, K) and the matched orders from row `first` on.
+
+    It goes length by length: the memory accesses of a row do not wait for those of a shorter context.
+    """
+    K, flat = q.shape[1], cached_q.reshape(-1)
+    from_order = max(cached_order, np.int64(0))
+    for i in range(rows):
+        if cached_order >= 0 and bases[i, from_order] >= 0:
+            start = (folds[first + i] * cached_q.shape[1] + bases[i, from_order] - cached_first) * K
+            for k in range(0, K, LINE_PROBS):
+                prefetch(flat, start + k)
+    prefetch_counts(nodes, entries, fold_counts, bases, folds, fold_number, first, rows, cached_order + 1)
+    for i in range(rows):
+        if cached_order >= 0 and bases[i, from_order] >= 0:
+            fold, context = folds[first + i], bases[i, from_order] - cached_first
+            matched[first + i] = cached_matched[fold, context]
+            for k in range(K):
+                q[i, k] = cached_q[fold, context, k]
+        else:
+            matched[first + i] = -1
+            for k in range(K):
+                q[i, k] = 1.0 / K
+    for o in range(bases.shape[1]):
         for i in range(rows):
-            touched[i] = entries[low[i], FOLDS]
+            if matched[first + i] == o - 1 and bases[i, o] >= 0:
+                total = mix_node(
+                    nodes, entries, fold_counts, added_nodes, blocks, bases[i, o], np.int64(EMPTY), folds[first + i],
+                    fold_number, D, q, i, counts,
+                )  # fmt: skip
+                if total > 0:
+                    matched[first + i] = o
+    for i in range(rows):
+        matched[first + i] = max(matched[first + i], 0)
 
 
 @exact
@@ -258,7 +329,7 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
         tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
     added_nodes, blocks, n, K = added.nodes, added.blocks, histories.shape[1], tree.K
-    q, bits, powers, counts = np.empty(K), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    q, bits, powers, counts = np.empty((BLOCK, K)), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     codes = np.empty((R, n + T), np.int32)
     for r in range(R):
         for o in range(n):
@@ -268,17 +339,17 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
         for o in range(n):
             histories[r, o] = codes[r, T + o]
         _cut_history(histories[r], tree.reset_at)
-    bases, extras = np.empty((BLOCK, n + 1), np.int64), np.full(n + 1, EMPTY, np.int64)
-    low, high, touched = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    bases = np.empty((BLOCK, n + 1), np.int64)
+    low, high, at = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     for first in range(0, T * R, BLOCK):
         rows = min(BLOCK, T * R - first)
-        find_block_nodes(nodes, entries, codes, n, first, rows, R, bases, low, high, touched)
+        find_block_nodes(nodes, codes, n, first, rows, R, bases, low, high, at)
+        mix_block(
+            nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+            added_nodes, blocks, bases, folds, tree.folds, tree.discount, first, rows, q, matched, counts,
+        )  # fmt: skip
         for i in range(rows):
-            matched[first + i] = distribution(
-                nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
-                added_nodes, blocks, bases[i], extras, folds[first + i], tree.folds, tree.discount, q, counts,
-            )  # fmt: skip
-            set_logs(q, bits, powers, log_q, (first + i) * K_row)
+            set_logs(q[i], bits, powers, log_q, (first + i) * K_row)
 
 
 @exact

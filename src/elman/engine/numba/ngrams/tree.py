@@ -33,9 +33,9 @@ class Tree(NamedTuple):
     order: int
     folds: int
     discount: float
-    nodes: Ints32  # (nodes + 2, 4): see `counting.CHILD`, …; the last two have no children and no entries
+    nodes: Ints32  # (nodes + 2, 5): see `counting.CHILD`, …; the last two have no children and no entries
     entries: Ints32  # (entries + 1, 3): see `counting.CHARACTER`, …
-    fold_counts: Ints32  # (…, folds): the counts by fold of the entries that are in several
+    fold_counts: Ints32  # the counts of entries that are in several folds: by node, then by fold, then by entry
     cached_order: int  # the length of the contexts in the cache; -1 without a cache
     cached_first: int  # the first node of that length
     cached_q: Floats64  # (folds + 1, contexts, K)
@@ -47,7 +47,16 @@ def empty_tree() -> Tree:
     """Return the counts of no text, which are passed to a kernel without a prior."""
     cache = np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8)
     return Tree(
-        2, 1, 0, 0.0, np.zeros((2, 4), np.int32), np.zeros((1, 3), np.int32), np.zeros((1, 1), np.int32), -1, 0, *cache
+        2,
+        1,
+        0,
+        0.0,
+        np.zeros((2, counting.TREE_NODE_WIDTH), np.int32),
+        np.zeros((1, 3), np.int32),
+        np.zeros(1, np.int32),
+        -1,
+        0,
+        *cache,
     )
 
 
@@ -58,22 +67,30 @@ def build_tree(model: NgramModel) -> Tree:
     common, N = _common_lengths(codes), len(fold)
     starts = [np.append(np.flatnonzero(common < o), N) for o in range(n + 1)]  # where the nodes of each length begin
     first = np.concatenate([[0], np.cumsum([len(s) - 1 for s in starts])])
-    sizes, entries, fold_counts = zip(
+    sizes, severals, entries, fold_counts = zip(
         *(kernels.count_entries(s, characters, fold, K, folds) for s in starts), strict=True
     )
     tree = Tree(
-        K, n, folds, float(model.discount), _make_nodes(codes, starts, first, np.concatenate(sizes)),
-        _join_entries(entries, fold_counts), np.concatenate(fold_counts),
+        K, n, folds, float(model.discount),
+        _make_nodes(codes, starts, first, np.concatenate(sizes), np.concatenate(severals)),
+        np.concatenate([*entries, np.zeros((1, 3), np.int32)]), np.concatenate(fold_counts),
         -1, 0, np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8), -1 if model.reset_at is None else model.reset_at,
     )  # fmt: skip
     return _with_cache(tree, first)
 
 
 def _make_nodes(
-    codes: Ints32, starts: list[NDArray[np.intp]], first: NDArray[np.int64], sizes: NDArray[np.int64]
+    codes: Ints32,
+    starts: list[NDArray[np.intp]],
+    first: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    severals: NDArray[np.int64],
 ) -> Ints32:
-    """Return `Tree.nodes`, whose nodes of length o begin at `first[o]` and have `sizes` entries."""
-    nodes = np.zeros((first[-1] + 2, 4), np.int32)
+    """Return `Tree.nodes`, whose nodes of length o begin at `first[o]`.
+
+    They have `sizes` entries, of which `severals` are in several folds.
+    """
+    nodes = np.zeros((first[-1] + 2, counting.TREE_NODE_WIDTH), np.int32)
     for o, start in enumerate(starts):
         of_length = nodes[first[o] : first[o + 1]]
         is_last = o == len(starts) - 1
@@ -83,18 +100,10 @@ def _make_nodes(
         of_length[:, counting.TOTAL] = np.diff(start)
         of_length[:, counting.CODE] = codes[o - 1, start[:-1]] if o else 0
     nodes[-2:, counting.CHILD] = first[-1]
-    nodes[1:-1, counting.ENTRY] = np.cumsum(sizes)
-    nodes[-1, counting.ENTRY] = nodes[-2, counting.ENTRY]
+    for column, numbers in ((counting.ENTRY, sizes), (counting.SEVERAL, severals)):
+        nodes[1:-1, column] = np.cumsum(numbers)
+        nodes[-1, column] = nodes[-2, column]
     return nodes
-
-
-def _join_entries(entries: tuple[Ints32, ...], fold_counts: tuple[Ints32, ...]) -> Ints32:
-    """Return `Tree.entries` from those of each length, whose rows of counts by fold begin at 0."""
-    row = 0
-    for of_length, counts in zip(entries, fold_counts, strict=True):
-        of_length[of_length[:, counting.FOLDS] >= 0, counting.FOLDS] += row
-        row += len(counts)
-    return np.concatenate([*entries, np.zeros((1, 3), np.int32)])
 
 
 def _int32(array: NDArray[Any]) -> Ints32:
