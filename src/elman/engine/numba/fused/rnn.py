@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.matvec import matvec, matvec_tanh, matvec_tanh_backward
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import matvec_tanh, matvec_tanh_backward, multiply, strip_width
+from elman.engine.numba.linalg.tile import multiply, strip_width
 from elman.engine.numba.linalg.vector import adagrad, adagrad_rows, add_to, copy, exponentials
 from elman.engine.numba.sampling import sample_index, sampling_target, softmax_scale, truncate
 
@@ -191,11 +192,10 @@ def count_panels(rows, m_row, itemsize):
 
 @inlined
 def update_panel(
-    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars,
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars,
     n, rows, T, m_row, thread,
 ):  # fmt: skip
     """Update panel n of theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t'."""
-    panel = scratch.panel
     lanes = BYTES // panel.itemsize
     vectors = strip_width(m_row // lanes)
     columns = vectors * lanes
@@ -206,11 +206,11 @@ def update_panel(
     height = min(PANEL_ROWS, rows - start)
     workspace = thread * PANEL_ROWS * m_row
     multiply(
-        panel, workspace, columns, scratch.zeros, 0, 0, outer, outer_start + start, 1, outer_row,
+        panel, workspace, columns, zeros, 0, 0, outer, outer_start + start, 1, outer_row,
         states, states_start + strip * columns, m_row, 0, height, T, vectors,
     )  # fmt: skip
     # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
-    copy(panel, workspace + height * columns, scratch.zeros, 0, (-height % lanes) * vectors)
+    copy(panel, workspace + height * columns, zeros, 0, (-height % lanes) * vectors)
     for r in range(0, height, lanes):
         row = start + r
         begin = (strip * theta_rows + row) * columns
@@ -223,14 +223,14 @@ def update_panel(
         )  # fmt: skip
 
 
-@inlined
+@kernel
 def update_matrix(
-    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars, rows, T, m_row
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars, rows, T, m_row
 ):  # fmt: skip
     """`update_panel` for every panel."""
     for n in range(count_panels(rows, m_row, theta.itemsize)):
         update_panel(
-            theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, scratch, scalars,
+            theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars,
             n, rows, T, m_row, 0,
         )  # fmt: skip
 
@@ -241,7 +241,7 @@ def update(weights, squared_grads, scratch, scalars, x, m, K):
     m_row, K_row = len(weights.b), len(weights.c)
     update_matrix(
         weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
-        scratch, scalars, K, len(x), m_row,
+        scratch.panel, scratch.zeros, scalars, K, len(x), m_row,
     )  # fmt: skip
     update_c(weights, squared_grads, scratch, scalars, len(x))
     update_recurrence(weights, squared_grads, scratch, scalars, x, m)
@@ -266,7 +266,7 @@ def update_recurrence(weights, squared_grads, scratch, scalars, x, m):
     rate, clip, epsilon = scalars.rate, scalars.clip, scalars.epsilon
     update_matrix(
         weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
-        scratch, scalars, m, T, m_row,
+        scratch.panel, scratch.zeros, scalars, m, T, m_row,
     )  # fmt: skip
     sum_rows(scratch.db, scratch.da, m_row, T, m_row, scratch.zeros)
     adagrad(weights.b, 0, squared_grads.b, 0, scratch.db, 0, vectors, rate, clip, epsilon)
@@ -351,11 +351,7 @@ def _step(weights, scratch, x, m):
     h, g, m_row, K_row = scratch.h, scratch.g, len(weights.b), len(weights.c)
     recur(h, 0, 0, weights, x, m)
     copy(h, 0, h, m_row, m_row * h.itemsize // BYTES)
-    vectors = K_row * h.itemsize // BYTES
-    columns = strip_width(vectors) * BYTES // h.itemsize
-    multiply(
-        g, 0, 0, weights.c, 0, 0, h, 0, 0, 1, weights.V_columns, 0, columns, m_row * columns, 1, m, vectors
-    )  # fmt: skip
+    matvec(g, weights.c, h, weights.V_columns, m, m_row, K_row)
 
 
 @kernel

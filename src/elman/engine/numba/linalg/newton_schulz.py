@@ -51,7 +51,7 @@ def _multiply_symmetric(c, a, panels, s, columns, zeros, size):
     r = s
     while r < size:
         tile(
-            c, r * size + s, size, zeros, 0, 0, c, 0, a, r * size, size, 1, panels, s * size, columns,
+            c, r * size + s, size, zeros, 0, 0, a, r * size, size, 1, panels, s * size, columns,
             size, min(tile_rows, size - r), columns // lanes,
         )  # fmt: skip
         r += tile_rows

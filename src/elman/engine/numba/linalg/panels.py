@@ -65,7 +65,7 @@ def multiply_panels(
             r = 0
             while r < rows:
                 tile(
-                    c, c_start + r * c_row + s + q, c_row, d, d_start + r * d_row + s + q, d_row, c, 0,
+                    c, c_start + r * c_row + s + q, c_row, d, d_start + r * d_row + s + q, d_row,
                     a, a_start + r * a_row, a_row, 1, b, b_start + s * depth + q, panel_columns,
                     depth, min(tile_rows, rows - r), min(max_vectors, (panel_columns - q) // lanes),
                 )  # fmt: skip
@@ -96,12 +96,12 @@ def sum_outer_products(c, c_start, c_row, a, a_start, a_row, b, b_start, b_row, 
                 tile_height = min(tile_rows, rows - r)
                 if k == 0:
                     tile(
-                        c, corner, c_row, zeros, 0, 0, c, 0, a, a_start + r, 1, a_row,
+                        c, corner, c_row, zeros, 0, 0, a, a_start + r, 1, a_row,
                         panels, s * terms, panel_columns, terms, tile_height, panel_columns // lanes,
                     )  # fmt: skip
                 else:
                     tile(
-                        c, corner, c_row, c, corner, c_row, c, 0, a, a_start + k * a_row + r, 1, a_row,
+                        c, corner, c_row, c, corner, c_row, a, a_start + k * a_row + r, 1, a_row,
                         panels, s * terms, panel_columns, terms, tile_height, panel_columns // lanes,
                     )  # fmt: skip
                 s += panel_width

@@ -6,14 +6,13 @@ Every product of a recurrent network has one form,
 
 with the lanes of a vector along the contiguous axis of B, C and D. Holding a tile of C in registers over the entire
 sum is what brings small products to the rate of a large ``sgemm``; Numba cannot express this, so the loop nest
-is written in vector operations (`elman.engine.numba.linalg.simd`). For a single row, the activation of the vanilla
-RNN or its derivative can be fused in as an epilogue, applied before the row leaves the registers.
+is written in vector operations (`elman.engine.numba.linalg.simd`).
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import cgutils, types
+from numba.core import types
 
 from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.jit import inlined, kernel
@@ -36,46 +35,36 @@ _CASES = 32
 """More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
 
 
-def _no_epilogue(simd: Simd, total: Any, e: Any) -> Any:
-    return total
-
-
-def _tanh_epilogue(simd: Simd, total: Any, e: Any) -> Any:
-    """tanh of the sum and a bias."""
-    return simd.tanh(simd.add(total, e))
-
-
-def _tanh_backward_epilogue(simd: Simd, total: Any, h: Any) -> Any:
-    """(1 - h^2) times the sum."""
-    return simd.sub(total, simd.mul(simd.mul(h, h), total))
-
-
-def _emit_tile(
-    builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, epilogue: Callable[[Simd, Any, Any], Any]
-) -> None:
+def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int) -> None:
     """Emit the product for one tile of rows x vectors, with its sums in registers."""
-    c, c_row, d, d_row, e, a, a_row, a_step, b, b_step, depth = operands
+    c, c_row, d, d_row, a, a_row, a_step, b, b_step, depth = operands
     columns = _columns(builder, c.type.pointee, vectors)
     tile = [(r, q, simd) for r in range(rows) for q, simd in columns]
-    # LLVM's mem2reg turns stack slots that are only loaded and stored into registers.
-    sums = {(r, q): cgutils.alloca_once(builder, simd.type) for r, q, simd in tile}
-    a_pointer, b_pointer = (cgutils.alloca_once_value(builder, start) for start in (a, b))
-    for r, q, simd in tile:
-        builder.store(simd.load(simd.address(d, d_row, r, q)), sums[r, q])
-    with cgutils.for_range(builder, depth):
-        a_k, b_k = builder.load(a_pointer), builder.load(b_pointer)
-        b_vectors = {q: simd.load(simd.address(b_k, b_step, 0, q)) for q, simd in columns}
-        for r in range(rows):
-            offset = builder.mul(a_row, a_row.type(r))
-            a_rk = builder.load(builder.gep(a_k, [offset]))
-            for q, simd in columns:
-                total = simd.muladd(simd.broadcast(a_rk), b_vectors[q], builder.load(sums[r, q]))
-                builder.store(total, sums[r, q])
-        builder.store(builder.gep(a_k, [a_step]), a_pointer)
-        builder.store(builder.gep(b_k, [b_step]), b_pointer)
-    for r, q, simd in tile:
-        extra = simd.load(simd.address(e, c_row, r, q)) if epilogue is not _no_epilogue else None
-        simd.store(epilogue(simd, builder.load(sums[r, q]), extra), simd.address(c, c_row, r, q))
+    before, loop, end = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("sums")
+    start = [a, b, depth.type(0), *(simd.load(simd.address(d, d_row, r, q)) for r, q, simd in tile)]
+    builder.cbranch(builder.icmp_signed(">", depth, depth.type(0)), loop, end)
+
+    builder.position_at_end(loop)
+    values = [builder.phi(value.type) for value in start]
+    a_k, b_k, k, *sums = values
+    b_vectors = {q: simd.load(simd.address(b_k, b_step, 0, q)) for q, simd in columns}
+    a_column = [builder.load(builder.gep(a_k, [builder.mul(a_row, a_row.type(r))])) for r in range(rows)]
+    totals = [
+        simd.muladd(simd.broadcast(a_column[r]), b_vectors[q], total)
+        for (r, q, simd), total in zip(tile, sums, strict=True)
+    ]
+    following = [builder.gep(a_k, [a_step]), builder.gep(b_k, [b_step]), builder.add(k, k.type(1)), *totals]
+    for value, first, following_value in zip(values, start, following, strict=True):
+        value.add_incoming(first, before)
+        value.add_incoming(following_value, loop)
+    builder.cbranch(builder.icmp_signed("<", following[2], depth), loop, end)
+
+    builder.position_at_end(end)
+    results = [builder.phi(total.type) for total in totals]
+    for (r, q, simd), result, first, total in zip(tile, results, start[3:], totals, strict=True):
+        result.add_incoming(first, before)
+        result.add_incoming(total, loop)
+        simd.store(result, simd.address(c, c_row, r, q))
 
 
 def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]:
@@ -85,25 +74,48 @@ def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]
     return [(q, wide) for q in range(0, full, AT_ONCE)] + [(q, narrow) for q in range(full, vectors)]
 
 
-def _tile_function(module: Any, pointer: Any, i: Any, epilogue: Callable[..., Any], max_rows: int) -> Any:
-    """The LLVM function that selects the loop for its arguments `rows` and `vectors` at run time."""
-    parameters = [pointer, i, pointer, i, pointer, pointer, i, i, pointer, i, i, i, i]
-    function, builder = declare_function(module, f"elman{epilogue.__name__}_{pointer.pointee}", parameters)
-    if builder is None:
-        return function
-    *operands, rows, vectors = function.args
-    end = function.append_basic_block("end")
-    choice = builder.switch(builder.add(builder.mul(rows, i(_CASES)), vectors), end)
-    for r in range(1, max_rows + 1):
-        for q in range(1, (MAX_VECTORS if r == 1 else ACCUMULATORS // r) + 1):
-            block = function.append_basic_block(f"tile.{r}x{q}")
-            choice.add_case(i(r * _CASES + q), block)
-            builder.position_at_end(block)
-            _emit_tile(builder, tuple(operands), r, q, epilogue)
-            builder.branch(end)
-    builder.position_at_end(end)
-    builder.ret_void()
+def _row_function(module: Any, pointer: Any, i: Any) -> Any:
+    """The LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time."""
+    function, builder = declare_function(
+        module, f"elman_row_{pointer.pointee}", [pointer, pointer, pointer, i, pointer, i, i, i]
+    )
+    if builder is not None:
+        c, d, a, a_step, b, b_step, depth, vectors = function.args
+        operands = c, i(0), d, i(0), a, i(0), a_step, b, b_step, depth
+        _emit_cases(builder, operands, vectors, [(n, 1, n) for n in range(1, MAX_VECTORS + 1)])
+        builder.ret_void()
     return function
+
+
+def _tile_function(module: Any, pointer: Any, i: Any) -> Any:
+    """The same for a tile of any number of rows: it selects by its arguments `rows` and `vectors`."""
+    parameters = [pointer, i, pointer, i, pointer, i, i, pointer, i, i, i, i]
+    function, builder = declare_function(module, f"elman_tile_{pointer.pointee}", parameters)
+    if builder is not None:
+        c, _, d, _, a, _, a_step, b, b_step, depth, rows, vectors = function.args
+        is_row = builder.icmp_signed("==", rows, i(1))
+        with builder.if_else(is_row) as (row, tile):
+            with row:
+                builder.call(_row_function(module, pointer, i), [c, d, a, a_step, b, b_step, depth, vectors])
+            with tile:
+                shapes = [(r, q) for r in range(2, MAX_ROWS + 1) for q in range(1, ACCUMULATORS // r + 1)]
+                choice = builder.add(builder.mul(rows, i(_CASES)), vectors)
+                _emit_cases(builder, function.args[:10], choice, [(r * _CASES + q, r, q) for r, q in shapes])
+        builder.ret_void()
+    return function
+
+
+def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: list[tuple[int, int, int]]) -> None:
+    """Emit the tile of (rows, vectors) for each value of `choice`; none for other values."""
+    end = builder.append_basic_block("end")
+    switch = builder.switch(choice, end)
+    for value, rows, vectors in cases:
+        block = builder.append_basic_block(f"tile.{rows}x{vectors}")
+        switch.add_case(choice.type(value), block)
+        builder.position_at_end(block)
+        _emit_tile(builder, operands, rows, vectors)
+        builder.branch(end)
+    builder.position_at_end(end)
 
 
 def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, start: Any) -> Any:
@@ -111,37 +123,46 @@ def element_pointer(context: Any, builder: Any, array_type: Any, array: Any, sta
     return builder.gep(context.make_array(array_type)(context, builder, array).data, [start])
 
 
-def _make_tile(epilogue: Callable[..., Any], max_rows: int) -> Any:
-    """Return the intrinsic that calls the tile function with this epilogue."""
+@intrinsic
+def tile(
+    typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any,
+    a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
+    depth: Any, rows: Any, vectors: Any,
+) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+    """C = D + A B for a tile, see `multiply` for its arguments."""
+    i = types.intp
+    signature = types.void(c, i, i, d, i, i, a, i, i, i, b, i, i, i, i, i)
 
-    @intrinsic
-    def tile(
-        typingctx: Any, c: Any, c_start: Any, c_row: Any, d: Any, d_start: Any, d_row: Any, e: Any, e_start: Any,
-        a: Any, a_start: Any, a_row: Any, a_step: Any, b: Any, b_start: Any, b_step: Any,
-        depth: Any, rows: Any, vectors: Any,
-    ) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
-        i = types.intp
-        signature = types.void(c, i, i, d, i, i, e, i, a, i, i, i, b, i, i, i, i, i)
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        c, d, a, b = (_pointer(context, builder, signature, values, position) for position in (0, 3, 6, 10))
+        function = _tile_function(builder.module, c.type, values[1].type)
+        builder.call(function, [c, values[2], d, values[5], a, *values[8:10], b, *values[12:]])
+        return context.get_dummy_value()
 
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            def pointer(position: int) -> Any:
-                array, start = values[position], values[position + 1]
-                return element_pointer(context, builder, signature.args[position], array, start)
-
-            c, d, e, a, b = (pointer(position) for position in (0, 3, 6, 8, 12))
-            function = _tile_function(builder.module, c.type, values[1].type, epilogue, max_rows)
-            c_row, d_row, a_row, a_step = values[2], values[5], values[10], values[11]
-            builder.call(function, [c, c_row, d, d_row, e, a, a_row, a_step, b, *values[14:]])
-            return context.get_dummy_value()
-
-        return signature, emit
-
-    return tile
+    return signature, emit
 
 
-tile = _make_tile(_no_epilogue, MAX_ROWS)
-_tanh_tile = _make_tile(_tanh_epilogue, 1)
-_tanh_backward_tile = _make_tile(_tanh_backward_epilogue, 1)
+@intrinsic
+def row_tile(
+    typingctx: Any, c: Any, c_start: Any, d: Any, d_start: Any, a: Any, a_start: Any, a_step: Any,
+    b: Any, b_start: Any, b_step: Any, depth: Any, vectors: Any,
+) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
+    """`tile` for a single row."""
+    i = types.intp
+    signature = types.void(c, i, d, i, a, i, i, b, i, i, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        c, d, a, b = (_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
+        function = _row_function(builder.module, c.type, values[1].type)
+        builder.call(function, [c, d, a, values[6], b, *values[9:]])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _pointer(context: Any, builder: Any, signature: Any, values: Any, position: int) -> Any:
+    """The address that an array at `position` of the arguments and the start after it mean."""
+    return element_pointer(context, builder, signature.args[position], values[position], values[position + 1])
 
 
 @inlined
@@ -189,7 +210,7 @@ def multiply(
             r = 0
             while r < rows:
                 tile(
-                    c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row, c, 0,
+                    c, c_start + r * c_row + column, c_row, d, d_start + r * d_row + column, d_row,
                     a, a_start + r * a_row, a_row, a_step, b, b_start + q * lanes, b_step,
                     depth, min(tile_rows, rows - r), min(tile_vectors, width - q),
                 )  # fmt: skip
@@ -197,35 +218,3 @@ def multiply(
             q += tile_vectors
         strip += width
         b_start += b_strip
-
-
-@inlined
-def matvec_tanh(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, reverse):
-    """C = tanh(D + bias + A B), a row of m units padded to m_row, with B an m x m matrix in strips.
-
-    If `reverse`, the sum goes from the last k to the first: with alternating directions, a call starts with
-    the rows of B that the previous one ended with, which are still in the first-level cache.
-    """
-    columns = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
-    first, step = (m - 1, -1) if reverse else (0, 1)
-    strip, next_strip = (m_row - columns, -columns) if reverse else (0, columns)
-    while 0 <= strip < m_row:
-        _tanh_tile(
-            c, c_start + strip, 0, d, d_start + strip, 0, bias, strip, a, a_start + first, 0, step,
-            b, strip * m_row + first * columns, step * columns, m, 1, columns * c.itemsize // BYTES,
-        )  # fmt: skip
-        strip += next_strip
-
-
-@inlined
-def matvec_tanh_backward(c, c_start, h, h_start, a, a_start, b, m, m_row, reverse, depth):
-    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; otherwise like `matvec_tanh`."""
-    columns = strip_width(m_row * c.itemsize // BYTES) * BYTES // c.itemsize
-    first, step = (m - 1, -1) if reverse else (0, 1)
-    strip, next_strip = (m_row - columns, -columns) if reverse else (0, columns)
-    while 0 <= strip < m_row:
-        _tanh_backward_tile(
-            c, c_start + strip, 0, c, c_start + strip, 0, h, h_start + strip, a, a_start + first, 0, step,
-            b, strip * m_row + first * columns, step * columns, depth, 1, columns * c.itemsize // BYTES,
-        )  # fmt: skip
-        strip += next_strip
