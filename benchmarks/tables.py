@@ -144,12 +144,14 @@ def throughput_curve() -> str:
 
 
 def throughput_table(name: str) -> str:
-    """Characters a second in training, the share of sgemm, and PyTorch's."""
+    """Characters per second in training, the share of sgemm, and the speeds of PyTorch and JAX."""
     result = load(name)
     rows = []
     for point in result["results"]:
-        theirs = point.get("torch_chars_per_second")
-        beside = [f"{theirs:,}", f"{point['times_torch']:.2f}"] if theirs else ["", ""]
+        beside = []
+        for peer in ("torch", "jax"):
+            theirs = point.get(f"{peer}_chars_per_second")
+            beside += [f"{theirs:,}", f"{point[f'times_{peer}']:.2f}"] if theirs else ["", ""]
         share = f"{100 * point['share_of_sgemm']:.0f} %"
         rows.append([point["cell"], str(point["m"]), str(point["B"]), f"{point['chars_per_second']:,}", share, *beside])
     header = [
@@ -160,6 +162,8 @@ def throughput_table(name: str) -> str:
         "% of peak sgemm",
         "PyTorch, characters/s",
         "× PyTorch",
+        "JAX, characters/s",
+        "× JAX",
     ]
     return f"{table(header, rows)}\n\nMeasured on {machine(result)}, T = {result['results'][0]['T']}."
 

@@ -1,10 +1,11 @@
-"""Training throughput in characters per second: Elman's LSTM and GRU against PyTorch's and the machine's sgemm.
+"""Training throughput in characters per second: Elman's LSTM and GRU against PyTorch's, JAX and the machine's sgemm.
 
     python benchmarks/throughput.py             LSTM and GRU of 256 units, batch size 32, T = 64
     python benchmarks/throughput.py --curve     hidden sizes 64 to 1024 and batch sizes 1 to 128
 
-An update is the forward and backward pass, clipping of the gradient norm, and Adam, in float32 on all cores.
-Contenders run in processes of their own, in alternating rounds; ratios are of medians over the rounds. The fraction of
+An update is the forward and backward pass, clipping of the gradient norm, and Adam, in float32 on all cores; JAX
+(`peer_jax_batched.py`) also runs with one thread, and the faster counts. Contenders that are installed run in
+processes of their own, in alternating rounds; ratios are of medians over the rounds. The fraction of
 sgemm counts 3 T B (G m^2 + m K) multiply-adds per update (recurrent and output products, forward and twice backward)
 at the rate of a 2048 x 2048 product on all cores, measured in the same process, before and after. Results are written
 to ``benchmarks/results``.
@@ -47,17 +48,21 @@ def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
     from elman.engine import TrainState, get_engine
     from elman.network import Optimizer
     from elman.text import Windows
+    from elman.training.train import TICK_SECONDS
 
     optimizer = Optimizer(1e-3, 64.0, "adam", "norm")
     state = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell, batch_size=B, optimizer=optimizer)
     text = np.random.default_rng(1).integers(0, K, B * T * 50 + 1, dtype=np.uint8)
     engine, windows = get_engine("numba"), Windows(text, T, B)
     engine.advance(state, windows, 8, optimizer)
+    began = time.perf_counter()
+    engine.advance(state, windows, 8, optimizer)
+    per_call = max(8, round(8 * TICK_SECONDS / (time.perf_counter() - began)))  # as in a training
     before = sgemm_rate()
     updates, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
-        engine.advance(state, windows, 4, optimizer)
-        updates += 4
+        engine.advance(state, windows, per_call, optimizer)
+        updates += per_call
     took = time.perf_counter() - began
     return {"chars_per_second": updates * B * T / took, "sgemm": statistics.mean([before, sgemm_rate()])}
 
@@ -92,16 +97,25 @@ def torch_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
 def run_contender(who: str, cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
     """Run one contender in a process of its own."""
     command = [sys.executable, __file__, "--one", who, cell, str(m), str(B), "--seconds", str(seconds)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+    environment = dict(os.environ)
+    if who.startswith("jax"):
+        options = ["--m", str(m), "--B", str(B), "--T", str(T), "--K", str(K), "--seconds", str(seconds)]
+        command = [sys.executable, str(HERE / "peer_jax_batched.py"), cell, *options]
+    if who == "jax, one thread":
+        environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, env=environment).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
     return figures
 
 
 def compare(cell: str, m: int, B: int, rounds: int, seconds: float) -> dict[str, Any]:
     """Compare the contenders at one size."""
-    names = ["elman", *(["torch"] if find_spec("torch") else [])]
+    peers = {"torch": ["torch"], "jax": ["jax", "jax, one thread"]}
+    installed = {name: variants for name, variants in peers.items() if find_spec(name)}
+    names = ["elman", *(variant for variants in installed.values() for variant in variants)]
     trials = [{who: run_contender(who, cell, m, B, seconds) for who in names} for _ in range(rounds)]
-    ours = statistics.median(trial["elman"]["chars_per_second"] for trial in trials)
+    rates = {who: statistics.median(trial[who]["chars_per_second"] for trial in trials) for who in names}
+    ours = rates["elman"]
     work = 3 * (GATES[cell] * m * m + m * K)
     result: dict[str, Any] = {
         "cell": cell,
@@ -114,9 +128,9 @@ def compare(cell: str, m: int, B: int, rounds: int, seconds: float) -> dict[str,
             3,
         ),
     }
-    if "torch" in names:
-        theirs = statistics.median(trial["torch"]["chars_per_second"] for trial in trials)
-        result |= {"torch_chars_per_second": round(theirs), "times_torch": round(ours / theirs, 2)}
+    for peer, variants in installed.items():
+        theirs = max(rates[variant] for variant in variants)
+        result |= {f"{peer}_chars_per_second": round(theirs), f"times_{peer}": round(ours / theirs, 2)}
     return result
 
 

@@ -83,7 +83,7 @@ def update_V(weights, squared_grads, scratch, scalars, x, y, m, K, n):  # type: 
     for _ in range(n):
         rnn.update_matrix(
             weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, len(weights.c), scratch.h, len(weights.b),
-            scratch, scalars, K, len(x), len(weights.b),
+            scratch.panel, scratch.zeros, scalars, K, len(x), len(weights.b),
         )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def update_W(weights, squared_grads, scratch, scalars, x, y, m, K, n):  # type: 
     for _ in range(n):
         rnn.update_matrix(
             weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
-            scratch, scalars, m, len(x), m_row,
+            scratch.panel, scratch.zeros, scalars, m, len(x), m_row,
         )  # fmt: skip
 
 

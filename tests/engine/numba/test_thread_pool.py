@@ -36,15 +36,16 @@ def test_the_faster_way_is_chosen_after_trials_of_both() -> None:
         chosen = choices(Timings(), 50, serial=serial, parallel=parallel)
         trials = 2 * thread_pool._TRIALS
         assert sum(chosen[:trials]) == thread_pool._TRIALS
-        assert chosen[trials:] == [parallel < serial] * (50 - trials)
+        others = [run for run in range(trials, 50) if chosen[run] != (parallel < serial)]
+        assert others == [8, 16, 32]  # tried again
 
 
 def test_a_choice_that_was_disturbed_is_corrected() -> None:
     timings = Timings()
     choices(timings, 2 * thread_pool._TRIALS, serial=1.0, parallel=9.0)  # while the other core is busy
     chosen = choices(timings, 2 * thread_pool._RECHECK, serial=1.0, parallel=0.6)
-    assert sum(chosen[-10:]) >= 9
-    assert sum(not parallel for parallel in chosen) <= thread_pool._RECHECK + 1
+    assert sum(not parallel for parallel in chosen) <= 8  # the slower way is measured again soon
+    assert sum(not parallel for parallel in chosen[-thread_pool._RECHECK :]) <= 2
 
 
 def test_one_text_is_read_without_threads() -> None:

@@ -16,7 +16,10 @@ _config: Any = numba.config  # set from the environment, without types
 _TRIALS = 3
 """Latest runs with one thread, and latest with all, whose shortest times are compared."""
 _RECHECK = 100
-"""Runs after which the slower of the two is tried again, as it may have been measured while the machine was busy."""
+"""Runs after which the slower of the two is tried again, as it may have been measured while the machine was busy.
+
+It is also tried again after 8, 16, 32, … runs: the first measurements are of cold caches and of a core that was idle.
+"""
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Timings:
         if min(len(self.serial), len(self.parallel)) < _TRIALS:
             return len(self.parallel) <= len(self.serial)
         is_faster = min(self.parallel) < min(self.serial)
-        return is_faster != (self.runs % _RECHECK == 0)
+        return is_faster != (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1)
 
     def add(self, parallel: bool, seconds: float) -> None:
         """Record a run."""
