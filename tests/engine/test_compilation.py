@@ -46,6 +46,21 @@ def test_a_training_announces_it(
     assert capsys.readouterr().err.count(f"{COMPILING}\n") == compiles
 
 
+@pytest.mark.parametrize("sample_every", [0, 1])
+def test_sampling_is_compiled_for_a_training_that_samples(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, sample_every: int
+) -> None:
+    generate, calls = NumpyEngine.generate, list[object]()
+
+    def count_and_generate(*arguments: object) -> object:
+        calls.append(arguments)
+        return generate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NumpyEngine, "generate", count_and_generate)
+    elman.train(corpus, **EXACT | {"sample_every": sample_every}, max_updates=1)
+    assert bool(calls) == bool(sample_every)
+
+
 def test_the_compiled_engine_imports_numba_before_it_is_used() -> None:
     code = "import sys; from elman.engine import get_engine; get_engine('numba'); assert 'numba' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -43,10 +43,16 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int) -> None:
-    """Compile every kernel that a training of so many updates calls, by calling it on a copy."""
+def compile_kernels(
+    engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int, samples: bool
+) -> None:
+    """Compile every kernel that a training of so many updates calls, by calling it on a copy.
+
+    `samples` is whether the training prints samples.
+    """
     if isinstance(engine, CompilesAhead):
         engine.compile_ahead(state, windows, updates, optimizer)
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
-    engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())
+    if samples:
+        engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

@@ -6,7 +6,14 @@ so that the segments not yet finished are always the first rows, and no row is c
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import add_prior, carry_state, forward_step, multiply_inputs, run_window
+from elman.engine.numba.batched.kernels import (
+    add_prior,
+    carry_state,
+    forward_step,
+    multiply_inputs,
+    read_prior,
+    run_window,
+)
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels
 from elman.engine.numba.linalg.simd import BYTES
@@ -74,9 +81,12 @@ def score_segments(
                 for t in range(steps):
                     # After its end a segment is padded with its last character, whose losses are ignored.
                     x[t * rows + r], y[t * rows + r] = text[at + min(t, last)], text[at + min(t, last) + 1]
+            if sizes.order > 0:
+                read_prior(sizes, prior, x, steps, rows)
             run_window(
-                theta, packed_weights, offsets, sizes, workspace, prior, x, y, steps, rows, dropout_mask, False, False
-            )
+                theta, packed_weights, offsets, sizes, workspace, prior.values, x, y, steps, rows, dropout_mask, False,
+                False,
+            )  # fmt: skip
             for r in range(rows):
                 segment = order[first + r]
                 for t in range(min(steps, lengths[segment] - done)):
@@ -98,7 +108,7 @@ def generate(
     g, m_row, K, K_row = workspace.g, sizes.m_row, sizes.K, sizes.K_row
     vectors = K_row * g.itemsize // BYTES
     for r in range(R):
-        prior.weights[r] = sampling_params[NGRAM_WEIGHT, r]
+        prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, r]
     for n in range(len(uniforms)):
         for layer in range(sizes.layers):
             if layer > 0:
@@ -113,7 +123,8 @@ def generate(
             packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
         )  # fmt: skip
         if sizes.order > 0:
-            add_prior(theta, sizes, workspace, prior, indices, 1, R)
+            read_prior(sizes, prior, indices, 1, R)
+            add_prior(theta, sizes, workspace, prior.values, 1, R)
         carry_state(1, R, sizes, workspace)
         for r in range(R):
             temperature = sampling_params[TEMPERATURE, r]
@@ -124,4 +135,4 @@ def generate(
             indices[r] = sample_index(row, K, sampling_target(uniforms[n, r], remaining, temperature))
             characters[n, r] = indices[r]
     for r in range(R):
-        prior.weights[r] = 1
+        prior.values.weights[r] = 1

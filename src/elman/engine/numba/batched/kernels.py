@@ -59,21 +59,31 @@ class Workspace(NamedTuple):
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
 
 
-class PriorWorkspace(NamedTuple):
-    """The n-gram prior of one group of batch rows; see `elman.engine.numba.ngrams`."""
+class PriorValues(NamedTuple):
+    """What the n-gram prior adds to the logits of one group of batch rows."""
 
-    tree: Tree
-    added: Added
     is_on: bool  # whether it takes part in the logits
+    matched: NDArray[np.int64]  # (T, R): the matched orders
+    log_q: Array  # (T, R, K_row)
+    weights: Array  # (R,): factors of alpha, 1 unless text is sampled
+
+
+class PriorWorkspace(NamedTuple):
+    """The n-gram model that one group of batch rows reads; see `elman.engine.numba.ngrams`.
+
+    Without a prior there is no tree, and nothing has been added to a model that does not grow: kernels are compiled
+    without what is None.
+    """
+
+    tree: Tree | None
+    added: Added | None
     grows: bool
     history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
     bases: NDArray[np.int64]  # (R, n + 1): workspace of `read_window`
     extras: NDArray[np.int64]  # the same
     reads: NDArray[np.bool_]  # (R,): true
     folds: NDArray[np.int64]  # (T, R): what is left out of the counts
-    matched: NDArray[np.int64]  # (T, R)
-    log_q: Array  # (T, R, K_row)
-    weights: Array  # (R,): factors of alpha, 1 unless text is sampled
+    values: PriorValues
 
 
 class DropoutMask(NamedTuple):
@@ -162,17 +172,10 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
 
 
 @inlined
-def add_prior(theta, sizes, workspace, prior, indices, T, R):
-    """Read the characters `indices` (T, R), and add alpha log q to the logits."""
-    if not prior.is_on:
-        append_window(prior.history, indices, sizes.reset_at, T, R)
-        return
+def add_prior(theta, sizes, workspace, prior, T, R):
+    """Add alpha log q to the logits of a window."""
     g = workspace.g
-    read_window(
-        prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
-        prior.folds, T, R, sizes.K_row, prior.log_q, prior.matched,
-    )  # fmt: skip
-    for row in range(T * R):
+    for row in range(T * R if prior.is_on else 0):
         alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
         start = row * sizes.K_row
         logits, log_q = g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
@@ -333,7 +336,7 @@ def _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, ind
         packed_weights, sizes.V_forward, sizes.panel_width, T * R, sizes.m, K_row,
     )  # fmt: skip
     if sizes.order > 0:
-        add_prior(theta, sizes, workspace, prior, indices, T, R)
+        add_prior(theta, sizes, workspace, prior, T, R)
     return y, stride, first
 
 
@@ -343,13 +346,20 @@ def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indi
     _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False)
 
 
-@kernel
+@inlined
 def read_prior(sizes, prior, indices, T, R):
-    """Read a window of R batch rows with the n-gram model alone: log q and the matched orders are left in `prior`."""
-    read_window(
-        prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
-        prior.folds, T, R, sizes.K_row, prior.log_q, prior.matched,
-    )  # fmt: skip
+    """Read the characters `indices` (T, R) of a window with the n-gram model: log q and matched orders are left there.
+
+    `run_window` and `compute_logits` add them to the logits. A prior that is off only gets the history.
+    """
+    values = prior.values
+    if values.is_on:
+        read_window(
+            prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
+            prior.folds, T, R, sizes.K_row, values.log_q, values.matched,
+        )  # fmt: skip
+    else:
+        append_window(prior.history, indices, sizes.reset_at, T, R)
 
 
 @kernel

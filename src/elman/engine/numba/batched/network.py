@@ -13,7 +13,7 @@ from elman.engine.numba.batched import inference, kernels, packing
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
-from elman.engine.numba.ngrams.added import empty_added
+from elman.engine.numba.ngrams.kernels import append_window, read_window
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.thread_pool import AutotunedThreadPool
@@ -117,28 +117,31 @@ class CompiledNetwork:
 
     def _make_prior(self, R: int) -> kernels.PriorWorkspace:
         s, T, ngrams = self.sizes, self.T, self.ngrams
-        tree, added = (empty_tree(), empty_added()) if ngrams is None else (ngrams.tree, ngrams.added)
+        # A prior that is off has an empty tree, not none, so that the kernels need not be compiled again for it.
+        tree = (empty_tree() if s.order else None) if ngrams is None else ngrams.tree
         size = T * R if s.order else 0
         return kernels.PriorWorkspace(
             tree=tree,
-            added=added,
-            is_on=self.uses_prior,
+            added=None if ngrams is None else ngrams.counted,
             grows=self.counts_reading,
             history=np.zeros((R, s.order), np.int32),
             bases=np.zeros((R, s.order + 1), np.int64),
             extras=np.zeros((R, s.order + 1), np.int64),
             reads=np.ones(R, np.bool_),
-            folds=np.full(size, tree.folds, np.int64),
-            matched=np.zeros(size, np.int64),
-            log_q=aligned_zeros(size * s.K_row, self.dtype),
-            weights=np.ones(R, self.dtype),
+            folds=np.full(size, 0 if tree is None else tree.folds, np.int64),
+            values=kernels.PriorValues(
+                is_on=self.uses_prior,
+                matched=np.zeros(size, np.int64),
+                log_q=aligned_zeros(size * s.K_row, self.dtype),
+                weights=np.ones(R, self.dtype),
+            ),
         )
 
     def _reserve_counts(self, characters: int) -> None:
         """Make room in the counts of a model that grows."""
         if self.ngrams is not None and self.counts_reading:
             self.ngrams.reserve(characters)
-            self.priors = [prior._replace(added=self.ngrams.added) for prior in self.priors]
+            self.priors = [prior._replace(added=self.ngrams.counted) for prior in self.priors]
 
     def set_folds(self, folds: IndexArray) -> None:
         """Set the fold (T, B) whose counts are left out at every position of the next window."""
@@ -187,6 +190,17 @@ class CompiledNetwork:
         """Run a task for every group."""
         self.pool.run_all([make_task(n) for n in range(len(self.groups))])
 
+    def _read_prior_rows(self, n: int, indices: IndexArray) -> None:
+        """Read the indices (T R,) of a group with the n-gram model, if there is one."""
+        prior, s = self.priors[n], self.sizes
+        if s.order and prior.values.is_on:
+            read_window(
+                prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
+                prior.folds, self.T, self.rows[n], s.K_row, prior.values.log_q, prior.values.matched,
+            )  # fmt: skip
+        elif s.order:
+            append_window(prior.history, indices, s.reset_at, self.T, self.rows[n])
+
     def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""
         self._reserve_counts(x.size)
@@ -199,14 +213,17 @@ class CompiledNetwork:
                 self.offsets,
                 self.sizes,
                 self.workspaces[n],
-                self.priors[n],
+                self.priors[n].values,
                 indices,
                 targets,
             )
             mask = dropout_masks[n] if dropout_masks else _NO_DROPOUT
-            return partial(
-                kernels.run_window, *arguments, self.T, self.rows[n], mask, bool(dropout_masks), self.backward
-            )
+
+            def run() -> None:
+                self._read_prior_rows(n, indices)
+                kernels.run_window(*arguments, self.T, self.rows[n], mask, bool(dropout_masks), self.backward)
+
+            return run
 
         self._run_groups(task)
 
@@ -251,9 +268,15 @@ class CompiledNetwork:
         def task(n: int) -> Callable[[], object]:
             indices = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
             arguments = (
-                self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.priors[n], indices,
+                self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.priors[n].values,
+                indices,
             )  # fmt: skip
-            return partial(kernels.compute_logits, *arguments, self.T, self.rows[n], _NO_DROPOUT)
+
+            def run() -> None:
+                self._read_prior_rows(n, indices)
+                kernels.compute_logits(*arguments, self.T, self.rows[n], _NO_DROPOUT)
+
+            return run
 
         self._reserve_counts(x.size)
         s, T = self.sizes, self.T
@@ -278,15 +301,15 @@ class CompiledNetwork:
 
         def task(n: int) -> Callable[[], object]:
             indices = np.ascontiguousarray(x[:, self.groups[n]]).ravel()
-            return partial(kernels.read_prior, self.sizes, self.priors[n], indices, self.T, self.rows[n])
+            return partial(self._read_prior_rows, n, indices)
 
         self._reserve_counts(x.size)
         self._run_groups(task)
         s, T = self.sizes, self.T
         log_q, matched = np.empty((T, self.B, s.K), self.dtype), np.empty((T, self.B), np.intp)
         for prior, R, group in zip(self.priors, self.rows, self.groups, strict=True):
-            log_q[:, group] = prior.log_q[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
-            matched[:, group] = prior.matched[: T * R].reshape(T, R)
+            log_q[:, group] = prior.values.log_q[: T * R * s.K_row].reshape(T, R, s.K_row)[:, :, : s.K]
+            matched[:, group] = prior.values.matched[: T * R].reshape(T, R)
         return Prior(log_q, matched)
 
     def generate(

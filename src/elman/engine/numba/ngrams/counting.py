@@ -63,6 +63,17 @@ def search_children(nodes, low, high, code):
 
 
 @exact_step
+def find_child(nodes, base, code):
+    """Return the node whose context is that of `base` after a code; -1 if there is none."""
+    child = np.int64(EMPTY)
+    if code > 0 and base >= 0:
+        low, high = np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD])
+        if low < high:
+            child = search_children(nodes, low, high, code)
+    return child
+
+
+@exact_step
 def find_added(keys, key):
     """Return the place of a key in the hash table: its own, or the free one where it belongs."""
     place = key * 7919 % len(keys)
@@ -77,12 +88,8 @@ def find_nodes(nodes, added_nodes, keys, places, grown, K, histories, bases, ext
     n = histories.shape[1]
     bases[r, 0], extras[r, 0] = 0, 0 if grown else EMPTY
     for o in range(1, n + 1):
-        code, bases[r, o] = histories[r, n - o], EMPTY
-        base = bases[r, o - 1]
-        if code > 0 and base >= 0:
-            low, high = np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD])
-            if low < high:
-                bases[r, o] = search_children(nodes, low, high, code)
+        code = histories[r, n - o]
+        bases[r, o] = find_child(nodes, bases[r, o - 1], code)
         extras[r, o] = find_extra(added_nodes, keys, places, K, extras[r, o - 1], code)
 
 

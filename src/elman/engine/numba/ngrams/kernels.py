@@ -28,6 +28,7 @@ from elman.engine.numba.ngrams.counting import (
     add_count,
     exact,
     exact_step,
+    find_child,
     find_extra,
     find_nodes,
     search_children,
@@ -282,7 +283,7 @@ def prefetch_counts(nodes, entries, fold_counts, bases, folds, fold_number, firs
 @exact
 def mix_block(
     nodes, entries, fold_counts, cached_q, cached_matched, cached_order, cached_first,
-    added_nodes, blocks, bases, folds, fold_number, D, first, rows, q, matched, counts,
+    bases, folds, fold_number, D, first, rows, q, matched, counts,
 ):  # fmt: skip
     """Do `distribution` for the nodes (rows, n + 1): set q (rows, K) and the matched orders from row `first` on.
 
@@ -309,8 +310,9 @@ def mix_block(
     for o in range(bases.shape[1]):
         for i in range(rows):
             if matched[first + i] == o - 1 and bases[i, o] >= 0:
+                # Without a node of added counts, the two arrays of those are not read.
                 total = mix_node(
-                    nodes, entries, fold_counts, added_nodes, blocks, bases[i, o], np.int64(EMPTY), folds[first + i],
+                    nodes, entries, fold_counts, nodes, nodes, bases[i, o], np.int64(EMPTY), folds[first + i],
                     fold_number, D, q, i, counts,
                 )  # fmt: skip
                 if total > 0:
@@ -320,15 +322,15 @@ def mix_block(
 
 
 @exact
-def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
-    """Do the same as `read_window` where nothing is counted.
+def read_blocks(tree, histories, x, folds, T, R, K_row, log_q, matched):
+    """Do the same as `read_window` where nothing has been added.
 
     The codes of a row may extend beyond a `reset_at`, but no context in the tree does.
     """
     nodes, entries, fold_counts, cached_q, cached_matched = (
         tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
     )  # fmt: skip
-    added_nodes, blocks, n, K = added.nodes, added.blocks, histories.shape[1], tree.K
+    n, K = histories.shape[1], tree.K
     q, bits, powers, counts = np.empty((BLOCK, K)), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
     codes = np.empty((R, n + T), np.int32)
     for r in range(R):
@@ -346,10 +348,30 @@ def read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched):
         find_block_nodes(nodes, codes, n, first, rows, R, bases, low, high, at)
         mix_block(
             nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
-            added_nodes, blocks, bases, folds, tree.folds, tree.discount, first, rows, q, matched, counts,
+            bases, folds, tree.folds, tree.discount, first, rows, q, matched, counts,
         )  # fmt: skip
         for i in range(rows):
             set_logs(q[i], bits, powers, log_q, (first + i) * K_row)
+
+
+@exact
+def read_step(tree, histories, bases, extras, x, folds, K_row, log_q, matched):
+    """Do the same as `read_blocks` for one character in each row, with less to prepare."""
+    nodes, entries, fold_counts, cached_q, cached_matched = (
+        tree.nodes, tree.entries, tree.fold_counts, tree.cached_q, tree.cached_matched,
+    )  # fmt: skip
+    n, K = histories.shape[1], tree.K
+    q, bits, powers, counts = np.empty((1, K)), np.empty(K, np.int64), np.empty(K), np.empty(K, np.int64)
+    for r in range(len(x)):
+        _shift(histories[r], x[r], tree.reset_at)
+        bases[r, 0], extras[r, 0] = 0, EMPTY
+        for o in range(1, n + 1):
+            bases[r, o], extras[r, o] = find_child(nodes, bases[r, o - 1], histories[r, n - o]), EMPTY
+        matched[r] = distribution(
+            nodes, entries, fold_counts, cached_q, cached_matched, tree.cached_order, tree.cached_first,
+            nodes, nodes, bases[r], extras[r], folds[r], tree.folds, tree.discount, q, 0, counts,
+        )  # fmt: skip
+        set_logs(q[0], bits, powers, log_q, r * K_row)
 
 
 @exact
@@ -358,10 +380,16 @@ def read_window(tree, added, grows, histories, bases, extras, reads, x, folds, T
 
     Sets log q (T, R, K_row), flat, and the matched orders (T R,). `folds` (T R,) are left out. If the model grows, each
     character is counted before the distribution after it is computed. `bases` and `extras` (R, n + 1) are workspace,
-    and `reads` (R,) are true.
+    and `reads` (R,) are true. The counts that are added may be None, and the tree too, then nothing is read: Numba
+    compiles only the branch that is taken.
     """
-    if added.sizes[0] == 0 and T > 1:
-        read_blocks(tree, added, histories, x, folds, T, R, K_row, log_q, matched)
+    if tree is None:
+        return
+    if added is None:
+        if T > 1:
+            read_blocks(tree, histories, x, folds, T, R, K_row, log_q, matched)
+        else:
+            read_step(tree, histories, bases, extras, x[:R], folds, K_row, log_q, matched)
         return
     find_row_nodes(tree, added, histories, bases, extras)
     for t in range(T):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elman.engine.numba.ngrams import added
+from elman.engine.numba.ngrams.added import Added
 from elman.engine.numba.ngrams.tree import build_tree
 from elman.network.ngram import NgramModel
 
@@ -28,6 +29,11 @@ class NgramReader:
             self.added = added.grow(added.empty_added(), INITIAL_CAPACITY, INITIAL_CAPACITY)
             if base.added.sizes[0]:
                 self.added = added.copy(base.added)
+
+    @property
+    def counted(self) -> Added | None:
+        """The counts that were added, or None if there are none, and the model does not grow."""
+        return self.added if self.added.sizes[0] else None
 
     def reserve(self, characters: int) -> None:
         """Make room for counting so many characters."""
