@@ -7,6 +7,7 @@ import pytest
 from numba.core import event
 
 import elman
+from elman.engine import TrainState
 from elman.engine.compilation import COMPILING, watch_compilation
 from elman.engine.numpy_engine import NumpyEngine
 from elman.text import Corpus
@@ -59,6 +60,22 @@ def test_sampling_is_compiled_for_a_training_that_samples(
     monkeypatch.setattr(NumpyEngine, "generate", count_and_generate)
     elman.train(corpus, **EXACT | {"sample_every": sample_every}, max_updates=1)
     assert bool(calls) == bool(sample_every)
+
+
+def test_a_prior_that_is_switched_on_later_is_compiled_before(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    advance, calls = NumpyEngine.advance, list[tuple[bool, int]]()
+
+    def record_and_advance(engine: NumpyEngine, state: TrainState, *arguments: object) -> object:
+        parameters = state.parameters
+        calls.append((parameters.uses_prior, 0 if parameters.ngrams is None else len(parameters.ngrams.text)))
+        return advance(engine, state, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NumpyEngine, "advance", record_and_advance)
+    run = elman.train(corpus, **EXACT, ngram_order=2, ngram_start=0.5, max_updates=2)
+    assert run.state.parameters.ngrams is not None
+    counted = len(run.state.parameters.ngrams.text)
+    assert calls[:2] == [(False, counted), (True, min(counted, 100))]  # before training
+    assert [is_on for is_on, _ in calls[2:]] == [False, True]
 
 
 def test_the_compiled_engine_imports_numba_before_it_is_used() -> None:

@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.text import Windows
 
+_FEW = 100
+"""Characters that are counted to compile the kernels of the n-gram model."""
 COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 
 
@@ -54,5 +57,10 @@ def compile_kernels(
         engine.compile_ahead(state, windows, updates, optimizer)
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
+    if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later
+        few = replace(trial.parameters.ngrams, text=trial.parameters.ngrams.text[:_FEW], tables={})
+        trial.parameters = trial.parameters.with_ngrams(few)
+        trial.parameters["alpha"][...] = 1
+        engine.advance(trial, windows, 1, optimizer)
     if samples:
         engine.generate(trial.eval_parameters, trial.final_hidden, 0, np.zeros(1), SamplingParams())

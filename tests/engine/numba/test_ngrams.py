@@ -46,7 +46,7 @@ def read_compiled(model: NgramModel, histories: NDArray[np.integer], x: Indices,
     log_q, matched = np.empty(x.size * model.K), np.empty(x.size, np.int64)
     bases, extras = np.zeros((2, B, model.order + 1), np.int64)
     kernels.read_window(
-        of_model.tree, of_model.counted, model.grows, history, bases, extras, np.ones(B, np.bool_),
+        of_model.tree, of_model.growth, model.grows, history, bases, extras, np.ones(B, np.bool_),
         x.ravel().astype(np.intp), left_out, T, B, model.K, log_q, matched,
     )  # fmt: skip
     return log_q.reshape(T, B, model.K), matched.reshape(T, B), history

@@ -28,7 +28,7 @@ def read_prior(
     log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
     left_out = np.full(T * B, compiled.tree.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
     kernels.read_window(
-        compiled.tree, compiled.counted, False, np.rint(history).astype(np.int32),
+        compiled.tree, compiled.growth, False, np.rint(history).astype(np.int32),
         np.zeros((B, n + 1), np.int64), np.zeros((B, n + 1), np.int64), np.ones(B, np.bool_),
         np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
     )  # fmt: skip

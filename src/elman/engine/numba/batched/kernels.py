@@ -20,6 +20,7 @@ from elman.engine.numba.batched.layout import (
     W_FORWARD,
     B,
     D,
+    Sizes,
     U,
     W,
 )  # fmt: skip
@@ -71,7 +72,7 @@ class PriorValues(NamedTuple):
 class PriorWorkspace(NamedTuple):
     """The n-gram model that one group of batch rows reads; see `elman.engine.numba.ngrams`.
 
-    Without a prior there is no tree, and nothing has been added to a model that does not grow: kernels are compiled
+    A network without a prior has no tree, and a model that continues no other has no added counts. Kernels are compiled
     without what is None.
     """
 
@@ -346,11 +347,11 @@ def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indi
     _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False)
 
 
-@inlined
-def read_prior(sizes, prior, indices, T, R):
+def call_read_prior(sizes: Sizes, prior: PriorWorkspace, indices: NDArray[np.intp], T: int, R: int) -> None:
     """Read the characters `indices` (T, R) of a window with the n-gram model: log q and matched orders are left there.
 
-    `run_window` and `compute_logits` add them to the logits. A prior that is off only gets the history.
+    `run_window` and `compute_logits` add them to the logits. A prior that is off only gets the history. This is Python,
+    which calls a kernel; kernels call `read_prior`.
     """
     values = prior.values
     if values.is_on:
@@ -360,6 +361,9 @@ def read_prior(sizes, prior, indices, T, R):
         )  # fmt: skip
     else:
         append_window(prior.history, indices, sizes.reset_at, T, R)
+
+
+read_prior = inlined(call_read_prior)
 
 
 @kernel

@@ -13,7 +13,6 @@ from elman.engine.numba.batched import inference, kernels, packing
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
-from elman.engine.numba.ngrams.kernels import append_window, read_window
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.thread_pool import AutotunedThreadPool
@@ -122,7 +121,7 @@ class CompiledNetwork:
         size = T * R if s.order else 0
         return kernels.PriorWorkspace(
             tree=tree,
-            added=None if ngrams is None else ngrams.counted,
+            added=None if ngrams is None else ngrams.growth,
             grows=self.counts_reading,
             history=np.zeros((R, s.order), np.int32),
             bases=np.zeros((R, s.order + 1), np.int64),
@@ -141,7 +140,7 @@ class CompiledNetwork:
         """Make room in the counts of a model that grows."""
         if self.ngrams is not None and self.counts_reading:
             self.ngrams.reserve(characters)
-            self.priors = [prior._replace(added=self.ngrams.counted) for prior in self.priors]
+            self.priors = [prior._replace(added=self.ngrams.growth) for prior in self.priors]
 
     def set_folds(self, folds: IndexArray) -> None:
         """Set the fold (T, B) whose counts are left out at every position of the next window."""
@@ -192,14 +191,8 @@ class CompiledNetwork:
 
     def _read_prior_rows(self, n: int, indices: IndexArray) -> None:
         """Read the indices (T R,) of a group with the n-gram model, if there is one."""
-        prior, s = self.priors[n], self.sizes
-        if s.order and prior.values.is_on:
-            read_window(
-                prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
-                prior.folds, self.T, self.rows[n], s.K_row, prior.values.log_q, prior.values.matched,
-            )  # fmt: skip
-        elif s.order:
-            append_window(prior.history, indices, s.reset_at, self.T, self.rows[n])
+        if self.sizes.order:
+            kernels.call_read_prior(self.sizes, self.priors[n], indices, self.T, self.rows[n])
 
     def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""

@@ -127,20 +127,8 @@ def distribution(
             q[row, k] = 1.0 / q.shape[1]
     while o < len(bases) and (bases[o] >= 0 or extras[o] >= 0):
         total = mix_node(
-            nodes,
-            entries,
-            fold_counts,
-            added_nodes,
-            blocks,
-            bases[o],
-            extras[o],
-            fold,
-            folds,
-            D,
-            q,
-            row,
-            counts,
-        )
+            nodes, entries, fold_counts, added_nodes, blocks, bases[o], extras[o], fold, folds, D, q, row, counts
+        )  # fmt: skip
         if total == 0:
             break
         o += 1

@@ -240,8 +240,8 @@ def count_rows(tree, added, histories, bases, extras, x, reads):
 def find_block_nodes(nodes, codes, last, first, rows, R, bases, low, high, at):
     """Set the nodes of the contexts after `rows` characters from row `first` of a window on, (rows, n + 1).
 
-    The character at t = 0 is in column `last` of the `codes` (R, …). The nodes are found length by length, and what the
-    next step reads is fetched before for all rows, in loops without branches, so that the memory accesses of different
+    The character at t = 0 is in column `last` of the `codes` (R, …). The nodes are found length by length, and what
+    that reads is fetched before for all rows, in a loop without branches, so that the memory accesses of different
     characters overlap. `low`, `high` and `at` (rows,) are workspace.
     """
     n, none, flat = bases.shape[1] - 1, len(nodes) - 2, codes.reshape(-1)

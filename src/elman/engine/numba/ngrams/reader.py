@@ -31,8 +31,8 @@ class NgramReader:
                 self.added = added.copy(base.added)
 
     @property
-    def counted(self) -> Added | None:
-        """The counts that were added, or None if there are none, and the model does not grow."""
+    def growth(self) -> Added | None:
+        """The counts that are added to those of the tree; None for a model that continues no other."""
         return self.added if self.added.sizes[0] else None
 
     def reserve(self, characters: int) -> None:

@@ -46,18 +46,8 @@ class Tree(NamedTuple):
 def empty_tree() -> Tree:
     """Return the counts of no text, which are passed to a kernel without a prior."""
     cache = np.zeros((1, 1, 1)), np.zeros((1, 1), np.int8)
-    return Tree(
-        2,
-        1,
-        0,
-        0.0,
-        np.zeros((2, counting.TREE_NODE_WIDTH), np.int32),
-        np.zeros((1, 3), np.int32),
-        np.zeros(1, np.int32),
-        -1,
-        0,
-        *cache,
-    )
+    nodes, entries = np.zeros((2, counting.TREE_NODE_WIDTH), np.int32), np.zeros((1, 3), np.int32)
+    return Tree(2, 1, 0, 0.0, nodes, entries, np.zeros(1, np.int32), -1, 0, *cache)
 
 
 def build_tree(model: NgramModel) -> Tree:
