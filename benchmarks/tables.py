@@ -144,28 +144,25 @@ def throughput_curve() -> str:
 
 
 def throughput_table(name: str) -> str:
-    """Characters per second in training, the share of sgemm, and the speeds of PyTorch and JAX."""
+    """Thousands of characters per second in training, the share of sgemm, and the speeds of PyTorch and JAX."""
+
+    def thousands(rate: float) -> str:
+        return f"{rate / 1000:,.0f}" if rate >= 100_000 else f"{rate / 1000:.1f}"
+
     result = load(name)
     rows = []
     for point in result["results"]:
         beside = []
         for peer in ("torch", "jax"):
             theirs = point.get(f"{peer}_chars_per_second")
-            beside += [f"{theirs:,}", f"{point[f'times_{peer}']:.2f}"] if theirs else ["", ""]
+            beside += [thousands(theirs), f"{point[f'times_{peer}']:.2f}"] if theirs else ["", ""]
         share = f"{100 * point['share_of_sgemm']:.0f} %"
-        rows.append([point["cell"], str(point["m"]), str(point["B"]), f"{point['chars_per_second']:,}", share, *beside])
-    header = [
-        "cell",
-        "hidden size",
-        "batch size",
-        "Elman, characters/s",
-        "% of peak sgemm",
-        "PyTorch, characters/s",
-        "× PyTorch",
-        "JAX, characters/s",
-        "× JAX",
-    ]
-    return f"{table(header, rows)}\n\nMeasured on {machine(result)}, T = {result['results'][0]['T']}."
+        rows.append(
+            [point["cell"], str(point["m"]), str(point["B"]), thousands(point["chars_per_second"]), share, *beside]
+        )
+    header = ["cell", "m", "batch size", "Elman", "% of peak sgemm", "PyTorch", "× PyTorch", "JAX", "× JAX"]
+    measured = f"Thousands of characters per second, measured on {machine(result)}, T = {result['results'][0]['T']}."
+    return f"{table(header, rows)}\n\n{measured}"
 
 
 def presets() -> str:
