@@ -17,7 +17,7 @@ from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
 from elman.text import Windows
 
-_FEW = 100
+_TRIAL_CHARACTERS = 100
 """Characters that are counted to compile the kernels of the n-gram model."""
 COMPILING = "compiling kernels (once for this kind of network, may take half a minute) …"
 
@@ -58,8 +58,8 @@ def compile_kernels(
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later
-        few = replace(trial.parameters.ngrams, text=trial.parameters.ngrams.text[:_FEW], tables={})
-        trial.parameters = trial.parameters.with_ngrams(few)
+        short = replace(trial.parameters.ngrams, text=trial.parameters.ngrams.text[:_TRIAL_CHARACTERS], tables={})
+        trial.parameters = trial.parameters.with_ngrams(short)
         trial.parameters["alpha"][...] = 1
         engine.advance(trial, windows, 1, optimizer)
     if samples:

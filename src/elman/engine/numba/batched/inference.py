@@ -6,14 +6,8 @@ so that the segments not yet finished are always the first rows, and no row is c
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import (
-    add_prior,
-    carry_state,
-    forward_step,
-    multiply_inputs,
-    read_prior,
-    run_window,
-)
+from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs, run_window
+from elman.engine.numba.batched.prior import add_prior, read_prior
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels
 from elman.engine.numba.linalg.simd import BYTES

@@ -20,19 +20,16 @@ from elman.engine.numba.batched.layout import (
     W_FORWARD,
     B,
     D,
-    Sizes,
     U,
     W,
 )  # fmt: skip
+from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
 from elman.engine.numba.cells import gru, lstm, rnn
 from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import multiply_panels, sum_outer_products
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
-from elman.engine.numba.ngrams.added import Added
-from elman.engine.numba.ngrams.kernels import append_window, read_window
-from elman.engine.numba.ngrams.tree import Tree
 
 Array = NDArray[np.floating]
 
@@ -58,33 +55,6 @@ class Workspace(NamedTuple):
     panels: Array  # for `sum_outer_products`
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
-
-
-class PriorValues(NamedTuple):
-    """What the n-gram prior adds to the logits of one group of batch rows."""
-
-    is_on: bool  # whether it takes part in the logits
-    matched: NDArray[np.int64]  # (T, R): the matched orders
-    log_q: Array  # (T, R, K_row)
-    weights: Array  # (R,): factors of alpha, 1 unless text is sampled
-
-
-class PriorWorkspace(NamedTuple):
-    """The n-gram model that one group of batch rows reads; see `elman.engine.numba.ngrams`.
-
-    A network without a prior has no tree, and a model that continues no other has no added counts. Kernels are compiled
-    without what is None.
-    """
-
-    tree: Tree | None
-    added: Added | None
-    grows: bool
-    history: NDArray[np.int32]  # (R, n): the last characters read, changed by every window
-    bases: NDArray[np.int64]  # (R, n + 1): workspace of `read_window`
-    extras: NDArray[np.int64]  # the same
-    reads: NDArray[np.bool_]  # (R,): true
-    folds: NDArray[np.int64]  # (T, R): what is left out of the counts
-    values: PriorValues
 
 
 class DropoutMask(NamedTuple):
@@ -170,33 +140,6 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
         workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
         packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
     )  # fmt: skip
-
-
-@inlined
-def add_prior(theta, sizes, workspace, prior, T, R):
-    """Add alpha log q to the logits of a window."""
-    g = workspace.g
-    for row in range(T * R if prior.is_on else 0):
-        alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
-        start = row * sizes.K_row
-        logits, log_q = g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
-        for k in range(len(logits)):
-            logits[k] += alpha * log_q[k]
-
-
-@inlined
-def _compute_alpha_gradient(sizes, workspace, prior, rows):
-    """Add the products of dL/do and log q to dalpha of the matched orders."""
-    gradient = workspace.gradient
-    for j in range(sizes.order + 1):
-        gradient[sizes.alpha + j] = 0
-    for row in range(rows if prior.is_on else 0):
-        start = row * sizes.K_row
-        g, log_q = workspace.g[start : start + sizes.K], prior.log_q[start : start + sizes.K]
-        total = gradient.dtype.type(0)
-        for k in range(len(g)):
-            total += g[k] * log_q[k]
-        gradient[sizes.alpha + prior.matched[row]] += total
 
 
 @inlined
@@ -347,25 +290,6 @@ def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indi
     _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False)
 
 
-def call_read_prior(sizes: Sizes, prior: PriorWorkspace, indices: NDArray[np.intp], T: int, R: int) -> None:
-    """Read the characters `indices` (T, R) of a window with the n-gram model: log q and matched orders are left there.
-
-    `run_window` and `compute_logits` add them to the logits. A prior that is off only gets the history. This is Python,
-    which calls a kernel; kernels call `read_prior`.
-    """
-    values = prior.values
-    if values.is_on:
-        read_window(
-            prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
-            prior.folds, T, R, sizes.K_row, values.log_q, values.matched,
-        )  # fmt: skip
-    else:
-        append_window(prior.history, indices, sizes.reset_at, T, R)
-
-
-read_prior = inlined(call_read_prior)
-
-
 @kernel
 def run_window(
     theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout, backward
@@ -384,7 +308,7 @@ def run_window(
         )  # fmt: skip
         _sum_columns(workspace.gradient, sizes.c, workspace.g, 0, K_row, rows, K_row, workspace.zeros)
         if sizes.order > 0:
-            _compute_alpha_gradient(sizes, workspace, prior, rows)
+            compute_alpha_gradient(sizes, workspace, prior, rows)
         multiply_panels(
             workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
             packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference, kernels, packing
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout
+from elman.engine.numba.batched.prior import PriorValues, PriorWorkspace, call_read_prior
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
 from elman.engine.numba.ngrams.reader import NgramReader, reader
@@ -114,12 +115,12 @@ class CompiledNetwork:
             dy_before=aligned_zeros(backward * int(s.reset_at >= 0) * R * s.m_row, dtype),
         )
 
-    def _make_prior(self, R: int) -> kernels.PriorWorkspace:
+    def _make_prior(self, R: int) -> PriorWorkspace:
         s, T, ngrams = self.sizes, self.T, self.ngrams
         # A prior that is off has an empty tree, not none, so that the kernels need not be compiled again for it.
         tree = (empty_tree() if s.order else None) if ngrams is None else ngrams.tree
         size = T * R if s.order else 0
-        return kernels.PriorWorkspace(
+        return PriorWorkspace(
             tree=tree,
             added=None if ngrams is None else ngrams.growth,
             grows=self.counts_reading,
@@ -128,7 +129,7 @@ class CompiledNetwork:
             extras=np.zeros((R, s.order + 1), np.int64),
             reads=np.ones(R, np.bool_),
             folds=np.full(size, 0 if tree is None else tree.folds, np.int64),
-            values=kernels.PriorValues(
+            values=PriorValues(
                 is_on=self.uses_prior,
                 matched=np.zeros(size, np.int64),
                 log_q=aligned_zeros(size * s.K_row, self.dtype),
@@ -192,7 +193,7 @@ class CompiledNetwork:
     def _read_prior_rows(self, n: int, indices: IndexArray) -> None:
         """Read the indices (T R,) of a group with the n-gram model, if there is one."""
         if self.sizes.order:
-            kernels.call_read_prior(self.sizes, self.priors[n], indices, self.T, self.rows[n])
+            call_read_prior(self.sizes, self.priors[n], indices, self.T, self.rows[n])
 
     def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""

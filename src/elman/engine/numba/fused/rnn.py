@@ -157,7 +157,7 @@ def recurrent_step_backward(weights, scratch, t, T, m):
     m_row = len(weights.b)
     row = t * m_row
     matvec_tanh_backward(
-        scratch.da, row, scratch.h, row, scratch.da, row + m_row, weights.W, m, m_row, t % 2 == 1, m if t < T else 0
+        scratch.da, row, scratch.h, row, scratch.da, row + m_row, weights.W, m_row, t % 2 == 1, m if t < T else 0
     )  # fmt: skip
 
 
@@ -351,7 +351,7 @@ def _step(weights, scratch, x, m):
     h, g, m_row, K_row = scratch.h, scratch.g, len(weights.b), len(weights.c)
     recur(h, 0, 0, weights, x, m)
     copy(h, 0, h, m_row, m_row * h.itemsize // BYTES)
-    matvec(g, weights.c, h, weights.V_columns, m, m_row, K_row)
+    matvec(g, 0, weights.c, 0, h, 0, weights.V_columns, m_row, K_row, m, False)
 
 
 @kernel

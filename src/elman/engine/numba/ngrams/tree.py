@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.ngrams import counting, distributions, kernels
+from elman.engine.numba.ngrams import counting, distributions
 from elman.engine.numba.ngrams.added import Ints32, empty_added
+from elman.engine.numba.ngrams.building import count_entries
 from elman.network.ngram import NgramModel
 
 Floats64 = NDArray[np.float64]
@@ -58,7 +59,7 @@ def build_tree(model: NgramModel) -> Tree:
     starts = [np.append(np.flatnonzero(common < o), N) for o in range(n + 1)]  # where the nodes of each length begin
     first = np.concatenate([[0], np.cumsum([len(s) - 1 for s in starts])])
     sizes, severals, entries, fold_counts = zip(
-        *(kernels.count_entries(s, characters, fold, K, folds) for s in starts), strict=True
+        *(count_entries(s, characters, fold, K, folds) for s in starts), strict=True
     )
     tree = Tree(
         K, n, folds, float(model.discount),
