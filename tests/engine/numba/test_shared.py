@@ -1,10 +1,8 @@
 """Two threads compute what one does, bit for bit, however the operating system schedules them."""
 
 import os
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -19,6 +17,7 @@ from elman.engine.numba.fused.rnn import AdagradScalars
 from elman.network import Optimizer
 from elman.network.parameters import Parameters
 from elman.text import Windows
+from support.cores import busy_cores, one_core
 
 M, T, K, UPDATES = 20, 12, 30, 40
 TEXT = np.random.default_rng(1).integers(0, K, 300).astype(np.uint8)
@@ -50,36 +49,6 @@ def train(kind: str) -> bytes:
             if future:
                 future.result()
     return b"".join(array.tobytes() for array in (losses, *network[0], *network[1]))
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Let the threads of this process use one core only."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-@contextmanager
-def busy_cores() -> Iterator[None]:
-    """Let other threads compete for every core."""
-    ended = threading.Event()
-
-    def compete() -> None:
-        a = np.ones((300, 300))
-        while not ended.is_set():
-            a @ a
-
-    with ThreadPoolExecutor(4) as executor:
-        for _ in range(4):
-            executor.submit(compete)
-        try:
-            yield
-        finally:
-            ended.set()
 
 
 @pytest.mark.parametrize("kind", ["alone", "two threads"])

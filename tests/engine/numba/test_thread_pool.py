@@ -1,12 +1,13 @@
-"""The choice between one thread and all is made per kind of work, however many pools measure at the same time."""
+"""The choice between the uses of threads is made per kind of work, however many pools measure at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from elman.engine.numba import thread_pool
 from elman.engine.numba.batched.network import CompiledNetwork
-from elman.engine.numba.thread_pool import AutotunedThreadPool, Timings
+from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, Timings
 from elman.network import initial_parameters
 
 
@@ -19,33 +20,49 @@ def test_pools_of_one_kind_share_their_timings_though_two_measure_at_once() -> N
     with ThreadPoolExecutor(2) as both:
         list(both.map(work, range(2)))
     timings = thread_pool._timings.pop("of this test")
-    assert len(timings.serial) == len(timings.parallel) == thread_pool._TRIALS
+    assert len(timings.seconds[Mode.SERIAL]) == len(timings.seconds[Mode.TASKS]) == thread_pool._TRIALS
 
 
-def choices(timings: Timings, runs: int, *, serial: float, parallel: float) -> list[bool]:
-    """Return which of some runs are parallel, where each takes as long as given."""
+def choices(timings: Timings, runs: int, seconds: dict[Mode, float]) -> list[Mode]:
+    """Return the modes of some runs, where each takes as long as given."""
     chosen = []
     for _ in range(runs):
-        chosen.append(timings.choose_parallel())
-        timings.add(chosen[-1], parallel if chosen[-1] else serial)
+        chosen.append(timings.choose(list(seconds)))
+        timings.add(chosen[-1], seconds[chosen[-1]])
     return chosen
 
 
-def test_the_faster_way_is_chosen_after_trials_of_both() -> None:
-    for serial, parallel in ((2.0, 1.0), (1.0, 2.0)):
-        chosen = choices(Timings(), 50, serial=serial, parallel=parallel)
-        trials = 2 * thread_pool._TRIALS
-        assert sum(chosen[:trials]) == thread_pool._TRIALS
-        others = [run for run in range(trials, 50) if chosen[run] != (parallel < serial)]
-        assert others == [8, 16, 32]  # tried again
+@pytest.mark.parametrize("modes", [(Mode.SERIAL, Mode.TASKS), tuple(Mode)])
+def test_the_fastest_mode_is_chosen_after_trials_of_each(modes: tuple[Mode, ...]) -> None:
+    for fastest in modes:
+        chosen = choices(Timings(), 50, {mode: 1.0 if mode is fastest else 2.0 for mode in modes})
+        trials = len(modes) * thread_pool._TRIALS
+        assert all(chosen[:trials].count(mode) == thread_pool._TRIALS for mode in modes)
+        others = [run for run in range(trials, 50) if chosen[run] is not fastest]
+        assert others == [run for run in (8, 16, 32) if run >= trials]  # tried again
+
+
+def test_every_other_mode_is_tried_again() -> None:
+    seconds = {Mode.SERIAL: 1.0, Mode.TASKS: 2.0, Mode.TEAM: 3.0}
+    chosen = choices(Timings(), 50 * thread_pool._RECHECK, seconds)[20:]
+    assert min(chosen.count(mode) for mode in Mode) > 10
 
 
 def test_a_choice_that_was_disturbed_is_corrected() -> None:
     timings = Timings()
-    choices(timings, 2 * thread_pool._TRIALS, serial=1.0, parallel=9.0)  # while the other core is busy
-    chosen = choices(timings, 2 * thread_pool._RECHECK, serial=1.0, parallel=0.6)
-    assert sum(not parallel for parallel in chosen) <= 8  # the slower way is measured again soon
-    assert sum(not parallel for parallel in chosen[-thread_pool._RECHECK :]) <= 2
+    disturbed = {Mode.SERIAL: 1.0, Mode.TASKS: 9.0}  # while the other core is busy
+    choices(timings, 2 * thread_pool._TRIALS, disturbed)
+    chosen = choices(timings, 2 * thread_pool._RECHECK, disturbed | {Mode.TASKS: 0.6})
+    assert chosen.count(Mode.SERIAL) <= 8  # the slower way is measured again soon
+    assert chosen[-thread_pool._RECHECK :].count(Mode.SERIAL) <= 2
+
+
+def test_a_run_in_several_threads_gives_each_its_member() -> None:
+    with AutotunedThreadPool("of this test", 2) as pool:
+        members: list[int] = []
+        pool.run_team(members.append, [1, 2][: pool.workers])
+    thread_pool._timings.pop("of this test")
+    assert sorted(members) == [1, 2][: pool.workers]
 
 
 def test_one_text_is_read_without_threads() -> None:
@@ -58,5 +75,4 @@ def test_nothing_is_learned_from_no_work() -> None:
     with AutotunedThreadPool("of this test", 4) as pool:
         pool.run_timed(lambda: None, 0)
     timings = thread_pool._timings.pop("of this test")
-    assert not timings.serial
-    assert not timings.parallel
+    assert not any(timings.seconds.values())

@@ -20,9 +20,10 @@ if NUMBA_INSTALLED:
     from numba import extending
     from numba.core import cgutils, types
 
+    from elman.engine.numba.linalg.simd import emit_prefetch
+
     _cgutils: Any = cgutils
     _extending: Any = extending  # neither has annotations
-    _FOR_READING, _KEEP_IN_ALL_CACHES, _DATA = 0, 3, 1
 
     @_extending.type_callable(prefetch)
     def _type_prefetch(context: Any) -> Any:
@@ -32,10 +33,6 @@ if NUMBA_INSTALLED:
     def _lower_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         stride = _cgutils.unpack_tuple(builder, array.strides)[0]
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         offset = builder.mul(context.cast(builder, arguments[1], signature.args[1], types.int64), stride)
-        address = builder.gep(builder.bitcast(array.data, byte), [offset])
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        function = _cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [address, number(_FOR_READING), number(_KEEP_IN_ALL_CACHES), number(_DATA)])
+        emit_prefetch(builder, builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset]))
         return context.get_dummy_value()

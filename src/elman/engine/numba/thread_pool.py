@@ -1,4 +1,4 @@
-"""A thread pool that measures whether one thread or all cores are faster, and uses the faster."""
+"""A thread pool that measures which use of its threads is the fastest, and takes that."""
 
 from __future__ import annotations
 
@@ -7,39 +7,52 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 
 _config: Any = numba.config  # set from the environment, without types
 _TRIALS = 3
-"""Latest runs with one thread, and latest with all, whose shortest times are compared."""
+"""Latest runs in each mode, whose shortest times are compared."""
 _RECHECK = 100
-"""Runs after which the slower of the two is tried again, as it may have been measured while the machine was busy.
+"""Runs after which another mode is tried again, as it may have been measured while the machine was busy.
 
-It is also tried again after 8, 16, 32, … runs: the first measurements are of cold caches and of a core that was idle.
+One is also tried again after 16, 32, … runs: the first measurements are of cold caches and of a core that was idle.
 """
+
+Member = TypeVar("Member")
+
+
+class Mode(Enum):
+    """A use of the threads."""
+
+    SERIAL = "one thread"
+    TASKS = "independent tasks, on all threads"
+    TEAM = "besides, all threads on each window; see `elman.engine.numba.batched.team`"
 
 
 @dataclass
 class Timings:
     """Seconds per step of the latest runs of one kind of work."""
 
-    serial: deque[float] = field(default_factory=lambda: deque(maxlen=_TRIALS))
-    parallel: deque[float] = field(default_factory=lambda: deque(maxlen=_TRIALS))
+    seconds: dict[Mode, deque[float]] = field(default_factory=lambda: {mode: deque(maxlen=_TRIALS) for mode in Mode})
     runs: int = 0
 
-    def choose_parallel(self) -> bool:
-        """Return whether the next run uses all cores: the faster way or, at first and now and then, the other one."""
-        if min(len(self.serial), len(self.parallel)) < _TRIALS:
-            return len(self.parallel) <= len(self.serial)
-        is_faster = min(self.parallel) < min(self.serial)
-        return is_faster != (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1)
+    def choose(self, modes: Sequence[Mode]) -> Mode:
+        """Return the mode of the next run: the fastest or, at first and now and then, another one."""
+        least_tried = min(modes, key=lambda mode: len(self.seconds[mode]))
+        if len(self.seconds[least_tried]) < _TRIALS:
+            return least_tried
+        fastest, *others = sorted(modes, key=lambda mode: min(self.seconds[mode]))
+        if others and (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1):
+            return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
+        return fastest
 
-    def add(self, parallel: bool, seconds: float) -> None:
+    def add(self, mode: Mode, seconds: float) -> None:
         """Record a run."""
-        (self.parallel if parallel else self.serial).append(seconds)
+        self.seconds[mode].append(seconds)
         self.runs += 1
 
 
@@ -48,7 +61,7 @@ _timings: dict[Hashable, Timings] = {}
 
 
 class AutotunedThreadPool:
-    """Runs lists of independent tasks, on one thread or on all cores; kernels release the interpreter's lock.
+    """Runs lists of tasks on one thread or on all cores; kernels release the interpreter's lock.
 
     The environment variable ``NUMBA_NUM_THREADS`` sets the number of threads; by default it is the number of cores.
 
@@ -59,14 +72,15 @@ class AutotunedThreadPool:
     kind : hashable
         Identifies the kind of work, for which the timings are remembered.
     tasks : int
-        The length of the longest list.
+        The length of the longest list of independent tasks, or the threads of a team if they are more.
     """
 
     def __init__(self, kind: Hashable, tasks: int) -> None:
-        self.workers = min(_config.NUMBA_NUM_THREADS, tasks)
+        self.workers = min(thread_count(), tasks)
         self.timings = _timings.setdefault(kind, Timings())
         self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
-        self.parallel = self.executor is not None
+        self.modes = [Mode.SERIAL] if self.executor is None else [Mode.SERIAL, Mode.TASKS]
+        self.mode = self.modes[-1]
 
     def __enter__(self) -> AutotunedThreadPool:
         return self
@@ -82,18 +96,32 @@ class AutotunedThreadPool:
         if self.executor is None or not steps:
             run()
             return
-        self.parallel = self.timings.choose_parallel()
+        self.mode = self.timings.choose(self.modes)
         started = time.perf_counter()
         run()
-        self.timings.add(self.parallel, (time.perf_counter() - started) / steps)
+        self.timings.add(self.mode, (time.perf_counter() - started) / steps)
+
+    def run_team(self, run: Callable[[Member], None], team: Sequence[Member]) -> None:
+        """Call `run` for every member of a team, each on a thread of its own at the same time."""
+        assert len(team) <= self.workers
+        futures = [self.executor.submit(run, member) for member in team[1:] if self.executor]
+        run(team[0])
+        for future in futures:
+            future.result()
 
     def run_all(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        """Run the tasks; return their results."""
-        if self.executor is None or not self.parallel or len(tasks) == 1:
+        """Run independent tasks; return their results."""
+        if self.executor is None or self.mode is Mode.SERIAL or len(tasks) == 1:
             return [task() for task in tasks]
         futures = [self.executor.submit(_run_serially, tasks[n :: self.workers]) for n in range(1, self.workers)]
         results = [_run_serially(tasks[:: self.workers]), *(future.result() for future in futures)]
         return [results[n % self.workers][n // self.workers] for n in range(len(tasks))]
+
+
+def thread_count() -> int:
+    """Return the number of threads that the environment allows."""
+    count: int = _config.NUMBA_NUM_THREADS
+    return count
 
 
 def _run_serially(tasks: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -13,6 +13,7 @@ from elman.engine.numba.batched.layout import unflatten
 from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
 from elman.engine.numba.batched.optimizer import FlatOptimizer, reduce_gradients
 from elman.engine.numba.batched.session import NumbaSession
+from elman.engine.numba.batched.updates import UPDATES_PER_CALL, UpdateRunner, supports_updates
 from elman.engine.numba.batched.weight_dropout import DroppedWeights
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState, training_folds
@@ -38,8 +39,8 @@ def advance(
     weights = None if optimizer.weight_dropout is None else DroppedWeights(network, optimizer.weight_dropout)
     network.set_state(state.h.reshape(B, -1))
 
-    def update(losses: NDArray[np.float64], n: int, rate: float) -> None:
-        """Perform the n-th update of a chunk."""
+    def update(rates: list[float], losses: NDArray[np.float64]) -> None:
+        """Perform one update, by a call for each of its steps."""
         if windows.begins_epoch(state.position):
             state.position = 0
             network.set_state(np.zeros((B, network.architecture.state_size), network.dtype))
@@ -52,19 +53,24 @@ def advance(
         if weights is not None:
             weights.pack(number)
         network.run_window(_as_batch(x), _as_batch(y), dropout_masks)
-        losses[n] = sum(workspace.losses.sum() for workspace in network.workspaces) / B
+        losses[0] = network.summed_losses() / B
         if weights is not None:
             weights.mask_gradients(number)
-        flat_optimizer.update(number, rate)
+        flat_optimizer.update(number, rates[0])
         state.update, state.position = number, state.position + T
         state.epoch = number // windows.per_epoch
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""
-        for n, rate in enumerate(optimizer.learning_rates(state.update, len(losses)).tolist()):
-            network.pool.run_timed(partial(update, losses, n, rate))
+        rates = optimizer.learning_rates(state.update, len(losses)).tolist()
+        for first in range(0, len(losses), per_call):
+            part = slice(first, first + per_call)
+            network.pool.run_timed(partial(perform, rates[part], losses[part]), len(losses[part]))
         return network.state().reshape(state.h.shape)
 
+    perform, per_call = update, 1
+    if supports_updates(network, optimizer):
+        perform, per_call = partial(UpdateRunner(network, flat_optimizer).run, state, windows), UPDATES_PER_CALL
     with network.pool:
         losses = run_in_chunks(updates, state.update, advance_chunk, callback)
     flat_optimizer.write_to(state)

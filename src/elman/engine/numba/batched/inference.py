@@ -6,12 +6,13 @@ so that the segments not yet finished are always the first rows, and no row is c
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs, run_window
+from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs
 from elman.engine.numba.batched.prior import add_prior, read_prior
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.panels import multiply_panels
+from elman.engine.numba.linalg.panels import entire, multiply_panels
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, exponentials
+from elman.engine.numba.pointers import call_pointer
 from elman.engine.numba.sampling import (
     NGRAM_WEIGHT,
     TEMPERATURE,
@@ -49,8 +50,8 @@ def _shrink_window(workspace, T, R, to_T, to_R, sizes):
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order
 def score_segments(
-    theta, packed_weights, offsets, sizes, workspace, prior, initial, initial_history, text, order, starts, lengths,
-    worker, workers, T, R, x, y, dropout_mask, nats, worst, worst_nats,
+    window_pointer, theta, packed_weights, offsets, sizes, workspace, prior, initial, initial_history, text, order,
+    starts, lengths, worker, workers, T, R, x, y, dropout_mask, team, nats, worst, worst_nats,
 ):  # fmt: skip
     """Read every `workers`-th group of R segments, from group `worker` on; see `elman.engine.protocol.SegmentLosses`.
 
@@ -77,9 +78,12 @@ def score_segments(
                     x[t * rows + r], y[t * rows + r] = text[at + min(t, last)], text[at + min(t, last) + 1]
             if sizes.order > 0:
                 read_prior(sizes, prior, x, steps, rows)
-            run_window(
-                theta, packed_weights, offsets, sizes, workspace, prior.values, x, y, steps, rows, dropout_mask, False,
-                False,
+            call_pointer(
+                window_pointer,
+                (
+                    theta, packed_weights, offsets, sizes, workspace, prior.values, x, y, steps, rows, dropout_mask,
+                    False, False, team,
+                ),
             )  # fmt: skip
             for r in range(rows):
                 segment = order[first + r]
@@ -93,7 +97,7 @@ def score_segments(
 
 @kernel
 def generate(
-    theta, packed_weights, offsets, sizes, workspace, prior, R, indices, uniforms, sampling_params, characters
+    theta, packed_weights, offsets, sizes, workspace, prior, R, indices, uniforms, sampling_params, characters, team
 ):  # fmt: skip
     """Sample `characters` (n, R), one for each of `uniforms` (n, R), in R batch rows that begin with `indices` (R,).
 
@@ -108,18 +112,19 @@ def generate(
             if layer > 0:
                 multiply_inputs(
                     layer, 1, R, workspace.h, (2 * layer - 1) * R * m_row,
-                    theta, packed_weights, offsets, sizes, workspace,
+                    theta, packed_weights, offsets, sizes, workspace, team,
                 )  # fmt: skip
-            forward_step(layer, 0, 1, R, theta, packed_weights, offsets, sizes, workspace, indices)
+            forward_step(layer, 0, 1, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
         top = (2 * sizes.layers - 1) * R * m_row
         multiply_panels(
             g, 0, K_row, packed_weights, sizes.c_padded, 0, workspace.h, top, m_row,
             packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
+            entire(K_row),
         )  # fmt: skip
         if sizes.order > 0:
             read_prior(sizes, prior, indices, 1, R)
-            add_prior(theta, sizes, workspace, prior.values, 1, R)
-        carry_state(1, R, sizes, workspace)
+            add_prior(theta, sizes, workspace, prior.values, 0, R, R)
+        carry_state(1, R, sizes, workspace, team)
         for r in range(R):
             temperature = sampling_params[TEMPERATURE, r]
             total, _ = exponentials(g, r * K_row, vectors, softmax_scale(temperature, g.dtype.type))

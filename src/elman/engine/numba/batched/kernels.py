@@ -4,8 +4,9 @@ m  hidden units of a layer, padded m_row        T  characters in one window
 K  size of the alphabet, padded K_row           R  batch rows of the group, rows of every product
 
 Batch rows are independent of one another, so a batch is split into groups that are processed in parallel, each of
-which accumulates its own gradients. Row t R + r of an array with a time axis is that of batch row r at step t. The
-offsets of all arrays are defined in `elman.engine.numba.batched.layout`.
+which accumulates its own gradients. A group is computed by one thread or by a team, each thread of which computes its
+own units (`elman.engine.numba.batched.team`). Row t R + r of an array with a time axis is that of batch row r at
+step t. The offsets of all arrays are defined in `elman.engine.numba.batched.layout`.
 """
 
 from typing import NamedTuple
@@ -24,10 +25,11 @@ from elman.engine.numba.batched.layout import (
     W,
 )  # fmt: skip
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
+from elman.engine.numba.batched.team import barrier, share
 from elman.engine.numba.cells import gru, lstm, rnn
 from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import multiply_panels, sum_outer_products
+from elman.engine.numba.linalg.panels import DEPTH, Ranges, entire, multiply_panels, sum_outer_products
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 
@@ -52,7 +54,7 @@ class Workspace(NamedTuple):
     losses: NDArray[np.float64]  # (T, R)
     dh0: Array  # (layers, state vectors, R, m_row)
     gradient: Array  # laid out like theta
-    panels: Array  # for `sum_outer_products`
+    panels: Array  # (threads of a team, DEPTH, m_row): for `sum_outer_products`
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
 
@@ -85,7 +87,7 @@ def _lowbias32(x):
 
 
 @inlined
-def _apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes):
+def _apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, team):
     """Multiply the output of a layer, or its gradient, by the mask."""
     key, factor = dropout_mask.keys[layer], to.dtype.type(dropout_mask.scale)
     for t in range(T):
@@ -93,61 +95,79 @@ def _apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes)
             step = t if dropout_mask.per_step else 0
             e = np.uint32((step * dropout_mask.batch_size + dropout_mask.first_row + r) * sizes.m)
             row = (t * R + r) * sizes.m_row
-            for j in range(sizes.m):
+            for j in range(team.first, min(team.last, sizes.m)):
                 u = hash_entry(key, e + np.uint32(j))
                 keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
                 to[to_start + row + j] = of[of_start + row + j] * keep
 
 
 @inlined
-def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices):
+def _own_units(sizes, blocks, team):
+    """The thread's units of each of so many blocks."""
+    if team.size == 1:
+        return entire(blocks * sizes.m_row)
+    return Ranges(team.first, team.last - team.first, blocks, sizes.m_row)
+
+
+@inlined
+def _own_vectors(team, itemsize):
+    """Vectors of the thread's units of a block."""
+    return (team.last - team.first) * itemsize // BYTES
+
+
+@inlined
+def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team):
     """One time step of one layer for all rows; U x + b has been computed."""
     h, m_row, row = workspace.h, sizes.m_row, sizes.gates_row
-    vectors = m_row * h.itemsize // BYTES
+    vectors, unit = _own_vectors(team, h.itemsize), team.first
+    recurrent = (sizes.blocks - sizes.recurrent_blocks) * m_row
     before = (layer * (T + 1) + t) * R * m_row
     after, gates = before + R * m_row, (layer * T + t) * R * row
     multiply_panels(
-        workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-        workspace.zeros, 0, 0, h, before, m_row,
+        workspace.gates, gates + recurrent, row, workspace.zeros, 0, 0, h, before, m_row,
         packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m, sizes.recurrent_blocks * m_row,
+        _own_units(sizes, sizes.recurrent_blocks, team),
     )  # fmt: skip
     inputs = packed_weights if layer == 0 else workspace.inputs
     for r in range(R):
-        begin, x_row = gates + r * row, indices[t * R + r] if layer == 0 else t * R + r
-        x = (offsets[0, U_FORWARD] if layer == 0 else 0) + x_row * sizes.input_blocks * m_row
-        b, a = before + r * m_row, after + r * m_row
+        begin, x_row = gates + r * row + unit, indices[t * R + r] if layer == 0 else t * R + r
+        x = (offsets[0, U_FORWARD] if layer == 0 else 0) + x_row * sizes.input_blocks * m_row + unit
+        b, a = before + r * m_row + unit, after + r * m_row + unit
         if indices[t * R + r] == sizes.reset_at:
-            recurrent = begin + (sizes.blocks - sizes.recurrent_blocks) * m_row
-            copy(workspace.gates, recurrent, workspace.zeros, 0, sizes.recurrent_blocks * vectors)
-            b = len(h) - m_row
+            for block in range(sizes.recurrent_blocks):
+                copy(workspace.gates, begin + recurrent + block * m_row, workspace.zeros, 0, vectors)
+            b = len(h) - m_row + unit
         if sizes.cell == lstm.CODE:
-            tanh_s = ((layer * T + t) * R + r) * m_row
+            tanh_s = ((layer * T + t) * R + r) * m_row + unit
             lstm.forward(
                 (workspace.gates, inputs, workspace.s, workspace.s, workspace.tanh_s, h), (begin, x, b, a, tanh_s, a),
                 m_row, vectors,
             )  # fmt: skip
         elif sizes.cell == gru.CODE:
-            gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, offsets[layer, D], b, a), m_row, vectors)
+            d = offsets[layer, D] + unit
+            gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, d, b, a), m_row, vectors)
         elif sizes.cell == rnn.CODE:
             rnn.forward((workspace.gates, inputs, h), (begin, x, a), m_row, vectors)
+    barrier(team)
 
 
 @inlined
-def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace):
+def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, team):
     """U x + b of a layer after the first, for all steps of the window."""
     row = sizes.input_blocks * sizes.m_row
     multiply_panels(
         workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
         packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
+        _own_units(sizes, sizes.input_blocks, team),
     )  # fmt: skip
 
 
 @inlined
-def _compute_losses(workspace, targets, rows, K_row, backward):
-    """Store the loss of every row of logits; if `backward`, turn the logits into p - y."""
+def _compute_losses(workspace, targets, first, last, K_row, backward):
+    """Store the loss of every row of logits from `first` to `last`; if `backward`, turn the logits into p - y."""
     g, one = workspace.g, workspace.g.dtype.type(1)
     vectors = K_row * g.itemsize // BYTES
-    for row in range(rows):
+    for row in range(first, last):
         start = row * K_row
         target = start + targets[row]
         logit = g[target]
@@ -159,103 +179,126 @@ def _compute_losses(workspace, targets, rows, K_row, backward):
 
 
 @inlined
-def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices):
+def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team):
     """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
     h, dy, m_row, row = workspace.h, workspace.dy, sizes.m_row, sizes.gates_row
-    vectors = m_row * h.itemsize // BYTES
+    vectors, unit = _own_vectors(team, h.itemsize), team.first
     for r in range(R):
-        copy(dy, r * m_row, workspace.zeros, 0, vectors)
-        copy(workspace.ds, r * m_row, workspace.zeros, 0, vectors)
+        copy(dy, r * m_row + unit, workspace.zeros, 0, vectors)
+        copy(workspace.ds, r * m_row + unit, workspace.zeros, 0, vectors)
     for t in range(T - 1, -1, -1):
         before, gates = (layer * (T + 1) + t) * R * m_row, (layer * T + t) * R * row
         into = t * R * m_row
         for r in range(R):
-            begin, b, d = gates + r * row, before + r * m_row, into + (R + r) * m_row
-            a = b + R * m_row
+            begin, b, to = gates + r * row + unit, before + r * m_row + unit, into + r * m_row + unit
+            a, d, ds = b + R * m_row, to + R * m_row, r * m_row + unit
             if indices[t * R + r] == sizes.reset_at:
-                copy(workspace.dy_before, r * m_row, dy, into + r * m_row, vectors)
-                b = len(h) - m_row
+                copy(workspace.dy_before, ds, dy, to, vectors)
+                b = len(h) - m_row + unit
             if sizes.cell == lstm.CODE:
-                tanh_s = ((layer * T + t) * R + r) * m_row
+                tanh_s = ((layer * T + t) * R + r) * m_row + unit
                 lstm.backward(
                     (workspace.gates, workspace.s, workspace.tanh_s, dy, workspace.ds),
-                    (begin, b, tanh_s, d, r * m_row), m_row, vectors,
+                    (begin, b, tanh_s, d, ds), m_row, vectors,
                 )  # fmt: skip
             elif sizes.cell == gru.CODE:
-                gru.backward((workspace.gates, h, dy, dy), (begin, b, d, into + r * m_row), m_row, vectors)
+                gru.backward((workspace.gates, h, dy, dy), (begin, b, d, to), m_row, vectors)
             elif sizes.cell == rnn.CODE:
                 rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
+        barrier(team)
         multiply_panels(
             dy, into, m_row, dy, into, m_row,
             workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
+            _own_units(sizes, 1, team),
         )  # fmt: skip
         for r in range(R):
             if indices[t * R + r] == sizes.reset_at:  # no gradient flows to the state before
-                copy(dy, into + r * m_row, workspace.dy_before, r * m_row, vectors)
-                copy(workspace.ds, r * m_row, workspace.zeros, 0, vectors)
+                at = r * m_row + unit
+                copy(dy, into + at, workspace.dy_before, at, vectors)
+                copy(workspace.ds, at, workspace.zeros, 0, vectors)
     for r in range(R):
-        copy(workspace.dh0, (layer * sizes.state_vectors * R + r) * m_row, dy, r * m_row, vectors)
+        at, block = r * m_row + unit, R * m_row
+        first = layer * sizes.state_vectors * block
+        copy(workspace.dh0, first + at, dy, at, vectors)
         if sizes.state_vectors == 2:
-            copy(workspace.dh0, ((layer * sizes.state_vectors + 1) * R + r) * m_row, workspace.ds, r * m_row, vectors)
+            copy(workspace.dh0, first + block + at, workspace.ds, at, vectors)
 
 
 @inlined
-def _sum_columns(to, to_start, of, of_start, row, rows, columns, zeros):
-    vectors = columns * to.itemsize // BYTES
+def _sum_columns(to, to_start, of, of_start, row, rows, vectors, zeros):
     copy(to, to_start, zeros, 0, vectors)
     for k in range(rows):
         add_to(to, to_start, of, of_start + k * row, vectors)
 
 
 @inlined
-def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices):
+def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, team):
     """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
-    start = layer * T * R * row
+    start, vectors = layer * T * R * row, _own_vectors(team, gates.itemsize)
     for k in range(T * R if sizes.reset_at >= 0 else 0):
         if indices[k] == sizes.reset_at:  # the state that the step read; the layers above have read the real one
-            vectors = m_row * gates.itemsize // BYTES
-            copy(workspace.h, (layer * (T + 1) * R + k) * m_row, workspace.zeros, 0, vectors)
+            copy(workspace.h, (layer * (T + 1) * R + k) * m_row + team.first, workspace.zeros, 0, vectors)
+    if sizes.reset_at >= 0:
+        barrier(team)
+    panels = team.rank * DEPTH * m_row
     sum_outer_products(
         gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-        workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, workspace.zeros,
-        sizes.recurrent_blocks * m_row, T * R, m_row,
+        workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
+        _own_units(sizes, sizes.recurrent_blocks, team),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
-    if layer == 0:
-        vectors, U_row = columns * gates.itemsize // BYTES, offsets[0, U]
-        for k in range(sizes.K):
-            copy(gradient, U_row + k * columns, workspace.zeros, 0, vectors)
-        for k in range(T * R):
-            add_to(gradient, U_row + indices[k] * columns, gates, start + k * row, vectors)
-        _sum_columns(gradient, offsets[0, B], gradient, U_row, columns, sizes.K, columns, workspace.zeros)
-    else:
+    if layer > 0:
         sum_outer_products(
-            gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, workspace.zeros,
-            columns, T * R, m_row,
+            gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
+            workspace.zeros, T * R, m_row, _own_units(sizes, sizes.input_blocks, team),
         )  # fmt: skip
-        _sum_columns(gradient, offsets[layer, B], gates, start, row, T * R, columns, workspace.zeros)
+    for block in range(sizes.input_blocks):
+        unit = block * m_row + team.first
+        if layer == 0:
+            U_row = offsets[0, U] + unit
+            for k in range(sizes.K):
+                copy(gradient, U_row + k * columns, workspace.zeros, 0, vectors)
+            for k in range(T * R):
+                add_to(gradient, U_row + indices[k] * columns, gates, start + k * row + unit, vectors)
+            _sum_columns(gradient, offsets[0, B] + unit, gradient, U_row, columns, sizes.K, vectors, workspace.zeros)
+        else:
+            _sum_columns(gradient, offsets[layer, B] + unit, gates, start + unit, row, T * R, vectors, workspace.zeros)
     if sizes.has_recurrent_bias:
-        last_block = start + (sizes.blocks - 1) * m_row
-        _sum_columns(gradient, offsets[layer, D], gates, last_block, row, T * R, m_row, workspace.zeros)
+        last_block = start + (sizes.blocks - 1) * m_row + team.first
+        _sum_columns(gradient, offsets[layer, D] + team.first, gates, last_block, row, T * R, vectors, workspace.zeros)
 
 
 @inlined
-def carry_state(T, R, sizes, workspace):
+def carry_state(T, R, sizes, workspace, team):
     """Copy the final state of the window to the initial state of the next."""
-    m_row, vectors = sizes.m_row, sizes.m_row * workspace.h.itemsize // BYTES
+    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
     for layer in range(sizes.layers):
-        block = layer * (T + 1) * R * m_row
+        block = layer * (T + 1) * R * m_row + team.first
         for r in range(R):
             copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
             if sizes.state_vectors == 2:
                 copy(workspace.s, block + r * m_row, workspace.s, block + (T * R + r) * m_row, vectors)
 
 
-@kernel
-def _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout):
-    """Compute the states of every layer and the logits of a window.
+@inlined
+def reset_state(T, R, sizes, workspace, team):
+    """Set the initial state of the next window to zero."""
+    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
+    for layer in range(sizes.layers):
+        for r in range(R):
+            to = (layer * (T + 1) * R + r) * m_row + team.first
+            copy(workspace.h, to, workspace.zeros, 0, vectors)
+            if sizes.state_vectors == 2:
+                copy(workspace.s, to, workspace.zeros, 0, vectors)
+
+
+@inlined
+def _forward_layers(
+    theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
+):
+    """Compute the states of every layer, and the logits of the thread's rows of a window.
 
     Returns the array of the layers' outputs, its stride from layer to layer, and the offset of the first layer in it.
     """
@@ -263,66 +306,81 @@ def _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, ind
     y = workspace.y if use_dropout else workspace.h
     # With dropout the outputs have no step 0.
     stride = (T if use_dropout else T + 1) * R * m_row
-    first = 0 if use_dropout else R * m_row
+    start = 0 if use_dropout else R * m_row
     for layer in range(sizes.layers):
         if layer > 0:
             multiply_inputs(
-                layer, T, R, y, (layer - 1) * stride + first, theta, packed_weights, offsets, sizes, workspace
+                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, team
             )
         for t in range(T):
-            forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices)
+            forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
         if use_dropout:
             _apply_dropout(
-                y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes
-            )
+                y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes,
+                team,
+            )  # fmt: skip
+            barrier(team)
+    first, last = share(team, T * R)
+    top = (sizes.layers - 1) * stride + start
     multiply_panels(
-        workspace.g, 0, K_row, packed_weights, sizes.c_padded, 0, y, (sizes.layers - 1) * stride + first, m_row,
-        packed_weights, sizes.V_forward, sizes.panel_width, T * R, sizes.m, K_row,
+        workspace.g, first * K_row, K_row, packed_weights, sizes.c_padded, 0, y, top + first * m_row, m_row,
+        packed_weights, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
     )  # fmt: skip
     if sizes.order > 0:
-        add_prior(theta, sizes, workspace, prior, T, R)
-    return y, stride, first
+        add_prior(theta, sizes, workspace, prior, first, last, R)
+    return y, stride, start
 
 
 @kernel
-def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask):
+def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, team):
     """Read a window of R batch rows without dropout: the logits are left in `workspace.g`, the states in place."""
-    _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False)
+    _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False, team)
 
 
 @kernel
 def run_window(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout, backward
-):
+    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout,
+    backward, team,
+):  # fmt: skip
     """Losses of a window of R batch rows and, if `backward`, gradients; the final state becomes the initial one."""
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
-    y, stride, first = _forward_layers(
-        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout
+    y, stride, start = _forward_layers(
+        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
     )
-    top = (sizes.layers - 1) * stride + first
-    _compute_losses(workspace, targets, rows, K_row, backward)
+    top = (sizes.layers - 1) * stride + start
+    first, last = share(team, rows)
+    _compute_losses(workspace, targets, first, last, K_row, backward)
+    barrier(team)
     if backward:
+        lanes = BYTES // workspace.g.itemsize
+        first, last = share(team, K_row // lanes)
+        column, columns = first * lanes, (last - first) * lanes
         sum_outer_products(
-            workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row,
-            workspace.panels, workspace.zeros, K_row, rows, m_row,
+            workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row, workspace.panels,
+            team.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
         )  # fmt: skip
-        _sum_columns(workspace.gradient, sizes.c, workspace.g, 0, K_row, rows, K_row, workspace.zeros)
-        if sizes.order > 0:
+        _sum_columns(
+            workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros
+        )
+        if sizes.order > 0 and team.rank == 0:
             compute_alpha_gradient(sizes, workspace, prior, rows)
         multiply_panels(
             workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-            packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row,
+            packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_units(sizes, 1, team),
         )  # fmt: skip
         for layer in range(sizes.layers - 1, -1, -1):
             if use_dropout:
-                _apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes)
-            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices)
-            _compute_layer_gradients(layer, T, R, y, (layer - 1) * stride + first, offsets, sizes, workspace, indices)
+                _apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, team)
+            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team)
+            _compute_layer_gradients(
+                layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, team
+            )
             if layer > 0:
                 multiply_panels(
                     workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
                     workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
-                    packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width,
-                    rows, sizes.input_blocks * m_row, m_row,
+                    packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
+                    m_row, _own_units(sizes, 1, team),
                 )  # fmt: skip
-    carry_state(T, R, sizes, workspace)
+        barrier(team)  # the gradients of W have read all states
+    carry_state(T, R, sizes, workspace, team)

@@ -71,12 +71,16 @@ def panel_vectors(rows: int) -> int:
     return {1: 8, 2: 6, 3: 4}.get(rows, 2) * AT_ONCE
 
 
+def row_multiple(dtype: np.dtype[Any]) -> int:
+    """Return the number of elements of which all padded rows are a multiple."""
+    return _UNIT_VECTORS * BYTES // dtype.itemsize
+
+
 def make_layout(
     network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
 ) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
-    lanes = BYTES // dtype.itemsize
-    unit = _UNIT_VECTORS * lanes
+    lanes, unit = BYTES // dtype.itemsize, row_multiple(dtype)
     m_row, K_row = (-(-n // unit) * unit for n in (network.m, network.K))
     input_blocks, recurrent_blocks = len(cell.input_gates), cell.recurrent_blocks
     offsets = np.zeros((network.layers, 8), np.intp)

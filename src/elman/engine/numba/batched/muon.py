@@ -22,7 +22,7 @@ smaller blocks."""
 _ALL_PHASES = PHASES * NEWTON_SCHULZ_STEPS
 
 
-class StepScalars(NamedTuple):
+class MuonStep(NamedTuple):
     """The numbers of an update of `elman.engine.numba.batched.optimizer`."""
 
     rate: float
@@ -58,39 +58,39 @@ class HiddenMatrices:
         self.separate, self.shared = blocks[:separate], blocks[separate:]
         self.workspaces = [make_square_workspace(size, network.dtype) for _ in range(min(workers, len(blocks)))]
 
-    def update(self, scalars: StepScalars) -> None:
+    def update(self, step: MuonStep) -> None:
         """Update all blocks, with the gradients of the last window."""
         pool = self.network.pool
-        pool.run_all([partial(self._update_blocks, n, scalars) for n in range(len(self.workspaces))])
+        pool.run_all([partial(self._update_blocks, n, step) for n in range(len(self.workspaces))])
         for block in self.shared:
             workspace = self.workspaces[0]
-            self._begin(block, workspace, scalars)
+            self._begin(block, workspace, step)
             for phase in range(_ALL_PHASES):
                 pool.run_all(
                     [self._phases(workspace, phase, phase + 1, part, pool.workers) for part in range(pool.workers)]
                 )
-            self._end(block, workspace, scalars)
+            self._end(block, workspace, step)
 
-    def _update_blocks(self, n: int, scalars: StepScalars) -> None:
+    def _update_blocks(self, n: int, step: MuonStep) -> None:
         """Update the separate blocks of one thread."""
         workspace = self.workspaces[n]
         for block in self.separate[n :: len(self.workspaces)]:
-            self._begin(block, workspace, scalars)
+            self._begin(block, workspace, step)
             self._phases(workspace, 0, _ALL_PHASES, 0, 1)()
-            self._end(block, workspace, scalars)
+            self._end(block, workspace, step)
 
-    def _begin(self, block: slice, workspace: SquareWorkspace, scalars: StepScalars) -> None:
+    def _begin(self, block: slice, workspace: SquareWorkspace, step: MuonStep) -> None:
         gradient = self.network.gradients[0, block]
-        _update_momentum(self.N[block], gradient, workspace.X, scalars.scale, scalars.grad_clip)
+        _update_momentum(self.N[block], gradient, workspace.X, step.scale, step.grad_clip)
 
     def _phases(self, workspace: SquareWorkspace, first: int, last: int, part: int, parts: int) -> Callable[[], object]:
         """Return the task that computes a part of some phases of the iteration."""
         size = self.network.sizes.m_row
         return partial(run_phases, workspace, size, first, last, part, parts, *NEWTON_SCHULZ_COEFFICIENTS)
 
-    def _end(self, block: slice, workspace: SquareWorkspace, scalars: StepScalars) -> None:
-        rate = scalars.rate * STEP_SCALE * math.sqrt(self.network.sizes.m)
-        _make_step(self.network.theta[block], workspace.X, rate, scalars.shrink)
+    def _end(self, block: slice, workspace: SquareWorkspace, step: MuonStep) -> None:
+        rate = step.rate * STEP_SCALE * math.sqrt(self.network.sizes.m)
+        _make_step(self.network.theta[block], workspace.X, rate, step.shrink)
 
 
 @kernel

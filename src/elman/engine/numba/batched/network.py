@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference, kernels, packing
-from elman.engine.numba.batched.layout import Layout, flatten, make_layout
+from elman.engine.numba.batched.layout import Layout, flatten, make_layout, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, PriorWorkspace, call_read_prior
+from elman.engine.numba.batched.team import MIN_UNITS, make_team
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
-from elman.engine.numba.thread_pool import AutotunedThreadPool
+from elman.engine.numba.pointers import KernelPointer, kernel_pointer
+from elman.engine.numba.thread_pool import AutotunedThreadPool, thread_count
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout, key
 from elman.network.ngram import read_histories
@@ -79,40 +81,48 @@ class CompiledNetwork:
         self.packed_weights: Array = (
             shared.packed_weights if shared else aligned_zeros(self.layout.packed_size, self.dtype)
         )
-        count, size = len(self.rows) if backward else 0, self.layout.theta_size
-        self.gradients = aligned_zeros(count * size, self.dtype).reshape(count, size)
-        self.workspaces = [self._make_workspace(n) for n in range(len(self.rows))]
+        s, multiple = self.sizes, row_multiple(self.dtype)
+        team_size = min(thread_count(), s.m_row // MIN_UNITS) if backward else 1
+        self.team = make_team(max(1, team_size), s.m_row, multiple)
+        (self.single,) = make_team(1, s.m_row, multiple)
+        self.stacked = self._make_workspaces()
+        self.workspaces = [kernels.Workspace(*(array[n] for array in self.stacked)) for n in range(len(self.rows))]
+        self.gradients = self.stacked.gradient
         self.ngrams: NgramReader | None = (
             reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
         )
         self.uses_prior = parameters.uses_prior
         self.priors = [self._make_prior(R) for R in self.rows]
         # Without training, weights are packed only once, which does not justify threads.
-        tasks = max(len(self.rows), UPDATE_RANGES) if backward else len(self.rows)
-        self.pool = AutotunedThreadPool((self.sizes, T, B, backward, self.dtype), tasks)
+        tasks = max(len(self.rows), UPDATE_RANGES, len(self.team)) if backward else len(self.rows)
+        self.pool = AutotunedThreadPool((s, T, B, backward, self.dtype), tasks)
         if not shared:
             self.pack()
 
-    def _make_workspace(self, n: int) -> kernels.Workspace:
-        s, T, R, dtype = self.sizes, self.T, self.rows[n], self.dtype
-        state, steps, backward = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, int(self.backward)
-        has_s = s.state_vectors - 1
+    def _make_workspaces(self) -> kernels.Workspace:
+        """Return arrays with one row for each group, as long as the largest group needs."""
+        s, T, R, backward, groups = self.sizes, self.T, max(self.rows), int(self.backward), len(self.rows)
+        state, steps, has_s = s.layers * (T + 1) * R * s.m_row, s.layers * T * R, s.state_vectors - 1
+
+        def zeros(size: int) -> Array:
+            return aligned_zeros(groups * size, self.dtype).reshape(groups, size)
+
         return kernels.Workspace(
-            h=aligned_zeros(state + s.m_row, dtype),
-            s=aligned_zeros(has_s * (state + s.m_row), dtype),
-            tanh_s=aligned_zeros(has_s * steps * s.m_row, dtype),
-            gates=aligned_zeros(steps * s.gates_row, dtype),
-            y=aligned_zeros(backward * steps * s.m_row, dtype),
-            inputs=aligned_zeros(int(s.layers > 1) * T * R * s.input_blocks * s.m_row, dtype),
-            dy=aligned_zeros(backward * (T + 1) * R * s.m_row, dtype),
-            ds=aligned_zeros(R * s.m_row, dtype),
-            g=aligned_zeros(T * R * s.K_row, dtype),
-            losses=np.zeros(T * R),
-            dh0=aligned_zeros(backward * s.layers * s.state_vectors * R * s.m_row, dtype),
-            gradient=self.gradients[n] if self.backward else aligned_zeros(0, dtype),
-            panels=aligned_zeros(backward * DEPTH * s.m_row, dtype),
-            zeros=aligned_zeros(max(s.gates_row, s.K_row), dtype),
-            dy_before=aligned_zeros(backward * int(s.reset_at >= 0) * R * s.m_row, dtype),
+            h=zeros(state + s.m_row),
+            s=zeros(has_s * (state + s.m_row)),
+            tanh_s=zeros(has_s * steps * s.m_row),
+            gates=zeros(steps * s.gates_row),
+            y=zeros(backward * steps * s.m_row),
+            inputs=zeros(int(s.layers > 1) * T * R * s.input_blocks * s.m_row),
+            dy=zeros(backward * (T + 1) * R * s.m_row),
+            ds=zeros(R * s.m_row),
+            g=zeros(T * R * s.K_row),
+            losses=np.zeros((groups, T * R)),
+            dh0=zeros(backward * s.layers * s.state_vectors * R * s.m_row),
+            gradient=zeros(backward * self.layout.theta_size),
+            panels=zeros(backward * len(self.team) * DEPTH * s.m_row),
+            zeros=zeros(max(s.gates_row, s.K_row)),
+            dy_before=zeros(backward * int(s.reset_at >= 0) * R * s.m_row),
         )
 
     def _make_prior(self, R: int) -> PriorWorkspace:
@@ -150,12 +160,9 @@ class CompiledNetwork:
 
     def pack(self) -> None:
         """Update the packed weights from theta."""
-        arguments = (self.theta, self.packed_weights, self.offsets, self.sizes)
-        tasks: list[Callable[[], object]] = [
-            partial(packing.pack_layer, *arguments, layer, self.backward) for layer in range(self.sizes.layers)
-        ]
-        tasks.append(partial(packing.pack_output, self.theta, self.packed_weights, self.sizes, self.backward))
-        self.pool.run_all(tasks)
+        tasks = range(2 * self.sizes.layers + 1)
+        arguments = (self.theta, self.packed_weights, self.offsets, self.sizes, self.backward)
+        self.pool.run_all([partial(packing.pack_part, *arguments, task, len(tasks)) for task in tasks])
 
     def set_state(self, h: Array) -> None:
         """Set the initial state (B, D) of the next window."""
@@ -215,16 +222,30 @@ class CompiledNetwork:
 
             def run() -> None:
                 self._read_prior_rows(n, indices)
-                kernels.run_window(*arguments, self.T, self.rows[n], mask, bool(dropout_masks), self.backward)
+                kernels.run_window(
+                    *arguments, self.T, self.rows[n], mask, bool(dropout_masks), self.backward, self.single
+                )
 
             return run
 
         self._run_groups(task)
 
+    def window_pointer(self) -> KernelPointer:
+        """Return a pointer to `run_window` for this kind of network."""
+        indices = np.zeros(0, np.intp)
+        return kernel_pointer(
+            kernels.run_window, self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[0],
+            self.priors[0].values, indices, indices, self.T, self.B, _NO_DROPOUT, False, self.backward, self.single,
+        )  # fmt: skip
+
     def losses(self) -> NDArray[np.float64]:
         """Return the losses (T, B) of the last window."""
         pairs = zip(self.workspaces, self.rows, strict=True)
         return np.concatenate([ws.losses[: self.T * R].reshape(self.T, R) for ws, R in pairs], axis=1)
+
+    def summed_losses(self) -> float:
+        """Return the sum of the losses of the last window."""
+        return float(sum(ws.losses[: self.T * R].sum() for ws, R in zip(self.workspaces, self.rows, strict=True)))
 
     def score_segments(
         self,
@@ -236,7 +257,7 @@ class CompiledNetwork:
         result: SegmentLosses,
     ) -> None:
         """Add the losses of the segments in `order`, longest first, to `result`; each begins in the state h (D,)."""
-        s, R = self.sizes, self.rows[0]
+        s, R, pointer = self.sizes, self.rows[0], self.window_pointer()
         initial = aligned_zeros(2 * s.layers * s.m_row, self.dtype).reshape(2, s.layers, s.m_row)
         recurrent, history = np.split(h, [self.architecture.recurrent_size])
         initial_history = np.rint(history).astype(np.int32)
@@ -245,13 +266,13 @@ class CompiledNetwork:
 
         def task(n: int) -> Callable[[], object]:
             arguments = (
-                self.theta, self.packed_weights, self.offsets, s, self.workspaces[n], self.priors[n], initial.ravel(),
-                initial_history,
+                pointer, self.theta, self.packed_weights, self.offsets, s, self.workspaces[n], self.priors[n],
+                initial.ravel(), initial_history,
             )  # fmt: skip
             x, y = np.empty((2, self.T * R), np.intp)
             return partial(
                 inference.score_segments, *arguments, text, order, starts, lengths,
-                n, len(self.workspaces), self.T, R, x, y, _NO_DROPOUT, *result,
+                n, len(self.workspaces), self.T, R, x, y, _NO_DROPOUT, self.single, *result,
             )  # fmt: skip
 
         self._run_groups(task)
@@ -268,7 +289,7 @@ class CompiledNetwork:
 
             def run() -> None:
                 self._read_prior_rows(n, indices)
-                kernels.compute_logits(*arguments, self.T, self.rows[n], _NO_DROPOUT)
+                kernels.compute_logits(*arguments, self.T, self.rows[n], _NO_DROPOUT, self.single)
 
             return run
 
@@ -321,7 +342,9 @@ class CompiledNetwork:
                 self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces[n], self.priors[n],
                 self.rows[n],
             )  # fmt: skip
-            return partial(inference.generate, *arguments, x[self.groups[n]].copy(), *of_group, characters[n])
+            return partial(
+                inference.generate, *arguments, x[self.groups[n]].copy(), *of_group, characters[n], self.single
+            )
 
         self._reserve_counts(uniforms.size)
         self._run_groups(task)
@@ -331,7 +354,8 @@ class CompiledNetwork:
         """Return the gradients (B, D) of the sum of the losses with respect to the last window's initial state."""
         s, groups = self.sizes, []
         for workspace, R in zip(self.workspaces, self.rows, strict=True):
-            rows = workspace.dh0.reshape(-1, R, s.m_row)[:, :, : s.m]
+            size = s.layers * s.state_vectors * R * s.m_row
+            rows = workspace.dh0[:size].reshape(-1, R, s.m_row)[:, :, : s.m]
             groups.append(rows.transpose(1, 0, 2).reshape(R, -1))
         return np.pad(np.concatenate(groups), ((0, 0), (0, s.order)))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import flatten, unflatten
-from elman.engine.numba.batched.muon import HiddenMatrices, StepScalars
+from elman.engine.numba.batched.muon import HiddenMatrices, MuonStep
 from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
-from elman.engine.numba.jit import kernel
+from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.memory import aligned_zeros
 from elman.engine.state import TrainState
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
@@ -18,6 +20,30 @@ from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOME
 _ADAGRAD, _RMSPROP, _ADAM, _SGD = range(4)
 _KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADAM, "sgd": _SGD, "muon": _ADAM}
 """The rule of each optimizer; of muon, that for all but the hidden matrices."""
+
+
+class Rule(NamedTuple):
+    """What an optimizer does in every update; a part of theta, a range, has one weight decay."""
+
+    kind: int
+    is_decoupled: bool  # weight decay multiplies the parameters
+    has_average: bool
+    grad_clip: float  # limit of clipping by value, or infinity
+    beta1: float
+    beta2: float
+    starts: NDArray[np.intp]  # of the parts
+    stops: NDArray[np.intp]
+    decays: NDArray[np.float64]
+
+
+class Step(NamedTuple):
+    """The numbers of one update."""
+
+    rate: float
+    shrink: float  # by which decoupled weight decay multiplies parameters
+    bias1: float  # 1 - beta_1^n
+    bias2: float
+    average_weight: float  # of the new parameters in their average
 
 
 class FlatOptimizer:
@@ -36,41 +62,42 @@ class FlatOptimizer:
         self.hidden = HiddenMatrices(network, self.N) if optimizer.name == "muon" else None
         matrices = layout.matrix_size
         ends = [0, matrices] if self.hidden is None else [0, self.hidden.first, self.hidden.last, matrices]
-        self.parts = [(*part, optimizer.weight_decay) for part in zip(ends[::2], ends[1::2], strict=True)]
-        self.parts.append((matrices, layout.theta_size, 0.0))
+        limit = optimizer.grad_clip if optimizer.grad_clip_mode == "value" else np.inf
+        decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
+        self.rule = Rule(
+            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), limit,
+            optimizer.beta1, optimizer.beta2, np.array([*ends[::2], matrices]),
+            np.array([*ends[1::2], layout.theta_size]), np.array(decays),
+        )  # fmt: skip
+
+    def step(self, n: int, rate: float) -> Step:
+        """Return the numbers of update n at a learning rate."""
+        optimizer = self.optimizer
+        return Step(
+            rate,
+            1 - rate * optimizer.weight_decay,
+            1 - optimizer.beta1**n,
+            1 - optimizer.beta2**n,
+            1 - optimizer.ema_decay_at(n) if optimizer.ema_decay else 0.0,
+        )
+
+    @property
+    def max_norm(self) -> float:
+        """The limit of clipping by norm, or infinity."""
+        return self.optimizer.grad_clip if self.optimizer.grad_clip_mode == "norm" else np.inf
 
     def update(self, n: int, rate: float) -> None:
         """Perform update n at a learning rate, with the gradients of the last window."""
-        network, optimizer = self.network, self.optimizer
-        squared_norms = network.pool.run_all(
+        network, step = self.network, self.step(n, rate)
+        squares = network.pool.run_all(
             [partial(reduce_gradients, network.gradients, *part, 1 / network.B) for part in self.ranges]
         )
-        scale = 1.0
-        if optimizer.grad_clip_mode == "norm":
-            scale = min(1.0, optimizer.grad_clip / (float(np.sqrt(np.sum(squared_norms))) + 1e-6))
+        scale = clip_scale(np.array(squares), self.max_norm)
         if self.hidden is not None:
-            self.hidden.update(StepScalars(rate, 1 - rate * optimizer.weight_decay, scale, self._limit))
-        network.pool.run_all([partial(self._update_range, n, rate, scale, *part) for part in self.ranges])
+            self.hidden.update(MuonStep(rate, step.shrink, scale, self.rule.grad_clip))
+        arrays = (network.theta, self.M, self.N, self.average, network.gradients[0])
+        network.pool.run_all([partial(update_range, self.rule, step, scale, *arrays, *part) for part in self.ranges])
         network.pack()
-
-    @property
-    def _limit(self) -> float:
-        """The limit of clipping by value."""
-        return self.optimizer.grad_clip if self.optimizer.grad_clip_mode == "value" else np.inf
-
-    def _update_range(self, n: int, rate: float, scale: float, first: int, last: int) -> None:
-        """Update a range, hidden matrices excepted, and its average."""
-        optimizer, network, decoupled = self.optimizer, self.network, self.optimizer.name in HAS_DECOUPLED_DECAY
-        for start, stop, decay in self.parts:
-            low, high = max(first, start), min(last, stop)
-            if low < high:
-                _update_parameters(
-                    _KINDS[optimizer.name], network.theta, self.M, self.N, network.gradients[0], low, high, rate,
-                    1 - rate * decay if decoupled else 1.0, 0.0 if decoupled else decay, scale, self._limit,
-                    optimizer.beta1, optimizer.beta2, 1 - optimizer.beta1**n, 1 - optimizer.beta2**n, EPSILON,
-                )  # fmt: skip
-        if optimizer.ema_decay:
-            _update_average(self.average, network.theta, first, last, 1 - optimizer.ema_decay_at(n))
 
     def write_to(self, state: TrainState) -> None:
         """Write parameters, moments and averaged weights into the state."""
@@ -95,7 +122,32 @@ def reduce_gradients(gradients, first, last, factor):
     return total
 
 
+@compiled()  # without fastmath: the squares are added in their order
+def clip_scale(squares, max_norm):
+    """The factor of clipping by norm, for a gradient of which `squares` are partial sums of squares."""
+    total = 0.0
+    for square in squares:
+        total += square
+    scale = max_norm / (np.sqrt(total) + 1e-6)
+    return scale if scale < 1.0 else 1.0
+
+
 @kernel
+def update_range(rule, step, scale, theta, M, N, average, g, first, last):
+    """Update a range of theta and of its average, from a gradient that is multiplied by `scale`."""
+    for part in range(len(rule.decays)):
+        low, high, decay = max(first, rule.starts[part]), min(last, rule.stops[part]), rule.decays[part]
+        if low < high:
+            shrink = step.shrink if rule.is_decoupled and decay != 0 else 1.0
+            _update_parameters(
+                rule.kind, theta, M, N, g, low, high, step.rate, shrink, 0.0 if rule.is_decoupled else decay, scale,
+                rule.grad_clip, rule.beta1, rule.beta2, step.bias1, step.bias2, EPSILON,
+            )  # fmt: skip
+    if rule.has_average:
+        _update_average(average, theta, first, last, step.average_weight)
+
+
+@inlined
 def _update_parameters(
     kind, theta, M, N, g, first, last, rate, shrink, decay, scale, grad_clip, beta1, beta2, bias1, bias2, epsilon
 ):  # fmt: skip
@@ -140,7 +192,7 @@ def _update_parameters(
             theta[i] -= rate * N[i]
 
 
-@kernel
+@inlined
 def _update_average(average, theta, first, last, weight):
     """average <- average + weight (theta - average)."""
     weight = theta.dtype.type(weight)

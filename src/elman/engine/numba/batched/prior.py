@@ -65,10 +65,10 @@ read_prior = inlined(call_read_prior)
 
 
 @inlined
-def add_prior(theta, sizes, workspace, prior, T, R):
-    """Add alpha log q to the logits of a window."""
+def add_prior(theta, sizes, workspace, prior, first, last, R):
+    """Add alpha log q to the logits of a window's rows from `first` to `last`."""
     g = workspace.g
-    for row in range(T * R if prior.is_on else 0):
+    for row in range(first, last if prior.is_on else first):
         alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
         start = row * sizes.K_row
         logits, log_q = g[start : start + sizes.K], prior.log_q[start : start + sizes.K]

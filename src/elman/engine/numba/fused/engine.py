@@ -15,7 +15,6 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +27,7 @@ from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, Adagra
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.sampling import pack_sampling_params
-from elman.engine.numba.thread_pool import AutotunedThreadPool
+from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, thread_count
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
@@ -37,7 +36,6 @@ from elman.network.parameters import Array, Arrays, Parameters
 from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
-_config: Any = numba.config  # set from the environment, without types
 _LOSS_WINDOW = 128
 """Characters whose logits exist at once while a loss is computed."""
 
@@ -137,7 +135,7 @@ def make_scalars(optimizer: Optimizer, dtype: np.dtype[Any]) -> AdagradScalars:
 def compile_ahead(state: TrainState, windows: Windows, updates: int) -> None:
     """Let two threads share the work of networks of this kind, if `updates` updates justify the compilation."""
     parameters, T = state.parameters, windows.seq_length
-    if updates < MIN_SHARED_UPDATES or is_large_alphabet(parameters) or _config.NUMBA_NUM_THREADS < 2:
+    if updates < MIN_SHARED_UPDATES or is_large_alphabet(parameters) or thread_count() < 2:
         return
     m, K = parameters["U"].shape
     weights = pack_weights(parameters)
@@ -166,7 +164,7 @@ def advance(
         arguments = (scalars, text, windows.indices.itemsize, state.position, T, m, K, losses)
         if large:
             return int(large_alphabet_kernels.advance(weights, squared_grads, scratch, make_strip(weights), *arguments))
-        if not pool.parallel:
+        if pool.mode is Mode.SERIAL:
             return int(kernels.advance(weights, squared_grads, scratch, *arguments))
         queue = shared.make_queue()
         network = (queue, weights, squared_grads, scratch)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.memory import aligned_zeros
-from elman.engine.numba.linalg.panels import multiply_panels, pack_panels, pack_panels_transposed
+from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import transpose
@@ -88,5 +88,8 @@ def run_phases(workspace, size, first, last, part, parts, a, b, c):
                     Q[k * (size + 1)] += a
             else:  # (3)
                 pack_panels(panels, start, X, s, size, size, columns, panel_width)
-                multiply_panels(X, s, size, zeros, 0, 0, Q, 0, size, panels, start, panel_width, size, size, columns)
+                multiply_panels(
+                    X, s, size, zeros, 0, 0, Q, 0, size, panels, start, panel_width, size, size, columns,
+                    entire(columns),
+                )  # fmt: skip
             s += parts * panel_width

@@ -52,6 +52,16 @@ def declare_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any
     return function, ir.IRBuilder(function.append_basic_block("entry"))
 
 
+def emit_prefetch(builder: Any, pointer: Any) -> None:
+    """Emit an instruction that brings the cache line at an address into the first-level cache, to be read."""
+    for_reading, keep_in_all_caches, is_data = 0, 3, 1
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    arguments = [number(n) for n in (for_reading, keep_in_all_caches, is_data)]
+    builder.call(function, [builder.bitcast(pointer, byte), *arguments])
+
+
 class Simd:
     """Vector operations that one builder appends, for one element type and vectors of `size` bytes."""
 

@@ -16,7 +16,7 @@ from numba.core import types
 
 from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function
+from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, emit_prefetch
 
 AT_ONCE = REGISTER_BYTES // BYTES
 """Vectors per register."""
@@ -30,6 +30,9 @@ AVX-512 has 32 registers, but more sums gain nothing: two registers of B per six
 MAX_VECTORS = 13 * AT_ONCE
 """Vectors of C if it is a single row: a matrix-vector product needs no register for B."""
 
+
+PREFETCH_ROWS = 8
+"""Rows of B from the one that is read to the one that is prefetched."""
 
 _CASES = 32
 """More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
@@ -48,6 +51,11 @@ def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int)
     values = [builder.phi(value.type) for value in start]
     a_k, b_k, k, *sums = values
     b_vectors = {q: simd.load(simd.address(b_k, b_step, 0, q)) for q, simd in columns}
+    # A single short row is that of a small matrix, which the first-level cache holds most of.
+    if rows == 1 and vectors > MAX_VECTORS // 2:
+        ahead = builder.mul(b_step, b_step.type(PREFETCH_ROWS))
+        for q, simd in columns:
+            emit_prefetch(builder, simd.address(b_k, ahead, 1, q))
     a_column = [builder.load(builder.gep(a_k, [builder.mul(a_row, a_row.type(r))])) for r in range(rows)]
     totals = [
         simd.muladd(simd.broadcast(a_column[r]), b_vectors[q], total)
