@@ -50,6 +50,11 @@ class Timings:
             return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
         return fastest
 
+    def steps_within(self, seconds: float) -> int:
+        """Return how many steps take so many seconds in the fastest mode, as far as is known: at least 1."""
+        measured = [latest for runs in self.seconds.values() for latest in runs]
+        return max(1, int(seconds / min(measured))) if measured else 1
+
     def add(self, mode: Mode, seconds: float) -> None:
         """Record a run."""
         self.seconds[mode].append(seconds)

@@ -13,7 +13,7 @@ from elman.engine.numba.batched.layout import unflatten
 from elman.engine.numba.batched.network import CompiledNetwork, IndexArray
 from elman.engine.numba.batched.optimizer import FlatOptimizer, reduce_gradients
 from elman.engine.numba.batched.session import NumbaSession
-from elman.engine.numba.batched.updates import UPDATES_PER_CALL, UpdateRunner, supports_updates
+from elman.engine.numba.batched.updates import UpdateRunner, supports_updates
 from elman.engine.numba.batched.weight_dropout import DroppedWeights
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState, training_folds
@@ -37,6 +37,7 @@ def advance(
     network = CompiledNetwork(state.parameters, T, B, backward=True)
     flat_optimizer = FlatOptimizer(network, state, optimizer)
     weights = None if optimizer.weight_dropout is None else DroppedWeights(network, optimizer.weight_dropout)
+    runner = UpdateRunner(network, flat_optimizer) if supports_updates(network, optimizer) else None
     network.set_state(state.h.reshape(B, -1))
 
     def update(rates: list[float], losses: NDArray[np.float64]) -> None:
@@ -63,14 +64,14 @@ def advance(
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""
         rates = optimizer.learning_rates(state.update, len(losses)).tolist()
-        for first in range(0, len(losses), per_call):
-            part = slice(first, first + per_call)
-            network.pool.run_timed(partial(perform, rates[part], losses[part]), len(losses[part]))
+        first = 0
+        while first < len(losses):
+            part = slice(first, first + (1 if runner is None else runner.updates_per_call))
+            run = update if runner is None else partial(runner.run, state, windows)
+            network.pool.run_timed(partial(run, rates[part], losses[part]), len(losses[part]))
+            first = part.stop
         return network.state().reshape(state.h.shape)
 
-    perform, per_call = update, 1
-    if supports_updates(network, optimizer):
-        perform, per_call = partial(UpdateRunner(network, flat_optimizer).run, state, windows), UPDATES_PER_CALL
     with network.pool:
         losses = run_in_chunks(updates, state.update, advance_chunk, callback)
     flat_optimizer.write_to(state)

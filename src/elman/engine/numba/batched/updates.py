@@ -26,8 +26,10 @@ from elman.network.dropout import key
 from elman.network.optimizer import Optimizer
 from elman.text import Windows
 
-UPDATES_PER_CALL = 8
-"""Updates between two choices of how threads are used."""
+_MAX_UPDATES, _SECONDS = 16, 0.01
+"""Updates of one call at most, and how long they should take: much longer than to wake a thread, but short, as the
+thread pool tries each mode in several calls.
+"""
 
 
 class Batches(NamedTuple):
@@ -77,6 +79,11 @@ class UpdateRunner:
             network.pool.modes.append(Mode.TEAM)
         self.ranges = np.array(optimizer.ranges)
         self.window_pointer = network.window_pointer()
+
+    @property
+    def updates_per_call(self) -> int:
+        """Updates that should be made in the next call of `run`."""
+        return min(_MAX_UPDATES, self.network.pool.timings.steps_within(_SECONDS))
 
     def run(self, state: TrainState, windows: Windows, rates: Sequence[float], losses: NDArray[np.float64]) -> None:
         """Perform an update at each of the learning rates, from the position of the state on; fill `losses`."""
