@@ -46,6 +46,7 @@ def train(kind: str) -> bytes:
             assistant = partial(shared.assist, queue, *network, T, M, K)
             future = executor.submit(assistant) if kind == "two threads" else None
             shared.advance(queue, *arguments)
+            shared.end(queue)
             if future:
                 future.result()
     return b"".join(array.tobytes() for array in (losses, *network[0], *network[1]))

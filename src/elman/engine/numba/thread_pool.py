@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -84,6 +84,7 @@ class AutotunedThreadPool:
         self.workers = min(thread_count(), tasks)
         self.timings = _timings.setdefault(kind, Timings())
         self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
+        self.background: Future[object] | None = None
         self.modes = [Mode.SERIAL] if self.executor is None else [Mode.SERIAL, Mode.TASKS]
         self.mode = self.modes[-1]
 
@@ -105,6 +106,12 @@ class AutotunedThreadPool:
         started = time.perf_counter()
         run()
         self.timings.add(self.mode, (time.perf_counter() - started) / steps)
+
+    def keep_running(self, task: Callable[[], object]) -> None:
+        """Start a task on another thread, unless it was started before and has not ended."""
+        assert self.executor is not None
+        if self.background is None or self.background.done():
+            self.background = self.executor.submit(task)
 
     def run_team(self, run: Callable[[Member], None], team: Sequence[Member]) -> None:
         """Call `run` for every member of a team, each on a thread of its own at the same time."""

@@ -157,7 +157,7 @@ def advance(
     squared_grads = pack_accumulators(state.M, large_alphabet=large)
     scratch = make_scratch(weights, state.h, T)
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-    scalars = make_scalars(optimizer, weights.b.dtype)
+    scalars, queue = make_scalars(optimizer, weights.b.dtype), shared.make_queue()
 
     def run_updates(losses: NDArray[np.float64]) -> int:
         """Perform `len(losses)` updates; return the position of the next window."""
@@ -166,10 +166,8 @@ def advance(
             return int(large_alphabet_kernels.advance(weights, squared_grads, scratch, make_strip(weights), *arguments))
         if pool.mode is Mode.SERIAL:
             return int(kernels.advance(weights, squared_grads, scratch, *arguments))
-        queue = shared.make_queue()
-        network = (queue, weights, squared_grads, scratch)
-        tasks = [partial(shared.advance, *network, *arguments), partial(shared.assist, *network, scalars, T, m, K)]
-        return int(pool.run_all(tasks)[0])
+        pool.keep_running(partial(shared.assist, queue, weights, squared_grads, scratch, scalars, T, m, K))
+        return int(shared.advance(queue, weights, squared_grads, scratch, *arguments))
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""
@@ -182,7 +180,10 @@ def advance(
 
     kind = _kind(state.parameters, T)
     with AutotunedThreadPool(kind, 2 if kind in _shared_kinds else 1) as pool:
-        losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+        try:
+            losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+        finally:
+            shared.end(queue)
     unpack(weights, state.parameters, large_alphabet=large)
     unpack(squared_grads, state.M, large_alphabet=large)
     state.h = scratch.h[:m].copy()

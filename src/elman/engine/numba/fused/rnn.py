@@ -261,15 +261,31 @@ def update_c(weights, squared_grads, scratch, scalars, T):
 @inlined
 def update_recurrence(weights, squared_grads, scratch, scalars, x, m):
     """`update` for W, U and b."""
-    dU, T, m_row = scratch.dU, len(x), len(weights.b)
-    vectors = m_row * dU.itemsize // BYTES
-    rate, clip, epsilon = scalars.rate, scalars.clip, scalars.epsilon
+    update_W_and_b(weights, squared_grads, scratch, scalars, len(x), m)
+    update_U(weights, squared_grads, scratch, scalars, x)
+
+
+@inlined
+def update_W_and_b(weights, squared_grads, scratch, scalars, T, m):
+    """`update` for W and b."""
+    m_row = len(weights.b)
     update_matrix(
         weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
         scratch.panel, scratch.zeros, scalars, m, T, m_row,
     )  # fmt: skip
     sum_rows(scratch.db, scratch.da, m_row, T, m_row, scratch.zeros)
-    adagrad(weights.b, 0, squared_grads.b, 0, scratch.db, 0, vectors, rate, clip, epsilon)
+    adagrad(
+        weights.b, 0, squared_grads.b, 0, scratch.db, 0, m_row * scratch.db.itemsize // BYTES,
+        scalars.rate, scalars.clip, scalars.epsilon,
+    )  # fmt: skip
+
+
+@inlined
+def update_U(weights, squared_grads, scratch, scalars, x):
+    """`update` for U."""
+    dU, T, m_row = scratch.dU, len(x), len(weights.b)
+    vectors = m_row * dU.itemsize // BYTES
+    rate, clip, epsilon = scalars.rate, scalars.clip, scalars.epsilon
     gather_dU(scratch, x, m_row)
     # A row of U whose character is not in the window has gradient zero, which changes nothing in AdaGrad.
     for t in range(T):

@@ -2,8 +2,9 @@
 
 The recurrence of a window is sequential; everything else of an update is not. So one thread computes the recurrence,
 forward and backward, and its assistant what depends on it: a few steps behind, the logits and losses; a few steps
-ahead of the backward recurrence, V' g_t; then the update of V, while the first thread updates W. So V stays
-in the caches of one core and W in those of the other: what both cores write costs more time than it saves.
+ahead of the backward recurrence, V' g_t; then the updates of V and U, while the first thread updates W. So V stays
+in the caches of one core and W in those of the other: what both cores write costs more time than it saves. Of U, only
+the rows of a window's characters are written and read.
 
 The assistant's work is divided into numbered units. The first thread publishes how many of them can be done (`LIMIT`);
 the assistant claims one after the other (`CLAIMED`) and counts those that are done (`DONE`). If it is late, because its
@@ -23,18 +24,23 @@ from elman.engine.numba.fused.rnn import (
     recurrent_step_backward,
     update_c,
     update_panel,
-    update_recurrence,
+    update_U,
+    update_W_and_b,
 )
 from elman.engine.numba.fused.softmax import softmax_row
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.atomics import LINE, add_release, increase_below, load_acquire, yield_thread
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.vector import copy
+from elman.engine.numba.linalg.vector import copy, prefetch_row
 
 CHUNK = 5
 """Steps of one unit: as many as a tile has rows."""
 PATIENCE = 20_000
 """Times that a thread looks for what it waits for before it does the work itself or lets other threads have the core.
+"""
+_IDLE = PATIENCE + 10_000
+"""Times that the assistant looks for units before it ends: a few milliseconds, so that it is there for the next updates
+of a training, but burns no core while the training waits for something else.
 """
 
 CLAIMED, LIMIT, DONE, STOP = (n * LINE for n in range(4))
@@ -44,6 +50,11 @@ CLAIMED, LIMIT, DONE, STOP = (n * LINE for n in range(4))
 def make_queue() -> NDArray[np.int64]:
     """Return a queue without units."""
     return np.zeros(5 * LINE, np.int64)
+
+
+def end(queue: NDArray[np.int64]) -> None:
+    """Let the assistant end."""
+    queue[STOP] = 1
 
 
 @inlined
@@ -78,7 +89,7 @@ def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 
     """Do a claimed unit, once those are done that it depends on."""
     m_row, K_row = len(weights.b), len(weights.c)
     chunks, panels = count_units(T, K, m_row, scratch.h.itemsize)
-    unit = number % (2 * chunks + panels)
+    unit = number % (2 * chunks + panels + 1)
     window = number - unit
     if unit < 2 * chunks:
         first = (unit if unit < chunks else 2 * chunks - 1 - unit) * CHUNK
@@ -88,6 +99,8 @@ def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 
         else:
             _wait(queue, window + chunks)
             compute_output_backward(weights, scratch, first, rows, K)
+    elif unit == 2 * chunks + panels:
+        update_U(weights, squared_grads, scratch, scalars, scratch.indices[:T])
     else:
         _wait(queue, window + 2 * chunks)
         update_panel(
@@ -130,23 +143,28 @@ def _sum_losses(differences, totals, T):
 
 @kernel
 def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
-    """Perform `len(losses)` updates, together with `assist` on another thread; return the next window's position."""
+    """Perform `len(losses)` updates, together with `assist` on another thread; return the next window's position.
+
+    All units are done afterwards, also those that `assist` has not begun.
+    """
     m_row, itemsize = len(weights.b), scratch.h.itemsize
     vectors = m_row * itemsize // BYTES
     chunks, panels = count_units(T, K, m_row, itemsize)
-    units, patience = 2 * chunks + panels, PATIENCE
+    units, patience = 2 * chunks + panels + 1, PATIENCE
+    finished = load_acquire(queue, DONE)
     for n in range(len(losses)):
         if (position + T) * index_bytes >= len(text):
             position = 0
             copy(scratch.h, 0, scratch.zeros, 0, vectors)
         read_indices(scratch.indices, text, index_bytes, position)
         for t in range(T):
+            prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, vectors)  # the other core has it
             recur(scratch.h, t * m_row, t % 2, weights, scratch.indices[t], m)
             if t == T - 1:
                 add_release(queue, LIMIT, 1 + chunks + panels)
             elif t % CHUNK == CHUNK - 1:
                 add_release(queue, LIMIT, 1)
-        done, helped = n * units + chunks, 0
+        done, helped = finished + chunks, 0
         for t in range(T, 0, -1):
             if t == T or t % CHUNK == 0:
                 done += 1
@@ -155,28 +173,29 @@ def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, 
                         queue, done, patience, weights, squared_grads, scratch, scalars, T, m, K
                     )  # fmt: skip
             recurrent_step_backward(weights, scratch, t, T, m)
-        update_recurrence(weights, squared_grads, scratch, scalars, scratch.indices[:T], m)
+        add_release(queue, LIMIT, 1)
+        update_W_and_b(weights, squared_grads, scratch, scalars, T, m)
         helped += _finish_units(
-            queue, (n + 1) * units, patience, weights, squared_grads, scratch, scalars, T, m, K
+            queue, finished + units, patience, weights, squared_grads, scratch, scalars, T, m, K
         )  # fmt: skip
         patience = 0 if helped == units else PATIENCE  # without an assistant there is nobody to wait for
         losses[n] = _sum_losses(scratch.differences, scratch.totals, T)
         copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         position += T
-    add_release(queue, STOP, 1)
+        finished += units
     return position
 
 
 @kernel
 def assist(queue, weights, squared_grads, scratch, scalars, T, m, K):
-    """Do units until there will be no more."""
+    """Do units until there are none for a while, or until `end` is called."""
     looks = 0
     while True:
         number = increase_below(queue, CLAIMED, load_acquire(queue, LIMIT))
         if number >= 0:
             _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 1)
             looks = 0
-        elif load_acquire(queue, STOP):
+        elif looks > _IDLE or load_acquire(queue, STOP):
             break
         else:
             looks += 1

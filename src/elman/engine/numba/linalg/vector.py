@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from elman.engine.numba.compiler import intrinsic
-from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, row_loops
+from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, emit_prefetch, row_loops
 from elman.engine.numba.linalg.tile import element_pointer
 
 Emitter = tuple[Any, Callable[..., Any]]
@@ -104,6 +104,20 @@ def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -
         return context.get_dummy_value()
 
     return types.void(total, i, row, i, i), emit
+
+
+@intrinsic
+def prefetch_row(typingctx: Any, row: Any, r: Any, vectors: Any) -> Emitter:
+    """Bring a row into the first-level cache."""
+    i = types.intp
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointers = RowPointers(context, builder, signature, values, 1)
+        with cgutils.for_range(builder, values[-1]) as loop:
+            emit_prefetch(builder, pointers.addresses(loop.index)[0])
+        return context.get_dummy_value()
+
+    return types.void(row, i, i), emit
 
 
 @intrinsic
