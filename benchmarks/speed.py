@@ -31,7 +31,8 @@ Result = dict[str, Any]
 def contenders(sizes: dict[str, int], cores: int) -> dict[str, list[str]]:
     """Return the command of every installed contender, by its name in the table."""
     work = 3 * sizes["T"] * sizes["m"] * (sizes["m"] + sizes["K"])
-    fast, slow = max(20, 1_500_000_000 // work), max(10, 100_000_000 // work)
+    # A call of a fast contender takes 0.1 s or more, as in a training of Elman.
+    fast, slow = max(20, 7_000_000_000 // work), max(10, 100_000_000 // work)
 
     def command(script: str, updates: int, threads: int, *more: str) -> list[str]:
         size = [part for name, value in sizes.items() for part in (f"--{name}", str(value))]

@@ -13,6 +13,9 @@ from elman.engine.numba.compiler import intrinsic
 from elman.engine.numba.linalg.simd import BYTES, REGISTER_BYTES, Simd, declare_function, emit_prefetch, row_loops
 from elman.engine.numba.linalg.tile import element_pointer
 
+CACHE_LINE = 64
+"""Bytes of a cache line."""
+
 Emitter = tuple[Any, Callable[..., Any]]
 
 
@@ -108,13 +111,15 @@ def add_to(typingctx: Any, total: Any, t: Any, row: Any, r: Any, vectors: Any) -
 
 @intrinsic
 def prefetch_row(typingctx: Any, row: Any, r: Any, vectors: Any) -> Emitter:
-    """Bring a row into the first-level cache."""
+    """Bring a row into the first-level cache, all of its lines at the same time."""
     i = types.intp
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         pointers = RowPointers(context, builder, signature, values, 1)
-        with cgutils.for_range(builder, values[-1]) as loop:
-            emit_prefetch(builder, pointers.addresses(loop.index)[0])
+        per_line = values[-1].type(CACHE_LINE // BYTES)
+        lines = builder.sdiv(builder.add(values[-1], values[-1].type(CACHE_LINE // BYTES - 1)), per_line)
+        with cgutils.for_range(builder, lines) as loop:
+            emit_prefetch(builder, pointers.addresses(builder.mul(loop.index, per_line))[0])
         return context.get_dummy_value()
 
     return types.void(row, i, i), emit
