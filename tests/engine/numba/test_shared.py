@@ -1,6 +1,7 @@
 """Two threads compute what one does, bit for bit, however the operating system schedules them."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState
+from elman.engine.numba import thread_pool
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.fused import engine as fused
 from elman.engine.numba.fused import rnn, shared
 from elman.engine.numba.fused.rnn import AdagradScalars
+from elman.engine.numba.thread_pool import AutotunedThreadPool, Timings
 from elman.network import Optimizer
 from elman.network.parameters import Parameters
 from elman.text import Windows
@@ -46,7 +49,7 @@ def train(kind: str) -> bytes:
             assistant = partial(shared.assist, queue, *network, T, M, K)
             future = executor.submit(assistant) if kind == "two threads" else None
             shared.advance(queue, *arguments)
-            shared.end(queue)
+            shared.stop_assistant(queue)
             if future:
                 future.result()
     return b"".join(array.tobytes() for array in (losses, *network[0], *network[1]))
@@ -87,3 +90,28 @@ def test_hundreds_of_runs_on_a_busy_machine(machine: Any) -> None:
     expected = train("one thread")
     with machine():
         assert all(train("two threads") == expected for _ in range(200))
+
+
+def test_an_assistant_without_work_ends_and_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "MIN_SHARED_UPDATES", 0)
+    monkeypatch.setattr(Timings, "choose", lambda self, modes: modes[-1])
+    optimizer, windows, results, started = Optimizer(0.1, 5.0), Windows(TEXT, T), [], []
+    start = AutotunedThreadPool.start
+
+    def count_starts(pool: AutotunedThreadPool, task: Any) -> None:
+        started.append(1)
+        start(pool, task)
+
+    monkeypatch.setattr(AutotunedThreadPool, "start", count_starts)
+    for pause in (0.0, 0.5):
+        state = TrainState.initial(K, M, 0.3, 400, np.float32, optimizer=optimizer)
+        NumbaEngine().compile_ahead(state, windows, 400, optimizer)
+
+        def wait(h: Any, losses: Any, pause: float = pause) -> bool:
+            time.sleep(pause)
+            return False
+
+        NumbaEngine().advance(state, windows, 400, optimizer, wait)
+        results.append(b"".join(array.tobytes() for array in state.parameters.values()))
+    assert results[0] == results[1]
+    assert len(started) >= 1 + 4 if thread_pool.thread_count() > 1 else not started

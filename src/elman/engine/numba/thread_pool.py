@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -51,7 +51,7 @@ class Timings:
         return fastest
 
     def steps_within(self, seconds: float) -> int:
-        """Return how many steps take so many seconds in the fastest mode, as far as is known: at least 1."""
+        """Return how many steps take so many seconds at most, by all measurements: at least 1."""
         measured = [latest for runs in self.seconds.values() for latest in runs]
         return max(1, int(seconds / min(measured))) if measured else 1
 
@@ -78,15 +78,18 @@ class AutotunedThreadPool:
         Identifies the kind of work, for which the timings are remembered.
     tasks : int
         The length of the longest list of independent tasks, or the threads of a team if they are more.
+    has_team : bool
+        Whether there is a mode in which a team computes each window.
     """
 
-    def __init__(self, kind: Hashable, tasks: int) -> None:
+    def __init__(self, kind: Hashable, tasks: int, *, has_team: bool = False) -> None:
         self.workers = min(thread_count(), tasks)
         self.timings = _timings.setdefault(kind, Timings())
         self.executor = ThreadPoolExecutor(self.workers - 1) if self.workers > 1 else None
-        self.background: Future[object] | None = None
         self.modes = [Mode.SERIAL] if self.executor is None else [Mode.SERIAL, Mode.TASKS]
         self.mode = self.modes[-1]
+        if has_team and self.executor is not None:
+            self.modes.append(Mode.TEAM)
 
     def __enter__(self) -> AutotunedThreadPool:
         return self
@@ -107,11 +110,10 @@ class AutotunedThreadPool:
         run()
         self.timings.add(self.mode, (time.perf_counter() - started) / steps)
 
-    def keep_running(self, task: Callable[[], object]) -> None:
-        """Start a task on another thread, unless it was started before and has not ended."""
+    def start(self, task: Callable[[], object]) -> None:
+        """Start a task on another thread."""
         assert self.executor is not None
-        if self.background is None or self.background.done():
-            self.background = self.executor.submit(task)
+        self.executor.submit(task)
 
     def run_team(self, run: Callable[[Member], None], team: Sequence[Member]) -> None:
         """Call `run` for every member of a team, each on a thread of its own at the same time."""

@@ -34,10 +34,11 @@ def advance(
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
     T, B = windows.seq_length, windows.batch_size
-    network = CompiledNetwork(state.parameters, T, B, backward=True)
+    uses_runner = supports_updates(state.parameters, optimizer)
+    network = CompiledNetwork(state.parameters, T, B, backward=True, uses_team=uses_runner)
     flat_optimizer = FlatOptimizer(network, state, optimizer)
     weights = None if optimizer.weight_dropout is None else DroppedWeights(network, optimizer.weight_dropout)
-    runner = UpdateRunner(network, flat_optimizer) if supports_updates(network, optimizer) else None
+    runner = UpdateRunner(network, flat_optimizer) if uses_runner else None
     network.set_state(state.h.reshape(B, -1))
 
     def update(rates: list[float], losses: NDArray[np.float64]) -> None:
@@ -95,7 +96,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     network.set_state(h0.reshape(B, -1))
     with network.pool:
         network.run_window(indices, targets)
-    reduce_gradients(network.gradients, 0, network.layout.theta_size, 1 / B)
+    reduce_gradients(network.gradients, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
     gradients = {name: np.empty_like(array) for name, array in parameters.items()}
     unflatten(network.layout, network.gradients[0], gradients)
     loss = float(network.losses().sum()) / B

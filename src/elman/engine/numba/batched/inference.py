@@ -9,7 +9,7 @@ import numpy as np
 from elman.engine.numba.batched.kernels import carry_state, forward_step, multiply_inputs
 from elman.engine.numba.batched.prior import add_prior, read_prior
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.panels import entire, multiply_panels
+from elman.engine.numba.linalg.panels import entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, exponentials
 from elman.engine.numba.pointers import call_pointer
@@ -116,10 +116,13 @@ def generate(
                 )  # fmt: skip
             forward_step(layer, 0, 1, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
         top = (2 * sizes.layers - 1) * R * m_row
-        multiply_panels(
-            g, 0, K_row, packed_weights, sizes.c_padded, 0, workspace.h, top, m_row,
-            packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
-            entire(K_row),
+        call_pointer(
+            workspace.products.multiply,
+            (
+                g, 0, K_row, packed_weights, sizes.c_padded, 0, workspace.h, top, m_row,
+                packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
+                entire(K_row),
+            ),
         )  # fmt: skip
         if sizes.order > 0:
             read_prior(sizes, prior, indices, 1, R)

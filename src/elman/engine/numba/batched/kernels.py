@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.batched.dropout import apply_dropout
 from elman.engine.numba.batched.layout import (
     U_BACKWARD,
     U_FORWARD,
@@ -29,9 +30,10 @@ from elman.engine.numba.batched.team import barrier, share
 from elman.engine.numba.cells import gru, lstm, rnn
 from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import DEPTH, Ranges, entire, multiply_panels, sum_outer_products
+from elman.engine.numba.linalg.panels import DEPTH, Products, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
+from elman.engine.numba.pointers import call_pointer
 
 Array = NDArray[np.floating]
 
@@ -57,48 +59,7 @@ class Workspace(NamedTuple):
     panels: Array  # (threads of a team, DEPTH, m_row): for `sum_outer_products`
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
-
-
-class DropoutMask(NamedTuple):
-    """The parameters of one update's masks for a group; see `elman.network.dropout`."""
-
-    keys: NDArray[np.uint32]  # (layers,)
-    threshold: np.uint32  # a unit is kept if its hash is at least this
-    scale: float
-    per_step: bool  # a mask for every time step, instead of one per window (variational)
-    first_row: int  # of the group, in the batch
-    batch_size: int
-
-
-@inlined
-def hash_entry(key, e):
-    """The number u of entry e of a mask, see (4) in `elman.network.dropout`."""
-    return _lowbias32(np.uint32(key + np.uint32(np.uint32(e) * np.uint32(0x9E3779B9))))
-
-
-@inlined
-def _lowbias32(x):
-    """The hash lowbias32 of a 32-bit number."""
-    x = np.uint32(x ^ (x >> np.uint32(16)))
-    x = np.uint32(x * np.uint32(0x7FEB352D))
-    x = np.uint32(x ^ (x >> np.uint32(15)))
-    x = np.uint32(x * np.uint32(0x846CA68B))
-    return np.uint32(x ^ (x >> np.uint32(16)))
-
-
-@inlined
-def _apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, team):
-    """Multiply the output of a layer, or its gradient, by the mask."""
-    key, factor = dropout_mask.keys[layer], to.dtype.type(dropout_mask.scale)
-    for t in range(T):
-        for r in range(R):
-            step = t if dropout_mask.per_step else 0
-            e = np.uint32((step * dropout_mask.batch_size + dropout_mask.first_row + r) * sizes.m)
-            row = (t * R + r) * sizes.m_row
-            for j in range(team.first, min(team.last, sizes.m)):
-                u = hash_entry(key, e + np.uint32(j))
-                keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
-                to[to_start + row + j] = of[of_start + row + j] * keep
+    products: Products
 
 
 @inlined
@@ -123,10 +84,13 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
     recurrent = (sizes.blocks - sizes.recurrent_blocks) * m_row
     before = (layer * (T + 1) + t) * R * m_row
     after, gates = before + R * m_row, (layer * T + t) * R * row
-    multiply_panels(
-        workspace.gates, gates + recurrent, row, workspace.zeros, 0, 0, h, before, m_row,
-        packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m, sizes.recurrent_blocks * m_row,
-        _own_units(sizes, sizes.recurrent_blocks, team),
+    call_pointer(
+        workspace.products.multiply,
+        (
+            workspace.gates, gates + recurrent, row, workspace.zeros, 0, 0, h, before, m_row,
+            packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m, sizes.recurrent_blocks * m_row,
+            _own_units(sizes, sizes.recurrent_blocks, team),
+        ),
     )  # fmt: skip
     inputs = packed_weights if layer == 0 else workspace.inputs
     for r in range(R):
@@ -155,10 +119,13 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
 def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, team):
     """U x + b of a layer after the first, for all steps of the window."""
     row = sizes.input_blocks * sizes.m_row
-    multiply_panels(
-        workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
-        packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
-        _own_units(sizes, sizes.input_blocks, team),
+    call_pointer(
+        workspace.products.multiply,
+        (
+            workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
+            packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
+            _own_units(sizes, sizes.input_blocks, team),
+        ),
     )  # fmt: skip
 
 
@@ -206,11 +173,14 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indi
             elif sizes.cell == rnn.CODE:
                 rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
         barrier(team)
-        multiply_panels(
-            dy, into, m_row, dy, into, m_row,
-            workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-            packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
-            _own_units(sizes, 1, team),
+        call_pointer(
+            workspace.products.multiply,
+            (
+                dy, into, m_row, dy, into, m_row,
+                workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
+                packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
+                _own_units(sizes, 1, team),
+            ),
         )  # fmt: skip
         for r in range(R):
             if indices[t * R + r] == sizes.reset_at:  # no gradient flows to the state before
@@ -243,16 +213,22 @@ def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace,
     if sizes.reset_at >= 0:
         barrier(team)
     panels = team.rank * DEPTH * m_row
-    sum_outer_products(
-        gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
-        workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
-        _own_units(sizes, sizes.recurrent_blocks, team),
+    call_pointer(
+        workspace.products.sum_outer,
+        (
+            gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
+            workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
+            _own_units(sizes, sizes.recurrent_blocks, team),
+        ),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
     if layer > 0:
-        sum_outer_products(
-            gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
-            workspace.zeros, T * R, m_row, _own_units(sizes, sizes.input_blocks, team),
+        call_pointer(
+            workspace.products.sum_outer,
+            (
+                gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
+                workspace.zeros, T * R, m_row, _own_units(sizes, sizes.input_blocks, team),
+            ),
         )  # fmt: skip
     for block in range(sizes.input_blocks):
         unit = block * m_row + team.first
@@ -315,16 +291,19 @@ def _forward_layers(
         for t in range(T):
             forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
         if use_dropout:
-            _apply_dropout(
+            apply_dropout(
                 y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes,
                 team,
             )  # fmt: skip
             barrier(team)
     first, last = share(team, T * R)
     top = (sizes.layers - 1) * stride + start
-    multiply_panels(
-        workspace.g, first * K_row, K_row, packed_weights, sizes.c_padded, 0, y, top + first * m_row, m_row,
-        packed_weights, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
+    call_pointer(
+        workspace.products.multiply,
+        (
+            workspace.g, first * K_row, K_row, packed_weights, sizes.c_padded, 0, y, top + first * m_row, m_row,
+            packed_weights, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
+        ),
     )  # fmt: skip
     if sizes.order > 0:
         add_prior(theta, sizes, workspace, prior, first, last, R)
@@ -355,32 +334,41 @@ def run_window(
         lanes = BYTES // workspace.g.itemsize
         first, last = share(team, K_row // lanes)
         column, columns = first * lanes, (last - first) * lanes
-        sum_outer_products(
-            workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row, workspace.panels,
-            team.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
+        call_pointer(
+            workspace.products.sum_outer,
+            (
+                workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row, workspace.panels,
+                team.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
+            ),
         )  # fmt: skip
         _sum_columns(
             workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros
         )
         if sizes.order > 0 and team.rank == 0:
             compute_alpha_gradient(sizes, workspace, prior, rows)
-        multiply_panels(
-            workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-            packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_units(sizes, 1, team),
+        call_pointer(
+            workspace.products.multiply,
+            (
+                workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
+                packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_units(sizes, 1, team),
+            ),
         )  # fmt: skip
         for layer in range(sizes.layers - 1, -1, -1):
             if use_dropout:
-                _apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, team)
+                apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, team)
             _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team)
             _compute_layer_gradients(
                 layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, team
             )
             if layer > 0:
-                multiply_panels(
-                    workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
-                    workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
-                    packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
-                    m_row, _own_units(sizes, 1, team),
+                call_pointer(
+                    workspace.products.multiply,
+                    (
+                        workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
+                        workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
+                        packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
+                        m_row, _own_units(sizes, 1, team),
+                    ),
                 )  # fmt: skip
         barrier(team)  # the gradients of W have read all states
     carry_state(T, R, sizes, workspace, team)

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference, kernels, packing
+from elman.engine.numba.batched.dropout import DropoutMask, make_masks
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, PriorWorkspace, call_read_prior
 from elman.engine.numba.batched.team import MIN_UNITS, make_team
 from elman.engine.numba.linalg.memory import aligned_zeros
-from elman.engine.numba.linalg.panels import DEPTH
+from elman.engine.numba.linalg.panels import DEPTH, product_pointers
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.pointers import KernelPointer, kernel_pointer
 from elman.engine.numba.thread_pool import AutotunedThreadPool, thread_count
 from elman.engine.protocol import SegmentLosses
-from elman.network.dropout import Dropout, key
+from elman.network.dropout import Dropout
 from elman.network.ngram import read_histories
 from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, Parameters, architecture
@@ -30,7 +31,7 @@ IndexArray = NDArray[np.intp]
 UPDATE_RANGES = 4
 """Ranges of the parameters that the optimizer updates in parallel."""
 
-_NO_DROPOUT = kernels.DropoutMask(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
+_NO_DROPOUT = DropoutMask(np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
 
 INFERENCE_GROUP = 24
 """Batch rows per group of a large batch without gradients, which are sums over a group: full tiles of rows."""
@@ -54,12 +55,21 @@ class CompiledNetwork:
         set again.
     backward : bool
         Whether gradients are computed as well.
+    uses_team : bool
+        Whether a team of threads may compute a group, see `elman.engine.numba.batched.updates`.
     like : CompiledNetwork, optional
         Another one with the same parameters. If the layouts agree, they are not copied again.
     """
 
     def __init__(
-        self, parameters: Parameters, T: int, B: int, *, backward: bool, like: CompiledNetwork | None = None
+        self,
+        parameters: Parameters,
+        T: int,
+        B: int,
+        *,
+        backward: bool,
+        uses_team: bool = False,
+        like: CompiledNetwork | None = None,
     ) -> None:
         self.architecture: Architecture = architecture(parameters)
         self.architecture.spec.require_engine("numba")
@@ -82,11 +92,14 @@ class CompiledNetwork:
             shared.packed_weights if shared else aligned_zeros(self.layout.packed_size, self.dtype)
         )
         s, multiple = self.sizes, row_multiple(self.dtype)
-        team_size = min(thread_count(), s.m_row // MIN_UNITS) if backward else 1
+        team_size = min(thread_count(), s.m_row // MIN_UNITS) if uses_team else 1
         self.team = make_team(max(1, team_size), s.m_row, multiple)
         (self.single,) = make_team(1, s.m_row, multiple)
         self.stacked = self._make_workspaces()
-        self.workspaces = [kernels.Workspace(*(array[n] for array in self.stacked)) for n in range(len(self.rows))]
+        *arrays, products = self.stacked
+        self.workspaces = [
+            kernels.Workspace._make([*(array[n] for array in arrays), products]) for n in range(len(self.rows))
+        ]
         self.gradients = self.stacked.gradient
         self.ngrams: NgramReader | None = (
             reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
@@ -95,7 +108,8 @@ class CompiledNetwork:
         self.priors = [self._make_prior(R) for R in self.rows]
         # Without training, weights are packed only once, which does not justify threads.
         tasks = max(len(self.rows), UPDATE_RANGES, len(self.team)) if backward else len(self.rows)
-        self.pool = AutotunedThreadPool((s, T, B, backward, self.dtype), tasks)
+        kind = (s, T, B, backward, uses_team, self.dtype)
+        self.pool = AutotunedThreadPool(kind, tasks, has_team=len(self.team) > 1)
         if not shared:
             self.pack()
 
@@ -123,6 +137,7 @@ class CompiledNetwork:
             panels=zeros(backward * len(self.team) * DEPTH * s.m_row),
             zeros=zeros(max(s.gates_row, s.K_row)),
             dy_before=zeros(backward * int(s.reset_at >= 0) * R * s.m_row),
+            products=product_pointers(self.dtype),
         )
 
     def _make_prior(self, R: int) -> PriorWorkspace:
@@ -202,7 +217,7 @@ class CompiledNetwork:
         if self.sizes.order:
             call_read_prior(self.sizes, self.priors[n], indices, self.T, self.rows[n])
 
-    def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[kernels.DropoutMask] | None = None) -> None:
+    def run_window(self, x: IndexArray, y: IndexArray, dropout_masks: list[DropoutMask] | None = None) -> None:
         """Compute the losses of x, y (T, B), the final state and, with `backward`, gradients."""
         self._reserve_counts(x.size)
 
@@ -359,11 +374,10 @@ class CompiledNetwork:
             groups.append(rows.transpose(1, 0, 2).reshape(R, -1))
         return np.pad(np.concatenate(groups), ((0, 0), (0, s.order)))
 
-    def dropout_masks(self, dropout: Dropout, update: int) -> list[kernels.DropoutMask]:
+    def dropout_masks(self, dropout: Dropout, update: int) -> list[DropoutMask]:
         """Return the masks of one update, for every group."""
-        keys = np.array([key(dropout.seed, update, layer + 1) for layer in range(self.sizes.layers)], np.uint32)
-        threshold, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
+        masks = make_masks(dropout, range(update, update + 1), self.sizes.layers)
         return [
-            kernels.DropoutMask(keys, threshold, scale, not dropout.variational, group.start, self.B)
+            DropoutMask(masks.keys[0], masks.threshold, masks.scale, masks.per_step, group.start, self.B)
             for group in self.groups
         ]

@@ -62,7 +62,7 @@ class FlatOptimizer:
         self.hidden = HiddenMatrices(network, self.N) if optimizer.name == "muon" else None
         matrices = layout.matrix_size
         ends = [0, matrices] if self.hidden is None else [0, self.hidden.first, self.hidden.last, matrices]
-        limit = optimizer.grad_clip if optimizer.grad_clip_mode == "value" else np.inf
+        limit = float(optimizer.grad_clip) if optimizer.grad_clip_mode == "value" else np.inf
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
             _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), limit,
@@ -84,15 +84,19 @@ class FlatOptimizer:
     @property
     def max_norm(self) -> float:
         """The limit of clipping by norm, or infinity."""
-        return self.optimizer.grad_clip if self.optimizer.grad_clip_mode == "norm" else np.inf
+        return float(self.optimizer.grad_clip) if self.optimizer.grad_clip_mode == "norm" else np.inf
 
     def update(self, n: int, rate: float) -> None:
         """Perform update n at a learning rate, with the gradients of the last window."""
         network, step = self.network, self.step(n, rate)
-        squares = network.pool.run_all(
-            [partial(reduce_gradients, network.gradients, *part, 1 / network.B) for part in self.ranges]
+        squares = np.empty(len(self.ranges))
+        network.pool.run_all(
+            [
+                partial(reduce_gradients, network.gradients, *part, 1 / network.B, squares, k)
+                for k, part in enumerate(self.ranges)
+            ]
         )
-        scale = clip_scale(np.array(squares), self.max_norm)
+        scale = clip_scale(squares, self.max_norm)
         if self.hidden is not None:
             self.hidden.update(MuonStep(rate, step.shrink, scale, self.rule.grad_clip))
         arrays = (network.theta, self.M, self.N, self.average, network.gradients[0])
@@ -108,8 +112,8 @@ class FlatOptimizer:
 
 
 @kernel
-def reduce_gradients(gradients, first, last, factor):
-    """Add the gradients of all groups, times `factor`, into the first; return the sum of their squares."""
+def reduce_gradients(gradients, first, last, factor, squares, k):
+    """Add the gradients of all groups, times `factor`, into the first; squares[k] becomes the sum of their squares."""
     total, factor = 0.0, gradients.dtype.type(factor)
     mine = gradients[0, first:last]
     for group in range(1, len(gradients)):
@@ -119,7 +123,7 @@ def reduce_gradients(gradients, first, last, factor):
     for i in range(len(mine)):
         mine[i] *= factor
         total += np.float64(mine[i]) * np.float64(mine[i])
-    return total
+    squares[k] = total
 
 
 @compiled()  # without fastmath: the squares are added in their order

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.atomics import LINE, add_release, load_acquire, yield_thread
+from elman.engine.numba.linalg.atomics import LINE, PATIENCE, add_release, load_acquire, yield_thread
 
 MIN_UNITS = 32
 """Units of a layer that justify a thread."""
-PATIENCE = 20_000
-"""Times that a thread looks for the others at a barrier before it lets other threads have its core."""
 
 
 class Team(NamedTuple):
@@ -37,7 +35,7 @@ def make_team(size: int, m_row: int, unit: int) -> list[Team]:
     return [Team(rank, size, ends[rank], ends[rank + 1], arrivals) for rank in range(size)]
 
 
-def dissolve(team: list[Team]) -> None:
+def release_barriers(team: list[Team]) -> None:
     """Let the threads of a team pass all barriers, as one of them was interrupted."""
     team[0].arrivals[len(team) * LINE] = 1
 

@@ -13,17 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.kernels import DropoutMask, Workspace, reset_state
+from elman.engine.numba.batched.dropout import make_masks, select_mask
+from elman.engine.numba.batched.kernels import Workspace, reset_state
 from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
 from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.packing import pack_part
-from elman.engine.numba.batched.team import barrier, dissolve, make_team
+from elman.engine.numba.batched.team import Team, barrier, make_team, release_barriers
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.pointers import call_pointer
+from elman.engine.numba.pointers import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.thread_pool import Mode
 from elman.engine.state import TrainState
-from elman.network.dropout import key
 from elman.network.optimizer import Optimizer
+from elman.network.parameters import Parameters
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01
@@ -40,22 +41,23 @@ class Batches(NamedTuple):
     indices: NDArray[np.intp]  # (updates, groups, T R)
     targets: NDArray[np.intp]
     losses: NDArray[np.float64]
-    resets: NDArray[np.bool_]  # (updates,): whether an epoch begins
+    begins_epoch: NDArray[np.bool_]  # (updates,)
 
 
-class DropoutMasks(NamedTuple):
-    """The masks of some updates; see `elman.engine.numba.batched.kernels.DropoutMask`."""
+class UpdatePointers(NamedTuple):
+    """Pointers to the kernels of the steps of an update.
 
-    exist: bool
-    keys: NDArray[np.uint32]  # (updates, layers)
-    threshold: np.uint32
-    scale: float
-    per_step: bool
+    A copy of such a kernel in the one that calls it might round otherwise, see `elman.engine.numba.jit.inlined`.
+    """
+
+    window: KernelPointer
+    reduce: KernelPointer
+    update: KernelPointer
 
 
-def supports_updates(network: CompiledNetwork, optimizer: Optimizer) -> bool:
-    """Whether `UpdateRunner` can train a network."""
-    return not network.sizes.order and optimizer.name != "muon" and optimizer.weight_dropout is None
+def supports_updates(parameters: Parameters, optimizer: Optimizer) -> bool:
+    """Whether `UpdateRunner` can train a network with these parameters."""
+    return parameters.ngrams is None and optimizer.name != "muon" and optimizer.weight_dropout is None
 
 
 class UpdateRunner:
@@ -75,10 +77,14 @@ class UpdateRunner:
             Mode.TASKS: make_team(tasks, network.sizes.m_row, 1),
             Mode.TEAM: network.team,
         }
-        if len(network.team) > 1:
-            network.pool.modes.append(Mode.TEAM)
         self.ranges = np.array(optimizer.ranges)
-        self.window_pointer = network.window_pointer()
+        self.squares = np.empty(len(self.ranges))
+        arrays = (network.theta, optimizer.M, optimizer.N, optimizer.average, network.gradients[0])
+        self.pointers = UpdatePointers(
+            network.window_pointer(),
+            kernel_pointer(reduce_gradients, network.gradients, 0, 0, 1.0, self.squares, 0),
+            kernel_pointer(update_range, optimizer.rule, optimizer.step(1, 0.0), 1.0, *arrays, 0, 0),
+        )
 
     @property
     def updates_per_call(self) -> int:
@@ -89,53 +95,50 @@ class UpdateRunner:
         """Perform an update at each of the learning rates, from the position of the state on; fill `losses`."""
         network, optimizer, mode = self.network, self.optimizer, self.network.pool.mode
         numbers = range(state.update + 1, state.update + len(rates) + 1)
-        batches = self._read_batches(state, windows, len(rates))
+        batches, position = self._read_batches(state.position, windows, len(rates))
         steps = np.array([optimizer.step(number, rate) for number, rate in zip(numbers, rates, strict=True)])
+        masks = make_masks(optimizer.optimizer.dropout, numbers, network.sizes.layers)
         arguments = (
-            self.window_pointer, network.single, mode is Mode.TEAM, network.theta, network.packed_weights,
-            network.offsets, network.sizes, network.stacked, network.priors[0].values, batches, network.T, network.B,
-            self._dropout_masks(numbers), optimizer.M, optimizer.N, optimizer.average, optimizer.rule,
-            optimizer.max_norm, steps, self.ranges, np.empty(len(self.ranges)),
+            self.pointers, network.single, mode is Mode.TEAM, network.theta, network.packed_weights, network.offsets,
+            network.sizes, network.stacked, network.priors[0].values, batches, network.T, network.B, masks, optimizer.M,
+            optimizer.N, optimizer.average, optimizer.rule, optimizer.max_norm, steps, self.ranges, self.squares,
         )  # fmt: skip
-        try:
-            network.pool.run_team(lambda thread: _run_updates(thread, *arguments), self.threads[mode])
-        except BaseException:
-            dissolve(self.threads[mode])
-            raise
+        threads = self.threads[mode]
+
+        def run_thread(thread: Team) -> None:
+            try:
+                _run_updates(thread, *arguments)
+            except BaseException:
+                release_barriers(threads)
+                raise
+
+        network.pool.run_team(run_thread, threads)
         for n, window in enumerate(batches.losses):
             losses[n] = sum(row[: network.T * R].sum() for row, R in zip(window, network.rows, strict=True)) / network.B
-        state.update += len(rates)
+        state.update, state.position = numbers[-1], position
         state.epoch = state.update // windows.per_epoch
 
-    def _read_batches(self, state: TrainState, windows: Windows, updates: int) -> Batches:
-        """Return the next windows of the text, and move the position of the state behind them."""
+    def _read_batches(self, position: int, windows: Windows, updates: int) -> tuple[Batches, int]:
+        """Return the windows of the text from a position on, and the position behind them."""
         network, T = self.network, self.network.T
         indices, targets = np.zeros((2, updates, len(network.rows), T * max(network.rows)), np.intp)
-        resets = np.zeros(updates, np.bool_)
+        begins_epoch = np.zeros(updates, np.bool_)
         for n in range(updates):
-            if windows.begins_epoch(state.position):
-                state.position, resets[n] = 0, True
-            for array, window in zip((indices, targets), windows.at(state.position), strict=True):
+            if windows.begins_epoch(position):
+                position, begins_epoch[n] = 0, True
+            for array, window in zip((indices, targets), windows.at(position), strict=True):
                 batch = window.reshape(T, -1)
                 for row, R, group in zip(array[n], network.rows, network.groups, strict=True):
                     row[: T * R] = batch[:, group].ravel()
-            state.position += T
+            position += T
         first_rows = np.array([group.start for group in network.groups])
-        return Batches(first_rows, np.array(network.rows), indices, targets, np.empty(indices.shape), resets)
-
-    def _dropout_masks(self, numbers: range) -> DropoutMasks:
-        """Return the masks of the updates with these numbers."""
-        dropout, layers = self.optimizer.optimizer.dropout, self.network.sizes.layers
-        if dropout is None:
-            return DropoutMasks(False, np.zeros((len(numbers), layers), np.uint32), np.uint32(0), 1.0, False)
-        keys = [[key(dropout.seed, number, layer + 1) for layer in range(layers)] for number in numbers]
-        threshold, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
-        return DropoutMasks(True, np.array(keys, np.uint32), threshold, scale, not dropout.variational)
+        losses = np.empty(indices.shape)
+        return Batches(first_rows, np.array(network.rows), indices, targets, losses, begins_epoch), position
 
 
 @kernel
 def _run_updates(
-    thread, window_pointer, single, is_team, theta, packed_weights, offsets, sizes, stacked, prior, batches, T, B,
+    thread, pointers, single, is_team, theta, packed_weights, offsets, sizes, stacked, prior, batches, T, B,
     masks, M, N, average, rule, max_norm, steps, ranges, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel.
@@ -147,17 +150,20 @@ def _run_updates(
         for g in range(len(batches.rows)):
             if is_team or g % thread.size == thread.rank:
                 _run_group(
-                    n, g, window_pointer, theta, packed_weights, offsets, sizes, stacked, prior, batches, T, B, masks,
+                    n, g, pointers.window, theta, packed_weights, offsets, sizes, stacked, prior, batches, T, B, masks,
                     worker,
                 )  # fmt: skip
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
-            squares[k] = reduce_gradients(gradients, ranges[k, 0], ranges[k, 1], 1 / B)
+            call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
         barrier(thread)
         scale = clip_scale(squares, max_norm)
         step = Step(steps[n, 0], steps[n, 1], steps[n, 2], steps[n, 3], steps[n, 4])
         for k in range(thread.rank, len(ranges), thread.size):
-            update_range(rule, step, scale, theta, M, N, average, gradients[0], ranges[k, 0], ranges[k, 1])
+            call_pointer(
+                pointers.update,
+                (rule, step, scale, theta, M, N, average, gradients[0], ranges[k, 0], ranges[k, 1]),
+            )
         barrier(thread)
         pack_part(theta, packed_weights, offsets, sizes, True, thread.rank, thread.size)
         barrier(thread)
@@ -169,15 +175,15 @@ def _run_group(
 ):  # fmt: skip
     """Run the window of group g in update n: its losses and gradients."""
     R, workspace = batches.rows[g], _select(stacked, g)
-    if batches.resets[n]:
+    if batches.begins_epoch[n]:
         reset_state(T, R, sizes, workspace, worker)
         barrier(worker)
-    mask = DropoutMask(masks.keys[n], masks.threshold, masks.scale, masks.per_step, batches.first_rows[g], B)
+    mask = select_mask(masks, n, batches.first_rows[g], B)
     call_pointer(
         window_pointer,
         (
             theta, packed_weights, offsets, sizes, workspace, prior, batches.indices[n, g], batches.targets[n, g], T, R,
-            mask, masks.exist, True, worker,
+            mask, masks.is_on, True, worker,
         ),
     )  # fmt: skip
     for row in range(T * R if worker.rank == 0 else 0):
@@ -190,5 +196,5 @@ def _select(stacked, g):
     return Workspace(
         stacked.h[g], stacked.s[g], stacked.tanh_s[g], stacked.gates[g], stacked.y[g], stacked.inputs[g], stacked.dy[g],
         stacked.ds[g], stacked.g[g], stacked.losses[g], stacked.dh0[g], stacked.gradient[g], stacked.panels[g],
-        stacked.zeros[g], stacked.dy_before[g],
+        stacked.zeros[g], stacked.dy_before[g], stacked.products,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import hash_entry
+from elman.engine.numba.batched.dropout import hash_entry
 from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD, W
 from elman.engine.numba.batched.network import CompiledNetwork
 from elman.engine.numba.jit import inlined, kernel

@@ -12,7 +12,7 @@ and stays so: its probability is 0, and so are all its gradients.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from elman.engine.numba.fused.large_alphabet import Strip
 from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.tile import multiply
+from elman.engine.numba.pointers import KernelPointer, kernel_pointer
 from elman.engine.numba.sampling import pack_sampling_params
 from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, thread_count
 from elman.engine.protocol import Indices
@@ -98,6 +100,13 @@ def make_strip(weights: Weights) -> Strip:
     return Strip(aligned_zeros(columns * m_row, dtype), aligned_zeros(PANEL_ROWS * columns, dtype))
 
 
+@cache
+def multiply_pointer(dtype: np.dtype[Any]) -> KernelPointer:
+    """Return a pointer to `multiply` for arrays of a dtype."""
+    array = aligned_zeros(0, dtype)
+    return kernel_pointer(multiply, array, 0, 0, array, 0, 0, array, 0, 0, 0, array, 0, 0, 0, 0, 0, 0)
+
+
 def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
     """Return workspace for windows of up to T characters, with `h0` (m,) as the initial state."""
     m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
@@ -116,6 +125,7 @@ def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
         indices=np.zeros(T + 1, np.intp),
         differences=np.zeros(T),
         totals=np.zeros(T),
+        multiply=multiply_pointer(dtype),
     )
 
 
@@ -166,7 +176,9 @@ def advance(
             return int(large_alphabet_kernels.advance(weights, squared_grads, scratch, make_strip(weights), *arguments))
         if pool.mode is Mode.SERIAL:
             return int(kernels.advance(weights, squared_grads, scratch, *arguments))
-        pool.keep_running(partial(shared.assist, queue, weights, squared_grads, scratch, scalars, T, m, K))
+        if not queue[shared.RUNNING]:
+            queue[shared.RUNNING] = 1
+            pool.start(partial(shared.assist, queue, weights, squared_grads, scratch, scalars, T, m, K))
         return int(shared.advance(queue, weights, squared_grads, scratch, *arguments))
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
@@ -183,7 +195,7 @@ def advance(
         try:
             losses = run_in_chunks(updates, state.update, advance_chunk, callback)
         finally:
-            shared.end(queue)
+            shared.stop_assistant(queue)
     unpack(weights, state.parameters, large_alphabet=large)
     unpack(squared_grads, state.M, large_alphabet=large)
     state.h = scratch.h[:m].copy()

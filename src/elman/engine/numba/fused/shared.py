@@ -29,22 +29,21 @@ from elman.engine.numba.fused.rnn import (
 )
 from elman.engine.numba.fused.softmax import softmax_row
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.atomics import LINE, add_release, increase_below, load_acquire, yield_thread
+from elman.engine.numba.linalg.atomics import LINE, PATIENCE, add_release, increase_below, load_acquire, yield_thread
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, prefetch_row
 
 CHUNK = 5
 """Steps of one unit: as many as a tile has rows."""
-PATIENCE = 20_000
-"""Times that a thread looks for what it waits for before it does the work itself or lets other threads have the core.
-"""
-_IDLE = PATIENCE + 10_000
-"""Times that the assistant looks for units before it ends: a few milliseconds, so that it is there for the next updates
-of a training, but burns no core while the training waits for something else.
+_MAX_IDLE_LOOKS = PATIENCE + 10_000
+"""Times that the assistant looks for units before it ends: it is there for the next updates of a training, but burns
+no core while the training waits for something else. The looks after `PATIENCE` let other threads have the core.
 """
 
-CLAIMED, LIMIT, DONE, STOP = (n * LINE for n in range(4))
-"""Elements of the queue: units claimed, units that can be claimed, units done, and whether there will be no more."""
+CLAIMED, LIMIT, DONE, STOP, RUNNING = (n * LINE for n in range(5))
+"""Elements of the queue: units claimed, units that can be claimed, units done, whether there will be no more, and
+whether an assistant was started that has not ended.
+"""
 
 
 def make_queue() -> NDArray[np.int64]:
@@ -52,7 +51,7 @@ def make_queue() -> NDArray[np.int64]:
     return np.zeros(5 * LINE, np.int64)
 
 
-def end(queue: NDArray[np.int64]) -> None:
+def stop_assistant(queue: NDArray[np.int64]) -> None:
     """Let the assistant end."""
     queue[STOP] = 1
 
@@ -105,7 +104,7 @@ def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 
         _wait(queue, window + 2 * chunks)
         update_panel(
             weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
-            scratch.panel, scratch.zeros, scalars, unit - 2 * chunks, K, T, m_row, thread,
+            scratch.panel, scratch.zeros, scalars, scratch.multiply, unit - 2 * chunks, K, T, m_row, thread,
         )  # fmt: skip
         if unit == 2 * chunks:
             update_c(weights, squared_grads, scratch, scalars, T)
@@ -188,16 +187,17 @@ def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, 
 
 @kernel
 def assist(queue, weights, squared_grads, scratch, scalars, T, m, K):
-    """Do units until there are none for a while, or until `end` is called."""
+    """Do units until there are none for a while, or until `stop_assistant` is called."""
     looks = 0
     while True:
         number = increase_below(queue, CLAIMED, load_acquire(queue, LIMIT))
         if number >= 0:
             _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 1)
             looks = 0
-        elif looks > _IDLE or load_acquire(queue, STOP):
+        elif looks > _MAX_IDLE_LOOKS or load_acquire(queue, STOP):
             break
         else:
             looks += 1
             if looks > PATIENCE:
                 yield_thread()
+    add_release(queue, RUNNING, -1)

@@ -16,6 +16,9 @@ from elman.engine.numba.linalg.tile import element_pointer
 LINE = 16
 """Elements from one shared element to the next: 128 bytes, as processors fetch cache lines in pairs."""
 
+PATIENCE = 20_000
+"""Times that a thread looks for what it waits for before it does something else or lets other threads have its core."""
+
 Emitter = tuple[Any, Callable[..., Any]]
 
 
