@@ -12,7 +12,7 @@ and stays so: its probability is 0, and so are all its gradients.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,6 @@ from elman.engine.numba.fused.large_alphabet import Strip
 from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import multiply
-from elman.engine.numba.pointers import KernelPointer, kernel_pointer
 from elman.engine.numba.sampling import pack_sampling_params
 from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, thread_count
 from elman.engine.protocol import Indices
@@ -100,13 +98,6 @@ def make_strip(weights: Weights) -> Strip:
     return Strip(aligned_zeros(columns * m_row, dtype), aligned_zeros(PANEL_ROWS * columns, dtype))
 
 
-@cache
-def multiply_pointer(dtype: np.dtype[Any]) -> KernelPointer:
-    """Return a pointer to `multiply` for arrays of a dtype."""
-    array = aligned_zeros(0, dtype)
-    return kernel_pointer(multiply, array, 0, 0, array, 0, 0, array, 0, 0, 0, array, 0, 0, 0, 0, 0, 0)
-
-
 def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
     """Return workspace for windows of up to T characters, with `h0` (m,) as the initial state."""
     m_row, K_row, dtype = len(weights.b), len(weights.c), weights.b.dtype
@@ -125,7 +116,6 @@ def make_scratch(weights: Weights, h0: Array, T: int) -> Scratch:
         indices=np.zeros(T + 1, np.intp),
         differences=np.zeros(T),
         totals=np.zeros(T),
-        multiply=multiply_pointer(dtype),
     )
 
 

@@ -25,9 +25,8 @@ from elman.engine.numba.fused.rnn import (
 from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import strip_width
+from elman.engine.numba.linalg.tile import multiply, strip_width
 from elman.engine.numba.linalg.vector import adagrad, copy, transpose
-from elman.engine.numba.pointers import call_pointer
 
 
 class Strip(NamedTuple):
@@ -61,22 +60,15 @@ def output_backward(weights, squared_grads, scratch, strip, scalars, T, m):
     for k in range(0, K_row, columns):
         start = k * m_row
         _transpose_strip(strip, V, start, columns, m_row)
-        call_pointer(
-            scratch.multiply,
-            (
-                da, m_row, m_row, da, m_row, m_row, g, k, K_row, 1, strip.rows, 0, row_columns, columns * row_columns,
-                T, columns, m_row // lanes,
-            ),
+        multiply(
+            da, m_row, m_row, da, m_row, m_row, g, k, K_row, 1, strip.rows, 0, row_columns, columns * row_columns,
+            T, columns, m_row // lanes,
         )  # fmt: skip
         for j in range(0, m, PANEL_ROWS):
             height = min(PANEL_ROWS, m - j)
-            call_pointer(
-                scratch.multiply,
-                (
-                    strip.panel, 0, columns, scratch.zeros, 0, 0, h, m_row + j, 1, m_row,
-                    g, k, K_row, 0, height, T, vectors,
-                ),
-            )  # fmt: skip
+            multiply(
+                strip.panel, 0, columns, scratch.zeros, 0, 0, h, m_row + j, 1, m_row, g, k, K_row, 0, height, T, vectors
+            )
             offset = start + j * columns
             adagrad(V, offset, M, offset, strip.panel, 0, height * vectors, scalars.rate, scalars.clip, scalars.epsilon)
 

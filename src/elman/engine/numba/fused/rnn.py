@@ -17,9 +17,8 @@ from elman.engine.numba.fused.softmax import softmax_loss
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.matvec import matvec, matvec_tanh, matvec_tanh_backward
 from elman.engine.numba.linalg.simd import BYTES
-from elman.engine.numba.linalg.tile import strip_width
+from elman.engine.numba.linalg.tile import multiply, strip_width
 from elman.engine.numba.linalg.vector import adagrad, adagrad_rows, add_to, copy, exponentials
-from elman.engine.numba.pointers import KernelPointer, call_pointer
 from elman.engine.numba.sampling import sample_index, sampling_target, softmax_scale, truncate
 
 Array = NDArray[np.floating]
@@ -62,7 +61,6 @@ class Scratch(NamedTuple):
     indices: NDArray[np.intp]  # (T + 1,): those of the window and of the character after it
     differences: NDArray[np.float64]  # (T,): terms of the loss, see `elman.engine.numba.fused.shared`
     totals: NDArray[np.float64]  # (T,)
-    multiply: KernelPointer
 
 
 class AdagradScalars(NamedTuple):
@@ -121,12 +119,9 @@ def compute_logits(weights, scratch, first, rows, m):
     h, m_row, K_row = scratch.h, len(weights.b), len(weights.c)
     vectors = K_row * h.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // h.itemsize
-    call_pointer(
-        scratch.multiply,
-        (
-            scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
-            weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
-        ),
+    multiply(
+        scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
+        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
     )  # fmt: skip
 
 
@@ -143,12 +138,9 @@ def compute_output_backward(weights, scratch, first, rows, K):
     m_row, K_row = len(weights.b), len(weights.c)
     vectors = m_row * scratch.g.itemsize // BYTES
     columns = strip_width(vectors) * BYTES // scratch.g.itemsize
-    call_pointer(
-        scratch.multiply,
-        (
-            scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
-            weights.V, 0, columns, K_row * columns, rows, K, vectors,
-        ),
+    multiply(
+        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
+        weights.V, 0, columns, K_row * columns, rows, K, vectors,
     )  # fmt: skip
 
 
@@ -201,7 +193,7 @@ def count_panels(rows, m_row, itemsize):
 @inlined
 def update_panel(
     theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars,
-    multiply_pointer, n, rows, T, m_row, thread,
+    n, rows, T, m_row, thread,
 ):  # fmt: skip
     """Update panel n of theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t'."""
     lanes = BYTES // panel.itemsize
@@ -213,12 +205,9 @@ def update_panel(
     strip, start = n // panels, n % panels * PANEL_ROWS
     height = min(PANEL_ROWS, rows - start)
     workspace = thread * PANEL_ROWS * m_row
-    call_pointer(
-        multiply_pointer,
-        (
-            panel, workspace, columns, zeros, 0, 0, outer, outer_start + start, 1, outer_row,
-            states, states_start + strip * columns, m_row, 0, height, T, vectors,
-        ),
+    multiply(
+        panel, workspace, columns, zeros, 0, 0, outer, outer_start + start, 1, outer_row,
+        states, states_start + strip * columns, m_row, 0, height, T, vectors,
     )  # fmt: skip
     # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
     copy(panel, workspace + height * columns, zeros, 0, (-height % lanes) * vectors)
@@ -236,14 +225,13 @@ def update_panel(
 
 @kernel
 def update_matrix(
-    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars,
-    multiply_pointer, rows, T, m_row,
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars, rows, T, m_row
 ):  # fmt: skip
     """`update_panel` for every panel."""
     for n in range(count_panels(rows, m_row, theta.itemsize)):
         update_panel(
             theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panel, zeros, scalars,
-            multiply_pointer, n, rows, T, m_row, 0,
+            n, rows, T, m_row, 0,
         )  # fmt: skip
 
 
@@ -253,7 +241,7 @@ def update(weights, squared_grads, scratch, scalars, x, m, K):
     m_row, K_row = len(weights.b), len(weights.c)
     update_matrix(
         weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
-        scratch.panel, scratch.zeros, scalars, scratch.multiply, K, len(x), m_row,
+        scratch.panel, scratch.zeros, scalars, K, len(x), m_row,
     )  # fmt: skip
     update_c(weights, squared_grads, scratch, scalars, len(x))
     update_recurrence(weights, squared_grads, scratch, scalars, x, m)
@@ -283,7 +271,7 @@ def update_W_and_b(weights, squared_grads, scratch, scalars, T, m):
     m_row = len(weights.b)
     update_matrix(
         weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
-        scratch.panel, scratch.zeros, scalars, scratch.multiply, m, T, m_row,
+        scratch.panel, scratch.zeros, scalars, m, T, m_row,
     )  # fmt: skip
     sum_rows(scratch.db, scratch.da, m_row, T, m_row, scratch.zeros)
     adagrad(
@@ -314,12 +302,9 @@ def compute_gradient_matrix(gradient, scratch, outer, outer_start, outer_row, st
     vectors = strip_width(m_row * gradient.itemsize // BYTES)
     columns = vectors * BYTES // gradient.itemsize
     for strip in range(m_row // columns):
-        call_pointer(
-            scratch.multiply,
-            (
-                gradient, strip * len(gradient) // m_row * columns, columns, scratch.zeros, 0, 0,
-                outer, outer_start, 1, outer_row, states, states_start + strip * columns, m_row, 0, rows, T, vectors,
-            ),
+        multiply(
+            gradient, strip * len(gradient) // m_row * columns, columns, scratch.zeros, 0, 0,
+            outer, outer_start, 1, outer_row, states, states_start + strip * columns, m_row, 0, rows, T, vectors,
         )  # fmt: skip
 
 
@@ -370,11 +355,8 @@ def compute_gradients(weights, scratch, dW, dV, x, y, m, K):
     sum_rows(scratch.dc, g, 0, T, K_row, scratch.zeros)
     gather_dU(scratch, x, m_row)
     columns = strip_width(vectors) * BYTES // h.itemsize
-    call_pointer(
-        scratch.multiply,
-        (
-            da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, columns, m_row * columns, 1, m, vectors,
-        ),
+    multiply(
+        da, 0, 0, scratch.zeros, 0, 0, da, m_row, 0, 1, weights.W, 0, columns, m_row * columns, 1, m, vectors
     )  # fmt: skip
     return total
 

@@ -104,7 +104,7 @@ def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 
         _wait(queue, window + 2 * chunks)
         update_panel(
             weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
-            scratch.panel, scratch.zeros, scalars, scratch.multiply, unit - 2 * chunks, K, T, m_row, thread,
+            scratch.panel, scratch.zeros, scalars, unit - 2 * chunks, K, T, m_row, thread,
         )  # fmt: skip
         if unit == 2 * chunks:
             update_c(weights, squared_grads, scratch, scalars, T)
