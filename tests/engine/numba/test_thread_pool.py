@@ -1,6 +1,7 @@
 """The choice between the uses of threads is made per kind of work, however many pools measure at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,6 +64,21 @@ def test_a_run_in_several_threads_gives_each_its_member() -> None:
         pool.run_team(members.append, [1, 2][: pool.workers])
     thread_pool._timings.pop("of this test")
     assert sorted(members) == [1, 2][: pool.workers]
+
+
+@pytest.mark.skipif(thread_pool.thread_count() < 2, reason="there is one thread")
+def test_the_other_members_are_released_if_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    with AutotunedThreadPool("of this test", 2) as pool:
+        released: list[bool] = []
+
+        def interrupt(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pool, "executor", SimpleNamespace(submit=interrupt, shutdown=lambda: None))
+        with pytest.raises(KeyboardInterrupt):
+            pool.run_team(lambda member: None, [1, 2][: pool.workers], lambda: released.append(True))
+    thread_pool._timings.pop("of this test")
+    assert released == [True]
 
 
 def test_one_text_is_read_without_threads() -> None:

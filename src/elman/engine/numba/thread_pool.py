@@ -115,11 +115,28 @@ class AutotunedThreadPool:
         assert self.executor is not None
         self.executor.submit(task)
 
-    def run_team(self, run: Callable[[Member], None], team: Sequence[Member]) -> None:
-        """Call `run` for every member of a team, each on a thread of its own at the same time."""
+    def run_team(
+        self, run: Callable[[Member], None], team: Sequence[Member], release: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call `run` for every member of a team, each on a thread of its own at the same time.
+
+        If one of the calls does not happen or raises an exception, `release` must let the others end.
+        """
         assert len(team) <= self.workers
-        futures = [self.executor.submit(run, member) for member in team[1:] if self.executor]
-        run(team[0])
+
+        def run_member(member: Member) -> None:
+            try:
+                run(member)
+            except BaseException:
+                release()
+                raise
+
+        try:
+            futures = [self.executor.submit(run_member, member) for member in team[1:] if self.executor]
+            run(team[0])
+        except BaseException:
+            release()
+            raise
         for future in futures:
             future.result()
 

@@ -8,6 +8,7 @@ updates are made of several calls, see `elman.engine.numba.batched.engine`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from elman.engine.numba.batched.kernels import Workspace, reset_state
 from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
 from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.packing import pack_part
-from elman.engine.numba.batched.team import Team, barrier, make_team, release_barriers
+from elman.engine.numba.batched.team import barrier, make_team, release_barriers
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.pointers import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.thread_pool import Mode
@@ -104,15 +105,9 @@ class UpdateRunner:
             optimizer.N, optimizer.average, optimizer.rule, optimizer.max_norm, steps, self.ranges, self.squares,
         )  # fmt: skip
         threads = self.threads[mode]
-
-        def run_thread(thread: Team) -> None:
-            try:
-                _run_updates(thread, *arguments)
-            except BaseException:
-                release_barriers(threads)
-                raise
-
-        network.pool.run_team(run_thread, threads)
+        network.pool.run_team(
+            lambda thread: _run_updates(thread, *arguments), threads, partial(release_barriers, threads)
+        )
         for n, window in enumerate(batches.losses):
             losses[n] = sum(row[: network.T * R].sum() for row, R in zip(window, network.rows, strict=True)) / network.B
         state.update, state.position = numbers[-1], position
