@@ -29,8 +29,8 @@ class Mode(Enum):
     """A use of the threads."""
 
     SERIAL = "one thread"
-    TASKS = "independent tasks, on all threads"
-    TEAM = "besides, all threads on each window; see `elman.engine.numba.batched.team`"
+    TASKS = "independent tasks on all threads"
+    TEAM = "all threads on each window together, see `elman.engine.numba.batched.team`"
 
 
 @dataclass

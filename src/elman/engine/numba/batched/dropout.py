@@ -39,10 +39,12 @@ def make_masks(dropout: Dropout | None, updates: range, layers: int) -> DropoutM
     return DropoutMasks(True, np.array(keys, np.uint32), threshold, scale, not dropout.variational)
 
 
-@inlined
-def select_mask(masks, n, first_row, batch_size):
-    """The mask of the n-th update for a group."""
+def mask_of_group(masks: DropoutMasks, n: int, first_row: int, batch_size: int) -> DropoutMask:
+    """Return the mask of the n-th update for a group. This is Python; kernels call `select_mask`."""
     return DropoutMask(masks.keys[n], masks.threshold, masks.scale, masks.per_step, first_row, batch_size)
+
+
+select_mask = inlined(mask_of_group)
 
 
 @inlined

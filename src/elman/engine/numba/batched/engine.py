@@ -55,7 +55,7 @@ def advance(
         if weights is not None:
             weights.pack(number)
         network.run_window(_as_batch(x), _as_batch(y), dropout_masks)
-        losses[0] = network.summed_losses() / B
+        losses[0] = network.mean_loss(network.stacked.losses)
         if weights is not None:
             weights.mask_gradients(number)
         flat_optimizer.update(number, rates[0])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference, kernels, packing
-from elman.engine.numba.batched.dropout import DropoutMask, make_masks
+from elman.engine.numba.batched.dropout import DropoutMask, make_masks, mask_of_group
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, PriorWorkspace, call_read_prior
 from elman.engine.numba.batched.team import MIN_UNITS, make_team
@@ -258,9 +258,9 @@ class CompiledNetwork:
         pairs = zip(self.workspaces, self.rows, strict=True)
         return np.concatenate([ws.losses[: self.T * R].reshape(self.T, R) for ws, R in pairs], axis=1)
 
-    def summed_losses(self) -> float:
-        """Return the sum of the losses of the last window."""
-        return float(sum(ws.losses[: self.T * R].sum() for ws, R in zip(self.workspaces, self.rows, strict=True)))
+    def mean_loss(self, losses: NDArray[np.float64]) -> float:
+        """Return the mean over the batch of the summed losses of a window, given like those of `stacked`."""
+        return float(sum(row[: self.T * R].sum() for row, R in zip(losses, self.rows, strict=True))) / self.B
 
     def score_segments(
         self,
@@ -377,7 +377,4 @@ class CompiledNetwork:
     def dropout_masks(self, dropout: Dropout, update: int) -> list[DropoutMask]:
         """Return the masks of one update, for every group."""
         masks = make_masks(dropout, range(update, update + 1), self.sizes.layers)
-        return [
-            DropoutMask(masks.keys[0], masks.threshold, masks.scale, masks.per_step, group.start, self.B)
-            for group in self.groups
-        ]
+        return [mask_of_group(masks, 0, group.start, self.B) for group in self.groups]

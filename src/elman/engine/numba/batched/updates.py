@@ -109,7 +109,7 @@ class UpdateRunner:
             lambda thread: _run_updates(thread, *arguments), threads, partial(release_barriers, threads)
         )
         for n, window in enumerate(batches.losses):
-            losses[n] = sum(row[: network.T * R].sum() for row, R in zip(window, network.rows, strict=True)) / network.B
+            losses[n] = network.mean_loss(window)
         state.update, state.position = numbers[-1], position
         state.epoch = state.update // windows.per_epoch
 
