@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.exact_kernels import FREQ_BITS, GRU, LSTM, RNN, Floats, Ints, add_matmul, exact
+from elman.compression.exact_kernels import FREQ_BITS, GRU, LSTM, RNN, Floats, Ints, add_matmul, allocating, exact
 
 _ZERO, _ONE, _UNIT = np.float32(0), np.float32(1), np.float32(2.0**-FREQ_BITS)
 
@@ -78,7 +78,7 @@ def lstm_backward(gates, before, dh, ds, da):
         ds[n] = f * d
 
 
-@exact
+@allocating
 def layer_backward(cell, window, n, dh_out, W, da, dk, first, last):
     """Set dL/d of U x and of W h_{t-1} of layer n, da and dk (T, R, G m), in the rows from `first` to `last`.
 

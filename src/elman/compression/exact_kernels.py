@@ -48,6 +48,8 @@ CELLS = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
+allocating = compiled(allocates=True)
+"""The same for a kernel that creates arrays."""
 exact_inline = compiled(inline="always")
 """The same for a kernel that one other calls: it is not compiled twice."""
 
@@ -195,7 +197,7 @@ def lstm_s(before, i, f, g, s):
         s[n] = f[n] * before[n] + i[n] * g[n]
 
 
-@exact
+@allocating
 def forward_step(theta, cell, G, K, x, before, after, gates, o, first, last):
     """Read the characters x (R,) in the state `before` (P, R, m); set the state `after`, gates and logits o (R, K).
 
@@ -247,7 +249,7 @@ def add_prior(alpha, log_q, matched, o):
         axpy(o[r], alpha[matched[r]], log_q[r])
 
 
-@exact
+@exact_inline
 def matrix(theta, at, k, n):
     """Return the (k, n) numbers at offset `at`, and the offset behind them."""
     return theta[at : at + k * n].reshape(k, n), at + k * n
@@ -274,7 +276,7 @@ def apportion(counts, total, freqs):
     freqs[largest] = np.float32(np.int64(freqs[largest]) + remainder)
 
 
-@exact
+@allocating
 def compute_symbol_freqs(o, escape_probs, was_byte, has_unknown, freqs):
     """Set freqs (R, K + 1), integers in float32, from logits o (R, K) and the probabilities of an escape.
 

@@ -1,10 +1,16 @@
-"""The directory of compiled kernels."""
+"""How kernels are compiled, and the directory in which they are stored."""
 
 import ast
 import importlib.util
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numba.core.errors import NumbaError
 
 from elman.engine.numba.compiler import kernel_sources
+from elman.engine.numba.jit import compiled, kernel
 
 NOT_IN_KERNELS = {"elman.engines"}
 """Its constant says whether Numba is installed, and without it nothing is compiled."""
@@ -31,3 +37,65 @@ def _find_file(module: str) -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin)
+
+
+class Pair(NamedTuple):
+    numbers: Any
+    others: Any
+
+
+@kernel
+def add(row: Any, other: Any) -> None:
+    for i in range(min(len(row), len(other))):
+        row[i] += other[i]
+
+
+def counting(pair: Any, starts: Any) -> None:
+    for start in starts:
+        add(pair.numbers[start:], pair.others[:start])
+
+
+def not_counting(pair: Any, starts: Any) -> None:
+    for start in starts:
+        add(pair.numbers[start:], pair.others[:start])
+
+
+def listing(function: Any, *, allocates: bool) -> str:
+    """Return the LLVM of a function as a kernel, which Numba stores by its name, whatever the options."""
+    dispatcher = compiled(allocates=allocates)(function)
+    pair = Pair(np.arange(3.0), np.ones(3))
+    dispatcher(pair, np.array([1, 2]))
+    assert pair.numbers.tolist() == [0.0, 2.0, 3.0]
+    dispatcher.recompile()  # code from the cache has no listing
+    return "".join(dispatcher.inspect_llvm().values())
+
+
+def test_a_kernel_counts_no_references() -> None:
+    assert "NRT_incref" in listing(counting, allocates=True)
+    assert "NRT_incref" not in listing(not_counting, allocates=False)
+
+
+def test_a_kernel_that_creates_arrays_says_so() -> None:
+    def allocating(numbers: Any) -> Any:
+        return numbers.copy()[0]
+
+    def not_allocating(numbers: Any) -> Any:
+        return numbers.copy()[0]
+
+    numbers = np.ones(2)
+    assert compiled(allocates=True)(allocating)(numbers) == 1.0
+    with pytest.raises(NumbaError, match="NRT"):
+        compiled()(not_allocating)(numbers)
+
+
+def test_a_kernel_returns_no_array_to_another_one() -> None:
+    @kernel
+    def reverse(numbers: Any) -> Any:
+        return numbers[::-1], 0
+
+    @kernel
+    def first_reversed(numbers: Any) -> Any:
+        return reverse(numbers)[0][0]
+
+    with pytest.raises(TypeError, match="reverse returns an array to a kernel: it must be inlined"):
+        first_reversed(np.arange(2.0))

@@ -22,7 +22,7 @@ from elman.compression.bitwise.matches import Matches, make_matches
 from elman.compression.bitwise.mixer import CODING_RATE, FIRST_MATCH, NETWORK, PRIMING_RATE, Mixer
 from elman.compression.bitwise.tree import Tree, build_tree
 from elman.compression.exact_coder import code
-from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints, exact
+from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints, allocating, exact
 from elman.compression.experts.match import MAX_CODED, NONE, Ints32
 from elman.compression.range_coder import Coder
 from elman.engine.numba.ngrams.distributions import set_logs
@@ -132,7 +132,7 @@ def read_step(model, history, N, step, symbols, coded):
     matches.read_symbols(model.matches, history, N, step, symbols, coded)
 
 
-@exact
+@allocating
 def prime(coder, model, text):
     """Read a text in row 0, without the other experts."""
     symbol, coded = np.zeros(1, np.int64), np.ones(1, np.bool_)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.compression.exact_kernels import Ints, exact
+from elman.compression.exact_kernels import Ints, allocating, exact
 from elman.compression.hashing import extend_hash
 from elman.network.ngram import NgramModel
 
@@ -82,7 +82,7 @@ class MatchArrays(NamedTuple):
     step: Ints  # (1,): steps read
 
 
-@exact
+@allocating
 def read_characters(matches, x, reads):
     """Read characters x (R,) in the rows where `reads` (R,) is true, and find what follows."""
     N, history, text_table, coded_table = matches.text_size, matches.history, matches.text_table, matches.coded_table

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression import exact_kernels
-from elman.compression.exact_kernels import Floats, Ints, exact
+from elman.compression.exact_kernels import Floats, Ints, allocating, exact
 from elman.compression.experts.match import Ints32
 from elman.compression.hashing import extend_hash
 from elman.engine.numba.ngrams.distributions import set_logs
@@ -132,7 +132,7 @@ def read_characters(model, x, reads):
             contexts[r] = context(words[r], x[r])
 
 
-@exact
+@allocating
 def set_bonuses(model, log_q):
     """Set the characters, bonuses and confidence of every row, given log q (R, K)."""
     slots, contexts, characters, bonuses, confidences = (

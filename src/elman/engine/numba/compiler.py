@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit as numba_njit
 from numba.core import config, types
 from numba.extending import intrinsic as numba_intrinsic
 
@@ -14,6 +14,9 @@ from elman.paths import cache_dir
 
 intrinsic: Any = numba_intrinsic
 """Decorates functions that kernels call without the first parameter, which a type checker cannot know."""
+
+njit: Any = numba_njit
+"""Compiles functions; `_nrt`, whether they count references, is not among the options that it declares."""
 
 _unliteral: Any = types.unliteral
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
@@ -45,27 +48,44 @@ def _kernel_cache() -> Path | None:
 _CACHE = _kernel_cache()
 
 
-def compile_function(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Return a function as compiled by Numba on its first call, with `options` and those that all kernels share."""
+def compile_function(function: Callable[..., Any], options: dict[str, Any], *, allocates: bool = False) -> Any:
+    """Return a function as compiled by Numba on its first call, with `options` and those that all kernels share.
+
+    Numba counts references to arrays by atomic operations, at each slice and each access to a field of a tuple: almost
+    half of the time of a small network's update. The caller of a kernel holds its arrays, so only what `allocates`
+    arrays of its own needs references; Numba refuses to compile anything else that does.
+    """
     # Python's check for a zero divisor at every division stops vectorization; IEEE division does not need it.
-    decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, **options)
+    decorator = njit(error_model="numpy", nogil=True, cache=_CACHE is not None, _nrt=allocates, **options)
     # Numba reads the directory when it decorates; other users of Numba keep theirs.
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE or "")
     try:
-        return decorator(function) if _config.DISABLE_JIT else _ignore_literals(decorator(function))
+        return decorator(function) if _config.DISABLE_JIT else _check_calls(decorator(function))
     finally:
         _config.CACHE_DIR = before
 
 
-def _ignore_literals(dispatcher: Any) -> Any:
-    """Let a call with a constant use the same machine code as one with a variable.
+def _check_calls(dispatcher: Any) -> Any:
+    """Let a call with a constant use the same machine code as one with a variable, and refuse one that is unsafe.
 
-    Numba would compile a function once more for every constant that another kernel passes to it.
+    Numba would compile a function once more for every constant that another kernel passes to it. A kernel must not
+    return an array to another one, as not both of them may count references; what is inlined may.
     """
     get_call_template = dispatcher.get_call_template
 
     def get_general_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        return get_call_template(tuple(map(_unliteral, args)), {name: _unliteral(kind) for name, kind in kws.items()})
+        template = get_call_template(
+            tuple(map(_unliteral, args)), {name: _unliteral(kind) for name, kind in kws.items()}
+        )
+        for signature in dispatcher.nopython_signatures:
+            if _holds_array(signature.return_type):
+                raise TypeError(f"{dispatcher.py_func.__name__} returns an array to a kernel: it must be inlined")
+        return template
 
     dispatcher.get_call_template = get_general_template
     return dispatcher
+
+
+def _holds_array(kind: Any) -> bool:
+    """Whether values of a type are arrays, or tuples of which one is."""
+    return isinstance(kind, types.Array) or any(_holds_array(part) for part in getattr(kind, "types", ()))

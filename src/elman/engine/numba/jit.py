@@ -17,8 +17,10 @@ notice both.
 """
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def compiled(*, allocates: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return the decorator that compiles a function with `options` and the options that all kernels share.
+
+    A kernel that creates arrays `allocates`, see `elman.engine.numba.compiler.compile_function`.
 
     Without the option fastmath, Numba would compile a function that is called by a kernel with the fastmath of that
     kernel, if it is compiled there first, so it is always set.
@@ -27,10 +29,13 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return lambda function: function
     from elman.engine.numba.compiler import compile_function
 
-    return lambda function: compile_function(function, {"fastmath": False} | options)
+    return lambda function: compile_function(function, {"fastmath": False} | options, allocates=allocates)
 
 
 kernel = compiled(fastmath=FASTMATH)
+
+allocating_kernel = compiled(fastmath=FASTMATH, allocates=True)
+"""For a kernel that creates arrays, which takes longer to call and to compile."""
 
 inlined = compiled(fastmath=FASTMATH, inline="always")
 """For the steps of a kernel. A call would copy every field of every array it passes, and a function with arithmetic of

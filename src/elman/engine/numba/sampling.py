@@ -12,7 +12,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.jit import allocating_kernel, inlined
 from elman.network.sampling import SamplingParams, list_sampling_options
 
 _OPTIONS = list_sampling_options()
@@ -34,7 +34,7 @@ def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[
     return packed
 
 
-@kernel
+@allocating_kernel
 def truncate(row, total, sampling_params, b):
     """Apply the filters of batch row b to a row of numbers whose largest is 1; return the sum that remains.
 

@@ -6,15 +6,12 @@ ahead of the backward recurrence, V' g_t; then the updates of V and U, while the
 in the caches of one core and W in those of the other: what both cores write costs more time than it saves. Of U, only
 the rows of a window's characters are written and read.
 
-The assistant's work is divided into numbered units. The first thread publishes how many of them can be done (`LIMIT`);
-the assistant claims one after the other (`CLAIMED`) and counts those that are done (`DONE`). If it is late, because its
+The assistant's work is divided into the units of a queue (`elman.engine.numba.fused.queue`). If it is late, because its
 core is busy, the first thread claims units as well. Each number is computed as it is by `elman.engine.numba.fused.rnn`,
 whoever computes it, so that no bit depends on the number of threads.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
+from elman.engine.numba.fused.queue import CLAIMED, DONE, LIMIT, RUNNING, claim_unit, wait_for_units
 from elman.engine.numba.fused.rnn import (
     compute_logits,
     compute_output_backward,
@@ -27,49 +24,20 @@ from elman.engine.numba.fused.rnn import (
     update_U,
     update_W_and_b,
 )
-from elman.engine.numba.fused.softmax import softmax_row
-from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.atomics import LINE, PATIENCE, add_release, increase_below, load_acquire, yield_thread
+from elman.engine.numba.fused.softmax import softmax_row, sum_losses
+from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.atomics import PATIENCE, add_release, increase_below, load_acquire, yield_thread
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, prefetch_row
 
 CHUNK = 5
 """Steps of one unit: as many as a tile has rows."""
-_MAX_IDLE_LOOKS = PATIENCE + 10_000
-"""Times that the assistant looks for units before it ends: it is there for the next updates of a training, but burns
-no core while the training waits for something else. The looks after `PATIENCE` let other threads have the core.
-"""
-
-CLAIMED, LIMIT, DONE, STOP, RUNNING = (n * LINE for n in range(5))
-"""Elements of the queue: units claimed, units that can be claimed, units done, whether there will be no more, and
-whether an assistant was started that has not ended.
-"""
-
-
-def make_queue() -> NDArray[np.int64]:
-    """Return a queue without units."""
-    return np.zeros(5 * LINE, np.int64)
-
-
-def stop_assistant(queue: NDArray[np.int64]) -> None:
-    """Let the assistant end."""
-    queue[STOP] = 1
 
 
 @inlined
 def count_units(T, K, m_row, itemsize):
     """The chunks of a window, and the panels of V."""
     return (T + CHUNK - 1) // CHUNK, count_panels(K, m_row, itemsize)
-
-
-@inlined
-def _wait(queue, done):
-    """Wait until this many units are done."""
-    looks = 0
-    while load_acquire(queue, DONE) < done:
-        looks += 1
-        if looks > PATIENCE:
-            yield_thread()
 
 
 @inlined
@@ -96,12 +64,12 @@ def _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 
         if unit < chunks:
             _compute_output(weights, scratch, first, rows, m)
         else:
-            _wait(queue, window + chunks)
+            wait_for_units(queue, window + chunks)
             compute_output_backward(weights, scratch, first, rows, K)
     elif unit == 2 * chunks + panels:
         update_U(weights, squared_grads, scratch, scalars, scratch.indices[:T])
     else:
-        _wait(queue, window + 2 * chunks)
+        wait_for_units(queue, window + 2 * chunks)
         update_panel(
             weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
             scratch.panel, scratch.zeros, scalars, unit - 2 * chunks, K, T, m_row, thread,
@@ -125,19 +93,6 @@ def _finish_units(queue, done, patience, weights, squared_grads, scratch, scalar
             elif looks > PATIENCE:
                 yield_thread()
     return helped
-
-
-@compiled()  # without fastmath: the losses are added in the order of the steps
-def _sum_losses(differences, totals, T):
-    """The loss of a window from the terms of its steps, which `elman.engine.numba.fused.softmax` adds likewise."""
-    loss, product = 0.0, 1.0
-    for t in range(T):
-        loss += differences[t]
-        product *= totals[t]
-        if t % 32 == 31:
-            loss += np.log(product)
-            product = 1.0
-    return loss + np.log(product)
 
 
 @kernel
@@ -178,7 +133,7 @@ def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, 
             queue, finished + units, patience, weights, squared_grads, scratch, scalars, T, m, K
         )  # fmt: skip
         patience = 0 if helped == units else PATIENCE  # without an assistant there is nobody to wait for
-        losses[n] = _sum_losses(scratch.differences, scratch.totals, T)
+        losses[n] = sum_losses(scratch.differences, scratch.totals, T)
         copy(scratch.h, 0, scratch.h, T * m_row, vectors)
         position += T
         finished += units
@@ -188,16 +143,8 @@ def advance(queue, weights, squared_grads, scratch, scalars, text, index_bytes, 
 @kernel
 def assist(queue, weights, squared_grads, scratch, scalars, T, m, K):
     """Do units until there are none for a while, or until `stop_assistant` is called."""
-    looks = 0
-    while True:
-        number = increase_below(queue, CLAIMED, load_acquire(queue, LIMIT))
-        if number >= 0:
-            _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 1)
-            looks = 0
-        elif looks > _MAX_IDLE_LOOKS or load_acquire(queue, STOP):
-            break
-        else:
-            looks += 1
-            if looks > PATIENCE:
-                yield_thread()
+    number = claim_unit(queue)
+    while number >= 0:
+        _run_unit(queue, number, weights, squared_grads, scratch, scalars, T, m, K, 1)
+        number = claim_unit(queue)
     add_release(queue, RUNNING, -1)

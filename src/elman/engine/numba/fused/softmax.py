@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elman.engine.numba.jit import inlined
+from elman.engine.numba.jit import compiled, inlined
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import exponentials, scale
 
@@ -35,3 +35,16 @@ def softmax_row(g, start, target, K_row):
     scale(g, start, vectors, one / total)
     g[start + target] -= one
     return largest - target_logit, total
+
+
+@compiled()  # without fastmath: the losses are added in the order of the steps
+def sum_losses(differences, totals, T):
+    """The loss of a window from what `softmax_row` returned for its steps, added as `softmax_loss` does."""
+    loss, product = 0.0, 1.0
+    for t in range(T):
+        loss += differences[t]
+        product *= totals[t]
+        if t % 32 == 31:
+            loss += np.log(product)
+            product = 1.0
+    return loss + np.log(product)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.engine.numba.ngrams.counting import CHARACTER, COUNT, FOLD, IN_SEVERAL, exact
+from elman.engine.numba.ngrams.counting import CHARACTER, COUNT, FOLD, IN_SEVERAL, allocating
 
 
-@exact
+@allocating
 def count_entries(starts, characters, folds, K, fold_number):
     """Return the entries of nodes that begin at `starts` of the sorted positions.
 

@@ -19,6 +19,9 @@ from elman.network.ngram import READ_COUNT
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
 
+allocating = compiled(allocates=True)
+"""The same for a kernel that creates arrays."""
+
 exact_step = compiled(inline="always")
 """The same for the steps of a kernel."""
 

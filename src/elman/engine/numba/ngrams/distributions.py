@@ -23,6 +23,7 @@ from elman.engine.numba.ngrams.counting import (
     NODE_WIDTH,
     SEVERAL,
     TOTAL,
+    allocating,
     exact,
     exact_step,
 )
@@ -158,7 +159,7 @@ def set_logs(q, bits, powers, out, start):
         out[start + k] = log + powers[k] * _LN2
 
 
-@exact
+@allocating
 def fill_cache(tree, added, nodes, q, matched):
     """Set q (folds + 1, contexts, K) and the matched orders of contexts whose nodes by length are `nodes`."""
     extras, counts = np.full(nodes.shape[1], EMPTY, np.int64), np.empty(tree.K, np.int64)

@@ -22,6 +22,7 @@ from elman.engine.numba.ngrams.counting import (
     EMPTY,
     ENTRY,
     add_count,
+    allocating,
     exact,
     exact_step,
     find_child,
@@ -84,7 +85,7 @@ def read_rows(tree, added, grows, histories, bases, extras, x, folds, reads, str
     mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q, matched)
 
 
-@exact
+@allocating
 def read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, reads, stride, log_q, matched):
     """Do `read_rows`: each row is counted before the distribution of the next one is computed."""
     nodes, entries, fold_counts, cached_q, cached_matched = (
@@ -110,7 +111,7 @@ def read_row_by_row(tree, added, grows, histories, bases, extras, x, folds, read
             set_logs(q[0], bits, powers, log_q, r * stride)
 
 
-@exact
+@allocating
 def find_all_nodes(tree, added, histories, bases, extras):
     """Do `find_row_nodes` of a model that has counted something, length by length."""
     R, n, keys, places, K = len(histories), histories.shape[1], added.keys, added.places, tree.K
@@ -123,7 +124,7 @@ def find_all_nodes(tree, added, histories, bases, extras):
             extras[r, o] = find_extra(added.nodes, keys, places, K, extras[r, o - 1], histories[r, n - o])
 
 
-@exact
+@allocating
 def mix_rows(tree, added, histories, bases, extras, folds, reads, stride, log_q, matched):
     """Set log q and the matched orders of `read_rows`, given the nodes.
 
@@ -260,7 +261,7 @@ def mix_block(
         matched[first + i] = max(matched[first + i], 0)
 
 
-@exact
+@allocating
 def read_blocks(tree, histories, x, folds, T, R, K_row, log_q, matched):
     """Do the same as `read_window` where nothing has been added.
 
@@ -293,7 +294,7 @@ def read_blocks(tree, histories, x, folds, T, R, K_row, log_q, matched):
             set_logs(q[i], bits, powers, log_q, (first + i) * K_row)
 
 
-@exact
+@allocating
 def read_step(tree, histories, bases, extras, x, folds, K_row, log_q, matched):
     """Do the same as `read_blocks` for one character in each row, with less to prepare."""
     nodes, entries, fold_counts, cached_q, cached_matched = (
