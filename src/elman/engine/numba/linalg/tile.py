@@ -31,6 +31,13 @@ MAX_VECTORS = 13 * AT_ONCE
 """Vectors of C if it is a single row: a matrix-vector product needs no register for B."""
 
 
+CHAINED_SUMS = 12
+MAX_CHAINED_VECTORS = CHAINED_SUMS // 2
+"""A short row has sums in several chains, at most so many vectors in all: each sum waits for the one before, and a
+single chain of a few vectors would leave most of the processor's multipliers idle. The order of a sum must not depend on
+the registers, so there are as many as those of AVX2 hold.
+"""
+
 PREFETCH_ROWS = 8
 """Rows of B from the one that is read to the one that is prefetched."""
 
@@ -38,41 +45,76 @@ _CASES = 32
 """More than the vectors of a row: the number of a tile's shape is `_CASES` times its rows, plus its vectors."""
 
 
-def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int) -> None:
-    """Emit the product for one tile of rows x vectors, with its sums in registers."""
-    c, c_row, d, d_row, a, a_row, a_step, b, b_step, depth = operands
+def _emit_tile(builder: Any, operands: tuple[Any, ...], rows: int, vectors: int, chains: int = 1) -> None:
+    """Emit the product for one tile of rows x vectors, with its sums in registers.
+
+    Of several chains, each sums every so many terms, and what is left over is added to the first one.
+    """
+    c, c_row, d, d_row, a, _, _, b, _, depth = operands
     columns = _columns(builder, c.type.pointee, vectors)
     tile = [(r, q, simd) for r in range(rows) for q, simd in columns]
+    zero = depth.type(0)
+    sums = [simd.load(simd.address(d, d_row, r, q)) for r, q, simd in tile]
+    values = [a, b, zero, *sums]
+    if chains > 1:
+        rest = [simd.constant(0.0) for _ in range(chains - 1) for _, _, simd in tile]
+        values = _emit_terms(builder, operands, tile, columns, [*values, *rest], chains)
+    results, rest = values[: 3 + len(tile)], values[3 + len(tile) :]
+    # A single short row is that of a small matrix, which the first-level cache holds most of.
+    prefetches = rows == 1 and vectors > MAX_VECTORS // 2
+    results = _emit_terms(builder, operands, tile, columns, results, 1, prefetches)[3:]
+    for n, (r, q, simd) in enumerate(tile):
+        total = results[n]
+        for other in rest[n :: len(tile)]:
+            total = simd.add(total, other)
+        simd.store(total, simd.address(c, c_row, r, q))
+
+
+def _emit_terms(
+    builder: Any, operands: tuple[Any, ...], tile: list[Any], columns: list[Any], start: list[Any], chains: int,
+    prefetches: bool = False,
+) -> list[Any]:  # fmt: skip
+    """Emit a loop that adds terms to the sums of all chains, as long as there is one for each.
+
+    `start` contains the addresses of A and B, the number of terms that were added, and the sums; so does the result.
+    """
+    _, _, _, _, _, a_row, a_step, _, b_step, depth = operands
     before, loop, end = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("sums")
-    start = [a, b, depth.type(0), *(simd.load(simd.address(d, d_row, r, q)) for r, q, simd in tile)]
-    builder.cbranch(builder.icmp_signed(">", depth, depth.type(0)), loop, end)
+    following_terms = builder.add(start[2], depth.type(chains))
+    builder.cbranch(builder.icmp_signed("<=", following_terms, depth), loop, end)
 
     builder.position_at_end(loop)
     values = [builder.phi(value.type) for value in start]
     a_k, b_k, k, *sums = values
-    b_vectors = {q: simd.load(simd.address(b_k, b_step, 0, q)) for q, simd in columns}
-    # A single short row is that of a small matrix, which the first-level cache holds most of.
-    if rows == 1 and vectors > MAX_VECTORS // 2:
-        ahead = builder.mul(b_step, b_step.type(PREFETCH_ROWS))
-        for q, simd in columns:
-            emit_prefetch(builder, simd.address(b_k, ahead, 1, q))
-    a_column = [builder.load(builder.gep(a_k, [builder.mul(a_row, a_row.type(r))])) for r in range(rows)]
-    totals = [
-        simd.muladd(simd.broadcast(a_column[r]), b_vectors[q], total)
-        for (r, q, simd), total in zip(tile, sums, strict=True)
-    ]
-    following = [builder.gep(a_k, [a_step]), builder.gep(b_k, [b_step]), builder.add(k, k.type(1)), *totals]
+    rows, totals = 1 + max(r for r, _, _ in tile), []
+    for chain in range(chains):
+        b_vectors = {q: simd.load(simd.address(b_k, b_step, chain, q)) for q, simd in columns}
+        if prefetches:
+            ahead = builder.mul(b_step, b_step.type(PREFETCH_ROWS))
+            for q, simd in columns:
+                emit_prefetch(builder, simd.address(b_k, ahead, 1, q))
+        step = builder.mul(a_step, a_step.type(chain))
+        a_column = [
+            builder.load(builder.gep(a_k, [builder.add(builder.mul(a_row, a_row.type(r)), step)])) for r in range(rows)
+        ]
+        totals += [
+            simd.muladd(simd.broadcast(a_column[r]), b_vectors[q], sums[chain * len(tile) + n])
+            for n, (r, q, simd) in enumerate(tile)
+        ]
+    steps = [builder.mul(step, step.type(chains)) for step in (a_step, b_step)]
+    following = [builder.gep(a_k, steps[:1]), builder.gep(b_k, steps[1:]), builder.add(k, k.type(chains)), *totals]
     for value, first, following_value in zip(values, start, following, strict=True):
         value.add_incoming(first, before)
         value.add_incoming(following_value, loop)
-    builder.cbranch(builder.icmp_signed("<", following[2], depth), loop, end)
+    last = builder.add(following[2], depth.type(chains))
+    builder.cbranch(builder.icmp_signed("<=", last, depth), loop, end)
 
     builder.position_at_end(end)
-    results = [builder.phi(total.type) for total in totals]
-    for (r, q, simd), result, first, total in zip(tile, results, start[3:], totals, strict=True):
+    results = [builder.phi(value.type) for value in start]
+    for result, first, following_value in zip(results, start, following, strict=True):
         result.add_incoming(first, before)
-        result.add_incoming(total, loop)
-        simd.store(result, simd.address(c, c_row, r, q))
+        result.add_incoming(following_value, loop)
+    return results
 
 
 def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]:
@@ -82,15 +124,26 @@ def _columns(builder: Any, element: Any, vectors: int) -> list[tuple[int, Simd]]
     return [(q, wide) for q in range(0, full, AT_ONCE)] + [(q, narrow) for q in range(full, vectors)]
 
 
-def _row_function(module: Any, pointer: Any, i: Any) -> Any:
-    """The LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time."""
-    function, builder = declare_function(
-        module, f"elman_row_{pointer.pointee}", [pointer, pointer, pointer, i, pointer, i, i, i]
-    )
+def _row_function(module: Any, pointer: Any, i: Any, *, chained: bool = False) -> Any:
+    """The LLVM function for a tile of one row, which selects the loop for its argument `vectors` at run time.
+
+    If it is `chained`, it sums short rows in several chains, and calls the other one for long rows.
+    """
+    name = f"elman_{'chained_' if chained else ''}row_{pointer.pointee}"
+    function, builder = declare_function(module, name, [pointer, pointer, pointer, i, pointer, i, i, i])
     if builder is not None:
         c, d, a, a_step, b, b_step, depth, vectors = function.args
         operands = c, i(0), d, i(0), a, i(0), a_step, b, b_step, depth
-        _emit_cases(builder, operands, vectors, [(n, 1, n) for n in range(1, MAX_VECTORS + 1)])
+        if chained:
+            is_short = builder.icmp_signed("<=", vectors, i(MAX_CHAINED_VECTORS))
+            with builder.if_else(is_short) as (short, long):
+                with short:
+                    cases = [(n, 1, n, CHAINED_SUMS // n) for n in range(1, MAX_CHAINED_VECTORS + 1)]
+                    _emit_cases(builder, operands, vectors, cases)
+                with long:
+                    builder.call(_row_function(module, pointer, i), function.args)
+        else:
+            _emit_cases(builder, operands, vectors, [(n, 1, n, 1) for n in range(1, MAX_VECTORS + 1)])
         builder.ret_void()
     return function
 
@@ -108,20 +161,20 @@ def _tile_function(module: Any, pointer: Any, i: Any) -> Any:
             with tile:
                 shapes = [(r, q) for r in range(2, MAX_ROWS + 1) for q in range(1, ACCUMULATORS // r + 1)]
                 choice = builder.add(builder.mul(rows, i(_CASES)), vectors)
-                _emit_cases(builder, function.args[:10], choice, [(r * _CASES + q, r, q) for r, q in shapes])
+                _emit_cases(builder, function.args[:10], choice, [(r * _CASES + q, r, q, 1) for r, q in shapes])
         builder.ret_void()
     return function
 
 
-def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: list[tuple[int, int, int]]) -> None:
-    """Emit the tile of (rows, vectors) for each value of `choice`; none for other values."""
+def _emit_cases(builder: Any, operands: tuple[Any, ...], choice: Any, cases: list[tuple[int, int, int, int]]) -> None:
+    """Emit the tile of (rows, vectors, chains) for each value of `choice`; none for other values."""
     end = builder.append_basic_block("end")
     switch = builder.switch(choice, end)
-    for value, rows, vectors in cases:
+    for value, rows, vectors, chains in cases:
         block = builder.append_basic_block(f"tile.{rows}x{vectors}")
         switch.add_case(choice.type(value), block)
         builder.position_at_end(block)
-        _emit_tile(builder, operands, rows, vectors)
+        _emit_tile(builder, operands, rows, vectors, chains)
         builder.branch(end)
     builder.position_at_end(end)
 
@@ -155,13 +208,13 @@ def row_tile(
     typingctx: Any, c: Any, c_start: Any, d: Any, d_start: Any, a: Any, a_start: Any, a_step: Any,
     b: Any, b_start: Any, b_step: Any, depth: Any, vectors: Any,
 ) -> tuple[Any, Callable[..., Any]]:  # fmt: skip
-    """`tile` for a single row."""
+    """`tile` for a single row, which has several chains of sums if it is short."""
     i = types.intp
     signature = types.void(c, i, d, i, a, i, i, b, i, i, i, i)
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         c, d, a, b = (_pointer(context, builder, signature, values, position) for position in (0, 2, 4, 7))
-        function = _row_function(builder.module, c.type, values[1].type)
+        function = _row_function(builder.module, c.type, values[1].type, chained=True)
         builder.call(function, [c, d, a, values[6], b, *values[9:]])
         return context.get_dummy_value()
 
