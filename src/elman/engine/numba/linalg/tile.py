@@ -34,8 +34,8 @@ MAX_VECTORS = 13 * AT_ONCE
 CHAINED_SUMS = 12
 MAX_CHAINED_VECTORS = CHAINED_SUMS // 2
 """A short row has sums in several chains, at most so many vectors in all: each sum waits for the one before, and a
-single chain of a few vectors would leave most of the processor's multipliers idle. The order of a sum must not depend on
-the registers, so there are as many as those of AVX2 hold.
+single chain of a few vectors would leave most of the processor's multipliers idle. The order of a sum must not
+depend on the registers, so there are as many as those of AVX2 hold.
 """
 
 PREFETCH_ROWS = 8
