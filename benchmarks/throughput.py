@@ -63,7 +63,7 @@ def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
         engine.advance(state, windows, per_call, optimizer)
         updates += per_call
     took = time.perf_counter() - began
-    # The threads of NumPy's BLAS go on spinning after a product, so it is measured behind the training.
+    # The threads of NumPy's BLAS go on spinning for 0.1 s after a product, so it is measured behind the training.
     return {"chars_per_second": updates * B * T / took, "sgemm": sgemm_rate()}
 
 
