@@ -27,8 +27,9 @@ MIN_TRAINING_SUBSTREAM_SIZE = 1 << 14
 """Minimum tokens of these: of a short text, few substreams learn more than many."""
 WEIGHTS_PER_SUBSTREAM = 3 << 16
 """Weights of the network for each of these: a small network is fast enough with one, which learns most."""
-WEIGHTS_PER_SEQUENTIAL_SUBSTREAM = 1 << 20
-"""The same with bitwise context mixing, which takes more time than a network of so many weights."""
+FORMER_WEIGHTS_PER_SEQUENTIAL_SUBSTREAM, WEIGHTS_PER_SEQUENTIAL_SUBSTREAM = 1 << 20, 1 << 21
+"""The same with bitwise context mixing, which takes more time than a network of so many weights, in a former mode and
+now."""
 
 
 def count_blocks(N: int) -> int:
@@ -65,6 +66,8 @@ def count_substreams(n: int, mode: Mode, weights: int = 0) -> int:
         return max(1, most) if mode.is_mixture else 1
     R = max(1, n // MIN_SUBSTREAM_SIZE)
     if mode == Mode.BITWISE_FEW:
+        R = min(R, 1 + weights // FORMER_WEIGHTS_PER_SEQUENTIAL_SUBSTREAM)
+    if mode == Mode.BITWISE_PARAGRAPHS:
         R = min(R, 1 + weights // WEIGHTS_PER_SEQUENTIAL_SUBSTREAM)
     return min(R, MAX_COUNTING_SUBSTREAMS) if mode.is_adaptive else R
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elman.compression import blocks
-from elman.compression.codec import MODES, predictor_factory, token_counter
+from elman.compression.codec import choose_mode, predictor_factory, token_counter
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import to_tokens
 from elman.config import CodecAdapt
@@ -54,10 +54,11 @@ def score_code_length(model: Model, text: str, adapt: CodecAdapt, *, on_progress
     check_adapt(model.parameters, adapt)
     if model.is_of_lines:
         raise ElmanError(f"--adapt {adapt} cannot be used with a model of independent lines: train without --lines")
-    tokens = to_tokens(text.encode("utf-8", "surrogatepass"), model.alphabet)
+    data = text.encode("utf-8", "surrogatepass")
+    tokens, mode = to_tokens(data, model.alphabet), choose_mode(adapt, len(data))
     N, coder = len(tokens), Coder()
     with np.errstate(over="ignore", invalid="ignore"):  # weights may have any size; overflow has a defined result
-        predictor = predictor_factory(model, MODES[adapt], N)(1)
+        predictor = predictor_factory(model, mode, N)(1)
         predictor.code(coder, blocks.interleave(tokens, 1), N, token_counter(N, on_progress))
     unknown = int(np.count_nonzero(with_unknown(model.alphabet).encode(text) >= len(model.alphabet)))
     return Score(len(text), coder.nats, unknown)

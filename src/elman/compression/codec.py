@@ -41,10 +41,16 @@ MODES: dict[CodecAdapt | None, Mode] = {
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.BOTH,
     "mixture": Mode.MIXTURE,
-    "bitwise": Mode.BITWISE_FEW,
+    "bitwise": Mode.BITWISE_PARAGRAPHS,
     "all": Mode.ALL,
 }
-"""What adapts -> the mode of new files."""
+"""What adapts -> the mode of new files, except for short ones."""
+
+
+def choose_mode(adapt: CodecAdapt | None, size: int) -> Mode:
+    """Return the mode of a new file of so many bytes: of a short one, `Mode.BITWISE`, whose header is shorter."""
+    mode = MODES[adapt]
+    return Mode.BITWISE if mode is Mode.BITWISE_PARAGRAPHS and size < 2 * blocks.MIN_SUBSTREAM_SIZE else mode
 
 
 def compress(
@@ -73,10 +79,7 @@ def compress(
     """
     kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
     check_adapt(model.parameters, kind)
-    mode = MODES[kind]
-    if mode is Mode.BITWISE_FEW and len(data) < 2 * blocks.MIN_SUBSTREAM_SIZE:
-        mode = Mode.BITWISE  # both have one substream then, and its header is shorter
-    return compress_in_mode(model, data, mode, on_progress)
+    return compress_in_mode(model, data, choose_mode(kind, len(data)), on_progress)
 
 
 def compress_in_mode(model: Model, data: bytes, mode: Mode, on_progress: OnProgress | None = None) -> bytes:

@@ -52,6 +52,8 @@ class Mode(IntEnum):
     """With weights that are trained and counts that go on while coding, in one substream."""
     BITWISE_FEW = 6
     """As `BITWISE`, in fewer substreams, each of which is predicted with more of the text before it."""
+    BITWISE_PARAGRAPHS = 7
+    """As `BITWISE_FEW`, also with the contexts and match models of paragraphs, and in fewer substreams yet."""
     MIXTURE = _VERSION_2
     """With a mixture of experts that learns while coding, in substreams that share it."""
     MIXTURE_ALL = _VERSION_2 + 1
@@ -89,14 +91,19 @@ class Mode(IntEnum):
         return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH, Mode.BOTH)
 
     @property
+    def has_paragraphs(self) -> bool:
+        """Whether paragraphs predict, see `elman.compression.bitwise`."""
+        return self is Mode.BITWISE_PARAGRAPHS
+
+    @property
     def is_mixture(self) -> bool:
         """Whether a mixture of experts predicts."""
-        return self.version == 2 or self in (Mode.BITWISE_FEW, Mode.ALL)
+        return self.version == 2 or self in (Mode.BITWISE_FEW, Mode.BITWISE_PARAGRAPHS, Mode.ALL)
 
     @property
     def is_bitwise(self) -> bool:
         """Whether symbols are coded as bits."""
-        return self in (Mode.BITWISE_FEW, Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
+        return self.has_paragraphs or self in (Mode.BITWISE_FEW, Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
 
     @property
     def is_adaptive(self) -> bool:

@@ -1,6 +1,7 @@
 """Two places have equal hashes of a context where, and only where, what it describes is equal."""
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,18 @@ def described(text: str) -> list[Any]:
         (len(parts), parts[-1], first),
         (len(parts), above_char, parts[-1]),
         len(parts),
+        *described_in_paragraph(text, word),
     ]
+
+
+def described_in_paragraph(text: str, word: str) -> list[Any]:
+    """Return what the contexts of paragraphs describe: their first lines, which are those behind empty lines."""
+    lines = text.split("\n")
+    first_lines = [line for empty, line in pairwise(lines[:-1]) if not empty and line]
+    last, before = [*reversed(first_lines), "", ""][:2]
+    if len(lines) > 1 and not lines[-2]:
+        return [("first", last, before, lines[-1]), ("first", last, lines[-1])]
+    return [(word, last), (text[-2:], last)]
 
 
 @pytest.mark.parametrize("context", range(CONTEXTS))

@@ -12,7 +12,7 @@ PLACE, GROUP = 3, 5
 
 def after(bits: list[int]) -> counters.Counters:
     """Return counters that have seen bits in every context."""
-    made = make_counters(1000)
+    made = make_counters(1000, CONTEXTS)
     made.hashes[:] = np.arange(CONTEXTS) * 7919 + 1
     find_buckets(made, GROUP)
     for bit in bits:
@@ -76,11 +76,11 @@ def test_a_bucket_of_another_context_is_cleared() -> None:
 
 
 def test_stretches_are_logits() -> None:
-    stretches = make_counters(1).stretches
+    stretches = make_counters(1, CONTEXTS).stretches
     p = (np.arange(len(stretches)) + 0.5) / len(stretches)
     np.testing.assert_allclose(stretches, np.log(p / (1 - p)), rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(stretches, -stretches[::-1])
 
 
 def test_buckets_are_within_cache_lines() -> None:
-    assert make_counters(5000).table.ctypes.data % 64 == 0
+    assert make_counters(5000, CONTEXTS).table.ctypes.data % 64 == 0

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from elman.compression.bitwise import matches as module
-from elman.compression.bitwise.matches import MATCHES, MAX_MISSES, MIN_LENGTHS, Matches, make_matches
+from elman.compression.bitwise.matches import MAX_MISSES, MIN_LENGTHS, PARAGRAPHS, SEARCHED, Matches, make_matches
 from elman.compression.bitwise.tree import build_tree
 from elman.compression.experts.match import NONE
 
-SHORTEST = MATCHES - 1
+SHORTEST, M = SEARCHED - 1, SEARCHED + PARAGRAPHS
 
 
 def read(text: str, R: int = 1) -> tuple[Matches, np.ndarray]:
     """Let R rows read a text each, with nothing before; return the matches and the history."""
     codes = np.array([ord(c) for c in text], np.int64)
     history = np.full((len(codes) + 1) * R, NONE, np.int32)
-    made = make_matches(R, 1 << 16)  # so large that hardly any two contexts share an entry
+    made = make_matches(R, 1 << 16, M, ord("\n"))  # so large that hardly any two contexts share an entry
     for step, x in enumerate(codes):
         history[step * R : (step + 1) * R] = x
         module.read_symbols(made, history, 0, step, np.full(R, x), np.ones(R, np.bool_))
@@ -61,6 +61,26 @@ def test_a_longer_match_replaces_an_unreliable_one() -> None:
     assert predictions(f"{a}A{b}B{a}")[SHORTEST] == "A"
 
 
+def test_the_first_line_of_a_paragraph_is_predicted_from_those_two_and_three_before() -> None:
+    scene = "\n\nROMEO:\na\n\nJULIET:\nb\n\nNURSE:\nc\n\n"
+    assert predictions(scene)[SEARCHED:] == ["J", "R"]
+    assert predictions(scene + "JUL")[SEARCHED:] == ["I", ""]
+    assert predictions(scene + "JULIET:")[SEARCHED:] == ["\n", ""]
+    assert predictions(scene + "JULIET:\n")[SEARCHED:] == ["", ""]
+    assert predictions(scene + "\n\n")[SEARCHED:] == ["J", "R"]  # several empty lines end one paragraph
+    assert predictions("ROMEO:\na\n\nJULIET:\n")[SEARCHED:] == ["", ""]
+
+
+def test_predictions_of_complete_lines_are_counted() -> None:
+    made, _ = read("\n\nA\n\nB\n\nA\n\nC\n\nA\n")
+    assert made.misses[SEARCHED:, 0].tolist() == [0b101, 0]
+
+
+def test_a_former_model_has_no_paragraphs() -> None:
+    made = make_matches(1, 1 << 16, SEARCHED, ord("\n"))
+    assert len(made.pointers) == len(made.predicted) == SEARCHED
+
+
 def test_rows_share_the_history() -> None:
     made, history = read("abcdefgh", R=2)
     assert (made.pointers == NONE).all()
@@ -82,7 +102,7 @@ def test_a_row_that_does_not_read_keeps_its_match() -> None:
 def test_a_predicted_bit_that_is_right_becomes_more_probable() -> None:
     made, history = read("abcdefghcabcdefgh")
     tree, stretches = build_tree(np.ones(128, np.int64)), make_stretches()
-    inputs = np.zeros(2 * MATCHES, np.float32)
+    inputs = np.zeros(2 * M, np.float32)
     module.set_predictions(made, history, 0)
     root = len(tree.children) - 1
     logits = []

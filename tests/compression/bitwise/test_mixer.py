@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from elman.compression.bitwise import mixer as module
-from elman.compression.bitwise.mixer import BIAS, INPUTS, NETWORK, NETWORK_WEIGHT, Mixer, include_network, make_mixer
+from elman.compression.bitwise.mixer import NETWORK_WEIGHT, Mixer, include_network, make_mixer
 from support.tolerances import FIXED_FUNCTIONS
 
-S, NODE = 5, 2
+S, C, M, NODE = 5, 3, 2, 2
 SELECTED = [NODE, 1, 7, 3, 40]
 RATE = np.float32(0.01)
 
@@ -15,10 +15,10 @@ RATE = np.float32(0.01)
 @pytest.fixture
 def mixer() -> Mixer:
     """A mixer with random weights and inputs."""
-    rng, made = np.random.default_rng(0), make_mixer(S)
+    rng, made = np.random.default_rng(0), make_mixer(S, C, M)
     for weights in tables(made):
         weights[:] = rng.normal(0, 0.1, weights.shape)
-    made.inputs[:BIAS] = rng.normal(0, 2, BIAS)
+    made.inputs[: 2 * (C + M)] = rng.normal(0, 2, 2 * (C + M))
     made.selected[:] = SELECTED
     return made
 
@@ -67,7 +67,7 @@ def test_other_weights_do_not_change(mixer: Mixer) -> None:
 
 
 def test_refinements_do_not_change_a_prediction_at_first() -> None:
-    made = make_mixer(S)
+    made = make_mixer(S, C, M)
     for logit in np.linspace(-8, 8, 33):
         made.by_node[NODE, 0], made.inputs[0] = 1, logit
         module.mix(made, NODE)
@@ -75,7 +75,7 @@ def test_refinements_do_not_change_a_prediction_at_first() -> None:
 
 
 def test_refinements_learn_what_follows_a_prediction() -> None:
-    made = make_mixer(S)
+    made = make_mixer(S, C, M)
     for _ in range(500):
         module.mix(made, NODE)
         module.learn(made, 1, np.float32(0))
@@ -86,7 +86,7 @@ def test_refinements_learn_what_follows_a_prediction() -> None:
 
 @pytest.mark.parametrize("logit", [-1e30, -30.0, 0.0, 30.0, 1e30])
 def test_extreme_predictions_are_finite(logit: float) -> None:
-    made = make_mixer(S)
+    made = make_mixer(S, C, M)
     made.by_node[NODE, 0], made.inputs[0] = 1, logit
     with np.errstate(over="ignore"):
         module.mix(made, NODE)
@@ -96,10 +96,10 @@ def test_extreme_predictions_are_finite(logit: float) -> None:
 
 
 def test_the_network_takes_part_from_its_inclusion_on() -> None:
-    made = make_mixer(S)
+    made = make_mixer(S, C, M)
     before = made.by_node.copy()
-    assert not made.by_node[:, NETWORK].any()
-    include_network(made)
-    assert (made.by_node[:, NETWORK] == NETWORK_WEIGHT).all()
-    np.testing.assert_array_equal(made.by_node[:, :NETWORK], before[:, :NETWORK] * (1 - NETWORK_WEIGHT))
-    assert INPUTS > NETWORK
+    network = 2 * (C + M) + 1
+    assert not made.by_node[:, network].any()
+    include_network(made, network, NETWORK_WEIGHT)
+    assert (made.by_node[:, network] == NETWORK_WEIGHT).all()
+    np.testing.assert_array_equal(made.by_node[:, :network], before[:, :network] * (1 - NETWORK_WEIGHT))

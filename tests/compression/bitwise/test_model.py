@@ -5,7 +5,15 @@ import pytest
 
 from elman.compression import compress
 from elman.compression.bitwise import model as module
-from elman.compression.bitwise.model import BitwiseModel, build_bitwise_model, code_symbols, read_step
+from elman.compression.bitwise.model import (
+    FORMER_PARTS,
+    PARTS,
+    BitwiseModel,
+    Parts,
+    build_bitwise_model,
+    code_symbols,
+    read_step,
+)
 from elman.compression.exact_kernels import FREQ_BITS
 from elman.compression.range_coder import Coder
 from elman.network.ngram import NgramModel
@@ -16,10 +24,10 @@ SYMBOLS = np.random.default_rng(1).integers(0, S, (200, R))
 SYMBOLS[50:] = SYMBOLS[:150]
 
 
-def make(text: str = "", N: int = SYMBOLS.size) -> BitwiseModel:
+def make(text: str = "", N: int = SYMBOLS.size, parts: Parts = PARTS) -> BitwiseModel:
     """Return a model that has read a training text."""
     ngrams = NgramModel(ALPHABET.encode(text), K, 2) if text else None
-    return build_bitwise_model(ngrams, ALPHABET, R, N, 0)
+    return build_bitwise_model(ngrams, ALPHABET, R, N, 0, parts)
 
 
 def run(coder: Coder, model: BitwiseModel, table: np.ndarray) -> None:
@@ -33,13 +41,14 @@ def run(coder: Coder, model: BitwiseModel, table: np.ndarray) -> None:
         read_step(model, history, 0, step, symbols, np.ones(R, np.bool_))
 
 
-def test_symbols_come_back() -> None:
+@pytest.mark.parametrize("parts", [PARTS, FORMER_PARTS])
+def test_symbols_come_back(parts: Parts) -> None:
     encoder = Coder()
-    run(encoder, make(), SYMBOLS.copy())
+    run(encoder, make(parts=parts), SYMBOLS.copy())
     payload = encoder.finish()
     decoded = np.zeros_like(SYMBOLS)
     decoder = Coder(payload)
-    run(decoder, make(), decoded)
+    run(decoder, make(parts=parts), decoded)
     decoder.finish()
     np.testing.assert_array_equal(decoded, SYMBOLS)
 
@@ -88,7 +97,7 @@ def test_a_kept_model_is_not_changed() -> None:
     payloads = []
     for _ in range(2):
         coder = Coder()
-        run(coder, build_bitwise_model(ngrams, ALPHABET, R, SYMBOLS.size, 0), SYMBOLS.copy())
+        run(coder, build_bitwise_model(ngrams, ALPHABET, R, SYMBOLS.size, 0, PARTS), SYMBOLS.copy())
         payloads.append(coder.finish())
     assert payloads[0] == payloads[1]
 
@@ -96,11 +105,11 @@ def test_a_kept_model_is_not_changed() -> None:
 def test_of_a_long_training_text_a_short_file_reads_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MIN_PRIMED", 8)
     ngrams = NgramModel(ALPHABET.encode("abcdefgh" * 25), K, 2)
-    build_bitwise_model(ngrams, ALPHABET, 1, 2, 0)
-    ((primed, _),) = ngrams.tables["bitwise"]
+    build_bitwise_model(ngrams, ALPHABET, 1, 2, 0, PARTS)
+    ((primed, _, _),) = ngrams.tables["bitwise"]
     assert primed == 2 * module.PRIMING
     end = NgramModel(ngrams.text[-primed:], K, 2)
-    model, expected = (build_bitwise_model(counted, ALPHABET, 1, 2, 0) for counted in (ngrams, end))
+    model, expected = (build_bitwise_model(counted, ALPHABET, 1, 2, 0, PARTS) for counted in (ngrams, end))
     np.testing.assert_array_equal(model.counters.probs, expected.counters.probs)
     found, there = model.matches.text_tables, expected.matches.text_tables
     np.testing.assert_array_equal(found, np.where(there >= 0, there + len(ngrams.text) - primed, there))

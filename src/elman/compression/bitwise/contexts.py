@@ -4,7 +4,8 @@ R  rows: substreams coded in lockstep      S  symbols: the K characters, and the
 
 They are the last 1 to 6 symbols; the current word with the words before it; and what shows in logs, tables and source
 code: the symbol above, and the number and beginning of the current field of the line. A field is what letters and
-digits make, up to the next other character. The list is part of the file format.
+digits make, up to the next other character. Two more, which files of former modes lack, contain the first lines of
+the last paragraphs, such as who speaks in a play. The list is part of the file format.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from elman.compression.exact_kernels import Ints, exact_inline
 from elman.compression.hashing import MODULUS, MULTIPLIER, extend_hash
 from elman.text import Alphabet
 
-CONTEXTS = 14
-"""Number of contexts."""
+FORMER_CONTEXTS, CONTEXTS = 14, 16
+"""Number of contexts, in former modes and now."""
 LAST_SYMBOLS = 6
 WORDS = 3
 """The current word, which is 0 outside words, and the two before it."""
@@ -30,6 +31,9 @@ _SECOND_MULTIPLIER = 30269
 COLUMN, FIELD, FIELD_START, FIRST_FIELD, ABOVE, WIDTH_ABOVE = range(6)
 """Columns of `Rows.line`: the column; the number of the field; hashes of the field so far and of the first field of the
 line; the symbol above + 1, or 0; the length of the line above."""
+IN_FIRST_LINE, FIRST_LINE, LAST_FIRST_LINE, FIRST_LINE_BEFORE = range(4)
+"""Columns of `Rows.paragraph`: whether the current line is the first one of a paragraph; hashes of this line so far,
+and of the first lines of the last paragraph and of the one before it."""
 
 
 class Rows(NamedTuple):
@@ -38,6 +42,7 @@ class Rows(NamedTuple):
     last: Ints  # (R, LAST_SYMBOLS): the last symbols, the latest first
     words: Ints  # (R, WORDS): hashes
     line: Ints  # (R, 6): see `COLUMN`
+    paragraph: Ints  # (R, 4): see `IN_FIRST_LINE`
     texts: NDArray[np.int32]  # (R, 2, WIDTH): the current line and the one above
 
 
@@ -50,7 +55,7 @@ def scatter(h, x):
 
 @exact_inline
 def set_hashes(rows, r, hashes):
-    """Set the `hashes` (CONTEXTS,) of the contexts of row r."""
+    """Set the `hashes` (C,) of the contexts of row r."""
     last, words, line = rows.last[r], rows.words[r], rows.line[r]
     h = np.int64(0)
     for n in range(LAST_SYMBOLS):
@@ -64,8 +69,22 @@ def set_hashes(rows, r, hashes):
     hashes[11] = extend_hash(extend_hash(extend_hash(906, line[FIELD]), line[FIELD_START]), line[FIRST_FIELD])
     hashes[12] = extend_hash(extend_hash(extend_hash(907, line[FIELD]), line[ABOVE]), line[FIELD_START])
     hashes[13] = extend_hash(908, line[FIELD])
-    for n in range(CONTEXTS):
+    if len(hashes) > FORMER_CONTEXTS:
+        set_paragraph_hashes(last, words, rows.paragraph[r], hashes)
+    for n in range(len(hashes)):
         hashes[n] = scatter(hashes[n], n)
+
+
+@exact_inline
+def set_paragraph_hashes(last, words, paragraph, hashes):
+    """Set the hashes of the contexts that former modes lack."""
+    first, second = paragraph[LAST_FIRST_LINE], paragraph[FIRST_LINE_BEFORE]
+    if paragraph[IN_FIRST_LINE]:
+        hashes[14] = extend_hash(extend_hash(extend_hash(910, first), second), paragraph[FIRST_LINE])
+        hashes[15] = extend_hash(extend_hash(911, first), paragraph[FIRST_LINE])
+    else:
+        hashes[14] = extend_hash(extend_hash(words[0], 912), first)
+        hashes[15] = extend_hash(extend_hash(extend_hash(last[0], 913), last[1]), first)
 
 
 @exact_inline
@@ -73,6 +92,7 @@ def read_symbol(rows, r, x, classes):
     """Let row r read symbol x."""
     last, words, line, texts = rows.last[r], rows.words[r], rows.line[r], rows.texts[r]
     kind = classes[x]
+    read_in_paragraph(rows.paragraph[r], x, kind == _LINE_FEED, line[COLUMN] == 0)
     for n in range(LAST_SYMBOLS - 1, 0, -1):
         last[n] = last[n - 1]
     last[0] = x
@@ -99,12 +119,27 @@ def read_symbol(rows, r, x, classes):
     line[ABOVE] = np.int64(texts[1, line[COLUMN]]) + 1 if line[COLUMN] < line[WIDTH_ABOVE] else np.int64(0)
 
 
+@exact_inline
+def read_in_paragraph(paragraph, x, ends_line, is_empty):
+    """Read a symbol, which may end a line; an empty line ends a paragraph."""
+    if ends_line:
+        if paragraph[IN_FIRST_LINE] and paragraph[FIRST_LINE] != 0:
+            paragraph[FIRST_LINE_BEFORE] = paragraph[LAST_FIRST_LINE]
+            paragraph[LAST_FIRST_LINE] = paragraph[FIRST_LINE]
+            paragraph[IN_FIRST_LINE] = 0
+        if is_empty:
+            paragraph[IN_FIRST_LINE], paragraph[FIRST_LINE] = 1, 0
+    elif paragraph[IN_FIRST_LINE]:
+        paragraph[FIRST_LINE] = extend_hash(paragraph[FIRST_LINE], x)
+
+
 def make_rows(R: int) -> Rows:
     """Return R rows that have read nothing."""
     return Rows(
         last=np.zeros((R, LAST_SYMBOLS), np.int64),
         words=np.zeros((R, WORDS), np.int64),
         line=np.zeros((R, 6), np.int64),
+        paragraph=np.zeros((R, 4), np.int64),
         texts=np.zeros((R, 2, WIDTH), np.int32),
     )
 

@@ -1,4 +1,4 @@
-"""Counters: what followed a context at a node of the tree of symbols.
+"""Counters: what followed each of C contexts at a node of the tree of symbols.
 
 A counter is an integer of 31 bits::
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.compression.bitwise.contexts import CONTEXTS, scatter
+from elman.compression.bitwise.contexts import scatter
 from elman.compression.exact_kernels import Floats, Ints, exact_inline
 from elman.compression.hashing import MODULUS
 from elman.engine.numba.ngrams.distributions import set_logs
@@ -37,6 +37,9 @@ _CACHE_LINE = 16
 _MAX_BUCKETS = 1 << 22
 _MIN_BUCKETS = 1 << 4
 _BUCKETS_PER_SYMBOL = 16
+_RECIPROCAL_BITS = 32
+_RECIPROCALS = (1 << (_RECIPROCAL_BITS + 1)) // (2 * np.arange(LIMIT + 1) + 3) + 1
+"""(p * this) >> 32 is p // (count + 1.5) for every p below 2^16."""
 _MAX_COUNT = 15
 _ONE = 1 << 16
 _LOWEST, _HIGHEST = np.float32(2.0**-STRETCH_BITS), np.float32(1 - 2.0**-STRETCH_BITS)
@@ -47,11 +50,11 @@ class Counters(NamedTuple):
     """Counters of all contexts; changed in place, but for `stretches`."""
 
     table: NDArray[np.int32]  # (buckets * BUCKET,)
-    probs: Floats  # (CONTEXTS, HISTORIES): of a 1 after each bit history
+    probs: Floats  # (C, HISTORIES): of a 1 after each bit history
     stretches: Floats  # (2^STRETCH_BITS,): log(p / (1 - p))
-    hashes: Ints  # (CONTEXTS,): of the current row's contexts
-    offsets: Ints  # (CONTEXTS,): of their buckets
-    checks: Ints  # (CONTEXTS,): what the buckets contained
+    hashes: Ints  # (C,): of the current row's contexts
+    offsets: Ints  # (C,): of their buckets
+    checks: Ints  # (C,): what the buckets contained
 
 
 @exact_inline
@@ -59,11 +62,11 @@ def find_buckets(counters, group):
     """Set the offsets of the buckets of all contexts for a group of the tree's nodes; an older bucket is cleared."""
     table, hashes, offsets, checks = counters.table, counters.hashes, counters.offsets, counters.checks
     mask = len(table) // BUCKET - 1
-    for n in range(CONTEXTS):
+    for n in range(len(offsets)):
         offsets[n] = (scatter(hashes[n], group) & mask) * BUCKET
-    for n in range(CONTEXTS):  # a loop without branches, so that the memory accesses overlap
+    for n in range(len(offsets)):  # a loop without branches, so that the memory accesses overlap
         checks[n] = table[offsets[n] + BUCKET - 1]
-    for n in range(CONTEXTS):
+    for n in range(len(offsets)):
         check = 1 + (hashes[n] * 16807 + group * 69621) % (MODULUS - 1)
         if checks[n] != check:
             for i in range(offsets[n], offsets[n] + BUCKET - 1):
@@ -94,7 +97,7 @@ def reduce(count):
 def set_counter_inputs(counters, place, inputs):
     """Set two inputs per context for a node: of its bit history and of its probability; 0 if it is new."""
     table, probs, stretches, offsets = counters.table, counters.probs, counters.stretches, counters.offsets
-    for n in range(CONTEXTS):
+    for n in range(len(offsets)):
         counter = np.int64(table[offsets[n] + place])
         history = counter & (HISTORIES - 1)
         if history == 0:
@@ -109,7 +112,7 @@ def count_bit(counters, place, bit):
     """Count a bit at a node, in all contexts."""
     table, probs, offsets = counters.table, counters.probs, counters.offsets
     target = np.float32(bit)
-    for n in range(CONTEXTS):
+    for n in range(len(offsets)):
         counter = np.int64(table[offsets[n] + place])
         history, count, prob = counter & (HISTORIES - 1), (counter >> 9) & 63, counter >> 15
         if history == 0:
@@ -119,15 +122,15 @@ def count_bit(counters, place, bit):
             p = p + (target - p) * HISTORY_RATE
             probs[n, history] = min(max(p, _LOWEST), _HIGHEST)
         if bit == 1:
-            prob += (_ONE - 1 - prob) * 2 // (2 * count + 3)
+            prob += ((_ONE - 1 - prob) * _RECIPROCALS[count]) >> _RECIPROCAL_BITS
         else:
-            prob -= prob * 2 // (2 * count + 3)
+            prob -= (prob * _RECIPROCALS[count]) >> _RECIPROCAL_BITS
         count = count + 1 if count < LIMIT else count
         table[offsets[n] + place] = next_history(history, bit) | (count << 9) | (prob << 15)
 
 
-def make_counters(symbols: int) -> Counters:
-    """Return counters for a text of so many symbols."""
+def make_counters(symbols: int, C: int) -> Counters:
+    """Return counters for a text of so many symbols, in C contexts."""
     buckets = _MIN_BUCKETS
     while buckets < min(symbols * _BUCKETS_PER_SYMBOL, _MAX_BUCKETS):
         buckets *= 2
@@ -135,11 +138,11 @@ def make_counters(symbols: int) -> Counters:
     probs = ((ones + 0.4) / (zeros + ones + 0.8)).astype(np.float32)
     return Counters(
         table=align(np.zeros(buckets * BUCKET, np.int32)),
-        probs=np.tile(np.clip(probs, _LOWEST, _HIGHEST), (CONTEXTS, 1)),
+        probs=np.tile(np.clip(probs, _LOWEST, _HIGHEST), (C, 1)),
         stretches=_make_stretches(),
-        hashes=np.zeros(CONTEXTS, np.int64),
-        offsets=np.zeros(CONTEXTS, np.int64),
-        checks=np.zeros(CONTEXTS, np.int64),
+        hashes=np.zeros(C, np.int64),
+        offsets=np.zeros(C, np.int64),
+        checks=np.zeros(C, np.int64),
     )
 
 

@@ -1,6 +1,6 @@
 """Matches of several lengths that continue behind a mismatch.
 
-R  rows: substreams coded in lockstep          M  match models, one per minimum length
+R  rows: substreams coded in lockstep          M  match models, one per minimum length, and those of paragraphs
 
 Every match model follows an earlier occurrence of the last characters, as the single one of
 `elman.compression.experts.match` does, in the same history. But a mismatch does not end a match: in a log or in source
@@ -8,7 +8,12 @@ code a line often equals an earlier one but for a number or a name. It ends afte
 eight characters, or when there is a longer match, for which a model that has less than `RELIABLE_LENGTH` characters
 since a mismatch looks at every character.
 
-How often a match is right is learned, for each match model, length since the last mismatch and number of mismatches.
+The match models of paragraphs, which files of former modes lack, predict the first line of a paragraph from those of
+the paragraphs two and three before it, as long as they are right: in a dialogue, who spoke before the last one often
+speaks next.
+
+How often a match is right is learned, for each match model, length since the last mismatch and number of mismatches; of
+a paragraph, instead of the number, whether its last three predictions of a complete line were right.
 The constants are part of the file format.
 """
 
@@ -24,14 +29,16 @@ from elman.compression.experts.match import NONE, common_length, follow, table_s
 from elman.compression.hashing import extend_hash
 
 MIN_LENGTHS = (32, 20, 12, 6)
-MATCHES = len(MIN_LENGTHS)
+SEARCHED = len(MIN_LENGTHS)
+"""The match models that search, which come first."""
+PARAGRAPHS = 2
 RELIABLE_LENGTH = 16
 MAX_LENGTH = 400
 """Length up to which a candidate is compared."""
 MAX_MISSES = 8
 LENGTHS = 26
 """Ranges of lengths that are distinguished."""
-_MISSES = 9
+_MISSES, _LAST_LINES = 9, 7
 _BYTE = 255
 _TEXT_TABLE, _CODED_TABLE = 1 << 22, 1 << 20
 """Maximum entries of the tables."""
@@ -44,11 +51,12 @@ _LENGTH_SCALE, _MAX_SCALED = np.float32(1 / 32), np.int64(32)
 class Matches(NamedTuple):
     """The match models of R rows; everything but `text_tables` is changed in place."""
 
-    text_tables: NDArray[np.int32]  # (M, entries): positions in the training text behind a context
-    coded_tables: NDArray[np.int32]  # (M, entries)
+    text_tables: NDArray[np.int32]  # (SEARCHED, entries): positions in the training text behind a context
+    coded_tables: NDArray[np.int32]  # (SEARCHED, entries)
     pointers: Ints  # (M, R): the position of the predicted character, or -1
     lengths: Ints  # (M, R): since the last mismatch
-    misses: Ints  # (M, R): bits, the latest lowest: which of the last eight characters were mismatches
+    misses: Ints  # (M, R): bits, the latest lowest: which of the last eight characters were mismatches; of a paragraph,
+    # which of the last three lines were predicted
     probs: Floats  # (M, LENGTHS, _MISSES): that a match is right, which moves by 1 / (observations + 1.5)
     seen: Ints  # (M, LENGTHS, _MISSES): how often that was observed, at most `_MAX_SEEN`
     predicted: Ints  # (M,): of the current row, the symbol, or -1
@@ -56,9 +64,12 @@ class Matches(NamedTuple):
     counts: Ints  # (M,): of its misses
     scaled: Floats  # (M,): its length as an input
     bits: Ints  # (M,): of the current node, the predicted bit, or -1
-    hashes: Ints  # (M, R): workspace
-    coded: Ints  # (M, R): candidates in the coded text
-    in_text: Ints  # (M, R): candidates in the training text
+    paragraphs: Ints  # (R, 2 + PARAGRAPHS): where the last ones began, the latest first, or -1
+    in_line: Ints  # (R, 2): whether the current line is empty so far, and whether it is the first one of a paragraph
+    line_feed: Ints  # (1,): the symbol, or -1
+    hashes: Ints  # (SEARCHED, R): workspace
+    coded: Ints  # (SEARCHED, R): candidates in the coded text
+    in_text: Ints  # (SEARCHED, R): candidates in the training text
 
 
 @exact_inline
@@ -89,16 +100,18 @@ def set_predictions(matches, history, r):
     """Set what row r's matches predict; return a number for the mixer: the first match and the range of its length."""
     pointers, lengths, misses, predicted = matches.pointers, matches.lengths, matches.misses, matches.predicted
     ranges, counts, scaled = matches.ranges, matches.counts, matches.scaled
-    selected = np.int64(0)
-    for z in range(MATCHES - 1, -1, -1):
+    selected, of_paragraph = np.int64(0), np.int64(0)
+    for z in range(len(pointers) - 1, -1, -1):
         pointer, length = pointers[z, r], lengths[z, r]
         predicted[z] = history[pointer] if pointer >= 0 else NONE
         if predicted[z] >= 0:
             ranges[z] = length_range(length)
-            counts[z] = count_ones(misses[z, r])
+            counts[z] = count_ones(misses[z, r]) if z < SEARCHED else misses[z, r]
             scaled[z] = np.float32(min(length, _MAX_SCALED)) * _LENGTH_SCALE
             selected = 1 + z * LENGTHS + ranges[z]
-    return selected
+            if z == SEARCHED:
+                of_paragraph = selected
+    return of_paragraph if of_paragraph > 0 else selected
 
 
 @exact_inline
@@ -107,7 +120,7 @@ def set_match_inputs(matches, tree, node, depth, stretches, inputs, first):
     predicted, bits, probs = matches.predicted, matches.bits, matches.probs
     ranges, counts, scaled = matches.ranges, matches.counts, matches.scaled
     nodes, tree_bits = tree.nodes, tree.bits
-    for z in range(MATCHES):
+    for z in range(len(predicted)):
         k, at = predicted[z], first + 2 * z
         bits[z] = NONE
         inputs[at], inputs[at + 1] = np.float32(0), np.float32(0)
@@ -123,7 +136,7 @@ def set_match_inputs(matches, tree, node, depth, stretches, inputs, first):
 def observe_bit(matches, bit):
     """Learn whether the matches were right about a bit."""
     bits, probs, seen, ranges, counts = matches.bits, matches.probs, matches.seen, matches.ranges, matches.counts
-    for z in range(MATCHES):
+    for z in range(len(bits)):
         if bits[z] >= 0:
             i, n = ranges[z], counts[z]
             seen[z, i, n] = min(seen[z, i, n] + 1, _MAX_SEEN)
@@ -146,27 +159,64 @@ def read_symbols(matches, history, N, step, x, reads):
     mask, text_mask = coded_tables.shape[1] - 1, text_tables.shape[1] - 1
     for r in range(R):
         if reads[r]:
+            if len(pointers) > SEARCHED:
+                read_paragraph(matches, history, N, steps, r, at + r, x[r])
             follow_matches(pointers, lengths, misses, history, N, steps, r, x[r])
         set_hashes(history, at + r, R, N, reads[r], hashes, r)
-        for z in range(MATCHES):  # a loop without branches, so that the memory accesses overlap
+        for z in range(SEARCHED):  # a loop without branches, so that the memory accesses overlap
             coded[z, r] = coded_tables[z, hashes[z, r] & mask]
             in_text[z, r] = text_tables[z, hashes[z, r] & text_mask]
     for r in range(R):
-        for z in range(MATCHES):
+        for z in range(SEARCHED):
             if hashes[z, r] >= 0 and (pointers[z, r] < 0 or lengths[z, r] < RELIABLE_LENGTH):
                 find_match(pointers, lengths, misses, history, N, z, r, at + r, coded[z, r])
                 find_match(pointers, lengths, misses, history, N, z, r, at + r, in_text[z, r])
     for r in range(R):
-        for z in range(MATCHES):
+        for z in range(SEARCHED):
             if hashes[z, r] >= 0:
                 coded_tables[z, hashes[z, r] & mask] = follow(at + r, N, R, steps)
+
+
+@exact_inline
+def read_paragraph(matches, history, N, steps, r, i, x):
+    """Move the pointers of row r into paragraphs over symbol x at position i."""
+    pointers, lengths, misses = matches.pointers, matches.lengths, matches.misses
+    starts, in_line, stride = matches.paragraphs[r], matches.in_line[r], matches.pointers.shape[1]
+    for z in range(SEARCHED, len(pointers)):
+        pointer = pointers[z, r]
+        is_right = pointer >= 0 and history[pointer] == x
+        if x == matches.line_feed[0]:
+            if in_line[1] and not in_line[0]:
+                misses[z, r] = (misses[z, r] << 1 | np.int64(is_right)) & _LAST_LINES
+            pointers[z, r] = NONE
+        elif pointer >= 0:
+            lengths[z, r] += 1
+            pointers[z, r] = follow(pointer, N, stride, steps) if is_right else NONE
+    if x != matches.line_feed[0]:
+        in_line[0] = 0
+        return
+    in_line[1] = in_line[0]
+    in_line[0] = 1
+    if in_line[1]:
+        begin_paragraph(pointers, lengths, starts, r, follow(i, N, stride, steps), starts[0] == i)
+
+
+@exact_inline
+def begin_paragraph(pointers, lengths, starts, r, start, is_empty):
+    """Let row r begin a paragraph at position `start`; of several empty lines, only the last one begins one."""
+    if not is_empty:
+        for n in range(len(starts) - 1, 0, -1):
+            starts[n] = starts[n - 1]
+    starts[0] = start
+    for z in range(SEARCHED, len(pointers)):
+        pointers[z, r], lengths[z, r] = starts[2 + z - SEARCHED], 0
 
 
 @exact_inline
 def set_hashes(history, i, stride, first, reads, hashes, r):
     """Set row r's hashes of the last characters up to position i; -1 before `first`, and without `reads`."""
     h, length = np.int64(0), np.int64(0)
-    for z in range(MATCHES - 1, -1, -1):
+    for z in range(SEARCHED - 1, -1, -1):
         hashes[z, r] = NONE
         if reads and i - (MIN_LENGTHS[z] - 1) * stride >= first:
             while length < MIN_LENGTHS[z]:
@@ -179,7 +229,7 @@ def set_hashes(history, i, stride, first, reads, hashes, r):
 def follow_matches(pointers, lengths, misses, history, N, steps, r, x):
     """Move the pointers of row r over symbol x."""
     stride = pointers.shape[1]
-    for z in range(MATCHES):
+    for z in range(SEARCHED):
         pointer = pointers[z, r]
         if pointer >= 0:
             missed = np.int64(history[pointer] != x)
@@ -197,32 +247,39 @@ def find_match(pointers, lengths, misses, history, N, z, r, i, candidate):
             pointers[z, r], lengths[z, r], misses[z, r] = candidate, length, 0
 
 
-def make_matches(R: int, symbols: int, text_tables: NDArray[np.int32] | None = None) -> Matches:
+def make_matches(R: int, symbols: int, M: int, line_feed: int, text_tables: NDArray[np.int32] | None = None) -> Matches:
     """Return match models of R rows that have read nothing, for a text of so many symbols.
 
     Parameters
     ----------
     R : int
     symbols : int
+    M : int
+        `SEARCHED`, and `PARAGRAPHS` more except in former modes.
+    line_feed : int
+        The symbol, or -1.
     text_tables : ndarray of int32, optional
         The tables of a model that has read the training text.
     """
     entries = table_size(symbols, _TEXT_TABLE if text_tables is None else _CODED_TABLE)
     reliable = np.arange(LENGTHS, dtype=np.float64)[None, :, None]
     return Matches(
-        text_tables=np.full((MATCHES, 1), NONE, np.int32) if text_tables is None else text_tables,
-        coded_tables=np.full((MATCHES, entries), NONE, np.int32),
-        pointers=np.full((MATCHES, R), NONE, np.int64),
-        lengths=np.zeros((MATCHES, R), np.int64),
-        misses=np.zeros((MATCHES, R), np.int64),
-        probs=np.tile((1 - 0.5 / (reliable + 1.5)).astype(np.float32), (MATCHES, 1, _MISSES)),
-        seen=np.zeros((MATCHES, LENGTHS, _MISSES), np.int64),
-        predicted=np.full(MATCHES, NONE, np.int64),
-        ranges=np.zeros(MATCHES, np.int64),
-        counts=np.zeros(MATCHES, np.int64),
-        scaled=np.zeros(MATCHES, np.float32),
-        bits=np.full(MATCHES, NONE, np.int64),
-        hashes=np.zeros((MATCHES, R), np.int64),
-        coded=np.zeros((MATCHES, R), np.int64),
-        in_text=np.zeros((MATCHES, R), np.int64),
+        text_tables=np.full((SEARCHED, 1), NONE, np.int32) if text_tables is None else text_tables,
+        coded_tables=np.full((SEARCHED, entries), NONE, np.int32),
+        pointers=np.full((M, R), NONE, np.int64),
+        lengths=np.zeros((M, R), np.int64),
+        misses=np.zeros((M, R), np.int64),
+        probs=np.tile((1 - 0.5 / (reliable + 1.5)).astype(np.float32), (M, 1, _MISSES)),
+        seen=np.zeros((M, LENGTHS, _MISSES), np.int64),
+        predicted=np.full(M, NONE, np.int64),
+        ranges=np.zeros(M, np.int64),
+        counts=np.zeros(M, np.int64),
+        scaled=np.zeros(M, np.float32),
+        bits=np.full(M, NONE, np.int64),
+        paragraphs=np.full((R, 2 + PARAGRAPHS), NONE, np.int64),
+        in_line=np.zeros((R, 2), np.int64),
+        line_feed=np.array([line_feed]),
+        hashes=np.zeros((SEARCHED, R), np.int64),
+        coded=np.zeros((SEARCHED, R), np.int64),
+        in_text=np.zeros((SEARCHED, R), np.int64),
     )

@@ -1,6 +1,10 @@
 """The mixer: the probability of a bit from many predictions, with weights that are learned.
 
 S  symbols      I  inputs: predictions stretched to logits, see `elman.compression.bitwise.counters` and `matches`
+C  contexts     M  match models
+
+The inputs are two per context, two per match model, a constant, the distribution of the other experts, and zeros up to
+I, a multiple of four, as there are four partial sums.
 
 ::
 
@@ -21,20 +25,17 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression.bitwise.contexts import COLUMN, CONTEXTS, FIELD
-from elman.compression.bitwise.matches import LENGTHS, MATCHES
+from elman.compression.bitwise.matches import LENGTHS, PARAGRAPHS, SEARCHED
 from elman.compression.exact_kernels import Floats, Ints, exact_inline, sigmoid
 
-FIRST_MATCH = 2 * CONTEXTS
-BIAS = FIRST_MATCH + 2 * MATCHES
-NETWORK = BIAS + 1
-"""Inputs: two per context, two per match model, a constant and the distribution of the other experts."""
-INPUTS = -(-(NETWORK + 1) // 4) * 4
-"""I, a multiple of the four partial sums; the rest is 0."""
+INPUTS = -(-(2 * CONTEXTS + 2 * (SEARCHED + PARAGRAPHS) + 2) // 4) * 4
+"""I; in former modes, which have fewer contexts and match models, more of them are zero."""
 PRIMING_RATE, CODING_RATE = np.float32(0.001), np.float32(0.0003)
 """eta while the training text is read, and while coding."""
-NETWORK_WEIGHT = np.float32(0.5)
-"""Initial weight of the distribution of the other experts; those learned from the training text shrink by as much."""
-_CONSTANT = np.float32(0.3)
+FORMER_NETWORK_WEIGHT, NETWORK_WEIGHT = np.float32(0.5), np.float32(0.7)
+"""Initial weight of the distribution of the other experts, in former modes and now; those learned from the training
+text shrink by as much."""
+CONSTANT = np.float32(0.3)
 _HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.25), np.float32(0.05)
 _FIELDS, _COLUMNS = 32, 32
 _MAX_ROWS = 1 << 16
@@ -81,7 +82,6 @@ def mix(mixer, node):
     selected[0] = node
     w0, w1, w2 = mixer.by_node[node], mixer.by_last[selected[1]], mixer.by_match[selected[2]]
     w3, w4 = mixer.by_second[selected[3]], mixer.by_place[selected[4]]
-    x[BIAS] = _CONSTANT
     products = mixer.products
     for i in range(INPUTS):
         products[i] = (((w0[i] + w1[i]) + (w2[i] + w3[i])) + w4[i]) * x[i]
@@ -134,15 +134,15 @@ def learn(mixer, bit, rate):
         row[at + 1] = row[at + 1] + (target - row[at + 1]) * (part * _REFINEMENT_RATE)
 
 
-def make_mixer(S: int) -> Mixer:
+def make_mixer(S: int, C: int, M: int) -> Mixer:
     """Return a mixer that has learned nothing, without the distribution of the other experts."""
     by_node = np.zeros((S - 1, INPUTS), np.float32)
-    by_node[:, 0:FIRST_MATCH:2], by_node[:, 1:FIRST_MATCH:2] = _HISTORY_WEIGHT, _PROB_WEIGHT
+    by_node[:, 0 : 2 * C : 2], by_node[:, 1 : 2 * C : 2] = _HISTORY_WEIGHT, _PROB_WEIGHT
     steps = np.array([sigmoid(np.float32(i) - _SHIFT) for i in range(_STEPS)], np.float32)
     return Mixer(
         by_node=by_node,
         by_last=np.zeros((S, INPUTS), np.float32),
-        by_match=np.zeros((1 + MATCHES * LENGTHS, INPUTS), np.float32),
+        by_match=np.zeros((1 + M * LENGTHS, INPUTS), np.float32),
         by_second=np.zeros((S, INPUTS), np.float32),
         by_place=np.zeros((_FIELDS * _COLUMNS, INPUTS), np.float32),
         refinements=np.tile(steps, (2, min(_MAX_ROWS, 1 << (16 * S * S).bit_length()), 1)),
@@ -154,8 +154,8 @@ def make_mixer(S: int) -> Mixer:
     )
 
 
-def include_network(mixer: Mixer) -> None:
-    """Begin to use the distribution of the other experts."""
+def include_network(mixer: Mixer, network: int, weight: np.float32) -> None:
+    """Begin to use the distribution of the other experts, the input `network`, at first with this weight."""
     for weights in (mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place):
-        weights *= _ONE - NETWORK_WEIGHT
-    mixer.by_node[:, NETWORK] = NETWORK_WEIGHT
+        weights *= _ONE - weight
+    mixer.by_node[:, network] = weight

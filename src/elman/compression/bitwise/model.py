@@ -16,10 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.compression.bitwise import contexts, counters, matches, mixer
-from elman.compression.bitwise.contexts import Rows, make_rows, symbol_classes
+from elman.compression.bitwise.contexts import CONTEXTS, FORMER_CONTEXTS, Rows, make_rows, symbol_classes
 from elman.compression.bitwise.counters import Counters, align, make_counters
-from elman.compression.bitwise.matches import Matches, make_matches
-from elman.compression.bitwise.mixer import CODING_RATE, FIRST_MATCH, NETWORK, PRIMING_RATE, Mixer
+from elman.compression.bitwise.matches import PARAGRAPHS, SEARCHED, Matches, make_matches
+from elman.compression.bitwise.mixer import (
+    CODING_RATE,
+    CONSTANT,
+    FORMER_NETWORK_WEIGHT,
+    NETWORK_WEIGHT,
+    PRIMING_RATE,
+    Mixer,
+)
 from elman.compression.bitwise.tree import Tree, build_tree
 from elman.compression.exact_coder import code
 from elman.compression.exact_kernels import FREQ_BITS, Floats, Ints, allocating, exact
@@ -97,7 +104,8 @@ def code_symbol(coder, model, history, symbols, r, is_primed):
     contexts.set_hashes(model.rows, r, model.counters.hashes)
     selected = matches.set_predictions(model.matches, history, r)
     mixer.select(model.mixer, model.rows.last[r], model.rows.line[r], selected)
-    rate = CODING_RATE if is_primed else PRIMING_RATE
+    rate, first_match = CODING_RATE if is_primed else PRIMING_RATE, 2 * len(model.counters.hashes)
+    end_of_matches = first_match + 2 * len(model.matches.pointers)
     node, depth, group = np.int64(len(tree.children) - 1), np.int64(0), np.int64(-1)
     while node >= 0:
         if tree.groups[node] != group:
@@ -105,8 +113,8 @@ def code_symbol(coder, model, history, symbols, r, is_primed):
             counters.find_buckets(model.counters, group)
         place = tree.places[node]
         counters.set_counter_inputs(model.counters, place, inputs)
-        matches.set_match_inputs(model.matches, tree, node, depth, model.counters.stretches, inputs, FIRST_MATCH)
-        inputs[NETWORK] = np.float32(model.ratios.logs[node])
+        matches.set_match_inputs(model.matches, tree, node, depth, model.counters.stretches, inputs, first_match)
+        inputs[end_of_matches], inputs[end_of_matches + 1] = CONSTANT, np.float32(model.ratios.logs[node])
         mixer.mix(model.mixer, node)
         bit[0] = tree.bits[symbols[r], depth]
         if is_primed:
@@ -142,38 +150,52 @@ def prime(coder, model, text):
         read_step(model, text, 0, i, symbol, coded)
 
 
-def build_bitwise_model(ngrams: NgramModel | None, alphabet: Alphabet, R: int, N: int, start_char: int) -> BitwiseModel:
+class Parts(NamedTuple):
+    """What a model consists of, which depends on the mode."""
+
+    C: int  # contexts
+    M: int  # match models
+    network_weight: np.float32  # of the distribution of the other experts, at first
+
+
+FORMER_PARTS = Parts(FORMER_CONTEXTS, SEARCHED, FORMER_NETWORK_WEIGHT)
+PARTS = Parts(CONTEXTS, SEARCHED + PARAGRAPHS, NETWORK_WEIGHT)
+
+
+def build_bitwise_model(
+    ngrams: NgramModel | None, alphabet: Alphabet, R: int, N: int, start_char: int, parts: Parts
+) -> BitwiseModel:
     """Return the model of R rows of N symbols in all, which has read the training text, as far as there is one.
 
     Its tables are as large as the training text demands, whatever N is: a file may announce more than it contains.
     """
     text = np.zeros(0, np.int32) if ngrams is None else ngrams.text.astype(np.int32)
     primed = text[max(0, len(text) - min(max(PRIMING * N, MIN_PRIMED), MAX_PRIMED)) :]
-    model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)))
+    model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)), parts)
     text_tables = model.matches.coded_tables
     text_tables = np.where(text_tables >= 0, text_tables + (len(text) - len(primed)), NONE).astype(np.int32)
-    matches_of_rows = make_matches(R, min(N, MAX_CODED), text_tables)._replace(
+    matches_of_rows = make_matches(R, min(N, MAX_CODED), parts.M, _line_feed(alphabet), text_tables)._replace(
         probs=model.matches.probs, seen=model.matches.seen
     )
     rows = make_rows(R)
     for r in range(R):
         contexts.read_symbol(rows, r, start_char, model.classes)
-    mixer.include_network(model.mixer)
+    mixer.include_network(model.mixer, 2 * (parts.C + parts.M) + 1, parts.network_weight)
     return model._replace(rows=rows, matches=matches_of_rows)
 
 
 def _primed_model(
-    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int
+    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int, parts: Parts
 ) -> BitwiseModel:
     """Return a model that has read `primed`, the end of the training text, with tables for `size` symbols.
 
     A small one is made once, as many short files may follow.
     """
     made = {} if ngrams is None else ngrams.tables.setdefault("bitwise", {})
-    key = len(primed), size
+    key = len(primed), size, parts
     model: BitwiseModel | None = made.get(key)
     if model is None:
-        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size)
+        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size, parts)
         prime(Coder().arrays, model, primed)
         if len(primed) > MAX_KEPT:
             return model
@@ -182,16 +204,16 @@ def _primed_model(
     return _copy(model)
 
 
-def _make_model(alphabet: Alphabet, counts: Ints, symbols: int) -> BitwiseModel:
+def _make_model(alphabet: Alphabet, counts: Ints, symbols: int, parts: Parts) -> BitwiseModel:
     """Return a model of one row, with tables for so many symbols, whose tree is that of the `counts` (S,)."""
     nodes = len(counts) - 1
     return BitwiseModel(
         tree=build_tree(counts),
         classes=symbol_classes(alphabet),
         rows=make_rows(1),
-        counters=make_counters(symbols),
-        matches=make_matches(1, symbols),
-        mixer=mixer.make_mixer(len(counts)),
+        counters=make_counters(symbols, parts.C),
+        matches=make_matches(1, symbols, parts.M, _line_feed(alphabet)),
+        mixer=mixer.make_mixer(len(counts), parts.C, parts.M),
         ratios=Ratios(
             totals=np.zeros(nodes, np.int64),
             ratios=np.zeros(nodes),
@@ -212,3 +234,8 @@ def _copy(model: BitwiseModel) -> BitwiseModel:
         matches=matches,
         mixer=model.mixer._replace(**{name: array.copy() for name, array in model.mixer._asdict().items()}),
     )
+
+
+def _line_feed(alphabet: Alphabet) -> int:
+    """The symbol of a line feed, or -1."""
+    return alphabet.characters.index("\n") if "\n" in alphabet.characters else NONE
