@@ -1,5 +1,7 @@
 """Symbols come back from their bits, whose probabilities sum to one; the training text is read before."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,14 @@ def test_a_kept_model_is_not_changed() -> None:
         run(coder, build_bitwise_model(ngrams, ALPHABET, R, SYMBOLS.size, 0, PARTS), SYMBOLS.copy())
         payloads.append(coder.finish())
     assert payloads[0] == payloads[1]
+
+
+def test_threads_that_share_a_model_disturb_one_another_in_nothing() -> None:
+    model, data = make_model(order=4), INPUTS["long"]
+    expected = compress(model, data, adapt="bitwise")
+    with ThreadPoolExecutor(4) as executor:
+        files = executor.map(lambda _: compress(model, data, adapt="bitwise"), range(12))
+        assert all(file == expected for file in files)
 
 
 def test_of_a_long_training_text_a_short_file_reads_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

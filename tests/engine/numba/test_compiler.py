@@ -10,7 +10,7 @@ import pytest
 from numba.core.errors import NumbaError
 
 from elman.engine.numba.compiler import kernel_sources
-from elman.engine.numba.jit import compiled, kernel
+from elman.engine.numba.jit import allocating_kernel, compiled, kernel
 
 NOT_IN_KERNELS = {"elman.engines"}
 """Its constant says whether Numba is installed, and without it nothing is compiled."""
@@ -89,13 +89,28 @@ def test_a_kernel_that_creates_arrays_says_so() -> None:
 
 
 def test_a_kernel_returns_no_array_to_another_one() -> None:
-    @kernel
+    @allocating_kernel
     def reverse(numbers: Any) -> Any:
         return numbers[::-1], 0
 
-    @kernel
+    @allocating_kernel
     def first_reversed(numbers: Any) -> Any:
         return reverse(numbers)[0][0]
 
     with pytest.raises(TypeError, match="reverse returns an array to a kernel: it must be inlined"):
         first_reversed(np.arange(2.0))
+    assert reverse(np.arange(2.0))[0].tolist() == [1.0, 0.0]
+
+
+def test_a_kernel_that_counts_no_references_returns_no_array() -> None:
+    @kernel
+    def behind(numbers: Any) -> Any:
+        return numbers[1:], 0
+
+    @kernel
+    def second(numbers: Any) -> Any:
+        return behind(numbers)[0][0]
+
+    for function in (behind, second):
+        with pytest.raises(TypeError, match="behind returns an array, but counts no references: it must be inlined"):
+            function(np.arange(2.0))

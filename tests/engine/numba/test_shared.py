@@ -4,6 +4,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from elman.engine import TrainState
 from elman.engine.numba import thread_pool
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.fused import engine as fused
+from elman.engine.numba.fused.large_alphabet import block_start, count_blocks
 from elman.engine.numba.fused.queue import stop_assistant
+from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.thread_pool import AutotunedThreadPool, Timings
 from elman.network import Optimizer
 from elman.text import Windows
@@ -69,6 +73,31 @@ def test_a_large_alphabet_is_trained_as_a_small_one(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(fused, "MIN_LARGE_V_BYTES", minimum)
         losses.append(fused.advance(make_state(LARGE_K), windows, UPDATES, Optimizer(0.1, 5.0)).tobytes())
     assert losses[0] == losses[1]
+
+
+def test_blocks_of_hidden_units_are_complete_and_fit_a_strip() -> None:
+    for threads in (1, 2):
+        for vectors in range(1, 20 * MAX_VECTORS):
+            blocks = count_blocks(vectors, threads)
+            starts = [block_start(block, blocks, vectors) for block in range(blocks + 1)]
+            assert (starts[0], starts[-1], blocks % threads) == (0, vectors, 0)
+            assert all(0 <= last - first <= MAX_VECTORS for first, last in pairwise(starts))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("strips", [1, 3])
+@pytest.mark.parametrize("odd", [-3, -1, 0, 1])
+def test_a_large_alphabet_and_many_units(strips: int, odd: int, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    m = (strips * MAX_VECTORS + odd) * BYTES // np.dtype(dtype).itemsize
+    trained = []
+    for minimum, share in ((0, False), (0, True), (1 << 40, False)):
+        monkeypatch.setattr(fused, "MIN_LARGE_V_BYTES", minimum)
+        state = TrainState.initial(K, m, 0.1, 400, dtype)
+        network, losses = fused.PackedNetwork(state, T, Optimizer(0.1, 5.0)), np.empty(3)
+        network.advance(TEXT.view(np.uint8), 1, 0, losses, share=share)
+        network.unpack(state)
+        trained.append(b"".join(array.tobytes() for array in (losses, *state.parameters.values())))
+    assert trained[0] == trained[1] == trained[2]
 
 
 def test_the_engine_shares_the_work_of_long_trainings(alphabet: int, monkeypatch: pytest.MonkeyPatch) -> None:

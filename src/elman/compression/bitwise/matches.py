@@ -10,7 +10,7 @@ since a mismatch looks at every character.
 
 The match models of paragraphs, which files of former modes lack, predict the first line of a paragraph from those of
 the paragraphs two and three before it, as long as they are right: in a dialogue, who spoke before the last one often
-speaks next.
+speaks next. They do not read the character before the first one, so the first line of a text begins no paragraph.
 
 How often a match is right is learned, for each match model, length since the last mismatch and number of mismatches; of
 a paragraph, instead of the number, whether its last three predictions of a complete line were right.
@@ -97,7 +97,10 @@ def count_ones(byte):
 
 @exact_inline
 def set_predictions(matches, history, r):
-    """Set what row r's matches predict; return a number for the mixer: the first match and the range of its length."""
+    """Set what row r's matches predict; return a number for the mixer: a match and the range of its length.
+
+    The match is that of a paragraph two before, if there is one, else the one of the largest minimum length.
+    """
     pointers, lengths, misses, predicted = matches.pointers, matches.lengths, matches.misses, matches.predicted
     ranges, counts, scaled = matches.ranges, matches.counts, matches.scaled
     selected, of_paragraph = np.int64(0), np.int64(0)

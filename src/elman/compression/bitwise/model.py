@@ -10,6 +10,7 @@ it reads only the end, `PRIMING` symbols for each symbol of the file.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -227,12 +228,12 @@ def _make_model(alphabet: Alphabet, counts: Ints, symbols: int, parts: Parts) ->
 
 
 def _copy(model: BitwiseModel) -> BitwiseModel:
-    """Return a model with copies of all that is learned."""
-    matches = model.matches._replace(probs=model.matches.probs.copy(), seen=model.matches.seen.copy())
+    """Return a model with copies of all that changes, workspace included: other threads may use the same model."""
+    counters, matches = model.counters, model.matches
     return model._replace(
-        counters=model.counters._replace(table=align(model.counters.table), probs=model.counters.probs.copy()),
-        matches=matches,
-        mixer=model.mixer._replace(**{name: array.copy() for name, array in model.mixer._asdict().items()}),
+        counters=copy.deepcopy(counters._replace(table=np.zeros(0, np.int32)))._replace(table=align(counters.table)),
+        matches=matches._replace(probs=matches.probs.copy(), seen=matches.seen.copy()),
+        **copy.deepcopy({name: getattr(model, name) for name in ("mixer", "ratios", "pair", "bit")}),
     )
 
 

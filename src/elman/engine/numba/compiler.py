@@ -60,32 +60,46 @@ def compile_function(function: Callable[..., Any], options: dict[str, Any], *, a
     # Numba reads the directory when it decorates; other users of Numba keep theirs.
     before, _config.CACHE_DIR = _config.CACHE_DIR, str(_CACHE or "")
     try:
-        return decorator(function) if _config.DISABLE_JIT else _check_calls(decorator(function))
+        return decorator(function) if _config.DISABLE_JIT else _check_calls(decorator(function), allocates)
     finally:
         _config.CACHE_DIR = before
 
 
-def _check_calls(dispatcher: Any) -> Any:
+def _check_calls(dispatcher: Any, allocates: bool) -> Any:
     """Let a call with a constant use the same machine code as one with a variable, and refuse one that is unsafe.
 
     Numba would compile a function once more for every constant that another kernel passes to it. A kernel must not
-    return an array to another one, as not both of them may count references; what is inlined may.
+    return an array to another one, as not both of them may count references; what is inlined may. To Python, only
+    one that counts them may.
     """
-    get_call_template = dispatcher.get_call_template
+    get_call_template, compile_signature = dispatcher.get_call_template, dispatcher.compile
+
+    def compile_checked(signature: Any) -> Any:
+        entry_point = compile_signature(signature)
+        if not allocates and _returns_array(dispatcher):
+            raise TypeError(
+                f"{dispatcher.py_func.__name__} returns an array, but counts no references: it must be inlined"
+            )
+        return entry_point
 
     def get_general_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         template = get_call_template(
             tuple(map(_unliteral, args)), {name: _unliteral(kind) for name, kind in kws.items()}
         )
-        for signature in dispatcher.nopython_signatures:
-            if _holds_array(signature.return_type):
-                raise TypeError(f"{dispatcher.py_func.__name__} returns an array to a kernel: it must be inlined")
+        if _returns_array(dispatcher):
+            raise TypeError(f"{dispatcher.py_func.__name__} returns an array to a kernel: it must be inlined")
         return template
 
-    dispatcher.get_call_template = get_general_template
+    dispatcher.get_call_template, dispatcher.compile = get_general_template, compile_checked
     return dispatcher
 
 
+def _returns_array(dispatcher: Any) -> bool:
+    """Whether a compiled function returns an array, for any of the types of arguments it is compiled for."""
+    return any(_holds_array(signature.return_type) for signature in dispatcher.nopython_signatures)
+
+
 def _holds_array(kind: Any) -> bool:
-    """Whether values of a type are arrays, or tuples of which one is."""
-    return isinstance(kind, types.Array) or any(_holds_array(part) for part in getattr(kind, "types", ()))
+    """Whether values of a type are arrays, or tuples of which one is, or either of them or None."""
+    parts = (kind.type,) if isinstance(kind, types.Optional) else getattr(kind, "types", ())
+    return isinstance(kind, types.Array) or any(map(_holds_array, parts))

@@ -43,9 +43,24 @@ class Workspace(NamedTuple):
     panel: NDArray[np.floating]  # (2, PANEL_ROWS, characters of a strip)
 
 
+_BLOCK_VECTORS = (MAX_VECTORS - 1) // 2 * 2
+"""Vectors of a block, at most; the last one may have one more, and a product of `MAX_VECTORS` is one strip."""
+
+
 def count_blocks(vectors: int, threads: int) -> int:
     """Return the number of blocks of a row of hidden units: equally many for each thread."""
-    return threads * -(-vectors // (threads * MAX_VECTORS))
+    return threads * -(-vectors // (threads * _BLOCK_VECTORS))
+
+
+def block_start(block: int, blocks: int, vectors: int) -> int:
+    """Return the first of so many vectors in a block: an even number, so that registers of two are aligned.
+
+    This is Python; kernels call `_block_start`.
+    """
+    return vectors if block == blocks else vectors // 2 * block // blocks * 2
+
+
+_block_start = inlined(block_start)
 
 
 @inlined
@@ -65,9 +80,8 @@ def _update_block(weights, squared_grads, scratch, workspace, scalars, block, bl
     """Strip by strip, add to da_t = V' g_t, then update V with the gradient sum_t g_t h_t', for a block of units."""
     h, g, da, V, M = scratch.h, scratch.g, scratch.da, weights.V_columns, squared_grads.V
     m_row, K_row, lanes = len(weights.b), len(weights.c), BYTES // h.itemsize
-    pairs = m_row // lanes // 2  # of vectors, so that registers are aligned
-    first = pairs * block // blocks * 2 * lanes
-    end = m_row if block == blocks - 1 else pairs * (block + 1) // blocks * 2 * lanes
+    first = _block_start(block, blocks, m_row // lanes) * lanes
+    end = _block_start(block + 1, blocks, m_row // lanes) * lanes
     units, vectors = end - first, strip_width(K_row // lanes)
     columns = vectors * lanes
     rows, panel = thread * columns * m_row, thread * PANEL_ROWS * columns
