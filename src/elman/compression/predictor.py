@@ -13,7 +13,7 @@ import numpy as np
 
 from elman.compression import exact_kernels, exact_steps
 from elman.compression.adaptive import OnlineLearner, former_learning_rate, make_window, relative_learning_rate
-from elman.compression.bitwise.model import FORMER_PARTS, PARTS, build_bitwise_model
+from elman.compression.bitwise.model import FORMER_VARIANT, VARIANT, build_bitwise_model
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
 from elman.compression.exact_network import ExactNetwork
@@ -70,8 +70,8 @@ class Predictor:
         self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
         self.bitwise = None
         if mode.is_bitwise:
-            parts = PARTS if mode.has_paragraphs else FORMER_PARTS
-            self.bitwise = build_bitwise_model(ngrams, alphabet, R, steps * R, start_char, parts)
+            variant = VARIANT if mode.has_paragraphs else FORMER_VARIANT
+            self.bitwise = build_bitwise_model(ngrams, alphabet, R, steps * R, start_char, variant)
         alpha = network.arrays.get("alpha", np.zeros(1, np.float32))
         self.model = ModelArrays(
             escapes=_initial_escapes(R, alphabet.has_unknown),

@@ -8,10 +8,10 @@ import pytest
 from elman.compression import compress
 from elman.compression.bitwise import model as module
 from elman.compression.bitwise.model import (
-    FORMER_PARTS,
-    PARTS,
+    FORMER_VARIANT,
+    VARIANT,
     BitwiseModel,
-    Parts,
+    Variant,
     build_bitwise_model,
     code_symbols,
     read_step,
@@ -26,10 +26,10 @@ SYMBOLS = np.random.default_rng(1).integers(0, S, (200, R))
 SYMBOLS[50:] = SYMBOLS[:150]
 
 
-def make(text: str = "", N: int = SYMBOLS.size, parts: Parts = PARTS) -> BitwiseModel:
+def make(text: str = "", N: int = SYMBOLS.size, variant: Variant = VARIANT) -> BitwiseModel:
     """Return a model that has read a training text."""
     ngrams = NgramModel(ALPHABET.encode(text), K, 2) if text else None
-    return build_bitwise_model(ngrams, ALPHABET, R, N, 0, parts)
+    return build_bitwise_model(ngrams, ALPHABET, R, N, 0, variant)
 
 
 def run(coder: Coder, model: BitwiseModel, table: np.ndarray) -> None:
@@ -43,14 +43,14 @@ def run(coder: Coder, model: BitwiseModel, table: np.ndarray) -> None:
         read_step(model, history, 0, step, symbols, np.ones(R, np.bool_))
 
 
-@pytest.mark.parametrize("parts", [PARTS, FORMER_PARTS])
-def test_symbols_come_back(parts: Parts) -> None:
+@pytest.mark.parametrize("variant", [VARIANT, FORMER_VARIANT])
+def test_symbols_come_back(variant: Variant) -> None:
     encoder = Coder()
-    run(encoder, make(parts=parts), SYMBOLS.copy())
+    run(encoder, make(variant=variant), SYMBOLS.copy())
     payload = encoder.finish()
     decoded = np.zeros_like(SYMBOLS)
     decoder = Coder(payload)
-    run(decoder, make(parts=parts), decoded)
+    run(decoder, make(variant=variant), decoded)
     decoder.finish()
     np.testing.assert_array_equal(decoded, SYMBOLS)
 
@@ -99,7 +99,7 @@ def test_a_kept_model_is_not_changed() -> None:
     payloads = []
     for _ in range(2):
         coder = Coder()
-        run(coder, build_bitwise_model(ngrams, ALPHABET, R, SYMBOLS.size, 0, PARTS), SYMBOLS.copy())
+        run(coder, build_bitwise_model(ngrams, ALPHABET, R, SYMBOLS.size, 0, VARIANT), SYMBOLS.copy())
         payloads.append(coder.finish())
     assert payloads[0] == payloads[1]
 
@@ -115,11 +115,11 @@ def test_threads_that_share_a_model_disturb_one_another_in_nothing() -> None:
 def test_of_a_long_training_text_a_short_file_reads_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MIN_PRIMED", 8)
     ngrams = NgramModel(ALPHABET.encode("abcdefgh" * 25), K, 2)
-    build_bitwise_model(ngrams, ALPHABET, 1, 2, 0, PARTS)
+    build_bitwise_model(ngrams, ALPHABET, 1, 2, 0, VARIANT)
     ((primed, _, _),) = ngrams.tables["bitwise"]
     assert primed == 2 * module.PRIMING
     end = NgramModel(ngrams.text[-primed:], K, 2)
-    model, expected = (build_bitwise_model(counted, ALPHABET, 1, 2, 0, PARTS) for counted in (ngrams, end))
+    model, expected = (build_bitwise_model(counted, ALPHABET, 1, 2, 0, VARIANT) for counted in (ngrams, end))
     np.testing.assert_array_equal(model.counters.probs, expected.counters.probs)
     found, there = model.matches.text_tables, expected.matches.text_tables
     np.testing.assert_array_equal(found, np.where(there >= 0, there + len(ngrams.text) - primed, there))

@@ -32,6 +32,8 @@ MIN_LENGTHS = (32, 20, 12, 6)
 SEARCHED = len(MIN_LENGTHS)
 """The match models that search, which come first."""
 PARAGRAPHS = 2
+IS_EMPTY, IS_FIRST = range(2)
+"""Columns of `Matches.line`: whether the line is empty so far, and whether it is the first one of a paragraph."""
 RELIABLE_LENGTH = 16
 MAX_LENGTH = 400
 """Length up to which a candidate is compared."""
@@ -65,7 +67,7 @@ class Matches(NamedTuple):
     scaled: Floats  # (M,): its length as an input
     bits: Ints  # (M,): of the current node, the predicted bit, or -1
     paragraphs: Ints  # (R, 2 + PARAGRAPHS): where the last ones began, the latest first, or -1
-    in_line: Ints  # (R, 2): whether the current line is empty so far, and whether it is the first one of a paragraph
+    line: Ints  # (R, 2): see `IS_EMPTY`
     line_feed: Ints  # (1,): the symbol, or -1
     hashes: Ints  # (SEARCHED, R): workspace
     coded: Ints  # (SEARCHED, R): candidates in the coded text
@@ -184,23 +186,23 @@ def read_symbols(matches, history, N, step, x, reads):
 def read_paragraph(matches, history, N, steps, r, i, x):
     """Move the pointers of row r into paragraphs over symbol x at position i."""
     pointers, lengths, misses = matches.pointers, matches.lengths, matches.misses
-    starts, in_line, stride = matches.paragraphs[r], matches.in_line[r], matches.pointers.shape[1]
+    starts, line, stride = matches.paragraphs[r], matches.line[r], matches.pointers.shape[1]
     for z in range(SEARCHED, len(pointers)):
         pointer = pointers[z, r]
         is_right = pointer >= 0 and history[pointer] == x
         if x == matches.line_feed[0]:
-            if in_line[1] and not in_line[0]:
+            if line[IS_FIRST] and not line[IS_EMPTY]:
                 misses[z, r] = (misses[z, r] << 1 | np.int64(is_right)) & _LAST_LINES
             pointers[z, r] = NONE
         elif pointer >= 0:
             lengths[z, r] += 1
             pointers[z, r] = follow(pointer, N, stride, steps) if is_right else NONE
     if x != matches.line_feed[0]:
-        in_line[0] = 0
+        line[IS_EMPTY] = 0
         return
-    in_line[1] = in_line[0]
-    in_line[0] = 1
-    if in_line[1]:
+    line[IS_FIRST] = line[IS_EMPTY]
+    line[IS_EMPTY] = 1
+    if line[IS_FIRST]:
         begin_paragraph(pointers, lengths, starts, r, follow(i, N, stride, steps), starts[0] == i)
 
 
@@ -280,7 +282,7 @@ def make_matches(R: int, symbols: int, M: int, line_feed: int, text_tables: NDAr
         scaled=np.zeros(M, np.float32),
         bits=np.full(M, NONE, np.int64),
         paragraphs=np.full((R, 2 + PARAGRAPHS), NONE, np.int64),
-        in_line=np.zeros((R, 2), np.int64),
+        line=np.zeros((R, 2), np.int64),
         line_feed=np.array([line_feed]),
         hashes=np.zeros((SEARCHED, R), np.int64),
         coded=np.zeros((SEARCHED, R), np.int64),

@@ -151,7 +151,7 @@ def prime(coder, model, text):
         read_step(model, text, 0, i, symbol, coded)
 
 
-class Parts(NamedTuple):
+class Variant(NamedTuple):
     """What a model consists of, which depends on the mode."""
 
     C: int  # contexts
@@ -159,12 +159,12 @@ class Parts(NamedTuple):
     network_weight: np.float32  # of the distribution of the other experts, at first
 
 
-FORMER_PARTS = Parts(FORMER_CONTEXTS, SEARCHED, FORMER_NETWORK_WEIGHT)
-PARTS = Parts(CONTEXTS, SEARCHED + PARAGRAPHS, NETWORK_WEIGHT)
+FORMER_VARIANT = Variant(FORMER_CONTEXTS, SEARCHED, FORMER_NETWORK_WEIGHT)
+VARIANT = Variant(CONTEXTS, SEARCHED + PARAGRAPHS, NETWORK_WEIGHT)
 
 
 def build_bitwise_model(
-    ngrams: NgramModel | None, alphabet: Alphabet, R: int, N: int, start_char: int, parts: Parts
+    ngrams: NgramModel | None, alphabet: Alphabet, R: int, N: int, start_char: int, variant: Variant
 ) -> BitwiseModel:
     """Return the model of R rows of N symbols in all, which has read the training text, as far as there is one.
 
@@ -172,31 +172,31 @@ def build_bitwise_model(
     """
     text = np.zeros(0, np.int32) if ngrams is None else ngrams.text.astype(np.int32)
     primed = text[max(0, len(text) - min(max(PRIMING * N, MIN_PRIMED), MAX_PRIMED)) :]
-    model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)), parts)
+    model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)), variant)
     text_tables = model.matches.coded_tables
     text_tables = np.where(text_tables >= 0, text_tables + (len(text) - len(primed)), NONE).astype(np.int32)
-    matches_of_rows = make_matches(R, min(N, MAX_CODED), parts.M, _line_feed(alphabet), text_tables)._replace(
+    matches_of_rows = make_matches(R, min(N, MAX_CODED), variant.M, _line_feed(alphabet), text_tables)._replace(
         probs=model.matches.probs, seen=model.matches.seen
     )
     rows = make_rows(R)
     for r in range(R):
         contexts.read_symbol(rows, r, start_char, model.classes)
-    mixer.include_network(model.mixer, 2 * (parts.C + parts.M) + 1, parts.network_weight)
+    mixer.include_network(model.mixer, 2 * (variant.C + variant.M) + 1, variant.network_weight)
     return model._replace(rows=rows, matches=matches_of_rows)
 
 
 def _primed_model(
-    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int, parts: Parts
+    ngrams: NgramModel | None, alphabet: Alphabet, text: Ints32, primed: Ints32, size: int, variant: Variant
 ) -> BitwiseModel:
     """Return a model that has read `primed`, the end of the training text, with tables for `size` symbols.
 
     A small one is made once, as many short files may follow.
     """
     made = {} if ngrams is None else ngrams.tables.setdefault("bitwise", {})
-    key = len(primed), size, parts
+    key = len(primed), size, variant
     model: BitwiseModel | None = made.get(key)
     if model is None:
-        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size, parts)
+        model = _make_model(alphabet, np.bincount(text, minlength=len(alphabet) + 1), size, variant)
         prime(Coder().arrays, model, primed)
         if len(primed) > MAX_KEPT:
             return model
@@ -205,16 +205,16 @@ def _primed_model(
     return _copy(model)
 
 
-def _make_model(alphabet: Alphabet, counts: Ints, symbols: int, parts: Parts) -> BitwiseModel:
+def _make_model(alphabet: Alphabet, counts: Ints, symbols: int, variant: Variant) -> BitwiseModel:
     """Return a model of one row, with tables for so many symbols, whose tree is that of the `counts` (S,)."""
     nodes = len(counts) - 1
     return BitwiseModel(
         tree=build_tree(counts),
         classes=symbol_classes(alphabet),
         rows=make_rows(1),
-        counters=make_counters(symbols, parts.C),
-        matches=make_matches(1, symbols, parts.M, _line_feed(alphabet)),
-        mixer=mixer.make_mixer(len(counts), parts.C, parts.M),
+        counters=make_counters(symbols, variant.C),
+        matches=make_matches(1, symbols, variant.M, _line_feed(alphabet)),
+        mixer=mixer.make_mixer(len(counts), variant.C, variant.M),
         ratios=Ratios(
             totals=np.zeros(nodes, np.int64),
             ratios=np.zeros(nodes),

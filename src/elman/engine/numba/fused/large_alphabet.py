@@ -118,7 +118,7 @@ def _count_units(K_row, itemsize, T, blocks):
 
 @inlined
 def _run_unit(queue, number, weights, squared_grads, scratch, workspace, scalars, T, m, blocks, thread):
-    """Do a claimed unit, once those of the phases before are done."""
+    """Do a claimed unit; those of the phases before are done, as none of it could be claimed earlier."""
     K_row = len(weights.c)
     strips, steps, updates, last = _count_units(K_row, scratch.h.itemsize, T, blocks)
     unit = number % (strips + steps + updates + last)
