@@ -25,8 +25,8 @@ import zstandard
 from elman.cli.commands.compress import BUILTIN_ADAPT
 from elman.compression import compress, decompress
 from elman.inference import Model
-from elman.runs.builtin import MODELS
 from elman.runs.run import load_builtin
+from elman.storage.builtin import MODELS
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "builtin_model.json"

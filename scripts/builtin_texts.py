@@ -6,7 +6,7 @@ Sources are git repositories and Debian packages (``apt-get download``, ``dpkg-d
 are kept in CACHE. A clone there may be one of your own: the folder OWNER+NAME. ``OUT/train.txt`` is the training text,
 whose last `COUNTED` characters are those that the n-gram prior counts; ``OUT/held_out/`` has files for
 ``benchmarks/builtin_model.py``, none of which is in the training text; ``OUT/sources.json`` lists each source with its
-licence and the SHA-256 of what was read. ``src/elman/runs/builtin/NOTICE.md`` describes the licences.
+licence and the SHA-256 of what was read. ``src/elman/storage/builtin/NOTICE.md`` describes the licences.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     NUMBA_NUM_THREADS=1 python scripts/train_builtin_model.py TEXTS RUN
 
 RUN is the run directory; a run that was interrupted is resumed. The file is written into the package, and the row of
-`elman.runs.builtin.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
+`elman.storage.builtin.MODELS` that describes it is printed. No bit of the result depends on the number of threads. It
 takes about half an hour on one core. The file in the package is of a run that was resumed: about 7,000 updates with
 ``--max-updates 12500``, and then the rest with 9000, which shortens the schedule of the learning rate.
 """
@@ -30,8 +30,9 @@ from elman.inference import Model
 from elman.inference.network_file import NGRAM_TEXT, SavedNetwork, describe_model, describe_network, network_tensors
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Parameters
-from elman.runs import builtin, lifecycle
+from elman.runs import lifecycle
 from elman.runs.run import load_builtin
+from elman.storage import builtin
 from elman.storage.tensors import serialize_with_digest
 from elman.text import Alphabet
 

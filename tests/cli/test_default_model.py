@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from elman.compression import compress
-from elman.runs import builtin
+from elman.runs.builtin import NAME
 from elman.serve.api.startup import load_models
+from elman.storage import builtin
 from support.cli import Command, assert_refused
 from support.codec_models import make_model
 
@@ -128,7 +129,7 @@ def test_an_error_of_a_text_comes_before_the_header(command: Command) -> None:
 
 
 def test_it_is_served() -> None:
-    assert list(load_models([])) == list(load_models([Path(builtin.NAME)])) == ["builtin"]
+    assert list(load_models([])) == list(load_models([Path(NAME)])) == ["builtin"]
 
 
 def test_a_directory_of_its_name_is_a_run(command: Command) -> None:

@@ -122,7 +122,8 @@ def test_as_many_substreams_as_the_text_is_long_for() -> None:
     assert [blocks.count_substreams(1 << 30, Mode.BITWISE_FEW, size) for size in sizes] == [1, 1, 2, 32]
     assert [blocks.count_substreams(n, Mode.BITWISE_FEW, 1 << 30) for n in (0, 8191, 8192, 1 << 30)] == [1, 1, 2, 32]
     sizes = (0, (1 << 21) - 1, 1 << 21, 1 << 30)
-    assert [blocks.count_substreams(1 << 30, Mode.BITWISE_PARAGRAPHS, size) for size in sizes] == [1, 1, 2, 32]
+    for mode in (Mode.BITWISE_PARAGRAPHS, Mode.BITWISE_BACKGROUND):
+        assert [blocks.count_substreams(1 << 30, mode, size) for size in sizes] == [1, 1, 2, 32]
     weights = (0, (6 << 16) - 1, 6 << 16, 1 << 30)
     for mode in (Mode.MIXTURE_ALL, Mode.BITWISE_ALL, Mode.ALL):
         assert [blocks.count_substreams(n, mode, 1 << 30) for n in (0, 32767, 32768, 1 << 30)] == [1, 1, 2, 8]

@@ -16,6 +16,7 @@ FIRST_BYTES = {
     Mode.ADAPTIVE_BOTH: b"\xe7\x05",
     Mode.BITWISE_FEW: b"\xe7\x06",
     Mode.BITWISE_PARAGRAPHS: b"\xe7\x07",
+    Mode.BITWISE_BACKGROUND: b"\xe7\x10",
     Mode.MIXTURE: b"\xe8",
     Mode.MIXTURE_ALL: b"\xe9",
     Mode.BITWISE: b"\xea",
@@ -38,7 +39,7 @@ def test_a_header_is_read_as_it_was_written(mode: Mode, N: int) -> None:
 
 
 def test_modes_are_versions_and_what_they_adapt() -> None:
-    assert [mode.version for mode in Mode] == [1] * 7 + [2] * 4 + [3] * 3
+    assert [mode.version for mode in Mode] == [1] * 8 + [2] * 4 + [3] * 3
     assert [mode for mode in Mode if mode.has_relative_rate] == [Mode.WEIGHTS, Mode.BOTH, Mode.ALL]
     pairs = {Mode.WEIGHTS: Mode.ADAPTIVE, Mode.BOTH: Mode.ADAPTIVE_BOTH, Mode.ALL: Mode.BITWISE_ALL}
     for mode, former in pairs.items():
@@ -47,7 +48,8 @@ def test_modes_are_versions_and_what_they_adapt() -> None:
 
 
 def test_what_is_written_has_no_former_mode() -> None:
-    former = {mode for mode in Mode if mode.adapts_weights and not mode.has_relative_rate} | {Mode.BITWISE_FEW}
+    former = {mode for mode in Mode if mode.adapts_weights and not mode.has_relative_rate}
+    former |= {Mode.BITWISE_FEW, Mode.BITWISE_PARAGRAPHS}
     for_short_data = {Mode.BITWISE}
     assert {*MODES.values()} == {*Mode} - former - for_short_data - {Mode.STORED}
 
@@ -60,9 +62,11 @@ def test_every_mode_is_read(mode: Mode) -> None:
     assert decompress(model, file) == INPUTS["long"]
 
 
-@pytest.mark.parametrize("mode", [8, 12, 13, 255])
+@pytest.mark.parametrize("mode", [8, 12, 13, 17, 255])
 def test_a_mode_of_a_newer_format_is_reported(mode: int) -> None:
-    message = rf"format 1\.{mode} of a newer Elman; this version reads 1\.0 to 1\.7 and all of 2 and 3: upgrade Elman$"
+    message = (
+        rf"format 1\.{mode} of a newer Elman; this version reads 1\.0 to 1\.7, 1\.16 and all of 2 and 3: upgrade Elman$"
+    )
     with pytest.raises(ElmanError, match=message):
         decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
 

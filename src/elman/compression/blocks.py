@@ -67,7 +67,7 @@ def count_substreams(n: int, mode: Mode, weights: int = 0) -> int:
     R = max(1, n // MIN_SUBSTREAM_SIZE)
     if mode == Mode.BITWISE_FEW:
         R = min(R, 1 + weights // FORMER_WEIGHTS_PER_SEQUENTIAL_SUBSTREAM)
-    if mode == Mode.BITWISE_PARAGRAPHS:
+    if mode in (Mode.BITWISE_PARAGRAPHS, Mode.BITWISE_BACKGROUND):
         R = min(R, 1 + weights // WEIGHTS_PER_SEQUENTIAL_SUBSTREAM)
     return min(R, MAX_COUNTING_SUBSTREAMS) if mode.is_adaptive else R
 

@@ -41,7 +41,7 @@ MODES: dict[CodecAdapt | None, Mode] = {
     "counts": Mode.ADAPTIVE_COUNTS,
     "both": Mode.BOTH,
     "mixture": Mode.MIXTURE,
-    "bitwise": Mode.BITWISE_PARAGRAPHS,
+    "bitwise": Mode.BITWISE_BACKGROUND,
     "all": Mode.ALL,
 }
 """What adapts -> the mode of new files, except for short ones."""
@@ -50,7 +50,7 @@ MODES: dict[CodecAdapt | None, Mode] = {
 def choose_mode(adapt: CodecAdapt | None, size: int) -> Mode:
     """Return the mode of a new file of so many bytes: of a short one, `Mode.BITWISE`, whose header is shorter."""
     mode = MODES[adapt]
-    return Mode.BITWISE if mode is Mode.BITWISE_PARAGRAPHS and size < 2 * blocks.MIN_SUBSTREAM_SIZE else mode
+    return Mode.BITWISE if mode is Mode.BITWISE_BACKGROUND and size < 2 * blocks.MIN_SUBSTREAM_SIZE else mode
 
 
 def compress(

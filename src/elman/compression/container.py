@@ -25,8 +25,10 @@ VERSION = 3
 _MAGIC = 0b1110
 _EXTENDED = 3
 """Mode bits of a file of version 1 whose mode is the next byte."""
-_VERSION_2, _VERSION_3 = 8, 12
-"""The first number of a mode in these versions: four times the version, so that the first byte contains it."""
+_VERSION_2, _VERSION_3, _MORE_OF_VERSION_1 = 8, 12, 16
+"""The first number of a mode in these versions: four times the version, so that the first byte contains it. Modes of
+version 1 continue behind them.
+"""
 _SHORT = 256
 """Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
 _MAX_VARINT_BYTES = 9
@@ -54,6 +56,8 @@ class Mode(IntEnum):
     """As `BITWISE`, in fewer substreams, each of which is predicted with more of the text before it."""
     BITWISE_PARAGRAPHS = 7
     """As `BITWISE_FEW`, also with the contexts and match models of paragraphs, and in fewer substreams yet."""
+    BITWISE_BACKGROUND = _MORE_OF_VERSION_1
+    """As `BITWISE_PARAGRAPHS`, also with a background n-gram model, and words that are the same in upper case."""
     MIXTURE = _VERSION_2
     """With a mixture of experts that learns while coding, in substreams that share it."""
     MIXTURE_ALL = _VERSION_2 + 1
@@ -72,12 +76,12 @@ class Mode(IntEnum):
     @property
     def version(self) -> int:
         """The format version of files of this mode."""
-        return self >> 2 if self >= _VERSION_2 else 1
+        return self >> 2 if _VERSION_2 <= self < _MORE_OF_VERSION_1 else 1
 
     @property
     def has_relative_rate(self) -> bool:
         """Whether the learning rate is relative to the weights of the network."""
-        return self > _VERSION_3
+        return _VERSION_3 < self < _MORE_OF_VERSION_1
 
     @property
     def adapts_weights(self) -> bool:
@@ -91,19 +95,21 @@ class Mode(IntEnum):
         return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH, Mode.BOTH)
 
     @property
-    def has_paragraphs(self) -> bool:
-        """Whether paragraphs predict, see `elman.compression.bitwise`."""
-        return self is Mode.BITWISE_PARAGRAPHS
-
-    @property
     def is_mixture(self) -> bool:
         """Whether a mixture of experts predicts."""
-        return self.version == 2 or self in (Mode.BITWISE_FEW, Mode.BITWISE_PARAGRAPHS, Mode.ALL)
+        return self.version == 2 or self.is_bitwise
 
     @property
     def is_bitwise(self) -> bool:
         """Whether symbols are coded as bits."""
-        return self.has_paragraphs or self in (Mode.BITWISE_FEW, Mode.BITWISE, Mode.BITWISE_ALL, Mode.ALL)
+        return self in (
+            Mode.BITWISE_FEW,
+            Mode.BITWISE_PARAGRAPHS,
+            Mode.BITWISE_BACKGROUND,
+            Mode.BITWISE,
+            Mode.BITWISE_ALL,
+            Mode.ALL,
+        )
 
     @property
     def is_adaptive(self) -> bool:
@@ -166,10 +172,11 @@ def read_header(file: bytes) -> tuple[Header, int]:
     if version == VERSION and number == _VERSION_3:
         raise corrupt_file_error("a member has members of its own")
     if number not in {*Mode} or Mode(number).version != version:
-        last = max(mode for mode in Mode if mode.version == 1)  # all numbers of later versions are in use
+        last = max(mode for mode in Mode if mode < _VERSION_2)  # all numbers of later versions are in use
+        more = ", ".join(f"1.{mode}" for mode in Mode if mode >= _MORE_OF_VERSION_1)
         raise ElmanError(
-            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to 1.{last} and all of 2"
-            f" and {VERSION}: upgrade Elman"
+            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to 1.{last}, {more} and"
+            f" all of 2 and {VERSION}: upgrade Elman"
         )
     mode = Mode(number)
     N, offset = _read_varint(file, offset)

@@ -105,6 +105,9 @@ def code_steps(coder, model, bitwise, network, table, first, last, n):
     for t in range(first, last):
         if model.prior.counts != NOTHING and model.prior.room[0] < R:
             return t
+        if bitwise is not None:  # noqa: SIM102 (in a condition with others Numba would not recognize it)
+            if bitwise.background.counts != NOTHING and bitwise.background.room[0] < R:
+                return t
         if network.pending[0]:
             read_characters(network, model)
         set_symbol_freqs(model)
@@ -114,13 +117,16 @@ def code_steps(coder, model, bitwise, network, table, first, last, n):
         if bitwise is None:
             is_valid = code(coder, work.freqs, symbols)
         else:
-            is_valid = code_symbols(coder, bitwise, model.mixture.matches.history, work.freqs, symbols)
+            set_expert_freqs(bitwise, model)
+            is_valid = code_symbols(coder, bitwise, model.mixture.matches.history, symbols)
         if not is_valid or not code_bytes(coder, model.escapes, work, tokens):
             return -1
         result = end_step(model, table[t])
         if bitwise is not None and result == READ:
             matches = model.mixture.matches
             read_step(bitwise, matches.history, matches.text_size, matches.step[0] - 1, work.x, work.reads)
+            if len(bitwise.freqs) > 1:
+                read_prior(bitwise.background, work.x, work.reads)
         network.pending[0] = result == READ
         if network.is_trained and result == READ:
             if not model.is_mixture:
@@ -199,6 +205,20 @@ def set_symbol_freqs(model):
         if model.has_prior:
             add_prior(model.alpha, prior.log_q, prior.matched, work.mixed)
     compute_symbol_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
+
+
+@exact_inline
+def set_expert_freqs(bitwise, model):
+    """Set the frequencies of the distributions that bits are predicted from."""
+    escapes, work, freqs = model.escapes, model.workspace, bitwise.freqs
+    R, K = work.mixed.shape
+    for r in range(R):
+        copy(work.freqs[r], freqs[0, r])
+    if len(freqs) > 1:
+        compute_symbol_freqs(model.logits, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[1])
+        for r in range(R):
+            copy(bitwise.background.log_q[r, :K], work.mixed[r])
+        compute_symbol_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[2])
 
 
 @exact_inline

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from elman.compression import exact_kernels
 from elman.compression.blocks import split_ranges
 from elman.compression.exact_kernels import Floats
+
+_A = TypeVar("_A")
 
 MIN_WORK = 1 << 22
 """Multiplications of a part at least, about 0.2 ms: handing a part to another thread takes some 20 µs."""
@@ -32,6 +35,11 @@ def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
     function(first)
     for future in futures:
         future.result()
+
+
+def start_task(function: Callable[[], _A]) -> Future[_A]:
+    """Call `function` on another thread."""
+    return _pool().submit(function)
 
 
 def add_matmul(y: Floats, a: Floats, B: Floats) -> None:

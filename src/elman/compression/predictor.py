@@ -13,7 +13,9 @@ import numpy as np
 
 from elman.compression import exact_kernels, exact_steps
 from elman.compression.adaptive import OnlineLearner, former_learning_rate, make_window, relative_learning_rate
-from elman.compression.bitwise.model import FORMER_VARIANT, VARIANT, build_bitwise_model
+from elman.compression.bitwise.background import count_background
+from elman.compression.bitwise.model import BitwiseModel, build_bitwise_model
+from elman.compression.bitwise.variants import variant_of
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Ints
 from elman.compression.exact_network import ExactNetwork
@@ -23,7 +25,7 @@ from elman.compression.experts import mixing
 from elman.compression.experts.match import MatchModel, text_matches
 from elman.compression.experts.mixing import Mixture, initial_weights
 from elman.compression.experts.words import WIDTH, WordModel, build_word_model, text_words, word_characters
-from elman.compression.parts import MIN_WORK, run_parts
+from elman.compression.parts import MIN_WORK, run_parts, start_task
 from elman.compression.range_coder import Coder, bad_end_error
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
@@ -68,10 +70,10 @@ class Predictor:
             rate = relative_learning_rate if mode.has_relative_rate else former_learning_rate
             self.learner = OnlineLearner(network, R, rate(network), trains_alpha=trains_alpha)
         self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
-        self.bitwise = None
+        self.background: ExactPrior | None = None
+        self.bitwise: BitwiseModel | None = None
         if mode.is_bitwise:
-            variant = VARIANT if mode.has_paragraphs else FORMER_VARIANT
-            self.bitwise = build_bitwise_model(ngrams, alphabet, R, steps * R, start_char, variant)
+            self._build_bitwise(alphabet, ngrams, steps * R, mode, start_char)
         alpha = network.arrays.get("alpha", np.zeros(1, np.float32))
         self.model = ModelArrays(
             escapes=_initial_escapes(R, alphabet.has_unknown),
@@ -98,6 +100,21 @@ class Predictor:
         # Static blocks are on all cores anyway, and what is trained has few rows.
         is_large = R * len(network.theta) >= _MIN_PARTS * MIN_WORK
         self.reads_in_parts = mode.is_adaptive and self.learner is None and is_large
+
+    def _build_bitwise(
+        self, alphabet: Alphabet, ngrams: NgramModel | None, N: int, mode: Mode, start_char: int
+    ) -> None:
+        """Build the bitwise model and, at the same time if there are two cores, the background model."""
+        variant = variant_of(mode)
+
+        def build_background() -> ExactPrior:
+            return ExactPrior(count_background(ngrams, alphabet, N), start_char, self.R, ALL_FIRST)
+
+        background = start_task(build_background) if variant.has_background else None
+        self.bitwise = build_bitwise_model(ngrams, alphabet, self.R, N, start_char, variant)
+        if background is not None:
+            self.background = background.result()
+            self.bitwise = self.bitwise._replace(background=self.background.arrays)
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
@@ -133,6 +150,9 @@ class Predictor:
         if self.prior is not None:
             self.prior.reserve()
             self.model = self.model._replace(prior=self.prior.arrays)
+        if self.bitwise is not None and self.background is not None:
+            self.background.reserve()
+            self.bitwise = self.bitwise._replace(background=self.background.arrays)
         if self.model.is_mixture:
             self.match.reserve(steps)
             self.model = self.model._replace(mixture=self.model.mixture._replace(matches=self.match.arrays))

@@ -9,9 +9,10 @@ from pathlib import Path
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.inference.network_file import SavedNetwork
-from elman.runs.builtin import MODELS, NAME, is_builtin, read_builtin
+from elman.runs.builtin import NAME, is_builtin, read_builtin
 from elman.runs.checkpoint import load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.storage.builtin import MODELS
 from elman.storage.tensors import is_named_or_begins_like_tensors
 
 MAX_SHOWN = 3

@@ -18,7 +18,7 @@ from elman.inference.generate import stream_text
 from elman.network import SamplingParams
 from elman.network.model import read_text
 from elman.notebook import render_table
-from elman.runs.builtin import MODELS, BuiltinModel, read_builtin
+from elman.runs.builtin import read_builtin
 from elman.runs.checkpoint import Checkpoint, NetworkSnapshot, SavedNetwork
 from elman.runs.directory import RunDirectory
 from elman.runs.model_files import read_model
@@ -26,6 +26,7 @@ from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics, ModelOrigin, Sample, finite_or_none, summarize
 from elman.runs.spilled_list import SpilledList
 from elman.runs.train_loss import TrainLossEstimator
+from elman.storage.builtin import MODELS, BuiltinModel
 from elman.text import Alphabet, Corpus, Windows
 from elman.text.lines import LineHashes, hash_lines, make_lines, split_lines
 

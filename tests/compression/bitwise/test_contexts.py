@@ -8,20 +8,29 @@ import numpy as np
 import pytest
 
 from elman.compression.bitwise import contexts
-from elman.compression.bitwise.contexts import CONTEXTS, make_rows, read_symbol, set_hashes, symbol_classes
+from elman.compression.bitwise.contexts import (
+    CONTEXTS,
+    SHAPE,
+    fold_symbols,
+    make_rows,
+    read_symbol,
+    set_hashes,
+    symbol_classes,
+)
 from elman.text import Alphabet
 
-TEXT = "GET /a 200 12\nGET /b 404 7\nPUT /a 200 12\n\nit's a b_c, a\nGET /a 201 13\nit's a b_c, b\n" * 2
+TEXT = "GET /a 200 12\nGET /b 404 7\nPUT /a 200 12\n\niT's a b_c, a\nGET /a 201 13\nit's a b_c, b\n" * 2
 ALPHABET = Alphabet("".join(sorted(set(TEXT))))
 
 
 def hashes_of(text: str) -> list[list[int]]:
     """Return the hashes of the contexts before each character of a text."""
-    rows, classes, hashes, all_hashes = make_rows(1), symbol_classes(ALPHABET), np.zeros(CONTEXTS, np.int64), []
+    rows, classes, folded = make_rows(1), symbol_classes(ALPHABET), fold_symbols(ALPHABET)
+    hashes, all_hashes = np.zeros(CONTEXTS, np.int64), []
     for x in ALPHABET.encode(text):
-        set_hashes(rows, 0, hashes)
+        set_hashes(rows, 0, classes, hashes)
         all_hashes.append(hashes.tolist())
-        read_symbol(rows, 0, int(x), classes)
+        read_symbol(rows, 0, int(x), classes, folded)
     return all_hashes
 
 
@@ -56,7 +65,8 @@ def described(text: str) -> list[Any]:
     """Return what each context describes behind a text."""
     *above, line = ["", *text.split("\n")][-2:]
     above_char = above[0][len(line) : len(line) + 1]
-    parts, (word, previous, before) = fields(line), last_words(text)
+    parts, (word, previous, before) = fields(line), last_words(text.lower())
+    is_first = len(text.split("\n")) > 1 and not text.split("\n")[-2]
     first = parts[0] if len(parts) > 1 else ""
     return [
         *(text[max(0, len(text) - n) :] if n <= len(text) else text for n in range(1, 7)),
@@ -69,6 +79,8 @@ def described(text: str) -> list[Any]:
         (len(parts), above_char, parts[-1]),
         len(parts),
         *described_in_paragraph(text, word),
+        (is_first, len(line)),
+        ("".join("a" if is_letter(c) else c for c in text[-SHAPE:]), word),
     ]
 
 
@@ -102,8 +114,16 @@ def test_classes_do_not_depend_on_the_version_of_unicode() -> None:
 
 
 def test_a_line_of_any_length_is_read() -> None:
-    rows, classes = make_rows(1), symbol_classes(ALPHABET)
+    rows, classes, folded = make_rows(1), symbol_classes(ALPHABET), fold_symbols(ALPHABET)
     for _ in range(2):
         for x in ALPHABET.encode("a" * (contexts.WIDTH + 20) + "\n"):
-            read_symbol(rows, 0, int(x), classes)
+            read_symbol(rows, 0, int(x), classes, folded)
     assert rows.line[0, contexts.WIDTH_ABOVE] == contexts.WIDTH
+
+
+def test_words_are_the_same_in_upper_case() -> None:
+    alphabet = Alphabet("aAbBZÉéÀΑαЖжЁё×÷ß1")
+    lower = "aabbZééÀααжжёё×÷ß1"  # Z and À have no small letter in this alphabet
+    folded = fold_symbols(alphabet)
+    assert "".join(alphabet.characters[k] for k in folded[:-1]) == lower
+    assert folded[-1] == len(alphabet)

@@ -4,31 +4,32 @@ import numpy as np
 import pytest
 
 from elman.compression.bitwise import mixer as module
-from elman.compression.bitwise.mixer import NETWORK_WEIGHT, Mixer, include_network, make_mixer
+from elman.compression.bitwise.mixer import CODING, PRIMING, Mixer, include_distributions, make_mixer
 from support.tolerances import FIXED_FUNCTIONS
 
 S, C, M, NODE = 5, 3, 2, 2
-SELECTED = [NODE, 1, 7, 3, 40]
-RATE = np.float32(0.01)
+SELECTED = [NODE, 1, 7, 3, 40, 0]
+"""The last of which is the only one."""
+RATES = np.array([[0.02, 0.005], [0.01, 0.04]], np.float32)
 
 
 @pytest.fixture
 def mixer() -> Mixer:
     """A mixer with random weights and inputs."""
-    rng, made = np.random.default_rng(0), make_mixer(S, C, M)
+    rng, made = np.random.default_rng(0), make_mixer(S, C, M, RATES, 3)
     for weights in tables(made):
         weights[:] = rng.normal(0, 0.1, weights.shape)
     made.inputs[: 2 * (C + M)] = rng.normal(0, 2, 2 * (C + M))
-    made.selected[:] = SELECTED
+    made.selected[:] = SELECTED[:5]
     return made
 
 
 def tables(mixer: Mixer) -> list[np.ndarray]:
-    return [mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place]
+    return [mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place, mixer.common[None]]
 
 
 def rows(mixer: Mixer) -> np.ndarray:
-    """Return the selected weights in float64, (5, I)."""
+    """Return the weights that take part in float64, (6, I)."""
     return np.array([table[i] for table, i in zip(tables(mixer), SELECTED, strict=True)], np.float64)
 
 
@@ -39,8 +40,9 @@ def test_the_prediction_is_a_logistic_function_of_the_weighted_inputs(mixer: Mix
     assert mixer.result[0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=20 * FIXED_FUNCTIONS)
 
 
+@pytest.mark.parametrize("phase", [PRIMING, CODING])
 @pytest.mark.parametrize("bit", [0, 1])
-def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int) -> None:
+def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int, phase: int) -> None:
     module.mix(mixer, NODE)
     before, x = rows(mixer), mixer.inputs.astype(np.float64)
 
@@ -54,20 +56,21 @@ def test_a_step_is_one_along_the_gradient(mixer: Mixer, bit: int) -> None:
         high[index] += 1e-5
         low[index] -= 1e-5
         numerical[index] = (cost(high) - cost(low)) / 2e-5
-    module.learn(mixer, bit, RATE)
-    np.testing.assert_allclose(rows(mixer) - before, -float(RATE) * numerical, rtol=1e-3, atol=1e-6)
+    module.learn(mixer, bit, phase)
+    rates = RATES[phase, [0] * 5 + [1]].astype(np.float64)
+    np.testing.assert_allclose(rows(mixer) - before, -rates[:, None] * numerical, rtol=1e-3, atol=1e-6)
 
 
 def test_other_weights_do_not_change(mixer: Mixer) -> None:
     before = [table.copy() for table in tables(mixer)]
     module.mix(mixer, NODE)
-    module.learn(mixer, 1, RATE)
+    module.learn(mixer, 1, CODING)
     for table, old, i in zip(tables(mixer), before, SELECTED, strict=True):
         np.testing.assert_array_equal(np.delete(table, i, axis=0), np.delete(old, i, axis=0))
 
 
 def test_refinements_do_not_change_a_prediction_at_first() -> None:
-    made = make_mixer(S, C, M)
+    made = make_mixer(S, C, M, RATES, 3)
     for logit in np.linspace(-8, 8, 33):
         made.by_node[NODE, 0], made.inputs[0] = 1, logit
         module.mix(made, NODE)
@@ -75,10 +78,10 @@ def test_refinements_do_not_change_a_prediction_at_first() -> None:
 
 
 def test_refinements_learn_what_follows_a_prediction() -> None:
-    made = make_mixer(S, C, M)
+    made = make_mixer(S, C, M, 0 * RATES, 2)
     for _ in range(500):
         module.mix(made, NODE)
-        module.learn(made, 1, np.float32(0))
+        module.learn(made, 1, CODING)
     module.mix(made, NODE)
     assert made.result[0] == pytest.approx(0.5, rel=20 * FIXED_FUNCTIONS)
     assert made.result[2] > 0.7
@@ -86,20 +89,33 @@ def test_refinements_learn_what_follows_a_prediction() -> None:
 
 @pytest.mark.parametrize("logit", [-1e30, -30.0, 0.0, 30.0, 1e30])
 def test_extreme_predictions_are_finite(logit: float) -> None:
-    made = make_mixer(S, C, M)
+    made = make_mixer(S, C, M, RATES, 3)
     made.by_node[NODE, 0], made.inputs[0] = 1, logit
     with np.errstate(over="ignore"):
         module.mix(made, NODE)
-    module.learn(made, 0, RATE)
+    module.learn(made, 0, CODING)
     assert np.isfinite(made.result).all()
     assert 0 <= made.result[2] <= 1
 
 
-def test_the_network_takes_part_from_its_inclusion_on() -> None:
-    made = make_mixer(S, C, M)
+@pytest.mark.parametrize("own_share", [2, 3])
+def test_the_final_probability_is_an_average(mixer: Mixer, own_share: int) -> None:
+    made = mixer._replace(shares=make_mixer(S, C, M, RATES, own_share).shares)
+    module.mix(made, NODE)
+    p, logit, _ = made.result
+    at, part = module.interpolation(logit)
+    selected = [table[row] for table, row in zip(made.refinements, made.rows, strict=True)]
+    refined = [steps[at] * (1 - part) + steps[at + 1] * part for steps in selected]
+    assert made.result[2] == pytest.approx((own_share * p + sum(refined)) / (own_share + 2), rel=1e-6)
+
+
+def test_distributions_take_part_from_their_inclusion_on() -> None:
+    made = make_mixer(S, C, M, RATES, 3)
     before = made.by_node.copy()
-    network = 2 * (C + M) + 1
-    assert not made.by_node[:, network].any()
-    include_network(made, network, NETWORK_WEIGHT)
-    assert (made.by_node[:, network] == NETWORK_WEIGHT).all()
-    np.testing.assert_array_equal(made.by_node[:, :network], before[:, :network] * (1 - NETWORK_WEIGHT))
+    made.common[:] = 1
+    first, weights = 2 * (C + M) + 1, np.array([0.6, 0.1, 0.2], np.float32)
+    assert not made.by_node[:, first:].any()
+    include_distributions(made, first, weights)
+    assert (made.by_node[:, first : first + 3] == weights).all()
+    np.testing.assert_array_equal(made.by_node[:, :first], before[:, :first] * (1 - weights[0]))
+    np.testing.assert_array_equal(made.common, 1 - weights[0])

@@ -20,7 +20,7 @@ from elman.config import CodecAdapt
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
-    from elman.runs.builtin import BuiltinModel
+    from elman.storage.builtin import BuiltinModel
 
 SUFFIX = ".elm"
 

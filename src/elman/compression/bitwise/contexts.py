@@ -4,8 +4,9 @@ R  rows: substreams coded in lockstep      S  symbols: the K characters, and the
 
 They are the last 1 to 6 symbols; the current word with the words before it; and what shows in logs, tables and source
 code: the symbol above, and the number and beginning of the current field of the line. A field is what letters and
-digits make, up to the next other character. Two more, which files of former modes lack, contain the first lines of
-the last paragraphs, such as who speaks in a play. The list is part of the file format.
+digits make, up to the next other character. Files of former modes lack some: two contain the first lines of the last
+paragraphs, such as who speaks in a play, and two the column and the shape of the last characters, in which every letter
+is the same. The list is part of the file format.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from elman.compression.exact_kernels import Ints, exact_inline
 from elman.compression.hashing import MODULUS, MULTIPLIER, extend_hash
 from elman.text import Alphabet
 
-FORMER_CONTEXTS, CONTEXTS = 14, 16
-"""Number of contexts, in former modes and now."""
+FORMER_CONTEXTS, PARAGRAPH_CONTEXTS, CONTEXTS = 14, 16, 18
+"""Number of contexts: in former modes, with paragraphs, and now."""
 LAST_SYMBOLS = 6
 WORDS = 3
 """The current word, which is 0 outside words, and the two before it."""
+SHAPE = 4
+"""Last symbols whose shape is part of a context."""
 WIDTH = 256
 """Symbols of a line whose columns are remembered."""
 _OTHER, _LETTER, _DIGIT, _SPACE, _LINE_FEED = range(5)
@@ -31,6 +34,15 @@ _SECOND_MULTIPLIER = 30269
 COLUMN, FIELD, FIELD_START, FIRST_FIELD, ABOVE, WIDTH_ABOVE = range(6)
 """Columns of `Rows.line`: the column; the number of the field; hashes of the field so far and of the first field of the
 line; the symbol above + 1, or 0; the length of the line above."""
+_UPPER_CASE = (
+    (0x41, 0x5A, 32),
+    (0xC0, 0xD6, 32),
+    (0xD8, 0xDE, 32),
+    (0x391, 0x3A9, 32),
+    (0x400, 0x40F, 80),
+    (0x410, 0x42F, 32),
+)
+"""Ranges of capitals, and the distance from each to its small letter: Latin with accents, Greek, Cyrillic."""
 IN_FIRST_LINE, FIRST_LINE, LAST_FIRST_LINE, FIRST_LINE_BEFORE = range(4)
 """Columns of `Rows.paragraph`: whether the current line is the first one of a paragraph; hashes of this line so far,
 and of the first lines of the last paragraph and of the one before it."""
@@ -54,7 +66,7 @@ def scatter(h, x):
 
 
 @exact_inline
-def set_hashes(rows, r, hashes):
+def set_hashes(rows, r, classes, hashes):
     """Set the `hashes` (C,) of the contexts of row r."""
     last, words, line = rows.last[r], rows.words[r], rows.line[r]
     h = np.int64(0)
@@ -71,13 +83,25 @@ def set_hashes(rows, r, hashes):
     hashes[13] = extend_hash(908, line[FIELD])
     if len(hashes) > FORMER_CONTEXTS:
         set_paragraph_hashes(last, words, rows.paragraph[r], hashes)
+    if len(hashes) > PARAGRAPH_CONTEXTS:
+        hashes[16] = extend_hash(extend_hash(extend_hash(920, rows.paragraph[r, IN_FIRST_LINE]), line[COLUMN]), 0)
+        hashes[17] = extend_hash(shape_hash(last, classes), words[0])
     for n in range(len(hashes)):
         hashes[n] = scatter(hashes[n], n)
 
 
 @exact_inline
+def shape_hash(last, classes):
+    """Return a hash of the last symbols in which all letters are the same."""
+    h = np.int64(921)
+    for n in range(SHAPE):
+        h = extend_hash(h, np.int64(-1) if classes[last[n]] == _LETTER else last[n])
+    return h
+
+
+@exact_inline
 def set_paragraph_hashes(last, words, paragraph, hashes):
-    """Set the hashes of the contexts that former modes lack."""
+    """Set the hashes of the contexts with first lines of paragraphs."""
     first, second = paragraph[LAST_FIRST_LINE], paragraph[FIRST_LINE_BEFORE]
     if paragraph[IN_FIRST_LINE]:
         hashes[14] = extend_hash(extend_hash(extend_hash(910, first), second), paragraph[FIRST_LINE])
@@ -88,8 +112,8 @@ def set_paragraph_hashes(last, words, paragraph, hashes):
 
 
 @exact_inline
-def read_symbol(rows, r, x, classes):
-    """Let row r read symbol x."""
+def read_symbol(rows, r, x, classes, folded):
+    """Let row r read symbol x; in words it counts as the symbol `folded[x]`."""
     last, words, line, texts = rows.last[r], rows.words[r], rows.line[r], rows.texts[r]
     kind = classes[x]
     read_in_paragraph(rows.paragraph[r], x, kind == _LINE_FEED, line[COLUMN] == 0)
@@ -97,7 +121,7 @@ def read_symbol(rows, r, x, classes):
         last[n] = last[n - 1]
     last[0] = x
     if kind == _LETTER:
-        words[0] = extend_hash(words[0], x)
+        words[0] = extend_hash(words[0], folded[x])
     elif words[0] != 0:
         words[2], words[1], words[0] = words[1], words[0], 0
     if kind == _LINE_FEED:
@@ -150,6 +174,25 @@ def symbol_classes(alphabet: Alphabet) -> Ints:
     Everything beyond ASCII counts as a letter: Unicode's own classes differ between versions of Python.
     """
     return np.array([*map(_character_class, alphabet.characters), _OTHER])
+
+
+def fold_symbols(alphabet: Alphabet) -> Ints:
+    """Return for every symbol (S,) that of the same letter in lower case, if the alphabet has it, else itself."""
+    characters = alphabet.characters
+    index = {c: k for k, c in enumerate(characters)}
+    return np.array([*(index.get(_lower(c), k) for k, c in enumerate(characters)), len(characters)])
+
+
+def _lower(c: str) -> str:
+    """Return a letter of the Latin, Greek and Cyrillic alphabets in lower case.
+
+    Not by `str.lower`: Unicode's cases differ between versions of Python.
+    """
+    code = ord(c)
+    for first, last, distance in _UPPER_CASE:
+        if first <= code <= last:
+            return chr(code + distance)
+    return c
 
 
 def _character_class(c: str) -> int:

@@ -1,17 +1,20 @@
 """The mixer: the probability of a bit from many predictions, with weights that are learned.
 
 S  symbols      I  inputs: predictions stretched to logits, see `elman.compression.bitwise.counters` and `matches`
-C  contexts     M  match models
+C  contexts     M  match models     E  distributions of other experts
 
-The inputs are two per context, two per match model, a constant, the distribution of the other experts, and zeros up to
-I, a multiple of four, as there are four partial sums.
+The inputs are two per context, two per match model, a constant, E distributions, and zeros up to I, a multiple of four,
+as there are four partial sums.
 
 ::
 
-    (1)  w = sum of five vectors of weights, each selected by another context
+    (1)  w = sum of six vectors of weights: five are each selected by another context, one is always the same
     (2)  p = sigmoid(w'x)
-    (3)  each of the five += eta (bit - p) x                gradient descent on the coding cost -log p
-    (4)  final probability: (2 p + two refinements) / 4
+    (3)  each of the six += eta (bit - p) x                 gradient descent on the coding cost -log p
+    (4)  final probability: (s p + two refinements) / (s + 2)
+
+In former modes the vector that is always the same is zero and not trained. eta is another one for it, and while the
+training text is read.
 
 This is the logistic mixing of PAQ7 (M. Mahoney, 2005). A refinement (adaptive probability map, secondary symbol
 estimation) is a table of what followed similar predictions in the same context, between which it interpolates. The
@@ -28,13 +31,15 @@ from elman.compression.bitwise.contexts import COLUMN, CONTEXTS, FIELD
 from elman.compression.bitwise.matches import LENGTHS, PARAGRAPHS, SEARCHED
 from elman.compression.exact_kernels import Floats, Ints, exact_inline, sigmoid
 
-INPUTS = -(-(2 * CONTEXTS + 2 * (SEARCHED + PARAGRAPHS) + 2) // 4) * 4
-"""I; in former modes, which have fewer contexts and match models, more of them are zero."""
-PRIMING_RATE, CODING_RATE = np.float32(0.001), np.float32(0.0003)
-"""eta while the training text is read, and while coding."""
-FORMER_NETWORK_WEIGHT, NETWORK_WEIGHT = np.float32(0.5), np.float32(0.7)
-"""Initial weight of the distribution of the other experts, in former modes and now; those learned from the training
-text shrink by as much."""
+MAX_DISTRIBUTIONS = 3
+INPUTS = -(-(2 * CONTEXTS + 2 * (SEARCHED + PARAGRAPHS) + 1 + MAX_DISTRIBUTIONS) // 4) * 4
+"""I; in former modes, which have fewer contexts, match models and distributions, more of them are zero."""
+PRIMING, CODING = range(2)
+"""Rows of `Mixer.rates`: while the training text is read, and while coding."""
+SELECTED_RATE, COMMON_RATE = range(2)
+"""Columns of `Mixer.rates`: eta of the selected vectors of weights, and of the one that is always the same."""
+OWN_SHARE, SCALE = range(2)
+"""Elements of `Mixer.shares`: s and 1 / (s + 2) of (4)."""
 CONSTANT = np.float32(0.3)
 _HISTORY_WEIGHT, _PROB_WEIGHT = np.float32(0.25), np.float32(0.05)
 _FIELDS, _COLUMNS = 32, 32
@@ -44,7 +49,7 @@ _STEPS = 24
 """Predictions from -11.5 to 11.5 between which a refinement interpolates."""
 _LAST_STEP, _SHIFT = np.float32(11.4), np.float32(11.5)
 _REFINEMENT_RATE = np.float32(0.02)
-_ZERO, _ONE, _QUARTER = np.float32(0), np.float32(1), np.float32(0.25)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 class Mixer(NamedTuple):
@@ -55,6 +60,9 @@ class Mixer(NamedTuple):
     by_match: Floats  # (1 + M LENGTHS, I)
     by_second: Floats  # (S, I)
     by_place: Floats  # (fields x columns, I): where in the line
+    common: Floats  # (I,)
+    rates: Floats  # (2, 2): see `PRIMING` and `SELECTED_RATE`
+    shares: Floats  # (2,): see `OWN_SHARE`
     refinements: Floats  # (2, rows, _STEPS)
     inputs: Floats  # (I,)
     products: Floats  # (I,): of inputs and weights
@@ -82,9 +90,9 @@ def mix(mixer, node):
     selected[0] = node
     w0, w1, w2 = mixer.by_node[node], mixer.by_last[selected[1]], mixer.by_match[selected[2]]
     w3, w4 = mixer.by_second[selected[3]], mixer.by_place[selected[4]]
-    products = mixer.products
+    products, w5, shares = mixer.products, mixer.common, mixer.shares
     for i in range(INPUTS):
-        products[i] = (((w0[i] + w1[i]) + (w2[i] + w3[i])) + w4[i]) * x[i]
+        products[i] = ((((w0[i] + w1[i]) + (w2[i] + w3[i])) + w4[i]) + w5[i]) * x[i]
     s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
     for i in range(0, INPUTS, 4):
         s0 = s0 + products[i]
@@ -100,7 +108,7 @@ def mix(mixer, node):
     a, b = refinements[0, rows[0]], refinements[1, rows[1]]
     first = a[step] * (_ONE - part) + a[step + 1] * part
     second = b[step] * (_ONE - part) + b[step + 1] * part
-    result[0], result[1], result[2] = p, logit, ((p + p) + (first + second)) * _QUARTER
+    result[0], result[1], result[2] = p, logit, (shares[OWN_SHARE] * p + (first + second)) * shares[SCALE]
 
 
 @exact_inline
@@ -113,13 +121,14 @@ def interpolation(logit):
 
 
 @exact_inline
-def learn(mixer, bit, rate):
-    """Take the step (3), and adapt the refinements."""
+def learn(mixer, bit, phase):
+    """Take the step (3), with the rates of `PRIMING` or `CODING`, and adapt the refinements."""
     selected, rows, x, refinements = mixer.selected, mixer.rows, mixer.inputs, mixer.refinements
     w0, w1, w2 = mixer.by_node[selected[0]], mixer.by_last[selected[1]], mixer.by_match[selected[2]]
     w3, w4 = mixer.by_second[selected[3]], mixer.by_place[selected[4]]
-    target = np.float32(bit)
-    step = rate * (target - mixer.result[0])
+    w5, rates, target = mixer.common, mixer.rates, np.float32(bit)
+    error = target - mixer.result[0]
+    step, common_step = rates[phase, SELECTED_RATE] * error, rates[phase, COMMON_RATE] * error
     for i in range(INPUTS):
         change = step * x[i]
         w0[i] = w0[i] + change
@@ -127,6 +136,7 @@ def learn(mixer, bit, rate):
         w2[i] = w2[i] + change
         w3[i] = w3[i] + change
         w4[i] = w4[i] + change
+        w5[i] = w5[i] + common_step * x[i]
     at, part = interpolation(mixer.result[1])
     for n in range(2):
         row = refinements[n, rows[n]]
@@ -134,8 +144,17 @@ def learn(mixer, bit, rate):
         row[at + 1] = row[at + 1] + (target - row[at + 1]) * (part * _REFINEMENT_RATE)
 
 
-def make_mixer(S: int, C: int, M: int) -> Mixer:
-    """Return a mixer that has learned nothing, without the distribution of the other experts."""
+def make_mixer(S: int, C: int, M: int, rates: Floats, own_share: float) -> Mixer:
+    """Return a mixer that has learned nothing, without the distributions of other experts.
+
+    Parameters
+    ----------
+    S, C, M : int
+    rates : ndarray of float32, shape (2, 2)
+        See `PRIMING` and `SELECTED_RATE`.
+    own_share : float
+        s of (4).
+    """
     by_node = np.zeros((S - 1, INPUTS), np.float32)
     by_node[:, 0 : 2 * C : 2], by_node[:, 1 : 2 * C : 2] = _HISTORY_WEIGHT, _PROB_WEIGHT
     steps = np.array([sigmoid(np.float32(i) - _SHIFT) for i in range(_STEPS)], np.float32)
@@ -145,6 +164,9 @@ def make_mixer(S: int, C: int, M: int) -> Mixer:
         by_match=np.zeros((1 + M * LENGTHS, INPUTS), np.float32),
         by_second=np.zeros((S, INPUTS), np.float32),
         by_place=np.zeros((_FIELDS * _COLUMNS, INPUTS), np.float32),
+        common=np.zeros(INPUTS, np.float32),
+        rates=rates.copy(),
+        shares=np.array([own_share, 1 / (own_share + 2)], np.float32),
         refinements=np.tile(steps, (2, min(_MAX_ROWS, 1 << (16 * S * S).bit_length()), 1)),
         inputs=np.zeros(INPUTS, np.float32),
         products=np.zeros(INPUTS, np.float32),
@@ -154,8 +176,11 @@ def make_mixer(S: int, C: int, M: int) -> Mixer:
     )
 
 
-def include_network(mixer: Mixer, network: int, weight: np.float32) -> None:
-    """Begin to use the distribution of the other experts, the input `network`, at first with this weight."""
-    for weights in (mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place):
-        weights *= _ONE - weight
-    mixer.by_node[:, network] = weight
+def include_distributions(mixer: Mixer, first: int, weights: Floats) -> None:
+    """Begin to use the distributions of other experts, the E inputs from `first` on, with these weights (E,) at first.
+
+    The first one is that of the mixture, and what was learned from the training text shrinks by its weight.
+    """
+    for learned in (mixer.by_node, mixer.by_last, mixer.by_match, mixer.by_second, mixer.by_place, mixer.common):
+        learned *= _ONE - weights[0]
+    mixer.by_node[:, first : first + len(weights)] = weights

@@ -1,26 +1,20 @@
-"""The built-in model, which commands use if they are given none; NOTICE.md describes its texts and their licences.
+"""The files of the built-in models; NOTICE.md describes their texts and the licences.
 
-Its file is that of a network (`elman.inference.network_file`), compressed with xz; safetensors defines the byte order.
-Compressed files contain a model's fingerprint, so that the model of an earlier version can be found once there are
-several.
+A file is that of a network (`elman.inference.network_file`), compressed with xz; safetensors defines the byte order.
 """
 
 from __future__ import annotations
 
 import hashlib
 import lzma
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from elman.errors import ElmanError
-from elman.inference.network_file import SavedNetwork
-from elman.runs.checkpoint import load_network
-
-NAME = "builtin"
-"""What stands for the newest built-in model where a run is expected."""
 
 
 class BuiltinModel(NamedTuple):
@@ -51,8 +45,9 @@ MODELS = (
 """Every built-in model, the newest last; none is ever removed, as files compressed with it must stay readable."""
 
 
-def read_builtin(model: BuiltinModel = MODELS[-1]) -> SavedNetwork:
-    """Return a built-in model.
+@contextmanager
+def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
+    """Make a built-in model available as a safetensors file, which is removed afterwards.
 
     Raises
     ------
@@ -66,20 +61,9 @@ def read_builtin(model: BuiltinModel = MODELS[-1]) -> SavedNetwork:
     if hashlib.sha256(compressed).hexdigest() != model.sha256:
         raise _damaged_error(f"the contents of {model.file} do not match its SHA-256")
     with TemporaryDirectory() as folder:  # safetensors reads files only
-        path = Path(folder) / NAME
+        path = Path(folder) / "builtin"
         path.write_bytes(lzma.decompress(compressed))
-        return load_network(path)
-
-
-def is_builtin(path: Path) -> bool:
-    """Return whether a path is the name of the built-in model: a file or directory of this name takes precedence."""
-    return path == Path(NAME) and not os.path.exists(path)  # noqa: PTH110 (False for a path that cannot be inspected)
-
-
-def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
-    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
-    found = (model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint))
-    return next(found, None)
+        yield path
 
 
 def _damaged_error(reason: str) -> ElmanError:
