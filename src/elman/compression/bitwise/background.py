@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inference.network_file import NGRAM_TEXT
-from elman.network.ngram import Indices, NgramModel
+from elman.network.ngram import NgramModel
 from elman.storage.builtin import MODELS, unpack_builtin
 from elman.storage.tensors import read_tensors
 from elman.text import Alphabet
@@ -39,7 +39,7 @@ class BackgroundText(NamedTuple):
     """A text as indices into its characters."""
 
     characters: str
-    text: Indices
+    text: NDArray[np.uint8]
 
 
 @functools.cache
@@ -47,8 +47,7 @@ def read_background_text() -> BackgroundText:
     """Return the text that the built-in model counts."""
     with unpack_builtin(TEXT_MODEL) as path:
         description, tensors = read_tensors(path)
-    text: Indices = tensors[NGRAM_TEXT]
-    return BackgroundText(json.loads(description)["alphabet"], text)
+    return BackgroundText(json.loads(description)["alphabet"], tensors[NGRAM_TEXT].astype(np.uint8))
 
 
 def count_background(ngrams: NgramModel | None, alphabet: Alphabet, N: int) -> NgramModel:
