@@ -41,12 +41,13 @@ def make_model(
     seed: int = 0,
     dtype: type[np.floating] = np.float32,
     order: int = 0,
+    m: int = M,
 ) -> Model:
     """Return a model with random weights, biases and state, and with an n-gram prior unless `order` is 0."""
     generator = np.random.RandomState(seed)
     text = "".join(character for character in COUNTED if character in alphabet.characters)
     ngrams = count_training_text(alphabet.encode(text), len(alphabet), order, 0.9, 2)
-    parameters = initial_parameters(len(alphabet), M, std, generator, np.float64, cell, layers, ngrams=ngrams)
+    parameters = initial_parameters(len(alphabet), m, std, generator, np.float64, cell, layers, ngrams=ngrams)
     parameters = parameters.map(lambda array: array + 0.1 * generator.randn(*array.shape))
     net = architecture(parameters)
     h = np.append(np.tanh(generator.randn(net.recurrent_size)), np.zeros(net.order))

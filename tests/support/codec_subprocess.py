@@ -19,6 +19,7 @@ from elman.compression import (
     exact_kernels,
     exact_prior,
     exact_steps,
+    shared_forward,
 )
 from elman.compression.experts import match, mixing, words
 from elman.config import CodecAdapt
@@ -31,7 +32,7 @@ from support.small_blocks import small_blocks
 
 CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 MODULES = (
-    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, match, mixing, words,
+    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, shared_forward, match, mixing, words,
     counting, distributions, kernels,
 )  # fmt: skip
 """Those whose kernels must not fuse a product with a sum."""

@@ -35,6 +35,7 @@ from elman.compression.exact_kernels import (
 from elman.compression.exact_prior import NOTHING, PriorArrays, read_prior
 from elman.compression.experts.mixing import Mixture, learn_rows, mix_rows, read_rows
 from elman.compression.experts.words import set_bonuses
+from elman.compression.shared_forward import SharedForward, shared_forward_step
 
 BYTES = 256
 COUNT_STEP, MAX_TOTAL = 1 << 15, 1 << 24
@@ -89,6 +90,7 @@ class NetworkArrays(NamedTuple):
     pending: NDArray[np.bool_]
     is_trained: bool
     window: Window
+    shared: SharedForward  # empty unless an assistant takes part in the forward step
 
 
 @exact
@@ -146,7 +148,11 @@ def read_characters(network, model):
     window, work, K = network.window, model.workspace, model.logits.shape[1]
     w, R = window.filled[0], len(work.x)
     before, after = window.states[w], window.states[w + 1]
-    forward_step(network.theta, network.cell, network.G, K, work.x, before, after, window.gates[w], window.logits, 0, R)
+    gates, logits = window.gates[w], window.logits
+    if len(network.shared.queue) > 0:
+        shared_forward_step(network.shared, work.x[0], before, gates, logits)
+    else:
+        forward_step(network.theta, network.cell, network.G, K, work.x, before, after, gates, logits, 0, R)
     end_reading(network, model)
 
 

@@ -38,8 +38,12 @@ def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
 
 
 def start_task(function: Callable[[], _A]) -> Future[_A]:
-    """Call `function` on another thread."""
-    return _pool().submit(function)
+    """Call `function` on another thread, or at once if there is only one core."""
+    if core_count() > 1:
+        return _pool().submit(function)
+    done: Future[_A] = Future()
+    done.set_result(function())
+    return done
 
 
 def add_matmul(y: Floats, a: Floats, B: Floats) -> None:

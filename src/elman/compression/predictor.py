@@ -13,6 +13,7 @@ import numpy as np
 
 from elman.compression import exact_kernels, exact_steps
 from elman.compression.adaptive import OnlineLearner, former_learning_rate, make_window, relative_learning_rate
+from elman.compression.assistant import Assistant, empty_shared_forward, share_forward
 from elman.compression.bitwise.background import count_background
 from elman.compression.bitwise.model import BitwiseModel, build_bitwise_model
 from elman.compression.bitwise.variants import variant_of
@@ -94,12 +95,15 @@ class Predictor:
         # The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
         # which would cost small files bytes.
         window = make_window(network, 1, R) if self.learner is None else self.learner.window
+        is_fixed = mode.is_adaptive and self.learner is None
+        shared = share_forward(network, window) if is_fixed else empty_shared_forward()
+        self.assistant = Assistant(shared)
         self.network_arrays = NetworkArrays(
-            network.theta, network.cell, network.G, np.ones(1, np.bool_), self.learner is not None, window
+            network.theta, network.cell, network.G, np.ones(1, np.bool_), self.learner is not None, window, shared
         )
         # Static blocks are on all cores anyway, and what is trained has few rows.
         is_large = R * len(network.theta) >= _MIN_PARTS * MIN_WORK
-        self.reads_in_parts = mode.is_adaptive and self.learner is None and is_large
+        self.reads_in_parts = is_fixed and is_large and R > 1
 
     def _build_bitwise(
         self, alphabet: Alphabet, ngrams: NgramModel | None, N: int, mode: Mode, start_char: int
@@ -126,8 +130,13 @@ class Predictor:
         ElmanError
             If a payload was not written by an encoder.
         """
+        with self.assistant:
+            self._code(coder, table, n, count_coded)
+
+    def _code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         t = 0
         while t < len(table):
+            self.assistant.start()
             last = min(len(table), t + max(1, _MAX_TOKENS // self.R))
             if self.reads_in_parts:
                 last = t + 1
