@@ -1,10 +1,14 @@
 """Work in parts covers everything, and gives the same bits in any number of parts."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 
 from elman.compression import compress, decompress, parts, predictor
-from elman.compression.parts import MIN_WORK, add_matmul, run_parts
+from elman.compression.parts import MIN_WORK, add_matmul, run_parts, start_task
 from support.cells import EXACT_CELLS
 from support.codec_models import ADAPTATIONS, INPUTS, make_model
 from support.small_blocks import small_blocks
@@ -26,6 +30,25 @@ def test_little_work_is_not_divided() -> None:
     slices = list[slice]()
     run_parts(slices.append, 10, MIN_WORK)
     assert slices == [slice(0, 10)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # since Python 3.12, where there are several threads
+def test_a_forked_process_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "core_count", lambda: 2)
+    run_parts(lambda part: None, 2, 100 * MIN_WORK)
+    process = os.fork()
+    if process == 0:
+        signal.alarm(20)  # ends it if the work never does
+        run_parts(lambda part: None, 2, 100 * MIN_WORK)
+        os._exit(start_task(lambda: 5).result())
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 5
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_task_has_a_thread_of_its_own_if_there_is_a_core(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "core_count", lambda: cores)
+    assert (start_task(threading.get_ident).result() == threading.get_ident()) == (cores == 1)
 
 
 def test_an_error_of_a_part_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

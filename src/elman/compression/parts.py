@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from elman.compression import exact_kernels
 from elman.compression.blocks import split_ranges
@@ -51,6 +51,12 @@ def add_matmul(y: Floats, a: Floats, B: Floats) -> None:
     run_parts(lambda part: exact_kernels.add_matmul(y[part], a[part], B), len(y), a.size * B.shape[1])
 
 
+def forget_in_forked_processes(pool: Any) -> None:
+    """Let a cached function that returns a pool make another one in a forked process, which has none of its threads."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=pool.cache_clear)
+
+
 @functools.cache
 def core_count() -> int:
     """Return the number of cores; asking the system takes as long as a part of an optimizer step."""
@@ -60,3 +66,6 @@ def core_count() -> int:
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(core_count())
+
+
+forget_in_forked_processes(_pool)
