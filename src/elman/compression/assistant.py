@@ -5,8 +5,8 @@ See `elman.compression.shared_forward` for what it does.
 
 from __future__ import annotations
 
-import functools
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,7 @@ from elman.compression import shared_forward
 from elman.compression.exact_gradients import Window
 from elman.compression.exact_kernels import GRU, Floats, Ints
 from elman.compression.exact_network import ExactNetwork
-from elman.compression.parts import core_count, forget_in_forked_processes
+from elman.compression.parts import core_count, thread_pool
 from elman.compression.shared_forward import STOP, WIDTH, SharedForward
 from elman.engines import NUMBA_INSTALLED
 from elman.network.parameters import suffix
@@ -123,7 +123,7 @@ class Assistant:
             self._stop()
         elif len(self._shared.queue) and (self._run is None or self._run.done()):
             self._shared.queue[STOP] = 0
-            self._run = _pool().submit(shared_forward.assist, self._shared)
+            self._run = thread_pool().submit(shared_forward.assist, self._shared)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -142,10 +142,5 @@ class Assistant:
 _coding: set[Assistant] = set()
 """Those of all threads that code: if each of them had one, there might be more of both than cores."""
 
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(core_count())
-
-
-forget_in_forked_processes(_pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_coding.clear)  # of other threads, which a forked process lacks

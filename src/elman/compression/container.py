@@ -57,7 +57,7 @@ class Mode(IntEnum):
     BITWISE_PARAGRAPHS = 7
     """As `BITWISE_FEW`, also with the contexts and match models of paragraphs, and in fewer substreams yet."""
     BITWISE_BACKGROUND = _MORE_OF_VERSION_1
-    """As `BITWISE_PARAGRAPHS`, also with a background n-gram model, and words that are the same in upper case."""
+    """As `BITWISE_PARAGRAPHS`, also with a background n-gram model, see `elman.compression.bitwise.variants`."""
     MIXTURE = _VERSION_2
     """With a mixture of experts that learns while coding, in substreams that share it."""
     MIXTURE_ALL = _VERSION_2 + 1

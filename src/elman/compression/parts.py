@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from elman.compression import exact_kernels
 from elman.compression.blocks import split_ranges
@@ -31,7 +31,7 @@ def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
     """
     count = max(1, min(core_count(), n, work // MIN_WORK))
     first, *others = (slice(start, end) for start, end in split_ranges(n, count))
-    futures = [_pool().submit(function, part) for part in others]
+    futures = [thread_pool().submit(function, part) for part in others]
     function(first)
     for future in futures:
         future.result()
@@ -40,7 +40,7 @@ def run_parts(function: Callable[[slice], None], n: int, work: int) -> None:
 def start_task(function: Callable[[], _A]) -> Future[_A]:
     """Call `function` on another thread, or at once if there is only one core."""
     if core_count() > 1:
-        return _pool().submit(function)
+        return thread_pool().submit(function)
     done: Future[_A] = Future()
     done.set_result(function())
     return done
@@ -51,12 +51,6 @@ def add_matmul(y: Floats, a: Floats, B: Floats) -> None:
     run_parts(lambda part: exact_kernels.add_matmul(y[part], a[part], B), len(y), a.size * B.shape[1])
 
 
-def forget_in_forked_processes(pool: Any) -> None:
-    """Let a cached function that returns a pool make another one in a forked process, which has none of its threads."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=pool.cache_clear)
-
-
 @functools.cache
 def core_count() -> int:
     """Return the number of cores; asking the system takes as long as a part of an optimizer step."""
@@ -64,8 +58,10 @@ def core_count() -> int:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
+def thread_pool() -> ThreadPoolExecutor:
+    """Return the codec's threads, as many as there are cores."""
     return ThreadPoolExecutor(core_count())
 
 
-forget_in_forked_processes(_pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=thread_pool.cache_clear)  # a forked process has none of the threads

@@ -33,7 +33,7 @@ def test_its_text_is_the_one_that_the_built_in_model_counts() -> None:
 @pytest.mark.parametrize(("has_unknown", "other"), [(False, K), (True, K - 1)])
 def test_characters_that_the_alphabet_lacks_are_one_symbol(has_unknown: bool, other: int) -> None:
     alphabet = Alphabet(ALPHABET.characters, has_unknown=has_unknown)
-    model = count_background(None, alphabet, 10)
+    model = count_background(None, alphabet, 200)
     end = read_background_text().text[-len(model.text) :]
     expected = [
         alphabet.characters.find(c) if c in alphabet.characters[: K - has_unknown] else other
@@ -47,8 +47,8 @@ def test_characters_that_the_alphabet_lacks_are_one_symbol(has_unknown: bool, ot
 @pytest.mark.parametrize(
     ("training_length", "N", "expected"),
     [
-        (0, 10, (0, background.MIN_COUNTED)),
-        (50, 10, (50, background.MIN_COUNTED - 50)),
+        (0, 0, (0, 64)),
+        (50, 10, (50, 640 - 50)),
         (50, 1000, (50, 64_000 - 50)),
         (100_000, 1000, (64_000, 0)),
         (100, 1 << 40, (100, LENGTH)),
@@ -62,13 +62,6 @@ def test_of_long_texts_a_short_file_counts_the_end(training_length: int, N: int,
     assert len(model.text) == of_training_text + of_background
     if ngrams is not None:
         np.testing.assert_array_equal(model.text[of_background:], ngrams.text[-of_training_text:])
-
-
-def test_counts_of_short_texts_are_kept_for_the_next_file() -> None:
-    ngrams = training(50)
-    kept = count_background(ngrams, ALPHABET, 100)
-    assert count_background(ngrams, ALPHABET, 100) is kept
-    assert count_background(ngrams, ALPHABET, 1 << 20) is not count_background(ngrams, ALPHABET, 1 << 20)
 
 
 def test_english_words_cost_less_than_without() -> None:

@@ -8,7 +8,7 @@ import pytest
 from elman.compression import compress
 from elman.compression.bitwise import model as module
 from elman.compression.bitwise.model import BitwiseModel, build_bitwise_model, code_symbols, read_step
-from elman.compression.bitwise.variants import FORMER, WITH_BACKGROUND, WITH_PARAGRAPHS, Variant
+from elman.compression.bitwise.variants import BASIC, WITH_BACKGROUND, WITH_PARAGRAPHS, Variant
 from elman.compression.exact_kernels import FREQ_BITS
 from elman.compression.range_coder import Coder
 from elman.network.ngram import NgramModel
@@ -36,7 +36,7 @@ def run(coder: Coder, model: BitwiseModel, table: np.ndarray) -> None:
         read_step(model, history, 0, step, symbols, np.ones(R, np.bool_))
 
 
-@pytest.mark.parametrize("variant", [WITH_BACKGROUND, WITH_PARAGRAPHS, FORMER])
+@pytest.mark.parametrize("variant", [WITH_BACKGROUND, WITH_PARAGRAPHS, BASIC])
 def test_symbols_come_back(variant: Variant) -> None:
     encoder = Coder()
     run(encoder, make(variant=variant), SYMBOLS.copy())
@@ -125,7 +125,7 @@ def test_of_a_long_training_text_a_short_file_reads_the_end(monkeypatch: pytest.
     ngrams = NgramModel(ALPHABET.encode("abcdefgh" * 25), K, 2)
     build_bitwise_model(ngrams, ALPHABET, 1, 2, 0, WITH_BACKGROUND)
     ((primed, _, _),) = ngrams.tables["bitwise"]
-    assert primed == 2 * module.PRIMED
+    assert primed == 2 * module.PRIMED_PER_SYMBOL
     end = NgramModel(ngrams.text[-primed:], K, 2)
     model, expected = (build_bitwise_model(counted, ALPHABET, 1, 2, 0, WITH_BACKGROUND) for counted in (ngrams, end))
     np.testing.assert_array_equal(model.counters.probs, expected.counters.probs)

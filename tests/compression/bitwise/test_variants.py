@@ -3,7 +3,7 @@
 import pytest
 
 from elman.compression.bitwise.mixer import INPUTS, MAX_DISTRIBUTIONS
-from elman.compression.bitwise.variants import FORMER, WITH_BACKGROUND, WITH_PARAGRAPHS, variant_of
+from elman.compression.bitwise.variants import BASIC, WITH_BACKGROUND, WITH_PARAGRAPHS, variant_of
 from elman.compression.container import Mode
 
 
@@ -15,5 +15,5 @@ def test_its_inputs_have_room(mode: Mode) -> None:
 
 
 def test_only_long_files_have_the_later_variants() -> None:
-    later = {mode: variant_of(mode) for mode in Mode if mode.is_bitwise and variant_of(mode) != FORMER}
+    later = {mode: variant_of(mode) for mode in Mode if mode.is_bitwise and variant_of(mode) != BASIC}
     assert later == {Mode.BITWISE_PARAGRAPHS: WITH_PARAGRAPHS, Mode.BITWISE_BACKGROUND: WITH_BACKGROUND}

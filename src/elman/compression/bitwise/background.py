@@ -6,8 +6,9 @@ A training text has few of the words of its language. The built-in model contain
 prose and Python, as brotli contains a dictionary, and their counts predict words that a training text lacks. The model
 has K + 1 symbols: a character that the alphabet lacks is the unknown character, if there is one, and else the escape.
 
-Of a long text for a short file it counts only the end, `COUNTED` symbols for each symbol of the file, and rather the
-training text than the other. The constants and the text are part of the file format.
+For a short file it counts only the ends of long texts, `COUNTED_PER_SYMBOL` symbols for each symbol of the file: of the
+training text up to `MAX_TRAINING_TEXT`, and of the other one what is left. The constants and the text are part of the
+file format.
 """
 
 from __future__ import annotations
@@ -28,11 +29,8 @@ from elman.text import Alphabet
 TEXT_MODEL = MODELS[0]
 """The built-in model that contains the text."""
 ORDER, DISCOUNT = 7, 0.7
-COUNTED = 64
-MIN_COUNTED, MAX_TRAINING_TEXT = 1 << 14, 1 << 21
-"""Symbols that are counted at least, if there are as many, and of the training text at most."""
-MAX_KEPT = 1 << 20
-"""Symbols counted up to which the counts are kept for the next file: those of a long text are large."""
+COUNTED_PER_SYMBOL = 64
+MAX_TRAINING_TEXT = 1 << 21
 
 
 class BackgroundText(NamedTuple):
@@ -54,29 +52,19 @@ def count_background(ngrams: NgramModel | None, alphabet: Alphabet, N: int) -> N
     """Return the background model for a file of N symbols, given the n-gram model of the training text, if any."""
     training_text = np.zeros(0, np.uint8) if ngrams is None else ngrams.text
     background = read_background_text()
-    room = max(MIN_COUNTED, COUNTED * N)
+    room = COUNTED_PER_SYMBOL * max(1, N)
     of_training_text = min(len(training_text), room, MAX_TRAINING_TEXT)
     of_background = min(len(background.text), room - of_training_text)
-    kept = {} if ngrams is None else ngrams.tables.setdefault("background", {})
-    key = of_training_text, of_background
-    model: NgramModel | None = kept.get(key)
-    if model is None:
-        parts = (
-            _translate(background, alphabet)[len(background.text) - of_background :],
-            training_text[len(training_text) - of_training_text :].astype(np.int32),
-        )
-        model = NgramModel(np.concatenate(parts).astype(np.uint32), len(alphabet) + 1, ORDER, DISCOUNT, folds=0)
-        if sum(key) <= MAX_KEPT:
-            kept.clear()
-            kept[key] = model
-    return model
+    end = BackgroundText(background.characters, background.text[len(background.text) - of_background :])
+    text = (_translate(end, alphabet), training_text[len(training_text) - of_training_text :].astype(np.uint32))
+    return NgramModel(np.concatenate(text), len(alphabet) + 1, ORDER, DISCOUNT, folds=0)
 
 
-def _translate(background: BackgroundText, alphabet: Alphabet) -> NDArray[np.int32]:
+def _translate(background: BackgroundText, alphabet: Alphabet) -> NDArray[np.uint32]:
     """Return the text as symbols of an alphabet."""
     characters = alphabet.characters
     other = len(characters) - 1 if alphabet.has_unknown else len(characters)
     known = {c: k for k, c in enumerate(characters[: len(characters) - alphabet.has_unknown])}
-    symbols = np.array([known.get(c, other) for c in background.characters], np.int32)
-    translated: NDArray[np.int32] = symbols[background.text]
+    symbols = np.array([known.get(c, other) for c in background.characters], np.uint32)
+    translated: NDArray[np.uint32] = symbols[background.text]
     return translated

@@ -4,9 +4,10 @@ R  rows: substreams coded in lockstep      S  symbols: the K characters, and the
 
 They are the last 1 to 6 symbols; the current word with the words before it; and what shows in logs, tables and source
 code: the symbol above, and the number and beginning of the current field of the line. A field is what letters and
-digits make, up to the next other character. Files of former modes lack some: two contain the first lines of the last
-paragraphs, such as who speaks in a play, and two the column and the shape of the last characters, in which every letter
-is the same. The list is part of the file format.
+digits make, up to the next other character. Some modes lack the last four: two
+contain the first lines of the last paragraphs, such as who speaks in a play; one the column, and whether the line is
+the first one of a paragraph; one the shape of the last characters, in which every letter is the same, and the current
+word. The list is part of the file format.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from elman.compression.exact_kernels import Ints, exact_inline
 from elman.compression.hashing import MODULUS, MULTIPLIER, extend_hash
 from elman.text import Alphabet
 
-FORMER_CONTEXTS, PARAGRAPH_CONTEXTS, CONTEXTS = 14, 16, 18
-"""Number of contexts: in former modes, with paragraphs, and now."""
+BASIC_CONTEXTS, PARAGRAPH_CONTEXTS, CONTEXTS = 14, 16, 18
+"""Number of contexts: of all modes, with paragraphs, and with the background model."""
 LAST_SYMBOLS = 6
 WORDS = 3
 """The current word, which is 0 outside words, and the two before it."""
@@ -81,10 +82,10 @@ def set_hashes(rows, r, classes, hashes):
     hashes[11] = extend_hash(extend_hash(extend_hash(906, line[FIELD]), line[FIELD_START]), line[FIRST_FIELD])
     hashes[12] = extend_hash(extend_hash(extend_hash(907, line[FIELD]), line[ABOVE]), line[FIELD_START])
     hashes[13] = extend_hash(908, line[FIELD])
-    if len(hashes) > FORMER_CONTEXTS:
+    if len(hashes) > BASIC_CONTEXTS:
         set_paragraph_hashes(last, words, rows.paragraph[r], hashes)
     if len(hashes) > PARAGRAPH_CONTEXTS:
-        hashes[16] = extend_hash(extend_hash(extend_hash(920, rows.paragraph[r, IN_FIRST_LINE]), line[COLUMN]), 0)
+        hashes[16] = extend_hash(extend_hash(920, rows.paragraph[r, IN_FIRST_LINE]), line[COLUMN])
         hashes[17] = extend_hash(shape_hash(last, classes), words[0])
     for n in range(len(hashes)):
         hashes[n] = scatter(hashes[n], n)

@@ -8,7 +8,7 @@ code a line often equals an earlier one but for a number or a name. It ends afte
 eight characters, or when there is a longer match, for which a model that has less than `RELIABLE_LENGTH` characters
 since a mismatch looks at every character.
 
-The match models of paragraphs, which files of former modes lack, predict the first line of a paragraph from those of
+The match models of paragraphs, which only some modes have, predict the first line of a paragraph from those of
 the paragraphs two and three before it, as long as they are right: in a dialogue, who spoke before the last one often
 speaks next. They do not read the character before the first one, so the first line of a text begins no paragraph.
 
@@ -260,7 +260,7 @@ def make_matches(R: int, symbols: int, M: int, line_feed: int, text_tables: NDAr
     R : int
     symbols : int
     M : int
-        `SEARCHED`, and `PARAGRAPHS` more except in former modes.
+        `SEARCHED`, and `PARAGRAPHS` more in modes with paragraphs.
     line_feed : int
         The symbol, or -1.
     text_tables : ndarray of int32, optional

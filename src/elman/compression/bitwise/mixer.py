@@ -13,8 +13,8 @@ as there are four partial sums.
     (3)  each of the six += eta (bit - p) x                 gradient descent on the coding cost -log p
     (4)  final probability: (s p + two refinements) / (s + 2)
 
-In former modes the vector that is always the same is zero and not trained. eta is another one for it, and while the
-training text is read.
+The vector that is always the same has an eta of its own, as has the reading of the training text. In modes without a
+background model it is zero and not trained.
 
 This is the logistic mixing of PAQ7 (M. Mahoney, 2005). A refinement (adaptive probability map, secondary symbol
 estimation) is a table of what followed similar predictions in the same context, between which it interpolates. The
@@ -33,7 +33,7 @@ from elman.compression.exact_kernels import Floats, Ints, exact_inline, sigmoid
 
 MAX_DISTRIBUTIONS = 3
 INPUTS = -(-(2 * CONTEXTS + 2 * (SEARCHED + PARAGRAPHS) + 1 + MAX_DISTRIBUTIONS) // 4) * 4
-"""I; in former modes, which have fewer contexts, match models and distributions, more of them are zero."""
+"""I; in modes with fewer contexts, match models and distributions, more of them are zero."""
 PRIMING, CODING = range(2)
 """Rows of `Mixer.rates`: while the training text is read, and while coding."""
 SELECTED_RATE, COMMON_RATE = range(2)

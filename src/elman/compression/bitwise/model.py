@@ -1,12 +1,12 @@
 """The bitwise model: it codes the symbols of R rows, each as the bits of its path, and learns from them.
 
 R  rows: substreams coded in lockstep      K  alphabet size      S  symbols: K characters and the escape
-E  distributions of other experts: of the mixture; except in former modes, of the network and the background model too
+E  distributions of other experts: of the mixture; in some modes, of the network and the background model too
 
 Rows are coded in order, and what one teaches the next one uses. What a row reads takes part in its contexts after the
 step. Before the first symbol the model codes the training text, as far as the n-gram model has it, without the other
 experts: what they predict of a text on which they were trained would mislead. Of a long training text for a short file
-it reads only the end, `PRIMED` symbols for each symbol of the file.
+it reads only the end, `PRIMED_PER_SYMBOL` symbols for each symbol of the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from elman.text import Alphabet
 
 Floats64 = NDArray[np.float64]
 
-PRIMED = 16
+PRIMED_PER_SYMBOL = 16
 MIN_PRIMED, MAX_PRIMED = 1 << 14, 1 << 22
 """Symbols of the training text that are read at least, if it has as many, and at most."""
 MIN_SIZE = 1 << 12
@@ -161,7 +161,7 @@ def build_bitwise_model(
     Its tables are as large as the training text demands, whatever N is: a file may announce more than it contains.
     """
     text = np.zeros(0, np.int32) if ngrams is None else ngrams.text.astype(np.int32)
-    primed = text[max(0, len(text) - min(max(PRIMED * N, MIN_PRIMED), MAX_PRIMED)) :]
+    primed = text[max(0, len(text) - min(max(PRIMED_PER_SYMBOL * N, MIN_PRIMED), MAX_PRIMED)) :]
     model = _primed_model(ngrams, alphabet, text, primed, max(len(primed), min(N, MIN_SIZE)), variant)
     text_tables = model.matches.coded_tables
     text_tables = np.where(text_tables >= 0, text_tables + (len(text) - len(primed)), NONE).astype(np.int32)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from elman.compression.bitwise.contexts import CONTEXTS, FORMER_CONTEXTS, PARAGRAPH_CONTEXTS
+from elman.compression.bitwise.contexts import BASIC_CONTEXTS, CONTEXTS, PARAGRAPH_CONTEXTS
 from elman.compression.bitwise.matches import PARAGRAPHS, SEARCHED
 from elman.compression.container import Mode
 from elman.compression.exact_kernels import Floats
@@ -51,9 +51,9 @@ class Variant(NamedTuple):
         return np.array(self.rates, np.float32)
 
 
-FORMER = Variant(FORMER_CONTEXTS, SEARCHED, (0.5,), rates=((0.001, 0.0), (0.0003, 0.0)), own_share=2, folds_case=False)
-"""Of modes before 1.7, and of short files and those whose weights are trained."""
-WITH_PARAGRAPHS = FORMER._replace(C=PARAGRAPH_CONTEXTS, M=SEARCHED + PARAGRAPHS, weights=(0.7,))
+BASIC = Variant(BASIC_CONTEXTS, SEARCHED, (0.5,), rates=((0.001, 0.0), (0.0003, 0.0)), own_share=2, folds_case=False)
+"""Of short files, of those whose weights are trained, and of modes before 1.7."""
+WITH_PARAGRAPHS = BASIC._replace(C=PARAGRAPH_CONTEXTS, M=SEARCHED + PARAGRAPHS, weights=(0.7,))
 WITH_BACKGROUND = Variant(
     CONTEXTS,
     SEARCHED + PARAGRAPHS,
@@ -68,4 +68,4 @@ def variant_of(mode: Mode) -> Variant:
     """Return the variant of a mode with bitwise context mixing."""
     if mode is Mode.BITWISE_BACKGROUND:
         return WITH_BACKGROUND
-    return WITH_PARAGRAPHS if mode is Mode.BITWISE_PARAGRAPHS else FORMER
+    return WITH_PARAGRAPHS if mode is Mode.BITWISE_PARAGRAPHS else BASIC

@@ -60,9 +60,13 @@ def unpack_builtin(model: BuiltinModel) -> Iterator[Path]:
         raise _damaged_error(f"cannot read {model.file}: {error.strerror}") from error
     if hashlib.sha256(compressed).hexdigest() != model.sha256:
         raise _damaged_error(f"the contents of {model.file} do not match its SHA-256")
-    with TemporaryDirectory() as folder:  # safetensors reads files only
-        path = Path(folder) / "builtin"
+    try:
+        folder = TemporaryDirectory()  # safetensors reads files only
+        path = Path(folder.name) / "builtin"
         path.write_bytes(lzma.decompress(compressed))
+    except OSError as error:
+        raise ElmanError(f"the built-in model cannot be unpacked: {error.strerror}") from error
+    with folder:
         yield path
 
 
