@@ -4,10 +4,10 @@ R  rows: substreams coded in lockstep      S  symbols: the K characters, and the
 
 They are the last 1 to 6 symbols; the current word with the words before it; and what shows in logs, tables and source
 code: the symbol above, and the number and beginning of the current field of the line. A field is what letters and
-digits make, up to the next other character. Some modes lack the last four: two
-contain the first lines of the last paragraphs, such as who speaks in a play; one the column, and whether the line is
-the first one of a paragraph; one the shape of the last characters, in which every letter is the same, and the current
-word. The list is part of the file format.
+digits make, up to the next other character. Some modes lack the last four: two contain the first lines of the last
+paragraphs, such as who speaks in a play; one the column, and whether the line is the first one of a paragraph; one the
+shape of the last characters, in which every letter is the same, and the current word. The list is part of the file
+format.
 """
 
 from __future__ import annotations
