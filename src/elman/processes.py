@@ -1,4 +1,4 @@
-"""The processes of torchrun, as its environment variables describe them, and the cores of this one.
+"""The processes of torchrun, as its environment variables describe them, and how many threads this one may use.
 
 PyTorch is not imported.
 """
@@ -37,6 +37,12 @@ def current_process() -> Process:
     return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
 
 
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
+def thread_count() -> int:
+    """Return the number of threads that a computation uses at most.
+
+    That is the environment variable ``NUMBA_NUM_THREADS``, or else the number of cores that this process may use.
+    """
+    limit = os.environ.get("NUMBA_NUM_THREADS", "")
+    if limit.isdecimal() and int(limit) > 0:
+        return int(limit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -105,7 +105,7 @@ def test_there_is_none_without_matplotlib(
 
 
 def test_there_is_none_on_one_core(monkeypatch: pytest.MonkeyPatch, processes: list["subprocess.Popen[bytes]"]) -> None:
-    monkeypatch.setattr(plot_process, "count_cores", lambda: 1)
+    monkeypatch.setattr(plot_process, "thread_count", lambda: 1)
     with plot_process.plot_process():
         assert not processes
 

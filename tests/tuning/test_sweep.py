@@ -21,7 +21,7 @@ pytest.importorskip("optuna")
 import elman
 from elman.cli.run_directories import read_runs
 from elman.errors import ElmanError
-from elman.processes import count_cores
+from elman.processes import thread_count
 from elman.training import train as training
 from elman.tuning import controller, pool
 from elman.tuning.callbacks import SweepCallback, SweepStatus
@@ -63,7 +63,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     result = call(callback=StopsAtOnce())
     assert result.interrupted
     assert {trial.state for trial in result.trials} == {"running"}
-    result = call(workers=min(2, count_cores()))
+    result = call(workers=min(2, thread_count()))
     assert not result.interrupted
     assert len(result.trials) == 2
     with pytest.raises(ElmanError, match=r" differs in its options: seed \(sweep: none, given: 3\); pass the same or "):

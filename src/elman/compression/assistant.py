@@ -33,10 +33,8 @@ def thread_count() -> int:
         return 1
     import numba
 
-    from elman.engine.numba.thread_pool import thread_count as numba_thread_count
-
     config: Any = numba.config  # set from the environment, without types
-    return 1 if config.DISABLE_JIT else min(core_count(), numba_thread_count())
+    return 1 if config.DISABLE_JIT else core_count()
 
 
 def share_forward(network: ExactNetwork, window: Window) -> SharedForward:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -25,6 +24,7 @@ from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference.adaptation import check_adapt, parse_kind
 from elman.inference.dynamic_evaluation import OnProgress
+from elman.processes import thread_count
 
 if TYPE_CHECKING:
     from elman.inference.model import Model
@@ -234,7 +234,7 @@ def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -
     if mode.is_adaptive:
         yield from map(function, items)
         return
-    workers, remaining = os.cpu_count() or 1, iter(items)
+    workers, remaining = thread_count(), iter(items)
     with ThreadPoolExecutor(workers) as pool:
         while batch := list(islice(remaining, workers)):  # no more at once, as the next may fail to decode
             yield from pool.map(function, batch)

@@ -11,6 +11,7 @@ from typing import TypeVar
 from elman.compression import exact_kernels
 from elman.compression.blocks import split_ranges
 from elman.compression.exact_kernels import Floats
+from elman.processes import thread_count
 
 _A = TypeVar("_A")
 
@@ -51,10 +52,8 @@ def add_matmul(y: Floats, a: Floats, B: Floats) -> None:
     run_parts(lambda part: exact_kernels.add_matmul(y[part], a[part], B), len(y), a.size * B.shape[1])
 
 
-@functools.cache
-def core_count() -> int:
-    """Return the number of cores; asking the system takes as long as a part of an optimizer step."""
-    return os.cpu_count() or 1
+core_count = functools.cache(thread_count)
+"""The number of threads; asking the system takes as long as a part of an optimizer step."""
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from elman._version import __version__
 from elman.engines import ENGINES, NUMBA_INSTALLED
+from elman.processes import thread_count
 from elman.runs.recorded_text import describe_text
 from elman.runs.run import Run
 
@@ -46,7 +46,7 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.system(),
         "architecture": platform.machine(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": thread_count(),
     }
 
 

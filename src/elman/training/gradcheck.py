@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, initial_parameters
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Arrays, architecture
+from elman.processes import thread_count
 from elman.testing import relative_error
 from elman.text import Corpus, Source, Windows, read_corpus
 from elman.text.lines import find_line_feed
@@ -238,7 +238,7 @@ def central_differences(
     arrays = {**parameters, "h0": h0}
     numeric = {name: np.empty_like(array) for name, array in arrays.items()}
     components = [(name, index) for name, array in arrays.items() for index in range(array.size)]
-    workers = os.cpu_count() or 1
+    workers = thread_count()
     stopped = threading.Event()
 
     def differences(worker: int) -> None:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
-from elman.processes import count_cores
+from elman.processes import thread_count
 
 TIMEOUT = 60.0
 """Seconds that drawing may take, before the process is given up; the first time, Matplotlib indexes all fonts."""
@@ -28,7 +28,7 @@ _process = ContextVar[subprocess.Popen[bytes] | None]("_process", default=None)
 @contextmanager
 def plot_process() -> Iterator[None]:
     """Let a process draw the plots of the trainings in the block. It ends with the block, or when this process does."""
-    process = start_process() if find_spec("matplotlib") is not None and count_cores() > 1 else None
+    process = start_process() if find_spec("matplotlib") is not None and thread_count() > 1 else None
     token = _process.set(process)
     try:
         yield

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from elman.errors import ElmanError
-from elman.processes import count_cores
+from elman.processes import thread_count
 
 MAX_FAILED_STARTS = 5
 """Workers that may end before they are ready, in sequence, until no other is started."""
@@ -106,7 +106,7 @@ class WorkerPool:
         self._start()
 
     def _start(self) -> None:
-        threads = str(max(1, count_cores() // self.count))
+        threads = str(max(1, thread_count() // self.count))
         environment = dict.fromkeys(_THREAD_VARIABLES, threads) | os.environ
         with (self.directory / LOG).open("ab") as log:
             process = subprocess.Popen(

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from elman.errors import ElmanError, require_extra, shorten
 from elman.presets import DEFAULT_PRESET
-from elman.processes import count_cores
+from elman.processes import thread_count
 from elman.signatures import document_options
 from elman.training.options import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.callbacks import SweepCallback
@@ -102,8 +102,8 @@ def sweep(
     for name, number in (("--trials", trials), ("--workers", workers)):
         if type(number) is not int or number < 1:
             raise ElmanError(f"{name} must be at least 1 (got {shorten(number)})")
-    if workers > count_cores():
-        raise ElmanError(f"--workers must be at most the number of cores, {count_cores()} (got {workers})")
+    if workers > thread_count():
+        raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
         from elman.tuning.controller import SweepController
     return SweepController(settings, Path(out), settings.limit_trials(trials), workers, storage, study).run(callback)

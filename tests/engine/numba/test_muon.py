@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState, get_engine
-from elman.engine.numba import thread_pool
 from elman.engine.numba.batched import muon
 from elman.network import Optimizer
 from elman.network.muon import is_hidden_matrix
@@ -31,7 +30,7 @@ def test_any_number_of_threads_computes_the_same(cell: str, layers: int, monkeyp
     monkeypatch.setattr(muon, "SHARED_SIZE", 1)
     start, results = initial_state(cell, layers), []
     for threads in (1, 2, 3, 4):
-        monkeypatch.setattr(thread_pool._config, "NUMBA_NUM_THREADS", threads)
+        monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
         state = copy.deepcopy(start)
         losses = get_engine("numba").advance(state, WINDOWS, 12, MUON)
         results.append((losses.tobytes(), snapshot(state)))

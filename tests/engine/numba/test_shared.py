@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState
-from elman.engine.numba import thread_pool
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.numba.fused import engine as fused
 from elman.engine.numba.fused.large_alphabet import block_start, count_blocks
@@ -20,6 +19,7 @@ from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.thread_pool import AutotunedThreadPool, Timings
 from elman.network import Optimizer
+from elman.processes import thread_count
 from elman.text import Windows
 from support.cores import busy_cores, one_core
 
@@ -149,4 +149,4 @@ def test_an_assistant_without_work_ends_and_is_started_again(monkeypatch: pytest
         NumbaEngine().advance(state, windows, 400, optimizer, wait)
         results.append(b"".join(array.tobytes() for array in state.parameters.values()))
     assert results[0] == results[1]
-    assert len(started) >= 1 + 4 if thread_pool.thread_count() > 1 else not started
+    assert len(started) >= 1 + 4 if thread_count() > 1 else not started

@@ -10,6 +10,7 @@ from elman.engine.numba import thread_pool
 from elman.engine.numba.batched.network import CompiledNetwork
 from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, Timings
 from elman.network import initial_parameters
+from elman.processes import thread_count
 
 
 def test_pools_of_one_kind_share_their_timings_though_two_measure_at_once() -> None:
@@ -66,7 +67,7 @@ def test_a_run_in_several_threads_gives_each_its_member() -> None:
     assert sorted(members) == [1, 2][: pool.workers]
 
 
-@pytest.mark.skipif(thread_pool.thread_count() < 2, reason="there is one thread")
+@pytest.mark.skipif(thread_count() < 2, reason="there is one thread")
 def test_the_other_members_are_released_if_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     with AutotunedThreadPool("of this test", 2) as pool:
         released: list[bool] = []

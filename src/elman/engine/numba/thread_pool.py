@@ -11,9 +11,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, TypeVar
 
-import numba
+from elman.processes import thread_count
 
-_config: Any = numba.config  # set from the environment, without types
 _TRIALS = 3
 """Latest runs in each mode, whose shortest times are compared."""
 _RECHECK = 100
@@ -147,12 +146,6 @@ class AutotunedThreadPool:
         futures = [self.executor.submit(_run_serially, tasks[n :: self.workers]) for n in range(1, self.workers)]
         results = [_run_serially(tasks[:: self.workers]), *(future.result() for future in futures)]
         return [results[n % self.workers][n // self.workers] for n in range(len(tasks))]
-
-
-def thread_count() -> int:
-    """Return the number of threads that the environment allows."""
-    count: int = _config.NUMBA_NUM_THREADS
-    return count
 
 
 def _run_serially(tasks: Sequence[Callable[[], Any]]) -> list[Any]:

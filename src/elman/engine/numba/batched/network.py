@@ -19,12 +19,13 @@ from elman.engine.numba.linalg.panels import DEPTH, product_pointers
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.pointers import KernelPointer, kernel_pointer
-from elman.engine.numba.thread_pool import AutotunedThreadPool, thread_count
+from elman.engine.numba.thread_pool import AutotunedThreadPool
 from elman.engine.protocol import SegmentLosses
 from elman.network.dropout import Dropout
 from elman.network.ngram import read_histories
 from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, Parameters, architecture
+from elman.processes import thread_count
 
 IndexArray = NDArray[np.intp]
 

@@ -25,13 +25,14 @@ from elman.engine.numba.fused.rnn import PANEL_ROWS, AdagradAccumulators, Adagra
 from elman.engine.numba.linalg.memory import aligned_zeros, pack_rows, pack_strips, strip_count, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.sampling import pack_sampling_params
-from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode, thread_count
+from elman.engine.numba.thread_pool import AutotunedThreadPool, Mode
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Arrays, Parameters
 from elman.network.sampling import SamplingParams
+from elman.processes import thread_count
 from elman.text import Windows
 
 _LOSS_WINDOW = 128
