@@ -25,8 +25,8 @@ import numpy as np
 
 import elman
 from builtin_texts import COUNTED
-from elman.compression import fingerprint
 from elman.inference import Model
+from elman.inference.fingerprint import fingerprint
 from elman.inference.network_file import NGRAM_TEXT, SavedNetwork, describe_model, describe_network, network_tensors
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Parameters

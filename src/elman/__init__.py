@@ -15,8 +15,8 @@ TYPE_CHECKING = False  # as in `typing`, which takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from elman.compression.public import compress as compress
-    from elman.compression.public import decompress as decompress
+    from elman.compression.codec import compress as compress
+    from elman.compression.codec import decompress as decompress
     from elman.config import Config as Config
     from elman.errors import ElmanError as ElmanError
     from elman.inference import Model as Model
@@ -48,8 +48,8 @@ _MODULES = {
     "SavedRun": "elman.runs.saved_run",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",
-    "compress": "elman.compression.public",
-    "decompress": "elman.compression.public",
+    "compress": "elman.compression.codec",
+    "decompress": "elman.compression.codec",
     "ensemble": "elman.inference.ensemble",
     "explain": "elman.report.explain_page.public",
     "export": "elman.interop",

@@ -35,8 +35,6 @@ _KEYS = {name: former for former, name in RENAMED.items()}
 Adapt = Literal["weights", "counts", "both"]
 """What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
 
-CodecAdapt = Literal["weights", "counts", "both", "mixture", "bitwise", "all"]
-"""What adapts while a file is compressed, see `elman.compression.codec.compress`, and what `elman eval` offers."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -96,7 +96,7 @@ CONTRACT = {
     "eval": "--adapt --encoding --json",
     "score": "--worst --carry-state --encoding --json",
     "explain": "--out -o --units --encoding --json",
-    "compress": "--model -m --out -o --adapt --json",
+    "compress": "--model -m --out -o --mode --json",
     "decompress": "--model -m --out -o",
     "export": "--to --out -o",
     "import": "--out -o --alphabet",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elman.compression import compress
+import elman
 from elman.runs.builtin import NAME
 from elman.serve.api.startup import load_models
 from elman.storage import builtin
@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("options", [[], ["--adapt", "counts"], ["-m", "builtin"]])
+@pytest.mark.parametrize("options", [[], ["--mode", "static"], ["-m", "builtin"]])
 def test_a_file_is_compressed_and_found_again(command: Command, options: list[str]) -> None:
     assert command("compress", "notes.txt", *options).code == 0
     file = Path("notes.txt.elm").read_bytes()
@@ -40,7 +40,7 @@ def test_a_file_is_compressed_and_found_again(command: Command, options: list[st
 
 
 def test_a_file_of_another_model_is_refused(command: Command) -> None:
-    file = compress(make_model(), ENGLISH.encode())
+    file = elman.compress(ENGLISH, make_model())
     Path("notes.txt.elm").write_bytes(file)
     ended = command("decompress", "notes.txt.elm", "-o", "back.txt")
     assert_refused(ended, "was not compressed by the built-in model of this version", "pass the run that compressed it")

@@ -9,6 +9,7 @@ import pytest
 from numba.core import event
 
 from elman.cli.progress import show_progress
+from elman.compression.modes import MODES
 from elman.engine.compilation import COMPILING
 from support.cli import exit_code
 from support.small_blocks import small_blocks
@@ -91,7 +92,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
     assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
     monkeypatch.setattr("elman.cli.progress.INTERVAL", 0.0)
-    monkeypatch.setattr("elman.compression.predictor._MAX_TOKENS", 1)
+    monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
 
 
 CHECK = ("gradcheck", "text.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
@@ -100,11 +101,11 @@ DECOMPRESS = ("decompress", "text.elm", "-m", "run", "-o", "back.txt")
 
 
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("adapt", [(), ("--adapt", "all")])
-def test_commands_show_progress(capsys: pytest.CaptureFixture[str], adapt: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_commands_show_progress(capsys: pytest.CaptureFixture[str], mode: str) -> None:
     capsys.readouterr()
     with small_blocks():
-        for command in (CHECK, (*COMPRESS, *adapt), DECOMPRESS):
+        for command in (CHECK, (*COMPRESS, "--mode", mode), DECOMPRESS):
             assert exit_code(*command) == 0
             percentages = [
                 int(found) for found in re.findall(r"ing.*: (\d+) %(?:, 0:00:\d\d left)?\n", capsys.readouterr().err)

@@ -1,82 +1,85 @@
-"""Headers of compressed files: the first byte, modes and widths."""
+"""Headers and members of compressed files."""
+
+from io import BytesIO
 
 import pytest
 
-from elman.compression import decompress
-from elman.compression.codec import MODES, compress_in_mode
-from elman.compression.container import Mode, make_header, read_header, serialize
+from elman.compression.container import (
+    MEMBER_SIZE,
+    join_members,
+    make_header,
+    read_header,
+    read_payloads,
+    serialize,
+    split_members,
+)
+from elman.compression.modes import MODES, CodecMode
 from elman.errors import ElmanError
-from support.codec_models import INPUTS, make_model
 
-FIRST_BYTES = {
-    Mode.STATIC: b"\xe4",
-    Mode.ADAPTIVE: b"\xe5",
-    Mode.STORED: b"\xe6",
-    Mode.ADAPTIVE_COUNTS: b"\xe7\x04",
-    Mode.ADAPTIVE_BOTH: b"\xe7\x05",
-    Mode.BITWISE_FEW: b"\xe7\x06",
-    Mode.BITWISE_PARAGRAPHS: b"\xe7\x07",
-    Mode.BITWISE_BACKGROUND: b"\xe7\x10",
-    Mode.MIXTURE: b"\xe8",
-    Mode.MIXTURE_ALL: b"\xe9",
-    Mode.BITWISE: b"\xea",
-    Mode.BITWISE_ALL: b"\xeb",
-    Mode.WEIGHTS: b"\xed",
-    Mode.BOTH: b"\xee",
-    Mode.ALL: b"\xef",
-}
+FIRST_BYTES = {"static": 0xA9, "mixture": 0xAA, "bitwise": 0xAB, None: 0xA8}
+MEMBERS = [b"one", b"second", bytes(5)]
+READABLE = "this version reads format 1 with the codes 0, 1, 2, 3, 7"
+FILE = b"".join(join_members(iter(MEMBERS)))
 
 
-@pytest.mark.parametrize("mode", Mode)
-@pytest.mark.parametrize("N", [0, 255, 256, 1 << 40])
-def test_a_header_is_read_as_it_was_written(mode: Mode, N: int) -> None:
+@pytest.mark.parametrize("mode", [*MODES.values(), None])
+@pytest.mark.parametrize("N", [0, 255, 256, MEMBER_SIZE])
+def test_a_header_is_read_as_it_was_written(mode: CodecMode | None, N: int) -> None:
     header = make_header(mode, N, bytes(range(32)), b"text")
-    file = serialize(header, [b"payload"])
-    assert file.startswith(FIRST_BYTES[mode])
-    assert read_header(file) == (header, len(file) - len(b"payload"))
-    expected = (4, 4) if N > 255 else (2 if mode.version == 1 else 1, 2)
-    assert (len(header.fingerprint), len(header.checksum)) == expected
+    member = serialize(header, [b"payload"])
+    assert member[0] == FIRST_BYTES[mode.name if mode else None]
+    assert read_header(member) == (header, len(member) - len(b"payload"))
+    assert (len(header.fingerprint), len(header.checksum)) == ((1, 2) if N < 256 else (4, 4))
 
 
-def test_modes_are_versions_and_what_they_adapt() -> None:
-    assert [mode.version for mode in Mode] == [1] * 8 + [2] * 4 + [3] * 3
-    assert [mode for mode in Mode if mode.has_relative_rate] == [Mode.WEIGHTS, Mode.BOTH, Mode.ALL]
-    pairs = {Mode.WEIGHTS: Mode.ADAPTIVE, Mode.BOTH: Mode.ADAPTIVE_BOTH, Mode.ALL: Mode.BITWISE_ALL}
-    for mode, former in pairs.items():
-        for name in ("adapts_weights", "adapts_counts", "is_mixture", "is_bitwise", "is_adaptive"):
-            assert getattr(mode, name) == getattr(former, name), (mode, name)
+def test_payloads_are_read_as_they_were_written() -> None:
+    payloads = [b"", bytes(200), b"abc", b"end"]
+    member = serialize(make_header(None, 1, bytes(32), b""), payloads)
+    _, offset = read_header(member)
+    assert read_payloads(member, offset, 4) == payloads
+    with pytest.raises(ElmanError, match="corrupted: it ends too early"):
+        read_payloads(member[:-7], offset, 4)
 
 
-def test_what_is_written_has_no_former_mode() -> None:
-    former = {mode for mode in Mode if mode.adapts_weights and not mode.has_relative_rate}
-    former |= {Mode.BITWISE_FEW, Mode.BITWISE_PARAGRAPHS}
-    for_short_data = {Mode.BITWISE}
-    assert {*MODES.values()} == {*Mode} - former - for_short_data - {Mode.STORED}
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        (b"", "the compressed file is empty; a complete one has at least five bytes"),
+        (b"PK\x03\x04", "not a file written by elman compress: its first byte does not match"),
+        (b"\xa0" + bytes(9), "not a file written by elman compress: its first byte does not match"),
+        (b"\xac" + bytes(9), f"the file has format 1.4 of a newer Elman; {READABLE}: upgrade Elman"),
+        (b"\xb1" + bytes(9), f"the file has format 2.1 of a newer Elman; {READABLE}: upgrade Elman"),
+        (b"\xaf" + bytes(9), "the compressed file is truncated or corrupted: a member has members of its own"),
+        (b"\xa9\x81\x80\x80\x08" + bytes(9), "corrupted: a member has more tokens than any that Elman writes"),
+        (b"\xa9\xff\xff\xff\xff" + bytes(9), "corrupted: it contains an integer of more than 4 bytes"),
+        (b"\xa9\x05\x00\x00", "corrupted: it ends too early"),
+    ],
+)
+def test_what_is_no_member_is_refused(member: bytes, message: str) -> None:
+    with pytest.raises(ElmanError) as error:
+        read_header(member)
+    assert str(error.value).endswith(message)
 
 
-@pytest.mark.parametrize("mode", [mode for mode in Mode if mode != Mode.STORED])
-def test_every_mode_is_read(mode: Mode) -> None:
-    model = make_model(order=3)
-    file = compress_in_mode(model, INPUTS["long"], mode)
-    assert file.startswith(FIRST_BYTES[mode])
-    assert decompress(model, file) == INPUTS["long"]
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_members_are_split_as_they_were_joined(count: int) -> None:
+    file = b"".join(join_members(iter(MEMBERS[:count])))
+    assert list(split_members(BytesIO(file))) == MEMBERS[:count]
+    assert len(file) == sum(map(len, MEMBERS[:count])) + (1 + 4 * (count + 1)) * (count > 1)
 
 
-@pytest.mark.parametrize("mode", [8, 12, 13, 17, 255])
-def test_a_mode_of_a_newer_format_is_reported(mode: int) -> None:
-    message = (
-        rf"format 1\.{mode} of a newer Elman; this version reads 1\.0 to 1\.7, 1\.16 and all of 2 and 3: upgrade Elman$"
-    )
-    with pytest.raises(ElmanError, match=message):
-        decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
-
-
-@pytest.mark.parametrize("mode", [0, 1, 2, 3])
-def test_a_mode_is_written_in_one_way(mode: int) -> None:
-    with pytest.raises(ElmanError, match="corrupted: a mode of two bits has a byte of its own"):
-        decompress(make_model(), bytes([0b1110_0111, mode]) + bytes(9))
-
-
-def test_a_member_has_no_members() -> None:
-    with pytest.raises(ElmanError, match="corrupted: a member has members of its own"):
-        read_header(b"\xec" + bytes(9))
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (FILE[:-1], "it ends too early"),
+        (FILE[:-4], "it ends too early"),
+        (FILE[:10], "it ends too early"),
+        (FILE[:1], "it ends too early"),
+        (FILE + b"x", "data follows its end"),
+        (FILE[:1] + bytes(4), "it has no member"),
+        (FILE[:1] + b"\xff\xff\xff\x7f" + FILE[5:], "a member is longer than any that Elman writes"),
+    ],
+)
+def test_a_file_corrupted_between_members_is_refused(file: bytes, message: str) -> None:
+    with pytest.raises(ElmanError, match=f"^the compressed file is truncated or corrupted: {message}$"):
+        list(split_members(BytesIO(file)))

@@ -6,39 +6,28 @@ import tracemalloc
 
 import pytest
 
-from elman.compression import blocks, compress, decompress
+from elman import compress, decompress
+from elman.compression import tokens
 from elman.compression.container import read_header
-from elman.config import CodecAdapt
+from elman.compression.modes import MODES, ModeName
 from elman.errors import ElmanError
 from elman.inference import Model
-from support.codec_models import ADAPTATIONS, INPUTS, make_model
+from support.codec_models import INPUTS, MODE_NAMES, make_model
 
 Files = list[tuple[bytes, bytes]]
 NAMES = ("one byte", "text", "noise", "long", "another script")
 
 
 @pytest.fixture(scope="module")
-def network() -> Model:
-    """A model without a prior."""
-    return make_model()
-
-
-@pytest.fixture(scope="module")
-def prior() -> Model:
+def model() -> Model:
     """A model with a prior."""
     return make_model(order=4)
 
 
 @pytest.fixture(scope="module")
-def files(network: Model) -> Files:
-    """Compressed files of the model without a prior, each with its text."""
-    return [(compress(network, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in (False, True)]
-
-
-@pytest.fixture(scope="module")
-def prior_files(prior: Model) -> Files:
-    """Those of the model with a prior."""
-    return [(compress(prior, INPUTS[name], adapt=adapt), INPUTS[name]) for name in NAMES for adapt in ADAPTATIONS]
+def files(model: Model) -> Files:
+    """Compressed files of every mode, each with its text."""
+    return [(compress(INPUTS[name], model, mode=mode), INPUTS[name]) for name in NAMES for mode in MODE_NAMES]
 
 
 def mutate(file: bytes, rng: random.Random) -> bytes:
@@ -66,75 +55,44 @@ def check_corrupt_files(model: Model, files: Files, seeds: range) -> None:
         rng = random.Random(seed)
         file, original = rng.choice(files)
         try:
-            result = decompress(model, mutate(file, rng))
+            result = decompress(mutate(file, rng), model)
         except ElmanError as error:
             assert "\n" not in str(error)  # noqa: PT017 (any of several)
         else:
             assert result == original
 
 
-def test_corrupt_files_are_refused(network: Model, files: Files) -> None:
-    check_corrupt_files(network, files, range(300))
-
-
-def test_corrupt_files_of_a_model_with_a_prior_are_refused(prior: Model, prior_files: Files) -> None:
-    check_corrupt_files(prior, prior_files, range(300))
+def test_corrupt_files_are_refused(model: Model, files: Files) -> None:
+    check_corrupt_files(model, files, range(400))
 
 
 @pytest.mark.slow
-def test_thousands_of_corrupt_files_are_refused(network: Model, files: Files, prior: Model, prior_files: Files) -> None:
-    check_corrupt_files(network, files, range(300, 6_000))
-    check_corrupt_files(prior, prior_files, range(300, 6_000))
+def test_thousands_of_corrupt_files_are_refused(model: Model, files: Files) -> None:
+    check_corrupt_files(model, files, range(400, 8_000))
 
 
-def test_noise_is_refused(network: Model, files: Files) -> None:
+def test_noise_is_refused(model: Model, files: Files) -> None:
     for seed in range(200):
         rng = random.Random(seed)
         file, _ = files[seed % len(files)]
         header = file[: read_header(file)[1]]
         with pytest.raises(ElmanError):
-            decompress(network, header + rng.randbytes(rng.randrange(60)))
+            decompress(header + rng.randbytes(rng.randrange(60)), model)
 
 
-FALSE_LENGTHS = pytest.mark.parametrize(
-    "digits", [b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\xff\xff\xff\xff\x0f", b"\x80\x80\x40"]
-)
-
-
-@FALSE_LENGTHS
-def test_a_false_length_takes_no_time_and_no_memory(network: Model, digits: bytes) -> None:
-    good = compress(network, INPUTS["long"])
-    for mode in (0, 1, 2):
-        check_refused_at_once(network, bytes([good[0] & ~3 | mode]) + digits + good[3:])
-
-
-@FALSE_LENGTHS
-def test_with_a_prior_one_block_is_decoded_at_most(
-    prior: Model, digits: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("digits", [b"\xff\xff\xff\xff", b"\xff\xff\xff\x07", b"\x80\x80\x40"])
+@pytest.mark.parametrize(("mode", "megabytes"), [("stored", 4), ("static", 4), ("mixture", 16), ("bitwise", 64)])
+def test_a_false_length_takes_little_time_and_memory(
+    model: Model, digits: bytes, mode: ModeName, megabytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)  # what is counted becomes so likely that it takes no bits
-    good = compress(prior, INPUTS["long"])
-    for start in (b"\xe7\x04", b"\xe7\x05", b"\xed", b"\xee"):
-        check_refused_at_once(prior, start + digits + good[3:])
-
-
-@FALSE_LENGTHS
-@pytest.mark.parametrize(("adapt", "megabytes"), [("mixture", 8), ("bitwise", 64), ("all", 64)])
-def test_of_a_mixture_one_block_is_decoded_at_most(
-    prior: Model, digits: bytes, adapt: CodecAdapt, megabytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_SIZE", 1 << 12)
-    good = compress(prior, INPUTS["long"], adapt=adapt)
-    # Some tables are as large as a text allows; four match models have one each.
-    check_refused_at_once(prior, good[:1] + digits + good[3:], megabytes)
-
-
-def check_refused_at_once(model: Model, file: bytes, megabytes: int = 4) -> None:
-    """Decompress a file, which must raise an error within 5 seconds and so much memory."""
+    """At most one block is decoded, whose characters become so likely that they take no bits; some tables are large."""
+    monkeypatch.setattr(tokens, "BLOCK_SIZE", 1 << 12)
+    good = compress(INPUTS["long"], model, mode=mode if mode in MODES else "static")
+    file = (good[:1] if mode in MODES else b"\xa8") + digits + good[3:]
     began = time.process_time()
     tracemalloc.start()
     with pytest.raises(ElmanError):
-        decompress(model, file)
+        decompress(file, model)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < megabytes * 1_000_000

@@ -10,21 +10,17 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 from support.codec_subprocess import models, read
-from support.compatibility import DATA, RUNS, input_bytes, recorded
 from support.missing_packages import hide_packages
 from support.state import ROOT
 
 pytestmark = pytest.mark.slow
 
 MACHINES = Path(os.environ.get("ELMAN_TEST_MACHINES", ROOT / ".machines"))
-EARLIER_NAMES = ("rnn-line-adapt.elm", "gru2-other-adapt.elm", "lstm-other.elm", "lstm-noise.elm")
-EARLIER = [case for case in recorded("compressed") if case["file"] in EARLIER_NAMES]
-"""Files of an earlier version that are decompressed there, too."""
 
 
 class Machine(NamedTuple):
@@ -99,14 +95,3 @@ def test_what_is_compressed_here_is_read_there_and_the_other_way_round(
     read(there, here, back)
     for name, _, data, _ in models():
         assert (back / f"{name}.text").read_bytes() == data, name
-
-
-@machines
-@pytest.mark.parametrize("case", EARLIER, ids=lambda case: case["file"])
-def test_earlier_files_are_read_there(tmp_path: Path, machine: Machine, case: dict[str, Any]) -> None:
-    code = "import sys; from pathlib import Path; import elman; run, file, out = sys.argv[1:]\n"
-    code += "data = elman.decompress(Path(file).read_bytes(), elman.load(run, engine='numpy'))\n"
-    code += "Path(out).write_bytes(data)"
-    file, out = DATA / "compressed" / case["file"], tmp_path / "out"
-    machine.python(tmp_path, "-c", code, RUNS / case["run"], file, out)
-    assert out.read_bytes() == input_bytes(case["input"])

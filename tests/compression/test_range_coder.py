@@ -1,39 +1,79 @@
-"""The length of a code."""
+"""The range coder is that of constriction, and its payloads are as short as their information."""
 
-import math
+import itertools
 
+import constriction
 import numpy as np
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from elman.compression.range_coder import Coder
+from elman.compression import range_coder
+from elman.compression.arithmetic import FREQ_BITS, Floats, Ints, apportion
+from elman.compression.range_coder import COUNT, MAX_SIZE, Coder
 
-FREQS = np.array([[(1 << 24) - 3 - 100, 99, 1]], np.float32)
-"""Frequencies minus one of three symbols."""
-
-
-def code(symbols: list[int]) -> Coder:
-    coder = Coder()
-    for symbol in symbols:
-        coder.code(FREQS, np.array([symbol], np.int64))
-    return coder
+STEPS = st.lists(st.tuples(st.integers(0, 2**32), st.sampled_from([1, 8, 30, 200]), st.booleans()), max_size=60)
 
 
-def test_nothing_has_no_length() -> None:
-    assert Coder().nats == 0
+def make_step(seed: int, sharpness: int, most_likely: bool) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the frequencies minus one of a random number of symbols, and one of the symbols."""
+    generator = np.random.default_rng(seed)
+    n = int(generator.integers(2, 70))
+    freqs = np.empty((1, n), np.float32)
+    counts = (2.0**20 * generator.random(n) ** sharpness).astype(np.int64) + 1
+    apportion(counts, np.int64((1 << FREQ_BITS) - n), freqs[0])
+    return freqs, np.array([freqs.argmax() if most_likely else generator.integers(n)])
 
 
-@pytest.mark.parametrize("symbols", [[0], [1], [2] * 9, [0] * 1000, [0, 1, 2] * 50])
-def test_a_length_is_the_surprisal_of_the_symbols(symbols: list[int]) -> None:
-    probs = (FREQS[0].astype(float) + 1) / (1 << 24)
-    coder = code(symbols)
-    assert coder.nats == pytest.approx(-np.log(probs)[symbols].sum(), rel=1e-2)
-    bits = coder.nats / math.log(2)
-    assert bits - 8 <= 8 * len(coder.finish()) <= bits + 64
+def code(coder: Coder, freqs: Floats, symbols: Ints) -> None:
+    coder.reserve(len(symbols))
+    assert range_coder.code(coder.arrays, freqs, symbols)
 
 
-def test_a_decoder_has_the_same_length() -> None:
-    coder = code([0, 1, 2] * 50)
-    decoder = Coder(coder.finish())
-    for _ in range(150):
-        decoder.code(FREQS, np.zeros(1, np.int64))
-    assert decoder.nats == coder.nats
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 1 << 20), min_size=2, max_size=40), st.data())
+def test_the_interval_is_narrowed_by_the_frequencies(counts: list[int], data: st.DataObject) -> None:
+    freqs = np.empty((1, len(counts)), np.float32)
+    apportion(np.array(counts) + 1, np.int64((1 << FREQ_BITS) - len(counts)), freqs[0])
+    frequencies = freqs[0].astype(np.int64) + 1
+    symbol = data.draw(st.integers(0, len(counts) - 1))
+    unit = ((1 << 64) - 1) >> FREQ_BITS
+    state = np.array([0, MAX_SIZE], np.uint64)
+    range_coder.encode(freqs, np.array([symbol]), state, np.zeros(1, np.uint32), 0)
+    low, size = unit * int(frequencies[:symbol].sum()), unit * int(frequencies[symbol])
+    assert [*map(int, state)] == ([low, size] if size >= 1 << 32 else [low << 32 & ((1 << 64) - 1), size << 32])
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_the_coder_is_the_one_of_constriction(steps: list[tuple[int, int, bool]]) -> None:
+    """Its words, and the interval that it is left with, decide the payload."""
+    ours, theirs = Coder(), constriction.stream.queue.RangeEncoder()
+    family = constriction.stream.model.Categorical(perfect=False)
+    for freqs, symbol in itertools.starmap(make_step, steps):
+        code(ours, freqs, symbol)
+        theirs.encode(symbol.astype(np.int32), family, freqs)
+    position, (low, size) = theirs.pos()
+    assert ([*map(int, ours.arrays.state)], ours.arrays.counters[COUNT]) == ([low, size], position)
+    words = theirs.get_compressed()[: position + 1]
+    point = int.from_bytes(words.astype(">u4").tobytes()) << 32 if len(words) else 0
+    lower = int.from_bytes(ours.arrays.words[:position].astype(">u4").tobytes()) << 64 | low
+    assert lower <= point < lower + size
+
+
+@settings(deadline=None)
+@given(STEPS)
+def test_a_payload_is_as_short_as_its_information(steps: list[tuple[int, int, bool]]) -> None:
+    encoder, bits, coded = Coder(), 0.0, []
+    for freqs, symbol in itertools.starmap(make_step, steps):
+        bits += FREQ_BITS - float(np.log2(freqs[0, symbol[0]] + 1))
+        code(encoder, freqs, symbol)
+        coded.append((freqs, symbol))
+    payload = encoder.finish()
+    assert 8 * len(payload) < bits + 9
+    decoder = Coder(payload)
+    for freqs, symbol in coded:
+        decoded = np.zeros(1, np.int64)
+        code(decoder, freqs, decoded)
+        assert decoded == symbol
+    assert decoder.finish() == payload

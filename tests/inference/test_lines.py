@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import elman
-from elman.compression import compress
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
@@ -166,7 +165,7 @@ def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix
 
 def test_what_lines_do_not_support(model: Model) -> None:
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
-        compress(model, b"anna\nbell\n")
+        elman.compress(b"anna\nbell\n", model)
 
 
 def test_other_models_know_no_lines() -> None:

@@ -54,4 +54,4 @@ def use_wrongly(model: elman.Model, corpus: elman.Corpus) -> None:
     model.samples(2, topk=3)  # type: ignore[call-arg]
     model.stream(10, sed=1)  # type: ignore[call-arg]
     model.score("text", windows=3)  # type: ignore[call-overload]
-    elman.compress("text", model, adapt="nothing")  # type: ignore[arg-type]
+    elman.compress("text", model, mode="nothing")  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import elman
-from elman.compression import fingerprint
 from elman.errors import ElmanError
+from elman.inference.fingerprint import fingerprint
 from elman.runs import builtin
 from elman.runs.run import load_builtin
 from elman.storage.builtin import MODELS, BuiltinModel

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import elman
-from elman.compression import fingerprint
 from elman.engine import TrainState
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.fingerprint import fingerprint
 from elman.runs.directory import RunDirectory
 from elman.runs.fine_tuning import match_characters
 from elman.runs.lifecycle import initial_state, start_run

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from elman.config import CodecAdapt
+from elman.compression.modes import MODES, ModeName
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import initial_parameters
@@ -13,7 +13,7 @@ from elman.text import Alphabet
 ALPHABET = Alphabet("\nabcdefghij klmé")
 K, M = len(ALPHABET.characters), 5
 TEXT = "\nabe had a bad face, ok?\nhe filed a claim: kaﬀee é egg\r\n" * 3
-ADAPTATIONS: tuple[bool | CodecAdapt, ...] = (False, "weights", "counts", "both", "mixture", "bitwise", "all")
+MODE_NAMES: tuple[ModeName, ...] = tuple(MODES)
 COUNTED = "\nabe had a cab, he filed a claim\na bad egg had a leg\n"
 """The text that the n-gram prior counts."""
 

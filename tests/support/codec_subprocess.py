@@ -10,72 +10,70 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from elman import load
+from elman import compress, decompress, load
 from elman.compression import (
-    compress,
-    decompress,
-    exact_coder,
-    exact_gradients,
-    exact_kernels,
-    exact_prior,
-    exact_steps,
-    shared_forward,
+    arithmetic,
+    bit_contexts,
+    bit_counters,
+    bit_mixer,
+    bitwise,
+    matches,
+    mixing,
+    network,
+    ngrams,
+    predictor,
+    range_coder,
 )
-from elman.compression.experts import match, mixing, words
-from elman.config import CodecAdapt
+from elman.compression.modes import ModeName
 from elman.engine.numba.ngrams import counting, distributions, kernels
 from elman.inference import Model
 from elman.text import Alphabet
 from support.cells import EXACT_CELLS
-from support.codec_models import ADAPTATIONS, ALPHABET, TEXT, make_model
+from support.codec_models import ALPHABET, MODE_NAMES, TEXT, make_model
 from support.small_blocks import small_blocks
 
-CASES = [(cell, layers, adapt) for cell in EXACT_CELLS for layers in (1, 2) for adapt in (False, True)]
 MODULES = (
-    exact_coder, exact_gradients, exact_kernels, exact_prior, exact_steps, shared_forward, match, mixing, words,
-    counting, distributions, kernels,
+    arithmetic, bit_contexts, bit_counters, bit_mixer, bitwise, matches, mixing, network, ngrams, predictor,
+    range_coder, counting, distributions, kernels,
 )  # fmt: skip
 """Those whose kernels must not fuse a product with a sum."""
 FUSED = r"\b(v?fn?m(add|sub)\w*|fml[as]\w*|fn?m(add|sub)\w*)\b"
 
 
-def models() -> Iterator[tuple[str, Model, bytes, bool | CodecAdapt]]:
-    """Yield a name, a model, a text, and whether to adapt."""
+def models() -> Iterator[tuple[str, Model, bytes, ModeName]]:
+    """Yield a name, a model, a text and a mode."""
     data = TEXT.encode()
-    for cell, layers, adapt in CASES:
-        yield f"{cell}{layers}{'-adapt' if adapt else ''}", make_model(cell, layers), data, adapt
     with_symbol = Alphabet(ALPHABET.characters + "\ufffd", has_unknown=True)
-    yield "unknown-symbol", make_model(alphabet=with_symbol), data, True
-    yield "weight-decay", make_model(), data * 4, True
-    yield "large", make_model(std=300.0), data, True  # saturated everywhere, and soon not finite
-    yield "bytes", make_model(), bytes(range(256)), False
-    for way in ADAPTATIONS:
-        yield f"prior-{way}", make_model(order=4), data, way
-        yield f"prior-{way}-unknown-symbol", make_model("lstm", alphabet=with_symbol, order=2), data, way
-    for way in ("both", "mixture", "bitwise", "all"):
-        yield f"prior-large-{way}", make_model(std=1e38, order=2), data, way
+    for cell in EXACT_CELLS:
+        for layers in (1, 2):
+            yield f"{cell}{layers}", make_model(cell, layers), data, "static"
+    for mode in MODE_NAMES:
+        yield f"prior-{mode}", make_model(order=4), data, mode
+        yield f"unknown-symbol-{mode}", make_model("lstm", alphabet=with_symbol, order=2), data, mode
+        yield f"bytes-{mode}", make_model(), bytes(range(256)), mode
+        yield f"large-{mode}", make_model(std=1e38, order=2), data, mode  # saturated, and not finite
 
 
 def write(folder: Path) -> None:
     """Compress every text; save the models, whose random weights another machine's logarithm would round otherwise."""
-    for name, model, data, adapt in models():
+    for name, model, data, mode in models():
         model.save(folder / f"{name}.safetensors")
-        (folder / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
+        (folder / f"{name}.elm").write_bytes(compress(data, model, mode=mode))
 
 
 def read(files: Path, here: Path, there: Path) -> None:
     """Decompress `files` with the models of `here` to texts in `there`."""
     for name, _, _, _ in models():
         model = load(here / f"{name}.safetensors", engine="numpy")
-        (there / f"{name}.text").write_bytes(decompress(model, (files / f"{name}.elm").read_bytes()))
+        (there / f"{name}.text").write_bytes(decompress((files / f"{name}.elm").read_bytes(), model))
 
 
 def run(here: Path, there: Path) -> None:
     """Decompress the files of another process, and compress the same texts with the same models."""
     read(here, here, there)
-    for name, _, data, adapt in models():
+    for name, _, data, mode in models():
         model = load(here / f"{name}.safetensors", engine="numpy")
-        (there / f"{name}.elm").write_bytes(compress(model, data, adapt=adapt))
+        (there / f"{name}.elm").write_bytes(compress(data, model, mode=mode))
 
 
 def assembly() -> dict[str, int]:

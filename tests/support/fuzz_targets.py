@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from elman.compression import compress, decompress
-from elman.compression.codec import compress_in_mode
-from elman.compression.container import Mode
+from elman import compress, decompress
+from elman.compression.modes import MODES
 from elman.engine import get_engine
 from elman.inference import Model
 from elman.interop import export, import_
@@ -222,14 +221,14 @@ def _import(path: Path) -> None:
 
 
 def _decompress(path: Path) -> None:
-    decompress(make_codec_model(order=2), path.read_bytes())
+    decompress(path.read_bytes(), make_codec_model(order=2))
 
 
 def _compressed(folder: Path) -> Iterable[bytes]:
     """Return files of every mode, and one that is stored."""
     model = make_codec_model(order=2)
-    yield from (compress_in_mode(model, CODEC_TEXT[:60].encode(), mode) for mode in Mode if mode != Mode.STORED)
-    yield compress(model, bytes(range(100, 140)))
+    yield from (compress(CODEC_TEXT[:60], model, mode=mode) for mode in MODES)
+    yield compress(bytes(range(100, 140)), model)
 
 
 TARGETS = {

@@ -160,7 +160,7 @@ SIGMOID_ULP = 2.5
 
 CODED_FRACTION = 0.002
 """Fraction by which the size of a compressed text may differ from its surprisal: rounding of the frequencies and the
-range coder cost some 1e-4 of it, and a network adapted in other arithmetic differs slightly; measured 4e-4."""
+range coder cost some 1e-4 of it; measured 4e-4."""
 
 CODED_BITS = 120
 """Bits that a compressed text of one substream may have in addition: a header of 11 bytes, and rounding at the end."""
@@ -168,9 +168,6 @@ CODED_BITS = 120
 FIXED_FUNCTIONS = 1.5e-5
 """Error of the codec's e^x, relative, and of its tanh and sigmoid; measured 1.3e-5. Six squarings make 64 relative
 errors of one."""
-
-FIXED_GRADIENTS = 4e-5
-"""Error of the codec's gradients relative to the largest, from that of e^x; measured 2.3e-5."""
 
 FLOAT32_ROUNDING = 1.2e-7
 """Relative error of a float64 that was rounded to float32, twice what the rounding alone allows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, get_args
 
-from elman.config import CodecAdapt
+from elman.config import Adapt
 
 
 class OptionalValue(NamedTuple):
@@ -16,8 +16,7 @@ class OptionalValue(NamedTuple):
 
 
 OPTIONAL_VALUES = {
-    "eval": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
-    "compress": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
+    "eval": {"--adapt": OptionalValue(get_args(Adapt), "weights")},
 }
 """Command -> option -> its values."""
 

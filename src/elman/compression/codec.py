@@ -2,239 +2,257 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from io import BytesIO
+from itertools import chain
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from elman.compression import blocks, container
-from elman.compression.container import Mode
-from elman.compression.exact_kernels import Ints
-from elman.compression.exact_network import build_exact_network
-from elman.compression.exact_prior import trained_counts
+from elman.compression import container
+from elman.compression.container import join_members, split_members
+from elman.compression.modes import DEFAULT_MODE, CodecMode, ModeName, find_mode
+from elman.compression.network import round_weights
 from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
-from elman.compression.tokens import from_tokens, to_tokens
-from elman.config import CodecAdapt
+from elman.compression.tokens import (
+    Tokens,
+    block_sizes,
+    count_blocks,
+    deinterleave,
+    from_tokens,
+    interleave,
+    split_evenly,
+    to_tokens,
+)
 from elman.errors import ElmanError
-from elman.inference.adaptation import check_adapt, parse_kind
-from elman.inference.dynamic_evaluation import OnProgress
+from elman.inference.fingerprint import fingerprint
+from elman.inference.model_argument import check_is_model
 from elman.processes import thread_count
 
 if TYPE_CHECKING:
+    from elman.inference.dynamic_evaluation import OnProgress
     from elman.inference.model import Model
 
-Block = tuple[Ints, int]
-"""Tokens (steps, R), see `elman.compression.blocks`, and how many there are."""
 _A = TypeVar("_A")
-_B = TypeVar("_B")
+_OVERFLOWS = np.errstate(over="ignore", invalid="ignore")
+"""Weights may have any size, and overflow has a defined result."""
+
+Counter = Callable[[float], None]
+"""Is called often, with how many bytes have been done so far."""
 
 
-MODES: dict[CodecAdapt | None, Mode] = {
-    None: Mode.STATIC,
-    "weights": Mode.WEIGHTS,
-    "counts": Mode.ADAPTIVE_COUNTS,
-    "both": Mode.BOTH,
-    "mixture": Mode.MIXTURE,
-    "bitwise": Mode.BITWISE_BACKGROUND,
-    "all": Mode.ALL,
-}
-"""What adapts -> the mode of new files, except for short ones."""
-
-
-def choose_mode(adapt: CodecAdapt | None, size: int) -> Mode:
-    """Return the mode of a new file of so many bytes: of a short one, `Mode.BITWISE`, whose header is shorter."""
-    mode = MODES[adapt]
-    return Mode.BITWISE if mode is Mode.BITWISE_BACKGROUND and size < 2 * blocks.MIN_SUBSTREAM_SIZE else mode
-
-
-def compress(
-    model: Model, data: bytes, *, adapt: bool | CodecAdapt = False, on_progress: OnProgress | None = None
-) -> bytes:
-    """Return `data` compressed; `decompress` with the same model restores it.
+def compress(data: bytes | str, model: Model, *, mode: ModeName = DEFAULT_MODE) -> bytes:
+    """Compress data losslessly with a model; the more a text resembles the model's, the smaller the result.
 
     Parameters
     ----------
+    data : bytes or str
+        Any bytes; of a string, its UTF-8 bytes are compressed.
     model : Model
-    data : bytes
-        Any bytes. Those that are not UTF-8, or characters outside the model's alphabet, are preserved at some cost.
-    adapt : bool or str
-        What changes while coding, which makes files smaller, if the text has some length. "weights", or True: the
-        network is trained online, with one substream instead of several, about ten times slower. "counts": the
-        n-gram prior counts the text that is coded, on one core. "both": both. "mixture": a mixture of experts learns,
-        see `elman.compression.experts.mixing`. "bitwise": the same, and bitwise context mixing, see
-        `elman.compression.bitwise`. "all": the same, and the network is trained; large ones in 2 to 8 substreams.
-    on_progress : callable, optional
+        It does not change.
+    mode : str
+        ``static``, the fastest; ``mixture``, which also learns from what it has coded; or ``bitwise``, the smallest and
+        slowest.
+
+    Returns
+    -------
+    bytes
+        The contents of a file that ``elman decompress`` reads, too.
 
     Raises
     ------
     ElmanError
-        If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, or if the codec
-        does not have the model's cell.
+        If `data` is neither bytes nor a string, `model` is no model or one of independent lines, there is no such
+        mode, or the codec does not have the model's cell.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> file = elman.compress("the mat sat on the cat. " * 10, model)
+    >>> len(file) < 120
+    True
     """
-    kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
-    check_adapt(model.parameters, kind)
-    return compress_in_mode(model, data, choose_mode(kind, len(data)), on_progress)
+    check_is_model(model)
+    data = data.encode() if isinstance(data, str) else _as_bytes(data)
+    pieces = (data[start : start + container.MEMBER_SIZE] for start in range(0, len(data), container.MEMBER_SIZE))
+    return b"".join(compress_pieces(pieces, model, mode))
 
 
-def compress_in_mode(model: Model, data: bytes, mode: Mode, on_progress: OnProgress | None = None) -> bytes:
-    """Return `data` compressed in a mode, or stored; `compress` chooses among those that are not former ones."""
-    digest = fingerprint(model)
-    tokens = to_tokens(data, model.alphabet)
-    encode = _block_encoder(model, mode, len(tokens), token_counter(len(tokens), on_progress))
-    payloads = list(_map_blocks(mode, encode, blocks.split_blocks(tokens, _substreams(model, mode, len(tokens)))))
-    file = container.serialize(container.make_header(mode, len(tokens), digest, data), payloads)
-    stored = container.make_header(Mode.STORED, len(data), digest, data)
-    return min(file, container.serialize(stored, [data]), key=len)
-
-
-def decompress(model: Model, file: bytes, *, on_progress: OnProgress | None = None) -> bytes:
-    """Return the original of a compressed file.
-
-    Parameters
-    ----------
-    model : Model
-    file : bytes
-    on_progress : callable, optional
+def decompress(data: bytes, model: Model) -> bytes:
+    """Restore the bytes that `compress` or ``elman compress`` compressed with the same model.
 
     Raises
     ------
     ElmanError
-        If the file is not a compressed one, has a newer format, was compressed by another model, or is truncated or
-        corrupted.
+        If `data` is not a compressed file, has a newer format, was compressed by another model, or is truncated or
+        corrupted; if `data` is not bytes, or `model` is no model.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> model = elman.train(text, preset="reference", hidden_size=16, max_updates=100, engine="numpy").model
+    >>> elman.decompress(elman.compress("a cat", model), model)
+    b'a cat'
     """
-    header, offset = container.read_header(file)
+    check_is_model(model)
+    return b"".join(decompress_members(split_members(BytesIO(_as_bytes(data))), model))
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ElmanError(f"data must be bytes (got {type(data).__name__}); of a file, pass path.read_bytes()")
+    return bytes(data)
+
+
+def compress_pieces(
+    pieces: Iterable[bytes], model: Model, mode: ModeName, on_bytes: Counter = lambda count: None
+) -> Iterator[bytes]:
+    """Yield the bytes of a file, given the original in pieces of at most `container.MEMBER_SIZE` bytes.
+
+    Parameters
+    ----------
+    pieces : iterable of bytes
+    model : Model
+    mode : str
+    on_bytes : callable
+        Is told how many bytes of the original have been compressed.
+
+    Raises
+    ------
+    ElmanError
+        As `compress`.
+    """
+    codec, pieces = find_mode(mode), iter(pieces)
+    members = _count_bytes(
+        partial(compress_member, model=model, mode=codec), chain([next(pieces, b"")], pieces), on_bytes
+    )
+    return join_members(members)
+
+
+def decompress_members(
+    members: Iterable[bytes], model: Model, on_bytes: Counter = lambda count: None
+) -> Iterator[bytes]:
+    """Yield the original of each member of a file.
+
+    Parameters
+    ----------
+    members : iterable of bytes
+    model : Model
+    on_bytes : callable
+        Is told how many bytes of the members have been decompressed.
+
+    Raises
+    ------
+    ElmanError
+        As `decompress`.
+    """
+    return _count_bytes(partial(decompress_member, model=model), members, on_bytes)
+
+
+def _count_bytes(function: Callable[..., bytes], items: Iterable[bytes], on_bytes: Counter) -> Iterator[bytes]:
+    """Yield the result of `function` for each item, and report its progress in bytes of all items."""
+    before = 0
+    for item in items:
+        size = len(item)
+        yield function(item, on_progress=lambda fraction, at=before, size=size: on_bytes(at + fraction * size))
+        before += size
+
+
+def compress_member(data: bytes, model: Model, mode: CodecMode, on_progress: OnProgress) -> bytes:
+    """Return `data` as a member, coded in a mode, or stored."""
+    digest, tokens = fingerprint(model), to_tokens(data, model.alphabet)
+    codec = _TokenCodec(model, mode, len(tokens), on_progress)
+    member = container.serialize(container.make_header(mode, len(tokens), digest, data), codec.encode(tokens))
+    stored = container.serialize(container.make_header(None, len(data), digest, data), [data])
+    return min(member, stored, key=len)
+
+
+def decompress_member(member: bytes, model: Model, on_progress: OnProgress) -> bytes:
+    """Return the original of a member."""
+    header, offset = container.read_header(member)
     expected = fingerprint(model)[: len(header.fingerprint)]
     if header.fingerprint != expected:
         raise ElmanError(
             f"the file was compressed by another model (fingerprint {header.fingerprint.hex()}, this model has"
             f" {expected.hex()}): use the run that compressed it"
         )
-    if header.mode == Mode.STORED:
-        data = file[offset:]
+    if header.mode is None:
+        data = member[offset:]
+        if len(data) != header.N:
+            raise container.corrupt_file_error("its length differs from the one in its header")
     else:
-        data = _decode_payloads(model, header, file, offset, token_counter(header.N, on_progress))
-    if header.mode == Mode.STORED and len(data) != header.N:
-        raise container.corrupt_file_error("its length differs from the one in its header")
+        payloads = container.read_payloads(member, offset, count_blocks(header.N))
+        data = from_tokens(_TokenCodec(model, header.mode, header.N, on_progress).decode(payloads), model.alphabet)
     if container.checksum(header.N, data) != header.checksum:
         raise container.corrupt_file_error("the checksum of the decompressed data does not match")
     return data
 
 
-def fingerprint(model: Model) -> bytes:
-    """Return the SHA-256 of everything the codec depends on.
+class _TokenCodec:
+    """Codes N tokens: one text or, where nothing is learned, every block as a text of its own, on all cores."""
 
-    That is the alphabet, the weights as float32 and, of an n-gram prior, the order, the discount and the counted text.
-    """
-    alphabet = model.alphabet
-    digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
-    for name, array in sorted(model.parameters.items()):
-        digest.update(f"{name} {array.shape}\0".encode())
-        with np.errstate(over="ignore"):
-            digest.update(np.ascontiguousarray(array, "<f4").data)
-    if model.parameters.ngrams is not None:
-        ngrams = trained_counts(model.parameters.ngrams)
-        digest.update(f"{ngrams.order} {float(ngrams.discount)!r} {len(ngrams.text)}\0".encode())
-        digest.update(np.ascontiguousarray(ngrams.text, "<u4").data)
-    return digest.digest()
+    def __init__(self, model: Model, mode: CodecMode, N: int, on_progress: OnProgress) -> None:
+        self.model, self.mode, self.N, self.on_progress = model, mode, N, on_progress
+        self.weights = round_weights(model.parameters)
+        self.lock, self.coded = Lock(), 0
 
+    def encode(self, tokens: Tokens) -> list[bytes]:
+        """Return the payloads."""
+        ends = np.cumsum(self._sizes())[:-1]
+        return [payload for payloads in self._map(self._encode_text, np.split(tokens, ends)) for payload in payloads]
 
-def token_counter(N: int, on_progress: OnProgress | None) -> Callable[[int], None]:
-    """Return a function to call with the number of tokens that were just coded, of N."""
-    if on_progress is None:
-        return lambda n: None
-    lock, coded = Lock(), 0
+    def decode(self, payloads: list[bytes]) -> Tokens:
+        """Return the tokens of the payloads."""
+        texts = [payloads] if self.mode.mixes else [[payload] for payload in payloads]
+        return np.concatenate([*self._map(self._decode_text, texts, self._sizes())])
 
-    def count(n: int) -> None:
-        nonlocal coded
-        with lock:
-            coded += n
-            on_progress(coded / N)
+    def _sizes(self) -> list[int]:
+        """Return the number of tokens of each text."""
+        return [self.N] if self.mode.mixes else [*split_evenly(self.N, count_blocks(self.N))]
 
-    return count
+    def _map(self, function: Callable[..., _A], *items: Sequence[Any]) -> Iterator[_A]:
+        """Yield the result of `function` for each text."""
+        if len(items[0]) == 1:
+            yield from map(function, *items)
+            return
+        with ThreadPoolExecutor(thread_count()) as pool:
+            yield from pool.map(function, *items)
 
+    @_OVERFLOWS
+    def _encode_text(self, tokens: Tokens) -> list[bytes]:
+        predictor, payloads, first = self._predictor(len(tokens)), [], 0
+        table = interleave(tokens, predictor.R)
+        for n in block_sizes(len(tokens), predictor.R):
+            coder, last = Coder(), first + -(-n // predictor.R)
+            predictor.code(coder, table[first:last], n, self._count)
+            payloads.append(coder.finish())
+            first = last
+        return payloads
 
-def _decode_payloads(
-    model: Model, header: container.Header, file: bytes, offset: int, count_coded: Callable[[int], None]
-) -> bytes:
-    payloads = container.read_payloads(file, offset, blocks.count_blocks(header.N))
-    mode = header.mode
-    if mode.adapts_counts and model.parameters.ngrams is None:
-        raise container.corrupt_file_error("its mode needs a model with an n-gram prior")
-    R = _substreams(model, mode, header.N)
-    sized_payloads = zip(payloads, blocks.block_sizes(header.N, R), strict=True)
-    decoded = _map_blocks(mode, _block_decoder(model, header, R, count_coded), sized_payloads)
-    return b"".join(from_tokens(tokens, model.alphabet) for tokens in blocks.join_blocks(decoded, R))
+    @_OVERFLOWS
+    def _decode_text(self, payloads: list[bytes], N: int) -> Tokens:
+        predictor, tables = self._predictor(N), []
+        for payload, n in zip(payloads, block_sizes(N, predictor.R), strict=True):
+            coder = Coder(payload)
+            tables.append(np.zeros((-(-n // predictor.R), predictor.R), np.int64))
+            predictor.code(coder, tables[-1], n, self._count)
+            coder.finish()
+        return deinterleave(np.concatenate(tables), N)
 
+    def _predictor(self, N: int) -> Predictor:
+        """Return the predictor of a text of N tokens."""
+        R = self.mode.count_substreams(N, len(self.weights.theta))
+        return Predictor(self.weights, self.model.alphabet, self.model.parameters.ngrams, self.mode, R, N)
 
-def _substreams(model: Model, mode: Mode, N: int) -> int | None:
-    """Return the number of substreams of a text of N tokens; None in static mode, where each block has its own."""
-    weights = sum(array.size for _, array in model.parameters.items())
-    return blocks.count_substreams(N, mode, weights) if mode.is_adaptive else None
-
-
-def _block_encoder(model: Model, mode: Mode, N: int, count_coded: Callable[[int], None]) -> Callable[[Block], bytes]:
-    """Return a function that encodes a block of N tokens to its payload."""
-    predictor = predictor_factory(model, mode, N)
-
-    def encode(block: Block) -> bytes:
-        table, n = block
-        coder = Coder()
-        with np.errstate(over="ignore", invalid="ignore"):  # weights may have any size; overflow has a defined result
-            predictor(table.shape[1]).code(coder, table, n, count_coded)
-        return coder.finish()
-
-    return encode
-
-
-def _block_decoder(
-    model: Model, header: container.Header, fixed_R: int | None, count_coded: Callable[[int], None]
-) -> Callable[[tuple[bytes, int]], Block]:
-    """Return a function that decodes a payload and a number n to a block of n tokens.
-
-    In adaptive modes every block has `fixed_R` substreams.
-    """
-    mode = header.mode
-    predictor = predictor_factory(model, mode, header.N)
-
-    def decode(sized_payload: tuple[bytes, int]) -> Block:
-        payload, n = sized_payload
-        R = fixed_R or blocks.count_substreams(n, mode)
-        table = blocks.interleave(np.zeros(n, np.int32), R)
-        coder = Coder(payload)
-        with np.errstate(over="ignore", invalid="ignore"):  # weights may have any size; overflow has a defined result
-            predictor(R).code(coder, table, n, count_coded)
-        coder.finish()
-        return table, n
-
-    return decode
-
-
-def predictor_factory(model: Model, mode: Mode, N: int) -> Callable[[int], Predictor]:
-    """Return a function that gives the predictor of a block in R substreams, of a text of N tokens.
-
-    Static blocks are independent, so each gets a new one; in adaptive modes one predictor continues from block to
-    block.
-    """
-    network, alphabet, ngrams = build_exact_network(model.parameters), model.alphabet, model.parameters.ngrams
-
-    def make(R: int) -> Predictor:
-        return Predictor(network, alphabet, ngrams, R, -(-N // R), mode)
-
-    return functools.cache(make) if mode.is_adaptive else make
-
-
-def _map_blocks(mode: Mode, function: Callable[[_A], _B], items: Iterable[_A]) -> Iterator[_B]:
-    """Yield the result of `function` for each block: in parallel on all cores or, in adaptive modes, sequentially."""
-    if mode.is_adaptive:
-        yield from map(function, items)
-        return
-    workers, remaining = thread_count(), iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        while batch := list(islice(remaining, workers)):  # no more at once, as the next may fail to decode
-            yield from pool.map(function, batch)
+    def _count(self, tokens: int) -> None:
+        """Report that so many tokens were coded."""
+        with self.lock:
+            self.coded += tokens
+            self.on_progress(self.coded / self.N)

@@ -1,14 +1,19 @@
 """The container format, byte for byte as specified in docs/reference/compressed_format.md.
 
-::
+A file is a member, or several, so that data of any length needs a bounded amount of memory::
 
-    1        1110 vvmm: magic bits, format version, mode; 3 announces a mode of more than two bits in version 1;
-             mode 0 of version 3 is a file of several members, see `elman.compression.members`
-    0 or 1   that mode
-    1 to 9   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
-    f        fingerprint of the model: the first bytes of its SHA-256
-    w        CRC-32 of the original bytes: its lowest w bytes, least significant first
-             w = 2 if N < 256, otherwise 4; f = w, but 1 from version 2 on if N < 256
+    1        1010 0111: magic bits, format version 1, code 7
+    for each member
+    4        its length in bytes, not 0, least significant first
+    …        the member
+    4        0: the end
+
+A member is compressed on its own; what a mode has learned is lost between members::
+
+    1        101 vv mmm: magic bits, format version, code: 0 for stored, or that of a mode
+    1 to 4   N, the number of tokens, as a varint: seven bits per byte, least significant first, high bit = continued
+    f        fingerprint of the model: the first bytes of its SHA-256; f = 1 if N < 256, otherwise 4
+    w        CRC-32 of the original bytes: its lowest w bytes, least significant first; w = 2 if N < 256, otherwise 4
     …        for each block the length of its payload as a varint, and the payload; the last one has no length
 """
 
@@ -17,193 +22,157 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
+from typing import Protocol
 
+from elman.compression.modes import MODES, CodecMode
 from elman.errors import ElmanError
 
-VERSION = 3
-_MAGIC = 0b1110
-_EXTENDED = 3
-"""Mode bits of a file of version 1 whose mode is the next byte."""
-_VERSION_2, _VERSION_3, _MORE_OF_VERSION_1 = 8, 12, 16
-"""The first number of a mode in these versions: four times the version, so that the first byte contains it. Modes of
-version 1 continue behind them.
-"""
+VERSION = 1
+STORED, MEMBERS = 0, 7
+"""Codes that are not those of a mode: the only payload is the original, which coding would have made longer; a file of
+several members."""
+MEMBER_SIZE = 1 << 24
+"""Bytes of the original in a member, except the last."""
+
+_MAGIC = 0b101
 _SHORT = 256
-"""Files of fewer tokens keep two bytes of fingerprint and checksum instead of four."""
-_MAX_VARINT_BYTES = 9
-ENDS_EARLY = "it ends too early"
-
-
-class Mode(IntEnum):
-    """How the payloads were made.
-
-    Those that train the weights and are not of version 3 have another learning rate, see `elman.compression.adaptive`.
-    They are read, and no longer written.
-    """
-
-    STATIC = 0
-    """With fixed weights, in several substreams."""
-    ADAPTIVE = 1
-    """With weights that are trained while coding, in one substream."""
-    STORED = 2
-    """The only payload is the original, which coding would have made longer."""
-    ADAPTIVE_COUNTS = 4
-    """With counts of the n-gram prior that go on while coding, in substreams that share them."""
-    ADAPTIVE_BOTH = 5
-    """With weights that are trained and counts that go on while coding, in one substream."""
-    BITWISE_FEW = 6
-    """As `BITWISE`, in fewer substreams, each of which is predicted with more of the text before it."""
-    BITWISE_PARAGRAPHS = 7
-    """As `BITWISE_FEW`, also with the contexts and match models of paragraphs, and in fewer substreams yet."""
-    BITWISE_BACKGROUND = _MORE_OF_VERSION_1
-    """As `BITWISE_PARAGRAPHS`, also with a background n-gram model, see `elman.compression.bitwise.variants`."""
-    MIXTURE = _VERSION_2
-    """With a mixture of experts that learns while coding, in substreams that share it."""
-    MIXTURE_ALL = _VERSION_2 + 1
-    """The same, and weights that are trained: written by versions before bitwise context mixing."""
-    BITWISE = _VERSION_2 + 2
-    """With such a mixture, and bitwise context mixing, see `elman.compression.bitwise`."""
-    BITWISE_ALL = _VERSION_2 + 3
-    """The same, and weights that are trained."""
-    WEIGHTS = _VERSION_3 + 1
-    """As `ADAPTIVE`, with the relative learning rate."""
-    BOTH = _VERSION_3 + 2
-    """As `ADAPTIVE_BOTH`, with the relative learning rate."""
-    ALL = _VERSION_3 + 3
-    """As `BITWISE_ALL`, with the relative learning rate."""
-
-    @property
-    def version(self) -> int:
-        """The format version of files of this mode."""
-        return self >> 2 if _VERSION_2 <= self < _MORE_OF_VERSION_1 else 1
-
-    @property
-    def has_relative_rate(self) -> bool:
-        """Whether the learning rate is relative to the weights of the network."""
-        return _VERSION_3 < self < _MORE_OF_VERSION_1
-
-    @property
-    def adapts_weights(self) -> bool:
-        """Whether the network is trained while coding."""
-        former = self in (Mode.ADAPTIVE, Mode.ADAPTIVE_BOTH, Mode.MIXTURE_ALL, Mode.BITWISE_ALL)
-        return former or self.has_relative_rate
-
-    @property
-    def adapts_counts(self) -> bool:
-        """Whether the n-gram prior counts what is coded."""
-        return self in (Mode.ADAPTIVE_COUNTS, Mode.ADAPTIVE_BOTH, Mode.BOTH)
-
-    @property
-    def is_mixture(self) -> bool:
-        """Whether a mixture of experts predicts."""
-        return self.version == 2 or self.is_bitwise
-
-    @property
-    def is_bitwise(self) -> bool:
-        """Whether symbols are coded as bits."""
-        return self in (
-            Mode.BITWISE_FEW,
-            Mode.BITWISE_PARAGRAPHS,
-            Mode.BITWISE_BACKGROUND,
-            Mode.BITWISE,
-            Mode.BITWISE_ALL,
-            Mode.ALL,
-        )
-
-    @property
-    def is_adaptive(self) -> bool:
-        """Whether the model changes while coding, so that blocks have to be coded in sequence."""
-        return self.adapts_weights or self.adapts_counts or self.is_mixture
+"""Members of fewer tokens keep one byte of the fingerprint and two of the checksum instead of four."""
+_MAX_VARINT_BYTES = 4
+_LENGTH = 4
+_OVERHEAD = 64
+"""Maximum bytes by which a member is larger than its original, which is then stored."""
+_ENDS_EARLY = "it ends too early"
 
 
 @dataclass(frozen=True)
 class Header:
-    """Header of a compressed file.
+    """The header of a member.
 
     Parameters
     ----------
-    mode : Mode
+    mode : CodecMode or None
+        None for stored data.
     N : int
-        Number of tokens; in a stored file, of bytes.
+        Number of tokens; of stored data, of bytes.
     fingerprint : bytes
         Truncated digest of the model.
     checksum : bytes
         Truncated CRC-32 of the original.
     """
 
-    mode: Mode
+    mode: CodecMode | None
     N: int
     fingerprint: bytes
     checksum: bytes
 
 
-def make_header(mode: Mode, N: int, digest: bytes, data: bytes) -> Header:
-    """Return the header of a file of `data`, coded as N tokens by the model with this digest."""
-    return Header(mode, N, digest[: _fingerprint_width(mode, N)], checksum(N, data))
+def make_header(mode: CodecMode | None, N: int, digest: bytes, data: bytes) -> Header:
+    """Return the header of `data`, coded as N tokens by the model with this digest."""
+    return Header(mode, N, digest[: _widths(N)[0]], checksum(N, data))
 
 
 def checksum(N: int, data: bytes) -> bytes:
-    """Return the CRC-32 of the original as stored in a file of N tokens."""
-    return zlib.crc32(data).to_bytes(4, "little")[: _width(N)]
+    """Return the CRC-32 of the original as stored in a member of N tokens."""
+    return zlib.crc32(data).to_bytes(4, "little")[: _widths(N)[1]]
 
 
 def serialize(header: Header, payloads: list[bytes]) -> bytes:
-    """Return the bytes of a file."""
-    first = _encode_mode(header.mode)
+    """Return the bytes of a member."""
+    first = _first_byte(STORED if header.mode is None else header.mode.code)
     sized = [_encode_varint(len(payload)) + payload for payload in payloads[:-1]]
     return b"".join([first, _encode_varint(header.N), header.fingerprint, header.checksum, *sized, *payloads[-1:]])
 
 
-def read_header(file: bytes) -> tuple[Header, int]:
+def read_header(member: bytes) -> tuple[Header, int]:
     """Return the header and the offset of the first payload.
 
     Raises
     ------
     ElmanError
-        If the file was not written by Elman, has a newer format or several members, or is truncated.
+        If the member was not written by Elman, has a newer format or members of its own, or is truncated.
     """
-    if not file:
+    if not member:
         raise ElmanError("the compressed file is empty; a complete one has at least five bytes")
-    magic, version = file[0] >> 4, file[0] >> 2 & 3
-    if magic != _MAGIC or version == 0:
+    version, code = member[0] >> 3 & 3, member[0] & 7
+    if member[0] >> 5 != _MAGIC or version == 0:
         raise ElmanError("not a file written by elman compress: its first byte does not match")
-    number, offset = _read_mode(file, version)
-    if version == VERSION and number == _VERSION_3:
+    modes = {STORED: None} | {mode.code: mode for mode in MODES.values()}
+    if version == VERSION and code == MEMBERS:
         raise corrupt_file_error("a member has members of its own")
-    if number not in {*Mode} or Mode(number).version != version:
-        last = max(mode for mode in Mode if mode < _VERSION_2)  # all numbers of later versions are in use
-        more = ", ".join(f"1.{mode}" for mode in Mode if mode >= _MORE_OF_VERSION_1)
+    if version != VERSION or code not in modes:
         raise ElmanError(
-            f"the file has format {version}.{number} of a newer Elman; this version reads 1.0 to 1.{last}, {more} and"
-            f" all of 2 and {VERSION}: upgrade Elman"
+            f"the file has format {version}.{code} of a newer Elman; this version reads format {VERSION} with the codes"
+            f" {', '.join(map(str, (*modes, MEMBERS)))}: upgrade Elman"
         )
-    mode = Mode(number)
-    N, offset = _read_varint(file, offset)
-    middle = offset + _fingerprint_width(mode, N)
-    end = middle + _width(N)
-    if len(file) < end:
-        raise corrupt_file_error(ENDS_EARLY)
-    return Header(mode, N, file[offset:middle], file[middle:end]), end
+    N, offset = _read_varint(member, 1)
+    if N > MEMBER_SIZE:
+        raise corrupt_file_error("a member has more tokens than any that Elman writes")
+    f, w = _widths(N)
+    end = offset + f + w
+    if len(member) < end:
+        raise corrupt_file_error(_ENDS_EARLY)
+    return Header(modes[code], N, member[offset : offset + f], member[offset + f : end]), end
 
 
-def read_payloads(file: bytes, offset: int, count: int) -> Iterator[bytes]:
-    """Yield the payloads of `count` blocks, the first of which starts at `offset`.
+def read_payloads(member: bytes, offset: int, count: int) -> list[bytes]:
+    """Return the payloads of `count` blocks, the first of which starts at `offset`.
 
     Raises
     ------
     ElmanError
-        If the file ends too early.
+        If the member ends too early.
     """
-    if count - 1 > len(file) - offset:
-        raise corrupt_file_error(ENDS_EARLY)
+    payloads = []
     for _ in range(count - 1):
-        size, offset = _read_varint(file, offset)
-        if offset + size > len(file):
-            raise corrupt_file_error(ENDS_EARLY)
-        yield file[offset : offset + size]
+        size, offset = _read_varint(member, offset)
+        if offset + size > len(member):
+            raise corrupt_file_error(_ENDS_EARLY)
+        payloads.append(member[offset : offset + size])
         offset += size
-    yield file[offset:]
+    return [*payloads, member[offset:]]
+
+
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, fewer only at the end; all for -1."""
+
+
+def join_members(members: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a file of at least one member, one member after the other."""
+    first, second = next(members), next(members, None)
+    if second is None:
+        yield first
+        return
+    yield _first_byte(MEMBERS)
+    for member in (first, second):
+        yield len(member).to_bytes(_LENGTH, "little") + member
+    for member in members:
+        yield len(member).to_bytes(_LENGTH, "little") + member
+    yield bytes(_LENGTH)
+
+
+def split_members(file: Readable) -> Iterator[bytes]:
+    """Yield the members of a file, at least one.
+
+    Raises
+    ------
+    ElmanError
+        If the file is truncated or corrupted between members. Those yielded before may be correct.
+    """
+    first = file.read(1)
+    if first != _first_byte(MEMBERS):
+        yield first + file.read()
+        return
+    length = _read_length(file)
+    if not length:
+        raise corrupt_file_error("it has no member")
+    while length:
+        yield _read_exactly(file, length)
+        length = _read_length(file)
+    if file.read(1):
+        raise corrupt_file_error("data follows its end")
 
 
 def corrupt_file_error(reason: str) -> ElmanError:
@@ -211,33 +180,28 @@ def corrupt_file_error(reason: str) -> ElmanError:
     return ElmanError(f"the compressed file is truncated or corrupted: {reason}")
 
 
-def _width(N: int) -> int:
-    return 2 if N < _SHORT else 4
+def _first_byte(code: int) -> bytes:
+    return bytes([_MAGIC << 5 | VERSION << 3 | code])
 
 
-def _fingerprint_width(mode: Mode, N: int) -> int:
-    return 1 if mode.version > 1 and N < _SHORT else _width(N)
+def _widths(N: int) -> tuple[int, int]:
+    """Return the bytes of the fingerprint and of the checksum."""
+    return (1, 2) if N < _SHORT else (4, 4)
 
 
-def _encode_mode(mode: Mode) -> bytes:
-    if mode.version > 1:
-        return bytes([_MAGIC << 4 | mode])
-    first = _MAGIC << 4 | mode.version << 2
-    return bytes([first | _EXTENDED, mode] if mode >= _EXTENDED else [first | mode])
+def _read_length(file: Readable) -> int:
+    """Return the length of the next member, 0 at the end."""
+    length = int.from_bytes(_read_exactly(file, _LENGTH), "little")
+    if length > MEMBER_SIZE + _OVERHEAD:
+        raise corrupt_file_error("a member is longer than any that Elman writes")
+    return length
 
 
-def _read_mode(file: bytes, version: int) -> tuple[int, int]:
-    """Return the number of the mode, and the offset behind it."""
-    if version > 1:
-        return file[0] & 15, 1
-    mode = file[0] & 3
-    if mode != _EXTENDED:
-        return mode, 1
-    if len(file) < 2:
-        raise corrupt_file_error(ENDS_EARLY)
-    if file[1] <= _EXTENDED:
-        raise corrupt_file_error("a mode of two bits has a byte of its own")
-    return file[1], 2
+def _read_exactly(file: Readable, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise corrupt_file_error(_ENDS_EARLY)
+    return data
 
 
 def _encode_varint(n: int) -> bytes:
@@ -246,13 +210,13 @@ def _encode_varint(n: int) -> bytes:
     return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
 
 
-def _read_varint(file: bytes, offset: int) -> tuple[int, int]:
+def _read_varint(member: bytes, offset: int) -> tuple[int, int]:
     """Return the varint at `offset`, and the offset behind it."""
     n = 0
     for digit in range(_MAX_VARINT_BYTES):
-        if offset + digit >= len(file):
-            raise corrupt_file_error(ENDS_EARLY)
-        byte = file[offset + digit]
+        if offset + digit >= len(member):
+            raise corrupt_file_error(_ENDS_EARLY)
+        byte = member[offset + digit]
         n |= (byte & 0x7F) << 7 * digit
         if byte < 0x80:
             return n, offset + digit + 1

@@ -1,46 +1,224 @@
-"""The model of a text that is coded: the network, the n-gram model, the other experts, and what is learned.
+"""What predicts the symbols of a text that is coded, and the steps of coding, which an encoder and a decoder share.
 
-R  rows: substreams coded in lockstep      K  alphabet size
+R  rows: substreams coded in lockstep      K  alphabet size; symbol K is the escape
 
-`elman.compression.exact_steps` contains the steps; this module what they begin with, and the training of the weights.
+At each step the next symbol of every row is predicted and coded; then the model learns from the characters and reads
+them. An escape, as in PPM, announces a byte that is not part of a character of the alphabet. Its probability is
+estimated adaptively, separately after a character and after an escaped byte. So a single unknown character costs little
+elsewhere, and a file of nothing but bytes costs little more than its bytes. The model does not read escaped bytes; but
+if the alphabet has an unknown symbol, it reads that symbol at the first byte of each escaped character.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from elman.compression import exact_kernels, exact_steps
-from elman.compression.adaptive import OnlineLearner, former_learning_rate, make_window, relative_learning_rate
-from elman.compression.assistant import Assistant, empty_shared_forward, share_forward
-from elman.compression.bitwise.background import count_background
-from elman.compression.bitwise.model import BitwiseModel, build_bitwise_model
-from elman.compression.bitwise.variants import variant_of
-from elman.compression.container import Mode
-from elman.compression.exact_kernels import Ints
-from elman.compression.exact_network import ExactNetwork
-from elman.compression.exact_prior import ALL_FIRST, NOTHING, ROW_BY_ROW, ExactPrior, no_prior
-from elman.compression.exact_steps import Escapes, ModelArrays, NetworkArrays, Workspace
-from elman.compression.experts import mixing
-from elman.compression.experts.match import MatchModel, text_matches
-from elman.compression.experts.mixing import Mixture, initial_weights
-from elman.compression.experts.words import WIDTH, WordModel, build_word_model, text_words, word_characters
-from elman.compression.parts import MIN_WORK, run_parts, start_task
-from elman.compression.range_coder import Coder, bad_end_error
+from elman.compression import mixing, network
+from elman.compression.arithmetic import (
+    ESCAPE_PROB_BITS,
+    Floats,
+    Ints,
+    apportion,
+    axpy,
+    copy,
+    exact,
+    exact_inline,
+    set_freqs,
+)
+from elman.compression.bitwise import BitwiseModel, build_bitwise_model, code_symbols, read_contexts
+from elman.compression.matches import Matches, make_matches, prepare_text, read_symbols, reserve_steps
+from elman.compression.mixing import Mixture, make_mixture
+from elman.compression.modes import CodecMode
+from elman.compression.network import Network, Weights, make_network
+from elman.compression.ngrams import NgramArrays, NgramRows, count_background, read_ngrams, without_ngrams
+from elman.compression.range_coder import Coder, bad_end_error, code
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet
 
-_MAX_TOKENS = 1 << 12
+BYTES = 256
+COUNT_STEP, MAX_TOTAL = 1 << 15, 1 << 24
+"""What a byte's count increases by at each occurrence, and the total above which all counts are halved."""
+ESCAPE_RATE_SHIFT = 5
+"""At each symbol, the probability of an escape moves 2^-5 of the way to what was observed."""
+MAX_TOKENS = 1 << 12
 """Tokens that a kernel codes at a time, about 20 ms."""
-_ESCAPE_AFTER_CHARACTER = 1 << exact_kernels.ESCAPE_RATE_SHIFT
-_ESCAPE_AFTER_BYTE = 1 << (exact_kernels.ESCAPE_PROB_BITS - 1)
+_ESCAPE_AFTER_CHARACTER = 1 << ESCAPE_RATE_SHIFT
+_ESCAPE_AFTER_BYTE = 1 << (ESCAPE_PROB_BITS - 1)
 """Initial probability of an escape, in units of 2^-20: the smallest possible, and one half."""
 _INITIAL_BYTE_COUNT = 1 << 10
-_MIN_PARTS = 4
-"""Parts of `MIN_WORK` from which on the rows of a step are worth several threads and a call for every step."""
 _LOG_Q = -4.0
-"""log q of every character in a mixture without an n-gram model."""
+"""log q of every character in a mixture without an n-gram prior."""
+
+
+class Escapes(NamedTuple):
+    """What predicts escapes and the bytes that follow them; changed in place."""
+
+    has_unknown: bool  # whether the last character of the alphabet is the unknown symbol
+    probs: Ints  # (R, 2): of an escape, see `arithmetic.set_freqs`
+    was_byte: Ints  # (R,)
+    byte_counts: Ints  # (R, 256)
+
+
+class Workspace(NamedTuple):
+    """Results of a step; changed in place."""
+
+    mixed: Floats  # (R, K): the logits of the next characters
+    freqs: Floats  # (R, K + 1): the frequencies of the next symbols minus one
+    byte_freqs: Floats  # (1, 256)
+    byte: Ints  # (1,)
+    symbols: Ints  # (R,)
+    x: Ints  # (R,): the characters of the step; the last of the alphabet for a byte
+    coded: NDArray[np.bool_]  # (R,): whether the row coded a character
+    reads: NDArray[np.bool_]  # (R,): whether the row reads x
+
+
+class ModelArrays(NamedTuple):
+    """The model, and what predicts escapes."""
+
+    network: Network
+    alpha: Floats  # (n + 1,)
+    has_prior: bool
+    prior: NgramArrays
+    escapes: Escapes
+    work: Workspace
+
+
+@exact
+def code_steps(coder, model, mixture, matches, bits, table, first, last, n):
+    """Code the steps from `first` to `last` of a table (steps, R) of n tokens; return the first that was not coded.
+
+    A decoder writes the tokens to the table. Where n is not divisible by R, the rows that have ended keep reading the
+    first character and code nothing. The kernel returns before `last` when there is no room for counting. It returns -1
+    if no encoder wrote the file.
+
+    mixture, matches, bits : a `Mixture` with `Matches`, and a `BitwiseModel`; or None, for which kernels are compiled
+        without them
+    """
+    R, work = table.shape[1], model.work
+    for t in range(first, last):
+        if model.prior.grows and model.prior.room[0] < R:
+            return t
+        if bits is not None and bits.background.room[0] < R:
+            return t
+        set_symbol_freqs(model, mixture, matches)
+        tokens, symbols = table[t, : min(R, n - R * t)], work.symbols[: min(R, n - R * t)]
+        for r in range(len(tokens)):
+            symbols[r] = min(tokens[r], work.mixed.shape[1])
+        if not code_row(coder, model, matches, bits, symbols) or not code_bytes(coder, model.escapes, work, tokens):
+            return -1
+        end_step(model, mixture, matches, bits, table[t])
+    return last
+
+
+@exact
+def set_symbol_freqs(model, mixture, matches):
+    """Set the frequencies of the next symbols."""
+    escapes, prior, work, logits = model.escapes, model.prior, model.work, model.network.logits
+    if mixture is None:
+        for r in range(len(work.mixed)):
+            copy(logits[r], work.mixed[r])
+            if model.has_prior:
+                axpy(work.mixed[r], model.alpha[prior.matched[r]], prior.log_q[r])
+    else:
+        mixing.mix_rows(mixture, logits, prior.log_q, prior.matched, matches, work.mixed)
+    set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, work.freqs)
+
+
+@exact
+def code_row(coder, model, matches, bits, symbols):
+    """Code symbols (n,), of which bits are coded one by one if there is a model of them; return whether it worked."""
+    if bits is None:
+        return code(coder, model.work.freqs, symbols)
+    escapes, work, freqs = model.escapes, model.work, bits.freqs
+    R, K = work.mixed.shape
+    for r in range(R):
+        copy(work.freqs[r], freqs[0, r])
+    set_freqs(model.network.logits, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[1])
+    for r in range(R):
+        copy(bits.background.log_q[r, :K], work.mixed[r])
+    set_freqs(work.mixed, escapes.probs, escapes.was_byte, escapes.has_unknown, freqs[2])
+    return code_symbols(coder, bits, matches, symbols)
+
+
+@exact_inline
+def code_bytes(coder, escapes, work, tokens):
+    """Set tokens (n,) to the symbols of the first rows and, after escapes, to bytes; return whether that worked."""
+    byte, K = work.byte, work.mixed.shape[1]
+    for r in range(len(tokens)):
+        if work.symbols[r] < K:
+            tokens[r] = work.symbols[r]
+            continue
+        counts = escapes.byte_counts[r]
+        apportion(counts, np.int64(MAX_TOTAL - BYTES), work.byte_freqs[0])
+        byte[0] = tokens[r] - K
+        if not code(coder, work.byte_freqs, byte):
+            return False
+        tokens[r] = K + byte[0]
+        count_byte(counts, byte[0])
+    return True
+
+
+@exact
+def count_byte(counts, byte):
+    """Count a byte, in counts (256,)."""
+    counts[byte] += COUNT_STEP
+    total = np.int64(0)
+    for i in range(BYTES):
+        total += counts[i]
+    if total > MAX_TOTAL:
+        for i in range(BYTES):
+            counts[i] -= counts[i] >> 1
+
+
+@exact
+def end_step(model, mixture, matches, bits, tokens):
+    """Learn from the tokens of a step (R,), and read them."""
+    escapes, prior, work = model.escapes, model.prior, model.work
+    K, any_reads = work.mixed.shape[1], False
+    for r in range(len(tokens)):
+        work.coded[r] = tokens[r] < K
+        work.x[r] = min(tokens[r], K - 1)
+        work.reads[r] = work.coded[r] or (escapes.has_unknown and (tokens[r] - K) & 0xC0 != 0x80)
+        any_reads = any_reads or work.reads[r]
+    if mixture is not None:
+        mixing.learn_rows(
+            mixture, model.network.logits, prior.log_q, prior.matched, matches, work.freqs, work.x, work.coded
+        )
+    update_escape_probs(tokens, K, escapes.probs, escapes.was_byte)
+    if any_reads:
+        read_characters(model, mixture, matches, bits)
+
+
+@exact
+def update_escape_probs(tokens, K, escape_probs, was_byte):
+    """Update the probability of an escape from tokens (R,), of which those >= K were escaped."""
+    for r in range(len(tokens)):
+        p = escape_probs[r, was_byte[r]]
+        escaped = tokens[r] >= K
+        escape_probs[r, was_byte[r]] = (
+            p + (((1 << ESCAPE_PROB_BITS) - p) >> ESCAPE_RATE_SHIFT) if escaped else p - (p >> ESCAPE_RATE_SHIFT)
+        )
+        was_byte[r] = np.int64(escaped)
+
+
+@exact
+def read_characters(model, mixture, matches, bits):
+    """Read the characters of a step."""
+    x, reads = model.work.x, model.work.reads
+    network.read_characters(model.network, x, reads)
+    if model.has_prior:
+        read_ngrams(model.prior, x, reads)
+    if mixture is not None:
+        mixing.shift_context(mixture, x, reads)
+        read_symbols(matches, x, reads)
+    if bits is not None:
+        read_contexts(bits, x, reads)
+        read_ngrams(bits.background, x, reads)
 
 
 class Predictor:
@@ -48,77 +226,51 @@ class Predictor:
 
     Parameters
     ----------
-    network : ExactNetwork
-        Trained in place if the mode says so; R must be 1 then, except in a mixture.
+    weights : Weights
     alphabet : Alphabet
     ngrams : NgramModel or None
+        The n-gram prior.
+    mode : CodecMode
     R : int
-    steps : int
-        Steps to be coded; the history of the match model has room for as many, within limits.
-    mode : Mode
+    N : int
+        Tokens to be coded.
     """
 
     def __init__(
-        self, network: ExactNetwork, alphabet: Alphabet, ngrams: NgramModel | None, R: int, steps: int, mode: Mode
+        self, weights: Weights, alphabet: Alphabet, ngrams: NgramModel | None, mode: CodecMode, R: int, N: int
     ) -> None:
-        K, start_char = network.K, int(alphabet.encode(alphabet.start_char)[0])
-        counts = ALL_FIRST if mode.is_mixture else ROW_BY_ROW if mode.adapts_counts else NOTHING
-        self.network, self.R = network, R
-        self.prior = None if ngrams is None else ExactPrior(ngrams, start_char, R, counts)
-        self.learner = None
-        if mode.adapts_weights:
-            trains_alpha = self.prior is not None and not mode.is_mixture
-            rate = relative_learning_rate if mode.has_relative_rate else former_learning_rate
-            self.learner = OnlineLearner(network, R, rate(network), trains_alpha=trains_alpha)
-        self.match = MatchModel(text_matches(ngrams if mode.is_mixture else None), R, steps if mode.is_mixture else 0)
-        self.background: ExactPrior | None = None
-        self.bitwise: BitwiseModel | None = None
-        if mode.is_bitwise:
-            self._build_bitwise(alphabet, ngrams, steps * R, mode, start_char)
-        alpha = network.arrays.get("alpha", np.zeros(1, np.float32))
+        K, start = weights.K, int(alphabet.encode(alphabet.start_char)[0])
+        self.R = R
+        self.prior = None if ngrams is None else NgramRows(ngrams, start, R, grows=mode.mixes)
         self.model = ModelArrays(
-            escapes=_initial_escapes(R, alphabet.has_unknown),
+            network=make_network(weights, R),
+            alpha=weights.alpha,
             has_prior=self.prior is not None,
-            prior=no_prior(K, R, _LOG_Q) if self.prior is None else self.prior.arrays,
-            alpha=alpha,
-            is_mixture=mode.is_mixture,
-            mixture=Mixture(
-                mixing.RATES,
-                initial_weights(K if mode.is_mixture else 1, alpha),
-                _word_model(alphabet, ngrams, mode, start_char, R),
-                self.match.arrays,
-                *np.full((2, R), start_char, np.int64),
-            ),
-            logits=np.zeros((R, K), np.float32),
-            workspace=_workspace(K, R, start_char),
+            prior=without_ngrams(K, R, _LOG_Q) if self.prior is None else self.prior.arrays,
+            escapes=_initial_escapes(R, alphabet.has_unknown),
+            work=_workspace(K, R),
         )
-        # The state at the end of training is not used: it still encodes where that was, mostly in the middle of a line,
-        # which would cost small files bytes.
-        window = make_window(network, 1, R) if self.learner is None else self.learner.window
-        is_fixed = mode.is_adaptive and self.learner is None
-        shared = share_forward(network, window) if is_fixed else empty_shared_forward()
-        self.assistant = Assistant(shared)
-        self.network_arrays = NetworkArrays(
-            network.theta, network.cell, network.G, np.ones(1, np.bool_), self.learner is not None, window, shared
-        )
-        # Static blocks are on all cores anyway, and what is trained has few rows.
-        is_large = R * len(network.theta) >= _MIN_PARTS * MIN_WORK
-        self.reads_in_parts = is_fixed and is_large and R > 1
+        network.read_characters(self.model.network, np.full(R, start, np.int64), np.ones(R, np.bool_))
+        self.mixture: Mixture | None = None
+        self.matches: Matches | None = None
+        self.bits: BitwiseModel | None = None
+        self.background: NgramRows | None = None
+        if mode.mixes:
+            self.mixture = make_mixture(K, weights.alpha, R, start)
+            matches = make_matches(*prepare_text(ngrams), R, -(-N // R))
+            self.matches = self._build_bitwise(ngrams, alphabet, matches, N, start) if mode.is_bitwise else matches
 
     def _build_bitwise(
-        self, alphabet: Alphabet, ngrams: NgramModel | None, N: int, mode: Mode, start_char: int
-    ) -> None:
+        self, ngrams: NgramModel | None, alphabet: Alphabet, matches: Matches, N: int, start: int
+    ) -> Matches:
         """Build the bitwise model and, at the same time if there are two cores, the background model."""
-        variant = variant_of(mode)
-
-        def build_background() -> ExactPrior:
-            return ExactPrior(count_background(ngrams, alphabet, N), start_char, self.R, ALL_FIRST)
-
-        background = start_task(build_background) if variant.has_background else None
-        self.bitwise = build_bitwise_model(ngrams, alphabet, self.R, N, start_char, variant)
-        if background is not None:
+        with ThreadPoolExecutor(1) as pool:
+            background = pool.submit(
+                lambda: NgramRows(count_background(ngrams, alphabet, N), start, self.R, grows=True)
+            )
+            self.bits, matches = build_bitwise_model(ngrams, alphabet, matches, N, start)
             self.background = background.result()
-            self.bitwise = self.bitwise._replace(background=self.background.arrays)
+        return matches
 
     def code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
         """Code n tokens, in `table` (steps, R) for an encoder; a decoder writes them there.
@@ -130,62 +282,28 @@ class Predictor:
         ElmanError
             If a payload was not written by an encoder.
         """
-        with self.assistant:
-            self._code(coder, table, n, count_coded)
-
-    def _code(self, coder: Coder, table: Ints, n: int, count_coded: Callable[[int], None]) -> None:
-        t = 0
-        while t < len(table):
-            self.assistant.start()
-            last = min(len(table), t + max(1, _MAX_TOKENS // self.R))
-            if self.reads_in_parts:
-                last = t + 1
-                self._read_in_parts()
-            self._reserve(coder, last - t)
-            before, t = (
-                t,
-                exact_steps.code_steps(coder.arrays, self.model, self.bitwise, self.network_arrays, table, t, last, n),
-            )
-            if t < 0:
+        first = 0
+        while first < len(table):
+            last = min(len(table), first + max(1, MAX_TOKENS // self.R))
+            self._reserve(coder, last - first)
+            before, arrays = first, (self.model, self.mixture, self.matches, self.bits)
+            first = code_steps(coder.arrays, *arrays, table, first, last, n)
+            if first < 0:
                 raise bad_end_error()
-            if self.learner is not None:
-                self.learner.observe()
-            count_coded(min(n, t * self.R) - before * self.R)
+            count_coded(min(n, first * self.R) - before * self.R)
 
     def _reserve(self, coder: Coder, steps: int) -> None:
         """Make room for so many steps, or at least one."""
-        depth = 1 if self.bitwise is None else self.bitwise.tree.bits.shape[1]
+        depth = 1 if self.bits is None else self.bits.tree.bits.shape[1]
         coder.reserve((depth + 1) * steps * self.R)
         if self.prior is not None:
             self.prior.reserve()
             self.model = self.model._replace(prior=self.prior.arrays)
-        if self.bitwise is not None and self.background is not None:
+        if self.matches is not None:
+            self.matches = reserve_steps(self.matches, steps)
+        if self.bits is not None and self.background is not None:
             self.background.reserve()
-            self.bitwise = self.bitwise._replace(background=self.background.arrays)
-        if self.model.is_mixture:
-            self.match.reserve(steps)
-            self.model = self.model._replace(mixture=self.model.mixture._replace(matches=self.match.arrays))
-
-    def _read_in_parts(self) -> None:
-        """Let a large network read the characters of the last step, the rows on all cores."""
-        network, window, work = self.network, self.network_arrays.window, self.model.workspace
-        before, after = window.states
-
-        def forward(rows: slice) -> None:
-            exact_kernels.forward_step(
-                network.theta, network.cell, network.G, network.K, work.x, before, after, window.gates[0],
-                window.logits, rows.start, rows.stop,
-            )  # fmt: skip
-
-        if self.network_arrays.pending[0]:
-            run_parts(forward, self.R, self.R * len(network.theta))
-            exact_steps.end_reading(self.network_arrays, self.model)
-
-
-def _word_model(alphabet: Alphabet, ngrams: NgramModel | None, mode: Mode, start_char: int, R: int) -> WordModel:
-    """Return the word model of a mixture; of other modes, one that is not used."""
-    slots = text_words(ngrams, alphabet) if mode.is_mixture else np.zeros((2, WIDTH), np.int32)
-    return build_word_model(slots, word_characters(alphabet), start_char, R)
+            self.bits = self.bits._replace(background=self.background.arrays)
 
 
 def _initial_escapes(R: int, has_unknown: bool) -> Escapes:
@@ -193,19 +311,18 @@ def _initial_escapes(R: int, has_unknown: bool) -> Escapes:
         has_unknown=has_unknown,
         probs=np.tile(np.array([_ESCAPE_AFTER_CHARACTER, _ESCAPE_AFTER_BYTE], np.int64), (R, 1)),
         was_byte=np.zeros(R, np.int64),
-        byte_counts=np.full((R, exact_steps.BYTES), _INITIAL_BYTE_COUNT, np.int64),
+        byte_counts=np.full((R, BYTES), _INITIAL_BYTE_COUNT, np.int64),
     )
 
 
-def _workspace(K: int, R: int, start_char: int) -> Workspace:
+def _workspace(K: int, R: int) -> Workspace:
     return Workspace(
         mixed=np.empty((R, K), np.float32),
         freqs=np.empty((R, K + 1), np.float32),
-        byte_freqs=np.empty((1, exact_steps.BYTES), np.float32),
+        byte_freqs=np.empty((1, BYTES), np.float32),
         byte=np.zeros(1, np.int64),
         symbols=np.zeros(R, np.int64),
-        x=np.full(R, start_char, np.int64),
+        x=np.zeros(R, np.int64),
         coded=np.zeros(R, np.bool_),
-        reads=np.ones(R, np.bool_),
-        g=np.zeros((R, K), np.float32),
+        reads=np.zeros(R, np.bool_),
     )

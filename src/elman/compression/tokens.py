@@ -1,21 +1,31 @@
-"""Arbitrary bytes as tokens: characters of an alphabet, and escaped bytes between them.
+"""Arbitrary bytes as tokens: characters of an alphabet, and escaped bytes between them; and tokens in blocks.
 
-K  alphabet size         N  tokens
+K  alphabet size         N  tokens         R  substreams
 
 A token below K is a character; token K + n is the byte n. Bytes become characters as far as they are valid UTF-8 and
 the alphabet contains the character. Everything else stays bytes; a character outside the alphabet becomes the bytes of
 its UTF-8 encoding. The unknown symbol of an alphabet, if it has one, is never used as a token.
+
+The tokens are divided into R substreams, each of them consecutive, and coded step by step: a step is the next token of
+each. A block is a number of steps; the substreams continue from block to block. The number of tokens, the mode and the
+size of the network determine this layout, so a file stores nothing else of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.compression.arithmetic import Ints
 from elman.text import Alphabet
 from elman.text.alphabet import CodePointIndex, as_text, code_points
 
 Tokens = NDArray[np.int32]
+
+BLOCK_SIZE = 1 << 16
+"""Maximum tokens of a block: what one thread works on, and what is decoded before a false length is noticed."""
 
 _SURROGATES = "".join(map(chr, range(0xDC80, 0xDD00)))
 """What `bytes.decode` with ``surrogateescape`` maps invalid bytes to; it produces them in no other way."""
@@ -55,3 +65,42 @@ def _index(alphabet: Alphabet) -> CodePointIndex:
         index.add(alphabet.characters[-1], K)
     index.add(_SURROGATES, K)
     return index
+
+
+def count_blocks(N: int) -> int:
+    """Return the number of blocks of N tokens: at least one, even of no tokens."""
+    return -(-N // BLOCK_SIZE) or 1
+
+
+def block_sizes(N: int, R: int) -> Iterator[int]:
+    """Yield the number of tokens in each block of N tokens in R substreams, as equal as possible.
+
+    A block has complete steps, except the last one, whose last step may lack substreams.
+    """
+    remaining = N
+    for steps in split_evenly(-(-N // R), count_blocks(N)):
+        yield min(steps * R, remaining)
+        remaining -= steps * R
+
+
+def split_evenly(n: int, count: int) -> Iterator[int]:
+    """Yield `count` sizes that sum to n; the first ones are larger by one where n is not divisible."""
+    return (n // count + (number < n % count) for number in range(count))
+
+
+def interleave(tokens: Tokens, R: int) -> Ints:
+    """Return tokens (N,) with one column per substream, (steps, R).
+
+    Where N is not divisible by R, the last row is used by the longer substreams only.
+    """
+    table, start = np.zeros((-(-len(tokens) // R), R), np.int64), 0
+    for column, size in enumerate(split_evenly(len(tokens), R)):
+        table[:size, column] = tokens[start : start + size]
+        start += size
+    return table
+
+
+def deinterleave(table: Ints, N: int) -> Tokens:
+    """Return the N tokens of the substreams in `table` (steps, R), one substream after the other."""
+    sizes = split_evenly(N, table.shape[1])
+    return np.concatenate([table[:size, column] for column, size in enumerate(sizes)]).astype(np.int32)

@@ -11,7 +11,7 @@ No character is predicted by a model that has read it, and the model that is pas
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 from elman.config import Adapt
 from elman.engine import Engine
@@ -22,6 +22,8 @@ from elman.inference.score import Score, score
 from elman.network import Parameters
 from elman.network.parameters import Array
 
+KINDS: tuple[Adapt, ...] = get_args(Adapt)
+
 
 def parse_adapt(adapt: bool | str) -> Adapt | None:
     """Return what adapts: True is the weights, and False, for which None is returned, nothing.
@@ -31,23 +33,12 @@ def parse_adapt(adapt: bool | str) -> Adapt | None:
     ElmanError
         If it is none of these.
     """
-    kind: Adapt | None = parse_kind(adapt, get_args(Adapt))
-    return kind
-
-
-def parse_kind(adapt: bool | str, kinds: tuple[str, ...]) -> Any:
-    """Return one of `kinds`: True is the first, and False, for which None is returned, none.
-
-    Raises
-    ------
-    ElmanError
-        If it is none of these.
-    """
     if isinstance(adapt, bool):
-        return kinds[0] if adapt else None
-    if adapt not in kinds:
-        raise ElmanError(f"--adapt must be one of {', '.join(kinds)} (got {shorten(adapt)})")
-    return adapt
+        return "weights" if adapt else None
+    for kind in KINDS:
+        if kind == adapt:
+            return kind
+    raise ElmanError(f"--adapt must be one of {', '.join(KINDS)} (got {shorten(adapt)})")
 
 
 def check_adapt(parameters: Parameters, adapt: str | None) -> None:

@@ -55,8 +55,7 @@ class Score:
     Parameters
     ----------
     chars : int
-        Characters predicted: one less than the length, as nothing precedes the first known character; but all by
-        `elman.compression.code_length`.
+        Characters predicted: one less than the length, as nothing precedes the first known character.
     nats : float
         -sum log p over those characters.
     unknown : int
@@ -189,20 +188,9 @@ def readable_indices(indices: Indices, K: int) -> Indices:
     ElmanError
         If there are fewer than two indices in total.
     """
-    check_length(len(indices))
+    if len(indices) < 2:
+        raise ElmanError(f"a text needs at least 2 characters to be scored (got {len(indices)})")
     return drop_unknown(indices, K)
-
-
-def check_length(N: int) -> None:
-    """Check that a text of N characters can be scored.
-
-    Raises
-    ------
-    ElmanError
-        If there are fewer than two.
-    """
-    if N < 2:
-        raise ElmanError(f"a text needs at least 2 characters to be scored (got {N})")
 
 
 def add_unknown_cost(nats: float, N: int, num_known: int, K: int) -> Score:

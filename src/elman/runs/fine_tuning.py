@@ -22,6 +22,7 @@ from elman.engine import TrainState
 from elman.errors import ElmanError, flag
 from elman.inference import Model
 from elman.inference.copying import measure_copying
+from elman.inference.fingerprint import fingerprint
 from elman.network.ngram import MAX_COUNTED, Indices
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Parameters, architecture
@@ -60,8 +61,6 @@ class PretrainedModel:
         ElmanError
             If there is none, or its file is truncated or altered.
         """
-        from elman.compression import fingerprint  # Numba takes a while to import
-
         if isinstance(source, Model):
             model, path = source, None
         elif isinstance(source, Run):

@@ -55,7 +55,7 @@ class ModelOrigin:
     path : str or None
         The absolute path it was loaded from; None for a model in memory.
     sha256 : str
-        Its `elman.compression.fingerprint`, in hexadecimal.
+        Its `elman.inference.fingerprint`, in hexadecimal.
     """
 
     path: str | None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Json, Quiet, check_not_input, parse_not_empty
-from elman.config import CodecAdapt
+from elman.compression.modes import BUILTIN_MODE, DEFAULT_MODE, ModeName, mode_help
 from elman.errors import ElmanError, quote
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ Model = Annotated[
         " built-in model.",
     ),
 ]
-BUILTIN_ADAPT: CodecAdapt = "all"
-"""What adapts with the built-in model, which no text resembles as much as that of a user's own model."""
 OutFile = Annotated[str | None, Parameter(name=["--out", "-o"], allow_leading_hyphen=True, converter=parse_not_empty)]
 
 
@@ -57,24 +55,14 @@ def compress(
             " not exist, and standard output for standard input."
         ),
     ] = None,
-    adapt: Annotated[
-        CodecAdapt | None,
-        ANY_CASE,
-        Parameter(
-            help="Adapt to the data already coded, for smaller files: weights, the value if none is given, keeps"
-            " training the model, several times slower both ways; counts keeps counting for the n-gram prior;"
-            " mixture mixes experts (network, counts, words, repeats); bitwise adds bitwise context mixing; all also"
-            f" trains the model. By default nothing with --model, and {BUILTIN_ADAPT} with the built-in model."
-        ),
-    ] = None,
+    mode: Annotated[ModeName | None, ANY_CASE, Parameter(help=mode_help())] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
     from elman.cli.display import show_metrics
     from elman.cli.progress import show_progress
-    from elman.compression.members import compress_pieces
-    from elman.inference.adaptation import check_adapt
+    from elman.compression.codec import compress_pieces
     from elman.runs.run import load, load_builtin
 
     file = str(file)
@@ -82,12 +70,10 @@ def compress(
     if as_json and path is None:
         raise ElmanError("--json and the compressed data cannot both go to standard output: pass --out")
     loaded = load_builtin() if model is None else load(model)
-    if model is None:
-        adapt = adapt or BUILTIN_ADAPT
-    check_adapt(loaded.parameters, adapt)
+    mode = mode or (BUILTIN_MODE if model is None else DEFAULT_MODE)
     original = _CountedFile(file)
     with show_progress("compressing", _size(file), quiet=quiet or as_json) as show:
-        compressed_bytes = _write(path, compress_pieces(loaded, original.pieces(), adapt or False, show))
+        compressed_bytes = _write(path, compress_pieces(original.pieces(), loaded, mode, show))
     metrics = {
         "bytes": original.bytes,
         "compressed_bytes": compressed_bytes,
@@ -118,7 +104,8 @@ def decompress(
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
     from elman.cli.progress import show_progress
-    from elman.compression.members import decompress_members, split_members
+    from elman.compression.codec import decompress_members
+    from elman.compression.container import split_members
     from elman.runs.run import load, load_builtin
 
     file = str(file)
@@ -132,7 +119,7 @@ def decompress(
         first = next(members)
         loaded = load_builtin(_find_builtin(first)) if model is None else load(model)
         with show_progress("decompressing", _size(file), quiet=quiet) as show:
-            _write(path, decompress_members(loaded, chain((first,), members), show))
+            _write(path, decompress_members(chain((first,), members), loaded, show))
     return 0
 
 
@@ -190,7 +177,7 @@ class _CountedFile:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the contents in pieces of the size of a member."""
-        from elman.compression.members import MEMBER_SIZE
+        from elman.compression.container import MEMBER_SIZE
 
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # a byte that is not UTF-8 counts as one
         with _Source(self.file) as source:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, OptionalRun, require_corpus
-from elman.config import Adapt, CodecAdapt
+from elman.config import Adapt
 from elman.errors import ElmanError
 
 if TYPE_CHECKING:
@@ -22,12 +22,11 @@ def evaluate(
     /,
     *corpus: Corpora,
     adapt: Annotated[
-        CodecAdapt | None,
+        Adapt | None,
         ANY_CASE,
         Parameter(
             help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
-            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior; both combines them;"
-            " mixture, bitwise and all are the models of elman compress, whose cross-entropy is the length of the code."
+            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior; both combines them."
         ),
     ] = None,
     window: Annotated[
@@ -42,7 +41,7 @@ def evaluate(
 ) -> int:
     """Evaluate a model on a text: cross-entropy in nats and bits per character, and perplexity.
 
-    Unknown characters cost about 36 bits each; with mixture, bitwise and all what the codec takes for them.
+    Unknown characters cost about 36 bits each.
     """
     from elman.cli.default_model import load_model, split_run
     from elman.cli.display import show_metrics
@@ -57,10 +56,7 @@ def evaluate(
         require_corpus(texts)  # before the built-in model is reported
     model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
-    if adapt is None or adapt in get_args(Adapt):
-        static, result = _score(model, require_corpus(texts), encoding, adapt, window, quiet=as_json)
-    else:
-        static, result = _score_code_length(model, require_corpus(texts), encoding, adapt, quiet=as_json)
+    static, result = _score(model, require_corpus(texts), encoding, adapt, window, quiet=as_json)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
@@ -85,7 +81,7 @@ def _score(
     model: Model,
     texts: Sequence[str | Path],
     encoding: str,
-    adapt: CodecAdapt | None,
+    adapt: Adapt | None,
     window: int | None,
     *,
     quiet: bool,
@@ -106,18 +102,3 @@ def _score(
         return static, static
     with show_progress("scoring", 1.0, quiet=quiet) as show:
         return static, score_adapting(*network, indices, adapt, show)
-
-
-def _score_code_length(
-    model: Model, texts: Sequence[str | Path], encoding: str, adapt: CodecAdapt, *, quiet: bool
-) -> tuple[Score, Score]:
-    """Return the scores of a text without adaptation, and by the codec, with its progress."""
-    from elman.cli.progress import show_progress
-    from elman.compression.code_length import score_code_length
-    from elman.inference.score import score
-    from elman.text import read_chunks, with_unknown
-
-    text = "".join(read_chunks(texts, encoding=encoding))
-    with show_progress("scoring", 1.0, quiet=quiet) as show:
-        result = score_code_length(model, text, adapt, on_progress=show)
-    return score(model.engine, model.parameters, model.h, with_unknown(model.alphabet).encode(text)), result

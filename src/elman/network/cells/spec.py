@@ -73,7 +73,7 @@ class CellSpec:
     compiled : bool
         Whether the engine ``numba`` has it, see `elman.engine.numba.batched.kernels`.
     exact : bool
-        Whether the codec has it, see `elman.compression.exact_kernels`.
+        Whether the codec has it, see `elman.compression.network`.
     torch : str or None
         The PyTorch module with the same equations and order of gates. A bias ``d`` is the last block of its recurrent
         bias.

@@ -27,7 +27,7 @@ class BuiltinModel(NamedTuple):
     sha256 : str
         That of the file, in hexadecimal.
     fingerprint : str
-        `elman.compression.fingerprint` of the model, in hexadecimal, which identifies it in compressed files.
+        `elman.inference.fingerprint` of the model, in hexadecimal, which identifies it in compressed files.
     """
 
     file: str

@@ -5,7 +5,7 @@ n  order                        code    the index of a character + 1; 0 where th
 
 Where nodes are given by length of context, o = 0 … n, they are -1 from the first context on that does not exist.
 
-As the codec computes with these kernels too, they obey the rules of `elman.compression.exact_kernels`: no fastmath, one
+As the codec computes with these kernels too, they obey the rules of `elman.compression.arithmetic`: no fastmath, one
 type for each array, integers and IEEE float64 in the order written.
 """
 

@@ -4,7 +4,7 @@ K  size of the alphabet         node    a context, see `elman.engine.numba.ngram
 n  order                        code    the index of a character + 1; 0 where there is none
 R  batch rows                   entry   a character that followed the context of a node, and how often
 
-As the codec computes with these kernels too, they obey the rules of `elman.compression.exact_kernels`: no fastmath, one
+As the codec computes with these kernels too, they obey the rules of `elman.compression.arithmetic`: no fastmath, one
 type for each array, integers and IEEE float64 in the order written.
 
 A kernel takes the arrays out of `Tree` and `Added` once and passes them on: each access to a field of a tuple counts a

@@ -1,0 +1,26 @@
+"""The fingerprint of a model, by which compressed files and fine-tuned runs identify it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from elman.inference.model import Model
+
+
+def fingerprint(model: Model) -> bytes:
+    """Return the SHA-256 of everything that predictions depend on.
+
+    That is the alphabet, the weights as float32 and, of an n-gram prior, the order, the discount and the counted text.
+    """
+    alphabet = model.alphabet
+    digest = hashlib.sha256(f"{alphabet.has_unknown}\0{alphabet.characters}\0".encode("utf-8", "surrogatepass"))
+    for name, array in sorted(model.parameters.items()):
+        digest.update(f"{name} {array.shape}\0".encode())
+        with np.errstate(over="ignore"):
+            digest.update(np.ascontiguousarray(array, "<f4").data)
+    if (ngrams := model.parameters.ngrams) is not None:
+        digest.update(f"{ngrams.order} {float(ngrams.discount)!r} {len(ngrams.text)}\0".encode())
+        digest.update(np.ascontiguousarray(ngrams.text, "<u4").data)
+    return digest.digest()

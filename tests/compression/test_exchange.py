@@ -1,0 +1,69 @@
+"""Files are the same, and are read, in processes whose kernels are compiled in other ways or not at all."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.codec_subprocess import models, read
+from support.missing_packages import hide_packages
+from support.state import ROOT
+
+ELSEWHERE = [
+    pytest.param({"NUMBA_DISABLE_JIT": "1"}, id="the interpreter alone"),
+    pytest.param(
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}, id="the oldest instructions", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        {"NUMBA_LOOP_VECTORIZE": "0", "NUMBA_SLP_VECTORIZE": "0"}, id="one number at a time", marks=pytest.mark.slow
+    ),
+    pytest.param({"NUMBA_OPT": "1"}, id="little optimized", marks=pytest.mark.slow),
+]
+
+
+def elsewhere(*arguments: object, **environment: str) -> str:
+    """Run `codec_subprocess.py` in a separate process; return what it prints."""
+    command = [sys.executable, str(ROOT / "tests" / "support" / "codec_subprocess.py"), *map(str, arguments)]
+    environment = os.environ | environment
+    path = [str(ROOT / "tests"), *filter(None, [environment.get("PYTHONPATH")])]
+    environment |= {"PYTHONPATH": os.pathsep.join(path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("environment", ELSEWHERE)
+def test_files_are_exchanged_with_a_process_compiled_otherwise(
+    here: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "there").mkdir()
+    if "NUMBA_CPU_NAME" not in environment:  # kernels of other options are cached under the same name
+        environment = environment | {"ELMAN_CACHE": str(tmp_path / "cache")}
+    elsewhere(here, tmp_path / "there", **environment)
+    compare(here, tmp_path / "there")
+
+
+def test_files_are_exchanged_with_a_process_without_numba(here: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    elsewhere(here, tmp_path / "there", **hide_packages(tmp_path / "hidden", "numba", "llvmlite", "scipy"))
+    compare(here, tmp_path / "there")
+
+
+def compare(here: Path, there: Path) -> None:
+    """Check that the files of two processes are the same, and that each reads those of the other."""
+    for name, _, data, _ in models():
+        assert (there / f"{name}.elm").read_bytes() == (here / f"{name}.elm").read_bytes(), name
+        assert (there / f"{name}.text").read_bytes() == data, name
+    read(there, here, there)  # files from there, here
+    for name, _, data, _ in models():
+        assert (there / f"{name}.text").read_bytes() == data, name
+
+
+@pytest.mark.slow  # compiles everything; .ci/run has it
+def test_no_product_is_fused_with_a_sum_and_many_are_taken_at_a_time(tmp_path: Path) -> None:
+    counts = json.loads(elsewhere("--assembly", tmp_path, ELMAN_CACHE=str(tmp_path)))
+    assert counts["fused"] == 0
+    assert counts["packed"] > 10

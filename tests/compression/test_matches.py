@@ -1,0 +1,148 @@
+"""Matches continue behind mismatches, prefer what is longer and learn how often they are right."""
+
+import numpy as np
+import pytest
+
+from elman.compression import matches as module
+from elman.compression.bit_counters import build_tree
+from elman.compression.matches import (
+    LENGTHS,
+    MAX_MISSES,
+    MIN_LENGTHS,
+    MODELS,
+    NONE,
+    Matches,
+    make_matches,
+    prepare_text,
+    reserve_steps,
+)
+from elman.network.ngram import NgramModel
+from support.codec_models import make_model
+
+SHORTEST = MODELS - 1
+ROOM = 1 << 16
+"""Steps for which tables are so large that hardly any two contexts share an entry."""
+
+
+def codes(text: str) -> np.ndarray:
+    return np.array([ord(c) for c in text], np.int64)
+
+
+def read(text: str, R: int = 1, training: str = "", steps: int = ROOM) -> Matches:
+    """Let R rows read a text each, after a training text."""
+    ngrams = NgramModel(codes(training).astype(np.uint32), 1 << 12, 2) if training else None
+    made = make_matches(*prepare_text(ngrams), R, steps)
+    for x in codes(text):
+        made = reserve_steps(made, 1)
+        module.read_symbols(made, np.full(R, x), np.ones(R, np.bool_))
+    return made
+
+
+def predictions(text: str, training: str = "") -> list[str]:
+    """Return what each match model predicts behind a text; "" for nothing."""
+    return ["" if k < 0 else chr(k) for k in read(text, training=training).predicted[0].tolist()]
+
+
+def test_each_match_model_has_its_minimum_length() -> None:
+    for z, length in enumerate(MIN_LENGTHS):
+        repeated = "".join(chr(1000 + i) for i in range(length))
+        assert predictions("xy" + repeated + "z" + repeated)[z] == "z"
+        assert predictions("xy" + repeated + "z" + repeated[1:])[z] == ""
+
+
+def test_the_latest_occurrence_is_followed() -> None:
+    assert predictions("abcdefgX....abcdefgY....abcdefg")[SHORTEST] == "Y"
+    assert predictions("abcdefgX....abcdefg", training="abcdefgT")[SHORTEST] == "X"
+
+
+def test_the_training_text_is_searched() -> None:
+    assert predictions("abcdefg", training="....abcdefgT...")[SHORTEST] == "T"
+    assert predictions("abcdefgT", training="....abcdefgT")[SHORTEST] == ""  # nothing follows its end
+
+
+def test_a_match_continues_behind_a_mismatch() -> None:
+    line = "GET /index.html HTTP/1.1 200 "
+    assert predictions(f"{line}137 bytes\n{line}52")[1] == "7"
+    made = read(f"{line}137 bytes\n{line}538")
+    assert made.lengths[0, SHORTEST] == 0
+    assert made.misses[0, SHORTEST] == 0b101
+
+
+def test_a_match_ends_after_many_mismatches() -> None:
+    known = "abcdefghijklmnopqrstuvwxyz0123456789"
+    for misses in (MAX_MISSES - 1, MAX_MISSES):
+        unknown = "".join(chr(2000 + i) for i in range(misses))
+        predicted = predictions(known + known.upper() + known + unknown)[0]
+        assert predicted == ("" if misses == MAX_MISSES else known.upper()[misses])
+
+
+def test_a_longer_match_replaces_an_unreliable_one() -> None:
+    a, b = "the cat sat on the mat", "the dog sat on the mat"
+    assert predictions(f"{a}A{b}B{a}")[SHORTEST] == "A"
+
+
+def test_the_longest_minimum_is_selected() -> None:
+    assert read("abc").selected.tolist() == [0]
+    made = read("abcdefghijklmnX..abcdefghijklmn")
+    assert made.selected.tolist() == [1 + MIN_LENGTHS.index(12) * LENGTHS + module.length_range(14)]
+
+
+def test_rows_share_the_history() -> None:
+    assert (read("abcdefgh", R=2).predicted == NONE).all()
+    assert (read("abcdefghXabcdefgh", R=2).predicted[:, SHORTEST] == ord("X")).all()
+
+
+def test_a_row_that_reads_nothing_keeps_its_match() -> None:
+    made = reserve_steps(read("abcdefghXabcdefgh"), 1)
+    before = [array.copy() for array in (made.pointers, made.lengths, made.misses, made.predicted)]
+    module.read_symbols(made, np.zeros(1, np.int64), np.zeros(1, np.bool_))
+    for array, old in zip((made.pointers, made.lengths, made.misses, made.predicted), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+
+
+def test_old_characters_are_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CODED", 64)
+    text = "".join(chr(97 + i) for i in np.random.default_rng(1).integers(0, 2, 500))
+    made = read(text, R=2, training="ab" * 25)
+    assert len(made.history) == 50 + 64
+    assert (made.predicted >= 0).any()
+
+
+def test_room_grows_with_what_is_read() -> None:
+    text = "abcdefgh" * 90
+    small, whole = read(text), reserve_steps(make_matches(*prepare_text(None), 1, ROOM), len(text))
+    for x in codes(text):
+        module.read_symbols(whole, np.array([x]), np.ones(1, np.bool_))
+    assert len(small.history) < ROOM
+    np.testing.assert_array_equal(small.pointers, whole.pointers)
+    assert len(reserve_steps(small, 1 << 40).history) == ROOM
+
+
+def test_the_tables_of_a_training_text_are_made_once() -> None:
+    ngrams = make_model(order=3).parameters.ngrams
+    assert ngrams is not None
+    assert prepare_text(ngrams) is prepare_text(ngrams)
+
+
+def test_a_predicted_bit_that_is_right_becomes_more_probable() -> None:
+    made = read("abcdefghcabcdefgh")
+    tree, p = build_tree(np.ones(128, np.int64)), (np.arange(4096) + 0.5) / 4096
+    stretches, inputs = np.log(p / (1 - p)).astype(np.float32), np.zeros(2 * MODELS, np.float32)
+    root, expected = len(tree.children) - 1, int(tree.bits[ord("c"), 0])
+    logits = []
+    for _ in range(30):
+        module.set_match_inputs(made, 0, tree, root, 0, stretches, inputs, 0)
+        assert made.bits[SHORTEST] == expected
+        logits.append((2 * expected - 1) * float(inputs[2 * SHORTEST]))
+        module.observe_bit(made, 0, expected)
+    assert logits == sorted(logits)
+    assert logits[0] < logits[-1]
+    module.set_match_inputs(made, 0, tree, int(tree.children[root, 1 - expected]), 1, stretches, inputs, 0)
+    assert made.bits[SHORTEST] == NONE
+    assert not inputs.any()
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 23, 24, 31, 32, 63, 64, 127, 128, 511, 512, 1023, 1024, 10**6])
+def test_ranges_of_lengths_are_ordered(length: int) -> None:
+    assert 0 <= module.length_range(length) <= module.length_range(length + 1) < LENGTHS
+    assert module.length_range(length + 1) - module.length_range(length) <= 1
