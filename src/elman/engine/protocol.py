@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,15 +100,6 @@ class SegmentLosses(NamedTuple):
     def zeros(cls, n: int) -> SegmentLosses:
         """Return arrays of zeros for n segments."""
         return cls(np.zeros(n), np.zeros(n, np.intp), np.zeros(n))
-
-
-@runtime_checkable
-class CompilesAhead(Protocol):
-    """An engine that trains in another way, which takes longer to compile, if it knows that a training is long."""
-
-    def compile_ahead(self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer) -> None:
-        """Compile what `advance` then uses for this network if `updates` updates are enough to justify it."""
-        ...
 
 
 class InferenceSession(Protocol):

@@ -197,8 +197,7 @@ class Trainer:
         """Advance to the end or to a limit, then save everything."""
         self.callback.on_compile()
         with watch_compilation(lambda: notify(self.callback, COMPILING)):
-            updates, samples = self.end - self.state.update, self.config.sample_every > 0
-            compile_kernels(self.engine, self.state, self.windows, self.optimizer, updates, samples)
+            compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.config.sample_every > 0)
         if self.state.update == 0 and self.config.sample_every:
             self.sample()
         while not self.reason_to_stop():

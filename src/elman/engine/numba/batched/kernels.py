@@ -4,9 +4,9 @@ m  hidden units of a layer, padded m_row        T  characters in one window
 K  size of the alphabet, padded K_row           R  batch rows of the group, rows of every product
 
 Batch rows are independent of one another, so a batch is split into groups that are processed in parallel, each of
-which accumulates its own gradients. A group is computed by one thread or by a team, each thread of which computes its
-own units (`elman.engine.numba.batched.team`). Row t R + r of an array with a time axis is that of batch row r at
-step t. The offsets of all arrays are defined in `elman.engine.numba.batched.layout`.
+which accumulates its own gradients. A group is computed by one thread or by several, each of which computes its own
+units. Row t R + r of an array with a time axis is that of batch row r at step t. The offsets of all arrays are defined
+in `elman.engine.numba.batched.layout`.
 """
 
 from typing import NamedTuple
@@ -26,14 +26,14 @@ from elman.engine.numba.batched.layout import (
     W,
 )  # fmt: skip
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
-from elman.engine.numba.batched.team import barrier, share
 from elman.engine.numba.cells import gru, lstm, rnn
 from elman.engine.numba.cells.blocks import CellBlocks
+from elman.engine.numba.compiler import call_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import DEPTH, Products, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
-from elman.engine.numba.pointers import call_pointer
+from elman.engine.numba.threads import barrier, partition
 
 Array = NDArray[np.floating]
 
@@ -42,7 +42,7 @@ CELLS: dict[str, CellBlocks] = {"rnn": rnn.BLOCKS, "gru": gru.BLOCKS, "lstm": ls
 
 
 class Workspace(NamedTuple):
-    """Activations and gradients of one group of batch rows."""
+    """Activations and gradients of one group of batch rows; of all groups, with an axis for them, in the workspaces."""
 
     h: Array  # (layers, T + 1, R, m_row): step 0 is the initial state; then a row of zeros
     s: Array  # the same for the cell state, which only the LSTM has
@@ -56,31 +56,51 @@ class Workspace(NamedTuple):
     losses: NDArray[np.float64]  # (T, R)
     dh0: Array  # (layers, state vectors, R, m_row)
     gradient: Array  # laid out like theta
-    panels: Array  # (threads of a team, DEPTH, m_row): for `sum_outer_products`
+    panels: Array  # (threads, DEPTH, m_row): for `sum_outer_products`
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
     products: Products
 
 
 @inlined
-def _own_units(sizes, blocks, team):
+def select_workspace(workspaces, g):
+    """The workspace of a group."""
+    return Workspace(
+        workspaces.h[g], workspaces.s[g], workspaces.tanh_s[g], workspaces.gates[g], workspaces.y[g],
+        workspaces.inputs[g], workspaces.dy[g], workspaces.ds[g], workspaces.g[g], workspaces.losses[g],
+        workspaces.dh0[g], workspaces.gradient[g], workspaces.panels[g], workspaces.zeros[g], workspaces.dy_before[g],
+        workspaces.products,
+    )  # fmt: skip
+
+
+@inlined
+def own_units(sizes, thread):
+    """The first unit of a layer that the thread computes, and the first that the next thread computes."""
+    first, last = partition(thread, sizes.m_row // sizes.unit)
+    return first * sizes.unit, last * sizes.unit
+
+
+@inlined
+def _own_ranges(sizes, blocks, thread):
     """The thread's units of each of so many blocks."""
-    if team.size == 1:
+    if thread.size == 1:
         return entire(blocks * sizes.m_row)
-    return Ranges(team.first, team.last - team.first, blocks, sizes.m_row)
+    first, last = own_units(sizes, thread)
+    return Ranges(first, last - first, blocks, sizes.m_row)
 
 
 @inlined
-def _own_vectors(team, itemsize):
-    """Vectors of the thread's units of a block."""
-    return (team.last - team.first) * itemsize // BYTES
+def _own_vectors(sizes, thread, itemsize):
+    """The first of the thread's units, and their number in vectors."""
+    first, last = own_units(sizes, thread)
+    return first, (last - first) * itemsize // BYTES
 
 
 @inlined
-def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team):
+def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread):
     """One time step of one layer for all rows; U x + b has been computed."""
     h, m_row, row = workspace.h, sizes.m_row, sizes.gates_row
-    vectors, unit = _own_vectors(team, h.itemsize), team.first
+    unit, vectors = _own_vectors(sizes, thread, h.itemsize)
     recurrent = (sizes.blocks - sizes.recurrent_blocks) * m_row
     before = (layer * (T + 1) + t) * R * m_row
     after, gates = before + R * m_row, (layer * T + t) * R * row
@@ -89,7 +109,7 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
         (
             workspace.gates, gates + recurrent, row, workspace.zeros, 0, 0, h, before, m_row,
             packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m, sizes.recurrent_blocks * m_row,
-            _own_units(sizes, sizes.recurrent_blocks, team),
+            _own_ranges(sizes, sizes.recurrent_blocks, thread),
         ),
     )  # fmt: skip
     inputs = packed_weights if layer == 0 else workspace.inputs
@@ -112,11 +132,11 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
             gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, d, b, a), m_row, vectors)
         elif sizes.cell == rnn.CODE:
             rnn.forward((workspace.gates, inputs, h), (begin, x, a), m_row, vectors)
-    barrier(team)
+    barrier(thread)
 
 
 @inlined
-def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, team):
+def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, thread):
     """U x + b of a layer after the first, for all steps of the window."""
     row = sizes.input_blocks * sizes.m_row
     call_pointer(
@@ -124,7 +144,7 @@ def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, siz
         (
             workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
             packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
-            _own_units(sizes, sizes.input_blocks, team),
+            _own_ranges(sizes, sizes.input_blocks, thread),
         ),
     )  # fmt: skip
 
@@ -146,10 +166,10 @@ def _compute_losses(workspace, targets, first, last, K_row, backward):
 
 
 @inlined
-def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team):
+def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread):
     """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
     h, dy, m_row, row = workspace.h, workspace.dy, sizes.m_row, sizes.gates_row
-    vectors, unit = _own_vectors(team, h.itemsize), team.first
+    unit, vectors = _own_vectors(sizes, thread, h.itemsize)
     for r in range(R):
         copy(dy, r * m_row + unit, workspace.zeros, 0, vectors)
         copy(workspace.ds, r * m_row + unit, workspace.zeros, 0, vectors)
@@ -172,14 +192,14 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indi
                 gru.backward((workspace.gates, h, dy, dy), (begin, b, d, to), m_row, vectors)
             elif sizes.cell == rnn.CODE:
                 rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
-        barrier(team)
+        barrier(thread)
         call_pointer(
             workspace.products.multiply,
             (
                 dy, into, m_row, dy, into, m_row,
                 workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
                 packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
-                _own_units(sizes, 1, team),
+                _own_ranges(sizes, 1, thread),
             ),
         )  # fmt: skip
         for r in range(R):
@@ -203,22 +223,22 @@ def _sum_columns(to, to_start, of, of_start, row, rows, vectors, zeros):
 
 
 @inlined
-def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, team):
+def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, thread):
     """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
-    start, vectors = layer * T * R * row, _own_vectors(team, gates.itemsize)
+    (unit, vectors), start = _own_vectors(sizes, thread, gates.itemsize), layer * T * R * row
     for k in range(T * R if sizes.reset_at >= 0 else 0):
         if indices[k] == sizes.reset_at:  # the state that the step read; the layers above have read the real one
-            copy(workspace.h, (layer * (T + 1) * R + k) * m_row + team.first, workspace.zeros, 0, vectors)
+            copy(workspace.h, (layer * (T + 1) * R + k) * m_row + unit, workspace.zeros, 0, vectors)
     if sizes.reset_at >= 0:
-        barrier(team)
-    panels = team.rank * DEPTH * m_row
+        barrier(thread)
+    panels = thread.rank * DEPTH * m_row
     call_pointer(
         workspace.products.sum_outer,
         (
             gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
-            _own_units(sizes, sizes.recurrent_blocks, team),
+            _own_ranges(sizes, sizes.recurrent_blocks, thread),
         ),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
@@ -227,31 +247,31 @@ def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace,
             workspace.products.sum_outer,
             (
                 gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
-                workspace.zeros, T * R, m_row, _own_units(sizes, sizes.input_blocks, team),
+                workspace.zeros, T * R, m_row, _own_ranges(sizes, sizes.input_blocks, thread),
             ),
         )  # fmt: skip
     for block in range(sizes.input_blocks):
-        unit = block * m_row + team.first
+        at = block * m_row + unit
         if layer == 0:
-            U_row = offsets[0, U] + unit
+            U_row = offsets[0, U] + at
             for k in range(sizes.K):
                 copy(gradient, U_row + k * columns, workspace.zeros, 0, vectors)
             for k in range(T * R):
-                add_to(gradient, U_row + indices[k] * columns, gates, start + k * row + unit, vectors)
-            _sum_columns(gradient, offsets[0, B] + unit, gradient, U_row, columns, sizes.K, vectors, workspace.zeros)
+                add_to(gradient, U_row + indices[k] * columns, gates, start + k * row + at, vectors)
+            _sum_columns(gradient, offsets[0, B] + at, gradient, U_row, columns, sizes.K, vectors, workspace.zeros)
         else:
-            _sum_columns(gradient, offsets[layer, B] + unit, gates, start + unit, row, T * R, vectors, workspace.zeros)
+            _sum_columns(gradient, offsets[layer, B] + at, gates, start + at, row, T * R, vectors, workspace.zeros)
     if sizes.has_recurrent_bias:
-        last_block = start + (sizes.blocks - 1) * m_row + team.first
-        _sum_columns(gradient, offsets[layer, D] + team.first, gates, last_block, row, T * R, vectors, workspace.zeros)
+        last_block = start + (sizes.blocks - 1) * m_row + unit
+        _sum_columns(gradient, offsets[layer, D] + unit, gates, last_block, row, T * R, vectors, workspace.zeros)
 
 
 @inlined
-def carry_state(T, R, sizes, workspace, team):
+def carry_state(T, R, sizes, workspace, thread):
     """Copy the final state of the window to the initial state of the next."""
-    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
+    m_row, (unit, vectors) = sizes.m_row, _own_vectors(sizes, thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
-        block = layer * (T + 1) * R * m_row + team.first
+        block = layer * (T + 1) * R * m_row + unit
         for r in range(R):
             copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
             if sizes.state_vectors == 2:
@@ -259,44 +279,42 @@ def carry_state(T, R, sizes, workspace, team):
 
 
 @inlined
-def reset_state(T, R, sizes, workspace, team):
+def reset_state(T, R, sizes, workspace, thread):
     """Set the initial state of the next window to zero."""
-    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
+    m_row, (unit, vectors) = sizes.m_row, _own_vectors(sizes, thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
         for r in range(R):
-            to = (layer * (T + 1) * R + r) * m_row + team.first
+            to = (layer * (T + 1) * R + r) * m_row + unit
             copy(workspace.h, to, workspace.zeros, 0, vectors)
             if sizes.state_vectors == 2:
                 copy(workspace.s, to, workspace.zeros, 0, vectors)
 
 
 @inlined
-def _forward_layers(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
-):
+def forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread):
     """Compute the states of every layer, and the logits of the thread's rows of a window.
 
     Returns the array of the layers' outputs, its stride from layer to layer, and the offset of the first layer in it.
     """
-    m_row, K_row = sizes.m_row, sizes.K_row
-    y = workspace.y if use_dropout else workspace.h
+    m_row, K_row, (first_unit, last_unit) = sizes.m_row, sizes.K_row, own_units(sizes, thread)
+    y = workspace.y if dropout_mask.is_on else workspace.h
     # With dropout the outputs have no step 0.
-    stride = (T if use_dropout else T + 1) * R * m_row
-    start = 0 if use_dropout else R * m_row
+    stride = (T if dropout_mask.is_on else T + 1) * R * m_row
+    start = 0 if dropout_mask.is_on else R * m_row
     for layer in range(sizes.layers):
         if layer > 0:
             multiply_inputs(
-                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, team
+                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, thread
             )
         for t in range(T):
-            forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
-        if use_dropout:
+            forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread)
+        if dropout_mask.is_on:
             apply_dropout(
                 y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes,
-                team,
+                first_unit, last_unit,
             )  # fmt: skip
-            barrier(team)
-    first, last = share(team, T * R)
+            barrier(thread)
+    first, last = partition(thread, T * R)
     top = (sizes.layers - 1) * stride + start
     call_pointer(
         workspace.products.multiply,
@@ -311,54 +329,51 @@ def _forward_layers(
 
 
 @kernel
-def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, team):
-    """Read a window of R batch rows without dropout: the logits are left in `workspace.g`, the states in place."""
-    _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False, team)
-
-
-@kernel
 def run_window(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout,
-    backward, team,
+    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, backward, thread
 ):  # fmt: skip
     """Losses of a window of R batch rows and, if `backward`, gradients; the final state becomes the initial one."""
-    m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
-    y, stride, start = _forward_layers(
-        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
+    m_row, K_row, rows, (first_unit, last_unit) = sizes.m_row, sizes.K_row, T * R, own_units(sizes, thread)
+    y, stride, start = forward_layers(
+        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread
     )
     top = (sizes.layers - 1) * stride + start
-    first, last = share(team, rows)
+    first, last = partition(thread, rows)
     _compute_losses(workspace, targets, first, last, K_row, backward)
-    barrier(team)
+    barrier(thread)
     if backward:
         lanes = BYTES // workspace.g.itemsize
-        first, last = share(team, K_row // lanes)
+        first, last = partition(thread, K_row // lanes)
         column, columns = first * lanes, (last - first) * lanes
         call_pointer(
             workspace.products.sum_outer,
             (
                 workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row, workspace.panels,
-                team.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
+                thread.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
             ),
         )  # fmt: skip
         _sum_columns(
             workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros
         )
-        if sizes.order > 0 and team.rank == 0:
+        if sizes.order > 0 and thread.rank == 0:
             compute_alpha_gradient(sizes, workspace, prior, rows)
         call_pointer(
             workspace.products.multiply,
             (
                 workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-                packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_units(sizes, 1, team),
+                packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row,
+                _own_ranges(sizes, 1, thread),
             ),
         )  # fmt: skip
         for layer in range(sizes.layers - 1, -1, -1):
-            if use_dropout:
-                apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, team)
-            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team)
+            if dropout_mask.is_on:
+                apply_dropout(
+                    workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes,
+                    first_unit, last_unit,
+                )  # fmt: skip
+            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread)
             _compute_layer_gradients(
-                layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, team
+                layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, thread
             )
             if layer > 0:
                 call_pointer(
@@ -367,8 +382,8 @@ def run_window(
                         workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
                         workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
                         packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
-                        m_row, _own_units(sizes, 1, team),
+                        m_row, _own_ranges(sizes, 1, thread),
                     ),
                 )  # fmt: skip
-        barrier(team)  # the gradients of W have read all states
-    carry_state(T, R, sizes, workspace, team)
+        barrier(thread)  # the gradients of W have read all states
+    carry_state(T, R, sizes, workspace, thread)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.memory import aligned_zeros
+from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
@@ -28,7 +28,7 @@ PHASES = 3
 
 
 class SquareWorkspace(NamedTuple):
-    """Matrices (size, size), flat, whose size is a multiple of a vector."""
+    """Matrices (size, size), flat, whose size is a multiple of a vector; with an axis for threads, if there are any."""
 
     X: Array
     A: Array
@@ -37,10 +37,18 @@ class SquareWorkspace(NamedTuple):
     zeros: Array  # (size,)
 
 
-def make_square_workspace(size: int, dtype: np.dtype[np.floating]) -> SquareWorkspace:
-    """Return a workspace for matrices of `size` rows and columns."""
-    X, A, Q, panels = (aligned_zeros(size * size, dtype) for _ in range(4))
-    return SquareWorkspace(X, A, Q, panels, aligned_zeros(size, dtype))
+def make_square_workspaces(threads: int, size: int, dtype: np.dtype[np.floating]) -> SquareWorkspace:
+    """Return a workspace for matrices of `size` rows and columns for each thread."""
+    X, A, Q, panels = (aligned_zeros(threads * size**2, dtype).reshape(threads, -1) for _ in range(4))
+    return SquareWorkspace(X, A, Q, panels, aligned_zeros(threads * size, dtype).reshape(threads, -1))
+
+
+@inlined
+def select_square(workspaces, n):
+    """The workspace of the n-th thread."""
+    return SquareWorkspace(
+        workspaces.X[n], workspaces.A[n], workspaces.Q[n], workspaces.panels[n], workspaces.zeros[n]
+    )  # fmt: skip
 
 
 @inlined

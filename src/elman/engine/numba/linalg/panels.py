@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.memory import aligned_zeros
+from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
-from elman.engine.numba.pointers import KernelPointer, kernel_pointer
 
 DEPTH = 128
 """Block size of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
