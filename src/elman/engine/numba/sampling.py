@@ -1,7 +1,7 @@
 """Sampling from a row of logits, compiled: the temperature and the filters of `elman.network.sampling`.
 
-Shared by the kernels that generate text in `elman.engine.numba.fused.rnn` and `elman.engine.numba.batched.inference`:
-softmax with `softmax_scale`, then `truncate` where the parameters ask for it, then `sample_index`.
+The kernel `elman.engine.numba.batched.inference.generate` calls `softmax_scale`, `truncate` where a filter is on, and
+`sample_index`.
 
 K  size of the alphabet, B  batch rows
 """
