@@ -17,7 +17,7 @@ import elman
 from elman.compression import compress, exact_kernels
 from elman.compression.code_length import score_code_length
 from elman.engine import get_engine
-from elman.engine.numba.batched import kernels
+from elman.engine.numba.batched import cells as compiled_cells
 from elman.errors import ElmanError, as_arguments
 from elman.network import Architecture, Parameters
 from elman.network.cells import CELLS, cell_help
@@ -50,10 +50,10 @@ def model() -> elman.Model:
 
 
 def test_the_entries_agree_with_the_kernels() -> None:
-    assert {name for name, spec in CELLS.items() if spec.compiled} == kernels.CELLS.keys()
+    assert {name for name, spec in CELLS.items() if spec.compiled} == compiled_cells.CELLS.keys()
     assert {name for name, spec in CELLS.items() if spec.exact} == exact_kernels.CELLS.keys()
-    assert len({blocks.code for blocks in kernels.CELLS.values()}) == len(kernels.CELLS)
-    for name, blocks in kernels.CELLS.items():
+    assert len({blocks.code for blocks in compiled_cells.CELLS.values()}) == len(compiled_cells.CELLS)
+    for name, blocks in compiled_cells.CELLS.items():
         assert sorted(blocks.input_gates) == list(range(len(CELLS[name].gates)))
         assert blocks.state_vectors == len(CELLS[name].state)
         assert blocks.has_recurrent_bias == ("d" in CELLS[name].extra_biases)

@@ -56,21 +56,22 @@ class NumbaEngine:
             from elman.engine.numba import online_engine
 
             return online_engine.advance(state, windows, updates, optimizer, callback)
-        from elman.engine.numba.batched import engine as batched
+        from elman.engine.numba.batched import training
 
-        return batched.advance(state, windows, updates, optimizer, callback)
+        return training.advance(state, windows, updates, optimizer, callback)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
-        from elman.engine.numba.batched import engine as batched
-
-        return batched.loss(parameters, h0, x, y)
+        batch = (array.reshape(len(array), -1) for array in (x, y))
+        losses, h = self.session(parameters).losses(h0.reshape(-1, h0.shape[-1]), *batch)
+        total = losses.sum(axis=0)
+        return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        from elman.engine.numba.batched import engine as batched
+        from elman.engine.numba.batched import training
 
-        return batched.loss_and_gradients(parameters, h0, x, y)
+        return training.loss_and_gradients(parameters, h0, x, y)
 
     def generate(
         self,
@@ -81,9 +82,9 @@ class NumbaEngine:
         sampling: SamplingParams,
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.Engine.generate`."""
-        from elman.engine.numba.batched import engine as batched
-
-        return batched.generate(parameters, h, x, uniforms, sampling)
+        session = self.session(parameters)
+        characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling])
+        return characters[:, 0], states[0]
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""

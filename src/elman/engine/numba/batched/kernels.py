@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.batched.cells import backward_cell, forward_cell
 from elman.engine.numba.batched.dropout import apply_dropout
 from elman.engine.numba.batched.layout import (
     U_BACKWARD,
@@ -26,8 +27,6 @@ from elman.engine.numba.batched.layout import (
     W,
 )  # fmt: skip
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
-from elman.engine.numba.cells import gru, lstm, rnn
-from elman.engine.numba.cells.blocks import CellBlocks
 from elman.engine.numba.compiler import call_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.panels import DEPTH, Products, Ranges, entire
@@ -36,9 +35,6 @@ from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
 from elman.engine.numba.threads import barrier, partition
 
 Array = NDArray[np.floating]
-
-CELLS: dict[str, CellBlocks] = {"rnn": rnn.BLOCKS, "gru": gru.BLOCKS, "lstm": lstm.BLOCKS}
-"""The cells that `forward_step` and `_backward_layer` distinguish, by name. No other cell is packed for a kernel."""
 
 
 class Workspace(NamedTuple):
@@ -121,17 +117,10 @@ def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspac
             for block in range(sizes.recurrent_blocks):
                 copy(workspace.gates, begin + recurrent + block * m_row, workspace.zeros, 0, vectors)
             b = len(h) - m_row + unit
-        if sizes.cell == lstm.CODE:
-            tanh_s = ((layer * T + t) * R + r) * m_row + unit
-            lstm.forward(
-                (workspace.gates, inputs, workspace.s, workspace.s, workspace.tanh_s, h), (begin, x, b, a, tanh_s, a),
-                m_row, vectors,
-            )  # fmt: skip
-        elif sizes.cell == gru.CODE:
-            d = offsets[layer, D] + unit
-            gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, d, b, a), m_row, vectors)
-        elif sizes.cell == rnn.CODE:
-            rnn.forward((workspace.gates, inputs, h), (begin, x, a), m_row, vectors)
+        forward_cell(
+            sizes.cell, workspace.gates, inputs, theta, workspace.s, workspace.tanh_s, h,
+            begin, x, offsets[layer, D] + unit, b, a, ((layer * T + t) * R + r) * m_row + unit, m_row, vectors,
+        )  # fmt: skip
     barrier(thread)
 
 
@@ -182,16 +171,10 @@ def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indi
             if indices[t * R + r] == sizes.reset_at:
                 copy(workspace.dy_before, ds, dy, to, vectors)
                 b = len(h) - m_row + unit
-            if sizes.cell == lstm.CODE:
-                tanh_s = ((layer * T + t) * R + r) * m_row + unit
-                lstm.backward(
-                    (workspace.gates, workspace.s, workspace.tanh_s, dy, workspace.ds),
-                    (begin, b, tanh_s, d, ds), m_row, vectors,
-                )  # fmt: skip
-            elif sizes.cell == gru.CODE:
-                gru.backward((workspace.gates, h, dy, dy), (begin, b, d, to), m_row, vectors)
-            elif sizes.cell == rnn.CODE:
-                rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
+            backward_cell(
+                sizes.cell, workspace.gates, workspace.s, workspace.tanh_s, h, dy, workspace.ds,
+                begin, b, a, ((layer * T + t) * R + r) * m_row + unit, d, to, ds, m_row, vectors,
+            )  # fmt: skip
         barrier(thread)
         call_pointer(
             workspace.products.multiply,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.cells.blocks import CellBlocks
+from elman.engine.numba.batched.cells import CellBlocks
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed

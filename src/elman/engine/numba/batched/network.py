@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import kernels
+from elman.engine.numba.batched.cells import CELLS
 from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout, pack_part
 from elman.engine.numba.batched.prior import make_priors, prior_pointer
@@ -86,7 +87,7 @@ class BatchedNetwork:
         # Rows that count in the same model are read together, step by step.
         self.groups = [slice(0, B)] if self.counts_reading else split_batch(B, backward)
         self.rows = [group.stop - group.start for group in self.groups]
-        cell = kernels.CELLS[self.architecture.cell]
+        cell = CELLS[self.architecture.cell]
         self.layout: Layout = make_layout(self.architecture, cell, self.dtype, min(self.rows), parameters.reset_at)
         self.sizes, self.offsets = self.layout.sizes, self.layout.offsets
         shared = like if like is not None and like.sizes == self.sizes else None

@@ -1,12 +1,14 @@
-"""Updates of a batched network, on one thread or on several."""
+"""Training of batched networks: any cell, number of layers, batch size and optimizer, on one thread or on several."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba.batched.dropout import (
     make_masks,
     make_weight_masks,
@@ -15,7 +17,7 @@ from elman.engine.numba.batched.dropout import (
     select_mask,
 )
 from elman.engine.numba.batched.kernels import reset_state, select_workspace
-from elman.engine.numba.batched.layout import W, pack_part
+from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
 from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
@@ -24,8 +26,11 @@ from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_poin
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.threads import Plan, Thread, barrier
+from elman.engine.protocol import Indices
 from elman.engine.state import TrainState, training_folds
+from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
+from elman.network.parameters import Array, Parameters
 from elman.text import Windows
 
 _MAX_UPDATES, _SECONDS = 16, 0.01
@@ -110,6 +115,44 @@ class UpdateRunner:
         """Write parameters, moments and the hidden state into the state."""
         self.optimizer.write_to(state, self.network.theta)
         state.h = self.network.state().reshape(state.h.shape)
+
+
+def advance(
+    state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
+) -> NDArray[np.float64]:
+    """See `elman.engine.Engine.advance`."""
+    network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
+    network.set_state(state.h.reshape(windows.batch_size, -1))
+    runner = UpdateRunner(network, state, windows, optimizer)
+
+    def advance_chunk(losses: NDArray[np.float64]) -> Array:
+        """Perform `len(losses)` updates; return the state h."""
+        rates = optimizer.learning_rates(state.update, len(losses)).tolist()
+        first = 0
+        while first < len(losses):
+            part = slice(first, first + runner.updates_per_call)
+            network.team.run_timed(partial(runner.run, state, rates[part], losses[part]), len(losses[part]))
+            first = part.stop
+        return network.state().reshape(state.h.shape)
+
+    losses = run_in_chunks(updates, state.update, advance_chunk, callback)
+    runner.write_to(state)
+    return losses
+
+
+def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+    """See `elman.engine.Engine.loss_and_gradients`."""
+    T, B = len(x), x.size // max(1, len(x))
+    network = BatchedNetwork(parameters, T, B, backward=True)
+    network.set_state(h0.reshape(B, -1))
+    pack_part(network.theta, network.packed_weights, network.offsets, network.sizes, True, 0, 1)
+    losses = run_window(network, x.reshape(T, B), y.reshape(T, B))
+    gradient = network.workspaces.gradient
+    reduce_gradients(gradient, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
+    gradients = {name: np.empty_like(array) for name, array in parameters.items()}
+    unflatten(network.layout, gradient[0], gradients)
+    dh0 = (network.dh0() / B).reshape(h0.shape)
+    return LossAndGradients(float(losses.sum()) / B, gradients, dh0, network.state().reshape(h0.shape))
 
 
 @kernel
