@@ -91,7 +91,7 @@ def advance(
     weights, squared_grads = pack_weights(state.parameters), pack_accumulators(state.M)
     scratch, scalars = make_scratch(weights, state.h, T), make_scalars(optimizer, weights.b.dtype)
     text = windows.indices.astype(windows.indices.dtype.newbyteorder("<"), copy=False).view(np.uint8)
-    team = Team(("online", T, m, K, weights.b.dtype), units=2)
+    team = Team(("online", T, m, K, weights.b.dtype), max_sharing=2)
 
     def advance_chunk(losses: NDArray[np.float64]) -> Array:
         """Perform `len(losses)` updates; return the state h."""

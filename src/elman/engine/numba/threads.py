@@ -49,13 +49,16 @@ class Thread(NamedTuple):
 
     rank: int
     size: int
+    first: int  # units of a layer that the thread computes, if the threads share them …
+    last: int
     arrivals: NDArray[np.int64]  # barriers that each thread has reached, and whether one of them will come no more
 
 
-def make_team(size: int) -> list[Thread]:
-    """Return the threads of a team."""
+def make_team(size: int, units: int = 0, multiple: int = 1) -> list[Thread]:
+    """Return the threads of a team, which share so many units in multiples of `multiple`."""
     arrivals = np.zeros((size + 1) * LINE, np.int64)
-    return [Thread(rank, size, arrivals) for rank in range(size)]
+    ends = [units // multiple * rank // size * multiple for rank in range(size + 1)]
+    return [Thread(rank, size, ends[rank], ends[rank + 1], arrivals) for rank in range(size)]
 
 
 @intrinsic
@@ -104,6 +107,12 @@ def barrier(thread):
 def partition(thread, n):
     """The first of n items that the thread computes, and the first that the next thread computes."""
     return n * thread.rank // thread.size, n * (thread.rank + 1) // thread.size
+
+
+@inlined
+def work_alone(thread, units):
+    """The thread as the only one of a team: it computes all units, and waits for no other."""
+    return Thread(0, 1, 0, units, thread.arrivals)
 
 
 class Plan(Enum):
@@ -165,8 +174,10 @@ class Team:
         Identifies the kind of work, for which the timings are remembered.
     groups : int
         Groups of batch rows.
-    units : int
+    max_sharing : int
         Threads that can share the units of a layer.
+    units : tuple of int
+        The units of a layer, and the number that they are shared in multiples of.
 
     Attributes
     ----------
@@ -174,9 +185,10 @@ class Team:
         The plan of the current or the last run.
     """
 
-    def __init__(self, kind: Hashable, groups: int = 1, units: int = 1) -> None:
-        sizes = {Plan.SERIAL: 1, Plan.ROWS: min(thread_count(), groups), Plan.UNITS: min(thread_count(), units)}
-        self.teams = {plan: make_team(size) for plan, size in sizes.items() if plan is Plan.SERIAL or size > 1}
+    def __init__(self, kind: Hashable, groups: int = 1, max_sharing: int = 1, units: tuple[int, int] = (0, 1)) -> None:
+        threads, self.units = thread_count(), units
+        sizes = {Plan.SERIAL: 1, Plan.ROWS: min(threads, groups), Plan.UNITS: min(threads, max_sharing)}
+        self.teams = {plan: make_team(size, *units) for plan, size in sizes.items() if plan is Plan.SERIAL or size > 1}
         self.timings = _timings.setdefault(kind, Timings())
         self.plan = Plan.SERIAL
 
@@ -219,7 +231,7 @@ class Team:
         except BaseException:
             _release(first)
             wait(futures)
-            self.teams[self.plan] = make_team(first.size)
+            self.teams[self.plan] = make_team(first.size, *self.units)
             raise
 
 

@@ -11,39 +11,37 @@ lstm  i, f, g, o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from elman.engine.numba.jit import inlined
+from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import Simd
 from elman.engine.numba.linalg.vector import VectorView, elementwise_kernel
 
 
-class CellBlocks(NamedTuple):
-    """The code of a cell, and the blocks of its rows of gates.
+class Step(NamedTuple):
+    """One time step of a layer: where the rows of the first batch row begin in each array, and where the others do.
 
-    The kernels add the input product U x + b to the first blocks of a row and the recurrent product W h to the last
-    ones, before the cell's elementwise function. A cell whose gates multiply h before the product cannot be compiled.
+    `before` and `after` are the states in h and s before and after the step, in rows of `m_row` elements.
     """
 
-    code: int
-    """Distinguishes the cells in the kernels."""
-    input_gates: tuple[int, ...]
-    """The gates of U and b in the order of the first blocks."""
-    recurrent_blocks: int
-    blocks: int
-    state_vectors: int = 1
-    has_recurrent_bias: bool = False
-    """Whether there is a bias d, whose gradient is the sum of the last block."""
-
-
-_RNN, _GRU, _LSTM = range(3)
-
-CELLS: dict[str, CellBlocks] = {
-    "rnn": CellBlocks(_RNN, input_gates=(0,), recurrent_blocks=1, blocks=1),
-    "gru": CellBlocks(_GRU, input_gates=(2, 0, 1), recurrent_blocks=3, blocks=4, has_recurrent_bias=True),
-    "lstm": CellBlocks(_LSTM, input_gates=(0, 1, 2, 3), recurrent_blocks=4, blocks=4, state_vectors=2),
-}
-"""The cells that `forward_cell` and `backward_cell` distinguish, by name. No other cell is packed for a kernel."""
+    first: int  # of the step's characters in the indices of the window
+    R: int
+    gates: int
+    gates_row: int
+    inputs: int
+    inputs_row: int
+    reads_characters: bool  # the inputs have a row for each character of the alphabet, not for each batch row
+    d: int
+    before: int
+    after: int
+    zeros: int  # of a state that is reset
+    tanh_s: int
+    dy: int  # dL/dh of the step …
+    dy_before: int  # … and of the one before it
+    ds: int
+    reset_at: int
+    m_row: int
+    vectors: int
 
 
 def _rnn_forward(simd: Simd, view: VectorView) -> None:
@@ -110,41 +108,129 @@ def _lstm_backward(simd: Simd, view: VectorView) -> None:
     view.store(simd.mul(ds, f), 4)
 
 
-rnn_forward = elementwise_kernel("rnn_forward", _rnn_forward)
-rnn_backward = elementwise_kernel("rnn_backward", _rnn_backward)
-gru_forward = elementwise_kernel("gru_forward", _gru_forward)
-gru_backward = elementwise_kernel("gru_backward", _gru_backward)
-lstm_forward = elementwise_kernel("lstm_forward", _lstm_forward)
-lstm_backward = elementwise_kernel("lstm_backward", _lstm_backward)
+forward_rnn = elementwise_kernel("rnn_forward", _rnn_forward)
+backward_rnn = elementwise_kernel("rnn_backward", _rnn_backward)
+forward_gru = elementwise_kernel("gru_forward", _gru_forward)
+backward_gru = elementwise_kernel("gru_backward", _gru_backward)
+forward_lstm = elementwise_kernel("lstm_forward", _lstm_forward)
+backward_lstm = elementwise_kernel("lstm_backward", _lstm_backward)
 
 
 @inlined
-def forward_cell(cell, gates, inputs, theta, s, tanh_s, h, begin, x, d, before, after, tanh_s_start, m_row, vectors):
-    """One row of a step: from the products in the gates, and U x + b in the inputs, to the next state.
+def _locate_inputs(step, r, indices):
+    """The row of inputs of a batch row."""
+    row = indices[step.first + r] if step.reads_characters else step.first + r
+    return step.inputs + row * step.inputs_row
 
-    The integers are the offsets of the row in each array: `before` and `after` those of the states in s and h.
-    """
-    if cell == _LSTM:
-        lstm_forward(
-            (gates, inputs, s, s, tanh_s, h), (begin, x, before, after, tanh_s_start, after), m_row, vectors
+
+@inlined
+def _locate_before(step, r, indices):
+    """The state that a batch row reads: that before the step, or zeros."""
+    is_reset = indices[step.first + r] == step.reset_at
+    return step.zeros if is_reset else step.before + r * step.m_row
+
+
+@kernel
+def forward_rnn_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
+    """Turn the products of a step, W h in the gates and U x + b in the inputs, into its states."""
+    for r in range(step.R):
+        row = r * step.m_row
+        forward_rnn(
+            (gates, inputs, h),
+            (step.gates + r * step.gates_row, _locate_inputs(step, r, indices), step.after + row),
+            step.m_row, step.vectors,
         )  # fmt: skip
-    elif cell == _GRU:
-        gru_forward((gates, inputs, theta, h, h), (begin, x, d, before, after), m_row, vectors)
-    elif cell == _RNN:
-        rnn_forward((gates, inputs, h), (begin, x, after), m_row, vectors)
 
 
-@inlined
-def backward_cell(
-    cell, gates, s, tanh_s, h, dy, ds, begin, before, after, tanh_s_start, d, into, ds_start, m_row, vectors
-):
-    """One row of a step: from dL/dh, in row `d` of dy, to dL/da, which overwrites the gates.
+@kernel
+def backward_rnn_rows(gates, s, tanh_s, h, dy, ds, indices, step):
+    """Turn dL/dh of a step into dL/da, which overwrites the gates."""
+    for r in range(step.R):
+        row = r * step.m_row
+        backward_rnn(
+            (gates, h, dy), (step.gates + r * step.gates_row, step.after + row, step.dy + row),
+            step.m_row, step.vectors,
+        )  # fmt: skip
 
-    The GRU adds its direct part of dL/dh of the step before to row `into` of dy.
+
+@kernel
+def forward_gru_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
+    """See `forward_rnn_rows`."""
+    for r in range(step.R):
+        before, after = _locate_before(step, r, indices), step.after + r * step.m_row
+        forward_gru(
+            (gates, inputs, theta, h, h),
+            (step.gates + r * step.gates_row, _locate_inputs(step, r, indices), step.d, before, after),
+            step.m_row, step.vectors,
+        )  # fmt: skip
+
+
+@kernel
+def backward_gru_rows(gates, s, tanh_s, h, dy, ds, indices, step):
+    """See `backward_rnn_rows`. The direct part of dL/dh of the step before is added to its row."""
+    for r in range(step.R):
+        row = r * step.m_row
+        backward_gru(
+            (gates, h, dy, dy),
+            (
+                step.gates + r * step.gates_row, _locate_before(step, r, indices), step.dy + row,
+                step.dy_before + row,
+            ),
+            step.m_row, step.vectors,
+        )  # fmt: skip
+
+
+@kernel
+def forward_lstm_rows(gates, inputs, theta, s, tanh_s, h, indices, step):
+    """See `forward_rnn_rows`."""
+    for r in range(step.R):
+        before, after = _locate_before(step, r, indices), step.after + r * step.m_row
+        forward_lstm(
+            (gates, inputs, s, s, tanh_s, h),
+            (
+                step.gates + r * step.gates_row, _locate_inputs(step, r, indices), before, after,
+                step.tanh_s + r * step.m_row, after,
+            ),
+            step.m_row, step.vectors,
+        )  # fmt: skip
+
+
+@kernel
+def backward_lstm_rows(gates, s, tanh_s, h, dy, ds, indices, step):
+    """See `backward_rnn_rows`. dL/ds of the step is replaced by that of the step before."""
+    for r in range(step.R):
+        row = r * step.m_row
+        backward_lstm(
+            (gates, s, tanh_s, dy, ds),
+            (
+                step.gates + r * step.gates_row, _locate_before(step, r, indices), step.tanh_s + row, step.dy + row,
+                step.ds + row,
+            ),
+            step.m_row, step.vectors,
+        )  # fmt: skip
+
+
+class CompiledCell(NamedTuple):
+    """The blocks of a cell's rows of gates, and its kernels.
+
+    The kernels of a window add the input product U x + b to the first blocks of a row and the recurrent product W h to
+    the last ones, before the cell's own. A cell whose gates multiply h before the product cannot be compiled.
     """
-    if cell == _LSTM:
-        lstm_backward((gates, s, tanh_s, dy, ds), (begin, before, tanh_s_start, d, ds_start), m_row, vectors)
-    elif cell == _GRU:
-        gru_backward((gates, h, dy, dy), (begin, before, d, into), m_row, vectors)
-    elif cell == _RNN:
-        rnn_backward((gates, h, dy), (begin, after, d), m_row, vectors)
+
+    input_gates: tuple[int, ...]
+    """The gates of U and b in the order of the first blocks."""
+    recurrent_blocks: int
+    blocks: int
+    forward: Any
+    backward: Any
+    state_vectors: int = 1
+    has_recurrent_bias: bool = False
+    """Whether there is a bias d, whose gradient is the sum of the last block."""
+
+
+CELLS: dict[str, CompiledCell] = {
+    "rnn": CompiledCell((0,), 1, 1, forward_rnn_rows, backward_rnn_rows),
+    "gru": CompiledCell((2, 0, 1), 3, 4, forward_gru_rows, backward_gru_rows, has_recurrent_bias=True),
+    "lstm": CompiledCell((0, 1, 2, 3), 4, 4, forward_lstm_rows, backward_lstm_rows, state_vectors=2),
+}
+"""The cells of the compiled engine, by name."""

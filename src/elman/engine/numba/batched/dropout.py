@@ -93,15 +93,15 @@ def _lowbias32(x):
 
 
 @inlined
-def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, first, last):
-    """Multiply units `first` to `last` - 1 of the output of a layer, or of its gradient, by the mask."""
+def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, thread):
+    """Multiply the thread's units of the output of a layer, or of its gradient, by the mask."""
     key, factor = dropout_mask.keys[layer], to.dtype.type(dropout_mask.scale)
     for t in range(T):
         for r in range(R):
             step = t if dropout_mask.per_step else 0
             e = np.uint32((step * dropout_mask.batch_size + dropout_mask.first_row + r) * sizes.m)
             row = (t * R + r) * sizes.m_row
-            for j in range(first, min(last, sizes.m)):
+            for j in range(thread.first, min(thread.last, sizes.m)):
                 u = hash_entry(key, e + np.uint32(j))
                 keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
                 to[to_start + row + j] = of[of_start + row + j] * keep

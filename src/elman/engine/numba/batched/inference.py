@@ -6,17 +6,10 @@ so that the segments not yet finished are always the first rows, and no row is c
 
 import numpy as np
 
-from elman.engine.numba.batched.kernels import (
-    carry_state,
-    forward_layers,
-    forward_step,
-    multiply_inputs,
-    select_workspace,
-)
-from elman.engine.numba.batched.prior import add_prior, select_prior
+from elman.engine.numba.batched.kernels import carry_state, run_window, select_workspace
+from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import call_pointer
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.panels import entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import copy, exponentials
 from elman.engine.numba.sampling import (
@@ -26,9 +19,8 @@ from elman.engine.numba.sampling import (
     sample_index,
     sampling_target,
     softmax_scale,
-    truncate,
 )
-from elman.engine.numba.threads import Thread
+from elman.engine.numba.threads import work_alone
 
 
 @inlined
@@ -57,7 +49,7 @@ def _shrink_window(workspace, T, R, to_T, to_R, sizes):
 
 @compiled()  # without fastmath: the losses of a segment are added in reading order
 def score_segments(
-    thread, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, initial, initial_history, text, order,
+    thread, theta, packed_weights, offsets, sizes, workspaces, priors, initial, initial_history, text, order,
     starts, lengths, T, R, x, y, folds, no_dropout, nats, worst, worst_nats,
 ):  # fmt: skip
     """Evaluate segments, see `elman.engine.protocol.SegmentLosses`; each thread reads groups of R of them.
@@ -65,7 +57,7 @@ def score_segments(
     `order` lists the segments, the longest first. For each workspace there is a row of x and y (…, T R), which is
     itself workspace for one window.
     """
-    alone, slots = Thread(0, 1, thread.arrivals), len(x)
+    alone, slots = work_alone(thread, sizes.m_row), len(x)
     for slot in range(thread.rank, slots, thread.size):
         workspace, prior = select_workspace(workspaces, slot), select_prior(priors, slot)
         for first in range(slot * R, len(order), slots * R):
@@ -89,13 +81,10 @@ def score_segments(
                         x[slot, t * rows + r] = text[at + min(t, last)]
                         y[slot, t * rows + r] = text[at + min(t, last) + 1]
                 if sizes.order > 0:
-                    call_pointer(pointers.read_prior, (sizes, prior, x[slot], folds, steps, rows))
-                call_pointer(
-                    pointers.run_window,
-                    (
-                        theta, packed_weights, offsets, sizes, workspace, prior.values, x[slot], y[slot], steps, rows,
-                        no_dropout, False, alone,
-                    ),
+                    read_prior(sizes, prior, x[slot], folds, steps, rows, workspace.pointers.read_window)
+                run_window(
+                    theta, packed_weights, offsets, sizes, workspace, prior.values, x[slot], y[slot], steps, rows,
+                    no_dropout, False, alone,
                 )  # fmt: skip
                 for r in range(rows):
                     segment = order[first + r]
@@ -109,84 +98,70 @@ def score_segments(
 
 @kernel
 def compute_logits(
-    thread, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, no_dropout, prior_only
+    thread, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, no_dropout, prior_only
 ):  # fmt: skip
     """Read the only window of `batches`: logits are left in `Workspace.g`, states in place.
 
     With `prior_only`, only the n-gram model reads it.
     """
-    alone = Thread(0, 1, thread.arrivals)
+    alone = work_alone(thread, sizes.m_row)
     for g in range(thread.rank, len(batches.rows), thread.size):
-        workspace, prior, R, x = (
-            select_workspace(workspaces, g),
-            select_prior(priors, g),
-            batches.rows[g],
-            batches.indices[0, g],
-        )
+        workspace, prior = select_workspace(workspaces, g), select_prior(priors, g)
+        R, x = batches.rows[g], batches.indices[0, g]
         if sizes.order > 0:
-            call_pointer(pointers.read_prior, (sizes, prior, x, batches.folds[0, g], T, R))
+            read_prior(sizes, prior, x, batches.folds[0, g], T, R, workspace.pointers.read_window)
         if not prior_only:
-            forward_layers(
-                theta, packed_weights, offsets, sizes, workspace, prior.values, x, T, R, no_dropout, alone
-            )  # fmt: skip
+            call_pointer(
+                workspace.pointers.forward,
+                (theta, packed_weights, offsets, sizes, workspace, prior.values, x, T, R, no_dropout, alone),
+            )
 
 
 @kernel
 def generate(
-    thread, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, first_rows, rows, folds, indices,
-    uniforms, sampling_params, characters,
+    thread, theta, packed_weights, offsets, sizes, workspaces, priors, first_rows, rows, folds, indices,
+    uniforms, sampling_params, no_dropout, truncate, remaining, characters,
 ):  # fmt: skip
     """Sample `characters` (n, B), one for each of `uniforms` (n, B), in batch rows that begin with `indices` (B,).
 
-    The layout is that of windows of one step; `sampling_params` (n, B) is that of `pack_sampling_params`.
+    The layout is that of windows of one step; `sampling_params` (n, B) is that of `pack_sampling_params`. `truncate`
+    points to the kernel of that name, and `remaining` (B,) is workspace.
     """
-    alone = Thread(0, 1, thread.arrivals)
+    alone = work_alone(thread, sizes.m_row)
     for group in range(thread.rank, len(rows), thread.size):
         _generate_group(
-            pointers, theta, packed_weights, offsets, sizes, select_workspace(workspaces, group),
+            theta, packed_weights, offsets, sizes, select_workspace(workspaces, group),
             select_prior(priors, group), first_rows[group], rows[group], folds, indices, uniforms, sampling_params,
-            characters, alone,
+            no_dropout, truncate, remaining, characters, alone,
         )  # fmt: skip
 
 
 @inlined
 def _generate_group(
-    pointers, theta, packed_weights, offsets, sizes, workspace, prior, first, R, folds, indices, uniforms,
-    sampling_params, characters, thread,
+    theta, packed_weights, offsets, sizes, workspace, prior, first, R, folds, indices, uniforms,
+    sampling_params, no_dropout, truncate, remaining, characters, thread,
 ):  # fmt: skip
     """Sample the characters of R batch rows from row `first` on."""
-    g, m_row, K, K_row = workspace.g, sizes.m_row, sizes.K, sizes.K_row
+    g, K, K_row = workspace.g, sizes.K, sizes.K_row
     vectors, x = K_row * g.itemsize // BYTES, indices[first : first + R]
     for r in range(R):
         prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
     for n in range(len(uniforms)):
-        for layer in range(sizes.layers):
-            if layer > 0:
-                multiply_inputs(
-                    layer, 1, R, workspace.h, (2 * layer - 1) * R * m_row,
-                    theta, packed_weights, offsets, sizes, workspace, thread,
-                )  # fmt: skip
-            forward_step(layer, 0, 1, R, theta, packed_weights, offsets, sizes, workspace, x, thread)
-        top = (2 * sizes.layers - 1) * R * m_row
-        call_pointer(
-            workspace.products.multiply,
-            (
-                g, 0, K_row, packed_weights, sizes.c_padded, 0, workspace.h, top, m_row,
-                packed_weights, sizes.V_forward, sizes.panel_width, R, sizes.m, K_row,
-                entire(K_row),
-            ),
-        )  # fmt: skip
         if sizes.order > 0:
-            call_pointer(pointers.read_prior, (sizes, prior, x, folds, 1, R))
-            add_prior(theta, sizes, workspace, prior.values, 0, R, R)
+            read_prior(sizes, prior, x, folds, 1, R, workspace.pointers.read_window)
+        call_pointer(
+            workspace.pointers.forward,
+            (theta, packed_weights, offsets, sizes, workspace, prior.values, x, 1, R, no_dropout, thread),
+        )
         carry_state(1, R, sizes, workspace, thread)
         for r in range(R):
             temperature = sampling_params[TEMPERATURE, first + r]
             total, _ = exponentials(g, r * K_row, vectors, softmax_scale(temperature, g.dtype.type))
-            row, remaining = g[r * K_row : r * K_row + K], np.float64(total)
+            row = g[r * K_row : r * K_row + K]
+            remaining[first + r] = np.float64(total)
             if sampling_params[TRUNCATES, first + r]:
-                remaining = truncate(row, remaining, sampling_params, first + r)
-            x[r] = sample_index(row, K, sampling_target(uniforms[n, first + r], remaining, temperature))
+                call_pointer(truncate, (row, np.float64(total), sampling_params, first + r, remaining))
+            x[r] = sample_index(row, K, sampling_target(uniforms[n, first + r], remaining[first + r], temperature))
             characters[n, first + r] = x[r]
     for r in range(R):
         prior.values.weights[r] = 1

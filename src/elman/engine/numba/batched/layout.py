@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.cells import CellBlocks
+from elman.engine.numba.batched.cells import CompiledCell
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
@@ -34,7 +34,6 @@ U, W, B, D, W_FORWARD, W_BACKWARD, U_FORWARD, U_BACKWARD = range(8)
 class Sizes(NamedTuple):
     """Sizes and offsets that every kernel needs. A block is the m_row elements of one gate."""
 
-    cell: int
     layers: int
     m: int
     m_row: int
@@ -55,13 +54,12 @@ class Sizes(NamedTuple):
     c_padded: int
     order: int  # n of the n-gram prior, or 0
     reset_at: int  # the character before which the state is reset, or -1
-    unit: int  # elements of which all padded rows, and the parts of them that threads compute, are a multiple
 
 
 class Layout(NamedTuple):
     """The offsets, for one architecture, dtype and number of rows."""
 
-    cell: CellBlocks
+    cell: CompiledCell
     sizes: Sizes
     offsets: NDArray[np.intp]  # (layers, 8), see the constants above
     matrix_size: int  # elements of theta before the biases
@@ -80,7 +78,7 @@ def row_multiple(dtype: np.dtype[Any]) -> int:
 
 
 def make_layout(
-    network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
+    network: Architecture, cell: CompiledCell, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
 ) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
     lanes, unit = BYTES // dtype.itemsize, row_multiple(dtype)
@@ -108,10 +106,10 @@ def make_layout(
     # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
-        cell.code, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
+        network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
-        -1 if reset_at is None else reset_at, unit,
+        -1 if reset_at is None else reset_at,
     )  # fmt: skip
     return Layout(cell, sizes, offsets, matrix_size, theta.size, packed.size)
 

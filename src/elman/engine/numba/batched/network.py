@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched import kernels
-from elman.engine.numba.batched.cells import CELLS
+from elman.engine.numba.batched.cells import CELLS, Step
 from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.layout import Layout, flatten, make_layout, pack_part
-from elman.engine.numba.batched.prior import make_priors, prior_pointer
-from elman.engine.numba.compiler import KernelPointer, kernel_pointer
+from elman.engine.numba.batched.layout import Layout, flatten, make_layout, pack_part, row_multiple
+from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
+from elman.engine.numba.compiler import kernel_pointer
 from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.linalg.panels import DEPTH, product_pointers
+from elman.engine.numba.linalg.panels import DEPTH, multiply_pointer, sum_outer_pointer
 from elman.engine.numba.ngrams.reader import NgramReader, reader
 from elman.engine.numba.ngrams.tree import empty_tree
 from elman.engine.numba.threads import Team, make_team
@@ -28,9 +28,6 @@ INFERENCE_GROUP = 24
 
 MIN_UNITS = 32
 """Units of a layer that justify a thread."""
-
-_UNUSED = KernelPointer(0, 0)
-"""Instead of a pointer to a kernel that is not called."""
 
 
 def split_batch(B: int, backward: bool) -> list[slice]:
@@ -49,16 +46,6 @@ class Batches(NamedTuple):
     folds: IndexArray  # what is left out of the counts of the n-gram prior, if there is one
     losses: NDArray[np.float64]
     begins_epoch: NDArray[np.bool_]  # (windows,)
-
-
-class WindowPointers(NamedTuple):
-    """Pointers to the kernels that compute a window of a group.
-
-    A copy of such a kernel in the one that calls it might round otherwise, see `elman.engine.numba.jit.inlined`.
-    """
-
-    read_prior: KernelPointer
-    run_window: KernelPointer
 
 
 class BatchedNetwork:
@@ -96,7 +83,8 @@ class BatchedNetwork:
             shared.packed_weights if shared else aligned_zeros(self.layout.packed_size, self.dtype)
         )
         units = max(1, self.sizes.m_row // MIN_UNITS) if backward else 1
-        self.team = Team((self.sizes, T, B, backward, self.dtype), len(self.rows), units)
+        kind = self.architecture, T, B, backward, self.reset_at, self.dtype
+        self.team = Team(kind, len(self.rows), units, (self.sizes.m_row, row_multiple(self.dtype)))
         self.workspaces = self._make_workspaces()
         self.ngrams: NgramReader | None = (
             reader(parameters.ngrams) if parameters.ngrams is not None and parameters.uses_prior else None
@@ -107,6 +95,7 @@ class BatchedNetwork:
             self.sizes, tree, None if self.ngrams is None else self.ngrams.growth, is_on=parameters.uses_prior,
             grows=self.counts_reading, groups=len(self.rows), T=T, R=max(self.rows), dtype=self.dtype,
         )  # fmt: skip
+        self.workspaces = self.workspaces._replace(pointers=self._compile())
         if not backward and not shared:  # training packs the weights before every update
             pack_part(self.theta, self.packed_weights, self.offsets, self.sizes, False, 0, 1)
 
@@ -134,7 +123,7 @@ class BatchedNetwork:
             panels=zeros(backward * self.team.max_threads * DEPTH * s.m_row),
             zeros=zeros(max(s.gates_row, s.K_row)),
             dy_before=zeros(backward * int(s.reset_at >= 0) * R * s.m_row),
-            products=product_pointers(self.dtype),
+            pointers=kernels.Pointers(),
         )
 
     def reserve_counts(self, characters: int) -> None:
@@ -148,19 +137,33 @@ class BatchedNetwork:
         """What every kernel of the network is called with: parameters, offsets and workspaces."""
         return self.theta, self.packed_weights, self.offsets, self.sizes, self.workspaces, self.priors
 
-    def pointers(self) -> WindowPointers:
-        """Return pointers to the kernels of a window for this kind of network."""
-        indices, priors = np.zeros(0, np.intp), self.priors
-        *arrays, products = self.workspaces
-        workspace = kernels.Workspace._make([*(array[0] for array in arrays), products])
-        values = priors.values._replace(**{name: getattr(priors.values, name)[0] for name in priors.values._fields[1:]})
-        return WindowPointers(
-            prior_pointer(self.sizes, priors) if self.sizes.order else _UNUSED,
-            kernel_pointer(
-                kernels.run_window, self.theta, self.packed_weights, self.offsets, self.sizes, workspace, values,
-                indices, indices, 1, 1, NO_DROPOUT, self.backward, make_team(1)[0],
-            ),
-        )  # fmt: skip
+    def _compile(self) -> kernels.Pointers:
+        """Return pointers to the kernels for this kind of network."""
+        s = self.sizes
+        *arrays, unused = self.workspaces
+        workspace = kernels.Workspace._make([*(array[0] for array in arrays), unused])
+        gates, h, indices, step = (
+            workspace.gates,
+            workspace.h,
+            np.zeros(0, np.intp),
+            Step(0, 0, 0, 0, 0, 0, False, *[0] * 11),
+        )
+        cell, values = self.layout.cell, self.priors.values
+        values = PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0])
+        window = self.packed_weights, self.offsets, s, workspace, values, indices, 1, 1, NO_DROPOUT, make_team(1)[0]
+        pointers = kernels.Pointers(
+            multiply=multiply_pointer(self.dtype),
+            forward_cell=kernel_pointer(cell.forward, gates, gates, h, h, h, h, indices, step),
+            read_window=prior_pointer(self.priors) if s.order else kernels.UNUSED,
+            forward=kernel_pointer(kernels.forward, self.theta, *window),
+        )
+        if not self.backward:
+            return pointers
+        return pointers._replace(
+            sum_outer=sum_outer_pointer(self.dtype),
+            backward_cell=kernel_pointer(cell.backward, gates, h, h, h, h, h, indices, step),
+            backward=kernel_pointer(kernels.backward, *window),
+        )
 
     # --- Batches and states ---
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import Sizes
-from elman.engine.numba.compiler import KernelPointer, kernel_pointer
-from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.engine.numba.jit import inlined
 from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.ngrams.added import Added
 from elman.engine.numba.ngrams.kernels import append_window, read_window
@@ -79,37 +79,37 @@ def select_prior(priors, g):
     )  # fmt: skip
 
 
-@kernel
-def read_prior(sizes, prior, indices, folds, T, R):
+@inlined
+def read_prior(sizes, prior, indices, folds, T, R, pointer):
     """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched orders are left there.
 
-    `folds` (T R,) are left out of the counts. `run_window` and `compute_logits` add what was read to the logits. A
-    prior that is off only gets the history.
+    `folds` (T R,) are left out of the counts. A prior that is off only gets the history. `pointer` is that of
+    `read_window`.
     """
-    values = prior.values
-    if values.is_on:
-        read_window(
-            prior.tree, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R], prior.reads[:R],
-            indices, folds, T, R, sizes.K_row, values.log_q, values.matched,
+    if prior.values.is_on:
+        call_pointer(
+            pointer,
+            (
+                prior.tree, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R],
+                prior.reads[:R], indices, folds, T, R, sizes.K_row, prior.values.log_q, prior.values.matched,
+            ),
         )  # fmt: skip
     else:
         append_window(prior.history, indices, sizes.reset_at, T, R)
 
 
-def prior_pointer(sizes: Sizes, priors: PriorWorkspace) -> KernelPointer:
-    """Return a pointer to `read_prior` for a network."""
+def prior_pointer(priors: PriorWorkspace) -> KernelPointer:
+    """Return a pointer to `read_window` for the n-gram model of a network."""
     indices, values = np.zeros(0, np.intp), priors.values
-    first = PriorWorkspace(
-        priors.tree, priors.added, priors.grows, priors.history[0], priors.bases[0], priors.extras[0], priors.reads[0],
-        PriorValues(values.is_on, values.matched[0], values.log_q[0], values.weights[0]),
+    arrays = (priors.history[0], priors.bases[0], priors.extras[0], priors.reads[0], indices, indices)
+    return kernel_pointer(
+        read_window, priors.tree, priors.added, priors.grows, *arrays, 1, 1, 1, values.log_q[0], values.matched[0]
     )  # fmt: skip
-    return kernel_pointer(read_prior, sizes, first, indices, indices, 0, 0)
 
 
 @inlined
-def add_prior(theta, sizes, workspace, prior, first, last, R):
+def add_prior(theta, sizes, g, prior, first, last, R):
     """Add alpha log q to the logits of a window's rows from `first` to `last`."""
-    g = workspace.g
     for row in range(first, last if prior.is_on else first):
         alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
         start = row * sizes.K_row

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched import inference
 from elman.engine.numba.batched.dropout import NO_DROPOUT
+from elman.engine.numba.batched.kernels import UNUSED
 from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
-from elman.engine.numba.batched.training import run_window
+from elman.engine.numba.batched.training import evaluate_window
 from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.sampling import pack_sampling_params
+from elman.engine.numba.sampling import TRUNCATES, pack_sampling_params, truncate_pointer
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.network.ngram import read_histories
 from elman.network.output import Prior
@@ -48,7 +49,7 @@ class NumbaSession:
             network.set_state(h)
 
             def run(network: BatchedNetwork = network, steps: slice = steps) -> None:
-                losses[steps] = run_window(network, x[steps], y[steps])
+                losses[steps] = evaluate_window(network, x[steps], y[steps])
 
             network.team.run_timed(run, x[steps].size)
             h = network.state()
@@ -88,7 +89,7 @@ class NumbaSession:
         network.reserve_counts(x.size)
         batch = network.make_batches(1)
         network.split_rows(x, batch.indices[0])
-        arguments = (network.pointers(), *network.arrays, batch, network.T, NO_DROPOUT, prior_only)
+        arguments = (*network.arrays, batch, network.T, NO_DROPOUT, prior_only)
         network.team.run_timed(
             lambda: network.team.run(lambda thread: inference.compute_logits(thread, *arguments)), x.size
         )
@@ -128,7 +129,7 @@ class NumbaSession:
         initial[: len(state_vectors), :, : s.m] = state_vectors
         batch = network.make_batches(1)
         arguments = (
-            network.pointers(), *network.arrays, initial.ravel(), np.rint(history).astype(np.int32), text, order,
+            *network.arrays, initial.ravel(), np.rint(history).astype(np.int32), text, order,
             starts, lengths, network.T, R, batch.indices[0], batch.targets[0], batch.folds[0, 0], NO_DROPOUT, *result,
         )  # fmt: skip
         network.team.run(lambda thread: inference.score_segments(thread, *arguments))
@@ -141,9 +142,11 @@ class NumbaSession:
         network.set_state(h)
         network.reserve_counts(uniforms.size)
         batch, characters = network.make_batches(1), np.empty(uniforms.shape, np.intp)
+        params = pack_sampling_params(sampling, network.sizes.K)
+        truncate = truncate_pointer(network.dtype) if params[TRUNCATES].any() else UNUSED
         arguments = (
-            network.pointers(), *network.arrays, batch.first_rows, batch.rows, batch.folds[0, 0], x.astype(np.intp),
-            uniforms, pack_sampling_params(sampling, network.sizes.K), characters,
+            *network.arrays, batch.first_rows, batch.rows, batch.folds[0, 0], x.astype(np.intp),
+            uniforms, params, NO_DROPOUT, truncate, np.empty(len(h)), characters,
         )  # fmt: skip
         network.team.run_timed(
             lambda: network.team.run(lambda thread: inference.generate(thread, *arguments)), uniforms.size

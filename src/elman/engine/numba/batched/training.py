@@ -16,16 +16,16 @@ from elman.engine.numba.batched.dropout import (
     pack_recurrent,
     select_mask,
 )
-from elman.engine.numba.batched.kernels import reset_state, select_workspace
+from elman.engine.numba.batched.kernels import reset_state, run_window, select_workspace
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
 from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
-from elman.engine.numba.batched.prior import select_prior
+from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.threads import Plan, Thread, barrier
+from elman.engine.numba.threads import Plan, barrier, work_alone
 from elman.engine.protocol import Indices
 from elman.engine.state import TrainState, training_folds
 from elman.network.model import LossAndGradients
@@ -40,7 +40,7 @@ plan is tried in several calls.
 
 
 class UpdatePointers(NamedTuple):
-    """Pointers to the kernels of the steps of an update, see `elman.engine.numba.batched.network.WindowPointers`."""
+    """Pointers to the kernels of the steps of an update, see `elman.engine.numba.batched.kernels.Pointers`."""
 
     reduce: KernelPointer
     update: KernelPointer
@@ -66,7 +66,6 @@ class UpdateRunner:
         gradient, gradients = network.workspaces.gradient[0], network.workspaces.gradient
         size = network.sizes.recurrent_blocks * network.sizes.m_row**2 if optimizer.weight_dropout is not None else 0
         self.dropped = aligned_zeros(network.sizes.layers * size, network.dtype).reshape(network.sizes.layers, size)
-        self.window_pointers = network.pointers()
         self.pointers = UpdatePointers(
             kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
             kernel_pointer(update_range, flat.rule, Step(*[0.0] * 5), 1.0, network.theta, flat.moments, gradient, 0, 0),
@@ -86,7 +85,7 @@ class UpdateRunner:
         weight_masks = make_weight_masks(flat.optimizer.weight_dropout, numbers, layers)
         optimizer = flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden
         arguments = (
-            network.team.plan is Plan.UNITS, self.window_pointers, self.pointers, *network.arrays, batches, network.T,
+            network.team.plan is Plan.UNITS, self.pointers, *network.arrays, batches, network.T,
             network.B, masks, weight_masks, self.dropped, *optimizer, self.squares,
         )  # fmt: skip
         network.team.run(lambda thread: _run_updates(thread, *arguments))
@@ -146,7 +145,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     network = BatchedNetwork(parameters, T, B, backward=True)
     network.set_state(h0.reshape(B, -1))
     pack_part(network.theta, network.packed_weights, network.offsets, network.sizes, True, 0, 1)
-    losses = run_window(network, x.reshape(T, B), y.reshape(T, B))
+    losses = evaluate_window(network, x.reshape(T, B), y.reshape(T, B))
     gradient = network.workspaces.gradient
     reduce_gradients(gradient, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
     gradients = {name: np.empty_like(array) for name, array in parameters.items()}
@@ -157,7 +156,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
 
 @kernel
 def _run_updates(
-    thread, shares_units, window_pointers, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
+    thread, shares_units, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
     T, B, masks, weight_masks, dropped, rule, max_norm, steps, moments, ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
@@ -172,7 +171,7 @@ def _run_updates(
                 pack_recurrent(packed_weights, offsets[layer], dropped[layer], sizes)
         barrier(thread)
         run_groups(
-            thread, shares_units, window_pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
+            thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
             n, T, B, masks, weight_masks, True,
         )  # fmt: skip
         barrier(thread)
@@ -193,14 +192,14 @@ def _run_updates(
         barrier(thread)
 
 
-def run_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:
+def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the losses (T, B) of one window of a network; with `network.backward`, its gradients are computed."""
     batch, layers = network.make_batches(1), network.sizes.layers
     network.split_rows(x, batch.indices[0])
     network.split_rows(y, batch.targets[0])
     network.reserve_counts(x.size)
     masks = make_masks(None, range(1), layers), make_weight_masks(None, range(1), layers)
-    arguments = (network.pointers(), *network.arrays, batch, network.T, network.B, *masks, network.backward)
+    arguments = (*network.arrays, batch, network.T, network.B, *masks, network.backward)
     network.team.run(lambda thread: _run_batch(thread, *arguments))
     losses: NDArray[np.float64] = network.join_rows(batch.losses[0])[:, :, 0]
     return losses
@@ -208,26 +207,26 @@ def run_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.in
 
 @kernel
 def _run_batch(
-    thread, window_pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, B, masks,
-    weight_masks, backward,
+    thread, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, B, masks,
+    weight_masks, is_training,
 ):  # fmt: skip
-    """Run the only window of `batches`, each thread its groups: the losses and, if `backward`, the gradients."""
+    """Run the only window of `batches`, each thread its groups: the losses and, if `is_training`, the gradients."""
     run_groups(
-        thread, False, window_pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches, 0, T, B,
-        masks, weight_masks, backward,
+        thread, False, theta, packed_weights, offsets, sizes, workspaces, priors, batches, 0, T, B,
+        masks, weight_masks, is_training,
     )  # fmt: skip
 
 
 @inlined
 def run_groups(
-    thread, shares_units, window_pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches, n, T, B,
-    masks, weight_masks, backward,
+    thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches, n, T, B,
+    masks, weight_masks, is_training,
 ):  # fmt: skip
-    """Run the n-th window: the losses and, if `backward`, the gradients of each group.
+    """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
 
     If `shares_units`, the threads compute every group together; otherwise each of them computes some groups by itself.
     """
-    worker = thread if shares_units else Thread(0, 1, thread.arrivals)
+    worker = thread if shares_units else work_alone(thread, sizes.m_row)
     for g in range(len(batches.rows)):
         if worker.size > 1 or g % thread.size == thread.rank:
             R, workspace, prior = batches.rows[g], select_workspace(workspaces, g), select_prior(priors, g)
@@ -236,18 +235,15 @@ def run_groups(
                 if worker.rank == 0:
                     prior.history[:] = 0
             if sizes.order > 0 and worker.rank == 0:
-                call_pointer(
-                    window_pointers.read_prior, (sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R)
+                read_prior(
+                    sizes, prior, batches.indices[n, g], batches.folds[n, g], T, R, workspace.pointers.read_window
                 )  # fmt: skip
             barrier(worker)
-            call_pointer(
-                window_pointers.run_window,
-                (
-                    theta, packed_weights, offsets, sizes, workspace, prior.values, batches.indices[n, g],
-                    batches.targets[n, g], T, R, select_mask(masks, n, batches.first_rows[g], B), backward, worker,
-                ),
+            run_window(
+                theta, packed_weights, offsets, sizes, workspace, prior.values, batches.indices[n, g],
+                batches.targets[n, g], T, R, select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
             )  # fmt: skip
-            if backward and weight_masks.is_on:
+            if is_training and weight_masks.is_on:
                 barrier(worker)
                 for layer in range(sizes.layers):
                     mask_recurrent(
