@@ -221,7 +221,10 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
         (["--trials", 1, "--workers", 9999], "--workers must be at most the number of cores, "),
         (["--trials", 1, "--storage", "secret"], "--storage must be a URL such as postgresql+psycopg://user@host/data"),
         (["--trials", 1, "--storage", "mysql+x://u:secret@h/d"], "cannot use the database mysql+x://u:***@h/d ("),
-        (["--trials", 1, "--storage", "mysql://u:secret@h/d"], "the driver of mysql://u:***@h/d is not installed (No mo"),
+        (
+            ["--trials", 1, "--storage", "mysql://u:secret@h/d"],
+            "the driver of mysql://u:***@h/d is not installed (No mo",
+        ),
         (["--trials", 1, "--storage", "sqlite:////no/dir/s.db"], "cannot use the database sqlite:////no/dir/s.db ("),
         (
             ["--trials", 1, "--storage", "postgresql+psycopg://u:secret@127.0.0.1:1/d"],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from elman.errors import ElmanError, flag, name_options
 from elman.runs.directory import CHECKPOINT, RunDirectory
 from elman.runs.plots import LossCurve
-from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
+from elman.storage.atomic import replace_file
 from elman.tuning.space import SweepSettings
 
 if TYPE_CHECKING:
@@ -180,14 +180,14 @@ def write_trials(result: SweepResult) -> None:
 
 def copy_best(result: SweepResult) -> None:
     """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none."""
-    best, partial = result.directory / BEST, result.directory / f".{BEST}{PARTIAL_SUFFIX}"
+    best, copy = result.directory / BEST, result.directory / f".{BEST}.new"
     source = None if result.best is None else trial_directory(result.directory, result.best.number)
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(copy, ignore_errors=True)
     if source is not None and (source / CHECKPOINT).exists():
-        shutil.copytree(source, partial, ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
     shutil.rmtree(best, ignore_errors=True)
-    if partial.exists():
-        partial.rename(best)
+    if copy.exists():
+        copy.rename(best)
 
 
 def sort_trials(trials: Sequence[TrialResult]) -> list[TrialResult]:

@@ -57,7 +57,7 @@ def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iter
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.filterwarnings("ignore", "Heartbeat of storage")  # `SweepStudy` sends it
+            warnings.filterwarnings("ignore", "Heartbeat of storage")  # of Study.ask; see `send_heartbeats`
             if url is None:
                 yield _create_study(_open_journal(directory / JOURNAL), name, pruner)
             else:
@@ -95,20 +95,21 @@ def _open_database(text: str) -> Iterator[RDBStorage]:
         raise ElmanError("--storage must be a URL such as postgresql+psycopg://user@host/database") from None
     shown = url.set(query={}).render_as_string()
     try:
-        storage = RDBStorage(
-            url.render_as_string(hide_password=False),
-            engine_kwargs={"pool_pre_ping": True},
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
+        try:
+            storage = RDBStorage(
+                url.render_as_string(hide_password=False),
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
+        except ImportError as error:
+            raise ElmanError(f"the driver of {shown} is not installed ({error.__cause__ or error})") from None
         try:
             yield storage
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except ImportError as error:
-        raise ElmanError(f"the driver of {shown} is not installed ({error.__cause__ or error})") from None
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
         reason = str(cause).strip().partition("\n")[0]

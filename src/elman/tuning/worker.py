@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line
@@ -157,14 +157,14 @@ class Channel:
     Attributes
     ----------
     stopped : Event
-        Set once standard input is closed, or SIGTERM arrives.
+        Set once standard input is closed.
     """
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
         self._lines = queue.Queue[str]()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: self.stopped.set())
+        for number in (signal.SIGINT, signal.SIGTERM):  # the sweep has them, too, and decides
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -267,8 +267,8 @@ def work(channel: Channel) -> None:
 
 def train_trial(order: TrialOrder, corpus: Corpus, channel: Channel) -> None:
     """Train a trial, or continue it, and report how it ended, unless the worker is stopped before."""
-    callback, options = PruningCallback(channel, order.rungs), cast(Any, order.options)
-    out = Path(order.out)
+    callback, out = PruningCallback(channel, order.rungs), Path(order.out)
+    options: Any = order.options
     try:
         run = train(
             corpus, out=out, preset=order.preset, resume=out.is_dir(), progress=False, callback=callback, **options
