@@ -8,7 +8,7 @@ from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
 from elman.engine.requirements import require_engine
 from elman.errors import ElmanError
-from elman.processes import Process, current_process, on_first_process, process_group
+from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
 MIXED = "^mixed_precision=True requires engine torch and dtype float32 "
 
@@ -34,13 +34,13 @@ def test_the_process_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_single_process_is_the_first() -> None:
-    assert on_first_process(lambda: 3) == 3
+    assert run_on_first_process(lambda: 3) == 3
 
 
 def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("torch.distributed")
     monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    with pytest.raises(ElmanError, match=r"^process 0 lost the connection to another; torchrun "), process_group():
+    with pytest.raises(ElmanError, match=r"^process 0 lost the connection to another; torchrun "), connect_processes():
         raise RuntimeError("Connection closed by peer")
 
 

@@ -48,19 +48,19 @@ def current_process() -> Process:
     return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
 
 
-def on_first_process(function: Callable[[], T]) -> T:
+def run_on_first_process(function: Callable[[], T]) -> T:
     """Call a function in process 0 alone, and return its result in every process, which must all make the same call."""
     process = current_process()
     results: list[Any] = [function() if process.rank == 0 else None]
     if process.size > 1:
-        with process_group() as distributed:
+        with connect_processes() as distributed:
             distributed.broadcast_object_list(results)
     result: T = results[0]
     return result
 
 
 @contextmanager
-def process_group() -> Iterator[Any]:
+def connect_processes() -> Iterator[Any]:
     """Yield ``torch.distributed``, which connects this process with the others: by gloo, and tensors on CUDA by NCCL.
 
     Raises
@@ -68,19 +68,30 @@ def process_group() -> Iterator[Any]:
     ElmanError
         If another process has ended.
     """
-    from torch import cuda, distributed
+    from torch import distributed
 
     try:
         if not distributed.is_initialized():
-            backend = "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
-            distributed.init_process_group(backend, timeout=TIMEOUT)
-            atexit.register(distributed.destroy_process_group)
+            _join_processes()
         yield distributed
     except RuntimeError as error:
         raise ElmanError(
             f"process {current_process().rank} lost the connection to another; torchrun --max-restarts N with --resume"
             " continues from the checkpoint"
         ) from error
+
+
+def _join_processes() -> None:
+    """Connect this process with the others."""
+    from torch import cuda, distributed
+
+    process, backend = current_process(), "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
+    store, rank, size = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    if process.local_size == process.size:
+        # Processes that torchrun starts again must not find the addresses of those before.
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    atexit.register(distributed.destroy_process_group)
 
 
 def thread_count() -> int:

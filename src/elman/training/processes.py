@@ -11,7 +11,7 @@ import signal
 from contextlib import suppress
 
 from elman.errors import NonFiniteLossError
-from elman.processes import on_first_process
+from elman.processes import run_on_first_process
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
 from elman.training.train import Trainer
@@ -19,7 +19,7 @@ from elman.training.train import Trainer
 
 def follow() -> int:
     """Train the run of process 0 as it does, without a directory; return the exit code."""
-    run = on_first_process(_receive_only)
+    run = run_on_first_process(_receive_only)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # process 0 decides
     if not run.was_finished:

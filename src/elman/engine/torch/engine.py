@@ -42,7 +42,7 @@ from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture
 from elman.network.sampling import SamplingParams
-from elman.processes import current_process, process_group
+from elman.processes import connect_processes, current_process
 from elman.text import Windows
 
 Number = TypeVar("Number", bound=np.generic)
@@ -240,7 +240,7 @@ class Training:
         rows = np.zeros((self.B, self.net.state_size), own.dtype)
         rows[self.rows] = own
         if current_process().size > 1:
-            with process_group() as distributed:
+            with connect_processes() as distributed:
                 distributed.all_reduce(torch.from_numpy(rows))  # every other process has zeros there
         return rows.reshape(self.state.h.shape)
 
@@ -258,7 +258,7 @@ def sum_over_processes(loss: Tensor, gradients: Tensors) -> tuple[Tensor, Tensor
     if current_process().size == 1:
         return loss, gradients
     flat = torch.cat([loss.reshape(1), *(g.reshape(-1) for g in gradients.values())])
-    with process_group() as distributed:
+    with connect_processes() as distributed:
         distributed.all_reduce(flat)
     total, *parts = flat.split([1, *(g.numel() for g in gradients.values())])
     return total[0], {name: part.view_as(gradients[name]) for name, part in zip(gradients, parts, strict=True)}
