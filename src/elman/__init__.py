@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
-    from elman.tuning.public import sweep as sweep
+    from elman.tuning.sweep import sweep as sweep
 
 
 _MODULES = {
@@ -58,7 +58,7 @@ _MODULES = {
     "load": "elman.runs.run",
     "open_run": "elman.runs.saved_run",
     "runs": "elman.runs",
-    "sweep": "elman.tuning.public",
+    "sweep": "elman.tuning.sweep",
     "train": "elman.training.train",
 }
 

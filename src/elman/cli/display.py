@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from elman.errors import flag
+from elman.processes import current_process
 from elman.runs.limits import raise_limit
 from elman.runs.records import Sample
 from elman.runs.run import Run, training_length
@@ -76,6 +77,8 @@ class TrainingDisplay(TrainingCallback):
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop.is_set():
+            if current_process().size > 1:  # torchrun passes on a signal that Ctrl-C has sent to every process
+                return
             raise KeyboardInterrupt
         self.stop.set()
         self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")

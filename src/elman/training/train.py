@@ -25,6 +25,7 @@ from elman.engine.compilation import COMPILING, compile_kernels, watch_compilati
 from elman.errors import name_options
 from elman.inference.score import score
 from elman.network.parameters import Array, architecture
+from elman.processes import current_process, run_on_first_process
 from elman.runs.checkpoint import NetworkSnapshot
 from elman.runs.directory import RunDirectory
 from elman.runs.fine_tuning import ModelSource
@@ -143,6 +144,8 @@ def train(
             run = resume_run(directory, corpus, preset, settings)
         else:
             run = start_run(directory, corpus, preset, settings, init_from)
+        if current_process().size > 1:
+            run_on_first_process(lambda: replace(run, directory=None))  # what the other processes train
         callbacks = CallbackList(own_callbacks, display)
         for notice in run.notices:
             notify(callbacks, notice)
@@ -202,7 +205,7 @@ class Trainer:
             self.sample()
         while not self.reason_to_stop():
             self.advance()
-            if self.callback.should_stop():
+            if run_on_first_process(self.callback.should_stop):
                 self.run.stopped = self.reason_to_stop() or "interrupted"
                 break
         self.finish()
@@ -259,7 +262,7 @@ class Trainer:
         self.shuffle_lines()
         updates, started = self.updates_to_next_stop(last), time.perf_counter()
         losses = self.engine.advance(self.state, self.windows, updates, self.current_optimizer, self.on_step)
-        seconds = time.perf_counter() - started
+        seconds = run_on_first_process(lambda: time.perf_counter() - started)
         self.state.seconds += seconds
         self.budget.observe(len(losses), seconds)
         self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
@@ -355,7 +358,9 @@ class Trainer:
         """Return the validation loss of the current network, in nats per character of the complete validation set."""
         state, windows = self.state, self.validation_windows
         assert windows is not None
-        return score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
+        return run_on_first_process(
+            lambda: score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
+        )
 
     def validate_final(self) -> None:
         """Validate the finished network, and select it if it is the best.

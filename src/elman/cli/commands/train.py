@@ -27,6 +27,7 @@ from elman.cli.parameters import (
 )
 from elman.errors import ElmanError
 from elman.presets import DEFAULT_PRESET, FORMER_NAMES, PRESETS
+from elman.processes import current_process
 from elman.runs.loggers import logger_help
 
 if TYPE_CHECKING:
@@ -82,9 +83,10 @@ def train(
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
     from elman.training.plot_process import plot_process
-    from elman.training.processes import follow, is_follower, leading
 
-    if is_follower():
+    if current_process().rank > 0:
+        from elman.training.processes import follow
+
         return follow()
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
@@ -93,19 +95,18 @@ def train(
         preset, settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
-        with leading():
-            return train(
-                source,
-                out=out,
-                preset=preset,
-                init_from=init_from,
-                resume=resume,
-                overwrite=overwrite,
-                progress=False,
-                log=log or [],
-                callback=callback,
-                **settings,
-            )
+        return train(
+            source,
+            out=out,
+            preset=preset,
+            init_from=init_from,
+            resume=resume,
+            overwrite=overwrite,
+            progress=False,
+            log=log or [],
+            callback=callback,
+            **settings,
+        )
 
     with plot_process():  # it imports Matplotlib while this process imports Numba
         from elman.cli.default_corpus import choose_corpus

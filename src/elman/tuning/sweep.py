@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,10 +12,8 @@ from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
 from elman.signatures import document_options
 from elman.training.options import TrainingOptions, collect_settings, list_training_options
-from elman.tuning.callbacks import SweepCallback
 from elman.tuning.results import SweepResult
-from elman.tuning.settings import VALIDATION, Pruner, Sampler, SweepSettings, create_settings
-from elman.tuning.space import parse_space, read_space
+from elman.tuning.space import VALIDATION, Pruner, Sampler, SweepSettings, create_settings, parse_space, read_space
 
 
 @document_options(list_training_options())
@@ -32,7 +30,7 @@ def sweep(
     sampler: Sampler = "tpe",
     pruner: Pruner = "halving",
     sampler_seed: int = 0,
-    callback: SweepCallback | None = None,
+    callback: Callable[[SweepResult], object] | None = None,
     **options: Unpack[TrainingOptions],
 ) -> SweepResult:
     """Search for the settings with the lowest validation loss.
@@ -56,7 +54,8 @@ def sweep(
     workers : int
         Processes on this machine; each has an equal part of the cores.
     storage : str, optional
-        ``postgresql+psycopg://…``, for workers on several machines; by default a journal in the directory.
+        The URL of a database, such as ``postgresql+psycopg://…``, for workers on several machines; by default a journal
+        in the directory, for those of one.
     study : str, optional
         The name of the study in the database; by default that of the directory.
     sampler : str
@@ -66,8 +65,8 @@ def sweep(
         ``none`` stops none.
     sampler_seed : int
         Random seed of the sampler.
-    callback : SweepCallback, optional
-        Notified of progress; may stop the sweep.
+    callback : callable, optional
+        Called with the results so far, about twice per second; a true value saves all trials in training and stops.
     OPTIONS
 
     Returns
@@ -105,5 +104,6 @@ def sweep(
     if workers > thread_count():
         raise ElmanError(f"--workers must be at most the number of cores, {thread_count()} (got {workers})")
     with require_extra("sweep"):
-        from elman.tuning.controller import SweepController
-    return SweepController(settings, Path(out), settings.limit_trials(trials), workers, storage, study).run(callback)
+        from elman.tuning.controller import run_sweep
+    trials = settings.limit_trials(trials)
+    return run_sweep(settings, Path(out), trials, workers, storage, study, callback or (lambda result: False))
