@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
-from elman.cli.run_directories import read_runs
+from elman.cli.inputs import read_runs
 from elman.errors import ElmanError
 from elman.processes import thread_count
 from elman.training import train as training

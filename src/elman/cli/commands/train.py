@@ -108,8 +108,8 @@ def train(
             )
 
     with plot_process():  # it imports Matplotlib while this process imports Numba
-        from elman.cli.default_corpus import choose_corpus
         from elman.cli.display import TrainingDisplay, show_results
+        from elman.cli.inputs import choose_corpus
         from elman.training.train import train
 
         display = TrainingDisplay(quiet=quiet)
