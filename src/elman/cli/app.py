@@ -20,41 +20,32 @@ from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
-from elman.cli.commands.compress import compress, decompress
-from elman.cli.commands.ensemble import ensemble
-from elman.cli.commands.eval import evaluate
-from elman.cli.commands.explain import explain
-from elman.cli.commands.export import export, import_
-from elman.cli.commands.gradcheck import gradcheck
-from elman.cli.commands.plot import plot
-from elman.cli.commands.report import report
-from elman.cli.commands.runs import runs
-from elman.cli.commands.sample import sample
-from elman.cli.commands.score import score
-from elman.cli.commands.serve import serve
-from elman.cli.commands.sweep import sweep
-from elman.cli.commands.train import train
-from elman.cli.commands.view import view
 from elman.cli.parameters import ANY_CASE, parse_nonempty_path
 from elman.cli.usage_errors import describe_usage_error, suggest
 from elman.errors import ElmanError, command_line, quote, shorten
 from elman.option_names import suggest_option
 
-COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "sweep": sweep, "view": view, "plot": plot, "runs": runs},
-    "Use": {
-        "sample": sample,
-        "eval": evaluate,
-        "score": score,
-        "explain": explain,
-        "serve": serve,
-        "compress": compress,
-        "decompress": decompress,
+COMMANDS = {
+    "Train": {
+        "train": "train:train",
+        "sweep": "sweep:sweep",
+        "view": "view:view",
+        "plot": "plot:plot",
+        "runs": "runs:runs",
     },
-    "Exchange": {"export": export, "import": import_, "ensemble": ensemble},
-    "Study": {"gradcheck": gradcheck, "report": report},
+    "Use": {
+        "sample": "sample:sample",
+        "eval": "eval:evaluate",
+        "score": "score:score",
+        "explain": "explain:explain",
+        "serve": "serve:serve",
+        "compress": "compress:compress",
+        "decompress": "compress:decompress",
+    },
+    "Exchange": {"export": "export:export", "import": "export:import_", "ensemble": "ensemble:ensemble"},
+    "Study": {"gradcheck": "gradcheck:gradcheck", "report": "report:report"},
 }
-"""Group -> command -> function, in the order of ``--help``: most used first."""
+"""Group -> command -> module and function, in the order of ``--help``: most used first."""
 
 OTHER = Group("Other", sort_key=len(COMMANDS) + 1)
 
@@ -73,9 +64,8 @@ def _create_app() -> App:
     )
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = Group(title, sort_key=position)
-        for place, (name, function) in enumerate(commands.items(), 1):
-            path = f"{function.__module__}:{function.__name__}"  # its parameters are read when it is called
-            app.command(path, name=name, group=group, sort_key=place, help=function.__doc__)
+        for place, (name, function) in enumerate(commands.items(), 1):  # imported when it is called
+            app.command(f"elman.cli.commands.{function}", name=name, group=group, sort_key=place)
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)
     app.command(_install_completion, name="--install-completion", group=OTHER)
@@ -99,6 +89,13 @@ def _launch(
     file = [] if config is None else [_read_options(config)]
     app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), *file]
     return _call(tokens)
+
+
+def _import_commands() -> None:
+    """Import all commands: the help of the application shows the first line of each one's docstring."""
+    for commands in COMMANDS.values():
+        for name in commands:
+            app[name]
 
 
 def _call(tokens: Sequence[str]) -> int:
@@ -210,6 +207,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
+        if not arguments or arguments[0] in ("help", "--help", "-h"):
+            _import_commands()
         code = app.meta(_move_config(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn
@@ -21,18 +21,21 @@ from rich.text import Text
 from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.runs.limits import raise_limit
-from elman.runs.records import Sample
-from elman.runs.run import Run, training_length
+from elman.runs.run import training_length
 from elman.runs.short_text import long_run_settings
-from elman.runs.summary import RunSummary
 from elman.runs.train_loss import SMOOTH_UPDATES
 from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
-from elman.training.gradcheck import GradientCheck
 from elman.training.progress import create_display
 from elman.training.progress.console import StderrConsole
 from elman.training.progress.console import visible as visible
 from elman.training.progress.lines import INTERVAL
+
+if TYPE_CHECKING:
+    from elman.runs.records import Sample
+    from elman.runs.run import Run
+    from elman.runs.summary import RunSummary
+    from elman.training.gradcheck import GradientCheck
 
 
 class Terminal(Console):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.commands.view import train_with_dashboard
 from elman.cli.parameters import (
     NO_OPTIONS,
     PRESET_HELP,
@@ -115,6 +114,8 @@ def train(
         display = TrainingDisplay(quiet=quiet)
         source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
         if live:
+            from elman.cli.commands.view import train_with_dashboard
+
             run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
         else:
             with display:
