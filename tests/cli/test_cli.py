@@ -126,30 +126,20 @@ def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, co
         assert f"[default: {default}]" in words
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_help_names_every_command(folder: Path, command: Command, arguments: list[str]) -> None:
-    code, out, err = command(*arguments)
-    assert (code, err) == (0, "")
-    assert set(CONTRACT) <= set(out.split())
-
-
 def test_help_groups_the_commands_most_used_first(folder: Path, command: Command) -> None:
+    assert command() == command("--help") == command("-h") == command("help")
     lines = [line.strip("│╭╰─╮╯ ").split() or [""] for line in command("--help").out.splitlines()]
     names = [words[0] for words in lines if words[0] in {*CONTRACT, "Train", "Use", "Exchange", "Study", "Other"}]
     assert " ".join(names[1:]) == (  # the first begins the description
         "Train train view plot runs Use sample eval score explain serve compress decompress"
         " Exchange export import ensemble Study gradcheck report Other"
     )
+    assert command("help", "plot").out == command("plot", "--help").out
 
 
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version(command: Command, option: str) -> None:
     assert command(option) == (0, f"{elman.__version__}\n", "")
-
-
-def test_help_is_a_command_too(command: Command) -> None:
-    assert command("help") == command("--help")
-    assert command("help", "plot") == command("plot", "--help")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
@@ -209,11 +199,7 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ),
         ("--out out --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
         ("--out out --hidden-size many", "--hidden-size must be an integer (got 'many')"),
-        ("--out out --max-updates 1 --hidden-size 2.5", "--hidden-size"),
-        ("--out out --hidden-size 10000000000000", "--hidden-size"),
-        ("--out out --learning-rate 0", "--learning-rate must be greater than 0 (got 0.0)"),
         ("--out out --learning-rate nan", "--learning-rate must be a finite number (got nan)"),
-        ("--out out --validation 1", "--validation must be less than 1, such as 0.1 (got 1.0)"),
         (
             "--out out --validation 0.01",
             "--validation 0.01 holds out 1 of 77 characters, but a sequence length of 5 needs",
@@ -221,12 +207,8 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ("--out out --validation -", "--validation requires a value"),
         ("--out out --validation -0.5", "--validation must be at least 0 (got -0.5)"),
         ("--out out --validation --lines", "--validation requires a value"),
-        ("--out out --metrics-every 5000", "--metrics-every must be at most 1000 (got 5000)"),
-        ("--out out --seed -1", "--seed must be at least 0 (got -1)"),
-        ("--out out --max-updates 0", "--max-updates must be at least 1 (got 0)"),
         ("--out out --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
         ("--out out --patience 3", "--patience requires a validation set: add --validation 0.1 or remove --patience"),
-        ("--out out --dropout 1", "--dropout must be less than 1, such as 0.4 (got 1.0)"),
         (
             "--out out --batch-size 50",
             "but a batch size of 50 and a sequence length of 5 need at least",
@@ -294,8 +276,6 @@ def test_a_run_that_cannot_go_on_so(
         ("sample run --prompt Q", "'Q' (U+0051) is not among the model's 26 characters"),
         ("sample run --length -1", "--length must be at least 0 (got -1)"),
         ("sample run --temperature -1", "--temperature must be at least 0 and finite (got -1.0)"),
-        ("sample run --top-k -1", "--top-k must be at least 0 (got -1)"),
-        ("sample run --top-p 0", "--top-p must be above 0 and at most 1 (got 0.0)"),
         ("sample run --seed -1", "--seed must be at least 0 (got -1)"),
         ("sample run --lenght 5", "unknown option --lenght; did you mean --length?"),
         ("eval run", "missing required argument CORPUS (text file (also gzip, bzip2, xz, zstd)"),
@@ -317,8 +297,6 @@ def test_a_run_that_cannot_go_on_so(
         ("gradcheck novel.txt --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
         ("gradcheck novel.txt --seq-length 9 --points 8", "--points must be at least --seq-length (got 8 and 9)"),
         ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),
-        ("gradcheck novel.txt --layers 0", "--layers must be at least 1 (got 0)"),
-        ("gradcheck novel.txt --ngram-order 16", "--ngram-order must be at most 15 (got 16)"),
         ("train --foo 3 novel.txt --out out", "unknown option --foo; see --help"),
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
         ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
@@ -707,19 +685,13 @@ def test_standard_output_that_is_closed(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3", "score run novel.txt"]
-)
+    "arguments",
+    [
+        "eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3", "score run novel.txt",
+        "--help", "train --help", "--version",
+    ],
+)  # fmt: skip
 def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:
-    nobody, written = os.pipe()
-    os.close(nobody)
-    command = [sys.executable, "-m", "elman", *arguments.split()]
-    with os.fdopen(written, "wb") as out:
-        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("arguments", ["--help", "train --help", "--version"])
-def test_help_that_nobody_reads_ends_without_a_word(arguments: str) -> None:
     nobody, written = os.pipe()
     os.close(nobody)
     command = [sys.executable, "-m", "elman", *arguments.split()]

@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
@@ -54,7 +55,8 @@ ENVIRONMENT = "ELMAN_"
 """What the names of environment variables begin with."""
 
 
-def _create_app() -> App:
+def _create_app(describe: bool = False) -> App:
+    """Return the application; only to describe its commands in the overview are all of them imported."""
     app = App(
         name="elman",
         version=__version__,
@@ -64,8 +66,10 @@ def _create_app() -> App:
     )
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = Group(title, sort_key=position)
-        for place, (name, function) in enumerate(commands.items(), 1):  # imported when it is called
-            app.command(f"elman.cli.commands.{function}", name=name, group=group, sort_key=place)
+        for place, (name, function) in enumerate(commands.items(), 1):
+            path = f"elman.cli.commands.{function}"
+            help = resolve_name(path).__doc__ if describe else None
+            app.command(path, name=name, group=group, sort_key=place, help=help)
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)
     app.command(_install_completion, name="--install-completion", group=OTHER)
@@ -89,13 +93,6 @@ def _launch(
     file = [] if config is None else [_read_options(config)]
     app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), *file]
     return _call(tokens)
-
-
-def _import_commands() -> None:
-    """Import all commands: the help of the application shows the first line of each one's docstring."""
-    for commands in COMMANDS.values():
-        for name in commands:
-            app[name]
 
 
 def _call(tokens: Sequence[str]) -> int:
@@ -207,8 +204,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        if not arguments or arguments[0] in ("help", "--help", "-h"):
-            _import_commands()
+        if arguments in ([], ["help"], ["--help"], ["-h"]):
+            _create_app(describe=True).help_print([])
+            return 0
         code = app.meta(_move_config(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(code or 0)
