@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Annotated, Any, Literal
@@ -90,18 +90,23 @@ def _launch(
     ] = None,
 ) -> int:
     """Run a command, with the options that a file and the environment set."""
-    file = [] if config is None else [_read_options(config)]
-    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), *file]
-    return _call(tokens)
+    tables = {} if config is None else _read_tables(config)
+
+    def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        options = _add_positional_arguments(tables.get(" ".join(commands), {}), str(config), arguments)
+        Dict(dict.fromkeys(commands, options), source=str(config))(app, commands, arguments)
+
+    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file]
+    return _call(tokens, app)
 
 
-def _call(tokens: Sequence[str]) -> int:
+def _call(tokens: Sequence[str], app: App) -> int:
     """Run a command, and return its exit code."""
     return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
 
 
-def _read_options(path: Path) -> Callable[[App, tuple[str, ...], ArgumentCollection], None]:
-    """Return the options in a TOML file, which has a table for each of some commands, as a source for Cyclopts.
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the options in a TOML file, which has a table for each of some commands.
 
     Raises
     ------
@@ -120,18 +125,22 @@ def _read_options(path: Path) -> Callable[[App, tuple[str, ...], ArgumentCollect
             raise ElmanError(f"{quote(name)} in {quote(path)} must be in the table of a command, such as [train]")
         if name not in names:
             raise ElmanError(f"unknown command {quote(name)} in {quote(path)}; {suggest(name, names)}")
+    return tables
 
-    def add_options(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-        table: dict[str, Any] = dict(tables.get(" ".join(commands), {}))
-        for argument in arguments:  # texts and runs, which have no option that Cyclopts would find by its name
-            value = None if argument.index is None else table.pop(argument.name.lower(), None)
-            if value is not None and not argument.tokens:
-                _, takes_several = argument.token_count()
-                for n, each in enumerate(value if takes_several and isinstance(value, list) else [value]):
-                    argument.append(Token(keyword=argument.name.lower(), value=str(each), source=str(path), index=n))
-        Dict(dict.fromkeys(commands, table), source=str(path))(app, commands, arguments)
 
-    return add_options
+def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
+    """Add the texts and runs of a table to the arguments of a command that sets none; return the other options.
+
+    Cyclopts finds options by their names, and a text or a run has none.
+    """
+    options = dict(table)
+    for argument in arguments:
+        value = None if argument.index is None else options.pop(argument.name.lower(), None)
+        if value is not None and not argument.tokens:
+            _, takes_several = argument.token_count()
+            for n, each in enumerate(value if takes_several and isinstance(value, list) else [value]):
+                argument.append(Token(keyword=argument.name.lower(), value=str(each), source=source, index=n))
+    return options
 
 
 def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -148,7 +157,7 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
 
 def _show_help(*command: str) -> int:
     """Show the help of the application or of a command."""
-    return _call([*command, "--help"])
+    return _call([*command, "--help"], app)
 
 
 def _install_completion(
@@ -206,10 +215,11 @@ def _run(arguments: list[str]) -> int:
     try:
         if arguments in ([], ["help"], ["--help"], ["-h"]):
             _create_app(describe=True).help_print([])
-            return 0
-        code = app.meta(_move_config(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+            code = 0
+        else:
+            code = _call(_move_config(arguments), app.meta)
         sys.stdout.flush()
-        return int(code or 0)
+        return code
     except ElmanError as error:
         return _report_error(str(error))
     except CycloptsError as error:
