@@ -596,7 +596,7 @@ def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
     assert Path("smooth_loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy"]
+CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy", "-q"]
 
 
 GRADIENTS = {
