@@ -17,7 +17,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.paths import cache_dir
 from elman.text import datasets
-from elman.text.datasets import BUILTIN_CORPORA, _fetch, load_builtin
+from elman.text.datasets import BUILTIN_CORPORA, _fetch
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -117,7 +117,7 @@ def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(datasets, "_fetch", fetch)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
-    assert load_builtin("shakespeare") == CONTENT
+    assert BUILTIN_CORPORA["shakespeare"]() == CONTENT
 
 
 def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPat
 
 def test_python_docs_are_the_topics_in_order() -> None:
     assert list(BUILTIN_CORPORA) == ["python-docs", "shakespeare"]
-    text = load_builtin("python-docs").decode("utf-8")
+    text = BUILTIN_CORPORA["python-docs"]().decode("utf-8")
     assert text.startswith(topics[min(topics)] + "\n")
     assert text.endswith("\n" + topics[max(topics)])
     assert len(text) == sum(map(len, topics.values())) + len(topics) - 1

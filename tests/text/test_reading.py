@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import elman
 from elman.errors import ElmanError
 from elman.text import Alphabet, Corpus, TextFile, formats, read_chunks, read_corpus, reading
-from elman.text.datasets import load_builtin
+from elman.text.datasets import BUILTIN_CORPORA
 from elman.text.reading import ByteStream, decode
 from support.cli import Command
 from support.training import EXACT
@@ -79,7 +79,7 @@ def test_a_text_is_kept_exactly_but_for_one_leading_byte_order_mark(text: str, e
 
 def test_a_builtin_is_utf8_whatever_the_encoding() -> None:
     corpus = read_corpus("python-docs", encoding="latin-1")
-    data = load_builtin("python-docs")
+    data = BUILTIN_CORPORA["python-docs"]()
     assert (corpus.name, corpus.encoding) == ("python-docs", "utf-8")
     assert (corpus.text, corpus.sha256) == (data.decode("utf-8"), sha256(data))
 

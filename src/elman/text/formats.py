@@ -56,11 +56,6 @@ def begins_like_compressed(head: bytes) -> bool:
     return any(head != magic and magic.startswith(head) for magic in _MAGIC) if head else False
 
 
-def find_compression(head: bytes) -> Compression | None:
-    """Return the format of a compressed file that starts with these bytes."""
-    return next((each for each in COMPRESSIONS if head.startswith(each.magic)), None)
-
-
 _EXTRACT = "extract the text first"
 _DECOMPRESS = "decompress it first"
 _BINARY = {

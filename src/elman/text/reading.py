@@ -19,7 +19,7 @@ from typing import Any
 from elman.errors import ElmanError, quote
 from elman.text.alphabet import Alphabet
 from elman.text.corpus import Corpus, TextFile, encode_chunks
-from elman.text.formats import begins_like_compressed, describe_binary, find_compression
+from elman.text.formats import COMPRESSIONS, begins_like_compressed, describe_binary
 from elman.text.lines import trim_chunks
 from elman.text.sources import Source, TextInput, list_inputs
 from elman.text.unknown import replace_rare
@@ -222,8 +222,10 @@ def _is_corrupt(error: Exception) -> bool:
 
 def decompress(stream: ByteStream) -> ByteStream:
     """Return the content of a stream: decompressed if it is compressed, otherwise as it is."""
-    compression = find_compression(stream.head)
-    return stream if compression is None else ByteStream(compression.open(stream), stream.label, compression.name)
+    for compression in COMPRESSIONS:
+        if stream.head.startswith(compression.magic):
+            return ByteStream(compression.open(stream), stream.label, compression.name)
+    return stream
 
 
 def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = ()) -> Iterator[str]:

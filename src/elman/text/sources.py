@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, NoReturn, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
-from elman.text.datasets import BUILTIN_CORPORA, load_builtin
+from elman.text.datasets import BUILTIN_CORPORA
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -109,7 +109,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
         if source == STANDARD_INPUT:
             return source, [TextInput("standard input", source, lambda: nullcontext(open_standard_input()))]
         if is_builtin(source):
-            return source, [TextInput(quote(source), source, lambda: BytesIO(load_builtin(source)), "utf-8")]
+            return source, [TextInput(quote(source), source, lambda: BytesIO(BUILTIN_CORPORA[source]()), "utf-8")]
         _check_is_path(source)
         if _GLOB.search(source) and not os.path.lexists(source):
             return source, _find(*_expand(source), f"no file matches {quote(source)}")
