@@ -202,8 +202,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "adapt"),
     [
-        (["--adapt", "prior", "other.txt"], "weights"),
-        (["prior", "--adapt", "other.txt"], "weights"),
         (["prior", "other.txt", "--adapt"], "weights"),
         (["prior", "other.txt", "--adapt", "weights"], "weights"),
         (["prior", "other.txt", "--adapt", "counts"], "counts"),

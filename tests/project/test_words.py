@@ -47,7 +47,6 @@ RETIRED = {
 FORMER_OPTIONS = "--(prime"
 EXEMPT = {
     "CHANGELOG.md": FORMER_OPTIONS,
-    "src/elman/cli/former_names.py": FORMER_OPTIONS,
     # A key of the HTTP API, which keeps its name.
     "docs/reference/http_api.md": "likeliest",
     "src/elman/serve/openapi/playground.py": "likeliest",

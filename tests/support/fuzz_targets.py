@@ -25,7 +25,7 @@ from elman.runs.run import load
 from elman.storage.tensors import read_tensors, serialize_with_digest
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
-from elman.text.decoding import DecodingStream
+from elman.text.reading import ByteStream, decode
 from elman.text.unknown import replace_rare
 from elman.tuning.space import read_space
 from support.codec_models import TEXT as CODEC_TEXT
@@ -164,15 +164,15 @@ def _single_lines(folder: Path) -> list[bytes]:
 
 
 class _Slow(BytesIO):
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(3)
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return super().read1(3)
 
 
 def _use_text(path: Path) -> None:
     first, *_ = data = path.read_bytes() or b"\0"
     encoding, min_count = ENCODINGS[first % len(ENCODINGS)], first // len(ENCODINGS) % 4
-    alphabet, indices = encode_chunks(stream := DecodingStream(_Slow(data[1:]), encoding, "text"), "text")
-    corpus = Corpus("text", alphabet, indices, stream.sha256, encoding)
+    alphabet, indices = encode_chunks(decode(ByteStream(_Slow(data[1:]), "text"), encoding), "text")
+    corpus = Corpus("text", alphabet, indices, "0" * 64, encoding)
     text = data[1:].decode(encoding)
     # Of two byte order marks the second is text if the decoder removes the first.
     assert corpus.text in (text, text.removeprefix("\ufeff"))

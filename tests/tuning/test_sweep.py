@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
-from elman.cli.run_directories import read_runs
+from elman.cli.inputs import read_runs
 from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count

@@ -28,7 +28,7 @@ from elman.errors import ElmanError, shorten
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
 from elman.notebook import render_table
-from elman.text.spool import drop_pages
+from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
 CHUNK = 1 << 20

@@ -26,7 +26,7 @@ from elman.network import Architecture, Parameters, architecture
 from elman.network.cells.spec import StateVector
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
-from elman.text.spool import Spool
+from elman.text.corpus import Spool
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 
 CANDIDATES = 5

@@ -71,8 +71,7 @@ def compress(
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
-    from elman.cli.display import show_metrics
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_metrics, show_progress
     from elman.compression.members import compress_pieces
     from elman.inference.adaptation import check_adapt
     from elman.runs.run import load, load_builtin
@@ -117,7 +116,7 @@ def decompress(
     quiet: Quiet = False,
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_progress
     from elman.compression.members import decompress_members, split_members
     from elman.runs.run import load, load_builtin
 

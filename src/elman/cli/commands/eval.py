@@ -22,8 +22,9 @@ def evaluate(
     /,
     *corpus: Corpora,
     adapt: Annotated[
-        CodecAdapt | None,
+        bool | CodecAdapt | None,
         ANY_CASE,
+        Parameter(negative="", metavar="CHOICE"),
         Parameter(
             help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
             " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior; both combines them;"
@@ -44,12 +45,13 @@ def evaluate(
 
     Unknown characters cost about 36 bits each; with mixture, bitwise and all what the codec takes for them.
     """
-    from elman.cli.default_model import load_model, split_run
     from elman.cli.display import show_metrics
+    from elman.cli.inputs import load_model, split_run
     from elman.inference.adaptation import check_adapt
     from elman.inference.score import check_finite
     from elman.runs.records import finite_or_none
 
+    adapt = "weights" if adapt is True else adapt or None
     if adapt and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     path, texts = split_run(run, corpus)
@@ -91,7 +93,7 @@ def _score(
     quiet: bool,
 ) -> tuple[Score, Score]:
     """Return the scores of a text without adaptation, and with it; show the progress."""
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_progress
     from elman.inference.adaptation import score_adapting
     from elman.inference.score import score, score_windows
     from elman.text import read_corpus, with_unknown
@@ -112,7 +114,7 @@ def _score_code_length(
     model: Model, texts: Sequence[str | Path], encoding: str, adapt: CodecAdapt, *, quiet: bool
 ) -> tuple[Score, Score]:
     """Return the scores of a text without adaptation, and by the codec, with its progress."""
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_progress
     from elman.compression.code_length import score_code_length
     from elman.inference.score import score
     from elman.text import read_chunks, with_unknown

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.commands.view import train_with_dashboard
 from elman.cli.parameters import (
     NO_OPTIONS,
     PRESET_HELP,
@@ -109,13 +108,15 @@ def train(
         )
 
     with plot_process():  # it imports Matplotlib while this process imports Numba
-        from elman.cli.default_corpus import choose_corpus
         from elman.cli.display import TrainingDisplay, show_results
+        from elman.cli.inputs import choose_corpus
         from elman.training.train import train
 
         display = TrainingDisplay(quiet=quiet)
         source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
         if live:
+            from elman.cli.commands.view import train_with_dashboard
+
             run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
         else:
             with display:

@@ -33,7 +33,7 @@ def view(
         from elman.serve.live.app import create_live_app
         from elman.serve.live.server import HOST, open_browser
         from elman.serve.live.stored_run import StoredRun
-    from elman.cli.run_directories import read_runs
+    from elman.cli.inputs import read_runs
 
     if not runs:
         raise ElmanError("elman view requires at least one run directory")

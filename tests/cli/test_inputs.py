@@ -1,4 +1,4 @@
-"""Commands that use the built-in model where none is given."""
+"""Commands that use the built-in model or text where none is given."""
 
 import json
 import lzma
@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from elman.cli.inputs import choose_corpus
 from elman.compression import compress
+from elman.errors import ElmanError
 from elman.runs.builtin import NAME
 from elman.serve.api.startup import load_models
 from elman.storage import builtin
@@ -136,3 +138,27 @@ def test_a_directory_of_its_name_is_a_run(command: Command) -> None:
     Path("builtin").mkdir()
     assert_refused(command("sample", "builtin"), "there is no checkpoint 'builtin/checkpoint.safetensors'")
     assert command("sample", "--length", 5, "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("piped", "text", "notice"),
+    [
+        ("text", "-", ""),
+        ("nothing", "python-docs", ""),
+        ("silent pipe", "python-docs", "delivered nothing in 5 s (pass - to wait for it): using the built-in text"),
+    ],
+)
+def test_the_text_of_a_training_that_names_none(
+    monkeypatch: pytest.MonkeyPatch, piped: str, text: str, notice: str
+) -> None:
+    notices: list[str] = []
+    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: piped)
+    assert choose_corpus(notices.append) == text
+    assert bool(notices) == bool(notice)
+    assert notice in "".join(notices)
+
+
+def test_a_pipe_that_ends_without_a_text_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "ended pipe")
+    with pytest.raises(ElmanError, match=r"^standard input is a pipe without data: name a text, or redirect /dev/null"):
+        choose_corpus(print)

@@ -1,14 +1,13 @@
-"""The progress of commands that may take minutes."""
+"""Terminal output: the progress of commands that may take minutes, and control characters."""
 
 import re
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from numba.core import event
 
-from elman.cli.progress import show_progress
+from elman.cli.display import show_progress, visible
 from elman.engine.compilation import COMPILING
 from support.cli import exit_code
 from support.small_blocks import small_blocks
@@ -16,10 +15,22 @@ from support.state import TEXT
 from support.terminal import use_terminal
 
 
-def clock(step: float) -> Callable[[], float]:
-    """Return a clock that advances whenever it is read."""
-    times = count(0, step)
-    return lambda: next(times)
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def progress(title: str, total: float | None, steps: Sequence[tuple[float, float]], *, quiet: bool = False) -> None:
+    """Show the progress of a command that has done so much at a time; the steps are times and amounts."""
+    clock = Clock()
+    with show_progress(title, total, quiet=quiet, clock=clock) as show:
+        for now, done in steps:
+            clock.now = now
+            show(done)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -27,42 +38,31 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_a_log_gets_a_line_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    with show_progress("compressing", 100, quiet=False, clock=clock(2)) as show:
-        for done in range(0, 100, 10):
-            show(done)
-    assert lines(capsys) == ["compressing: 20 %", "compressing: 50 %, 0:00:10 left", "compressing: 80 %, 0:00:04 left"]
+    progress("compressing", 100, [(2 * n, 10 * n) for n in range(10)])
+    assert lines(capsys) == ["compressing: 30 %", "compressing: 60 %, 0:00:08 left", "compressing: 90 %, 0:00:02 left"]
 
 
 def test_the_time_left_does_not_depend_on_what_comes_before(capsys: pytest.CaptureFixture[str]) -> None:
-    times = iter([0, 1000, 1005, 1010])
-    with show_progress("compressing", 100, quiet=False, clock=lambda: next(times)) as show:
-        for done in (1, 2, 51):
-            show(done)
+    progress("compressing", 100, [(1000, 1), (1005, 2), (1010, 51)])
     assert lines(capsys) == ["compressing: 1 %", "compressing: 2 %, 0:08:10 left", "compressing: 51 %, 0:00:10 left"]
 
 
 def test_of_a_pipe_the_bytes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    with show_progress("compressing", None, quiet=False, clock=clock(10)) as show:
-        show(0)
-        show(1_234_567)
+    progress("compressing", None, [(10, 0), (20, 1_234_567)])
     assert lines(capsys) == ["compressing: 0 kB", "compressing: 1,235 kB"]
 
 
 def test_a_quick_command_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with show_progress("compressing", 10, quiet=False, clock=clock(0.01)) as show:
-        show(10)
+    progress("compressing", 10, [(0.4, 10)])
     terminal = use_terminal(monkeypatch)
-    with show_progress("compressing", 10, quiet=False, clock=clock(0.01)) as show:
-        show(10)
+    progress("compressing", 10, [(0.4, 10)])
     assert (lines(capsys), terminal.getvalue()) == ([], "")
 
 
 def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use_terminal(monkeypatch)
-    with show_progress("checking [b]", 4, quiet=False, clock=clock(1)) as show:
-        show(1)
-        assert "25 %" in terminal.getvalue()
-        show(2)
+    progress("checking [b]", 4, [(1, 1), (2, 2)])
+    assert "25 %" in terminal.getvalue()
     *_, last = terminal.getvalue().split("50 %, 0:00:02 left")
     assert "\x1b[2K" in last  # the line is erased
     assert not re.search(r"\w{5}", last)
@@ -71,8 +71,7 @@ def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) 
 
 def test_nothing_is_shown_with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = use_terminal(monkeypatch)
-    with show_progress("compressing", 10, quiet=True, clock=clock(10)) as show:
-        show(5)
+    progress("compressing", 10, [(10, 5)], quiet=True)
     assert terminal.getvalue() == ""
 
 
@@ -90,7 +89,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Path("text.txt").write_text(TEXT, "utf-8")
     options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
     assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
-    monkeypatch.setattr("elman.cli.progress.INTERVAL", 0.0)
+    monkeypatch.setattr("elman.cli.display.INTERVAL", 0.0)
     monkeypatch.setattr("elman.compression.predictor._MAX_TOKENS", 1)
 
 
@@ -135,3 +134,7 @@ def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> N
     for command in (CHECK, COMPRESS):
         assert exit_code(*command, "--json") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
