@@ -27,7 +27,7 @@ from elman.interpret.prior import PriorExplanation, explain_prior
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.notebook import render_table
-from elman.report.narrative.formatting import pluralize
+from elman.report.formatting import pluralize
 from elman.report.render import visible
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import unknown_nats
