@@ -11,8 +11,7 @@ import numpy as np
 
 from elman.errors import ElmanError, quote, shorten
 from elman.inference.ensemble_weights import fit_weights
-from elman.inference.model import Model
-from elman.inference.model_argument import check_is_model
+from elman.inference.model import Model, check_is_model
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
 from elman.network.parameters import architecture
