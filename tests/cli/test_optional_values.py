@@ -8,13 +8,10 @@ from elman.cli.optional_values import add_implied_values
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("eval run text --adapt", "eval run text --adapt=weights"),
-        ("eval --adapt run text", "eval --adapt=weights run text"),
-        ("eval run --adapt text --json", "eval run --adapt=weights text --json"),
-        ("eval run text --adapt --json", "eval run text --adapt=weights --json"),
-        ("eval run text --adapt both --json", "eval run text --adapt both --json"),
-        ("eval run text --adapt mixture", "eval run text --adapt mixture"),
-        ("eval run text --adapt=counts", "eval run text --adapt=counts"),
+        ("compress file --adapt", "compress file --adapt=weights"),
+        ("compress --adapt file --json", "compress --adapt=weights file --json"),
+        ("compress file --adapt both --json", "compress file --adapt both --json"),
+        ("compress file --adapt=counts", "compress file --adapt=counts"),
         ("compress file -m run --adapt -o out", "compress file -m run --adapt=weights -o out"),
         ("compress --adapt -- --adapt counts", "compress --adapt=weights -- --adapt counts"),
         ("sample run --adapt", "sample run --adapt"),

@@ -64,7 +64,7 @@ class Generation:
     length: int
     count: int
     stop: list[str]
-    adapt: Literal[False, "counts"]
+    adapt: Literal["counts"] | None
     sampling: SamplingOptions
     beam: int | None
 

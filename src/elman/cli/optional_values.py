@@ -16,7 +16,6 @@ class OptionalValue(NamedTuple):
 
 
 OPTIONAL_VALUES = {
-    "eval": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
     "compress": {"--adapt": OptionalValue(get_args(CodecAdapt), "weights")},
 }
 """Command -> option -> its values."""
@@ -27,10 +26,10 @@ def add_implied_values(arguments: list[str]) -> list[str]:
 
     Examples
     --------
-    >>> add_implied_values(["eval", "--adapt", "runs/novel", "text"])
-    ['eval', '--adapt=weights', 'runs/novel', 'text']
-    >>> add_implied_values(["eval", "runs/novel", "text", "--adapt", "counts"])
-    ['eval', 'runs/novel', 'text', '--adapt', 'counts']
+    >>> add_implied_values(["compress", "--adapt", "text"])
+    ['compress', '--adapt=weights', 'text']
+    >>> add_implied_values(["compress", "text", "--adapt", "counts"])
+    ['compress', 'text', '--adapt', 'counts']
     """
     options = OPTIONAL_VALUES.get(arguments[0], {}) if arguments else {}
     end = arguments.index("--") if "--" in arguments else len(arguments)

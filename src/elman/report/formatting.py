@@ -1,4 +1,4 @@
-"""Numbers as a person reads them.
+"""Numbers as text.
 
 A no-break space keeps a number and its unit on one line.
 """

@@ -116,7 +116,7 @@ def sample(
         length,
         count,
         stop or [],
-        adapt or False,
+        adapt,
         sampling,
         beam,
     )
