@@ -161,16 +161,12 @@ def models() -> list[Model]:
     return [train_words(hidden_size=m) for m in (2, 12, 6)]
 
 
-def indices(model: Model, text: str = HELD_OUT) -> Any:
-    return model.alphabet.encode(text)
-
-
 def nats(models: list[Model], weights: list[float]) -> float:
     return ensemble(models, weights=weights).score(HELD_OUT).nats_per_char
 
 
 def test_no_other_weights_are_better(models: list[Model]) -> None:
-    weights = fitting.fit_weights(models, indices(models[0]))
+    weights = fit_ensemble_weights(models, HELD_OUT)
     assert min(weights) >= 0
     best = nats(models, weights)
     assert best < nats(models, [1 / 3] * 3)
@@ -179,34 +175,41 @@ def test_no_other_weights_are_better(models: list[Model]) -> None:
         assert best <= nats(models, other)
 
 
+def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
+    """Return the loss of an ensemble and its derivatives."""
+    x = models[0].alphabet.encode(HELD_OUT)
+    return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
+
+
 def test_the_derivatives_are_those_of_the_loss(models: list[Model]) -> None:
-    chunks = fitting._collect_logits(models, indices(models[0]))
     weights, step = np.array([0.2, 0.5, 0.4]), 1e-4
-    loss, gradient, hessian = fitting._evaluate(chunks, weights)
+    loss, gradient, hessian = evaluate(models, weights)
     assert loss == pytest.approx(nats(models, list(weights)), rel=1e-6)
     for i in range(3):
         change = step * np.eye(3)[i]
-        above, below = (fitting._evaluate(chunks, weights + sign * change) for sign in (1, -1))
+        above, below = (evaluate(models, weights + sign * change) for sign in (1, -1))
         assert gradient[i] == pytest.approx((above[0] - below[0]) / (2 * step), rel=1e-6)
         np.testing.assert_allclose(hessian[i], (above[1] - below[1]) / (2 * step), rtol=1e-5, atol=1e-9)
 
 
-def test_chunks_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = fitting.fit_weights(models, indices(models[0]))
-    monkeypatch.setattr(fitting, "CHUNK_LOGITS", 300)
-    np.testing.assert_allclose(fitting.fit_weights(models, indices(models[0])), expected, rtol=1e-4)
+def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fit_ensemble_weights(models, HELD_OUT)
+    monkeypatch.setattr(fitting, "SLICE_LOGITS", 300)
+    np.testing.assert_allclose(fit_ensemble_weights(models, HELD_OUT), expected, rtol=1e-4)
 
 
-def test_a_large_alphabet_and_chunks(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "MAX_LOGITS", 1)
-    first = fitting.fit_weights(models[:2], indices(models[0]))
-    assert first == fitting.fit_weights(models[:2], indices(models[0], HELD_OUT[:101]))
+@pytest.mark.parametrize(("limit", "value", "used"), [("MAX_LOGITS", 1, 101), ("MAX_CHARACTERS", 150, 151)])
+def test_a_long_text_is_cut(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch, limit: str, value: int, used: int
+) -> None:
+    monkeypatch.setattr(fitting, limit, value)
+    assert fit_ensemble_weights(models[:2], HELD_OUT) == fit_ensemble_weights(models[:2], HELD_OUT[:used])
 
 
 def test_equal_models_have_equal_weights(models: list[Model]) -> None:
-    alone, both = (fitting.fit_weights([models[1]] * n, indices(models[1])) for n in (1, 2))
-    assert both[0] == pytest.approx(both[1])
-    assert sum(both) == pytest.approx(alone[0], rel=1e-3)
+    two, three = (fit_ensemble_weights([models[1]] * n, HELD_OUT) for n in (2, 3))
+    assert two[0] == pytest.approx(two[1])
+    assert sum(two) == pytest.approx(sum(three), rel=1e-3)
 
 
 def negated(model: Model) -> Model:
@@ -218,9 +221,9 @@ def negated(model: Model) -> Model:
 def test_a_model_that_predicts_the_opposite_has_no_weight(models: list[Model]) -> None:
     good = models[1]
     bad = negated(good)
-    weights = fitting.fit_weights([bad, good, models[0]], indices(good))
+    weights = fit_ensemble_weights([bad, good, models[0]], HELD_OUT)
     assert weights[0] == 0
-    assert weights[1:] == pytest.approx(fitting.fit_weights([good, models[0]], indices(good)), rel=1e-4)
+    assert weights[1:] == pytest.approx(fit_ensemble_weights([good, models[0]], HELD_OUT), rel=1e-4)
     assert ensemble([bad, good], fit_on=HELD_OUT).parameters["W"].shape == good.parameters["W"].shape
     with pytest.raises(
         ElmanError, match=r"^no model predicts the text better than a uniform distribution: fit on text"
@@ -230,24 +233,16 @@ def test_a_model_that_predicts_the_opposite_has_no_weight(models: list[Model]) -
 
 def test_the_minimum_is_that_of_the_constrained_problem(models: list[Model]) -> None:
     pool = [models[0], negated(models[1]), models[2], negated(models[0]), models[1]]
-    weights = np.array(fitting.fit_weights(pool, indices(models[0])))
-    _, gradient, _ = fitting._evaluate(fitting._collect_logits(pool, indices(models[0])), weights)
+    weights = np.array(fit_ensemble_weights(pool, HELD_OUT))
+    _, gradient, _ = evaluate(pool, weights)
     np.testing.assert_allclose(gradient[weights > 0], 0, atol=1e-5)
     assert (gradient[weights == 0] > 0).all()
 
 
-def test_a_text_without_a_minimum(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
-    chunks = fitting._collect_logits(models[:1], indices(models[0]))
-    chunks = [chunk._replace(y=chunk.logits[0].argmax(-1)) for chunk in chunks]  # as predicted
-    monkeypatch.setattr(fitting, "_collect_logits", lambda models, x: chunks)
+def test_a_text_without_a_minimum_is_rejected(models: list[Model]) -> None:
+    logits = fitting._collect_logits(models[:2], models[0].alphabet.encode(HELD_OUT))
     with pytest.raises(ElmanError, match=r"^no finite weights predict the text best: it is too short"):
-        fitting.fit_weights(models[:1], indices(models[0]))
-
-
-def test_a_long_text_is_cut(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "MAX_CHARACTERS", 150)
-    first = fitting.fit_weights(models[:2], indices(models[0]))
-    assert first == fitting.fit_weights(models[:2], indices(models[0], HELD_OUT[:151]))
+        fitting._minimize(logits, logits[0].argmax(-1))  # as predicted
 
 
 def test_unknown_characters_are_left_out(models: list[Model]) -> None:

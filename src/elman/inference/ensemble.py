@@ -19,7 +19,6 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +28,14 @@ from elman.errors import ElmanError, quote, shorten
 from elman.inference.model import Model, check_is_model
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
+from elman.network.output import log_softmax
 from elman.network.parameters import architecture
 from elman.text import with_unknown
 from elman.text.lines import LineHashes, trim_lines
 from elman.text.unknown import drop_unknown
 
 Floats = NDArray[np.float64]
+Logits = NDArray[np.float32]
 
 MIN_CHARACTERS = 100
 """Characters that a text must have."""
@@ -42,8 +43,8 @@ MAX_CHARACTERS = 100_000
 """Characters that are used at most: a few weights need no more."""
 MAX_LOGITS = 50_000_000
 """Logits of all models that are kept at most, 200 MB."""
-CHUNK_LOGITS = 1 << 20
-"""Logits that are converted to float64 at once."""
+SLICE_LOGITS = 1 << 20
+"""Logits that are computed, or converted to float64, at once."""
 MAX_STEPS = 50
 MAX_WEIGHT = 100.0
 """A larger weight means that (1) has no minimum: the most likely character always follows."""
@@ -71,8 +72,8 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
         Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
         a sum below 1 the distribution is flatter, and above 1 sharper. A model with weight 0 is left out.
     fit_on : str, optional
-        A held-out text, instead of weights: those are used that minimize (1). It is the text itself, not a path, and
-        should be neither the training set nor the test set.
+        A held-out text, instead of weights: those are used that predict it best, see `fit_ensemble_weights`. It is the
+        text itself, not a path, and should be neither the training set nor the test set.
 
     Raises
     ------
@@ -104,17 +105,36 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
 
 
 def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
-    """Return the weights with which the ensemble of several models predicts a text best.
+    """Return the weights with which the ensemble of several models predicts a text best: those that minimize (1).
+
+    Parameters
+    ----------
+    models : iterable of Model
+        As of `ensemble`.
+    text : str
+        A text that none of them was trained on. Unknown characters are left out. Of a long text the first
+        `MAX_CHARACTERS` are used, fewer where the alphabet is large.
 
     Raises
     ------
     ElmanError
-        As by `ensemble`.
+        As by `ensemble`; if the text has fewer than `MIN_CHARACTERS` known characters, no model predicts it better than
+        a uniform distribution, (1) has no minimum, or the logits of a model are not finite.
     """
     models = _check_models(models)
-    first = models[0]
-    text = trim_lines(text) if first.is_of_lines else text
-    return fit_weights(models, first.arrange(with_unknown(first.alphabet).encode(text)))
+    first, n = models[0], len(models)
+    K = len(first.alphabet)
+    indices = first.arrange(with_unknown(first.alphabet).encode(trim_lines(text) if first.is_of_lines else text))
+    used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (n * K)))
+    x = drop_unknown(indices, K)[: used + 1]
+    if len(x) < MIN_CHARACTERS:
+        raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
+    weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
+    if not weights.any():
+        raise ElmanError(
+            "no model predicts the text better than a uniform distribution: fit on text like the training set"
+        )
+    return [float(weight) for weight in weights]
 
 
 def _check_models(models: Iterable[Model]) -> list[Model]:
@@ -205,71 +225,36 @@ def _sort_lines(ngrams: NgramModel) -> list[bytes]:
     return sorted(line.tobytes() for line in np.split(ngrams.text, np.flatnonzero(ngrams.text == ngrams.reset_at)))
 
 
-class Chunk(NamedTuple):
-    """The logits of all models for a part of the text, and the characters that follow."""
-
-    logits: NDArray[np.float32]  # (n, T, K)
-    y: NDArray[np.intp]  # (T,)
-
-
-def fit_weights(models: Sequence[Model], indices: Indices) -> list[float]:
-    """Return the weights of models with which their ensemble predicts a text best, (1).
-
-    Parameters
-    ----------
-    models : sequence of Model
-        n models with the same alphabet.
-    indices : ndarray of unsigned int, shape (N,)
-        A text that none of them was trained on. Unknown characters, K or more, are left out. Of a long text the first
-        `MAX_CHARACTERS` are used, fewer where the alphabet is large.
-
-    Raises
-    ------
-    ElmanError
-        If the text has fewer than `MIN_CHARACTERS` known characters, no model predicts it better than a uniform
-        distribution, (1) has no minimum, or the logits of a model are not finite.
-    """
-    n, K = len(models), len(models[0].parameters["c"])
-    used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (n * K)))
-    x = drop_unknown(indices, K)[: used + 1]
-    if len(x) < MIN_CHARACTERS:
-        raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
-    weights = _minimize(_collect_logits(models, x), n)
-    if not weights.any():
-        raise ElmanError(
-            "no model predicts the text better than a uniform distribution: fit on text like the training set"
-        )
-    return [float(weight) for weight in weights]
+def _collect_logits(models: Sequence[Model], x: Indices) -> Logits:
+    """Return the logits (n, T, K) of the models after each character but the last."""
+    K, T = len(models[0].alphabet), len(x) - 1
+    logits = np.empty((len(models), T, K), np.float32)
+    for i, model in enumerate(models):
+        session, h = model.engine.session(model.parameters), model.h[None]
+        for part in _slices(T, K):
+            o, states = session.logits(h, x[:-1][part, None])
+            logits[i, part], h = o[:, 0], states[-1]
+    if not np.isfinite(logits).all():
+        raise ElmanError("the logits of a model are not finite: its training diverged")
+    return logits
 
 
-def _collect_logits(models: Sequence[Model], x: Indices) -> list[Chunk]:
-    """Return the logits of the models after each character but the last."""
-    n, K = len(models), len(models[0].parameters["c"])
-    length = max(1, CHUNK_LOGITS // (n * K))
-    sessions = [model.engine.session(model.parameters) for model in models]
-    states, chunks = [model.h[None] for model in models], []
-    for start in range(0, len(x) - 1, length):
-        y = x[start + 1 : start + length + 1].astype(np.intp)
-        logits = np.empty((n, len(y), K), np.float32)
-        for i, session in enumerate(sessions):
-            o, h = session.logits(states[i], x[start : start + len(y), None])
-            logits[i], states[i] = o[:, 0], h[-1]
-        if not np.isfinite(logits).all():
-            raise ElmanError("the logits of a model are not finite: its training diverged")
-        chunks.append(Chunk(logits, y))
-    return chunks
+def _slices(T: int, size: int) -> list[slice]:
+    """Return parts of T steps with `SLICE_LOGITS` at most, given how many logits a step has."""
+    length = max(1, SLICE_LOGITS // size)
+    return [slice(start, start + length) for start in range(0, T, length)]
 
 
-def _minimize(chunks: Sequence[Chunk], n: int) -> Floats:
-    """Return the weights (n,) that minimize (1)."""
-    weights = np.full(n, 1 / n)
-    loss, gradient, hessian = _evaluate(chunks, weights)
+def _minimize(logits: Logits, y: NDArray[np.intp]) -> Floats:
+    """Return the weights (n,) that minimize (1), where y (T,) follow."""
+    weights = np.full(len(logits), 1 / len(logits))
+    loss, gradient, hessian = _evaluate(logits, y, weights)
     for _ in range(MAX_STEPS):
         step, scale = _newton_step(weights, gradient, hessian), 1.0
         while True:
             new = np.maximum(weights + scale * step, 0)
             change = np.abs(new - weights).max()
-            evaluated = _evaluate(chunks, new)
+            evaluated = _evaluate(logits, y, new)
             if evaluated[0] <= loss or change <= TOLERANCE:
                 break
             scale /= 2
@@ -297,21 +282,19 @@ def _newton_step(weights: Floats, gradient: Floats, hessian: Floats) -> Floats:
     return step
 
 
-def _evaluate(chunks: Sequence[Chunk], weights: Floats) -> tuple[float, Floats, Floats]:
+def _evaluate(logits: Logits, y: NDArray[np.intp], weights: Floats) -> tuple[float, Floats, Floats]:
     """Return (1), (2) and (3) at `weights`."""
-    n = len(weights)
+    n, T, K = logits.shape
     loss, gradient, hessian = 0.0, np.zeros(n), np.zeros((n, n))
-    for logits, y in chunks:
-        o, rows = logits.astype(np.float64), np.arange(len(y))
+    for part in _slices(T, n * K):
+        o, target = logits[:, part].astype(np.float64), y[part]
+        steps = np.arange(len(target))
         mixed = np.tensordot(weights, o, 1)
-        mixed -= mixed.max(axis=-1, keepdims=True)
-        p = np.exp(mixed)
-        total = p.sum(axis=-1, keepdims=True)
-        p /= total
-        loss += float((np.log(total[:, 0]) - mixed[rows, y]).sum())  # (1)
+        log_p = log_softmax(mixed)
+        loss -= float(log_p[steps, target].sum())  # (1)
+        p = np.exp(log_p)
         mean = np.einsum("tk,itk->it", p, o)
-        gradient += (mean - o[:, rows, y]).sum(axis=1)  # (2)
+        gradient += (mean - o[:, steps, target]).sum(axis=1)  # (2)
         o -= mean[..., None]
         hessian += np.einsum("tk,itk,jtk->ij", p, o, o, optimize=True)  # (3)
-    count = sum(len(y) for _, y in chunks)
-    return loss / count, gradient / count, hessian / count
+    return loss / T, gradient / T, hessian / T

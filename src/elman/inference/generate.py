@@ -24,6 +24,11 @@ from elman.signatures import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
 
+MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
+"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
+MAX_BEAM_WIDTH = 1_000
+"""With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+
 SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
 GENERATION_OPTIONS = (
     Option("prompt", str, "", "Text to continue; it is not part of the output."),
@@ -32,6 +37,8 @@ GENERATION_OPTIONS = (
     Option("adapt", str | None, None, 'With "counts" the n-gram prior counts the prompt as well.'),
     *SAMPLING_OPTIONS,
 )
+OWN_OPTIONS = ("prompt", "stop", "seed", "adapt")
+"""The options of text generation that are not sampling options."""
 
 
 class GenerationOptions(SamplingOptions, total=False):
@@ -50,6 +57,16 @@ def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> 
     if seed is not None:
         check_ranges(("--seed", seed, 0, None))
     return sampling
+
+
+def check_batch(count: int, length: int) -> None:
+    """Check the number of samples in a batch and their maximum length."""
+    check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
+    if count * length > MAX_TOTAL_CHARS:
+        raise ElmanError(
+            f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
+            " a single sample may have any length"
+        )
 
 
 def check_ranges(*ranges: tuple[str, Any, int, int | None]) -> None:
@@ -124,10 +141,6 @@ def _chunk_lengths(length: int) -> Iterator[int]:
         yield min(n, length)
         length -= n
         n = min(2 * n, _MAX_CHUNK)
-
-
-MAX_BEAM_WIDTH = 1_000
-"""With a large alphabet, the scores of all extensions of so many prefixes take a gigabyte."""
 
 
 def beam_search(

@@ -1,8 +1,8 @@
-"""Log-probabilities of characters: of the next one, of a given text, and of the most likely ones at each position.
+"""Log-probabilities of characters: the most likely ones at each position, and those of a given text.
 
 All are the model's own, whatever temperature and filters a text is sampled with.
 
-n  characters    k  most likely characters listed at each position    K  size of the alphabet    D  size of the state
+n  characters    k  most likely characters listed at each position    K  size of the alphabet
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine
-from elman.inference.score import check_finite
-from elman.network import Parameters
-from elman.network.output import log_softmax, softmax
+from elman.network.output import log_softmax
 from elman.network.parameters import Array
 
 
@@ -71,16 +68,3 @@ def top_k(log_p: Array, k: int) -> tuple[NDArray[np.intp], Array]:
     order = np.argsort(-np.take_along_axis(log_p, best, -1), axis=-1, kind="stable")
     best = np.take_along_axis(best, order, -1)
     return best, np.take_along_axis(log_p, best, -1)
-
-
-def predict_next(engine: Engine, parameters: Parameters, h: Array, x: int) -> NDArray[np.float64]:
-    """Return the distribution (K,) of the character after x, which is read in the state h (D,).
-
-    Raises
-    ------
-    ElmanError
-        If the network's output is not finite.
-    """
-    o, _ = engine.session(parameters).logits(h[None], np.array([[x]], np.uint32))
-    check_finite(o)
-    return np.asarray(softmax(o[0, 0].astype(np.float64)), np.float64)

@@ -18,30 +18,29 @@ from elman.inference.copying import Copying, decode_counted, measure_copying
 from elman.inference.generate import (
     GENERATION_OPTIONS,
     MAX_BEAM_WIDTH,
+    OWN_OPTIONS,
     SAMPLING_OPTIONS,
     GenerationOptions,
     StopSequenceFilter,
     as_stop_sequences,
     beam_search,
+    check_batch,
     check_options,
     check_ranges,
     cut_at_stop,
     generate_batch,
     stream_text,
 )
-from elman.inference.logprobs import predict_next
 from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
 from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
 from elman.network import Parameters
+from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
 from elman.notebook import render_table
 from elman.signatures import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
-
-MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
-"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,35 +208,20 @@ class Model:
             if isinstance(count, str) or "prompt" in options:
                 raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
             prompts, count = count, len(count)
-        check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
-        if count * length > MAX_TOTAL_CHARS:
-            raise ElmanError(
-                f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
-                " a single sample may have any length"
-            )
-        return self._generate_batch(prompts or [options.get("prompt", "")] * count, length, **options)
-
-    def _generate_batch(
-        self,
-        prompts: Sequence[str],
-        length: int,
-        prompt: str = "",
-        stop: str | Sequence[str] = "",
-        seed: int | None = None,
-        adapt: Literal["counts"] | None = None,
-        **options: Unpack[SamplingOptions],
-    ) -> list[str]:
-        sampling, stops = check_options(length, seed, options), self._stop_sequences(stop)
-        seeds = [None if seed is None else seed + n for n in range(len(prompts))]
+        check_batch(count, length)
+        prompts = prompts or [options.get("prompt", "")] * count
+        seed, adapt, stops = options.get("seed"), options.get("adapt"), self._stop_sequences(options.get("stop", ""))
+        sampling = check_options(length, seed, {k: v for k, v in options.items() if k not in OWN_OPTIONS})
+        seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
             pairs = zip(prompts, seeds, strict=True)
-            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
+            return [self.sample(length, **(options | {"prompt": each, "seed": n})) for each, n in pairs]
         prefilled = {each: self._prefill(each, adapt) for each in dict.fromkeys(prompts)}
         parameters = prefilled[prompts[0]][0]
         h = np.stack([prefilled[each][1] for each in prompts])
         x = np.array([prefilled[each][2] for each in prompts])
-        session, end = self.engine.session(parameters), self.parameters.reset_at
         generators = [np.random.default_rng(each) for each in seeds]
+        session, end = self.engine.session(parameters), self.parameters.reset_at
         texts = generate_batch(session, self.alphabet, h, x, length, sampling, generators, end)
         return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
 
@@ -350,7 +334,9 @@ class Model:
         'k'
         """
         parameters, h, x = self._prefill(prefix)
-        p = predict_next(self.engine, parameters, h, x)
+        o, _ = self.engine.session(parameters).logits(h[None], np.array([[x]], np.uint32))
+        check_finite(o)
+        p = softmax(o[0, 0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
     def save(self, path: str | os.PathLike[str]) -> None:
