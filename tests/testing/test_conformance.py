@@ -367,11 +367,7 @@ def average_begun_again(state: TrainState) -> None:
 
 @pytest.mark.parametrize(
     ("corrupt", "affected"),
-    [
-        (momentum_lost, {"trajectory", "end"}),
-        (squares_lost, {"trajectory", "end"}),
-        (average_begun_again, {"end"}),
-    ],
+    [(momentum_lost, {"trajectory", "end"}), (squares_lost, {"trajectory", "end"}), (average_begun_again, {"end"})],
 )
 def test_the_checker_catches_a_state_lost_between_calls(
     corrupt: Callable[[TrainState], None], affected: set[str]
