@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ from support.state import TEXT
 
 ORDER = 3
 OTHER = "a dim lantern went out on the wet and windy hill, and so on and so on: " * 3
-KINDS = pytest.mark.parametrize("adapt", ADAPTATIONS)
+KINDS = pytest.mark.parametrize("adapt", get_args(Adapt))
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
 
 
@@ -162,6 +162,7 @@ def count_slowly(model: Model, text: str) -> float:
 
 @KINDS
 def test_both_engines_agree_and_repetitions_cost_less(model: Model, adapt: Adapt) -> None:
+    assert adapt in ADAPTATIONS
     found, expected = (each.score(OTHER, adapt=adapt) for each in (model, with_numpy(model)))
     assert found.nats == pytest.approx(expected.nats, rel=1e-9)
     assert model.score(OTHER * 4, adapt=adapt).nats < model.score(OTHER * 4).nats

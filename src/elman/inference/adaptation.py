@@ -58,8 +58,9 @@ class Adaptation(NamedTuple):
 
 
 Adapt = Literal["weights", "counts", "both"]
+"""The names of the adaptations, as a type."""
 
-ADAPTATIONS: dict[Adapt, Adaptation] = {
+ADAPTATIONS: dict[str, Adaptation] = {
     "weights": Adaptation("keeps training (dynamic evaluation)", weights=True, counts=False),
     "counts": Adaptation("keeps counting for the n-gram prior", weights=False, counts=True),
     "both": Adaptation("combines them", weights=True, counts=True),
@@ -75,7 +76,7 @@ def check_adapt(parameters: Parameters, adapt: str | None) -> None:
     ElmanError
         If the counts are to adapt, and it has no n-gram prior.
     """
-    if parameters.ngrams is None and any(name == adapt and kind.counts for name, kind in ADAPTATIONS.items()):
+    if parameters.ngrams is None and adapt in ADAPTATIONS and ADAPTATIONS[adapt].counts:
         raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
 
 
@@ -84,7 +85,7 @@ def score_adapting(
     parameters: Parameters,
     h0: Array,
     indices: Indices,
-    adapt: Adapt | None = None,
+    adapt: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Score:
     """Score a text by a model that adapts to it.

@@ -37,8 +37,8 @@ GENERATION_OPTIONS = (
     Option("adapt", str | None, None, 'With "counts" the n-gram prior counts the prompt as well.'),
     *SAMPLING_OPTIONS,
 )
-OWN_OPTIONS = ("prompt", "stop", "seed", "adapt")
-"""The options of text generation that are not sampling options."""
+OWN_OPTIONS = {option.name for option in GENERATION_OPTIONS} - {option.name for option in SAMPLING_OPTIONS}
+"""The names of options of text generation that are not sampling options."""
 
 
 class GenerationOptions(SamplingOptions, total=False):

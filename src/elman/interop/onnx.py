@@ -72,7 +72,19 @@ def write(model: Model) -> bytes:
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
-    data: bytes = _build(model).SerializeToString(deterministic=True)
+    helper, ngrams = _library().helper, model.parameters.ngrams
+    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
+    proto: ModelProto = helper.make_model(
+        _build_graph(architecture(model.parameters), model.parameters.arrays),
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        producer_name="elman",
+        producer_version=__version__,
+        doc_string=" ".join(description.split()),
+    )
+    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
+    data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
 
@@ -129,22 +141,6 @@ def _parse(data: bytes) -> ModelProto:
         return onnx.ModelProto.FromString(data)  # type: ignore[no-any-return]
     except Exception:  # an exception class of protobuf, which Elman does not depend on
         raise ElmanError("it is not a complete ONNX file") from None
-
-
-def _build(model: Model) -> ModelProto:
-    helper, ngrams = _library().helper, model.parameters.ngrams
-    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
-    proto: ModelProto = helper.make_model(
-        _build_graph(architecture(model.parameters), model.parameters.arrays),
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="elman",
-        producer_version=__version__,
-        doc_string=" ".join(description.split()),
-    )
-    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
-    return proto
 
 
 def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:

@@ -7,22 +7,34 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, OptionalRun, require_corpus
+from elman.cli.parameters import (
+    Corpora,
+    Encoding,
+    Json,
+    OptionalInteger,
+    OptionalRun,
+    parse_choice,
+    require_corpus,
+)
 from elman.errors import ElmanError
-from elman.inference.adaptation import ADAPTATIONS, Adapt
 
-_KINDS = "; ".join(f"{name} {kind.help}" for name, kind in ADAPTATIONS.items())
+
+def _adapt_parameter() -> Parameter:
+    # Derived from the registry when this command is parsed: the registry requires NumPy.
+    from elman.inference.adaptation import ADAPTATIONS, Adapt
+
+    kinds = "; ".join(f"{name} {kind.help}" for name, kind in ADAPTATIONS.items())
+    return Parameter(
+        help=f"Adapt to the text just scored (the saved model does not change): {kinds}.",
+        converter=lambda _, tokens: parse_choice(Adapt, tokens),
+    )
 
 
 def evaluate(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
-    adapt: Annotated[
-        Adapt | None,
-        ANY_CASE,
-        Parameter(help=f"Adapt to the text just scored (the saved model does not change): {_KINDS}."),
-    ] = None,
+    adapt: Annotated[str | None, _adapt_parameter()] = None,
     window: Annotated[
         OptionalInteger,
         Parameter(
