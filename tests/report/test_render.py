@@ -73,7 +73,7 @@ def test_the_rows_of_every_table_have_equal_cells(results: dict[str, Any]) -> No
 
 
 def changed(results: dict[str, Any], **parts: Any) -> str:
-    """Return the Markdown of results of which some parts are others, or have other entries, with common spaces."""
+    """Return the Markdown of results with other parts, or other entries of parts, with common spaces."""
     merged = {name: results[name] | part if isinstance(part, dict) and results[name] else part
               for name, part in parts.items()}  # fmt: skip
     return render_markdown(results | merged).replace("\u00a0", " ")

@@ -117,7 +117,7 @@ class Model:
         return contains_line(self.line_hashes, line)
 
     def arrange(self, indices: Indices) -> Indices:
-        """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
+        """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
     @document_options(SAMPLING_OPTIONS)

@@ -50,7 +50,7 @@ OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
-"""Maximum bytes of weights: a protobuf message is limited to 2**31, some of which everything else needs."""
+"""Maximum bytes of weights: a protobuf message is limited to 2**31, and needs some for everything else."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
