@@ -32,11 +32,8 @@ RENAMED = {
 
 _KEYS = {name: former for former, name in RENAMED.items()}
 
-Adapt = Literal["weights", "counts", "both"]
-"""What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
-
 CodecAdapt = Literal["weights", "counts", "both", "mixture", "bitwise", "all"]
-"""What adapts while a file is compressed, see `elman.compression.codec.compress`, and what `elman eval` offers."""
+"""What adapts while a file is compressed, see `elman.compression.codec.compress`."""
 
 P = ParamSpec("P")
 R = TypeVar("R")

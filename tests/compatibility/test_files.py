@@ -13,8 +13,8 @@ from elman.compression.codec import compress_in_mode
 from elman.compression.container import Mode
 from elman.engine import Engine
 from elman.engine.protocol import Indices
-from elman.inference import adaptation, dynamic_evaluation
-from elman.inference.dynamic_evaluation import DynamicEvaluation, OnProgress, recurrent_rms
+from elman.inference import adaptation
+from elman.inference.adaptation import DynamicEvaluation, OnProgress, recurrent_rms
 from elman.inference.score import Score
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
@@ -63,12 +63,14 @@ IN_FORMER_MODES = [case for case in COMPRESSED if case["file"] in FORMER_FILES]
 def _former_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let dynamic evaluation have the learning rate that it had when the results were recorded."""
 
+    original = adaptation.score_dynamic
+
     def score_dynamic(
         engine: Engine, parameters: Parameters, h0: Array, indices: Indices, on_progress: OnProgress | None = None
     ) -> Score:
         relative_rate = 0.15 / (math.sqrt(architecture(parameters).m) * recurrent_rms(parameters))
         settings = DynamicEvaluation(relative_rate=relative_rate)
-        return dynamic_evaluation.score_dynamic(engine, parameters, h0, indices, settings, on_progress)
+        return original(engine, parameters, h0, indices, settings, on_progress)
 
     monkeypatch.setattr(adaptation, "score_dynamic", score_dynamic)
 

@@ -9,7 +9,7 @@ import pytest
 from elman.compression.adaptive import RELATIVE_LEARNING_RATE, former_learning_rate, relative_learning_rate
 from elman.compression.exact_gradients import sum_squares
 from elman.compression.exact_network import build_exact_network
-from elman.inference.dynamic_evaluation import DynamicEvaluation
+from elman.inference.adaptation import DynamicEvaluation
 from support.codec_models import M, make_model
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 3)])

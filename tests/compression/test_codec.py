@@ -17,7 +17,7 @@ from elman.config import CodecAdapt
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.dynamic_evaluation import DynamicEvaluation, score_dynamic
+from elman.inference.adaptation import DynamicEvaluation, score_dynamic
 from elman.inference.score import score
 from elman.network.ngram import NgramModel
 from elman.text import Alphabet

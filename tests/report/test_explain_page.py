@@ -15,7 +15,7 @@ import pytest
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.interpret.activations import Unit, dequantize
+from elman.interpret.explanation import Unit, dequantize
 from elman.network import architecture, initial_parameters
 from elman.report.explain_page import page as explain_page
 from elman.report.explain_page.page import (

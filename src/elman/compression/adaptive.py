@@ -1,4 +1,4 @@
-"""Online training while coding: dynamic evaluation (`elman.inference.dynamic_evaluation`) in exact arithmetic.
+"""Online training while coding: dynamic evaluation (`elman.inference.adaptation`) in exact arithmetic.
 
 T  steps per window                     m  hidden units per layer
 K  alphabet size                        G  gate blocks of m rows: 1 for rnn, 3 for gru, 4 for lstm

@@ -17,8 +17,7 @@ from elman.compression.range_coder import Coder
 from elman.compression.tokens import to_tokens
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
-from elman.inference.adaptation import check_adapt
-from elman.inference.dynamic_evaluation import OnProgress
+from elman.inference.adaptation import OnProgress, check_adapt
 from elman.inference.score import Score, check_length
 from elman.text import with_unknown
 

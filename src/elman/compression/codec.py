@@ -21,9 +21,8 @@ from elman.compression.predictor import Predictor
 from elman.compression.range_coder import Coder
 from elman.compression.tokens import from_tokens, to_tokens
 from elman.config import CodecAdapt
-from elman.errors import ElmanError
-from elman.inference.adaptation import check_adapt, parse_kind
-from elman.inference.dynamic_evaluation import OnProgress
+from elman.errors import ElmanError, shorten
+from elman.inference.adaptation import OnProgress, check_adapt
 from elman.processes import thread_count
 
 if TYPE_CHECKING:
@@ -77,7 +76,9 @@ def compress(
         If `adapt` is something else, if counts are to be adapted and the model has no n-gram prior, or if the codec
         does not have the model's cell.
     """
-    kind: CodecAdapt | None = parse_kind(adapt, get_args(CodecAdapt))
+    kind: CodecAdapt | None = ("weights" if adapt else None) if isinstance(adapt, bool) else adapt
+    if kind is not None and kind not in get_args(CodecAdapt):
+        raise ElmanError(f"--adapt must be one of {', '.join(get_args(CodecAdapt))} (got {shorten(kind)})")
     check_adapt(model.parameters, kind)
     return compress_in_mode(model, data, choose_mode(kind, len(data)), on_progress)
 

@@ -23,7 +23,7 @@ from elman.compression import codec, container
 from elman.config import CodecAdapt
 
 if TYPE_CHECKING:
-    from elman.inference.dynamic_evaluation import OnProgress
+    from elman.inference.adaptation import OnProgress
 from elman.inference.model import Model
 
 MEMBER_SIZE = 1 << 24

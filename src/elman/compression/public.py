@@ -6,7 +6,7 @@ from elman.compression import members
 from elman.config import CodecAdapt
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.model_argument import check_is_model
+from elman.inference.model import check_is_model
 
 
 def compress(data: bytes | str, model: Model, *, adapt: bool | CodecAdapt = False) -> bytes:

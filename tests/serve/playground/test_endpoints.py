@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.interpret.activations import dequantize
+from elman.interpret.explanation import dequantize
 from elman.network import SamplingParams
 from elman.serve.http.responses import STATIC
 from elman.serve.playground.endpoints import PLAYGROUND_PATHS

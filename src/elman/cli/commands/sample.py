@@ -112,7 +112,7 @@ def sample(
         length,
         count,
         stop or [],
-        adapt or False,
+        adapt,
         sampling,
         beam,
     )
@@ -204,7 +204,7 @@ class Generation:
     length: int
     count: int
     stop: list[str]
-    adapt: Literal[False, "counts"]
+    adapt: Literal["counts"] | None
     sampling: dict[str, Any]
     beam: int | None
 

@@ -22,12 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.inference import Model
-from elman.interpret.activations import Explanation, Unit, dequantize, explain
-from elman.interpret.prior import PriorExplanation, explain_prior
+from elman.interpret.explanation import Explanation, PriorExplanation, Unit, dequantize, explain
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.notebook import render_table
-from elman.report.narrative.formatting import pluralize
+from elman.report.formatting import pluralize
 from elman.report.render import visible
 from elman.text import Alphabet, Corpus
 from elman.text.unknown import unknown_nats
@@ -84,12 +83,12 @@ class ExplainPage:
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.activations.MAX_CHARS`.
+            If the text has fewer than two characters, or more than `elman.interpret.explanation.MAX_CHARS`.
         """
         reading = (model.engine, model.parameters, model.h, corpus.indices)
-        explanation, prior = explain(*reading), explain_prior(*reading)
+        explanation = explain(*reading)
         probes = probe_units(explanation.quantized, corpus.text)
-        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, prior)
+        return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, explanation.prior)
 
     def __repr__(self) -> str:
         """Summarize the page in one line."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.model_argument import check_is_model
+from elman.inference.model import check_is_model
 from elman.report.explain_page.page import ExplainPage, render_page
 from elman.storage.atomic import replace_file
 from elman.text import Corpus

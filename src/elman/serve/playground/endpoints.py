@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from elman.errors import ElmanError
-from elman.interpret.activations import list_units
+from elman.interpret.explanation import list_units
 from elman.network import architecture
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.api.completions import create_generator, encode, encode_prompts

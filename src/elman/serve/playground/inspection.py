@@ -17,7 +17,7 @@ from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
-from elman.interpret.activations import QuantizedActivations, forward_checked, is_cell_state, quantize_states
+from elman.interpret.explanation import QuantizedActivations, forward_checked, is_cell_state, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 
@@ -41,7 +41,7 @@ class InspectedChunk:
     sampling_probs : ndarray of float, shape (n, 1 + k), or None
         Probabilities with which the character and those k were sampled; None for text that was not sampled.
     activations : ndarray of uint8, shape (n, u)
-        Quantized activations of the units after each character was read; `elman.interpret.activations.dequantize`
+        Quantized activations of the units after each character was read; `elman.interpret.explanation.dequantize`
         decodes them.
     """
 

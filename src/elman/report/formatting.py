@@ -1,4 +1,4 @@
-"""Numbers in English sentences.
+"""Numbers as text.
 
 A no-break space keeps a number and its unit on one line.
 """
@@ -6,28 +6,16 @@ A no-break space keeps a number and its unit on one line.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 SUPERSCRIPTS = "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Of -0123456789."""
 
 _RAISED = str.maketrans("-0123456789", SUPERSCRIPTS)
-_IRREGULAR = {"is": "are", "was": "were", "has": "have"}
 
 
 def pluralize(count: int, noun: str) -> str:
     """Return ``1 update`` or ``1,000 updates``."""
     return f"{count:,}\u00a0{noun}" + ("" if count == 1 else "s")
-
-
-def agree(count: int, verb: str) -> str:
-    """Return ``is``, ``was`` or ``has`` in singular or plural, to agree with `count`."""
-    return verb if count == 1 else _IRREGULAR[verb]
-
-
-def join_and(items: Sequence[str]) -> str:
-    """Return ``A``, ``A and B`` or ``A, B and C``."""
-    return " and ".join([*([", ".join(items[:-1])] if items[:-1] else []), *items[-1:]])
 
 
 def percent(fraction: float) -> str:
@@ -39,14 +27,9 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.0f}\u00a0%"
 
 
-def nats(loss: float) -> str:
-    """Return a loss with two decimal places."""
-    return f"{loss:.2f}"
-
-
-def scientific(value: float) -> str:
-    """Return ``1.69×10⁻⁹``."""
-    if not math.isfinite(value):
+def scientific(value: float | None) -> str:
+    """Return ``1.69×10⁻⁹``; a number that JSON cannot represent is None."""
+    if value is None or not math.isfinite(value):
         return "not a number"
     if value == 0:
         return "0"
