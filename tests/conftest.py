@@ -7,7 +7,6 @@ import pytest
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training import plot_process
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.state import TEXT
@@ -43,7 +42,6 @@ def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Let runs write an empty file in place of the plot, unless the test asks for `drawn_plots`."""
     if "drawn_plots" not in request.fixturenames:
         monkeypatch.setattr(Run, "save_plot", save_empty_plot)
-        monkeypatch.setattr(plot_process, "start_process", lambda: None)
 
 
 def save_empty_plot(run: Run) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache, wraps
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, engine_names
 from elman.errors import ElmanError, flag, quote, shorten
@@ -20,53 +20,11 @@ from elman.network.cells import cell_help, cell_names
 from elman.option_names import suggest_option
 from elman.presets import PRESETS, name_preset
 
-RENAMED = {
-    "final_rate": "final_lr_fraction",
-    "clip": "grad_clip",
-    "clip_by": "grad_clip_mode",
-    "averaging": "ema_decay",
-    "random_state": "seed",
-    "rare": "min_count",
-}
-"""Former name of a setting -> its name. The former names are still accepted, and are the keys that files have."""
-
-_KEYS = {name: former for former, name in RENAMED.items()}
-
 Adapt = Literal["weights", "counts", "both"]
 """What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
 
 CodecAdapt = Literal["weights", "counts", "both", "mixture", "bitwise", "all"]
 """What adapts while a file is compressed, see `elman.compression.codec.compress`, and what `elman eval` offers."""
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def current_names(options: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
-    """Return options under their current names.
-
-    Raises
-    ------
-    ElmanError
-        If one is passed under both its names.
-    """
-    for former, name in renamed.items():
-        if former in options and name in options:
-            raise ElmanError(f"{name} and {former} are the same setting: pass only {name}")
-    return {renamed.get(name, name): value for name, value in options.items()}
-
-
-def accept_former_names(renamed: Mapping[str, str] = RENAMED) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that lets a function be called with the former names of its keyword arguments."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **options: P.kwargs) -> R:
-            return cast("Callable[..., R]", function)(*args, **current_names(options, renamed))
-
-        return call
-
-    return decorate
 
 
 def _option(
@@ -232,12 +190,6 @@ class Config:
             got = f"--engine {self.engine}, --dtype {self.dtype}"
             raise ElmanError(f"--mixed-precision requires --engine torch and --dtype float32 (got {got})")
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a setting by its former name."""
-        if name in RENAMED:
-            return getattr(self, RENAMED[name])
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     @property
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
@@ -275,13 +227,6 @@ class Config:
         raise ElmanError(
             f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings under the keys of ``run.json``; `Config` accepts them."""
-        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
-
-
-Config.__init__ = accept_former_names()(Config.__init__)  # type: ignore[method-assign]
 
 
 @cache
@@ -329,12 +274,12 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
     ElmanError
         If the preset or a setting is unknown, or a setting is out of its range.
     """
-    options = current_names(options or {})
+    options = options or {}
     settings = dict(PRESETS[name_preset(preset)].settings)
     check_names(options)
     if LIMITS & options.keys():
         settings |= _NO_LIMITS
-    settings |= options
+    settings.update(options)
     if not settings.get("validation"):
         for name in set(NEED_VALIDATION) - options.keys():
             settings.pop(name, None)
@@ -366,12 +311,11 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     ElmanError
         If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
-    options = current_names(options)
     check_names(options)
-    changes: dict[str, Any] = _NO_LIMITS if LIMITS & options.keys() else {}
+    changes: dict[str, Any] = {**_NO_LIMITS} if LIMITS & options.keys() else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes = changes | {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
-    config = replace(saved, **changes | options)
+        changes |= {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
+    config = replace(saved, **{**changes, **options})
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
         names = " and ".join(map(flag, changed))

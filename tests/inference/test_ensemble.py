@@ -11,8 +11,7 @@ import elman
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.ensemble import ensemble
-from elman.runs.model_files import save_model
-from elman.runs.run import load
+from elman.runs.models import load, save_model
 from support.cli import Command
 from support.state import TEXT
 from support.tolerances import COMPILED, SINGLE

@@ -12,7 +12,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import ensemble_weights as fitting
 from elman.inference.ensemble import ensemble, fit_ensemble_weights
-from elman.runs.run import load
+from elman.runs.models import load
 from support.cli import Command
 from support.training import SMALL, train
 

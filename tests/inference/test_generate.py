@@ -125,25 +125,6 @@ def test_writing_does_not_change_the_network(model: Model) -> None:
     np.testing.assert_array_equal(model.h, before)
 
 
-# --- Former names of options ---
-
-
-def test_prime_and_random_state_are_aliases_of_prompt_and_seed(model: Model) -> None:
-    former: dict[str, Any] = {"prime": "the ", "random_state": 4}
-    assert model.sample(40, **former) == model.sample(40, prompt="the ", seed=4)
-    assert "".join(model.stream(40, **former)) == model.sample(40, prompt="the ", seed=4)
-    assert model.samples(2, 40, **former) == model.samples(2, 40, prompt="the ", seed=4)
-    del former["random_state"]
-    assert "".join(model.beam(2, 20, **former)) == "".join(model.beam(2, 20, prompt="the "))
-
-
-def test_an_option_and_its_alias_together_are_refused(model: Model) -> None:
-    both: dict[str, Any] = {"seed": 1, "random_state": 2}
-    for generate_text in (model.sample, model.stream):
-        with pytest.raises(ElmanError, match=r"^seed and random_state are the same setting: pass only seed$"):
-            generate_text(9, **both)
-
-
 # --- Stop sequences ---
 
 

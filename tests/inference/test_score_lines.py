@@ -224,13 +224,6 @@ def test_a_line_feed_that_is_folded_is_none() -> None:
     assert scored(made(alphabet=Alphabet("ab\n", has_unknown=True)), "ab\n")[0].chars == 2
 
 
-def test_scored_lines_and_context_are_aliases() -> None:
-    former: Any = {"context": True}
-    assert list(scoring.scored_lines(made(), ["ab\nc\n"])) == list(score_lines(made(), ["ab\nc\n"]))
-    found = list(scoring.scored_lines(made(), ["ab\nc\n"], **former))
-    assert found == list(score_lines(made(), ["ab\nc\n"], carry_state=True))
-
-
 # The command
 
 

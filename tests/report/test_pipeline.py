@@ -9,8 +9,9 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.report import pipeline, report
+from elman.runs.models import load
 from elman.runs.records import Sample
-from elman.runs.run import Run, load
+from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import REPORTED

@@ -20,11 +20,12 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training import train as training
-from elman.training.callbacks import NullCallback
+from elman.training import loop as training
+from elman.training.callbacks import TrainingCallback
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train
 
@@ -152,7 +153,7 @@ def test_a_disk_that_fills_at_any_moment(
 ) -> None:
     save_after_every_update(monkeypatch)
 
-    class Fills(NullCallback):
+    class Fills(TrainingCallback):
         """Fills the disk once so many updates are done."""
 
         def __init__(self, update: int) -> None:
@@ -248,7 +249,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
 # --- No directory ---
 
 
-class Does(NullCallback):
+class Does(TrainingCallback):
     """Does something once, after the fifth update."""
 
     def __init__(self, deed: Callable[[], object]) -> None:
@@ -313,7 +314,7 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
 ) -> None:
     """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
-    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), NullCallback())
+    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback())
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     trainer.saved_at, trainer.save_seconds = now - since, took

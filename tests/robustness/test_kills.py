@@ -24,10 +24,10 @@ from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT
 from elman.runs.lock import LOCK
-from elman.runs.run import load
+from elman.runs.models import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import loop as training
 from support.cli import exit_code
 from support.state import ROOT, TEXT
 from support.training import EXACT, train
@@ -99,7 +99,7 @@ def left(out: Path) -> dict[str, Any]:
     for path in out.glob("*.safetensors"):
         text, tensors = read_tensors(path)
         description = json.loads(text)
-        description.get("figures", {}).pop("seconds", None)
+        description.get("state", {}).pop("seconds", None)
         files[path.name] = description, {name: (str(a.dtype), a.tobytes()) for name, a in tensors.items()}
     return files | {
         "metrics.csv": rows,

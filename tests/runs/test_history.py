@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from elman.runs import spilled_list as module
-from elman.runs.spilled_list import SpilledList
+from elman.runs import records as module
+from elman.runs.records import Records
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import loop as training
 from support.state import TEXT
 from support.training import SMALL, rows, train
 
@@ -26,7 +26,7 @@ def test_spilled_items_are_read_where_they_were_written() -> None:
         asked.append(len(written))
         return written
 
-    found = SpilledList[int](read=read)
+    found = Records[int](read=read)
     for n in range(20):
         found.append(n)
         written.append(n)
@@ -48,7 +48,7 @@ def test_spilled_items_are_read_where_they_were_written() -> None:
 
 
 def test_without_a_file_all_items_stay_in_memory() -> None:
-    found = SpilledList(range(20))
+    found = Records(range(20))
     found.spill()
     assert found[:2] == [0, 1]
     assert list(found) == [*range(20)]

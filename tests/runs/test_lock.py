@@ -17,9 +17,10 @@ from elman.errors import ElmanError, as_arguments, quote
 from elman.report import report
 from elman.runs.directory import RunDirectory
 from elman.runs.lock import DirectoryLock
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
-from elman.training.callbacks import NullCallback
+from elman.training.callbacks import TrainingCallback
 from support.state import TEXT
 from support.training import EXACT, assert_same, train
 
@@ -86,7 +87,7 @@ def test_the_command_prints_one_line_and_exits_with_2(run: Path) -> None:
 
 
 def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:
-    class Second(NullCallback):
+    class Second(TrainingCallback):
         """Begins a second training while the first is at work."""
 
         refused = 0

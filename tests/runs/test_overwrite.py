@@ -57,7 +57,7 @@ def test_a_start_that_is_killed_leaves_one_of_both(
     options = EXACT | {"max_updates": 20, "seed": 1}
     train(corpus, **OPTIONS, out=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "write_metadata", interrupted)
+        patch.setattr(RunDirectory, "write_manifest", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(corpus, **options, out=tmp_path, overwrite=True)
     run = train(corpus, out=tmp_path, resume=True)

@@ -8,8 +8,7 @@ from statistics import fmean
 import pytest
 
 from elman.config import Config, make_config
-from elman.runs.records import Metrics
-from elman.runs.train_loss import MIN_CHARS, SMOOTH_UPDATES, TrainLossEstimator
+from elman.runs.records import MIN_CHARS, SMOOTH_UPDATES, Metrics, TrainLossEstimator
 from elman.text import Corpus
 from support.training import EXACT, StopsAt, train
 

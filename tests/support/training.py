@@ -5,13 +5,14 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.runs.checkpoint import NetworkSnapshot, load_network
+from elman.inference.network_file import NetworkSnapshot
+from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.callbacks import NullCallback
+from elman.training.callbacks import TrainingCallback
 from support.state import T, snapshot
 
 M = 4
@@ -33,7 +34,7 @@ def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = N
     return training.train(corpus, preset=preset, **options)
 
 
-class StopsAt(NullCallback):
+class StopsAt(TrainingCallback):
     """Asks to stop once this many updates are done."""
 
     def __init__(self, update: int) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def test_a_large_text_trains_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch
     Path("text").write_text(PLAIN * 30)
     large = elman.train("text", **EXACT | {"engine": "numba", "epochs": 1, "validation": 0.2, "batch_size": 2})
     monkeypatch.setattr(spool, "LARGE", 1 << 20)
-    small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | large.config.as_dict())
+    small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | asdict(large.config))
     assert mapped(large.corpus)
     assert large.state.smooth_loss == small.state.smooth_loss
     assert large.validation_loss == small.validation_loss
@@ -218,8 +219,8 @@ MEASURE = """
 import json, resource, sys, time
 began = time.perf_counter()
 import elman
-from elman.training.callbacks import NullCallback
-class Starts(NullCallback):
+from elman.training.callbacks import TrainingCallback
+class Starts(TrainingCallback):
     at = 0.0
     def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began

@@ -11,7 +11,7 @@ import elman
 from elman.errors import ElmanError
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
-from elman.training.final_plot import describe_missing_plot
+from elman.training.loop import describe_missing_plot
 from support.cli import Command, assert_refused
 from support.state import TEXT
 from support.training import train

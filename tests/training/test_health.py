@@ -14,8 +14,8 @@ from elman.network.cells import CELLS
 from elman.network.parameters import Architecture
 from elman.runs.run import Run
 from elman.text import Corpus
-from elman.training import train as training
-from elman.training.callbacks import NullCallback
+from elman.training import loop as training
+from elman.training.callbacks import TrainingCallback
 from elman.training.health import LOSSES, HealthMonitor
 from support.state import TEXT
 from support.training import train
@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {"hidden_size": 20, "seq_length": 5, "sample_every": 0}
 CORPUS = Corpus.from_text(TEXT * 20)
 
 
-class Listens(NullCallback):
+class Listens(TrainingCallback):
     """Keeps the warnings."""
 
     def __init__(self) -> None:

@@ -12,9 +12,10 @@ from elman.inference.score import Score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import loop as training
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot

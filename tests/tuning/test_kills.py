@@ -14,7 +14,8 @@ import optuna
 
 from elman.errors import ElmanError, LockedError
 from elman.runs.lock import DirectoryLock
-from elman.training import train as training
+from elman.training import loop as training
+from elman.training.train import train as train_run
 from elman.tuning import trial as trials
 from elman.tuning import worker
 from elman.tuning.storage import JOURNAL
@@ -124,7 +125,7 @@ def test_a_run_that_another_process_writes_to_is_left_alone(tmp_path: Path, monk
     prepare(order)
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.01)
     lock, attempts = DirectoryLock(trial_directory(Path(order.directory), 0)), []
-    train = training.train
+    train = train_run
 
     def train_locked(*arguments: Any, **options: Any) -> Any:
         try:

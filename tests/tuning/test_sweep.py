@@ -22,7 +22,7 @@ import elman
 from elman.cli.run_directories import read_runs
 from elman.errors import ElmanError
 from elman.processes import thread_count
-from elman.training import train as training
+from elman.training import loop as training
 from elman.tuning import controller, pool
 from elman.tuning.callbacks import SweepCallback, SweepStatus
 from elman.tuning.public import sweep

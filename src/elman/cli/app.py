@@ -30,7 +30,6 @@ from elman.cli.commands.serve import serve
 from elman.cli.commands.sweep import sweep
 from elman.cli.commands.train import train
 from elman.cli.commands.view import view
-from elman.cli.former_names import replace_former_options
 from elman.cli.option_sources import option_sources
 from elman.cli.optional_values import add_implied_values
 from elman.cli.parameters import ANY_CASE, parse_nonempty_path
@@ -96,7 +95,7 @@ def _launch(
     """
     arguments = _mark_paths(_expand_help(list(tokens)))
     app.config = option_sources(config, [name for commands in COMMANDS.values() for name in commands])
-    arguments = add_implied_values(replace_former_options(arguments))
+    arguments = add_implied_values(arguments)
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UnknownOption as error:

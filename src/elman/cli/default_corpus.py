@@ -20,7 +20,7 @@ def choose_corpus(on_notice: Callable[[str], None]) -> str:
     ElmanError
         If standard input is a pipe that has ended without a text: the program that should have written it has failed.
     """
-    from elman.runs.lifecycle import DEFAULT_TEXT
+    from elman.runs.data import DEFAULT_TEXT
     from elman.text.standard_input import PIPE_SECONDS, has_piped_text, is_empty_pipe, is_pipe
 
     if has_piped_text():

@@ -25,7 +25,7 @@ def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | No
     ElmanError
         If the first argument is a path that does not exist, and so neither.
     """
-    from elman.runs.builtin import is_builtin
+    from elman.runs.models import is_builtin
 
     if run is None:
         return None, list(corpus)
@@ -47,7 +47,7 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
     ElmanError
         If there is no checkpoint, or it is truncated or altered.
     """
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     if run is not None:
         return load(run)

@@ -10,8 +10,7 @@ from datetime import timedelta
 from rich.progress import BarColumn, Progress, TextColumn
 
 from elman.engine.compilation import COMPILING, watch_compilation
-from elman.training.progress.console import StderrConsole, visible
-from elman.training.progress.lines import INTERVAL
+from elman.training.progress import INTERVAL, StderrConsole, visible
 
 DELAY = 0.5
 """Seconds after which a bar appears."""

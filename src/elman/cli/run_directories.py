@@ -33,7 +33,7 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
 
 def _runs_in(path: Path) -> list[Path]:
     """Return the runs in a directory, or the path itself, whose error tells what it lacks."""
-    from elman.runs.summary import find_runs
+    from elman.runs.saved_runs import find_runs
 
     return (find_runs(path) if path.is_dir() else []) or [path]
 

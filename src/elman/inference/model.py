@@ -10,7 +10,7 @@ from typing import Literal, Unpack, overload
 
 import numpy as np
 
-from elman.config import Adapt, accept_former_names
+from elman.config import Adapt
 from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
@@ -26,7 +26,7 @@ from elman.inference.generate import (
     generate_batch,
     stream_text,
 )
-from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
+from elman.inference.network_file import SUFFIX, ModelFile, save_imported
 from elman.inference.options import GENERATION_OPTIONS, SAMPLING_OPTIONS, GenerationOptions, check_options, check_ranges
 from elman.inference.score import Score, check_finite, score_windows
 from elman.network import Parameters
@@ -39,7 +39,6 @@ from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
 
 MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
 """Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
-FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -119,7 +118,6 @@ class Model:
         """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(SAMPLING_OPTIONS)
     def stream(
         self,
@@ -163,7 +161,6 @@ class Model:
         chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
         return cut_at_stop(stops, chunks) if stops else chunks
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(GENERATION_OPTIONS)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
         """Generate text and return it complete.
@@ -181,7 +178,6 @@ class Model:
         """
         return "".join(self.stream(length, **options))
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(GENERATION_OPTIONS)
     def samples(
         self, count: int | Sequence[str], length: int = 1000, **options: Unpack[GenerationOptions]
@@ -246,7 +242,6 @@ class Model:
         """Return where a text ends; one of a model of independent lines ends with its line, too."""
         return as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
-    @accept_former_names(FORMER_NAMES)
     def beam(
         self,
         width: int,
@@ -371,7 +366,7 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
+        save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
 
     def measure_copying(self, text: str, source: str | None = None) -> Copying:
         """Return how much of a text, such as a sample, is copied from the training text.

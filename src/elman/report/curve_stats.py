@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.config import Config
 from elman.engine import get_engine
-from elman.runs.lifecycle import initial_state
 from elman.runs.records import Metrics
-from elman.runs.run import Run, split
-from elman.text import Corpus
+from elman.runs.run import Run
+from elman.training.start import initial_state
 
 
 @dataclass(frozen=True)
@@ -91,11 +89,10 @@ class CurveStats:
         return sum(later < earlier for earlier, later in zip(self.epoch_minima, self.epoch_minima[1:], strict=False))
 
 
-def first_loss(corpus: Corpus, config: Config) -> float:
+def first_loss(run: Run) -> float:
     """Return S_0, the loss of the first window under the initial weights, which no row of metrics contains."""
-    state = initial_state(corpus, config)
-    x, y = split(corpus, config)[0].at(0)
-    return float(np.mean(get_engine(config.engine, config.device).loss(state.parameters, state.h, x, y)[0]))
+    state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
+    return float(np.mean(get_engine(run.config.engine, run.config.device).loss(state.parameters, state.h, x, y)[0]))
 
 
 def curve_of(part: PhaseSummary, metrics: Sequence[Metrics], start: float) -> list[Metrics]:

@@ -12,9 +12,8 @@ from elman.config import Config
 from elman.report.curve_stats import CurveStats, PhaseSummary, curve_of, curve_stats, first_loss
 from elman.report.lexicon import Lexicon, Name, WordCount, count_words, first_written
 from elman.report.progress import ReportProgress, check_dict
-from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Metrics, Sample
-from elman.runs.run import Run, split
+from elman.runs.run import Run
 from elman.training.gradcheck import REPORTED, GradientCheck
 
 NAMES = 12
@@ -177,13 +176,13 @@ def collect_results(lexicon: Lexicon, run: Run, progress: ReportProgress, long: 
     """
     corpus = run.corpus
     assert progress.short is not None
-    start, per_epoch = first_loss(corpus, run.config), split(corpus, run.config)[0].per_epoch
+    start, per_epoch = first_loss(run), run.data.windows.per_epoch
     uniform = run.config.seq_length * math.log(len(corpus.alphabet))
     short_curve, curve = (curve_of(part, run.metrics, start) for part in (progress.short, long or progress.short))
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
     samples = run.samples[: PUBLISHED.samples]
     return Results(
-        about=create_run_metadata(run),
+        about=run.manifest.as_dict(),
         config=run.config,
         checks=progress.checks,
         short=progress.short,

@@ -7,39 +7,20 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elman.config import Config
 from elman.errors import ElmanError, quote
-from elman.inference.network_file import save_imported
-from elman.runs.checkpoint import (
-    Checkpoint,
-    NetworkSnapshot,
-    SavedNetwork,
-    load_checkpoint,
-    load_network,
-    save_checkpoint,
-    save_network,
-)
+from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint, save_network
 from elman.runs.lock import LOCK, DirectoryLock, cannot_write
 from elman.runs.loggers import open_loggers, optional_loggers
-from elman.runs.loggers.base import RUN_JSON, MetricsLogger
-from elman.runs.loggers.csv import CsvLogger
-from elman.runs.loggers.jsonl import SamplesLogger
-from elman.runs.records import Metrics, ModelOrigin, Sample, parse_metrics, parse_samples
+from elman.runs.loggers.base import RUN_JSON, CsvLogger, MetricsLogger, SamplesLogger
+from elman.runs.metadata import RunManifest
+from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
-from elman.storage.untrusted import (
-    parse_strict_json,
-    require_bounded_ints,
-    require_regular_file,
-    require_sha256,
-    require_str,
-    safe_message,
-)
-from elman.text import Alphabet
+from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = CsvLogger.target, SamplesLogger.target
@@ -47,19 +28,6 @@ PLOT = "smooth_loss.png"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, RUN_JSON)
 """The files of a run directory that cannot be made again without training."""
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, eq=False)
-class RunManifest:
-    """The part of ``run.json`` that resumes a run without a checkpoint.
-
-    That is its settings, its alphabet, the hash of its text, and the model that it started from, if there was one.
-    """
-
-    config: Config
-    alphabet: Alphabet
-    corpus_sha256: str
-    init_from: ModelOrigin | None = None
 
 
 class RunDirectory:
@@ -129,25 +97,25 @@ class RunDirectory:
         """Read the lines of ``samples.jsonl``."""
         return self._read(SAMPLES, lambda lines: parse_samples(_complete(lines)))
 
-    def manifest(self) -> RunManifest:
-        """Read the manifest of the run from ``run.json``."""
-        return self._read(RUN_JSON, lambda lines: _parse_manifest(parse_strict_json("".join(lines))))
+    def metadata(self) -> dict[str, Any]:
+        """Read ``run.json``."""
+        metadata: dict[str, Any] = self._read(RUN_JSON, _parse_json)
+        return metadata
 
-    def init_from(self) -> ModelOrigin | None:
-        """Return the model that the run started from; None if there was none, or if ``run.json`` is lost."""
+    def manifest(self) -> RunManifest:
+        """Read and parse ``run.json``."""
+        return self._read(RUN_JSON, lambda lines: RunManifest.parse(_parse_json(lines)))
+
+    def manifest_if_valid(self) -> RunManifest | None:
+        """Return the same; None if it is lost or damaged, since a run with a checkpoint is resumed without it, too."""
         try:
-            return self.manifest().init_from
+            return self.manifest()
         except ElmanError:
             return None
 
-    def metadata(self) -> dict[str, Any]:
-        """Read all of ``run.json``."""
-        metadata: dict[str, Any] = self._read(RUN_JSON, lambda lines: parse_strict_json("".join(lines)))
-        return metadata
-
     # --- Writing ---
 
-    def create(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+    def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run.
 
         Raises
@@ -156,14 +124,14 @@ class RunDirectory:
             If the directory already contains a run, or cannot be written.
         """
         if self.overwrite and self.holds_run():
-            self._replace(metadata, checkpoint)
+            self._replace(manifest, checkpoint)
             return
         self._lock_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
-        self.write_metadata(metadata)  # first: a run that is killed from here on can be started again from it
+        self.write_manifest(manifest)  # first: a run that is killed from here on can be started again from it
         self._rewind_loggers([], [])
         self.save(checkpoint)  # last: without a checkpoint there is no run
 
-    def _replace(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+    def _replace(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run in place of another, and leave all other files alone.
 
         The checkpoint is replaced first: until then the other run is complete, and from then on the new one can be
@@ -172,7 +140,7 @@ class RunDirectory:
         self.lock.acquire()
         self._require_run()
         self.save(checkpoint)
-        self.write_metadata(metadata)
+        self.write_manifest(manifest)
         self._try(self._remove_optional_files)
         self._rewind_loggers([], [])
 
@@ -189,7 +157,7 @@ class RunDirectory:
         for logger in optional_loggers().values():
             logger.remove(self.path)
 
-    def save_imported(self, imported: SavedNetwork) -> None:
+    def save_imported(self, imported: ModelFile) -> None:
         """Save a network where there is no run, as the best network of one.
 
         Raises
@@ -200,9 +168,9 @@ class RunDirectory:
         self._lock_unused("choose another --out")
         save_imported(self.path / BEST, imported)
 
-    def write_metadata(self, metadata: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: RunManifest) -> None:
         """Write ``run.json``."""
-        replace_file(self.path / RUN_JSON, (json.dumps(metadata, indent=2) + "\n").encode())
+        replace_file(self.path / RUN_JSON, (json.dumps(manifest.as_dict(), indent=2) + "\n").encode())
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records to all logs."""
@@ -301,11 +269,5 @@ def _complete(lines: Iterable[str]) -> Iterator[str]:
     return (line for line in lines if line.endswith("\n"))
 
 
-def _parse_manifest(metadata: Any) -> RunManifest:
-    config = Config(**require_bounded_ints(metadata["config"]))
-    return RunManifest(
-        config,
-        Alphabet(require_str(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
-        require_sha256(metadata["corpus"]["sha256"]),
-        ModelOrigin.parse(metadata.get("init_from")),
-    )
+def _parse_json(lines: Iterable[str]) -> Any:
+    return parse_strict_json("".join(lines))

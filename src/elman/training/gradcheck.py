@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.config import Config, accept_former_names, make_config
+from elman.config import Config, make_config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
@@ -76,7 +76,6 @@ class GradientCheck:
         }
 
 
-@accept_former_names()
 def gradcheck(
     corpus: Source | Sequence[Source] | Corpus = "python-docs",
     *,

@@ -9,7 +9,7 @@ from pathlib import Path
 from elman.config import make_config
 from elman.errors import ElmanError, flag, name_options, quote, shorten
 from elman.text import read_corpus
-from elman.training.interrupts import InterruptCallback
+from elman.training.callbacks import InterruptCallback
 from elman.tuning.callbacks import SweepCallback, SweepStatus, update_fractions
 from elman.tuning.pool import WorkerPool
 from elman.tuning.report import write_report

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.errors import flag
 from elman.runs.directory import CHECKPOINT
-from elman.runs.saved_run import open_run
+from elman.runs.saved_runs import open_run
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
 from elman.tuning.settings import SweepSettings
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.config import Config, check_names, current_names, make_config
+from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.storage.untrusted import MAX_INT
 
@@ -208,7 +208,7 @@ def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any
         If it is invalid.
     """
     space, mistakes = [], list[str]()
-    for name, values in current_names(table).items():
+    for name, values in table.items():
         try:
             dimension = _parse_dimension(name, values, options)
         except ElmanError as error:

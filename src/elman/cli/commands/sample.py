@@ -99,20 +99,20 @@ def sample(
     """
     from elman.cli.default_model import load_model
     from elman.cli.generation import Generation, NamedModel, print_json, print_text
-    from elman.runs.builtin import NAME
+    from elman.runs.models import BUILTIN
 
     sampling = sampling_options.passed_options(options)
     if beam is not None:
         _check_no_sampling(sampling, seed=seed, count=count)
     _check_sources(prompt, prompt_file, interactive, copied_from)
-    models = {str(run or NAME): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
+    models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
     source = None if copied_from is None else _read_text(copied_from)
     reports = {
         name: _copying_report(model, source) if copied or source is not None else _no_report
         for name, model in models.items()
     }
     generation = Generation(
-        [NamedModel(name, models[name], reports[name]) for name in map(str, runs or (NAME,))],
+        [NamedModel(name, models[name], reports[name]) for name in map(str, runs or (BUILTIN,))],
         length,
         count,
         stop or [],

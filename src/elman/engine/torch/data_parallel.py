@@ -163,7 +163,7 @@ def _state_arrays(state: TrainState) -> dict[str, Any]:
 
 
 def _restore_state(description: dict[str, Any], arrays: dict[str, Any]) -> TrainState:
-    """Return the training state that process 0 has described; its generators are not used."""
+    """Return the training state that process 0 has described; its generator is not used."""
     # In the order of process 0: safetensors sorts by name, and sums over all parameters must be the same everywhere.
     of_kind = {
         kind: {name: arrays[f"{kind}.{name}"] for name in description["names"] if f"{kind}.{name}" in arrays}
@@ -175,7 +175,6 @@ def _restore_state(description: dict[str, Any], arrays: dict[str, Any]) -> Train
         Parameters(description["cell"], of_kind["parameters"], ngrams),
         of_kind["M"],
         arrays["h"],
-        np.random.RandomState(0),
         np.random.default_rng(0),
         of_kind["N"],
         of_kind["average"],
