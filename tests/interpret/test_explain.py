@@ -431,7 +431,7 @@ def test_a_text_without_unknown_characters_counts_none(command: Command, run: Pa
 
 def test_a_model_that_folds_knows_every_character(command: Command, tmp_path: Path) -> None:
     folder, text, page = tmp_path / "run", tmp_path / "text.txt", tmp_path / "page.html"
-    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "rare": 2}
+    settings: Any = {"hidden_size": 4, "seq_length": 5, "engine": "numpy", "sample_every": 0, "min_count": 2}
     train(Corpus.from_text("abc" * 50 + "é"), out=folder, max_updates=2, **settings)
     text.write_text("ab漢cé", encoding="utf-8")
     code, out, _ = command("explain", folder, text, "--out", page, "--json")

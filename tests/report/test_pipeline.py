@@ -241,16 +241,16 @@ def test_a_text_of_any_characters_makes_a_report(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_one_experiment")
 def test_a_report_folds_rare_characters(tmp_path: Path) -> None:
     corpus = Corpus.from_text(TEXT + "é漢")
-    results = report(corpus, out=tmp_path, epochs=1, long_epochs=1, rare=2, **SMALL)
+    results = report(corpus, out=tmp_path, epochs=1, long_epochs=1, min_count=2, **SMALL)
     assert results is not None
-    assert (results["config"]["rare"], results["alphabet"][-1]) == (2, "\ufffd")
+    assert (results["config"]["min_count"], results["alphabet"][-1]) == (2, "\ufffd")
     assert not set("é漢") & set(results["alphabet"])
     assert "\ufffd" in load(tmp_path / "run").alphabet.characters
     longer = report(corpus, out=tmp_path, epochs=1, long_epochs=2, resume=True, **SMALL)  # as it was begun
     assert longer is not None
     assert longer["long"]["epochs"] == 2
     with pytest.raises(ElmanError, match=r"cannot change min_count on resume \(run: 2, given: 3\)"):
-        report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, rare=3, **SMALL)
+        report(corpus, out=tmp_path, epochs=1, long_epochs=3, resume=True, min_count=3, **SMALL)
 
 
 def test_a_text_of_too_many_characters_is_refused_before_anything_is_done(tmp_path: Path) -> None:

@@ -411,7 +411,7 @@ def test_a_model_with_rare_characters_refuses_none() -> None:
     Path("text").write_text(PLAIN)
     run = elman.train("text", out="run", min_count=2, **FEW)
     last = run.corpus.alphabet.characters[-1]
-    assert json.loads(Path("run/run.json").read_text())["config"]["rare"] == 2
+    assert json.loads(Path("run/run.json").read_text())["config"]["min_count"] == 2
     for model in (run.model, elman.load("run")):
         assert model.score("漢字 at night").nats == model.score(f"{last}{last} at night").nats
         assert model.sample(9, prompt="漢", seed=1) == model.sample(9, prompt=last, seed=1)

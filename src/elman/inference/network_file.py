@@ -105,7 +105,7 @@ def check_holds_no_run(path: Path) -> None:
     ElmanError
         If it is.
     """
-    if "state" in read_description(path):
+    if "sample_generator" in read_description(path):  # of the training state
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 

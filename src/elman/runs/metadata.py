@@ -25,7 +25,7 @@ class TextRecord:
     chars : int
     alphabet_size : int
     sha256 : str
-    files : tuple of TextFile
+    files : list of TextFile
         The files that it was read from; empty for a text that was in memory.
     """
 
@@ -33,23 +33,23 @@ class TextRecord:
     chars: int
     alphabet_size: int
     sha256: str
-    files: tuple[TextFile, ...]
+    files: list[TextFile]
 
     @classmethod
     def of(cls, corpus: Corpus) -> TextRecord:
         """Return what is recorded of a text."""
-        return cls(corpus.name, len(corpus.indices), len(corpus.alphabet), corpus.sha256, corpus.files)
+        return cls(corpus.name, len(corpus.indices), len(corpus.alphabet), corpus.sha256, [*corpus.files])
 
     @classmethod
     def parse(cls, value: Any) -> TextRecord:
         """Parse the value in ``run.json``."""
-        files = (TextFile(require_str(each["path"], "path"), require_sha256(each["sha256"])) for each in value["files"])
+        files = [TextFile(require_str(each["path"], "path"), require_sha256(each["sha256"])) for each in value["files"]]
         return cls(
             require_str(value["name"], "name"),
             require_int(value["chars"], "chars"),
             require_int(value["alphabet_size"], "alphabet_size"),
             require_sha256(value["sha256"]),
-            tuple(files),
+            files,
         )
 
 

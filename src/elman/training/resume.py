@@ -123,7 +123,7 @@ def _read_data(
         corpus = read_text(source, config)
     _require_same_text(saved, corpus, name)
     if not corpus.files and manifest is not None:  # a text in memory; the run is found again from its files
-        corpus = replace(corpus, files=manifest.corpus.files)
+        corpus = replace(corpus, files=(*manifest.corpus.files,))
     validation_sha256 = manifest.validation.sha256 if manifest and manifest.validation else ""
     return TrainingData(config, corpus, read_validation_text(config, corpus, validation_sha256))
 
