@@ -242,11 +242,15 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 
 def normalize(name: str, value: Any) -> Any:
-    """Return a value of a setting as it is stored: a number of any library as Python's, a choice in lower case."""
+    """Return a value of a setting as it is stored: Python's own numbers, choices in lower case, absolute paths."""
     if type(value) not in (bool, int, float) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return os.path.abspath(value)  # noqa: PTH100 (as `make_absolute`)
+    if name == "validation" and isinstance(value, str) and value:
+        from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
+
+        return make_absolute(value)
     if isinstance(value, str) and value.lower() in choices_of(name):
         return value.lower()
     return value

@@ -75,7 +75,7 @@ def test_a_run_in_training_and_one_that_was_killed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "run.json", "checkpoint.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"\xff{not csv,", None], ids=["empty", "garbage", "missing"])
+@pytest.mark.parametrize("content", [b"", b"\xff{not csv,\n", None], ids=["empty", "garbage", "missing"])
 def test_a_damaged_run_is_listed_with_what_can_be_read(folder: Path, name: str, content: bytes | None) -> None:
     path = folder / "long" / name
     path.unlink()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from elman.config import Config
 from elman.errors import ElmanError, quote, shorten
@@ -13,7 +12,7 @@ from elman.runs.metadata import RunManifest
 from elman.storage.untrusted import require_regular_file
 from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
 from elman.text.lines import Indices, Lines, hash_lines, make_lines, shuffle_corpus, split_lines
-from elman.text.sources import STANDARD_INPUT, is_builtin, make_absolute
+from elman.text.sources import STANDARD_INPUT, is_builtin
 
 Text = Source | Sequence[Source] | Corpus
 """What the text of a run is read from, see `elman.text.read_corpus`."""
@@ -123,14 +122,6 @@ def read_text(source: Text, config: Config) -> Corpus:
     """Read the text of a run; independent lines are put into the order in which they are divided."""
     corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=config.lines)
     return shuffle_corpus(corpus, config.seed) if config.lines else corpus
-
-
-def use_absolute_path(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in which the path of a validation set is absolute."""
-    path = options.get("validation")
-    if isinstance(path, os.PathLike):
-        return {**options, "validation": os.path.abspath(path)}  # noqa: PTH100 (as `make_absolute`)
-    return {**options, "validation": make_absolute(path)} if isinstance(path, str) and path else dict(options)
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -68,12 +68,7 @@ class GradientCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as ``elman gradcheck --json`` prints it."""
-        return {
-            "points": self.points,
-            "hidden_size": self.hidden_size,
-            "seq_length": self.seq_length,
-            "relative_error": self.relative_error,
-        }
+        return asdict(self)
 
 
 def gradcheck(

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -123,7 +123,7 @@ class ProgressLines(ProgressDisplay):
         is_due = now >= self.due or (now >= self.validation_due and _was_validated(run))
         if is_due or run.state.update >= updates:
             self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
-            self.show(", ".join(filter(None, describe_progress(run, updates))))
+            self.show(", ".join(filter(None, describe_progress(run, updates).values())))
 
     def on_warning(self, warning: str) -> None:
         """Print the warning."""
@@ -148,7 +148,7 @@ class ProgressBar(ProgressDisplay):
         from rich.progress import BarColumn, Progress, TextColumn  # takes a while to import
 
         self.console = console
-        self.screen = NotebookScreen() if console.is_jupyter else TerminalScreen(console)
+        self.output = NotebookOutput() if console.is_jupyter else TerminalOutput(console)
         epoch, updates, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "updates", "left"))
         self.progress = Progress(epoch, BarColumn(bar_width=24), updates, left, console=console)
         self.task = self.progress.add_task("", total=1.0, epoch="", updates="", left="")
@@ -156,17 +156,17 @@ class ProgressBar(ProgressDisplay):
 
     def show(self, line: str) -> None:
         """Show the line."""
-        self.screen.show(Text(line, style="dim"))
+        self.output.show(Text(line, style="dim"))
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Update the bar."""
         fields = describe_progress(run, updates)
-        self.progress.update(self.task, completed=min(1.0, run.state.update / updates), **fields._asdict())
+        self.progress.update(self.task, completed=min(1.0, run.state.update / updates), **fields)  # type: ignore[arg-type]
         content = Table.grid()
         content.add_row(self.progress)
-        content.add_row(Text(", ".join(filter(None, (fields.losses, fields.speed)))))
+        content.add_row(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))))
         content.add_row(Padding(self.text, (1, 2)))
-        self.screen.update(content)
+        self.output.update(content)
 
     def on_sample(self, sample: Sample) -> None:
         """Show the sample from the next update of the bar on."""
@@ -178,32 +178,26 @@ class ProgressBar(ProgressDisplay):
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self.screen.close()
+        self.output.close()
 
 
-class TerminalScreen:
+class TerminalOutput:
     """The lines of a terminal in which the cursor is."""
 
     def __init__(self, console: StderrConsole) -> None:
         from rich.live import Live
 
-        self.console, self.live = console, Live(console=console, auto_refresh=False)
-
-    def show(self, line: Text) -> None:
-        """Print a line, which stays."""
-        self.console.print(line)
+        self.show = console.print
+        self.live = Live(console=console, auto_refresh=False)
+        self.close = self.live.stop
 
     def update(self, content: Table) -> None:
         """Show the bar, in place of what was shown before."""
         self.live.start()
         self.live.update(content, refresh=True)
 
-    def close(self) -> None:
-        """Move the cursor below the bar."""
-        self.live.stop()
 
-
-class NotebookScreen:
+class NotebookOutput:
     """An output of a notebook's cell, which is updated in place.
 
     Rich's own live display and tqdm's bar need ipywidgets there, and without a running kernel a saved notebook does not
@@ -213,12 +207,8 @@ class NotebookScreen:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def show(self, line: Text) -> None:
-        """Show a line until there is a bar."""
-        self.update(line)
-
     def update(self, content: Table | Text) -> None:
-        """Show the content, in place of what was shown before."""
+        """Show a line or the bar, in place of what was shown before."""
         if self._handle is None:
             from IPython import display
 
@@ -227,36 +217,22 @@ class NotebookScreen:
         else:
             self._handle.update(content)
 
+    show = update
+
     def close(self) -> None:
         """Leave the output as it is."""
 
 
-class ProgressFields(NamedTuple):
-    """The progress of a run, as texts.
+def describe_progress(run: Run, updates: int) -> dict[str, str]:
+    """Describe the progress of a run that is expected to have so many updates.
 
-    Parameters
-    ----------
-    epoch : str
-        The current epoch, counted from 1, and their number if no other limit ends the run.
-    updates : str
-        Updates done, and the expected total.
-    losses : str
-        The train loss and, once there is one, the validation loss.
-    speed : str
-        The average so far; empty after the first update, whose time says little.
-    left : str
-        The expected time of the updates to come; likewise.
+    Returns
+    -------
+    dict
+        ``epoch``, counted from 1, and their number if no other limit ends the run; ``updates`` done and expected;
+        ``losses``, that of training and, once there is one, that of validation; the average ``speed`` so far and the
+        time ``left``, which are empty after the first update, whose time says little.
     """
-
-    epoch: str
-    updates: str
-    losses: str
-    speed: str
-    left: str
-
-
-def describe_progress(run: Run, updates: int) -> ProgressFields:
-    """Describe the progress of a run that is expected to have so many updates."""
     state, config = run.state, run.config
     epoch = min(state.epoch + 1, config.epochs)
     ends_by_epochs = config.max_seconds is None and config.max_updates is None
@@ -265,10 +241,10 @@ def describe_progress(run: Run, updates: int) -> ProgressFields:
     losses = {"train": run.train_loss, "validation": run.latest_validation_loss}
     known = [f"{name} loss {loss:.3f}" for name, loss in losses.items() if loss is not None]
     left = timedelta(seconds=round(max(0, updates - state.update) * seconds_per_update))
-    return ProgressFields(
-        f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
-        f"update {state.update:,}/{updates:,}",
-        f"{', '.join(known)} nats/char",
-        f"{speed:,.0f} chars/s" if state.update > 1 else "",
-        f"{left} left" if state.update > 1 else "",
-    )
+    return {
+        "epoch": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
+        "updates": f"update {state.update:,}/{updates:,}",
+        "losses": f"{', '.join(known)} nats/char",
+        "speed": f"{speed:,.0f} chars/s" if state.update > 1 else "",
+        "left": f"{left} left" if state.update > 1 else "",
+    }

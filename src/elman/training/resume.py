@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,15 +14,7 @@ from elman.engine.requirements import require_engine
 from elman.errors import ElmanError, name_options, quote
 from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint
-from elman.runs.data import (
-    Text,
-    TrainingData,
-    find_text,
-    read_text,
-    read_validation_text,
-    require_unchanged,
-    use_absolute_path,
-)
+from elman.runs.data import Text, TrainingData, find_text, read_text, read_validation_text, require_unchanged
 from elman.runs.directory import RunDirectory
 from elman.runs.metadata import RunManifest
 from elman.runs.run import Run
@@ -57,7 +50,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     manifest = directory.manifest_if_valid()
     recorded_preset = manifest.preset if manifest else ""
     _require_same_preset(preset, recorded_preset)
-    config = _resume_config(saved.config, use_absolute_path(options))
+    config = _resume_config(saved.config, options)
     require_engine(config)
     data = _read_data(directory, config, source, saved, manifest)
     if not isinstance(saved, Checkpoint):
@@ -97,7 +90,7 @@ def _require_same_preset(preset: str | None, recorded: str) -> None:
 
 def _resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     """Return the settings; the validation file may have moved, as its hash must agree."""
-    if isinstance(saved.validation, str) and isinstance(options.get("validation"), str):
+    if isinstance(saved.validation, str) and isinstance(options.get("validation"), str | os.PathLike):
         saved = replace(saved, validation=options["validation"])
     return resume_config(saved, options)
 
@@ -174,7 +167,7 @@ def _leave_finished(run: Run, saved: Checkpoint, limit: str, *, was_recorded: bo
     assert directory is not None
     run.restore_history(*directory.rewind(lambda row: row <= update, lambda sample: sample <= update))
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
-    directory.complete_save(saved, run.selected)
+    directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
     run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
     if not was_recorded:  # it was killed before it wrote why it ended
         directory.write_manifest(run.manifest)

@@ -16,7 +16,7 @@ from elman.network.optimizer import Optimizer
 from elman.network.parameters import INITIAL_ALPHA
 from elman.presets import DEFAULT_PRESET, name_preset
 from elman.runs.checkpoint import reset_at
-from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, read_text, read_validation_text, use_absolute_path
+from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, read_text, read_validation_text
 from elman.runs.directory import RunDirectory
 from elman.runs.run import Run
 from elman.text import check_alphabet_size
@@ -50,7 +50,6 @@ def start_run(
     ElmanError
         If an option, the text or the directory is invalid.
     """
-    options = use_absolute_path(options)
     recorded = "" if preset is None and has_every_setting(options) else name_preset(preset or DEFAULT_PRESET)
     pretrained = None if init_from is None else PretrainedModel.open(init_from)
     adopted = options if pretrained is None else pretrained.adopt_shape(options)
