@@ -48,6 +48,35 @@ class StopsAt(TrainingCallback):
         return self.done >= self.update
 
 
+class Listens(TrainingCallback):
+    """Keeps the notices and the warnings."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.warnings: list[str] = []
+
+    def on_notice(self, notice: str) -> None:
+        self.notices.append(notice)
+
+    def on_warning(self, warning: str) -> None:
+        self.warnings.append(warning)
+
+
+class Killed(TrainingCallback):
+    """Raises after an update, or before the first, as if the process were killed."""
+
+    def __init__(self, update: int = 0) -> None:
+        self.update = update
+
+    def on_compile(self) -> None:
+        if not self.update:
+            raise KeyboardInterrupt
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        if run.state.update >= self.update:
+            raise KeyboardInterrupt
+
+
 def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:
     """Return rows without the columns that the clock writes."""
     return [astuple(row)[:5] for row in metrics]

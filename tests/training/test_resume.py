@@ -14,22 +14,11 @@ from elman.runs import data
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import preset_scaling
-from elman.training.callbacks import TrainingCallback
 from support.state import TEXT
-from support.training import EXACT, StopsAt, assert_same, assert_saved, contents
+from support.training import EXACT, Listens, StopsAt, assert_same, assert_saved, contents
 
 FIRST, SECOND = TEXT, TEXT[::-1]
 OPTIONS: dict[str, Any] = EXACT | {"sample_every": 0}
-
-
-class Notices(TrainingCallback):
-    """Collects the notices."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def on_notice(self, notice: str) -> None:
-        self.lines.append(notice)
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +46,10 @@ def refused(**options: Any) -> str:
 
 
 def test_a_run_finds_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    notices = Notices()
-    elman.train("corpus", **OPTIONS, out="run", max_updates=10, callback=notices)
+    listens = Listens()
+    elman.train("corpus", **OPTIONS, out="run", max_updates=10, callback=listens)
     size = f"{len(FIRST + SECOND)} characters, {len(set(FIRST + SECOND))} distinct"
-    assert notices.lines == [f"training on corpus (2 files; 1 binary file skipped): {size}"]
+    assert listens.notices == [f"training on corpus (2 files; 1 binary file skipped): {size}"]
     metadata = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
     assert [file["path"] for file in metadata["corpus"]["files"]] == [str(folder / f"corpus/{n}.txt") for n in (1, 2)]
     assert metadata["preset"] == "reference"
@@ -141,10 +130,10 @@ def test_a_finished_run_has_nothing_to_do(
     options: dict[str, Any], limits: dict[str, Any], stopped: str, words: str
 ) -> None:
     expected = elman.train("corpus/1.txt", **OPTIONS | options, out="run")
-    before, notices = contents(Path("run")), Notices()
-    run = elman.train(out="run", resume=True, callback=notices, **limits)
+    before, listens = contents(Path("run")), Listens()
+    run = elman.train(out="run", resume=True, callback=listens, **limits)
     assert (run.was_finished, run.stopped, expected.was_finished) == (True, stopped, False)
-    assert words in notices.lines[1] == run.advice
+    assert words in listens.notices[1] == run.advice
     assert contents(Path("run")) == before
     assert_saved(Path("run"), run)
     run.stopped = expected.stopped
@@ -156,14 +145,14 @@ def test_a_finished_run_has_nothing_to_do(
 def test_an_extended_schedule_is_explained(schedule: str) -> None:
     options = OPTIONS | {"schedule": schedule, "learning_rate": 0.1}
     elman.train("corpus/1.txt", **options, out="run", max_updates=10)
-    notices = Notices()
-    elman.train(out="run", resume=True, max_updates=20, callback=notices)
+    listens = Listens()
+    elman.train(out="run", resume=True, max_updates=20, callback=listens)
     rates = {"cosine": "from 0.00245 to 0.05", "step": "from 0.001 to 0.01", "constant": ""}[schedule]
     expected = (
         f"the {schedule} schedule had ended at update 10 and now ends at update 20: the learning rate changes {rates}"
         " and decays from there"
     )
-    assert notices.lines[1:] == ([] if schedule == "constant" else [expected])
+    assert listens.notices[1:] == ([] if schedule == "constant" else [expected])
 
 
 # --- A validation set of its own ---
@@ -184,9 +173,9 @@ def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.Monkey
     assert metadata["config"]["validation"] == str(folder / "held.txt")
     assert (metadata["validation"]["name"], metadata["validation"]["chars"]) == ("held.txt", 35)
     monkeypatch.chdir("corpus")
-    notices = Notices()
-    longer = elman.train(out="../run", resume=True, max_updates=20, callback=notices)
-    assert notices.lines[0].endswith("; validation on held.txt: 35 characters")
+    listens = Listens()
+    longer = elman.train(out="../run", resume=True, max_updates=20, callback=listens)
+    assert listens.notices[0].endswith("; validation on held.txt: 35 characters")
     assert_same(longer, elman.train("1.txt", **options | {"max_updates": 20}, validation=Path("../held.txt")))
     monkeypatch.chdir("..")
     Path("held.txt").rename("moved.txt")
@@ -229,11 +218,11 @@ def test_what_is_no_validation_set_is_refused() -> None:
 
 
 def test_a_preset_meets_a_preset_scaling() -> None:
-    text, notices = Corpus.from_text((TEXT * 3)[:200]), Notices()
+    text, listens = Corpus.from_text((TEXT * 3)[:200]), Listens()
     small: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
-    run = elman.train(text, **small, preset="minute", out="run", callback=notices, max_updates=3)
+    run = elman.train(text, **small, preset="minute", out="run", callback=listens, max_updates=3)
     assert (run.config.batch_size, run.config.seq_length, run.config.validate_every) == (2, 19, 0)
-    assert notices.lines[1] == (
+    assert listens.notices[1] == (
         "the training text has only 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
         " 0.012, dropout 0.15 instead of 0.0, batch size 2 instead of 32, sequence length 19 instead of 64"
     )
