@@ -118,8 +118,8 @@ class Config:
     )
     ngram_folds: int = _option(
         10,
-        "Cross-fitting of the n-gram prior: training leaves out the counts of the same one of so many parts of the"
-        " text; 0 turns it off.",
+        "Cross-fitting of the n-gram prior: number of folds of the text; at each position, training leaves out the"
+        " counts of the position's own fold. 0 turns it off.",
         minimum=0,
         maximum=100,
     )
