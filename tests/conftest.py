@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
@@ -10,6 +11,10 @@ from elman.text import Corpus
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.state import TEXT
+
+# A busy machine may take any time for an example, also where the environment variable CI selects another profile.
+settings.register_profile("elman", settings(), deadline=None)
+settings.load_profile("elman")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -28,22 +28,26 @@ CodecAdapt = Literal["weights", "counts", "both", "mixture", "bitwise", "all"]
 
 
 def _option(
-    default: Any, help: str, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    example: float | None = None,
+    choices: Callable[[], tuple[str, ...]] | None = None,
 ) -> Any:
-    """Return a field with its help and its range; `above` is an exclusive minimum."""
-    return field(default=default, metadata={"help": help, "minimum": minimum, "above": above, "maximum": maximum})
+    """Return a field with its help and its range.
+
+    `above` is an exclusive minimum; a number that has an `example` is below 1; `choices` are the names in a registry.
+    """
+    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum}
+    return field(default=default, metadata=metadata | {"example": example, "choices": choices})
 
 
 def _fraction(default: float, help: str, example: float) -> Any:
     """Return a field for a number from 0 to below 1."""
-    metadata = {"help": help, "minimum": 0, "above": None, "maximum": None, "example": example}
-    return field(default=default, metadata=metadata)
-
-
-def _registered(default: str, help: str, names: Callable[[], tuple[str, ...]]) -> Any:
-    """Return a field whose choices are the names in a registry."""
-    metadata = {"help": help, "minimum": None, "above": None, "maximum": None, "choices": names}
-    return field(default=default, metadata=metadata)
+    return _option(default, help, minimum=0, example=example)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Config:
     0.1
     """
 
-    cell: str = _registered("rnn", cell_help(), cell_names)
+    cell: str = _option("rnn", cell_help(), choices=cell_names)
     hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
@@ -147,9 +151,11 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: str = _registered(DEFAULT_ENGINE, engine_help(), engine_names)
-    device: str = _registered(
-        "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
+    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=engine_names)
+    device: str = _option(
+        "auto",
+        "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.",
+        choices=lambda: DEVICES,
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(False, "Mixed precision, bfloat16 and float32: the torch engine on a CUDA device.")
@@ -213,7 +219,7 @@ class Config:
             requirement = f"greater than {above}"
         elif maximum is not None and value > maximum:
             requirement = f"at most {maximum}"
-        elif "example" in limits and value >= 1:
+        elif limits["example"] is not None and value >= 1:
             requirement = f"less than 1, such as {limits['example']}"
         if requirement:
             raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
@@ -237,7 +243,7 @@ def _hints() -> dict[str, Any]:
 
 def choices_of(name: str) -> tuple[str, ...]:
     """Return the choices of a setting; empty if it has none."""
-    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata.get("choices")
+    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
 
 

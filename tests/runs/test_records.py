@@ -57,7 +57,7 @@ def run_directory(corpus: Corpus, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(row, max_size=5), st.lists(sample, max_size=5))
 def test_rows_and_samples_are_restored_bit_for_bit(rows: list[Metrics], samples: list[Sample]) -> None:
     with tempfile.TemporaryDirectory() as folder:

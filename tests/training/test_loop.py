@@ -194,7 +194,7 @@ def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
 
 
 @ENGINES
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(case=cut_runs())
 @example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}))
 @example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}))
@@ -231,7 +231,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(case=cut_runs(), recipe=recipes())
 def test_a_run_of_any_kind_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], recipe: dict[str, Any]
@@ -273,7 +273,7 @@ def test_an_interrupted_schedule_is_resumed_bit_for_bit(corpus: Corpus, tmp_path
     assert_same(train(corpus, out=tmp_path, resume=True), expected)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(case=cut_runs(), torn=st.sampled_from([b"", b"9", b'{"update": 1, "text": "\xc3']))
 def test_a_killed_run_is_resumed_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], torn: bytes
