@@ -124,16 +124,11 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
-    filler = fill(small_disk)
-    line = refused(elman("train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9))
+    filler, arguments = fill(small_disk), ["--preset", "reference", "--out", small_disk / "run", "--max-updates", 9]
+    line = refused(elman("train", text, *arguments))
     assert "(No space left on device): free disk space or choose another --out" in line
     filler.unlink()
-    assert (
-        elman(
-            "train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9, "--resume"
-        ).returncode
-        == 0
-    )
+    assert elman("train", text, *arguments, "--resume").returncode == 0
 
 
 def test_a_disk_that_is_full_when_a_run_is_resumed(text: Path, small_disk: Path) -> None:
@@ -194,9 +189,8 @@ def locked_away(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_run_in_a_directory_that_may_not_be_written(text: Path, locked_away: Path) -> None:
     locked_away.chmod(0o555)
-    line = refused(
-        elman("train", text, "--preset", "reference", "--out", locked_away / "run", before=without_privilege)
-    )
+    arguments = ["--preset", "reference", "--out", locked_away / "run"]
+    line = refused(elman("train", text, *arguments, before=without_privilege))
     assert line.endswith("/folder/run' (Permission denied): choose another --out")
 
 

@@ -51,19 +51,8 @@ AT_WORK, STARTING = 0.4, 0.9
 def command(folder: Path, out: str, recipe: str) -> list[str]:
     """Return the training command; `elman`, but with frequent checkpoints."""
     often, text = ROOT / "tests" / "support" / "frequent_checkpoints.py", folder / "text.txt"
-    options = [
-        "--preset",
-        "reference",
-        "--out",
-        str(folder / out),
-        "--epochs",
-        "1000",
-        "--seq-length",
-        "5",
-        "--sample-length",
-        "20",
-        *recipe.split(),
-    ]
+    options = ["--preset", "reference", "--out", str(folder / out), "--epochs", "1000", "--seq-length", "5"]
+    options += ["--sample-length", "20", *recipe.split()]
     return [sys.executable, str(often), "train", str(text), *options]
 
 

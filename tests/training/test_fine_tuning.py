@@ -1,7 +1,7 @@
 """Fine-tuning: weights, alphabet, settings, counts and records of a run that starts from a trained model."""
 
 import json
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def initial(run: Run) -> TrainState:
 def test_weights_follow_their_characters(source: Run) -> None:
     run = start(source)
     state, fresh, weights = run.state.parameters, initial(run).parameters, source.model.parameters
+    assert source.state.average
+    np.testing.assert_array_equal(state["W"], source.state.average["W"])  # which the model is used with
     np.testing.assert_array_equal(state["W"], weights["W"])
     np.testing.assert_array_equal(state["b"], weights["b"])
     old, new = source.corpus.alphabet.characters, run.corpus.alphabet.characters
@@ -73,11 +75,6 @@ def test_the_rest_of_the_state_is_that_of_a_new_run(source: Run) -> None:
         np.testing.assert_array_equal(array, state.parameters[name])
 
 
-def test_the_weights_are_those_that_the_model_is_used_with(source: Run) -> None:
-    assert source.state.average
-    np.testing.assert_array_equal(start(source).state.parameters["W"], source.state.average["W"])
-
-
 def test_unknown_symbols_are_matched_and_are_no_characters() -> None:
     with_unknown, without = Alphabet("ab?", has_unknown=True), Alphabet("?ba")
     assert [list(indices) for indices in match_characters(with_unknown, without)] == [[1, 0], [1, 2]]
@@ -93,28 +90,26 @@ def test_the_shape_is_that_of_the_model(corpus: Corpus, cell: str) -> None:
     assert run.config.dtype == "float32"
 
 
-def test_a_shape_that_differs_is_refused(source: Run) -> None:
-    expected = (
+def test_what_cannot_be_started_from(source: Run, tmp_path: Path) -> None:
+    def refused(call: Callable[[], object]) -> str:
+        with pytest.raises(ElmanError) as raised:
+            call()
+        return str(raised.value)
+
+    model, text = source.model, Corpus.from_text(NEW)
+    large = Model(model.alphabet, model.parameters.map(lambda array: array * 1e300), model.h, model.engine)
+    assert refused(lambda: start(source, hidden_size=5, layers=2)) == (
         "cannot change hidden_size and layers with init_from (model: 4, given: 5; model: 1, given: 2); remove them"
     )
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        start(source, hidden_size=5, layers=2)
-    assert start(source, hidden_size=4).config.hidden_size == 4
-
-
-def test_weights_that_the_precision_cannot_represent(source: Run) -> None:
-    model = source.model
-    large = Model(model.alphabet, model.parameters.map(lambda array: array * 1e300), model.h, model.engine)
-    expected = "the weights of the model are not finite in float32: pass another model or dtype float64"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        start(large, dtype="float32")
-
-
-def test_what_is_no_model() -> None:
-    with pytest.raises(ElmanError, match=r"^init_from must be a path, a Run or a Model \(got int\)$"):
-        elman.train(Corpus.from_text(NEW), init_from=3)  # type: ignore[arg-type]
-    with pytest.raises(ElmanError, match=r"^there is no checkpoint 'nowhere'"):
-        elman.train(Corpus.from_text(NEW), init_from="nowhere")
+    assert refused(lambda: start(large, dtype="float32")) == (
+        "the weights of the model are not finite in float32: pass another model or dtype float64"
+    )
+    wrong: Any = 3
+    assert refused(lambda: start(wrong)) == "init_from must be a path, a Run or a Model (got int)"
+    assert refused(lambda: elman.train(text, init_from="nowhere")).startswith("there is no checkpoint 'nowhere'")
+    assert refused(lambda: elman.train(text, init_from=source, resume=True, out=tmp_path)) == (
+        "cannot combine init_from with resume=True: a resumed run continues with its own weights"
+    )
 
 
 # --- The n-gram prior ---
@@ -184,8 +179,11 @@ def test_a_run_killed_before_its_checkpoint_starts_from_the_model_again(source: 
         train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
 
 
-def test_a_run_of_a_model_in_memory_that_was_killed_at_once(source: Run, tmp_path: Path) -> None:
-    run = train(Corpus.from_text(NEW), **EXACT, max_updates=1, init_from=source, out=tmp_path)
+def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> None:
+    plain = train(corpus, **EXACT, max_updates=1, out=tmp_path / "plain")
+    assert RunDirectory(tmp_path / "plain").manifest().init_from is None
+    assert start(plain).init_from == ModelOrigin(str(tmp_path / "plain"), fingerprint(plain.model).hex())
+    run = train(Corpus.from_text(NEW), **EXACT, max_updates=1, init_from=source, out=tmp_path)  # from memory
     assert run.init_from is not None
     assert run.init_from.path is None
     (tmp_path / "checkpoint.safetensors").unlink()
@@ -193,38 +191,11 @@ def test_a_run_of_a_model_in_memory_that_was_killed_at_once(source: Run, tmp_pat
         train(Corpus.from_text(NEW), out=tmp_path, resume=True)
 
 
-def test_a_run_with_a_directory_is_named_by_it(corpus: Corpus, tmp_path: Path) -> None:
-    run = train(corpus, **EXACT, max_updates=1, out=tmp_path)
-    assert start(run).init_from == ModelOrigin(str(tmp_path), fingerprint(run.model).hex())
-
-
-def test_a_resumed_run_has_weights_already(source: Run, tmp_path: Path) -> None:
-    expected = "cannot combine init_from with resume=True: a resumed run continues with its own weights"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        elman.train(Corpus.from_text(NEW), init_from=source, resume=True, out=tmp_path)
-
-
-def test_runs_without_a_model_have_no_origin(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **EXACT, max_updates=1, out=tmp_path)
-    assert "init_from" not in json.loads((tmp_path / "run.json").read_text("utf-8"))
-    assert RunDirectory(tmp_path).manifest().init_from is None
-
-
 def test_the_command(source: Run, tmp_path: Path, command: Command) -> None:
     source.model.save(tmp_path / "old.safetensors")
     (tmp_path / "new.txt").write_text(NEW, encoding="utf-8")
-    options = [
-        "--seq-length",
-        T,
-        "--max-updates",
-        3,
-        "--quiet",
-        "--preset",
-        "reference",
-        "--engine",
-        "numpy",
-        "--init-from",
-    ]
+    options = ["--seq-length", T, "--max-updates", 3, "--quiet", "--preset", "reference", "--engine", "numpy"]
+    options += ["--init-from"]
     ended = command("train", tmp_path / "new.txt", "-o", tmp_path / "run", *options, tmp_path / "old.safetensors")
     assert (ended.code, ended.err) == (0, "")
     assert elman.load(tmp_path / "run").parameters["W"].shape == (4, 4)

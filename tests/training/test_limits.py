@@ -21,27 +21,18 @@ from support.training import EXACT, train
 # --- The estimate ---
 
 
-def test_without_a_limit_the_end_is_the_end() -> None:
-    budget = TimeBudget(None)
-    budget.observe(10, 1.0)
-    assert budget.last(10, 1.0, 500) == 500
-
-
-def test_until_a_speed_is_known_the_end_is_the_end() -> None:
-    assert TimeBudget(3.0).last(0, 0.0, 500) == 500
-
-
 def test_the_last_update_follows_from_the_speed() -> None:
+    assert TimeBudget(3.0).last(0, 0.0, 500) == 500  # until a speed is known
     budget = TimeBudget(3.0)
     budget.observe(10, 1.0)
     assert budget.last(10, 1.0, 500) == 30
     assert budget.last(10, 1.0, 25) == 25
     assert budget.last(29, 2.96, 500) == 29  # less than half an update is left
     assert budget.last(31, 3.2, 500) == 31
-
-
-def test_a_resumed_run_knows_its_speed() -> None:
-    assert TimeBudget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30
+    assert TimeBudget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30  # of a resumed run
+    unlimited = TimeBudget(None)
+    unlimited.observe(10, 1.0)
+    assert unlimited.last(10, 1.0, 500) == 500
 
 
 def test_old_measurements_of_the_speed_count_little() -> None:

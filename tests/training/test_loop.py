@@ -21,7 +21,6 @@ from elman.engine.callbacks import StepCallback, no_callback
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import Optimizer
 from elman.network.parameters import Array
-from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import RunDirectory
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors, save_tensors
@@ -245,32 +244,12 @@ def test_a_run_of_any_kind_is_resumed_bit_for_bit(
     assert_saved(out, expected)
 
 
-@ENGINES
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_a_run_with_a_prior_is_resumed_bit_for_bit(
-    corpus: Corpus, tmp_path: Path, engine: str, batch_size: int
-) -> None:
-    options = SMALL | {"cell": "lstm", "engine": engine, "ngram_order": 3, "batch_size": batch_size}
-    expected = train(corpus, **options, max_updates=25)
-    train(corpus, **options, max_updates=10, out=tmp_path)
-    assert_same(train(corpus, out=tmp_path, resume=True, max_updates=25), expected)
-    assert_saved(tmp_path, expected)
-
-
 def test_a_prior_that_counts_another_text_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **EXACT, ngram_order=3, max_updates=10, out=tmp_path)
     text, tensors = read_tensors(tmp_path / "checkpoint.safetensors")
     save_tensors(tmp_path / "checkpoint.safetensors", json.loads(text) | {"ngram_offset": 1}, tensors)
     with pytest.raises(ElmanError, match="counts a text that is not the training text from character 1 on"):
         train(corpus, out=tmp_path, resume=True)
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "step"])
-def test_an_interrupted_schedule_is_resumed_bit_for_bit(corpus: Corpus, tmp_path: Path, schedule: str) -> None:
-    options = EXACT | {"schedule": schedule, "optimizer": "adam", "learning_rate": 0.01, "epochs": 3, "warmup": 5}
-    expected = train(corpus, **options)
-    train(corpus, **options, out=tmp_path, callback=StopsAt(20))
-    assert_same(train(corpus, out=tmp_path, resume=True), expected)
 
 
 @settings(max_examples=15)
@@ -307,19 +286,27 @@ def test_a_run_killed_before_its_first_checkpoint_is_resumed_bit_for_bit(corpus:
     assert_saved(tmp_path, expected)
 
 
-def test_a_run_is_resumed_for_more_epochs(corpus: Corpus, tmp_path: Path) -> None:
-    train(corpus, **EXACT, epochs=1, out=tmp_path)
-    expected = train(corpus, **EXACT, epochs=3)
-    assert_same(train(corpus, out=tmp_path, resume=True, epochs=3), expected)
-    assert load_checkpoint(tmp_path / "checkpoint.safetensors").config == expected.config
+ADAM = {"optimizer": "adam", "learning_rate": 0.01, "warmup": 5}
+PRIOR = {"cell": "lstm", "ngram_order": 3}
 
 
 @ENGINES
-@pytest.mark.parametrize("update", [1, 8, 40])
+@pytest.mark.parametrize(
+    ("options", "update"),
+    [
+        ({}, 1),
+        ({}, 40),
+        (ADAM | {"schedule": "cosine"}, 20),
+        (ADAM | {"schedule": "step"}, 20),
+        (PRIOR, 10),
+        (PRIOR | {"batch_size": 3}, 10),
+    ],
+    ids=str,
+)
 def test_an_interrupted_run_is_saved_and_resumed_bit_for_bit(
-    corpus: Corpus, tmp_path: Path, engine: str, update: int
+    corpus: Corpus, tmp_path: Path, engine: str, options: dict[str, Any], update: int
 ) -> None:
-    options = SMALL | {"engine": engine, "max_updates": 40}
+    options = SMALL | options | {"engine": engine, "max_updates": 40, "epochs": 100}
     run = train(corpus, **options, out=tmp_path, callback=StopsAt(update))
     assert update <= run.state.update < update + SMALL["metrics_every"]
     assert_saved(tmp_path, run)
@@ -390,14 +377,6 @@ def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkey
 
 
 # --- The directory ---
-
-
-def test_without_a_directory_nothing_is_written(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    train(corpus, **EXACT, max_updates=5)
-    assert contents(tmp_path) == {}
 
 
 def test_a_directory_is_made_with_its_parents_and_refused_if_it_holds_a_run(corpus: Corpus, tmp_path: Path) -> None:

@@ -125,15 +125,9 @@ def read_text(source: Text, config: Config) -> Corpus:
 
 
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
-    """Return the validation text, encoded in the alphabet of the training text; None if it is not a file.
+    """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    Parameters
-    ----------
-    config : Config
-    corpus : Corpus
-        The training text.
-    sha256 : str
-        SHA-256 that the text must have; empty for any.
+    It must have the SHA-256, unless that is empty.
 
     Raises
     ------

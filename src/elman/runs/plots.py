@@ -35,14 +35,7 @@ def has_matplotlib() -> bool:
 
 
 class LossCurve(NamedTuple):
-    """The losses of a run.
-
-    Parameters
-    ----------
-    label : str
-    metrics : sequence of Metrics
-    config : Config
-    """
+    """The losses of a run, under the label that its legend shows."""
 
     label: str
     metrics: Sequence[Metrics]
@@ -75,14 +68,6 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
     """Plot the train and the validation losses of runs over the updates, in nats per character.
 
     A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
-
-    Parameters
-    ----------
-    curves : sequence of LossCurve
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------

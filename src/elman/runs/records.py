@@ -210,13 +210,7 @@ def last_train_loss(config: Config, rows: Iterable[Metrics]) -> float | None:
 
 
 def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
-    """Parse rows of ``metrics.csv``, given as text by column.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If a row is invalid.
-    """
+    """Parse rows of ``metrics.csv``, as text by column; raise ValueError, KeyError or TypeError if one is wrong."""
     return [_parse_row(row) for row in rows]
 
 
@@ -239,13 +233,7 @@ def _parse_row(row: dict[str, str]) -> Metrics:
 
 
 def parse_samples(lines: Iterable[str]) -> list[Sample]:
-    """Parse lines of ``samples.jsonl``.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If a line is invalid.
-    """
+    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong."""
     return [_parse_sample(parse_strict_json(line)) for line in lines]
 
 

@@ -59,7 +59,7 @@ class SavedRun:
     path : Path
     config : Config
     metadata : dict
-        The contents of ``run.json``: settings, alphabet, text, versions, machine.
+        The contents of ``run.json``.
 
     Examples
     --------

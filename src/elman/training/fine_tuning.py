@@ -41,13 +41,7 @@ ModelSource = str | os.PathLike[str] | Run | Model
 
 @dataclass(frozen=True, eq=False)
 class PretrainedModel:
-    """The model that a run starts from.
-
-    Parameters
-    ----------
-    model : Model
-    origin : ModelOrigin
-    """
+    """The model that a run starts from, and where it is from."""
 
     model: Model
     origin: ModelOrigin

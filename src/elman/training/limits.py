@@ -44,17 +44,7 @@ class TimeBudget:
         self._seconds = decay * self._seconds + seconds
 
     def last(self, update: int, seconds: float, end: int) -> int:
-        """Return the update at which the time is up, or `end`, whichever comes first.
-
-        Parameters
-        ----------
-        update : int
-            Updates done.
-        seconds : float
-            Spent in them.
-        end : int
-            The last update, if the time is not up before.
-        """
+        """Return the update at which the time is up, or `end`, whichever comes first, after `update` updates."""
         per_update = self.seconds_per_update
         if self.limit is None or per_update is None:
             return end
@@ -82,13 +72,8 @@ def estimate_end(run: Run, config: Config) -> int:
 def find_reached_limit(run: Run, config: Config, last: int) -> str:
     """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
 
-    Parameters
-    ----------
-    run : Run
-    config : Config
-        The limits: those of the run, or those that it had before it was resumed.
-    last : int
-        The update at which the run ends, given its time budget.
+    The limits are those of `config`: of the run, or those that it had before it was resumed. `last` is the update at
+    which its time budget ends it.
     """
     update, windows = run.state.update, run.data.windows
     end = last_update(config, windows)

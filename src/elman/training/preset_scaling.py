@@ -23,21 +23,8 @@ EPOCHS = 100
 def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[str]) -> Config:
     """Return the settings for a text: if it is too short for them, lower batch size, sequence length and epochs.
 
-    Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`.
-
-    Parameters
-    ----------
-    config : Config
-    preset : str
-        The name of the preset that it comes from, or an empty string.
-    corpus : Corpus
-    passed : collection of str
-        The settings that were passed explicitly, which are not changed.
-
-    Returns
-    -------
-    Config
-        `config` itself if the text is long enough.
+    Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`. `preset` is the one
+    that the settings come from, or an empty string; those that were `passed` are not changed.
 
     Raises
     ------

@@ -73,14 +73,7 @@ class ProgressDisplay(TrainingCallback):
 
 
 def create_display(progress: bool | None, console: StderrConsole) -> ProgressDisplay:
-    """Return the display for where the console writes.
-
-    Parameters
-    ----------
-    progress : bool or None
-        Whether to show progress; None shows it on a terminal and in a notebook only.
-    console : StderrConsole
-    """
+    """Return the display for where the console writes; None shows progress on a terminal and in a notebook only."""
     if progress is False:
         return ProgressDisplay()
     if console.is_watched:

@@ -27,17 +27,8 @@ from elman.training.start import create_optimizer, create_run, start_run
 def resume_run(directory: RunDirectory, source: Text | None, preset: str | None, options: Mapping[str, Any]) -> Run:
     """Return the run of a directory as its checkpoint left it, or from its start if it was killed before the first.
 
-    One that has reached a limit is left as it is.
-
-    Parameters
-    ----------
-    directory : RunDirectory
-    source : Text, optional
-        By default the files that are recorded in ``run.json``.
-    preset : str, optional
-        By default the preset of the run.
-    options : mapping
-        The settings that were passed.
+    One that has reached a limit is left as it is. The arguments are those of `start_run`; by default, the text is read
+    from the files that are recorded in ``run.json``.
 
     Raises
     ------

@@ -33,17 +33,7 @@ def start_run(
 ) -> Run:
     """Return a run before its first update, saved to its directory.
 
-    Parameters
-    ----------
-    directory : RunDirectory or None
-    source : Text, optional
-        By default the built-in text ``python-docs``.
-    preset : str, optional
-        By default `DEFAULT_PRESET`.
-    options : mapping
-        The settings that were passed.
-    init_from : path, Run or Model, optional
-        The model whose weights it starts with.
+    The arguments are those of `elman.train`; `options` are the settings that were passed.
 
     Raises
     ------
