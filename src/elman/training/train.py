@@ -248,12 +248,9 @@ def check_arguments(
     """
     if resume and init_from is not None:
         raise ElmanError("cannot combine --init-from with --resume: a resumed run continues with its own weights")
-    if out is None and resume:
-        raise ElmanError("--resume requires --out, the directory of the run")
-    if out is None and log:
-        raise ElmanError("--log requires --out, the directory of the run")
-    if out is None and overwrite:
-        raise ElmanError("--overwrite requires --out, the directory of the run")
+    for option, is_passed in (("--resume", resume), ("--log", bool(log)), ("--overwrite", overwrite)):
+        if out is None and is_passed:
+            raise ElmanError(f"{option} requires --out, the directory of the run")
     if overwrite and resume:
         raise ElmanError("--overwrite replaces the run that --resume continues: pass only one of them")
     if out is not None and not os.fspath(out).strip():
