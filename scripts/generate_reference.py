@@ -14,7 +14,7 @@ import numpy as np
 from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
-from elman.config import RENAMED, Config, choices_of
+from elman.config import Config, choices_of
 from elman.engine import get_engine
 from elman.errors import flag
 from elman.inference import Model
@@ -95,13 +95,8 @@ def _values(setting: Any) -> str:
     minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if "example" in limits else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if limits["example"] is not None else ""]
     return ", ".join([kind, *filter(None, parts)])
-
-
-def former_settings() -> str:
-    """Return the settings that files have under their former names."""
-    return table(["setting", "key in `run.json`"], ([code(name), code(former)] for former, name in RENAMED.items()))
 
 
 def other_names() -> str:
@@ -216,7 +211,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     completion_arguments,
     endpoints,
     error_statuses,
-    former_settings,
     loggers,
     metrics_columns,
     other_names,

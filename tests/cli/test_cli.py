@@ -536,7 +536,7 @@ def test_an_interrupt_elsewhere_ends_without_noise(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elman.runs.run.load", interrupted)
+    monkeypatch.setattr("elman.runs.models.load", interrupted)
     assert command("sample", run) == (130, "", "")
 
 
@@ -706,7 +706,7 @@ def test_a_file_that_the_system_refuses_is_not_taken_for_standard_output(
     def refused(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("elman.runs.run.load", refused)
+    monkeypatch.setattr("elman.runs.models.load", refused)
     assert_refused(command("sample", "run"), "cannot use 'run' (Permission denied)")
 
 

@@ -10,7 +10,7 @@ import pytest
 from elman.cli.inputs import choose_corpus
 from elman.compression import compress
 from elman.errors import ElmanError
-from elman.runs.builtin import NAME
+from elman.runs.models import BUILTIN
 from elman.serve.api.startup import load_models
 from elman.storage import builtin
 from support.cli import Command, assert_refused
@@ -131,7 +131,7 @@ def test_an_error_of_a_text_comes_before_the_header(command: Command) -> None:
 
 
 def test_it_is_served() -> None:
-    assert list(load_models([])) == list(load_models([Path(NAME)])) == ["builtin"]
+    assert list(load_models([])) == list(load_models([Path(BUILTIN)])) == ["builtin"]
 
 
 def test_a_directory_of_its_name_is_a_run(command: Command) -> None:

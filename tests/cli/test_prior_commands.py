@@ -9,7 +9,7 @@ import pytest
 
 from elman.inference.score_lines import score_lines
 from elman.interop import FORMATS
-from elman.runs.run import load
+from elman.runs.models import load
 from support.cli import Command
 from support.state import TEXT
 from support.training import train

@@ -12,8 +12,7 @@ from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference import ensemble as fitting
 from elman.inference.ensemble import ensemble, fit_ensemble_weights
-from elman.runs.model_files import save_model
-from elman.runs.run import load
+from elman.runs.models import load, save_model
 from support.cli import Command
 from support.state import TEXT
 from support.tolerances import COMPILED, SINGLE

@@ -24,7 +24,7 @@ from elman.network.model import logits
 from elman.network.ngram import NgramModel
 from elman.network.parameters import Array
 from elman.runs.directory import RunDirectory
-from elman.runs.run import load
+from elman.runs.models import load
 from elman.text import Alphabet, Corpus
 from support import tolerances as tolerances
 from support.cells import EXPORTED_CELLS

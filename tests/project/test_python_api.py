@@ -19,7 +19,7 @@ from elman.errors import ElmanError, command_line, name_options
 from elman.network.sampling import list_sampling_options
 from elman.option_names import SYNONYMS, suggest_option
 from elman.text import Corpus
-from elman.training.options import OTHER_ARGUMENTS, TrainingOptions
+from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
 from support.cli import Command
 from support.state import ROOT, TEXT

@@ -8,7 +8,8 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.report import pipeline, report
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.gradcheck import REPORTED

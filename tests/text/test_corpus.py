@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_a_large_text_trains_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch
     Path("text").write_text(PLAIN * 30)
     large = elman.train("text", **EXACT | {"engine": "numba", "epochs": 1, "validation": 0.2, "batch_size": 2})
     monkeypatch.setattr(module, "LARGE", 1 << 20)
-    small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | large.config.as_dict())
+    small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | asdict(large.config))
     assert is_mapped(large.corpus)
     assert large.state.smooth_loss == small.state.smooth_loss
     assert large.validation_loss == small.validation_loss

@@ -21,21 +21,18 @@ from rich.text import Text
 from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
-from elman.runs.limits import raise_limit
-from elman.runs.run import training_length
-from elman.runs.short_text import long_run_settings
-from elman.runs.train_loss import SMOOTH_UPDATES
+from elman.runs.records import SMOOTH_UPDATES
 from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
-from elman.training.progress import create_display
-from elman.training.progress.console import StderrConsole
-from elman.training.progress.console import visible as visible
-from elman.training.progress.lines import INTERVAL
+from elman.training.limits import raise_limit
+from elman.training.preset_scaling import long_run_settings
+from elman.training.progress import INTERVAL, StderrConsole, create_display
+from elman.training.progress import visible as visible
 
 if TYPE_CHECKING:
     from elman.runs.records import Sample
     from elman.runs.run import Run
-    from elman.runs.summary import RunSummary
+    from elman.runs.saved_runs import RunSummary
     from elman.training.gradcheck import GradientCheck
 
 
@@ -183,7 +180,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
         return _resume_command(out, *limit)
     changed: dict[str, Any] = {}
     if run.preset and name == "max_seconds":  # which --like does not change
-        changed = long_run_settings(run.preset, value, training_length(run.corpus, run.config))
+        changed = long_run_settings(run.preset, value, len(run.data.windows.indices))
     settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])

@@ -34,7 +34,7 @@ def choose_corpus(on_notice: Callable[[str], None]) -> str:
     ElmanError
         If standard input is a pipe that has ended without a text: the program that should have written it has failed.
     """
-    from elman.runs.lifecycle import DEFAULT_TEXT
+    from elman.runs.data import DEFAULT_TEXT
     from elman.text.sources import PIPE_SECONDS, inspect_standard_input
 
     piped = inspect_standard_input()
@@ -63,7 +63,7 @@ def split_run(run: Path | None, corpus: Sequence[str | Path]) -> tuple[Path | No
     ElmanError
         If the first argument is a path that does not exist, and so neither.
     """
-    from elman.runs.builtin import is_builtin
+    from elman.runs.models import is_builtin
 
     if run is None:
         return None, list(corpus)
@@ -94,7 +94,7 @@ def load_model(run: Path | None, *, quiet: bool) -> Model:
     ElmanError
         If there is no checkpoint, or it is truncated or altered.
     """
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     if run is not None:
         return load(run)
@@ -119,7 +119,7 @@ def read_runs(paths: Sequence[Path], read: Callable[[Path, str], T]) -> list[T]:
     ElmanError
         If one of `paths` is itself a run that cannot be read, or contains no run.
     """
-    from elman.runs.summary import find_runs
+    from elman.runs.saved_runs import find_runs
 
     found = list(dict.fromkeys(run for path in paths for run in (find_runs(path) if path.is_dir() else []) or [path]))
     names = [path.resolve().name for path in found]

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from elman.cli.display import Terminal
 from elman.errors import shorten
-from elman.training.progress.console import StderrConsole
+from elman.training.progress import StderrConsole
 from elman.tuning.results import BEST, REPORT, TRIALS, SweepResult, TrialResult, sort_trials
 
 MAX_ROWS = 15

@@ -226,4 +226,4 @@ def _initial_state(trained: Parameters, h0: Array) -> TrainState:
     """Return a training state with copies of the parameters, before the first update."""
     parameters = trained.map(np.copy)
     M, N = zeros_like(parameters), zeros_like(parameters)
-    return TrainState(parameters, M, h0.copy(), np.random.RandomState(0), np.random.default_rng(0), N)
+    return TrainState(parameters, M, h0.copy(), np.random.default_rng(0), N)

@@ -31,7 +31,7 @@ from elman.inference.generate import (
     generate_batch,
     stream_text,
 )
-from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
+from elman.inference.network_file import SUFFIX, ModelFile, save_imported
 from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
 from elman.network import Parameters
 from elman.network.output import softmax
@@ -355,7 +355,7 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
+        save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
 
     def measure_copying(self, text: str, source: str | None = None) -> Copying:
         """Return how much of a text, such as a sample, is copied from the training text.

@@ -15,7 +15,7 @@ from elman.inference.model import Model, check_is_model
 from elman.inference.network_file import check_holds_no_run
 from elman.interop import npz, onnx, torch
 from elman.interop.contents import Contents
-from elman.runs.model_files import save_model
+from elman.runs.models import save_model
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import require_regular_file, safe_message
 from elman.text import Alphabet

@@ -21,15 +21,15 @@ from elman.report.results import (
     load_progress,
     save_results,
 )
+from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
 from elman.runs.directory import RunDirectory
-from elman.runs.lifecycle import DEFAULT_TEXT, Text, describe_texts
 from elman.runs.lock import DirectoryLock
 from elman.runs.plots import save_figure
-from elman.runs.run import Run, split
+from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size
-from elman.training.callbacks import CallbackList, TrainingCallback, notify
+from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
@@ -154,7 +154,7 @@ class _ReportBuilder:
         """Carry out the remaining steps; return the results, or None if stopped."""
         with self.lock:
             config = self.open(resume)
-            notify(self.callback, describe_texts(self.corpus))
+            self.callback.on_notice(describe_text(self.corpus))
             self.lock.acquire()
             run = self.train(self.epochs) if self.check_gradients(config) else None
             if run is not None and run.state.update <= self.last_short(run.config):
@@ -189,7 +189,7 @@ class _ReportBuilder:
             options: dict[str, Any] = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset"), options)
             check_alphabet_size(self.corpus, config.hidden_size)
-            split(self.corpus, config)  # raises if the text is too short
+            TrainingData(config, self.corpus)  # raises if the text is too short
             return config
         saved, short = self.directory.load(), self.progress.short
         beyond = saved.state.update > self.last_short(saved.config)
@@ -202,7 +202,7 @@ class _ReportBuilder:
 
     def last_short(self, config: Config) -> int:
         """Return the last update of the first phase, if no limit ends it earlier."""
-        return self.epochs * split(self.corpus, config)[0].per_epoch
+        return self.epochs * TrainingData(config, self.corpus).windows.per_epoch
 
     def save_progress(self, **changes: Any) -> None:
         """Save progress, from which the report can be resumed."""

@@ -18,12 +18,11 @@ import numpy as np
 from elman.engine import get_engine
 from elman.errors import ElmanError, quote
 from elman.report.lexicon import Lexicon, count_words, first_written
-from elman.runs.lifecycle import initial_state
-from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Sample, finite_or_none
-from elman.runs.run import Run, split
+from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.training.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
+from elman.training.start import initial_state
 
 RESULTS = "results.json"
 NAMES = 12
@@ -167,13 +166,12 @@ def collect_results(run: Run, lexicon: Lexicon, progress: Progress, long: dict[s
     return {
         **progress.as_dict(),
         "finished": True,
-        **create_run_metadata(run),
-        "config": asdict(run.config),
+        **run.manifest.as_dict(),
         "long": long,
         "curve": curve,
         "statistics": {
             "uniform": run.config.seq_length * math.log(len(corpus.alphabet)),
-            **measure_curve(curve, short["updates"], split(corpus, run.config)[0].per_epoch),
+            **measure_curve(curve, short["updates"], run.data.windows.per_epoch),
         },
         "samples": [asdict(sample) for sample in samples],
         "final": asdict(final),
@@ -207,8 +205,7 @@ def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, l
 
 def _first_loss(run: Run) -> float:
     """Return S_0, the loss of the first window under the initial weights."""
-    state = initial_state(run.corpus, run.config)
-    x, y = split(run.corpus, run.config)[0].at(0)
+    state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
     return float(np.mean(get_engine(run.config.engine, run.config.device).loss(state.parameters, state.h, x, y)[0]))
 
 

@@ -14,7 +14,7 @@ from elman.errors import NonFiniteLossError
 from elman.processes import run_on_first_process
 from elman.runs.run import Run
 from elman.training.callbacks import TrainingCallback
-from elman.training.train import Trainer
+from elman.training.loop import Trainer
 
 
 def follow() -> int:

@@ -19,7 +19,7 @@ from elman.config import make_config
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.runs.lock import DirectoryLock
 from elman.text import read_corpus
-from elman.training.interrupts import InterruptCallback
+from elman.training.callbacks import InterruptCallback
 from elman.tuning.results import SweepResult, copy_best, trial_directory, write_report, write_trials
 from elman.tuning.space import SweepSettings
 from elman.tuning.study import HEARTBEAT_SECONDS, RUNGS, claim_trial, is_shared, next_trial, open_study, send_heartbeats

@@ -33,7 +33,7 @@ from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line
 from elman.inference.score import score
 from elman.processes import thread_count
-from elman.runs.run import Run, split
+from elman.runs.run import Run
 from elman.text import Corpus, read_corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.train import train
@@ -220,7 +220,7 @@ class PruningCallback(TrainingCallback):
 
 def validate(run: Run) -> float:
     """Return the validation loss of the current network on the first characters of the validation set."""
-    _, windows = split(run.corpus, run.config, run.validation, run.state.epoch)
+    windows = run.data.validation_windows
     assert windows is not None
     state, engine = run.state, get_engine(run.config.engine)
     indices = windows.indices[:PRUNING_CHARS]

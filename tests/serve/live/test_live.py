@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from elman.serve.live.server import open_browser, serve_live_page
 from elman.serve.live.stored_run import StoredRun
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training.callbacks import CallbackList, NullCallback
+from elman.training.callbacks import CallbackList, TrainingCallback
 from support.server import listening
 from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train
@@ -57,7 +58,7 @@ def directory(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
-class Asks(NullCallback):
+class Asks(TrainingCallback):
     """Calls a function after so many updates."""
 
     def __init__(self, update: int, does: Callable[[], object]) -> None:
@@ -68,7 +69,7 @@ class Asks(NullCallback):
             self.does()
 
 
-def trained(corpus: Corpus, *others: NullCallback, **options: Any) -> tuple[LiveRun, Run]:
+def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[LiveRun, Run]:
     """Train, and return the dashboard's source and the run."""
     live = options.pop("live", None) or LiveRun("novel")
     run = train(corpus, **OPTIONS | options, callback=CallbackList(*others, live))
@@ -125,7 +126,7 @@ def test_the_status_is_that_of_the_run(corpus: Corpus) -> None:
     assert status["best"] == (run.best.update, run.best.validation_loss)
     assert status["seconds_left"] == 0
     assert status["chars_per_second"] > 0
-    assert live.about()["config"] == run.config.as_dict()
+    assert live.about()["config"] == asdict(run.config)
 
 
 def test_before_the_first_update_it_is_preparing() -> None:
@@ -218,7 +219,7 @@ def test_a_finished_run_that_goes_on_is_shown_at_once(corpus: Corpus, directory:
 def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path) -> None:
     live, run = trained(corpus, out=tmp_path / "novel")
     kept = StoredRun(tmp_path / "novel")
-    assert (kept.name, kept.about()["config"]) == ("novel", run.config.as_dict())
+    assert (kept.name, kept.about()["config"]) == ("novel", asdict(run.config))
     rows = {row.update for row in run.metrics}
     assert losses(kept) == {update: loss for update, loss in losses(live).items() if update in rows}
     assert scores(kept) == scores(live)
@@ -560,7 +561,7 @@ def test_a_browser_is_opened_where_there_is_a_display(
 def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
     told = list[str]()
 
-    class Notes(NullCallback):
+    class Notes(TrainingCallback):
         def on_compile(self) -> None:
             told.append("preparing")
 
@@ -581,4 +582,4 @@ def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
 def test_the_settings_shown_are_no_more_than_those_of_the_run(directory: Path) -> None:
     about, config = StoredRun(directory).about(), RunDirectory(directory).manifest().config
     assert about["corpus"] == {"name": about["corpus"]["name"], "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
-    assert about["config"] == config.as_dict()
+    assert about["config"] == asdict(config)

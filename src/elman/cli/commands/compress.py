@@ -74,7 +74,7 @@ def compress(
     from elman.cli.display import show_metrics, show_progress
     from elman.compression.members import compress_pieces
     from elman.inference.adaptation import check_adapt
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
@@ -118,7 +118,7 @@ def decompress(
     """Restore a file that elman compress compressed with the same model."""
     from elman.cli.display import show_progress
     from elman.compression.members import decompress_members, split_members
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
@@ -150,7 +150,7 @@ def _find_builtin(member: bytes) -> BuiltinModel:
         If none did.
     """
     from elman.compression.container import read_header
-    from elman.runs.builtin import find_builtin
+    from elman.runs.models import find_builtin
 
     fingerprint = read_header(member)[0].fingerprint
     if (found := find_builtin(fingerprint)) is None:

@@ -33,7 +33,7 @@ def explain(
     """
     from elman.cli.display import show_metrics
     from elman.report.explain_page.page import ExplainPage, format_unit, render_page
-    from elman.runs.run import load
+    from elman.runs.models import load
     from elman.storage.atomic import replace_file
     from elman.text import read_corpus
 

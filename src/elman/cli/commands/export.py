@@ -20,7 +20,7 @@ def export(
 ) -> int:
     """Export a model to another format, such as ONNX."""
     from elman.interop import FORMATS, export
-    from elman.runs.run import load
+    from elman.runs.models import load
 
     if to not in FORMATS:
         raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {quote(to)})")

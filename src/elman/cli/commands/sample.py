@@ -99,16 +99,16 @@ def sample(
     complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
     text" follow a line that it was trained on.
     """
-    from elman.runs.builtin import NAME
+    from elman.runs.models import BUILTIN
     from elman.text import read_chunks
 
     sampling = passed_options(options)
     if beam is not None:
         _check_no_sampling(sampling, seed=seed, count=count)
     _check_sources(prompt, prompt_file, interactive, copied_from)
-    models = {str(run or NAME): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
+    models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
     generation = Generation(
-        [(name, models[name]) for name in map(str, runs or (NAME,))],
+        [(name, models[name]) for name in map(str, runs or (BUILTIN,))],
         length,
         count,
         stop or [],

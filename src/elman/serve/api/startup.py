@@ -8,8 +8,7 @@ from pathlib import Path
 
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
-from elman.runs import builtin
-from elman.runs.run import load, load_builtin
+from elman.runs.models import BUILTIN, is_builtin, load, load_builtin
 from elman.serve.http.access import as_address, host_name, parse_origin
 from elman.serve.http.server import is_loopback
 from elman.serve.settings import LOOPBACK_NAMES, Settings
@@ -26,13 +25,13 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
         If one cannot be read.
     """
     if not runs:
-        return {builtin.NAME: load_builtin()}
+        return {BUILTIN: load_builtin()}
     return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
 
 
 def _model_name(run: Path) -> str:
-    if builtin.is_builtin(run):
-        return builtin.NAME
+    if is_builtin(run):
+        return BUILTIN
     path = run.resolve()
     name = path.name if path.is_dir() else path.parent.name
     # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.

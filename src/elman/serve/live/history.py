@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from elman.config import Config
-from elman.runs.records import Metrics, Sample, finite_or_none
-from elman.runs.train_loss import TrainLossEstimator
+from elman.runs.records import Metrics, Sample, TrainLossEstimator, finite_or_none
 from elman.serve.live.downsampling import MetricCurve
 
 MAX_SAMPLES = 200

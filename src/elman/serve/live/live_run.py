@@ -17,7 +17,6 @@ import numpy as np
 
 from elman.config import Config
 from elman.network.parameters import Array
-from elman.runs.metadata import create_run_metadata
 from elman.runs.records import Sample, finite_or_none
 from elman.runs.run import Run
 from elman.serve.live.downsampling import compute_histograms
@@ -175,7 +174,7 @@ class LiveRun(TrainingCallback):
 
     def about(self) -> dict[str, Any]:
         """Return the contents of ``run.json``."""
-        return {} if self._run is None else create_run_metadata(self._run)
+        return {} if self._run is None else self._run.manifest.as_dict()
 
     def status(self) -> dict[str, Any]:
         """Return the current status."""

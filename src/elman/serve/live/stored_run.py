@@ -6,6 +6,7 @@ import csv
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -186,4 +187,4 @@ def _read_about(directory: RunDirectory) -> dict[str, Any]:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ElmanError(f"invalid run.json in {quote(directory.path)} ({safe_message(error)})") from error
-    return {"config": manifest.config.as_dict(), "corpus": validated}
+    return {"config": asdict(manifest.config), "corpus": validated}
