@@ -64,8 +64,6 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
     np.testing.assert_array_equal(default.probabilities(o), before)
     # Logits are weighted before they are passed.
     assert np.array_equal(example.probabilities(o), before) == (option.name == "ngram_weight")
-    assert not default.truncates
-    assert example.truncates == (option.filter is not None)
 
 
 # --- Python ---

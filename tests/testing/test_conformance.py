@@ -15,9 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from elman.engine import Engine, TrainState, get_engine
-from elman.engine.callbacks import StepCallback, no_callback
 from elman.engine.numpy_engine import NumpyEngine, NumpySession
-from elman.engine.protocol import Indices, SegmentLosses
+from elman.engine.protocol import Indices, SegmentLosses, StepCallback, no_callback
 from elman.network import Dropout, LossAndGradients, Optimizer, Parameters, SamplingParams, WeightDropout
 from elman.network.optimizer import EPSILON
 from elman.network.parameters import NAMES, Array, Arrays, shapes

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from elman.engine import TrainState, get_engine
-from elman.engine.callbacks import StepCallback, no_callback
+from elman.engine.protocol import StepCallback, no_callback
 from elman.inference.score import score
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from elman.engine import TrainState, get_engine
-from elman.engine.callbacks import StepCallback, no_callback
+from elman.engine.protocol import StepCallback, no_callback
 from elman.errors import ElmanError, NonFiniteLossError
 from elman.network import Optimizer
 from elman.network.parameters import Array

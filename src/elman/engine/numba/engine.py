@@ -9,8 +9,7 @@ import numba  # noqa: F401 (`elman.engine.compilation.watch_compilation` looks f
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import StepCallback, no_callback
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, StepCallback, no_callback
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba import online_rnn
 from elman.engine.numba.linalg.padding import aligned_zeros, pack_rows, pack_strips, unpack_strips
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.threads import Team, Thread
+from elman.engine.protocol import StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Arrays, Parameters

@@ -20,10 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba.batched.session import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState, training_folds
 from elman.engine.torch.network import (
     Tensors,

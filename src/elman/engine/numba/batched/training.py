@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import StepCallback, no_callback, run_in_chunks
 from elman.engine.numba.batched.dropout import (
     make_masks,
     make_weight_masks,
@@ -26,7 +25,7 @@ from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_poin
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.threads import Plan, barrier, work_alone
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState, training_folds
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
