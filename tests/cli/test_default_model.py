@@ -9,7 +9,7 @@ import pytest
 
 from elman.compression import compress
 from elman.runs.builtin import NAME
-from elman.serve.api.startup import load_models
+from elman.serve.models import load_models
 from elman.storage import builtin
 from support.cli import Command, assert_refused
 from support.codec_models import make_model

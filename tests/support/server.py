@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from elman.inference import Model
 from elman.serve.app import create_app
-from elman.serve.http.server import listen, run_in_thread
+from elman.serve.server import listen, run_in_thread
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.state import TEXT, T
@@ -54,6 +54,18 @@ def complete(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> An
 def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[str]:
     """Request completions, and return their texts."""
     return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
+
+
+def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Return the error in a response, which must have this status and code, and a message of one line."""
+    (error,) = response.json().values()
+    assert (response.status_code, error["code"]) == (status, code), response.text
+    assert list(error) == ["message", "type", "param", "code"]
+    kinds = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
+    assert error["type"] == kinds.get(status, "invalid_request_error")
+    assert "\n" not in error["message"]
+    found: dict[str, Any] = error
+    return found
 
 
 def get_metric(client: httpx.Client, name: str, **labels: str) -> float:

@@ -1,0 +1,229 @@
+"""Served models, and the endpoints that describe them and their tokenizers.
+
+``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
+character, its number the index of the character. Where several models are served, the request names one. Long texts
+are converted in a thread, so as not to block the event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError, quote, shorten
+from elman.inference import Model
+from elman.runs import builtin
+from elman.runs.run import load, load_builtin
+from elman.serve.batcher import ContinuousBatcher
+from elman.serve.requests import Prompt, RequestTypes, read_body
+from elman.serve.responses import (
+    APIError,
+    DetokenizeResponse,
+    Health,
+    ModelCard,
+    ModelList,
+    TokenizeResponse,
+    TokenizerInfo,
+    json_response,
+)
+from elman.serve.settings import Settings
+
+
+@dataclass(eq=False)
+class ServedModel:
+    """A model with its batcher and its admission limit.
+
+    Parameters
+    ----------
+    name : str
+        The model's name in requests.
+    model : Model
+    settings : Settings
+    batcher : ContinuousBatcher
+    in_flight : int
+        Requests that are being processed or wait.
+    """
+
+    name: str
+    model: Model
+    settings: Settings
+    batcher: ContinuousBatcher = field(init=False)
+    in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as in flight for the duration of the block.
+
+        Raises
+        ------
+        APIError
+            429 if the queue is full.
+        """
+        limit = self.settings.max_batch_size + self.settings.max_queued_requests
+        if self.in_flight >= limit:
+            message = f"the queue is full ({limit} requests running or waiting); retry later"
+            raise APIError(429, message, "queue_full", headers={"retry-after": "1"})
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def start_indices(self) -> Indices:
+        """Return the indices that are read in place of an empty prompt, shape (1,)."""
+        return self.model.alphabet.encode(self.model.alphabet.start_char)
+
+    def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
+        """Return a text, or a list of indices, as an array of indices.
+
+        Raises
+        ------
+        APIError
+            400, naming the argument `param`, if the text contains an unknown character or an index is out of range.
+        """
+        alphabet = self.model.alphabet
+        if isinstance(prompt, str):
+            try:
+                return alphabet.encode(prompt)
+            except ElmanError as error:
+                raise APIError(400, str(error), "unknown_character", param) from None
+        if invalid := [index for index in prompt if index >= len(alphabet)]:
+            message = f"{shorten(invalid[0])} is not the index of a character; the model has {len(alphabet)}"
+            raise APIError(400, message, "unknown_character", param)
+        return np.array(prompt, alphabet.dtype)
+
+
+def get_model(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
+    """Return the model of a name, or the only one if there is no name.
+
+    Raises
+    ------
+    APIError
+        404 if there is none of that name; 400 if there are several and no name.
+    """
+    if name is None and len(models) == 1:
+        return next(iter(models.values()))
+    if name is None:
+        raise APIError(
+            400, f"missing required argument model (available: {', '.join(models)})", "invalid_value", "model"
+        )
+    if name not in models:
+        message = f"model {quote(name)} not found (available: {', '.join(models)})"
+        raise APIError(404, message, "model_not_found", "model")
+    return models[name]
+
+
+class Models:
+    """The endpoints.
+
+    Parameters
+    ----------
+    models : mapping
+    types : RequestTypes
+    settings : Settings
+    """
+
+    def __init__(self, models: Mapping[str, ServedModel], types: RequestTypes, settings: Settings) -> None:
+        self.models, self.types, self.settings, self.created = models, types, settings, int(time.time())
+
+    async def list_models(self, _: Request) -> Response:
+        """List the models."""
+        listed: ModelList = {"object": "list", "data": [self._describe(name) for name in self.models]}
+        return json_response(listed)
+
+    async def get_model(self, request: Request) -> Response:
+        """Describe a model."""
+        return json_response(self._describe(get_model(self.models, request.path_params["name"]).name))
+
+    async def health(self, _: Request) -> Response:
+        """Check the server's health."""
+        health: Health = {"status": "ok"}
+        return json_response(health)
+
+    async def tokenizer_info(self, request: Request) -> Response:
+        """Describe the tokenizer of a model."""
+        served = get_model(self.models, request.query_params.get("model"))
+        info: TokenizerInfo = {
+            "tokenizer_class": "characters",
+            "vocab_size": len(served.model.alphabet),
+            "bos_token": served.model.alphabet.decode(served.start_indices()),
+            "eos_token": None,
+            "pad_token": None,
+        }
+        return json_response(info)
+
+    async def tokenize(self, request: Request) -> Response:
+        """Convert text to character indices."""
+        body = await read_body(request, self.types.tokenize, self.settings)
+        served = get_model(self.models, body.model)
+
+        def response() -> Response:
+            tokens = served.encode(body.prompt).tolist()
+            found: TokenizeResponse = {
+                "tokens": tokens,
+                "count": len(tokens),
+                "max_model_len": self.settings.max_characters,
+            }
+            return json_response(found)
+
+        return await run_in_threadpool(response)
+
+    async def detokenize(self, request: Request) -> Response:
+        """Convert character indices to text."""
+        body = await read_body(request, self.types.detokenize, self.settings)
+        served = get_model(self.models, body.model)
+
+        def response() -> Response:
+            text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
+            found: DetokenizeResponse = {"prompt": text}
+            return json_response(found)
+
+        return await run_in_threadpool(response)
+
+    def _describe(self, name: str) -> ModelCard:
+        return {"id": name, "object": "model", "created": self.created, "owned_by": "elman"}
+
+
+def load_models(runs: Sequence[Path]) -> dict[str, Model]:
+    """Load the models of run directories, named after the directories; a number makes a name unique where needed.
+
+    Without a run, it is the built-in model.
+
+    Raises
+    ------
+    ElmanError
+        If one cannot be read.
+    """
+    if not runs:
+        return {builtin.NAME: load_builtin()}
+    return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
+
+
+def _model_name(run: Path) -> str:
+    if builtin.is_builtin(run):
+        return builtin.NAME
+    path = run.resolve()
+    name = path.name if path.is_dir() else path.parent.name
+    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def make_unique(names: Iterable[str]) -> list[str]:
+    """Number repeated names: the second ``novel`` becomes ``novel-2``."""
+    unique: list[str] = []
+    for name in names:
+        candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(unique) + 2))
+        unique.append(next(candidate for candidate in candidates if candidate not in unique))
+    return unique
