@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
+from elman.serve import models
 from elman.serve.app import create_app
-from elman.serve.models import Models
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import reference_impl
@@ -358,7 +358,7 @@ def test_a_method_that_is_not_allowed(client: httpx.Client) -> None:
 
 
 def test_an_error_of_the_server(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Models, "_describe", lambda *_: 1 / 0)
+    monkeypatch.setattr(models, "_describe", lambda *_: 1 / 0)
     with serving() as client:
         response = client.get("/v1/models")
         assert get_metric(client, "elman_http_requests_total", endpoint="/v1/models", status="500") == 1

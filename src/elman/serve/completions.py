@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -19,12 +18,10 @@ from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
 from elman.serve.batcher import GenerationJob
-from elman.serve.metrics import Metrics
-from elman.serve.models import ServedModel, get_model
-from elman.serve.requests import SEED, CompletionRequest, Prompt, RequestTypes, read_body
+from elman.serve.models import ServedModel, get_server
+from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
 from elman.serve.responses import JSON, APIError, Choice, ClientDisconnected, Completion, Logprobs, dump_json
 from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
-from elman.serve.settings import Settings
 from elman.serve.streaming import StreamedResponse, Usage
 
 EVENTS = "text/event-stream"
@@ -33,79 +30,52 @@ MIN_LOGPROB = -9999.0
 """Represents the logarithm of 0, which JSON cannot represent."""
 
 
-@dataclass(frozen=True, eq=False)
-class Completions:
-    """The endpoint.
-
-    Parameters
-    ----------
-    models : mapping
-    types : RequestTypes
-    settings : Settings
-    metrics : Metrics
-    """
-
-    models: Mapping[str, ServedModel]
-    types: RequestTypes
-    settings: Settings
-    metrics: Metrics
-
-    async def complete(self, request: Request) -> ASGIApp:
-        """Complete prompts."""
-        body = await read_body(request, self.types.completion, self.settings)
-        served = get_model(self.models, body.model)
-        check_size(body, self.settings)
-        if body.adapt and served.model.parameters.ngrams is None:
-            message = f"adapt requires a model with an n-gram prior, which {served.name} does not have"
-            raise APIError(400, message, "invalid_value", "adapt")
-        prompts = [served.encode(prompt) for prompt in body.prompts]
-        job = create_job(served, body, prompts)
-        response = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
-        return StreamedResponse(
-            served,
-            self.metrics,
-            response.usage,
-            _events(served, job, response) if body.stream else _full_body(served, job, response),
-            f"{EVENTS}; charset=utf-8" if body.stream else JSON,
-            lambda error: _event(error.body()),
-            lambda: job.fail(ClientDisconnected()),
-        )
+async def complete(request: Request) -> ASGIApp:
+    """Complete prompts."""
+    server = get_server(request)
+    body = await read_body(request, server.types.completion, server.settings)
+    served = server.get_model(body.model)
+    characters = sum(len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
+    if characters > (limit := server.settings.max_characters):
+        message = f"the request asks for {characters} characters, prompts included (limit: {limit})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    if body.adapt and served.model.parameters.ngrams is None:
+        message = f"adapt requires a model with an n-gram prior, which {served.name} does not have"
+        raise APIError(400, message, "invalid_value", "adapt")
+    prompts = [served.encode(prompt) for prompt in body.prompts]
+    job = create_job(served, body, prompts)
+    builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    return StreamedResponse(
+        server,
+        served,
+        builder.usage,
+        _events(served, job, builder) if body.stream else _full_body(served, job, builder),
+        f"{EVENTS}; charset=utf-8" if body.stream else JSON,
+        lambda error: _event(error.body()),
+        lambda: job.fail(ClientDisconnected()),
+    )
 
 
-async def _full_body(served: ServedModel, job: GenerationJob, response: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _full_body(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield the body of a response with all sequences."""
     served.batcher.submit(job)
     deltas = [delta async for batch in job.deltas() for delta in batch]
     if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
-        yield await run_in_threadpool(lambda: dump_json(response.full_response(deltas)))
+        yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
     else:
-        yield dump_json(response.full_response(deltas))
+        yield dump_json(builder.full_response(deltas))
 
 
-async def _events(served: ServedModel, job: GenerationJob, response: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _events(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield server-sent events."""
     served.batcher.submit(job)
     async for deltas in job.deltas():
-        yield b"".join(map(_event, response.chunks(deltas)))
-    yield (_event(response.usage_chunk()) if response.body.stream_options.include_usage else b"") + DONE
+        yield b"".join(map(_event, builder.chunks(deltas)))
+    yield (_event(builder.usage_chunk()) if builder.body.stream_options.include_usage else b"") + DONE
 
 
 def _event(content: object) -> bytes:
     return b"data: " + dump_json(content) + b"\n\n"
-
-
-def check_size(body: CompletionRequest, settings: Settings) -> None:
-    """Check the number of characters that a request asks for.
-
-    Raises
-    ------
-    APIError
-        400 if it exceeds the limit.
-    """
-    characters = sum(len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
-    if characters > settings.max_characters:
-        message = f"the request asks for {characters} characters, prompts included (limit: {settings.max_characters})"
-        raise APIError(400, message, "request_too_large", "max_tokens")
 
 
 def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:

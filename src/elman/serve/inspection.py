@@ -6,6 +6,7 @@ k  alternatives per position    u  units to report    D  numbers in the recurren
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from elman.network.parameters import Array
 
 NUM_ALTERNATIVES = 5
 """k, the most likely characters that are reported at every position."""
+MAX_THREADS = 2
+"""Chunks that are computed concurrently; requests take turns."""
 MAX_CHUNK = 256
 """Maximum number of characters read or generated at a time."""
 FIRST_CHUNK = 16
@@ -59,10 +62,12 @@ class SessionPool:
     Parameters
     ----------
     model : Model
+    slots : Semaphore
+        Held by those threads.
     """
 
     def __init__(self, model: Model) -> None:
-        self.model = model
+        self.model, self.slots = model, asyncio.Semaphore(MAX_THREADS)
         self._idle = list[InferenceSession]()
 
     @contextmanager

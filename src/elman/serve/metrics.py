@@ -14,11 +14,10 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from elman.serve.models import ServedModel
+from elman.serve.batcher import ContinuousBatcher
 
 _FIRST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOTAL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
@@ -31,7 +30,7 @@ class Metrics:
     server's total.
     """
 
-    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+    def __init__(self, batchers: Mapping[str, ContinuousBatcher]) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
@@ -53,12 +52,12 @@ class Metrics:
         )
         running = gauge("elman_sequences_running", "Completion sequences being generated.", ["model"])
         waiting = gauge("elman_sequences_waiting", "Completion sequences waiting for a slot.", ["model"])
-        for name, served in models.items():
-            running.labels(name).set_function(served.batcher.running_count)
-            waiting.labels(name).set_function(served.batcher.waiting_count)
+        for name, batcher in batchers.items():
+            running.labels(name).set_function(batcher.running_count)
+            waiting.labels(name).set_function(batcher.waiting_count)
 
-    async def metrics(self, _: Request) -> Response:
-        """Return Prometheus metrics."""
+    def response(self) -> Response:
+        """Return the current values."""
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
 

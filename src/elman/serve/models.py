@@ -1,4 +1,4 @@
-"""Served models, and the endpoints that describe them and their tokenizers.
+"""Served models, and the endpoints of models and their tokenizers.
 
 ``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
 character, its number the index of the character. Where several models are served, the request names one. Long texts
@@ -8,10 +8,11 @@ are converted in a thread, so as not to block the event loop.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -24,11 +25,12 @@ from elman.inference import Model
 from elman.runs import builtin
 from elman.runs.run import load, load_builtin
 from elman.serve.batcher import ContinuousBatcher
+from elman.serve.inspection import SessionPool
+from elman.serve.metrics import Metrics
 from elman.serve.requests import Prompt, RequestTypes, read_body
 from elman.serve.responses import (
     APIError,
     DetokenizeResponse,
-    Health,
     ModelCard,
     ModelList,
     TokenizeResponse,
@@ -49,6 +51,9 @@ class ServedModel:
     model : Model
     settings : Settings
     batcher : ContinuousBatcher
+        Of the completions.
+    sessions : SessionPool
+        Of the playground.
     in_flight : int
         Requests that are being processed or wait.
     """
@@ -57,10 +62,12 @@ class ServedModel:
     model: Model
     settings: Settings
     batcher: ContinuousBatcher = field(init=False)
+    sessions: SessionPool = field(init=False)
     in_flight: int = 0
 
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
+        self.sessions = SessionPool(self.model)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -105,95 +112,107 @@ class ServedModel:
         return np.array(prompt, alphabet.dtype)
 
 
-def get_model(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
-    """Return the model of a name, or the only one if there is no name.
-
-    Raises
-    ------
-    APIError
-        404 if there is none of that name; 400 if there are several and no name.
-    """
-    if name is None and len(models) == 1:
-        return next(iter(models.values()))
-    if name is None:
-        raise APIError(
-            400, f"missing required argument model (available: {', '.join(models)})", "invalid_value", "model"
-        )
-    if name not in models:
-        message = f"model {quote(name)} not found (available: {', '.join(models)})"
-        raise APIError(404, message, "model_not_found", "model")
-    return models[name]
-
-
-class Models:
-    """The endpoints.
+@dataclass(frozen=True, eq=False)
+class Server:
+    """What the endpoints share, as ``app.state.server``.
 
     Parameters
     ----------
-    models : mapping
+    models : dict
+        By name.
     types : RequestTypes
     settings : Settings
+    metrics : Metrics
+    document : dict
+        The OpenAPI document.
     """
 
-    def __init__(self, models: Mapping[str, ServedModel], types: RequestTypes, settings: Settings) -> None:
-        self.models, self.types, self.settings, self.created = models, types, settings, int(time.time())
+    models: dict[str, ServedModel]
+    types: RequestTypes
+    settings: Settings
+    metrics: Metrics
+    document: dict[str, Any]
+    created: int = field(default_factory=lambda: int(time.time()))
 
-    async def list_models(self, _: Request) -> Response:
-        """List the models."""
-        listed: ModelList = {"object": "list", "data": [self._describe(name) for name in self.models]}
-        return json_response(listed)
+    def get_model(self, name: str | None) -> ServedModel:
+        """Return the model of a name, or the only one if there is no name.
 
-    async def get_model(self, request: Request) -> Response:
-        """Describe a model."""
-        return json_response(self._describe(get_model(self.models, request.path_params["name"]).name))
+        Raises
+        ------
+        APIError
+            404 if there is none of that name; 400 if there are several and no name.
+        """
+        available = f"(available: {', '.join(self.models)})"
+        if name is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        if name is None:
+            raise APIError(400, f"missing required argument model {available}", "invalid_value", "model")
+        if name not in self.models:
+            raise APIError(404, f"model {quote(name)} not found {available}", "model_not_found", "model")
+        return self.models[name]
 
-    async def health(self, _: Request) -> Response:
-        """Check the server's health."""
-        health: Health = {"status": "ok"}
-        return json_response(health)
 
-    async def tokenizer_info(self, request: Request) -> Response:
-        """Describe the tokenizer of a model."""
-        served = get_model(self.models, request.query_params.get("model"))
-        info: TokenizerInfo = {
-            "tokenizer_class": "characters",
-            "vocab_size": len(served.model.alphabet),
-            "bos_token": served.model.alphabet.decode(served.start_indices()),
-            "eos_token": None,
-            "pad_token": None,
-        }
-        return json_response(info)
+def get_server(request: Request) -> Server:
+    """Return what the endpoints share."""
+    server: Server = request.app.state.server
+    return server
 
-    async def tokenize(self, request: Request) -> Response:
-        """Convert text to character indices."""
-        body = await read_body(request, self.types.tokenize, self.settings)
-        served = get_model(self.models, body.model)
 
-        def response() -> Response:
-            tokens = served.encode(body.prompt).tolist()
-            found: TokenizeResponse = {
-                "tokens": tokens,
-                "count": len(tokens),
-                "max_model_len": self.settings.max_characters,
-            }
-            return json_response(found)
+async def list_models(request: Request) -> Response:
+    """List the models."""
+    server = get_server(request)
+    listed: ModelList = {"object": "list", "data": [_describe(name, server) for name in server.models]}
+    return json_response(listed)
 
-        return await run_in_threadpool(response)
 
-    async def detokenize(self, request: Request) -> Response:
-        """Convert character indices to text."""
-        body = await read_body(request, self.types.detokenize, self.settings)
-        served = get_model(self.models, body.model)
+async def describe_model(request: Request) -> Response:
+    """Describe a model."""
+    server = get_server(request)
+    return json_response(_describe(server.get_model(request.path_params["name"]).name, server))
 
-        def response() -> Response:
-            text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
-            found: DetokenizeResponse = {"prompt": text}
-            return json_response(found)
 
-        return await run_in_threadpool(response)
+def _describe(name: str, server: Server) -> ModelCard:
+    return {"id": name, "object": "model", "created": server.created, "owned_by": "elman"}
 
-    def _describe(self, name: str) -> ModelCard:
-        return {"id": name, "object": "model", "created": self.created, "owned_by": "elman"}
+
+async def describe_tokenizer(request: Request) -> Response:
+    """Describe the tokenizer of a model."""
+    served = get_server(request).get_model(request.query_params.get("model"))
+    info: TokenizerInfo = {
+        "tokenizer_class": "characters",
+        "vocab_size": len(served.model.alphabet),
+        "bos_token": served.model.alphabet.decode(served.start_indices()),
+        "eos_token": None,
+        "pad_token": None,
+    }
+    return json_response(info)
+
+
+async def tokenize(request: Request) -> Response:
+    """Convert text to character indices."""
+    server = get_server(request)
+    body = await read_body(request, server.types.tokenize, server.settings)
+    served, limit = server.get_model(body.model), server.settings.max_characters
+
+    def response() -> Response:
+        tokens = served.encode(body.prompt).tolist()
+        found: TokenizeResponse = {"tokens": tokens, "count": len(tokens), "max_model_len": limit}
+        return json_response(found)
+
+    return await run_in_threadpool(response)
+
+
+async def detokenize(request: Request) -> Response:
+    """Convert character indices to text."""
+    server = get_server(request)
+    body = await read_body(request, server.types.detokenize, server.settings)
+    served = server.get_model(body.model)
+
+    def response() -> Response:
+        found: DetokenizeResponse = {"prompt": served.model.alphabet.decode(served.encode(body.tokens, "tokens"))}
+        return json_response(found)
+
+    return await run_in_threadpool(response)
 
 
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:

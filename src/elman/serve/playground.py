@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -20,10 +20,9 @@ from elman.interpret.activations import list_units
 from elman.network import architecture
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.completions import create_generator
-from elman.serve.inspection import InspectedChunk, InspectedSequence, SessionPool, inspect_generation, inspect_text
-from elman.serve.metrics import Metrics
-from elman.serve.models import ServedModel, get_model
-from elman.serve.requests import MAX_UNITS, PlayRequest, RequestTypes, read_body
+from elman.serve.inspection import InspectedChunk, InspectedSequence, inspect_generation, inspect_text
+from elman.serve.models import ServedModel, Server, get_server
+from elman.serve.requests import MAX_UNITS, read_body
 from elman.serve.responses import (
     APIError,
     Character,
@@ -35,117 +34,99 @@ from elman.serve.responses import (
     dump_json,
     json_response,
 )
-from elman.serve.settings import Settings
 from elman.serve.streaming import StreamedResponse, Usage
 
 LINES = "application/x-ndjson"
-MAX_THREADS = 2
-"""Chunks that are computed concurrently; requests take turns."""
 MAX_NUMBER = 100_000
 """Maximum in the form of a sampling option that has no maximum."""
 
 
-class Playground:
-    """The endpoints.
+async def describe_playground(request: Request) -> Response:
+    """Describe the models of the playground, the limits of requests and the sampling options."""
+    server = get_server(request)
+    settings = server.settings
+    described: PlayModels = {
+        "models": [_describe(served) for served in server.models.values()],
+        "limits": {
+            "length": settings.max_tokens,
+            "read": settings.max_tokens,
+            "request": settings.max_characters,
+            "units": MAX_UNITS,
+        },
+        "sampling": [_describe_option(option) for option in list_sampling_options()],
+    }
+    return json_response(described)
 
-    Parameters
-    ----------
-    models : mapping
-    types : RequestTypes
-    settings : Settings
-    metrics : Metrics
-    """
 
-    def __init__(
-        self, models: Mapping[str, ServedModel], types: RequestTypes, settings: Settings, metrics: Metrics
-    ) -> None:
-        self.models, self.types, self.settings, self.metrics = models, types, settings, metrics
-        self._sessions = {name: SessionPool(served.model) for name, served in models.items()}
-        self._slots = asyncio.Semaphore(MAX_THREADS)
+async def play(request: Request) -> ASGIApp:
+    """Generate text and inspect every character."""
+    server = get_server(request)
+    body = await read_body(request, server.types.play, server.settings)
+    characters = len(body.prompt) + len(body.generated) + body.max_tokens
+    if characters > (limit := server.settings.max_characters):
+        message = f"the text would have {characters} characters (limit: {limit})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    served = server.get_model(body.model)
+    sequence, generator = _create_sequence(served, body.units), create_generator(body.seed)
+    prompt, generated = served.encode(body.prompt), served.encode(body.generated, "generated")
+    usage = Usage(len(prompt) + len(generated))
 
-    async def list_models(self, _: Request) -> Response:
-        """Describe the models of the playground, the limits of requests and the sampling options."""
-        described: PlayModels = {
-            "models": [_describe(served) for served in self.models.values()],
-            "limits": {
-                "length": self.settings.max_tokens,
-                "read": self.settings.max_tokens,
-                "request": self.settings.max_characters,
-                "units": MAX_UNITS,
-            },
-            "sampling": [_describe_option(option) for option in list_sampling_options()],
-        }
-        return json_response(described)
+    def lines() -> Iterator[bytes]:
+        start = prompt if len(prompt) else served.start_indices()
+        skipped = 0 if len(prompt) or len(generated) else 1  # what is read in place of an empty prompt
+        chunks = inspect_generation(sequence, start, generated, body.max_tokens, body.sampling, generator)
+        for number, chunk in enumerate(chunks):
+            if chunk is not None and chunk.sampling_probs is not None:  # it was generated
+                usage.generated += len(chunk.characters)
+            yield b"" if chunk is None or number < skipped else _chunk_line(chunk, served)
+        yield _line({"end": {"generated": body.max_tokens}})
 
-    async def play(self, request: Request) -> ASGIApp:
-        """Generate text and inspect every character."""
-        body = await read_body(request, self.types.play, self.settings)
-        self._check_size(body)
-        served, sequence = self._begin(body.model, body.units)
-        prompt, generated = served.encode(body.prompt), served.encode(body.generated, "generated")
-        usage, generator = Usage(len(prompt) + len(generated)), create_generator(body.seed)
+    return _stream(server, served, lines(), usage)
 
-        def lines() -> Iterator[bytes]:
-            start = prompt if len(prompt) else served.start_indices()
-            skipped = 0 if len(prompt) or len(generated) else 1  # what is read in place of an empty prompt
-            chunks = inspect_generation(sequence, start, generated, body.max_tokens, body.sampling, generator)
-            for number, chunk in enumerate(chunks):
-                if chunk is not None and chunk.sampling_probs is not None:  # it was generated
-                    usage.generated += len(chunk.characters)
-                yield b"" if chunk is None or number < skipped else _chunk_line(chunk, served)
-            yield _line({"end": {"generated": body.max_tokens}})
 
-        return self._respond(served, lines(), usage)
+async def read(request: Request) -> ASGIApp:
+    """Read a text and inspect every character."""
+    server = get_server(request)
+    body = await read_body(request, server.types.read, server.settings)
+    served = server.get_model(body.model)
+    sequence, characters = _create_sequence(served, body.units), served.encode(body.text, "text")
 
-    async def read(self, request: Request) -> ASGIApp:
-        """Read a text and inspect every character."""
-        body = await read_body(request, self.types.read, self.settings)
-        served, sequence = self._begin(body.model, body.units)
-        characters = served.encode(body.text, "text")
+    def lines() -> Iterator[bytes]:
+        nats = 0.0
+        for chunk in inspect_text(sequence, characters):
+            nats -= float(np.nansum(chunk.logprobs.logprobs))
+            yield _chunk_line(chunk, served)
+        predicted = len(characters) - 1
+        bits = nats / predicted / np.log(2) if predicted else None
+        yield _line({"end": {"read": len(characters), "bits_per_char": bits}})
 
-        def lines() -> Iterator[bytes]:
-            nats = 0.0
-            for chunk in inspect_text(sequence, characters):
-                nats -= float(np.nansum(chunk.logprobs.logprobs))
-                yield _chunk_line(chunk, served)
-            predicted = len(characters) - 1
-            bits = nats / predicted / np.log(2) if predicted else None
-            yield _line({"end": {"read": len(characters), "bits_per_char": bits}})
+    return _stream(server, served, lines(), Usage(len(characters)))
 
-        return self._respond(served, lines(), Usage(len(characters)))
 
-    def _check_size(self, body: PlayRequest) -> None:
-        characters = len(body.prompt) + len(body.generated) + body.max_tokens
-        if characters > self.settings.max_characters:
-            message = f"the text would have {characters} characters (limit: {self.settings.max_characters})"
-            raise APIError(400, message, "request_too_large", "max_tokens")
+def _create_sequence(served: ServedModel, units: list[int]) -> InspectedSequence:
+    """Return a sequence that reports units, all of which the model must have."""
+    D = architecture(served.model.parameters).recurrent_size
+    if invalid := [unit for unit in units if unit >= D]:
+        message = f"units must be less than {D} for {served.name} (got {shorten(invalid[0])})"
+        raise APIError(400, message, "invalid_value", "units")
+    return InspectedSequence(served.sessions, units)
 
-    def _begin(self, name: str | None, units: list[int]) -> tuple[ServedModel, InspectedSequence]:
-        """Return the model of a request, and a sequence that reports units which the model has."""
-        served = get_model(self.models, name)
-        D = architecture(served.model.parameters).recurrent_size
-        if invalid := [unit for unit in units if unit >= D]:
-            message = f"units must be less than {D} for {served.name} (got {shorten(invalid[0])})"
-            raise APIError(400, message, "invalid_value", "units")
-        return served, InspectedSequence(self._sessions[served.name], units)
 
-    def _respond(self, served: ServedModel, lines: Iterator[bytes], usage: Usage) -> ASGIApp:
-        """Return a response of lines that are computed in threads, as they are sent."""
-        cancelled = asyncio.Event()
+def _stream(server: Server, served: ServedModel, lines: Iterator[bytes], usage: Usage) -> ASGIApp:
+    """Return a response of lines that are computed in threads, as they are sent."""
+    cancelled = asyncio.Event()
 
-        async def compute() -> AsyncGenerator[bytes]:
-            line: bytes | None = b""
-            while line is not None:
-                if line:
-                    yield line
-                async with self._slots:
-                    line = await run_in_threadpool(_next, lines)
-                if cancelled.is_set():
-                    raise ClientDisconnected
+    async def compute() -> AsyncGenerator[bytes]:
+        line: bytes | None = b""
+        while line is not None:
+            if line:
+                yield line
+            async with served.sessions.slots:
+                line = await run_in_threadpool(_next, lines)
+            if cancelled.is_set():
+                raise ClientDisconnected
 
-        return StreamedResponse(
-            served, self.metrics, usage, compute(), LINES, lambda error: _line(error.body()), cancelled.set
-        )
+    return StreamedResponse(server, served, usage, compute(), LINES, lambda error: _line(error.body()), cancelled.set)
 
 
 def _next(lines: Iterator[bytes]) -> bytes | None:

@@ -10,8 +10,7 @@ from time import perf_counter
 
 from starlette.types import Message, Receive, Scope, Send
 
-from elman.serve.metrics import Metrics
-from elman.serve.models import ServedModel
+from elman.serve.models import ServedModel, Server
 from elman.serve.responses import APIError, ClientDisconnected
 
 
@@ -32,8 +31,8 @@ class StreamedResponse:
 
     Parameters
     ----------
+    server : Server
     served : ServedModel
-    metrics : Metrics
     usage : Usage
         Counted in the metrics at the end.
     chunks : async generator of bytes
@@ -45,8 +44,8 @@ class StreamedResponse:
         Called at the end, or when the client disconnects; `chunks` then raises `ClientDisconnected` if it is not done.
     """
 
+    server: Server
     served: ServedModel
-    metrics: Metrics
     usage: Usage
     chunks: AsyncGenerator[bytes]
     media_type: str
@@ -55,7 +54,7 @@ class StreamedResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, and measure it."""
-        metrics, labels, started_at = self.metrics, (self.served.name, scope["path"]), perf_counter()
+        metrics, labels, started_at = self.server.metrics, (self.served.name, scope["path"]), perf_counter()
 
         def observe_first() -> None:
             metrics.first_seconds.labels(*labels).observe(perf_counter() - started_at)
@@ -67,7 +66,7 @@ class StreamedResponse:
         ):
             try:
                 async with aclosing(self.chunks):
-                    await self._send_all(_with_timeout(send, self.served.settings.send_timeout), observe_first)
+                    await self._send_all(_with_timeout(send, self.server.settings.send_timeout), observe_first)
             except ClientDisconnected:
                 metrics.disconnects.labels(*labels).inc()
             finally:

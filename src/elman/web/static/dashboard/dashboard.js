@@ -9,9 +9,8 @@ import { showRun, showSettings, showTable } from "./summary.js";
 
 const COMMAND_DELAY = 300; // milliseconds from a command to the next poll
 const LIVE_INTERVAL = 2000; // between two polls of a run in training
-const SLOW_INTERVAL = 6000; // between two polls of a stored run, and of the histograms
-const DRAWING_FRACTION = 0.005; // of the time, that drawing the curves may take, and likewise the histograms
-const MAX_DRAWING_INTERVAL = 5000; // after which the curves are redrawn in any case, to agree with the metrics above
+const DRAWING_INTERVAL = 4000; // between two drawings of the curves
+const SLOW_INTERVAL = 6000; // between two polls of a saved run, and of the histograms
 const ENDED = ["done", "stopped", "failed"];
 
 const controls = byId("controls");
@@ -21,7 +20,7 @@ let isStale = true; // whether there are points that are not drawn yet
 let zoomCount = 0; // how often the user has zoomed out
 let endEvents = null; // the event source of the end of training
 let mustPoll = false; // whether to poll although the page is in the background
-let [drawnAt, drawingTime] = [0, 0];
+let drawnAt = 0;
 const distributions = { isVisible: false, due: 0, drawn: "" };
 let timeout = 0;
 let isPolling = false;
@@ -100,8 +99,7 @@ async function update() {
   } else if (!document.hidden) subscribe();
   show();
   if (document.hidden) return;
-  const isDue = now - drawnAt >= Math.min(drawingTime / DRAWING_FRACTION, MAX_DRAWING_INTERVAL);
-  if (isStale && (selected.isFinal || isDue)) await redraw();
+  if (isStale && (selected.isFinal || now - drawnAt >= DRAWING_INTERVAL)) await redraw();
   if (distributions.isVisible && now >= distributions.due) await updateHistograms();
 }
 
@@ -126,27 +124,13 @@ function show() {
   byId("sample").disabled = byId("stop").disabled || selected.status.sampling;
 }
 
-/** Return the milliseconds that drawing takes until it is visible. */
-async function measure(drawing) {
-  const began = performance.now();
-  await drawing();
-  await new Promise((resolve) => {
-    requestAnimationFrame(() => setTimeout(resolve));
-    setTimeout(resolve, COMMAND_DELAY); // for a page that goes to the background meanwhile
-  });
-  return performance.now() - began;
-}
-
 async function redraw() {
   isStale = false;
-  const chart = byId("chart");
-  drawingTime = await measure(async () => {
-    const isDrawn = await draw(chart, runs, view());
-    byId("plot").classList.toggle("empty", !isDrawn);
-    const isAnyShown = runs.some((run) => run.isShown);
-    setText(byId("none"), isDrawn ? "" : isAnyShown ? "Waiting for the first data points." : "No run is selected.");
-  });
   drawnAt = performance.now();
+  const chart = byId("chart"), isDrawn = await draw(chart, runs, view());
+  byId("plot").classList.toggle("empty", !isDrawn);
+  const isAnyShown = runs.some((run) => run.isShown);
+  setText(byId("none"), isDrawn ? "" : isAnyShown ? "Waiting for the first data points." : "No run is selected.");
   if (chart.data && !chart.hasListener) {
     chart.hasListener = true;
     chart.on("plotly_relayout", onZoom);
@@ -155,12 +139,10 @@ async function redraw() {
 
 async function updateHistograms() {
   if (!selected.isFinal) await selected.fetchHistograms();
-  const { histograms } = selected;
-  const content = JSON.stringify(histograms);
-  const isNew = histograms.length && content !== distributions.drawn;
-  const time = isNew ? await measure(() => drawHistograms(byId("histograms"), histograms)) : 0;
+  const { histograms } = selected, content = JSON.stringify(histograms);
+  if (histograms.length && content !== distributions.drawn) await drawHistograms(byId("histograms"), histograms);
   distributions.drawn = content;
-  distributions.due = performance.now() + Math.max(SLOW_INTERVAL, time / DRAWING_FRACTION);
+  distributions.due = performance.now() + SLOW_INTERVAL;
 }
 
 /** Discard the details of a zoomed range; `isUnzoomed`: whether the entire curve is visible now. */
