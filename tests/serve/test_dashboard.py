@@ -1,4 +1,4 @@
-"""The dashboard without a browser: recording a training, reading a directory, responses."""
+"""The dashboard without a browser: recording a training, reading a directory, responses, serving during training."""
 
 import json
 import math
@@ -26,16 +26,15 @@ from elman.storage.atomic import replace_file
 from elman.text import Corpus
 from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.web import STATIC_FILES
-from support.server import listening
+from support.server import error_of, listening
 from support.state import TEXT
 from support.training import EXACT, StopsAt, assert_same, train
 
 OPTIONS: dict[str, Any] = EXACT | {"epochs": 4, "validation": 0.2, "validate_every": 9}
-NOTHING = ClientCursor()
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set all intervals to zero, so that nothing depends on the clock."""
     monkeypatch.setattr(live_module, "POINT_SECONDS", 0.0)
     monkeypatch.setattr(live_module, "HISTOGRAM_SECONDS", 0.0)
@@ -58,15 +57,15 @@ def directory(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "novel"))
 
 
-class Asks(TrainingCallback):
+class CallsAt(TrainingCallback):
     """Calls a function after so many updates."""
 
-    def __init__(self, update: int, does: Callable[[], object]) -> None:
-        self.update, self.does = update, does
+    def __init__(self, update: int, function: Callable[[], object]) -> None:
+        self.update, self.function = update, function
 
     def on_progress(self, run: Run, updates: int) -> None:
         if run.state.update == self.update:
-            self.does()
+            self.function()
 
 
 def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[LiveRun, Run]:
@@ -77,47 +76,27 @@ def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[
     return live, run
 
 
-def losses(shown: RunSource) -> dict[int, float]:
-    told = shown.history.since(NOTHING)["smooth_loss"]
-    return dict(zip(told["update"], told["value"], strict=True))
+def curve(source: RunSource, name: str = "smooth_loss") -> dict[int, float]:
+    """Return the values of a curve by update."""
+    news = source.history.since(ClientCursor())[name]
+    return dict(zip(news["update"], news["value"], strict=True))
 
 
-def scores(shown: RunSource) -> dict[int, float]:
-    told = shown.history.since(NOTHING)["validation_loss"]
-    return dict(zip(told["update"], told["value"], strict=True))
-
-
-def texts(shown: RunSource) -> list[tuple[int, str, bool]]:
-    new = shown.history.since(NOTHING)["samples"]["new"]
-    return [(told["update"], told["text"], told["requested"]) for told in new]
-
-
-def asked(shown: RunSource) -> list[str]:
-    return [text for _, text, asked in texts(shown) if asked]
+def samples(source: RunSource) -> list[tuple[int, str, bool]]:
+    new = source.history.since(ClientCursor())["samples"]["new"]
+    return [(sample["update"], sample["text"], sample["requested"]) for sample in new]
 
 
 # --- A run in training ---
 
 
-def test_the_curves_are_those_of_the_run(corpus: Corpus) -> None:
+def test_curves_status_and_samples_are_those_of_the_run(corpus: Corpus) -> None:
     live, run = trained(corpus)
-    told = losses(live)
-    assert {row.update for row in run.metrics} <= told.keys()
-    rows = {row.update: row.smooth_loss for row in run.metrics}
-    assert {update: told[update] for update in rows} == pytest.approx(rows, rel=1e-5)
-    expected = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
-    assert scores(live) == pytest.approx(expected, rel=1e-5)
-    assert texts(live) == [(sample.update, sample.text, False) for sample in run.samples]
-
-
-def test_between_the_rows_there_are_points(corpus: Corpus) -> None:
-    live, run = trained(corpus, metrics_every=1000, validation=0, validate_every=0, sample_every=5)
-    assert len(run.metrics) == 1
-    assert set(range(5, run.state.update + 1, 5)) <= losses(live).keys()
-
-
-def test_the_status_is_that_of_the_run(corpus: Corpus) -> None:
-    live, run = trained(corpus)
+    found, expected = curve(live), {row.update: row.smooth_loss for row in run.metrics}
+    assert {update: found[update] for update in expected} == pytest.approx(expected, rel=1e-5)
+    validated = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
+    assert curve(live, "validation_loss") == pytest.approx(validated, rel=1e-5)
+    assert samples(live) == [(sample.update, sample.text, False) for sample in run.samples]
     status = live.status()
     assert (status["stage"], status["ending"], status["warning"]) == ("done", run.advice, "")
     assert (status["update"], status["updates"], status["epoch"]) == (run.state.update, run.state.update, 4)
@@ -129,36 +108,46 @@ def test_the_status_is_that_of_the_run(corpus: Corpus) -> None:
     assert live.about()["config"] == run.config.as_dict()
 
 
-def test_before_the_first_update_it_is_preparing() -> None:
+def test_there_are_points_between_two_rows(corpus: Corpus) -> None:
+    live, run = trained(corpus, metrics_every=1000, validation=0, validate_every=0, sample_every=5)
+    assert len(run.metrics) == 1
+    assert set(range(5, run.state.update + 1, 5)) <= curve(live).keys()
+
+
+def test_before_the_first_update(corpus: Corpus) -> None:
     live = LiveRun("novel")
     assert live.status() == {"stage": "preparing", "ending": "", "warning": "", "sampling": False}
-    assert (live.about(), live.histograms(), losses(live)) == ({}, [], {})
+    assert (live.about(), live.histograms(), curve(live)) == ({}, [], {})
+    session = live.history.session
+    trained(corpus, live=live)
+    assert live.history.session != session
 
 
-def test_stop_ends_a_run_as_an_interrupt_does(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_stopped_run_is_saved_as_an_interrupted_one(corpus: Corpus, tmp_path: Path) -> None:
     live = LiveRun("novel")
-    trained(corpus, Asks(20, live.stop_requested.set), live=live, out=tmp_path / "stopped")
+    trained(corpus, CallsAt(20, live.stop_requested.set), live=live, out=tmp_path / "stopped")
     interrupted = train(corpus, **OPTIONS, out=tmp_path / "interrupted", callback=StopsAt(20))
     assert live.status()["stage"] == "stopped"
     for file in (METRICS, SAMPLES):
         rows = [(tmp_path / out / file).read_text("utf-8").splitlines() for out in ("stopped", "interrupted")]
         assert [row.split(",")[:4] for row in rows[0]] == [row.split(",")[:4] for row in rows[1]]
-    gone_on = train(corpus, **OPTIONS, out=tmp_path / "stopped", resume=True)
+    resumed = train(corpus, **OPTIONS, out=tmp_path / "stopped", resume=True)
     assert interrupted.interrupted
-    assert_same(gone_on, train(corpus, **OPTIONS))
+    assert_same(resumed, train(corpus, **OPTIONS))
 
 
-def test_a_text_asked_for_does_not_change_the_run(corpus: Corpus) -> None:
+def test_a_requested_sample_does_not_change_the_run(corpus: Corpus) -> None:
     live = LiveRun("novel")
-    requests = (Asks(update, live.sample_requested.set) for update in (10, 13, 14))
+    requests = (CallsAt(update, live.sample_requested.set) for update in (10, 13, 14))
     _, run = trained(corpus, *requests, live=live)
     assert_same(run, train(corpus, **OPTIONS))
-    assert [update for update, _, asked in texts(live) if asked] == [10, 14]  # 13 is not stopped at
-    assert all(len(text) == OPTIONS["sample_length"] for text in asked(live))
+    requested = [(update, text) for update, text, is_requested in samples(live) if is_requested]
+    assert [update for update, _ in requested] == [10, 14]  # the loop does not stop at 13
+    assert all(len(text) == OPTIONS["sample_length"] for _, text in requested)
     assert not live.status()["sampling"]
 
 
-def test_texts_asked_for_at_one_update_differ(corpus: Corpus) -> None:
+def test_samples_requested_at_one_update_differ(corpus: Corpus) -> None:
     live = LiveRun("novel")
     train(corpus, **OPTIONS | {"max_updates": 10}, callback=live)
     run = live._run
@@ -166,39 +155,35 @@ def test_texts_asked_for_at_one_update_differ(corpus: Corpus) -> None:
     for _ in range(2):
         live.sample_requested.set()
         live.on_progress(run, 10)
-    assert len(set(asked(live))) == 2
+    assert len({text for _, text, is_requested in samples(live) if is_requested}) == 2
 
 
-def test_a_run_that_goes_on_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_resumed_run_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, out=tmp_path, callback=StopsAt(25))
     live, run = trained(corpus, out=tmp_path, resume=True)
-    assert {row.update for row in run.metrics} <= losses(live).keys()
-    assert texts(live) == [(sample.update, sample.text, False) for sample in run.samples]
+    assert {row.update for row in run.metrics} <= curve(live).keys()
+    assert samples(live) == [(sample.update, sample.text, False) for sample in run.samples]
 
 
-def test_a_page_forgets_what_it_knew_of_the_preparation(corpus: Corpus) -> None:
-    live = LiveRun("novel")
-    before = live.history.since(NOTHING)["session"]
-    trained(corpus, live=live)
-    assert live.history.since(NOTHING)["session"] != before
+def test_a_finished_run_that_is_resumed_is_shown(corpus: Corpus, directory: Path) -> None:
+    live, run = trained(corpus, out=directory, resume=True)
+    assert live.status()["update"] == run.state.update
+    assert [*curve(live)] == [row.update for row in run.metrics]
 
 
-def test_weights_are_looked_at_while_a_page_shows_them(corpus: Corpus) -> None:
-    live, looks = LiveRun("novel"), list[Any]()
-    trained(corpus, Asks(14, live.histograms), Asks(28, lambda: looks.append(live.histograms())), live=live)
-    assert [each["name"] for each in looks[0]] == ["U", "W", "V", "b", "c", "h"]
-    assert looks[0] != live.histograms()  # those of the end
+def test_histograms_are_computed_while_they_are_requested(corpus: Corpus) -> None:
+    live, found = LiveRun("novel"), list[Any]()
+    trained(corpus, CallsAt(14, live.histograms), CallsAt(28, lambda: found.append(live.histograms())), live=live)
+    assert [each["name"] for each in found[0]] == ["U", "W", "V", "b", "c", "h"]
+    assert found[0] != live.histograms()  # those of the end
 
 
-def test_weights_are_not_looked_at_where_no_page_asks(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("nobody asked")
-
-    monkeypatch.setattr(live_module, "compute_histograms", refuse)
+def test_histograms_are_not_computed_without_a_request(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "compute_histograms", lambda *_: 1 / 0)
     train(corpus, **OPTIONS, callback=LiveRun("novel"))
 
 
-def test_a_warning_and_an_error_are_told(corpus: Corpus) -> None:
+def test_a_warning_and_an_error_are_reported() -> None:
     live = LiveRun("novel")
     live.on_warning("at update 5 the hidden layer is dead")
     live.finish(None, "the loss of update 7 is not finite")
@@ -207,10 +192,20 @@ def test_a_warning_and_an_error_are_told(corpus: Corpus) -> None:
     assert status["warning"] == "at update 5 the hidden layer is dead"
 
 
-def test_a_finished_run_that_goes_on_is_shown_at_once(corpus: Corpus, directory: Path) -> None:
-    live, run = trained(corpus, out=directory, resume=True)
-    assert live.status()["update"] == run.state.update
-    assert [*losses(live)] == [row.update for row in run.metrics]
+def test_all_callbacks_of_a_list_are_called_and_each_may_stop(corpus: Corpus) -> None:
+    called = list[str]()
+
+    class Recorder(TrainingCallback):
+        def on_compile(self) -> None:
+            called.append("compile")
+
+        def on_sample(self, sample: object) -> None:
+            called.append("sample")
+
+    run = train(corpus, **OPTIONS, callback=CallbackList(Recorder(), Recorder(), StopsAt(10)))
+    assert run.interrupted
+    assert called.count("compile") == 2
+    assert called.count("sample") == 2 * len(run.samples)
 
 
 # --- A run in a directory ---
@@ -218,93 +213,86 @@ def test_a_finished_run_that_goes_on_is_shown_at_once(corpus: Corpus, directory:
 
 def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path) -> None:
     live, run = trained(corpus, out=tmp_path / "novel")
-    kept = DashboardRun(tmp_path / "novel")
-    assert (kept.name, kept.about()["config"]) == ("novel", run.config.as_dict())
+    saved = DashboardRun(tmp_path / "novel")
+    text = {"name": run.corpus.name, "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
+    assert (saved.name, saved.about()) == ("novel", {"config": run.config.as_dict(), "corpus": text})
     rows = {row.update for row in run.metrics}
-    assert losses(kept) == {update: loss for update, loss in losses(live).items() if update in rows}
-    assert scores(kept) == scores(live)
-    assert texts(kept) == texts(live)
-    status = kept.status()
+    assert curve(saved) == {update: loss for update, loss in curve(live).items() if update in rows}
+    assert curve(saved, "validation_loss") == curve(live, "validation_loss")
+    assert samples(saved) == samples(live)
+    status = saved.status()
     assert (status["stage"], status["update"], status["best"]) == ("saved", run.state.update, live.status()["best"])
-    parameters = [each for each in kept.histograms() if each["name"] != "h"]
+    parameters = [each for each in saved.histograms() if each["name"] != "h"]
     assert parameters == [each for each in live.histograms() if each["name"] != "h"]
 
 
-def test_lines_that_are_added_are_read_and_half_a_line_is_left(directory: Path) -> None:
-    kept, path = DashboardRun(directory), directory / METRICS
-    before = losses(kept)
+def test_complete_lines_that_are_added_are_read(directory: Path) -> None:
+    saved, path = DashboardRun(directory), directory / METRICS
+    before = curve(saved)
     with path.open("a", encoding="utf-8") as file:
         file.write("1000,9,12.5,13.5,,7.0,20")
-    assert losses(kept) == before
+    assert curve(saved) == before
     with path.open("a", encoding="utf-8") as file:
         file.write("0.5\n")
-    assert losses(kept) == before | {1000: 12.5}
-    assert kept.status()["update"] == 1000
+    assert curve(saved) == before | {1000: 12.5}
+    assert saved.status()["update"] == 1000
 
 
-def test_a_run_that_went_back_is_read_anew(corpus: Corpus, directory: Path) -> None:
-    kept = DashboardRun(directory)
-    before = kept.history.session
+def test_a_run_that_is_resumed_from_an_earlier_update_is_read_anew(corpus: Corpus, directory: Path) -> None:
+    saved = DashboardRun(directory)
+    session = saved.history.session
     train(corpus, **OPTIONS | {"epochs": 6}, out=directory, resume=True)
-    assert kept.history.session != before
-    assert [*losses(kept)] == [row.update for row in RunDirectory(directory).metrics()]
-    assert kept.about()["config"]["epochs"] == 6
+    assert saved.history.session != session
+    assert [*curve(saved)] == [row.update for row in RunDirectory(directory).metrics()]
+    assert saved.about()["config"]["epochs"] == 6
 
 
-def test_files_that_vanish_leave_what_was_read(directory: Path) -> None:
-    kept = DashboardRun(directory)
-    before = losses(kept)
+def test_missing_files_leave_what_was_read(directory: Path) -> None:
+    saved = DashboardRun(directory)
+    before = curve(saved)
     (directory / METRICS).rename(directory / "elsewhere")
     (directory / "checkpoint.safetensors").unlink()
-    assert losses(kept) == before
-    assert "cannot be read at the moment" in kept.status()["warning"]
-    assert kept.status()["written"] is None
-    assert kept.histograms() == []
+    assert curve(saved) == before
+    assert "cannot be read at the moment" in saved.status()["warning"]
+    assert saved.status()["written"] is None
+    assert saved.histograms() == []
     (directory / "elsewhere").rename(directory / METRICS)
-    assert kept.status()["warning"] == ""
+    assert saved.status()["warning"] == ""
 
 
-def test_damaged_lines_are_said(directory: Path) -> None:
-    kept = DashboardRun(directory)
-    with (directory / METRICS).open("a", encoding="utf-8") as file:
-        file.write("1000,nine\n")
-    assert "fields" in kept.status()["warning"]
-    with (directory / METRICS).open("a", encoding="utf-8") as file:
-        file.write("1100,9,12.5,13.5,,7.0,20\n")
-    assert "fields" in kept.status()["warning"]  # as long as it is there, as what follows is not shown
-    good = (directory / METRICS).read_text("utf-8").replace("1000,nine\n", "")
-    replace_file(directory / METRICS, good.encode())
-    assert (kept.status()["warning"], kept.status()["update"]) == ("", 1100)
+def test_corrupted_lines_are_a_warning_until_they_are_repaired(directory: Path) -> None:
+    saved, path = DashboardRun(directory), directory / METRICS
+    metrics = path.read_text("utf-8")
+    path.write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
+    assert "fields" in saved.status()["warning"]
+    path.write_text(metrics, encoding="utf-8")
+    assert saved.status()["warning"] == ""
+    assert [*curve(saved)] == [row.update for row in RunDirectory(directory).metrics()]
+    for line in ("1000,nine\n", "1100,9,12.5,13.5,,7.0,20\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+        assert "fields" in saved.status()["warning"]
+    replace_file(path, path.read_text("utf-8").replace("1000,nine\n", "").encode())
+    assert (saved.status()["warning"], saved.status()["update"]) == ("", 1100)
 
 
-def test_a_damaged_beginning_is_read_once_it_is_mended(directory: Path) -> None:
-    kept, metrics = DashboardRun(directory), (directory / METRICS).read_text("utf-8")
-    (directory / METRICS).write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
-    assert "fields" in kept.status()["warning"]
-    (directory / METRICS).write_text(metrics, encoding="utf-8")
-    assert kept.status()["warning"] == ""
-    assert [*losses(kept)] == [row.update for row in RunDirectory(directory).metrics()]
-
-
-def test_a_run_before_its_first_row_is_shown(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_run_before_its_first_row(corpus: Corpus, tmp_path: Path) -> None:
     train(corpus, **OPTIONS, out=tmp_path / "novel", callback=StopsAt(1))
     metrics = (tmp_path / "novel" / METRICS).read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "novel" / METRICS).write_text(metrics[0], encoding="utf-8")
     assert DashboardRun(tmp_path / "novel").status()["update"] == 0
 
 
-@pytest.mark.parametrize("damaged", ['{"corpus": {}}', '{"corpus": {"name": 5, "chars": 1}}', '{"corpus": 7}'])
-def test_a_directory_whose_text_is_not_said_is_refused(directory: Path, damaged: str) -> None:
+@pytest.mark.parametrize("corpus_entry", [{}, {"name": 5, "chars": 1}, 7])
+def test_a_directory_with_an_invalid_text_in_its_metadata(directory: Path, corpus_entry: Any) -> None:
     described = json.loads((directory / "run.json").read_text("utf-8"))
-    described["corpus"] = json.loads(damaged)["corpus"]
-    if isinstance(described["corpus"], dict):
-        described["corpus"]["sha256"] = "0" * 64
+    described["corpus"] = corpus_entry | {"sha256": "0" * 64} if isinstance(corpus_entry, dict) else corpus_entry
     (directory / "run.json").write_text(json.dumps(described), encoding="utf-8")
     with pytest.raises(ElmanError, match=r"run\.json"):
         DashboardRun(directory)
 
 
-def test_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_directory_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(ElmanError, match="pass a run directory"):
         DashboardRun(tmp_path)
 
@@ -314,7 +302,7 @@ def test_no_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def client(finished: Path) -> Iterator[httpx.Client]:
-    """A client of the dashboard of a run that has ended, and of a stored one."""
+    """A client of the dashboard of a run that has ended, and of a saved one."""
     live, _ = trained(Corpus.from_text(TEXT))
     with listening(create_dashboard([live, DashboardRun(finished)], live)) as client:
         yield client
@@ -323,6 +311,7 @@ def client(finished: Path) -> Iterator[httpx.Client]:
 def test_everything_that_the_page_refers_to_exists(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
     files = re.findall(r'="(/static/[^"]+)"', page.text)
     assert "/static/plotly.min.js" in files
     for path in files:
@@ -332,14 +321,7 @@ def test_everything_that_the_page_refers_to_exists(client: httpx.Client) -> None
             assert (module.parent / imported).is_file(), (module, imported)
 
 
-def test_the_policy_allows_only_what_the_server_sends(client: httpx.Client) -> None:
-    policy = client.get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-    assert "unsafe" not in policy
-    assert "http" not in policy
-
-
-def test_runs_and_what_is_new_of_them(client: httpx.Client) -> None:
+def test_the_runs_and_their_new_data(client: httpx.Client) -> None:
     assert client.get("/api/runs").json() == {
         "runs": [{"name": "novel", "live": True}, {"name": "novel", "live": False}]
     }
@@ -350,60 +332,50 @@ def test_runs_and_what_is_new_of_them(client: httpx.Client) -> None:
     assert later["smooth_loss"]["update"] == []
     assert later["samples"] == {"count": whole["samples"]["count"], "new": []}
     assert "about" not in later
-    part = client.get("/api/runs/0/between", params={"first": 8, "last": 20}).json()
-    assert 7 in part["smooth_loss"]["update"]
+    detail = client.get("/api/runs/0/between", params={"first": 8, "last": 20}).json()
+    assert 7 in detail["smooth_loss"]["update"]
     assert [each["name"] for each in client.get("/api/runs/1/histograms").json()["histograms"]][-1] == "h"
 
 
-def test_of_very_many_texts_the_last_are_told(corpus: Corpus) -> None:
+def test_the_latest_samples_are_sent(corpus: Corpus) -> None:
     live, _ = trained(corpus, epochs=40, sample_every=1)
-    told = live.history.since(NOTHING)["samples"]
-    assert (len(told["new"]), told["count"]) == (MAX_SAMPLES, len(live.history.samples))
-    assert told["new"][-1]["text"] == live.history.samples[-1].sample.text
+    sent = live.history.since(ClientCursor())["samples"]
+    assert (len(sent["new"]), sent["count"]) == (MAX_SAMPLES, len(live.history.samples))
+    assert sent["new"][-1]["text"] == live.history.samples[-1].sample.text
 
 
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/api/runs/2", 404, "no_such_run"),
-        ("/api/runs/01", 404, "no_such_run"),
-        ("/api/runs/-1", 404, "no_such_run"),
-        ("/api/runs/0?smooth_loss=x", 400, "invalid_number"),
-        ("/api/runs/0?smooth_loss=-1", 400, "invalid_number"),
-        (f"/api/runs/0?smooth_loss={2**70}", 400, "invalid_number"),
+        *((f"/api/runs/{number}", 404, "no_such_run") for number in ("2", "01", "-1")),
+        *((f"/api/runs/0?smooth_loss={count}", 400, "invalid_number") for count in ("x", "-1", 2**70)),
         ("/api/runs/0/between", 400, "invalid_number"),
         ("/api/runs/0/between?first=1&last=1e3", 400, "invalid_number"),
-        ("/static/../live.py", 404, "not_found"),
-        ("/static/%2e%2e/live.py", 404, "not_found"),
-        ("/static/", 404, "not_found"),
+        ("/static/../__init__.py", 404, "not_found"),
         ("/api/stop", 405, "method_not_allowed"),
     ],
 )
-def test_what_is_not_there_is_refused(client: httpx.Client, path: str, status: int, code: str) -> None:
-    answer = client.get(path)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+def test_an_invalid_request(client: httpx.Client, path: str, status: int, code: str) -> None:
+    error_of(client.get(path), status, code)
 
 
-@pytest.mark.parametrize("name", ["stop", "sample"])
-def test_only_a_run_in_training_takes_commands(directory: Path, name: str) -> None:
+def test_without_a_run_in_training(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(create_dashboard([DashboardRun(directory)])) as client:
-        answer = client.post(f"/api/{name}", json={})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
+        for request in (("POST", "/api/stop"), ("POST", "/api/sample"), ("GET", "/api/end")):
+            error_of(client.request(*request, json={}), 409, "not_live")
+        monkeypatch.setattr(DashboardRun, "status", lambda _: 1 / 0)
+        response = client.get("/api/runs/0")
+    error_of(response, 500, "internal_error")
+    assert "content-security-policy" in response.headers
 
 
-def test_the_end_of_a_training_can_be_waited_for_where_there_is_one(directory: Path) -> None:
-    with listening(create_dashboard([DashboardRun(directory)])) as client:
-        answer = client.get("/api/end")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_live")
-
-
-def test_commands_come_from_the_page_alone(corpus: Corpus) -> None:
+def test_commands_are_accepted_from_the_page_only() -> None:
     live = LiveRun("novel")
     with listening(create_dashboard([live], live)) as client:
         foreign = client.post("/api/stop", json={}, headers={"origin": "https://evil.example"})
         rebound = client.post("/api/stop", json={}, headers={"host": "evil.example"})
         form = client.post("/api/stop", data={"a": "b"})
-        assert [answer.status_code for answer in (foreign, rebound, form)] == [403, 403, 415]
+        assert [response.status_code for response in (foreign, rebound, form)] == [403, 403, 415]
         assert not live.stop_requested.is_set()
         assert client.post("/api/stop", json={}).json() == {"requested": True}
         assert client.post("/api/sample", json={}).json() == {"requested": True}
@@ -411,18 +383,7 @@ def test_commands_come_from_the_page_alone(corpus: Corpus) -> None:
     assert live.status()["sampling"]
 
 
-def test_a_fault_of_the_server_is_said_in_its_shape(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_: object) -> None:
-        raise RuntimeError("of a test")
-
-    monkeypatch.setattr(DashboardRun, "status", broken)
-    with listening(create_dashboard([DashboardRun(directory)])) as client:
-        answer = client.get("/api/runs/0")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
-    assert "content-security-policy" in answer.headers
-
-
-def test_without_plotly_it_says_what_to_install(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_plotly(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
     with pytest.raises(ElmanError, match=r"elman\[serve\]"):
         create_dashboard([DashboardRun(directory)])
@@ -431,42 +392,42 @@ def test_without_plotly_it_says_what_to_install(directory: Path, monkeypatch: py
 # --- Serving during training ---
 
 
-class Visitor(threading.Thread):
-    """A client that waits for the end event, and then takes its time."""
+class Subscriber(threading.Thread):
+    """A client that waits for the end event, and then takes its time to fetch the last data."""
 
     def __init__(self, address: str, seconds: float = 0.0) -> None:
         super().__init__(daemon=True)
         self.address, self.seconds = address, seconds
-        self.waits, self.heard = threading.Event(), dict[str, Any]()
+        self.waits, self.received = threading.Event(), dict[str, Any]()
         self.start()
         assert self.waits.wait(60)
 
     def run(self) -> None:
-        with httpx.stream("GET", f"{self.address}/api/end", timeout=None) as answer:
-            for line in answer.iter_lines():
+        with httpx.stream("GET", f"{self.address}/api/end", timeout=None) as response:
+            for line in response.iter_lines():
                 self.waits.set()
                 if line == "data: over":
                     time.sleep(self.seconds)
-                    self.heard = httpx.get(f"{self.address}/api/runs/0").json()
+                    self.received = httpx.get(f"{self.address}/api/runs/0").json()
                     break
 
 
-def test_the_server_lasts_until_every_open_page_has_what_it_wants(corpus: Corpus) -> None:
+def test_the_server_waits_until_every_page_has_the_last_data(corpus: Corpus) -> None:
     with serve_dashboard("novel", 0, []) as (live, address):
-        visitors = [Visitor(address, seconds) for seconds in (0.0, 1.0)]
+        subscribers = [Subscriber(address, seconds) for seconds in (0.0, 1.0)]
         assert live.end_event.has_subscribers
         run = train(corpus, **OPTIONS, callback=live)
         live.finish(run)
-    for visitor in visitors:
-        visitor.join(60)
-        assert visitor.heard["status"]["stage"] == "done"
-        assert visitor.heard["smooth_loss"]["update"][-1] == run.state.update
+    for subscriber in subscribers:
+        subscriber.join(60)
+        assert subscriber.received["status"]["stage"] == "done"
+        assert subscriber.received["smooth_loss"]["update"][-1] == run.state.update
 
 
-def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_does_not_wait_for_ever(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "CLOSE_TIMEOUT", 0.5)
-    with serve_dashboard("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as answer:
-        lines = answer.iter_lines()
+    with serve_dashboard("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as response:
+        lines = response.iter_lines()
         assert next(lines) == ":"
         live.finish(train(corpus, **OPTIONS, callback=live))
         live.close(0.5)
@@ -474,7 +435,7 @@ def test_a_page_that_does_not_leave_is_left(corpus: Corpus, monkeypatch: pytest.
     assert not live.end_event.has_subscribers
 
 
-def test_who_interrupts_the_end_event_loses_nothing(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_the_server_waits(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
@@ -485,10 +446,10 @@ def test_who_interrupts_the_end_event_loses_nothing(corpus: Corpus, monkeypatch:
     assert run.results()["updates"] == run.state.update
 
 
-def test_a_page_that_is_closed_is_not_waited_for() -> None:
+def test_a_page_that_is_closed_is_no_subscriber() -> None:
     with serve_dashboard("novel", 0, []) as (live, address):
-        with httpx.stream("GET", f"{address}/api/end") as answer:
-            lines = answer.iter_lines()
+        with httpx.stream("GET", f"{address}/api/end") as response:
+            lines = response.iter_lines()
             assert next(lines) == ":"
             assert live.end_event.has_subscribers
         deadline = time.monotonic() + 30
@@ -496,34 +457,25 @@ def test_a_page_that_is_closed_is_not_waited_for() -> None:
             assert time.monotonic() < deadline
 
 
-def test_of_many_pages_the_latest_are_held_as_browsers_make_few_connections() -> None:
-    with serve_dashboard("novel", 0, []) as (live, address):
-        with httpx.stream("GET", f"{address}/api/end") as answer:
-            lines = answer.iter_lines()
+def test_the_latest_subscriptions_are_kept_and_told_of_an_error() -> None:
+    def fail() -> None:
+        with serve_dashboard("novel", 0, []) as (_, address), httpx.stream("GET", f"{address}/api/end") as response:
+            lines = response.iter_lines()
             assert next(lines) == ":"
-            others = [Visitor(address) for _ in range(MAX_SUBSCRIBERS)]
+            subscribers.extend(Subscriber(address) for _ in range(MAX_SUBSCRIBERS))
             assert [*lines] == [""]
-        live.finish(None, "of a test")
-    for other in others:
-        other.join()
-        assert other.heard["status"]["stage"] == "failed"
-
-
-def test_an_error_is_told_to_an_open_page() -> None:
-    def fails() -> None:
-        with serve_dashboard("novel", 0, []) as (_, address):
-            visitors.append(Visitor(address))
             raise ElmanError("an error of a test")
 
-    visitors: list[Visitor] = []
+    subscribers: list[Subscriber] = []
     with pytest.raises(ElmanError, match="an error of a test"):
-        fails()
-    visitors[0].join()
-    status = visitors[0].heard["status"]
-    assert (status["stage"], status["ending"]) == ("failed", "an error of a test")
+        fail()
+    for subscriber in subscribers:
+        subscriber.join()
+        status = subscriber.received["status"]
+        assert (status["stage"], status["ending"]) == ("failed", "an error of a test")
 
 
-def test_a_port_that_is_taken_is_refused_by_its_option(corpus: Corpus) -> None:
+def test_a_port_in_use_is_reported_with_its_option() -> None:
     with serve_dashboard("novel", 0, []) as (_, address):
         port = int(address.rpartition(":")[2])
         with pytest.raises(ElmanError, match=f"port {port} .* live_port=0"), serve_dashboard("other", port, []):
@@ -539,13 +491,13 @@ def test_a_port_that_is_taken_is_refused_by_its_option(corpus: Corpus) -> None:
         ({"DISPLAY": ":0", "ELMAN_NO_BROWSER": "1"}, False),
     ],
 )
-def test_a_browser_is_opened_where_there_is_a_display(
+def test_a_browser_is_opened_if_there_is_a_display(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], opens: bool
 ) -> None:
-    open_page, done = list[str](), threading.Event()
+    opened, done = list[str](), threading.Event()
 
     def browser(address: str) -> None:
-        open_page.append(address)
+        opened.append(address)
         done.set()
 
     monkeypatch.setattr("webbrowser.open", browser)
@@ -557,31 +509,4 @@ def test_a_browser_is_opened_where_there_is_a_display(
     open_browser("http://127.0.0.1:1")
     if opens:
         assert done.wait(60)
-    assert open_page == ["http://127.0.0.1:1"] * opens
-
-
-def test_watchers_are_all_told_and_each_may_stop(corpus: Corpus) -> None:
-    told = list[str]()
-
-    class Notes(TrainingCallback):
-        def on_compile(self) -> None:
-            told.append("preparing")
-
-        def on_sample(self, sample: object) -> None:
-            told.append("sampled")
-
-        def on_warning(self, warning: str) -> None:
-            told.append(warning)
-
-    both = CallbackList(Notes(), Notes(), StopsAt(10))
-    run = train(corpus, **OPTIONS, callback=both)
-    both.on_warning("of a test")
-    assert run.interrupted
-    assert told.count("preparing") == told.count("of a test") == 2
-    assert told.count("sampled") == 2 * len(run.samples)
-
-
-def test_the_settings_shown_are_no_more_than_those_of_the_run(directory: Path) -> None:
-    about, config = DashboardRun(directory).about(), RunDirectory(directory).manifest().config
-    assert about["corpus"] == {"name": about["corpus"]["name"], "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
-    assert about["config"] == config.as_dict()
+    assert opened == ["http://127.0.0.1:1"] * opens

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from elman.runs.directory import METRICS
@@ -49,12 +50,27 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @contextmanager
-def viewed(browser: "Browser", runs: list[Path], **how: Any) -> Iterator["Page"]:
+def viewed(browser: "Browser", runs: list[Path], **options: Any) -> Iterator["Page"]:
     """Open the dashboard of run directories, and wait until it is drawn."""
     app = create_dashboard([DashboardRun(run) for run in runs])
-    with run_in_thread(app, listen("127.0.0.1", 0)) as address, open_page(browser, address, polls=True, **how) as page:
+    with (
+        run_in_thread(app, listen("127.0.0.1", 0)) as address,
+        open_page(browser, address, polls=True, **options) as page,
+    ):
         until(page, "chart.data?.length > 0")
         yield page
+
+
+@contextmanager
+def live_page(browser: "Browser") -> Iterator[tuple[LiveRun, "Page"]]:
+    """Open the dashboard of a run whose training has not begun."""
+    live = LiveRun("novel")
+    with (
+        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
+        open_page(browser, address, polls=True) as page,
+    ):
+        yield live, page
+        live.close(0.0)
 
 
 class Training:
@@ -62,38 +78,31 @@ class Training:
 
     def __init__(self, *arguments: object) -> None:
         slow = ROOT / "tests" / "support" / "slow_training.py"
-        options = [*map(str, arguments), "--preset", "reference", "--live"]
-        command = [sys.executable, str(slow), "train", *options]
+        command = [sys.executable, str(slow), "train", *map(str, arguments), "--preset", "reference", "--live"]
         environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
         assert self.process.stderr is not None
-        told = self.process.stderr.readline() + self.process.stderr.readline()  # the text, the dashboard
-        found = re.search(r"http://127\.0\.0\.1:\d+", told)
-        assert found, told + self.process.stderr.read()
+        lines = self.process.stderr.readline() + self.process.stderr.readline()  # the text, the dashboard
+        found = re.search(r"http://127\.0\.0\.1:\d+", lines)
+        assert found, lines + self.process.stderr.read()
         self.address = found[0]
 
     def ended(self) -> int:
         """Wait for its end and return its exit code."""
-        assert self.process.stderr is not None
         self.process.communicate(timeout=TIMEOUT_SECONDS)
         return self.process.returncode
 
 
 @pytest.fixture
-def novel(tmp_path: Path) -> Path:
-    path = tmp_path / "novel.txt"
-    path.write_text(TEXT * 10, encoding="utf-8")
-    return path
+def training(tmp_path: Path) -> Training:
+    """A training that runs until it is stopped, into the directory ``run``."""
+    (tmp_path / "novel.txt").write_text(TEXT * 10, encoding="utf-8")
+    return Training(tmp_path / "novel.txt", "--out", tmp_path / "run", *ENDLESS)
 
 
-def points(page: "Page", trace: int = 0) -> list[float]:
-    """Return the horizontal positions of the points of a curve."""
-    found: list[float] = page.evaluate("(i) => [...chart.data[i].x]", trace)
-    return found
-
-
-def traces(page: "Page") -> list[str]:
-    found: list[str] = page.evaluate("chart.data.map((trace) => trace.name)")
+def points(page: "Page") -> list[float]:
+    """Return the horizontal positions of the points of the first curve."""
+    found: list[float] = page.evaluate("[...chart.data[0].x]")
     return found
 
 
@@ -118,52 +127,65 @@ def until(page: "Page", condition: str, n: object = None) -> None:
     page.wait_for_function(f"(n) => {condition}", arg=n)
 
 
+def show_histograms(page: "Page", count: int) -> None:
+    """Scroll to the histograms, and wait until they are drawn."""
+    page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+    until(page, f"histograms.data?.length === {count}")
+
+
+def stop(page: "Page") -> None:
+    page.get_by_role("button", name="Stop and save").click()
+    page.get_by_text("Stopped and saved.").wait_for()
+
+
 # --- A run in training ---
 
 
-def test_a_training_is_seen_asked_stopped_and_gone_on_with(browser: "Browser", novel: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    training = Training(novel, "--out", out, *ENDLESS)
+def test_a_training_is_monitored_sampled_stopped_and_resumed(
+    browser: "Browser", training: Training, tmp_path: Path
+) -> None:
     with open_page(browser, training.address, polls=True) as page:
         page.get_by_role("heading", name="run", exact=True).wait_for()
         until(page, "chart.data?.length")
-        before = len(points(page))
-        until(page, "chart.data[0].x.length > n", before)
+        until(page, "chart.data[0].x.length > n", len(points(page)))
         page.get_by_text("untrained network").wait_for()
 
         page.get_by_role("button", name="Generate a sample").click()
         page.get_by_text(", requested").wait_for()
         until(page, "!sample.disabled")
+        show_histograms(page, 6)
 
-        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-        until(page, "histograms.data?.length === 6")
-
-        page.get_by_role("button", name="Stop and save").click()
-        page.get_by_text("Stopped and saved.").wait_for()
+        stop(page)
         assert page.get_by_role("button", name="Generate a sample").is_disabled()
         assert training.ended() == 130
-        asked = list[str]()
-        page.on("request", lambda request: asked.append(request.url))
-        page.wait_for_timeout(8000 / FASTER)  # four times as long as lies between two questions
-        assert not asked  # the server is gone, and the page does not mind
+        requested = list[str]()
+        page.on("request", lambda request: requested.append(request.url))
+        page.wait_for_timeout(8000 / FASTER)  # four times the polling interval
+        assert not requested
         until(page, "chart.data[0].x.length > 2")
         reached = points(page)[-1]
 
-    again = Training(novel, "--out", out, "--resume")
+    again = Training(tmp_path / "novel.txt", "--out", tmp_path / "run", "--resume")
     with open_page(browser, again.address, polls=True) as page:
         until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
         assert points(page)[0] <= 20
         assert page.get_by_text("untrained network").count() == 1
         assert page.get_by_text(", requested").count() == 0
-        page.get_by_role("button", name="Stop and save").click()
+        shown = points(page)
+        page.reload()
+        until(page, "chart.data?.[0]?.x.length >= n", len(shown))
+        assert shown == points(page)[: len(shown)]
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "stop"
+        page.keyboard.press("Enter")
         page.get_by_text("Stopped and saved.").wait_for()
         assert again.ended() == 130
 
 
-def test_commands_stand_where_the_run_in_training_is_looked_at(
-    browser: "Browser", novel: Path, runs: list[Path], tmp_path: Path
-) -> None:
-    training = Training(novel, "--out", tmp_path / "run", *ENDLESS, "--live-with", runs[0])
+def test_commands_are_shown_with_the_run_in_training(browser: "Browser", runs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "novel.txt").write_text(TEXT * 10, encoding="utf-8")
+    training = Training(tmp_path / "novel.txt", "--out", tmp_path / "run", *ENDLESS, "--live-with", runs[0])
     with open_page(browser, training.address, polls=True) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         page.get_by_role("radio", name="Show details of short").check()
@@ -176,30 +198,13 @@ def test_commands_stand_where_the_run_in_training_is_looked_at(
         assert training.ended() == 130
 
 
-def test_a_page_that_is_loaded_again_shows_the_same(browser: "Browser", novel: Path, tmp_path: Path) -> None:
-    training = Training(novel, "--out", tmp_path / "run", *ENDLESS)
-    with open_page(browser, training.address, polls=True) as page:
-        until(page, "chart.data?.[0]?.x.length > 5")
-        seen = points(page)
-        page.reload()
-        until(page, "chart.data?.[0]?.x.length > 5")
-        assert seen == points(page)[: len(seen)]
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.id") == "stop"
-        page.keyboard.press("Enter")
-        page.get_by_text("Stopped and saved.").wait_for()
-        assert training.ended() == 130
-
-
 def hide(page: "Page", hidden: bool) -> None:
     """Make a page believe that it is in the background, or visible again."""
     page.evaluate("(is) => Object.defineProperty(document, 'hidden', { configurable: true, get: () => is })", hidden)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
-def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", novel: Path, tmp_path: Path) -> None:
-    training = Training(novel, "--out", tmp_path / "run", *ENDLESS)
+def test_every_page_learns_of_the_end_also_in_the_background(browser: "Browser", training: Training) -> None:
     with (
         open_page(browser, training.address, polls=True) as page,
         open_page(browser, training.address, polls=True) as other,
@@ -210,26 +215,23 @@ def test_every_page_is_told_of_the_end_also_a_hidden_one(browser: "Browser", nov
         hide(hidden, True)
         drawn = points(hidden)
         until(page, "chart.data[0].x.at(-1) > n", drawn[-1])  # so that the hidden page lacks some points
-        page.get_by_role("button", name="Stop and save").click()
+        stop(page)
         for each in (other, hidden):
             each.get_by_text("Stopped and saved.").wait_for()
             assert each.get_by_role("button", name="Stop and save").is_disabled()
         assert training.ended() == 130
-        assert points(hidden) == drawn  # it waits until it is seen
+        assert points(hidden) == drawn  # it is drawn when it is visible
         hide(hidden, False)
         until(hidden, "chart.data[0].x.at(-1) > n", drawn[-1])
         reached = points(page)[-1]
         for each in (other, hidden):
             assert points(each)[-1] == reached
-            # The weights were fetched while the server was there.
-            each.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-            until(each, "histograms.data?.length === 6")
+            show_histograms(each, 6)  # they were fetched before the server ended
             assert each.get_by_role("alert").inner_text() == ""
 
 
-def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", novel: Path, tmp_path: Path) -> None:
+def test_the_end_event_during_a_poll_is_not_missed(browser: "Browser", training: Training) -> None:
     held: list[Any] = []
-    training = Training(novel, "--out", tmp_path / "run", *ENDLESS)
     with (
         open_page(browser, training.address, polls=True) as page,
         open_page(browser, training.address, polls=True) as other,
@@ -241,23 +243,18 @@ def test_an_end_that_is_told_while_the_page_asks_is_heard(browser: "Browser", no
         other.route("**/api/runs/0?*", lambda route: route.continue_() if held else held.append(route))
         hide(other, False)
         while not held:
-            other.wait_for_timeout(20)  # it asks
+            other.wait_for_timeout(20)  # it polls
         hide(other, True)
-        page.get_by_role("button", name="Stop and save").click()
-        page.get_by_text("Stopped and saved.").wait_for()
-        other.wait_for_timeout(1000)  # in which it is told
+        stop(page)
+        other.wait_for_timeout(1000)  # in which it receives the event
         held[0].continue_()
         other.get_by_text("Stopped and saved.").wait_for()
         assert training.ended() == 130
         assert other.get_by_role("alert").inner_text() == ""
 
 
-def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
-    live = LiveRun("novel")
-    with (
-        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
-        open_page(browser, address, polls=True) as page,
-    ):
+def test_before_the_first_points_there_are_no_axes(browser: "Browser") -> None:
+    with live_page(browser) as (_, page):
         page.get_by_text("Waiting for the first data points.").wait_for()
         page.get_by_text("Compiling kernels").wait_for()
         assert [small.strip() for small in page.locator("#metrics small").all_inner_texts()] == [""] * 4
@@ -268,25 +265,18 @@ def test_before_the_first_points_no_axes_are_opened(browser: "Browser") -> None:
         page.mouse.move(box["x"] + 200, box["y"] + 150, steps=5)
         page.mouse.up()
         assert page.get_by_role("button", name="Zoom out").is_hidden()
-        live.close(0.0)
 
 
-def test_who_zooms_before_the_first_speed_comes_back(browser: "Browser") -> None:
-    live = LiveRun("novel")
-    with (
-        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
-        open_page(browser, address, polls=True) as page,
-    ):
+def test_zooming_before_the_first_speed(browser: "Browser") -> None:
+    with live_page(browser) as (live, page):
         train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 1, "metrics_every": 1000}, callback=live)
         until(page, "chart.data?.length === 1")
         zoom(page)
         page.get_by_role("button", name="Zoom out").click()
         until(page, "unzoom.hidden")
-        live.close(0.0)
 
 
-def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_path: Path) -> None:
-    training = Training(novel, "--out", tmp_path / "run", *ENDLESS)
+def test_a_lost_connection_is_reported(browser: "Browser", training: Training) -> None:
     with open_page(browser, training.address, polls=True, expected=("Failed to load resource",)) as page:
         until(page, "chart.data?.[0]?.x.length > 2")
         training.process.kill()
@@ -302,21 +292,20 @@ def test_a_server_that_is_killed_is_said(browser: "Browser", novel: Path, tmp_pa
 # --- Runs in directories ---
 
 
-def test_runs_are_laid_over_one_another(browser: "Browser", runs: list[Path]) -> None:
+def test_runs_are_compared(browser: "Browser", runs: list[Path]) -> None:
     with viewed(browser, runs) as page:
         until(page, "chart.data.length === 5")
         short = ["short, train", "short, validation", "short, characters per second"]
-        assert traces(page) == [*short, "long, train", "long, characters per second"]
+        names = page.evaluate("chart.data.map((trace) => trace.name)")
+        assert names == [*short, "long, train", "long, characters per second"]
         assert page.get_by_role("button", name="Stop and save").is_hidden()
-        rows = page.locator("#runs tbody tr")
-        assert rows.count() == 2
+        assert page.locator("#runs tbody tr").count() == 2
         page.get_by_role("checkbox", name="short").uncheck()
         until(page, "chart.data.length === 2")
         page.get_by_role("radio", name="Show details of long").check()
         page.get_by_role("heading", name="long", exact=True).wait_for()
         until(page, "document.querySelectorAll('#samples li').length > 0")
-        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-        until(page, "histograms.data?.length === 7")
+        show_histograms(page, 7)
         page.get_by_text("Settings").click()
         assert page.locator("#settings div", has_text="cell").first.inner_text().split() == ["cell", "lstm"]
 
@@ -338,15 +327,16 @@ def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
         until(page, "chart._fullLayout.annotations[0].text === 'nats per window'")
 
 
-def test_a_loss_in_every_unit_and_along_every_axis(browser: "Browser", runs: list[Path]) -> None:
-    last = DashboardRun(runs[0])
-    loss = last.history.since(ClientCursor())["train_loss"]["value"][-1]
+def test_units_axes_and_ranges(browser: "Browser", runs: list[Path]) -> None:
+    history = DashboardRun(runs[0]).history.since(ClientCursor())["train_loss"]
     with viewed(browser, runs) as page:
         for unit, factor in (("character", 1), ("bits", 1 / 0.6931), ("window", 5)):
             page.get_by_label("Loss unit").select_option(unit)
-            found = page.evaluate("chart.data[0].y.at(-1)")
-            assert found == pytest.approx(loss * factor, rel=1e-3)
+            assert page.evaluate("chart.data[0].y.at(-1)") == pytest.approx(history["value"][-1] * factor, rel=1e-3)
         updates = points(page)
+        elapsed = np.diff(history["seconds"])
+        speeds = (5 * np.diff(updates))[elapsed > 0] / elapsed[elapsed > 0]
+        assert page.evaluate("chart.data[2].y") == pytest.approx(speeds.tolist(), rel=1e-6)
         page.get_by_label("Horizontal axis", exact=True).select_option("characters")
         assert points(page) == [5 * update for update in updates]
         page.get_by_label("Horizontal axis", exact=True).select_option("seconds")
@@ -368,7 +358,7 @@ def thousands(runs: list[Path], tmp_path: Path) -> Path:
     return long
 
 
-def seen_whole(page: "Page") -> None:
+def assert_all_points(page: "Page") -> None:
     """Wait until every point of the visible range is drawn."""
     low, high = axis(page, "xaxis")["range"]
     every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
@@ -377,27 +367,22 @@ def seen_whole(page: "Page") -> None:
     assert [update for update in points(page) if low <= update <= high] == every
 
 
-def test_who_zooms_in_sees_every_point(browser: "Browser", thousands: Path) -> None:
+def test_a_zoomed_range_has_every_point(browser: "Browser", thousands: Path) -> None:
     with viewed(browser, [thousands]) as page:
         assert 1000 < len(points(page)) <= 2001
-        top = page.locator("#chart").bounding_box()
+        top, before = page.locator("#chart").bounding_box(), axis(page, "yaxis")["range"]
         zoom(page)
         page.get_by_role("button", name="Zoom out").wait_for()
         assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
-        seen_whole(page)
+        assert_all_points(page)
         page.get_by_role("button", name="Zoom out").click()
         until(page, "unzoom.hidden && chart.data[0].x.length <= 2001 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
-
-
-def test_who_zooms_up_and_down_alone_comes_back(browser: "Browser", runs: list[Path]) -> None:
-    with viewed(browser, runs) as page:
-        before = axis(page, "yaxis")["range"]
-        zoom(page, 0, 60)
+        zoom(page, 0, 60)  # vertically
         page.get_by_role("button", name="Zoom out").click()
         until(page, "unzoom.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
 
 
-def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Browser", thousands: Path) -> None:
+def test_of_two_zooms_the_last_counts_whichever_response_comes_first(browser: "Browser", thousands: Path) -> None:
     held: list[Any] = []
     with viewed(browser, [thousands]) as page:
         page.route("**/between?*", lambda route: route.continue_() if held else held.append(route))
@@ -405,22 +390,22 @@ def test_of_two_zooms_the_last_counts_whichever_is_answered_first(browser: "Brow
         zoom(page)
         until(page, "chart._fullLayout.xaxis.range[0] > n", before[0])
         zoom(page)
-        seen_whole(page)
-        seen = points(page)
+        assert_all_points(page)
+        shown = points(page)
         with page.expect_response("**/between?*"):
             held[0].continue_()
-        page.wait_for_timeout(500)  # what it would do, it has done
-        assert points(page) == seen
+        page.wait_for_timeout(500)  # in which it would be drawn
+        assert points(page) == shown
 
 
-def test_a_server_that_ends_before_a_zoom_is_said(browser: "Browser", thousands: Path) -> None:
+def test_a_lost_connection_while_zooming(browser: "Browser", thousands: Path) -> None:
     with viewed(browser, [thousands], expected=("Failed to load resource",)) as page:
-        page.route("**/api/**", lambda route: route.abort())  # a poll that is answered would end the alert
+        page.route("**/api/**", lambda route: route.abort())  # a successful poll would end the alert
         zoom(page)
         page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
 
 
-# --- The look ---
+# --- Appearance ---
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -429,20 +414,17 @@ def test_light_and_dark(browser: "Browser", runs: list[Path], scheme: Any) -> No
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
         brightness = sum(map(int, re.findall(r"\d+", paper))) / 3
         assert (brightness > 128) == (scheme == "light")
-        assert page.evaluate("chart.data[0].line.color") == page.evaluate(
-            "getComputedStyle(document.documentElement).getPropertyValue('--series-1').trim()"
-        )
-        other = "light" if scheme == "dark" else "dark"
         before = page.evaluate("chart.data[0].line.color")
-        page.emulate_media(color_scheme=other)  # type: ignore[arg-type]
+        style = "getComputedStyle(document.documentElement)"
+        assert before == page.evaluate(f"{style}.getPropertyValue('--series-1').trim()")
+        page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
         until(page, "chart.data[0].line.color !== n", before)
 
 
 @pytest.mark.parametrize("width", [320, 420])
 def test_it_fits_a_narrow_window(browser: "Browser", runs: list[Path], width: int) -> None:
     with viewed(browser, runs, viewport={"width": width, "height": 800}, has_touch=True) as page:
-        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
-        until(page, "histograms.data?.length > 0")
+        show_histograms(page, 6)
         assert fits(page)
 
 
@@ -455,7 +437,7 @@ def test_the_titles_of_arrays(browser: "Browser", corpus: Corpus, tmp_path: Path
     assert {"V  hidden to output", "U2  input to hidden, layer 2", "alpha  weights of the n-gram prior"} <= {*titles}
 
 
-def test_text_that_would_be_markup_is_text(browser: "Browser", tmp_path: Path) -> None:
+def test_markup_in_names_and_samples_is_shown_as_text(browser: "Browser", tmp_path: Path) -> None:
     text = "<img src=x onerror=alert(1)><b>&amp;</b>\x1b[31m"
     out = tmp_path / "<b>run<"
     train(Corpus.from_text(text * 5, "<i>name</i>"), **EXACT, epochs=2, out=out)

@@ -1,12 +1,12 @@
 """The playground in Chromium: with mouse, keyboard only, on a phone, light and dark."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from elman.inference import Model
 from elman.serve.app import create_app
@@ -21,6 +21,7 @@ PROMPT = "the rain"
 HOSTILE = "".join(
     dict.fromkeys("</script><img src=x onerror=alert(1)>\0\x1b\u202e\u2028\ud800\u0301\u0308\u20dd\t\n😀سلש")
 )
+OTHER = "#alternatives button:not(.actual)"
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a server with a small model, one with several layers, and one with a hostile alphabet."""
-    hostile = random_model("".join(dict.fromkeys(HOSTILE)))
-    models = {NAME: tiny(), "<b>deep": random_model("ab\n", "lstm", 2), "hostile": hostile}
+    models = {NAME: tiny(), "<b>deep": random_model("ab\n", "lstm", 2), "hostile": random_model(HOSTILE)}
     with listening(create_app(models, Settings(max_tokens=2000))) as client:
         yield str(client.base_url)
 
@@ -66,23 +66,40 @@ def written(page: Page) -> str:
     return text(page, "#written")
 
 
+def start_writing(page: Page, prompt: str = "") -> None:
+    """Start to generate a long text slowly."""
+    page.select_option("#speed", "12")
+    page.fill("#prompt", prompt)
+    page.fill("#length", "2000")
+    page.click("#write")
+    expect(page.locator("#written > span").nth(3)).to_be_visible()
+
+
+def read(page: Page, content: str) -> None:
+    page.click("#tab-read")
+    page.fill("#paste", content)
+    page.click("#read")
+
+
 def text(page: Page, box: str) -> str:
     """Return the characters of a box."""
     return "".join(each(page, box, "c.textContent"))
 
 
-def each(page: Page, box: str, what: str) -> list[Any]:
+def each(page: Page, box: str, expression: str) -> list[Any]:
     """Evaluate a JavaScript expression for every character c of a box."""
-    found = page.evaluate(f"[...document.querySelector('{box}').children].map(c => {what})")
+    found = page.evaluate(f"[...document.querySelector('{box}').children].map(c => {expression})")
     assert isinstance(found, list)
     return found
 
 
-def hold(page: Page, i: int, box: str = "#written") -> None:
-    """Click the i-th character, and wait until its details are shown."""
-    page.locator(f"{box} > span").nth(i).click()
+def inspect(page: Page, i: int, box: str = "#written", *, click: bool = False) -> None:
+    """Point at the i-th character, or click it, and wait until its details are shown."""
+    character = page.locator(f"{box} > span").nth(i)
+    character.click() if click else character.hover()
     expect(page.locator("#character small")).to_have_text(re.compile(f"^character {i + 1}, "))
-    expect(page.locator("#deselect")).to_be_visible()
+    if click:
+        expect(page.locator("#deselect")).to_be_visible()
 
 
 def fix_seed(page: Page, seed: int = 7) -> None:
@@ -93,18 +110,16 @@ def fix_seed(page: Page, seed: int = 7) -> None:
 # --- Writing ---
 
 
-def test_the_text_is_the_one_that_the_model_writes(page: Page) -> None:
+def test_the_text_is_that_of_the_python_api(page: Page) -> None:
     fix_seed(page)
     assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
-    assert write(page) == PROMPT + tiny().sample(60, prompt=PROMPT, seed=7)
-    expect(page.locator("#write-status")).to_have_text(
-        re.compile(r"^60 characters, \d\.\d\d bits per character\. Seed 7\.$")
-    )
+    status = re.compile(r"^60 characters, \d\.\d\d bits per character\. Seed 7\.$")
+    expect(page.locator("#write-status")).to_have_text(status)
     expected = tiny().sample(60, seed=7, temperature=0.5, top_k=5, top_p=0.9, min_p=0.1)
     assert write(page, "", temperature="0.5", top_k="5", top_p="0.9", min_p="0.1") == expected
 
 
-def test_the_slider_is_the_temperature(page: Page) -> None:
+def test_the_temperature_has_a_slider(page: Page) -> None:
     fix_seed(page)
     page.focus("#temperature-slider")
     page.keyboard.press("Home")
@@ -114,15 +129,15 @@ def test_the_slider_is_the_temperature(page: Page) -> None:
     assert page.input_value("#temperature-slider") == "1.5"
 
 
-def test_other_dice_each_time_unless_they_are_kept(page: Page) -> None:
+def test_every_text_has_a_new_seed_unless_one_is_entered(page: Page) -> None:
     first, seed = write(page), page.input_value("#seed")
     assert write(page) != first
-    assert write(page, seed=seed) == first  # typing one keeps it
+    assert write(page, seed=seed) == first
     expect(page.locator("#new-seed")).not_to_be_checked()
     assert write(page) == first
 
 
-def test_it_goes_on_and_back(page: Page) -> None:
+def test_continue_and_undo(page: Page) -> None:
     fix_seed(page)
     first = write(page)
     page.click("#continue")
@@ -133,11 +148,8 @@ def test_it_goes_on_and_back(page: Page) -> None:
     assert text(page, "#written") == first
 
 
-def test_it_can_be_watched_and_stopped(page: Page) -> None:
-    page.select_option("#speed", "12")
-    page.fill("#length", "2000")
-    page.click("#write")
-    expect(page.locator("#written > span").nth(3)).to_be_visible()
+def test_generation_can_be_watched_and_stopped(page: Page) -> None:
+    start_writing(page)
     expect(page.locator("#stop")).to_be_focused()
     expect(page.locator("#cells button").first).to_have_attribute("style", re.compile("--level: 0?\\.?[0-9]"))
     page.keyboard.press("Escape")
@@ -146,9 +158,18 @@ def test_it_can_be_watched_and_stopped(page: Page) -> None:
     assert page.locator("#written > span").count() < 500
 
 
-def test_what_was_written_can_be_copied(browser: Browser, address: str) -> None:
+def test_a_text_that_is_stopped_within_its_prompt_cannot_be_continued(page: Page) -> None:
+    start_writing(page, TEXT[:60])
+    page.keyboard.press("Escape")
+    expect(page.locator("#write-status")).to_contain_text("Stopped at 0 characters")
+    expect(page.locator("#continue")).to_be_disabled()
+    page.select_option("#speed", "0")
+    assert write(page, TEXT[:60]).startswith(TEXT[:60])
+    expect(page.locator("#continue")).to_be_enabled()
+
+
+def test_a_text_can_be_copied(browser: Browser, address: str) -> None:
     with open_page(browser, address, permissions=["clipboard-read", "clipboard-write"]) as page:
-        fix_seed(page)
         whole = write(page)
         page.locator(".copy").first.click()
         expect(page.locator("#write-status")).to_have_text("Copied.")
@@ -158,45 +179,41 @@ def test_what_was_written_can_be_copied(browser: Browser, address: str) -> None:
 # --- Characters ---
 
 
-def test_a_character_shows_how_likely_it_was(page: Page) -> None:
-    fix_seed(page)
-    whole = write(page)
-    i = len(PROMPT) + 10
-    page.locator("#written > span").nth(i).hover()
+def test_a_character_has_its_probability(page: Page) -> None:
+    whole, i = write(page), len(PROMPT) + 10
+    inspect(page, i)
     expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")
-    likely = page.locator("#alternatives button.actual")
-    expect(likely).to_have_count(1)
-    share = re.escape(likely.locator("data").inner_text())
-    expect(page.locator("#probability")).to_have_text(re.compile(rf"^Probability {share}, surprisal [\d.]+ bits\.$"))
-    page.locator("#written > span").nth(2).hover()
+    actual = page.locator("#alternatives button.actual")
+    expect(actual).to_have_count(1)
+    percent = re.escape(actual.locator("data").inner_text())
+    expect(page.locator("#probability")).to_have_text(re.compile(rf"^Probability {percent}, surprisal [\d.]+ bits\.$"))
+    inspect(page, 2)
     expect(page.locator("#character small")).to_have_text("character 3, given")
-    page.locator("#written > span").first.hover()
+    inspect(page, 0)
     expect(page.locator("#probability")).to_have_text("The first character has no probability: nothing precedes it.")
-    hold(page, i)
+    inspect(page, i, click=True)
     page.locator("#written > span").nth(2).hover()
-    expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")  # it is held
+    expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")  # it stays selected
     page.click("#deselect")
     expect(page.locator(".selected")).to_have_count(0)
     assert text(page, "#written") == whole
 
 
-def test_what_the_settings_leave_out_is_marked(page: Page) -> None:
+def test_alternatives_that_the_settings_exclude_are_marked(page: Page) -> None:
     write(page, top_k="2")
-    expect(page.locator("#alternatives .excluded")).to_have_count(3)
+    excluded = page.locator("#alternatives .excluded")
+    expect(excluded).to_have_count(3)
     expect(page.locator("#bars-note")).to_be_visible()
-    expect(page.locator("#alternatives .excluded").first).to_have_attribute(
-        "aria-label", re.compile("excluded by your settings")
-    )
+    expect(excluded.first).to_have_attribute("aria-label", re.compile("excluded by your settings"))
 
 
-def test_an_alternative_is_gone_on_from(page: Page) -> None:
+def test_choosing_an_alternative_continues_from_there(page: Page) -> None:
     fix_seed(page)
-    whole = write(page)
-    i = len(PROMPT) + 20
-    hold(page, i)
-    other = page.locator("#alternatives button:not(.actual)").first
-    character = {"␣": " ", "↵": "\n"}.get(sign := other.locator("bdi").inner_text(), sign)
-    other.click()
+    whole, i = write(page), len(PROMPT) + 20
+    inspect(page, i, click=True)
+    glyph = page.locator(OTHER).first.locator("bdi").inner_text()
+    character = {"␣": " ", "↵": "\n"}.get(glyph, glyph)
+    page.locator(OTHER).first.click()
     expect(page.locator("#written > span")).to_have_count(i + 61)
     changed = written(page)
     assert changed[: i + 1] == whole[:i] + character
@@ -204,8 +221,8 @@ def test_an_alternative_is_gone_on_from(page: Page) -> None:
     expect(page.locator("#written > .chosen")).to_have_text(character if character != "\n" else "")
     page.click("#undo")
     assert text(page, "#written") == whole
-    hold(page, i)
-    page.locator("#alternatives button.actual").click()  # the same again, and by the same dice what followed
+    inspect(page, i, click=True)
+    page.locator("#alternatives button.actual").click()  # the same text again, as the random numbers are the same
     expect(page.locator("#written > span")).to_have_count(i + 61)
     assert written(page).startswith(whole)
 
@@ -213,11 +230,10 @@ def test_an_alternative_is_gone_on_from(page: Page) -> None:
 def test_an_alternative_in_the_prompt_becomes_the_prompt(page: Page) -> None:
     fix_seed(page)
     write(page)
-    hold(page, 4)
-    page.locator("#alternatives button:not(.actual)").first.click()
+    inspect(page, 4, click=True)
+    page.locator(OTHER).first.click()
     prompt = page.input_value("#prompt")
-    assert prompt[:4] == PROMPT[:4]
-    assert len(prompt) == 5
+    assert (prompt[:4], len(prompt)) == (PROMPT[:4], 5)
     expect(page.locator("#written > span")).to_have_count(65)
     assert written(page) == prompt + tiny().sample(60, prompt=prompt, seed=7)
 
@@ -225,43 +241,36 @@ def test_an_alternative_in_the_prompt_becomes_the_prompt(page: Page) -> None:
 # --- Keyboard only ---
 
 
-def test_all_of_it_with_a_keyboard_alone(page: Page) -> None:
-    def tab_to(id: str) -> None:
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            if page.evaluate("document.activeElement.id") == id:
-                width = page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
-                assert width >= 2  # seen to be focused
-                return
-        pytest.fail(f"Tab does not lead to {id}")
+def tab_to(page: Page, id: str) -> None:
+    """Press Tab until an element has the focus, which must be visible."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == id:
+            assert page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+            return
+    pytest.fail(f"Tab does not lead to {id}")
 
-    tab_to("prompt")
+
+def test_writing_with_the_keyboard(page: Page) -> None:
+    tab_to(page, "prompt")
     page.keyboard.type(PROMPT)
-    tab_to("length")
+    tab_to(page, "length")
     page.keyboard.type("60")
-    tab_to("new-seed")
+    tab_to(page, "new-seed")
     page.keyboard.press("Space")
     page.keyboard.press("Control+Enter")
     whole = written(page)
-    tab_to("written")
+    tab_to(page, "written")
     expect(page.locator("#written > .selected")).to_have_count(1)
-    page.keyboard.press("Control+Home")
-    for _ in range(15):
-        page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowLeft")
+    for key in ("Control+Home", *["ArrowRight"] * 15, "ArrowLeft"):
+        page.keyboard.press(key)
     expect(page.locator("#character small")).to_have_text("character 15, generated")
-    expect(page.locator("#announcement")).to_have_text(
-        re.compile(r"^.+\. Probability .*, surprisal .* bits\..* Also: .*\.$", re.DOTALL)
-    )
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("End")
-    page.keyboard.press("Home")
-    page.keyboard.press("Control+Home")
-    for _ in range(14):
-        page.keyboard.press("ArrowRight")
+    announced = re.compile(r"^.+\. Probability .*, surprisal .* bits\..* Also: .*\.$", re.DOTALL)
+    expect(page.locator("#announcement")).to_have_text(announced)
+    for key in ("ArrowDown", "ArrowUp", "End", "Home", "Control+Home", *["ArrowRight"] * 14):
+        page.keyboard.press(key)
     expect(page.locator("#character small")).to_have_text("character 15, generated")
-    page.keyboard.press(page.locator("#alternatives button:not(.actual) kbd").first.inner_text())
+    page.keyboard.press(page.locator(f"{OTHER} kbd").first.inner_text())
     expect(page.locator("#written > span")).to_have_count(75)
     assert written(page)[:14] == whole[:14]
     expect(page.locator("#written > .chosen.selected")).to_have_count(1)
@@ -270,15 +279,18 @@ def test_all_of_it_with_a_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Backspace")
     expect(page.locator("#written > span")).to_have_count(68)
     assert text(page, "#written") == whole
+
+
+def test_reading_with_the_keyboard(page: Page) -> None:
     page.locator("#tab-write").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator("#tab-read")).to_be_focused()
     expect(page.locator("#panel-read")).to_be_visible()
-    tab_to("paste")
+    tab_to(page, "paste")
     page.keyboard.type(PROMPT)
     page.keyboard.press("Control+Enter")
     expect(page.locator("#read-status")).to_contain_text("bits per character")
-    tab_to("readout")
+    tab_to(page, "readout")
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#character small")).to_have_text("character 7, given")
 
@@ -286,10 +298,8 @@ def test_all_of_it_with_a_keyboard_alone(page: Page) -> None:
 # --- Reading ---
 
 
-def test_a_text_is_coloured_by_its_surprise(page: Page) -> None:
-    page.click("#tab-read")
-    page.fill("#paste", TEXT)
-    page.click("#read")
+def test_a_text_is_coloured_by_surprisal(page: Page) -> None:
+    read(page, TEXT)
     bits = tiny().score(TEXT).bits_per_char
     expect(page.locator("#read-status")).to_have_text(
         f"{len(TEXT)} characters, {bits:.2f} bits per character (perplexity {2**bits:.1f} per character)."
@@ -297,90 +307,100 @@ def test_a_text_is_coloured_by_its_surprise(page: Page) -> None:
     assert text(page, "#readout") == TEXT
     levels = each(page, "#readout", "Number(c.style.getPropertyValue('--level'))")
     for i in (1, 20, 50):
-        page.locator("#readout > span").nth(i).hover()
-        expect(page.locator("#character small")).to_have_text(f"character {i + 1}, given")
-        told = re.search(r"surprisal ([\d.]+) bits", page.inner_text("#probability"))
-        assert told
-        assert levels[i] == pytest.approx(min(1, float(told[1]) / 8), abs=0.002)
-    colours = each(page, "#readout", "getComputedStyle(c).backgroundColor")
-    assert len(set(colours)) > 20
+        inspect(page, i, "#readout")
+        shown = re.search(r"surprisal ([\d.]+) bits", page.inner_text("#probability"))
+        assert shown
+        assert levels[i] == pytest.approx(min(1, float(shown[1]) / 8), abs=0.002)
+    assert len(set(each(page, "#readout", "getComputedStyle(c).backgroundColor"))) > 20
 
 
-def test_what_was_read_is_gone_on_from(page: Page) -> None:
-    page.click("#tab-read")
-    page.fill("#paste", TEXT)
-    page.click("#read")
-    hold(page, 30, "#readout")
-    page.locator("#alternatives button:not(.actual)").first.click()
+def test_a_text_that_was_read_can_be_continued(page: Page) -> None:
+    read(page, TEXT)
+    inspect(page, 30, "#readout", click=True)
+    page.locator(OTHER).first.click()
     expect(page.locator("#panel-write")).to_be_visible()
     whole = written(page)
     assert whole[:30] == TEXT[:30]
     assert page.input_value("#prompt") == whole[:31]
 
 
-# --- Hidden units ---
+# --- Models and hidden units ---
 
 
-def test_the_text_is_coloured_by_a_unit(page: Page) -> None:
+def test_a_text_is_coloured_by_a_unit(page: Page) -> None:
     write(page)
-    page.locator("#cells button").nth(2).click()
+    cells = page.locator("#cells button")
+    cells.nth(2).click()
     expect(page.locator("#written")).to_have_attribute("data-colour", "unit")
     expect(page.locator("#trace-name")).to_have_text("Unit 3")
-    points = page.locator("#trace polyline").get_attribute("points") or ""
-    assert len(points.split()) == 68
+    assert len((page.locator("#trace polyline").get_attribute("points") or "").split()) == 68
     levels = each(page, "#written", "Number(c.style.getPropertyValue('--level'))")
     for i in (10, 11):
-        page.locator("#written > span").nth(i).hover()
-        expect(page.locator("#character small")).to_have_text(f"character {i + 1}, generated")
+        inspect(page, i)
         value = page.inner_text("#trace-value")
-        expect(page.locator("#cells button").nth(2)).to_have_attribute("aria-label", f"Unit 3: {value}")
+        expect(cells.nth(2)).to_have_attribute("aria-label", f"Unit 3: {value}")
         assert levels[i] == pytest.approx(float(value.lstrip("+−")), abs=0.006)
-    page.locator("#cells button").nth(2).focus()
+    cells.nth(2).focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator("#cells button").nth(3)).to_be_focused()
+    expect(cells.nth(3)).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#trace-name")).to_have_text("Unit 4")
     page.keyboard.press("Enter")
     expect(page.locator("#written")).to_have_attribute("data-colour", "surprisal")
 
 
-def test_other_units_are_read_again(page: Page) -> None:
+def test_a_text_is_read_again_for_other_units(page: Page) -> None:
     page.select_option("#model", "<b>deep")
     write(page, "")
-    before = page.locator("#cells button").first.get_attribute("title")
+    first = page.locator("#cells button").first
+    before = first.get_attribute("title")
     page.select_option("#block", label="Layer 2, cell state")
     expect(page.locator("#write-status")).to_have_text("")
-    title = re.compile(r"^Cell state 1: [+−]?\d\.\d\d$")
-    expect(page.locator("#cells button").first).to_have_attribute("title", title)
-    assert page.locator("#cells button").first.get_attribute("title") != before
-    page.click("#continue")  # what is written now tells of the same units
+    expect(first).to_have_attribute("title", re.compile(r"^Cell state 1: [+−]?\d\.\d\d$"))
+    assert first.get_attribute("title") != before
+    page.click("#continue")  # the new text has the same units
     written(page)
-    last = page.locator("#written > span").nth(119)
-    last.hover()
-    expect(page.locator("#character small")).to_have_text("character 120, generated")
-    now = page.locator("#cells button").first.get_attribute("title") or ""
+    inspect(page, 119)
+    title = first.get_attribute("title") or ""
     page.select_option("#block", label="Layer 1, hidden state")
     page.select_option("#block", label="Layer 2, cell state")
     expect(page.locator("#block")).to_be_enabled()
-    last.hover()
-    expect(page.locator("#cells button").first).to_have_attribute("title", now)
+    page.locator("#written > span").nth(119).hover()
+    expect(first).to_have_attribute("title", title)
+
+
+def test_another_model(page: Page) -> None:
+    expect(page).to_have_title(f"{NAME}: playground")
+    write(page)
+    start_writing(page)
+    page.select_option("#model", "<b>deep")
+    about = "LSTM with 2 layers of 4 hidden units; alphabet of 3 characters."
+    expect(page.locator("#about")).to_have_text(about)
+    expect(page.locator("#written > span")).to_have_count(0)
+    expect(page.locator("#write")).to_be_visible()
+    expect(page.locator("#undo")).to_be_disabled()
+    page.wait_for_timeout(500)  # in which more of the text would arrive
+    assert page.inner_text("#write-status") == text(page, "#written") == ""
+    page.select_option("#speed", "0")
+    assert set(write(page, "ab")) <= set("ab\n")
 
 
 # --- Screens and themes ---
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_telephone_nothing_overflows(browser: Browser, address: str, scheme: str) -> None:
-    phone: dict[str, Any] = {
-        "viewport": {"width": 420, "height": 800},
-        "has_touch": True,
-        "is_mobile": True,
-        "color_scheme": scheme,
-    }
-    with open_page(browser, address, **phone) as page:
+def test_it_fits_a_phone(browser: Browser, address: str, scheme: str) -> None:
+    phone: dict[str, Any] = {"viewport": {"width": 420, "height": 800}, "has_touch": True, "is_mobile": True}
+    with open_page(browser, address, color_scheme=scheme, **phone) as page:
         assert fits(page)
         write(page)
         assert fits(page)
+        style = "getComputedStyle(document.body)"
+        paper, ink = (
+            sum(map(int, re.findall(r"\d+", page.evaluate(f"{style}.{name}"))[:3]))
+            for name in ("backgroundColor", "color")
+        )
+        assert paper > 700 > 150 > ink if scheme == "light" else paper < 150 < 600 < ink
         page.locator("#written > span").nth(40).tap()
         expect(page.locator("#inspector")).to_have_class("selected")
         sheet, tapped = page.locator("#inspector").bounding_box(), page.locator("#written > .selected").bounding_box()
@@ -388,7 +408,7 @@ def test_on_a_telephone_nothing_overflows(browser: Browser, address: str, scheme
         assert tapped
         assert sheet["y"] + sheet["height"] == pytest.approx(800, abs=1)
         assert tapped["y"] + tapped["height"] <= sheet["y"]  # it is not covered
-        page.locator("#alternatives button:not(.actual)").first.tap()
+        page.locator(OTHER).first.tap()
         expect(page.locator("#written > .chosen")).to_have_count(1)
         page.locator("#deselect").tap()
         expect(page.locator("#details")).to_be_hidden()
@@ -399,21 +419,7 @@ def test_on_a_telephone_nothing_overflows(browser: Browser, address: str, scheme
         assert fits(page)
 
 
-def test_light_and_dark(browser: Browser, address: str) -> None:
-    shades = {}
-    for scheme in ("light", "dark"):
-        with open_page(browser, address, color_scheme=scheme) as page:
-            write(page)
-            style = "getComputedStyle(document.body)"
-            shades[scheme] = [
-                sum(map(int, re.findall(r"\d+", page.evaluate(f"{style}.{what}"))[:3]))
-                for what in ("backgroundColor", "color")
-            ]
-    assert shades["light"][0] > 700 > 150 > shades["light"][1]
-    assert shades["dark"][0] < 150 < 600 < shades["dark"][1]
-
-
-def test_text_is_only_ever_text(browser: Browser, address: str) -> None:
+def test_any_character_is_shown_as_text(browser: Browser, address: str) -> None:
     with open_page(browser, address) as page:
         page.select_option("#model", "hostile")
         page.on("dialog", lambda dialog: pytest.fail(dialog.message))
@@ -423,8 +429,7 @@ def test_text_is_only_ever_text(browser: Browser, address: str) -> None:
         assert page.locator("#written img, #written script").count() == 0
         box = page.locator("#written").bounding_box()
         assert box
-        wide = each(page, "#written", "c.getBoundingClientRect().width")
-        assert max(wide) <= box["width"]
+        assert max(each(page, "#written", "c.getBoundingClientRect().width")) <= box["width"]
         for i in range(0, 900, 60):
             page.locator("#written > span").nth(i).dispatch_event("click")
             expect(page.locator("#character small")).to_have_text(re.compile(f"^character {i + 1}, "))
@@ -436,50 +441,62 @@ def test_text_is_only_ever_text(browser: Browser, address: str) -> None:
 # --- Errors ---
 
 
-def test_what_it_does_not_know_is_said_and_left_out(page: Page) -> None:
+def test_unknown_characters_are_named_and_can_be_removed(page: Page) -> None:
     page.fill("#prompt", "the é ra中in")
     page.click("#write")
-    expect(page.locator("#write-status")).to_contain_text(
-        f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
-    )
+    message = f"Not in the alphabet of {NAME}: \u2068é\u2069 \u2068中\u2069."
+    expect(page.locator("#write-status")).to_contain_text(message)
     page.click("#write-status button")
     assert written(page).startswith("the  rain")
-    page.click("#tab-read")
-    page.click("#read")
-    expect(page.locator("#read-status")).to_have_text("Paste a text first.")
-    page.fill("#paste", "a" * 2001)
-    page.click("#read")
-    expect(page.locator("#read-status")).to_contain_text("The text has 2,001 characters (limit: 2,000).")
 
 
 @pytest.mark.parametrize(("field", "value"), [("top-p", "2"), ("length", "0"), ("length", ""), ("top-k", "1.5")])
-def test_a_number_out_of_its_range_is_said(page: Page, field: str, value: str) -> None:
+def test_a_number_out_of_its_range(page: Page, field: str, value: str) -> None:
     page.fill(f"#{field}", value)
     page.click("#write")
     expect(page.locator("#write-status")).to_contain_text(re.compile(r" must be (an integer|a number) from [01] to "))
     expect(page.locator(f"#{field}")).to_be_focused()
 
 
-def test_a_server_that_is_gone_or_full_is_said(browser: Browser, address: str) -> None:
+def test_a_text_that_is_too_short_or_too_long(browser: Browser) -> None:
+    settings = Settings(max_tokens=50, max_characters=120)
+    with listening(create_app({NAME: tiny()}, settings)) as client, open_page(browser, str(client.base_url)) as page:
+        write(page, length="50")
+        page.click("#continue")
+        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 100)
+        whole = written(page)
+        page.click("#continue")
+        message = "The text would have 158 characters (limit: 120). Reduce the maximum length."
+        expect(page.locator("#write-status")).to_have_text(message)
+        assert text(page, "#written") == whole
+        page.fill("#length", "12")
+        page.click("#continue")
+        expect(page.locator("#written > span")).to_have_count(120)
+        read(page, "")
+        expect(page.locator("#read-status")).to_have_text("Paste a text first.")
+        read(page, "a" * 51)
+        expect(page.locator("#read-status")).to_have_text("The text has 51 characters (limit: 50).")
+
+
+def test_errors_of_the_server(browser: Browser, address: str) -> None:
     with open_page(browser, address, expected=("Failed to load resource",)) as page:
-        body = '{"error": {"message": "the queue is full; retry later"}}'
-        page.route("**/api/play", lambda route: route.fulfill(status=429, body=body))
-        page.click("#write")
-        expect(page.locator("#write-status")).to_have_text("The queue is full; retry later.")
-        page.unroute("**/api/play")
-        page.route("**/api/play", lambda route: route.fulfill(status=200, body='{"characters": [], "units": ""}\n'))
-        page.click("#write")
-        expect(page.locator("#write-status")).to_have_text("The response was interrupted. Is the server still running?")
-        page.unroute("**/api/play")
-        page.route("**/api/play", lambda route: route.abort())
-        page.click("#write")
-        expect(page.locator("#write-status")).to_have_text("No response from the server. Is it still running?")
-        page.unroute("**/api/play")
+        full = '{"error": {"message": "the queue is full; retry later"}}'
+        cut = '{"characters": [], "units": ""}\n'
+        responses: dict[str, Callable[[Route], None]] = {
+            "The queue is full; retry later.": lambda route: route.fulfill(status=429, body=full),
+            "The response was interrupted. Is the server still running?": lambda route: route.fulfill(body=cut),
+            "No response from the server. Is it still running?": lambda route: route.abort(),
+        }
+        for message, respond in responses.items():
+            page.route("**/api/play", respond)
+            page.click("#write")
+            expect(page.locator("#write-status")).to_have_text(message)
+            page.unroute("**/api/play")
         write(page)
 
 
-def test_a_server_that_is_started_again_with_others_is_noticed(browser: Browser) -> None:
-    said = "The server was restarted with other models. This is the current {}."
+def test_a_server_that_was_restarted_with_other_models(browser: Browser) -> None:
+    message = "The server was restarted with other models. This is the current {}."
     first = listen("127.0.0.1", 0)
     port = first.getsockname()[1]
 
@@ -500,17 +517,17 @@ def test_a_server_that_is_started_again_with_others_is_noticed(browser: Browser)
             expect(page.locator("#write-status")).to_have_text("No response from the server. Is it still running?")
         serve(stormy=random_model("the rain!"))
         page.click("#write")
-        expect(page.locator("#write-status")).to_have_text(said.format("stormy"))
+        expect(page.locator("#write-status")).to_have_text(message.format("stormy"))
         expect(page.locator("#about")).to_have_text(re.compile("4 hidden units; alphabet of 9 characters"))
         expect(page.locator("#models")).to_be_hidden()
         assert set(write(page)) <= set("the rain!")
-        serve(other=random_model("the rain."))  # what is refused shows it
+        serve(other=random_model("the rain."))  # an error response shows it
         page.click("#write")
-        expect(page.locator("#write-status")).to_have_text(said.format("other"))
+        expect(page.locator("#write-status")).to_have_text(message.format("other"))
         assert set(write(page)) <= set("the rain.")
 
 
-def test_the_key_is_asked_for(browser: Browser) -> None:
+def test_the_api_key_is_requested(browser: Browser) -> None:
     with (
         serving(api_key="secret") as client,
         open_page(browser, str(client.base_url), expected=("status of 401",)) as page,
@@ -527,58 +544,3 @@ def test_the_key_is_asked_for(browser: Browser) -> None:
         write(page)
         page.reload()
         write(page)
-
-
-def test_what_would_be_too_long_is_said_before_it_is_asked(browser: Browser) -> None:
-    settings = Settings(max_tokens=50, max_characters=120)
-    with listening(create_app({NAME: tiny()}, settings)) as client, open_page(browser, str(client.base_url)) as page:
-        write(page, length="50")
-        page.click("#continue")
-        expect(page.locator("#written > span")).to_have_count(len(PROMPT) + 100)
-        whole = written(page)
-        page.click("#continue")
-        expect(page.locator("#write-status")).to_have_text(
-            "The text would have 158 characters (limit: 120). Reduce the maximum length."
-        )
-        assert text(page, "#written") == whole
-        page.fill("#length", "12")
-        page.click("#continue")
-        expect(page.locator("#written > span")).to_have_count(120)
-
-
-def test_who_stops_within_the_prompt_cannot_go_on_from_nothing(page: Page) -> None:
-    page.select_option("#speed", "12")
-    page.fill("#prompt", TEXT[:60])
-    page.click("#write")
-    expect(page.locator("#written > span").nth(3)).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(page.locator("#write-status")).to_contain_text("Stopped at 0 characters")
-    expect(page.locator("#continue")).to_be_disabled()
-    page.select_option("#speed", "0")
-    assert write(page, TEXT[:60]).startswith(TEXT[:60])
-    expect(page.locator("#continue")).to_be_enabled()
-
-
-def test_another_model_while_one_writes(page: Page) -> None:
-    page.select_option("#speed", "12")
-    page.fill("#length", "2000")
-    page.click("#write")
-    expect(page.locator("#written > span").nth(3)).to_be_visible()
-    page.select_option("#model", "<b>deep")
-    expect(page.locator("#written > span")).to_have_count(0)
-    expect(page.locator("#write")).to_be_visible()
-    page.wait_for_timeout(500)  # what was being written would have come
-    assert page.inner_text("#write-status") == text(page, "#written") == ""
-    page.select_option("#speed", "0")
-    assert set(write(page, "ab")) <= set("ab\n")
-
-
-def test_several_models(page: Page) -> None:
-    expect(page).to_have_title(f"{NAME}: playground")
-    write(page)
-    page.select_option("#model", "<b>deep")
-    about = "LSTM with 2 layers of 4 hidden units; alphabet of 3 characters."
-    expect(page.locator("#about")).to_have_text(about)
-    expect(page.locator("#written > span")).to_have_count(0)
-    expect(page.locator("#undo")).to_be_disabled()
-    assert set(write(page, "ab")) <= set("ab\n")
