@@ -1,7 +1,8 @@
 """Continuous batching: sequences do not depend on their batch, wait in order, and can be cancelled."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,13 @@ from support.state import TEXT, T
 from support.training import train
 
 LIMITS = Settings(max_tokens=100_000, max_characters=10**6)
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run the tests in an event loop of asyncio."""
+    return "asyncio"
 
 
 def networks() -> dict[str, Model]:
@@ -49,13 +57,13 @@ def model(request: pytest.FixtureRequest) -> Model:
     return networks()[request.param]
 
 
-def with_batcher(
-    model: Model, test: Callable[[ServedModel], Coroutine[Any, Any, None]], limits: Settings = LIMITS
-) -> None:
-    """Run a test in an event loop, with a batcher that is closed afterwards."""
-    served = ServedModel(NAME, model, limits)
+@asynccontextmanager
+async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
+    """Return a served model, whose batcher is closed after the block; the block may take a minute."""
+    served = ServedModel(NAME, model, replace(LIMITS, **limits))
     try:
-        asyncio.run(asyncio.wait_for(test(served), 60))
+        async with asyncio.timeout(60):
+            yield served
     finally:
         served.batcher.close()
 
@@ -87,8 +95,8 @@ async def until(condition: Callable[[], bool]) -> None:
 # --- Batches ---
 
 
-def test_a_sequence_does_not_depend_on_the_others(model: Model) -> None:
-    async def test(served: ServedModel) -> None:
+async def test_a_sequence_does_not_depend_on_the_others(model: Model) -> None:
+    async with batching(model) as served:
         asks: list[dict[str, Any]] = [
             {"prompt": TEXT[: 3 * n % 40 + 1], "seed": n, "max_tokens": 40 * n % 1100 + 1, "temperature": 0.2 * (n % 7)}
             for n in range(40)
@@ -102,16 +110,14 @@ def test_a_sequence_does_not_depend_on_the_others(model: Model) -> None:
         together = await asyncio.gather(*map(finished, jobs))
         assert list(together) == alone
 
-    with_batcher(model, test)
 
-
-def test_log_probabilities_do_not_depend_on_the_others(model: Model) -> None:
+async def test_log_probabilities_do_not_depend_on_the_others(model: Model) -> None:
     async def collected(job: GenerationJob) -> list[np.ndarray[Any, Any]]:
         deltas = [delta async for batch in job.deltas() for delta in batch]
         known = [delta.logprobs for delta in deltas if delta.logprobs]
         return [*concatenate_logprobs(known)]
 
-    async def test(served: ServedModel) -> None:
+    async with batching(model) as served:
         asks = [{"prompt": TEXT[:20], "seed": n, "max_tokens": 50, "logprobs": 3, "echo": True} for n in range(6)]
         alone = [await collected(begin(served, **ask)) for ask in asks]
         beside = begin(served, "", max_tokens=5000)
@@ -123,13 +129,10 @@ def test_log_probabilities_do_not_depend_on_the_others(model: Model) -> None:
                 tolerance = tolerances.COMPILED if model.engine.name == "numpy" else 0
                 np.testing.assert_allclose(array, same, rtol=tolerance)
 
-    with_batcher(model, test)
 
-
-def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     prompt = TEXT * 4
-
-    async def test(served: ServedModel) -> None:
+    async with batching(model) as served:
         whole = await finished(begin(served, prompt, seed=1, max_tokens=80))
         monkeypatch.setattr(batcher, "MAX_LOGITS", 26 * 16 * 7)  # parts of at most seven characters
         assert await finished(begin(served, prompt, seed=1, max_tokens=80)) == whole
@@ -137,23 +140,19 @@ def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest.Monke
         assert (await asyncio.gather(*map(finished, beside)))[-1] == whole
         assert whole == model.samples(1, 80, prompt=prompt, seed=1)
 
-    with_batcher(model, test)
-
 
 # --- Scheduling ---
 
 
-def test_more_sequences_than_the_batch_holds() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_more_sequences_than_the_batch_holds() -> None:
+    async with batching(tiny(), max_batch_size=4) as served:
         jobs = [begin(served, seed=n, n=3, max_tokens=50 + n) for n in range(30)]
         texts = await asyncio.gather(*map(finished, jobs))
         assert [[len(text) for text in three] for three in texts] == [[50 + n] * 3 for n in range(30)]
 
-    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=4))
 
-
-def test_sequences_wait_in_order_of_arrival() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_sequences_wait_in_order_of_arrival() -> None:
+    async with batching(tiny(), max_batch_size=1) as served:
         ended = list[int]()
 
         async def one(n: int, job: GenerationJob) -> None:
@@ -163,11 +162,9 @@ def test_sequences_wait_in_order_of_arrival() -> None:
         await asyncio.gather(*(one(n, begin(served, max_tokens=100)) for n in range(20)))
         assert ended == list(range(20))
 
-    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=1))
 
-
-def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
+    async with batching(tiny()) as served:
         slow = begin(served, max_tokens=50_000)
         (sequence,) = slow.sequences
         await until(lambda: sequence.unsent >= MAX_UNSENT)
@@ -175,11 +172,9 @@ def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
         assert sequence.emitted < MAX_UNSENT + batcher.MAX_STEP
         assert len((await finished(slow))[0]) == 50_000
 
-    with_batcher(tiny(), test)
 
-
-def test_a_client_that_disconnects_frees_its_slots() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_a_client_that_disconnects_frees_its_slots() -> None:
+    async with batching(tiny(), max_batch_size=2) as served:
         leaving = begin(served, n=2, max_tokens=50_000)
         waiting = begin(served, max_tokens=30)
         await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
@@ -189,11 +184,9 @@ def test_a_client_that_disconnects_frees_its_slots() -> None:
             await finished(leaving)
         await until(lambda: served.batcher.running_count() == 0)
 
-    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=2))
 
-
-def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
+    async with batching(tiny(), max_batch_size=1) as served:
         running = begin(served, max_tokens=50_000)
         gone = [begin(served) for _ in range(10)]
         await until(lambda: served.batcher.waiting_count() == 10)
@@ -203,8 +196,6 @@ def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
         running.fail(ClientDisconnected())
         assert len((await finished(last))[0]) == 16
         assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
-
-    with_batcher(tiny(), test, replace(LIMITS, max_batch_size=1))
 
 
 def test_a_full_queue_is_an_error() -> None:
@@ -223,30 +214,25 @@ def test_a_full_queue_is_an_error() -> None:
 # --- Failure and shutdown ---
 
 
-def test_a_failure_ends_the_running_jobs_only(
+async def test_a_failure_ends_the_running_jobs_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def test(served: ServedModel) -> None:
+    async with batching(tiny()) as served:
         with monkeypatch.context() as patched:
             patched.setattr(served.batcher._session, "generate", lambda *_: 1 / 0)
             with pytest.raises(APIError, match=r"^generation failed; see the server's log$"):
                 await finished(begin(served, n=3))
         assert len((await finished(begin(served)))[0]) == 16
-
-    with_batcher(tiny(), test)
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_closing_fails_all_jobs() -> None:
-    async def test(served: ServedModel) -> None:
+async def test_closing_fails_all_jobs() -> None:
+    async with batching(tiny(), max_batch_size=2) as served:
         jobs = [begin(served, max_tokens=50_000) for _ in range(5)]
         await asyncio.to_thread(served.batcher.close)
         for job in jobs:
             with pytest.raises(APIError, match=r"^the server is shutting down; retry later$"):
                 await finished(job)
-
-    served = ServedModel(NAME, tiny(), replace(LIMITS, max_batch_size=2))
-    asyncio.run(asyncio.wait_for(test(served), 60))
 
 
 def test_a_closed_event_loop_is_ignored() -> None:
@@ -263,8 +249,8 @@ def test_a_closed_event_loop_is_ignored() -> None:
     served.batcher.close()
 
 
-def test_it_sleeps_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test(served: ServedModel) -> None:
+async def test_it_sleeps_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with batching(tiny()) as served:
         await finished(begin(served))
         await until(lambda: served.batcher._inbox.empty() and not served.batcher._running)
         steps = list[int]()
@@ -272,12 +258,11 @@ def test_it_sleeps_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.2)
         assert len(steps) <= 1  # that for which it was woken last
 
-    with_batcher(tiny(), test)
-
 
 # --- Components ---
 
 
+@settings(deadline=None)
 @given(
     text=st.text("ab", max_size=40),
     stops=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
@@ -327,38 +312,24 @@ def counting() -> Model:
     return train(Corpus.from_text(TEXT + LONG), cell="gru", **options).model
 
 
-def test_a_counted_prompt_changes_its_own_text_only() -> None:
-    model, found = counting(), dict[bool, list[str]]()
-
-    async def test(served: ServedModel) -> None:
-        async def run(adapt: bool) -> None:
-            adaptation = {"adapt": "counts"} if adapt else {}
-            job = begin(served, LONG, max_tokens=60, seed=1, n=7, logprobs=1, **adaptation)
-            texts = [""] * 7
-            logprobs = list[float]()
-            async for deltas in job.deltas():
-                for delta in deltas:
-                    texts[delta.index] += delta.text
-                    logprobs += [] if delta.logprobs is None else delta.logprobs.logprobs.tolist()
-            assert len(logprobs) == 7 * 60
-            assert np.isfinite(logprobs).all()
-            found[adapt] = texts
-
-        await asyncio.gather(*(run(adapt) for adapt in (True, False)))
-
-    with_batcher(model, test)
+async def test_a_counted_prompt_changes_its_own_text_only() -> None:
+    model, jobs, found = counting(), dict[bool, GenerationJob](), dict[bool, list[str]]()
+    async with batching(model) as served:
+        for adaptation in ({"adapt": "counts"}, {}):
+            jobs[bool(adaptation)] = begin(served, LONG, max_tokens=60, seed=1, n=7, logprobs=1, **adaptation)
+        for is_counted, job in jobs.items():
+            deltas = [delta async for batch in job.deltas() for delta in batch]
+            texts = ["".join(delta.text for delta in deltas if delta.index == index) for index in range(7)]
+            logprobs = np.concatenate([delta.logprobs.logprobs for delta in deltas if delta.logprobs])
+            assert (len(logprobs), np.isfinite(logprobs).all()) == (7 * 60, True)
+            found[is_counted] = texts
     assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts")
     assert found[False] == model.samples(7, 60, prompt=LONG, seed=1)
     assert found[True] != found[False]
 
 
-def test_few_counted_prompts_run_at_a_time() -> None:
-    most = 0
-
-    async def test(served: ServedModel) -> None:
-        nonlocal most
-        async for _ in begin(served, LONG, max_tokens=300, n=9, adapt="counts").deltas():
-            most = max(most, served.batcher.running_count())
-
-    with_batcher(counting(), test)
-    assert 0 < most <= batcher.MAX_COUNTED_PROMPTS
+async def test_few_counted_prompts_run_at_a_time() -> None:
+    async with batching(counting()) as served:
+        job = begin(served, LONG, max_tokens=300, n=9, adapt="counts")
+        running = [served.batcher.running_count() async for _ in job.deltas()]
+        assert 0 < max(running) <= batcher.MAX_COUNTED_PROMPTS

@@ -28,12 +28,14 @@ def client() -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_a_completion(client: openai.OpenAI) -> None:
-    found = client.completions.create(model=NAME, prompt=PROMPT, max_tokens=40, seed=3, temperature=0.8)
-    assert [choice.text for choice in found.choices] == tiny().samples(1, 40, prompt=PROMPT, seed=3, temperature=0.8)
-    assert found.choices[0].finish_reason == "length"
+def test_a_completion_with_options_that_elman_adds(client: openai.OpenAI) -> None:
+    found = client.completions.create(
+        model=NAME, prompt=PROMPT, max_tokens=50, seed=1, stop=[";", "\n"], extra_body={"top_k": 3, "min_p": 0.1}
+    )
+    (expected,) = tiny().samples(1, 50, prompt=PROMPT, seed=1, top_k=3, min_p=0.1)
+    assert found.choices[0].text == min((expected.partition(stop)[0] for stop in ";\n"), key=len)
     assert found.usage is not None
-    assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.total_tokens) == (8, 40, 48)
+    assert found.usage.completion_tokens == len(found.choices[0].text)
 
 
 def test_a_stream(client: openai.OpenAI) -> None:
@@ -47,40 +49,25 @@ def test_a_stream(client: openai.OpenAI) -> None:
     assert texts == tiny().samples(2, 600, prompt=PROMPT, seed=3)
     assert usage is not None
     assert usage.completion_tokens == 1200
-
-
-def test_a_stream_that_is_left(client: openai.OpenAI) -> None:
     with client.completions.create(model=NAME, prompt=PROMPT, max_tokens=10_000, stream=True) as stream:
-        next(iter(stream))
+        next(iter(stream))  # and it disconnects
     assert client.completions.create(model=NAME, prompt=PROMPT).choices[0].text
 
 
-def test_a_score(client: openai.OpenAI) -> None:
+def test_log_probabilities(client: openai.OpenAI) -> None:
     found = client.completions.create(model=NAME, prompt=PROMPT, max_tokens=0, echo=True, logprobs=2)
     logprobs = found.choices[0].logprobs
     assert logprobs is not None
-    assert logprobs.tokens == list(PROMPT)
-    assert logprobs.text_offset == list(range(8))
+    assert (logprobs.tokens, logprobs.text_offset) == (list(PROMPT), list(range(8)))
     assert logprobs.token_logprobs is not None
     assert -sum(logprobs.token_logprobs[1:]) == pytest.approx(tiny().score(PROMPT).nats)
 
 
-def test_arguments_that_only_elman_knows(client: openai.OpenAI) -> None:
-    found = client.completions.create(
-        model=NAME, prompt=PROMPT, max_tokens=50, seed=1, stop=[";", "\n"], extra_body={"top_k": 3, "min_p": 0.1}
-    )
-    (expected,) = tiny().samples(1, 50, prompt=PROMPT, seed=1, top_k=3, min_p=0.1)
-    assert found.choices[0].text == min((expected.partition(stop)[0] for stop in ";\n"), key=len)
-
-
-def test_the_models(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [NAME]
-    assert client.models.retrieve(NAME).owned_by == "elman"
-
-
-def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
+def test_models_and_errors(client: openai.OpenAI) -> None:
     import openai
 
+    assert [model.id for model in client.models.list()] == [NAME]
+    assert client.models.retrieve(NAME).owned_by == "elman"
     with pytest.raises(openai.NotFoundError, match="model 'sunny' not found") as not_found:
         client.completions.create(model="sunny", prompt=PROMPT)
     assert (not_found.value.code, not_found.value.param) == ("model_not_found", "model")
@@ -90,15 +77,12 @@ def test_errors_are_the_packages_own(client: openai.OpenAI) -> None:
         client.with_options(api_key="wrong").models.list()
 
 
-async def several(address: str) -> list[str]:
-    """Return the texts of many concurrent calls."""
-    import openai
+def test_concurrent_calls(client: openai.OpenAI) -> None:
+    async def request() -> list[str]:
+        import openai
 
-    async with openai.AsyncOpenAI(base_url=address, api_key="sesame", max_retries=0) as client:
-        calls = (client.completions.create(model=NAME, prompt=PROMPT, seed=n) for n in range(20))
-        return [found.choices[0].text for found in await asyncio.gather(*calls)]
+        async with openai.AsyncOpenAI(base_url=str(client.base_url), api_key="sesame", max_retries=0) as concurrent:
+            calls = (concurrent.completions.create(model=NAME, prompt=PROMPT, seed=n) for n in range(20))
+            return [found.choices[0].text for found in await asyncio.gather(*calls)]
 
-
-def test_many_calls_at_once(client: openai.OpenAI) -> None:
-    expected = [tiny().samples(1, 16, prompt=PROMPT, seed=n)[0] for n in range(20)]
-    assert asyncio.run(several(str(client.base_url))) == expected
+    assert asyncio.run(request()) == [tiny().samples(1, 16, prompt=PROMPT, seed=n)[0] for n in range(20)]
