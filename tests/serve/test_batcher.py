@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
@@ -19,7 +20,7 @@ from elman.serve.batcher import MAX_UNSENT, GenerationJob
 from elman.serve.completions import create_job
 from elman.serve.models import ServedModel
 from elman.serve.requests import create_request_types, validate
-from elman.serve.responses import APIError, ClientDisconnected
+from elman.serve.responses import APIError
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances
@@ -122,7 +123,7 @@ async def test_log_probabilities_do_not_depend_on_the_others(model: Model) -> No
         alone = [await collected(begin(served, **ask)) for ask in asks]
         beside = begin(served, "", max_tokens=5000)
         together = await asyncio.gather(*(collected(begin(served, **ask)) for ask in asks))
-        beside.fail(ClientDisconnected())
+        beside.fail(ClientDisconnect())
         for one, other in zip(alone, together, strict=True):
             for array, same in zip(one, other, strict=True):
                 # The reference multiplies as many rows as it is given at a time, and BLAS rounds by their number.
@@ -178,9 +179,9 @@ async def test_a_client_that_disconnects_frees_its_slots() -> None:
         leaving = begin(served, n=2, max_tokens=50_000)
         waiting = begin(served, max_tokens=30)
         await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
-        leaving.fail(ClientDisconnected())
+        leaving.fail(ClientDisconnect())
         assert len((await finished(waiting))[0]) == 30
-        with pytest.raises(ClientDisconnected):
+        with pytest.raises(ClientDisconnect):
             await finished(leaving)
         await until(lambda: served.batcher.running_count() == 0)
 
@@ -191,9 +192,9 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
         gone = [begin(served) for _ in range(10)]
         await until(lambda: served.batcher.waiting_count() == 10)
         for job in gone:
-            job.fail(ClientDisconnected())
+            job.fail(ClientDisconnect())
         last = begin(served)
-        running.fail(ClientDisconnected())
+        running.fail(ClientDisconnect())
         assert len((await finished(last))[0]) == 16
         assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
 

@@ -103,7 +103,7 @@ def test_limits_are_those_of_the_server(settings: Settings) -> None:
 
 # --- Responses ---
 
-WRONG: tuple[Any, ...] = ({}, {"characters": [{"character": "a"}], "units": ""}, {"end": {}}, {"error": {}}, {"id": 1})
+WRONG: tuple[Any, ...] = ({}, {"characters": [{"character": "a"}], "units": ""}, {"end": 1}, {"error": {}}, {"id": 1})
 """Contents that conform to no schema of a response."""
 
 

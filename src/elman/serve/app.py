@@ -82,8 +82,8 @@ def list_operations(types: RequestTypes) -> list[Operation]:
         get("/metrics", get_metrics, {"text/plain": str}),
         get("/openapi.json", get_document, {JSON: dict[str, Any]}),
         get("/api/models", playground.describe_playground, {JSON: responses.PlayModels}),
-        post("/api/play", playground.play, {playground.LINES: responses.PlayLine}, QUEUE_ERRORS, types.play),
-        post("/api/read", playground.read, {playground.LINES: responses.ReadLine}, QUEUE_ERRORS, types.read),
+        post("/api/play", playground.play, {playground.LINES: responses.Line}, QUEUE_ERRORS, types.play),
+        post("/api/read", playground.read, {playground.LINES: responses.Line}, QUEUE_ERRORS, types.read),
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp
 
 from elman.engine.protocol import Indices
@@ -20,7 +20,7 @@ from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
 from elman.serve.batcher import GenerationJob
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
-from elman.serve.responses import JSON, APIError, Choice, ClientDisconnected, Completion, Logprobs, dump_json
+from elman.serve.responses import JSON, APIError, Choice, Completion, Logprobs, dump_json
 from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
 from elman.serve.streaming import StreamedResponse, Usage
 
@@ -52,7 +52,7 @@ async def complete(request: Request) -> ASGIApp:
         _events(served, job, builder) if body.stream else _full_body(served, job, builder),
         f"{EVENTS}; charset=utf-8" if body.stream else JSON,
         lambda error: _event(error.body()),
-        lambda: job.fail(ClientDisconnected()),
+        lambda: job.fail(ClientDisconnect()),
     )
 
 

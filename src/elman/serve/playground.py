@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -26,7 +26,6 @@ from elman.serve.requests import MAX_UNITS, read_body
 from elman.serve.responses import (
     APIError,
     Character,
-    ClientDisconnected,
     PlayModel,
     PlayModels,
     SamplingField,
@@ -124,7 +123,7 @@ def _stream(server: Server, served: ServedModel, lines: Iterator[bytes], usage: 
             async with served.sessions.slots:
                 line = await run_in_threadpool(_next, lines)
             if cancelled.is_set():
-                raise ClientDisconnected
+                raise ClientDisconnect
 
     return StreamedResponse(server, served, usage, compute(), LINES, lambda error: _line(error.body()), cancelled.set)
 

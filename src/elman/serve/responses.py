@@ -35,10 +35,6 @@ class ErrorResponse(TypedDict):
     error: ErrorInfo
 
 
-class ClientDisconnected(Exception):
-    """The client closed the connection, or stopped reading the response."""
-
-
 class APIError(Exception):
     """An error response.
 
@@ -298,30 +294,19 @@ class InspectedText(TypedDict):
     ]
 
 
-class Generated(TypedDict):
-    """The number of characters that were generated."""
+class End(TypedDict):
+    """What a stream has generated, or what it has read and its mean surprisal: null for a single character."""
 
-    generated: int
-
-
-class PlayEnd(TypedDict):
-    """The last line of ``POST /api/play``."""
-
-    end: Generated
+    generated: NotRequired[int]
+    read: NotRequired[int]
+    bits_per_char: NotRequired[float | None]
 
 
-class Read(TypedDict):
-    """The number of characters that were read, and their mean surprisal; null for a single character."""
+class StreamEnd(TypedDict):
+    """The last line of a stream."""
 
-    read: int
-    bits_per_char: float | None
-
-
-class ReadEnd(TypedDict):
-    """The last line of ``POST /api/read``."""
-
-    end: Read
+    end: End
 
 
-PlayLine = InspectedText | PlayEnd | ErrorResponse
-ReadLine = InspectedText | ReadEnd | ErrorResponse
+Line = InspectedText | StreamEnd | ErrorResponse
+"""A line of the playground's streams."""

@@ -8,10 +8,11 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from elman.serve.models import ServedModel, Server
-from elman.serve.responses import APIError, ClientDisconnected
+from elman.serve.responses import APIError
 
 
 @dataclass
@@ -41,7 +42,7 @@ class StreamedResponse:
     encode_error : callable
         Encodes an error that occurs after the first chunk; the result is sent as the last one.
     cancel : callable
-        Called at the end, or when the client disconnects; `chunks` then raises `ClientDisconnected` if it is not done.
+        Called at the end, or when the client disconnects; `chunks` then raises `ClientDisconnect` if it is not done.
     """
 
     server: Server
@@ -67,7 +68,7 @@ class StreamedResponse:
             try:
                 async with aclosing(self.chunks):
                     await self._send_all(_with_timeout(send, self.server.settings.send_timeout), observe_first)
-            except ClientDisconnected:
+            except ClientDisconnect:
                 metrics.disconnects.labels(*labels).inc()
             finally:
                 self.cancel()
@@ -93,7 +94,7 @@ class StreamedResponse:
 
 
 def _with_timeout(send: Send, seconds: float) -> Send:
-    """Wrap an ASGI send, so that it raises `ClientDisconnected` once a client has stopped reading for so long.
+    """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long.
 
     Such a client would occupy its slot in the queue for ever.
     """
@@ -103,7 +104,7 @@ def _with_timeout(send: Send, seconds: float) -> Send:
             async with asyncio.timeout(seconds):
                 await send(message)
         except TimeoutError:
-            raise ClientDisconnected from None
+            raise ClientDisconnect from None
 
     return send_in_time
 
