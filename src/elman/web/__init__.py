@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 STATIC_FILES = Path(__file__).parent / "static"
-_IMPORT = re.compile(r'^import \{ ([^}]+) \} from "([^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{([^}]+)\} from "([^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 
 
@@ -32,7 +32,7 @@ def _inline(module: Path, scripts: dict[str, str]) -> None:
     for _, imported in _IMPORT.findall(source):
         if _variable(path := (module.parent / imported).resolve()) not in scripts:
             _inline(path, scripts)
-    body = _IMPORT.sub(lambda match: f"const {{ {match[1]} }} = {_variable(Path(match[2]))};", source)
+    body = _IMPORT.sub(lambda match: f"const {{{match[1]}}} = {_variable(Path(match[2]))};", source)
     body = _EXPORT.sub(lambda match: match[1], body)
     exports = ", ".join(exported for _, exported in _EXPORT.findall(source))
     scripts[name] = f"const {name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"

@@ -7,23 +7,16 @@ import { scale } from "./chart.js";
 
 const MAX_SAMPLES = 200;
 
-/** Show the samples of a run, each with the train loss there; those that are shown already stay. */
+/** Show the samples of a run, each with the train loss there, unless they are shown already. */
 export function showSamples(section, run, unit) {
-  const list = section.querySelector("ol");
-  const key = `${run.number} ${run.session} ${unit}`;
-  if (list.dataset.shown !== key) {
-    list.replaceChildren();
-    list.dataset.shown = key;
-    list.dataset.count = 0;
-  }
-  const news = run.samples.slice(Number(list.dataset.count));
-  list.dataset.count = run.samples.length;
-  for (const sample of news) list.prepend(createItem(sample, run, unit));
-  while (list.children.length > MAX_SAMPLES) list.lastChild.remove();
-  const omitted = run.sampleCount - list.children.length;
-  const note = section.querySelector(".note");
-  note.textContent = run.sampleCount ? `The latest ${formatCount(list.children.length)} of ${formatCount(run.sampleCount)}.` : "None yet.";
-  note.hidden = run.sampleCount > 0 && omitted <= 0;
+  const list = section.querySelector("ol"), note = section.querySelector(".note"), { samples, sampleCount } = run;
+  const key = `${run.number} ${run.session} ${unit} ${sampleCount}`;
+  if (list.dataset.shown === key) return;
+  list.dataset.shown = key;
+  list.replaceChildren(...samples.slice(-MAX_SAMPLES).reverse().map((sample) => createItem(sample, run, unit)));
+  const shown = list.children.length;
+  note.textContent = sampleCount ? `The latest ${formatCount(shown)} of ${formatCount(sampleCount)}.` : "None yet.";
+  note.hidden = sampleCount > 0 && sampleCount <= shown;
 }
 
 function createItem({ update, text, requested }, run, unit) {

@@ -1,14 +1,14 @@
 /* The page of `elman explain`: a text coloured by surprisal or by a hidden unit, and its selected character. */
 
 import { dequantize } from "../activations.js";
-import { byId } from "../dom.js";
+import { byId, create } from "../dom.js";
 import { formatCharacters, formatCount, formatPercent, formatSigned } from "../format.js";
-import { describeEntry, showEntry } from "../inspector.js";
+import { describeEntry, setBar, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
-import { STEPS_PER_BIT, arrays, data, decodeOnce, entryAt, isKnown, loadArrays } from "./data.js";
-import { initFeatures } from "./features.js";
+import {
+  STEPS_PER_BIT, arrays, contributionColour, data, decodeOnce, entryAt, isKnown, loadArrays, priorView, surprisalView, unitView,
+} from "./data.js";
 import { Layout } from "./layout.js";
-import { contributionColour, priorView, surprisalView, unitView } from "./views.js";
 
 const text = byId("text"), canvas = text.querySelector("canvas"), cursor = byId("cursor");
 let layout, view;
@@ -180,6 +180,76 @@ function onKeyDown(event) {
   if (over < 0) scrollBy(0, over); else if (under > 0) scrollBy(0, under);
 }
 
+// ---- Features of the text, and the units that track them ----
+
+const fraction = (score, isBinary) => Math.max(0, isBinary ? 2 * score - 1 : score);
+
+function fillBar(bar, { score, baseline }, isBinary) {
+  setBar(bar, fraction(score, isBinary), fraction(baseline, isBinary));
+  bar.parentElement.classList.toggle("below-baseline", score <= baseline);
+}
+
+const describeScore = ({ baseline, rises }, { isBinary }) =>
+  `baseline ${baseline.toFixed(2)}; ${rises ? "blue" : "red"} where the feature ${isBinary ? "holds" : "is large"}`;
+
+function createUnitButton(best, feature) {
+  const bar = create("i", { className: "bar" }), { name, score, unit } = best;
+  const button = create("button", { type: "button", title: describeScore(best, feature), disabled: unit === null },
+    create("span", {}, name), bar, create("data", {}, score.toFixed(2)));
+  fillBar(bar, best, feature.isBinary);
+  if (unit !== null) {
+    button.dataset.unit = unit;
+    button.addEventListener("click", () => showUnit(unit));
+  }
+  return button;
+}
+
+/** Underline the text where a feature holds, or nothing. */
+async function underline(feature) {
+  underlined = feature === null ? null : await decodeOnce(`feature-${feature}`);
+  paint(true);
+}
+
+/** Show the details of a feature, its best unit, and where it holds. */
+async function showDetails(n) {
+  const feature = data.features[n], [best] = feature.best;
+  const score = `${feature.isBinary ? "AUC" : "Rank correlation"} ${best.score.toFixed(2)}`;
+  const details = [create("p", {}, feature.description), create("p", {}, `${score}; ${describeScore(best, feature)}.`)];
+  if (feature.isBinary) {
+    const box = create("input", { type: "checkbox", checked: true });
+    box.addEventListener("change", () => underline(box.checked ? n : null));
+    details.push(create("label", {}, box, "Underline where it holds"));
+  }
+  const buttons = feature.best.map((each) => createUnitButton(each, feature));
+  byId(`details-${n}`).replaceChildren(...details, ...buttons);
+  await underline(feature.isBinary ? n : null);
+  const inPage = feature.best.find(({ unit }) => unit !== null);
+  if (inPage) await showUnit(inPage.unit);
+}
+
+/** Fill the bars of the features, and open the details of one at a time. */
+function initFeatures() {
+  let open = null;
+  const setOpen = (n, isOpen) => {
+    byId(`details-${n}`).hidden = !isOpen;
+    byId(`choose-${n}`).setAttribute("aria-expanded", isOpen);
+  };
+  const toggle = async (n) => {
+    const isSame = open === n;
+    if (open !== null) setOpen(open, false);
+    open = isSame ? null : n;
+    if (isSame) return underline(null);
+    setOpen(n, true);
+    return showDetails(n);
+  };
+  data.features.forEach(({ best, isBinary }, n) => {
+    const button = byId(`choose-${n}`);
+    if (!button) return; // the feature is too rare
+    fillBar(button.querySelector(".bar"), best[0], isBinary);
+    button.addEventListener("click", () => toggle(n));
+  });
+}
+
 // ---- Start ----
 
 function addListeners() {
@@ -209,7 +279,7 @@ async function init() {
   if (matchMedia("(max-width: 60rem)").matches) byId("units").open = false;
   layout = new Layout(text, byId("rows"));
   byId("unit").replaceChildren(...data.units.map(({ name }, n) => new Option(name, n)));
-  initFeatures(showUnit, (mask) => { underlined = mask; paint(true); });
+  initFeatures();
   await updateView();
   addListeners();
   performance.mark("coloured");
