@@ -1,18 +1,11 @@
-/* Requests to the server, and their errors as messages for the user. */
+/* The back end of the playground: requests to the server, and their errors as messages for the user. */
 
 import { byId } from "../dom.js";
+import { UserError } from "./task.js";
 
 const NO_RESPONSE = "No response from the server. Is it still running?";
 const INTERRUPTED = "The response was interrupted. Is the server still running?";
 const STORED_KEY = "elman-api-key";
-
-/** An error whose message the user can read. `status` is that of an error response; `isLost`: there was no response. */
-export class UserError extends Error {
-  constructor(message, { status = 0, isLost = false } = {}) {
-    super(message);
-    Object.assign(this, { status, isLost });
-  }
-}
 
 /** Return the models and the limits of requests. */
 export async function fetchModels() {
@@ -20,10 +13,13 @@ export async function fetchModels() {
 }
 
 /**
- * Have the server read or generate text; `body.units` are the units to report. `onEntries` is called with the entries of
- * characters as they arrive. Returns the end of the response.
+ * Generate, or read, a text; `body.units` are the units to report. `onEntries` is called with the entries of characters
+ * as they arrive. Returns the end of the response.
  */
-export async function streamEntries(path, body, signal, onEntries) {
+export const generate = (body, signal, onEntries) => streamEntries("/api/play", body, signal, onEntries);
+export const read = (body, signal, onEntries) => streamEntries("/api/read", body, signal, onEntries);
+
+async function streamEntries(path, body, signal, onEntries) {
   for await (const { characters, units, end } of streamLines(path, body, signal)) {
     signal.throwIfAborted();
     if (end) return end;

@@ -5,9 +5,9 @@ import { byId, create } from "../dom.js";
 import { capitalize, formatCharacters, formatCount } from "../format.js";
 import { alternativesOf, describeEntry, showEntry } from "../inspector.js";
 import { showLegend } from "../legend.js";
-import { fetchModels, streamEntries, UserError } from "./api.js";
+import { fetchModels, generate, read } from "./api.js";
 import { configureSettings, initSettings, readSettings } from "./settings.js";
-import { setStatus, showError, TaskRunner } from "./task.js";
+import { setStatus, showError, TaskRunner, UserError } from "./task.js";
 import { InspectableText } from "./text.js";
 import { startTypewriter } from "./typewriter.js";
 import { Units } from "./units.js";
@@ -113,7 +113,7 @@ function reread() {
   tasks.run(tab, "Reading again for these units…", async (signal) => {
     let i = -start.length;
     const body = { model: model.id, text: start + text.string(0, limits.read - start.length), units: units.indices };
-    await streamEntries("/api/read", body, signal, (entries) => {
+    await read(body, signal, (entries) => {
       for (const { activations } of entries) if (i++ >= 0) text.entries[i - 1].activations = activations;
     });
     text.repaint();
@@ -139,7 +139,7 @@ function write(settings, prompt, start = []) {
     const body = { ...settings, model: model.id, prompt, generated, units: units.indices };
     const typewriter = startTypewriter(signal, (entries) => { text.append(entries); onInspect(); });
     let isFirstKnown = start.length > 0; // the first entry of the response is then the last of the existing ones
-    await streamEntries("/api/play", body, signal, (entries) => {
+    await generate(body, signal, (entries) => {
       if (isFirstKnown) text.complete(entries.shift());
       isFirstKnown = false;
       typewriter.add(entries);
@@ -226,7 +226,7 @@ function onRead() {
     text.reset([], length);
     tasks.run("read", "Reading…", async (signal) => {
       const body = { model: model.id, text: field.value, units: units.indices };
-      const { bits_per_char: bits } = await streamEntries("/api/read", body, signal, (entries) => {
+      const { bits_per_char: bits } = await read(body, signal, (entries) => {
         text.append(entries);
         onInspect();
       });

@@ -1,7 +1,7 @@
 /* The form with the sampling settings. */
 
 import { byId, create } from "../dom.js";
-import { UserError } from "./api.js";
+import { UserError } from "./task.js";
 
 /** Arguments of a request, and the fields that they are entered in; those of the sampling options are added. */
 const FIELDS = { max_tokens: "length", seed: "seed" };

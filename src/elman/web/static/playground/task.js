@@ -1,7 +1,14 @@
 /* Running one task at a time, which can be stopped, and reporting its status. */
 
 import { byId } from "../dom.js";
-import { UserError } from "./api.js";
+
+/** An error whose message the user can read. `status` is that of an error response; `isLost`: there was no response. */
+export class UserError extends Error {
+  constructor(message, { status = 0, isLost = false } = {}) {
+    super(message);
+    Object.assign(this, { status, isLost });
+  }
+}
 
 export class TaskRunner {
   /** `onChange` is called when a task starts or ends, `onError` when one fails. */
