@@ -313,7 +313,7 @@ def test_everything_that_the_page_refers_to_exists(client: httpx.Client) -> None
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     files = re.findall(r'="(/static/[^"]+)"', page.text)
-    assert "/static/plotly.min.js" in files
+    assert "/static/plotly/plotly.min.js" in files
     for path in files:
         assert client.get(path).status_code == 200
     for module in (STATIC_FILES / "dashboard").glob("*.js"):

@@ -14,8 +14,9 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from elman.errors import ElmanError, quote
@@ -34,7 +35,6 @@ from elman.storage.untrusted import require_int
 HOST = "127.0.0.1"
 CLOSE_TIMEOUT = 5.0
 """Seconds that the server waits after training for open dashboards to fetch the last data."""
-PLOTLY = f"{STATIC}/plotly.min.js"
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
@@ -51,10 +51,12 @@ def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> 
     ElmanError
         If Plotly is not installed.
     """
+    if find_spec("plotly") is None:  # whose import would take seconds
+        raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
     endpoints, settings = RunEndpoints(runs, live), Settings()
     app = Starlette(
         routes=[
-            Route(PLOTLY, _file_endpoint(_find_plotly())),
+            Mount(f"{STATIC}/plotly", StaticFiles(packages=[("plotly", "package_data")])),
             *page_routes("dashboard"),
             Route("/api/runs", endpoints.list_runs),
             Route("/api/runs/{number}", endpoints.get_run),
@@ -149,23 +151,6 @@ def _parse_count(request: Request, name: str, default: int | None = None) -> int
         raise APIError(
             400, f"{name} must be a non-negative integer (got {quote(value)})", "invalid_number", name
         ) from None
-
-
-def _find_plotly() -> Path:
-    """Return Plotly's JavaScript file from the installed package, whose import would take seconds."""
-    package = find_spec("plotly")
-    locations = package.submodule_search_locations if package is not None else None
-    path = Path(locations[0], "package_data", "plotly.min.js") if locations else Path()
-    if not path.is_file():
-        raise ElmanError("the dashboard requires Plotly: pip install 'elman[serve]'")
-    return path
-
-
-def _file_endpoint(path: Path) -> Callable[[Request], Any]:
-    async def send(_: Request) -> Response:
-        return FileResponse(path, media_type="text/javascript", headers={"cache-control": "max-age=3600"})
-
-    return send
 
 
 @contextmanager
