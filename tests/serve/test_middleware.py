@@ -168,7 +168,7 @@ def test_the_right_key(locked: httpx.Client, scheme: str) -> None:
 
 def test_what_needs_no_key(client: httpx.Client, locked: httpx.Client) -> None:
     assert locked.get("/health").json() == {"status": "ok"}
-    for path in ("/", "/static/base.css", "/static/playground/play.js"):  # the page asks for the key
+    for path in ("/", "/static/base.css", "/static/playground/playground.js"):  # the page asks for the key
         assert locked.get(path).status_code == 200
     assert client.get("/v1/models", headers={"authorization": "Bearer"}).status_code == 200
 
