@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.runs.run import Run
-from elman.serve.live.server import serve_live_page
+from elman.serve.dashboard import serve_dashboard
 from elman.text import Corpus, read_corpus
 from elman.training.callbacks import TrainingCallback
 from elman.training.train import train
@@ -129,7 +129,7 @@ def cpu_seconds_of_server() -> float:
 
 def train_with_dashboard(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Return the times of a training whose dashboard is open."""
-    with serve_live_page("run", 0, []) as (live, address), open_in_chromium(address) as group:
+    with serve_dashboard("run", 0, []) as (live, address), open_in_chromium(address) as group:
         while not live.end_event.has_subscribers:
             time.sleep(0.1)
         time.sleep(LOADING)

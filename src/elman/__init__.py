@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
-    from elman.report.explain_page.public import explain as explain
+    from elman.report.explain_page import explain as explain
     from elman.runs.models import LineScorer as LineScorer
     from elman.runs.models import load as load
     from elman.runs.run import Run as Run
@@ -51,7 +51,7 @@ _MODULES = {
     "compress": "elman.compression.public",
     "decompress": "elman.compression.public",
     "ensemble": "elman.inference.ensemble",
-    "explain": "elman.report.explain_page.public",
+    "explain": "elman.report.explain_page",
     "export": "elman.interop",
     "gradcheck": "elman.training.gradcheck",
     "import_": "elman.interop",

@@ -11,7 +11,7 @@ from elman.cli.inputs import choose_corpus
 from elman.compression import compress
 from elman.errors import ElmanError
 from elman.runs.models import BUILTIN
-from elman.serve.api.startup import load_models
+from elman.serve.models import load_models
 from elman.storage import builtin
 from support.cli import Command, assert_refused
 from support.codec_models import make_model
