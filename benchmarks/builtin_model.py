@@ -25,7 +25,7 @@ import zstandard
 from elman.cli.commands.compress import BUILTIN_ADAPT
 from elman.compression import compress, decompress
 from elman.inference import Model
-from elman.runs.run import load_builtin
+from elman.runs.models import load_builtin
 from elman.storage.builtin import MODELS
 from speed import machine
 

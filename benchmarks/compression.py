@@ -39,7 +39,7 @@ from elman.compression.experts.mixing import Rates
 from elman.config import CodecAdapt
 from elman.inference import Model
 from elman.network.parameters import architecture
-from elman.runs.run import load
+from elman.runs.models import load
 from speed import machine
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"

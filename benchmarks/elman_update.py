@@ -22,8 +22,6 @@ from elman.text import Windows
 from textbook import CLIP, DEVIATION, ETA, SEED, arguments, stopwatch, text, versions
 
 _SIDE = 1024
-LONG = 10**9
-"""Updates of a training that justify any compilation."""
 
 
 def multiply_adds(m: int, T: int, K: int) -> int:
@@ -44,7 +42,6 @@ def time_update(m: int, T: int, K: int, updates: int, repeats: int, dtype: str =
     windows = Windows(text(K, (repeats + 1) * updates * T + 1).astype(np.min_scalar_type(K - 1)), T)
     state, engine = TrainState.initial(K, m, DEVIATION, SEED, dtype), NumbaEngine()
     product_rate(dtype)  # warms up the BLAS
-    engine.compile_ahead(state, windows, LONG, Optimizer(ETA, CLIP))  # with one thread it does nothing
     floors: list[float] = []
 
     def train(first: int) -> list[float]:

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from elman.runs.run import Run
-from elman.serve.live.server import serve_live_page
+from elman.serve.dashboard import serve_dashboard
 from elman.text import Corpus, read_corpus
-from elman.training.callbacks import NullCallback, TrainingCallback
+from elman.training.callbacks import TrainingCallback
 from elman.training.train import train
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ LOADING = 4.0
 """Seconds for the browser to finish loading."""
 
 
-class Stopwatch(NullCallback):
+class Stopwatch(TrainingCallback):
     """Measures a training from a third of it to its end, and the time spent in another callback.
 
     Parameters
@@ -129,7 +129,7 @@ def cpu_seconds_of_server() -> float:
 
 def train_with_dashboard(corpus: Corpus, settings: dict[str, Any], folder: Path) -> dict[str, float]:
     """Return the times of a training whose dashboard is open."""
-    with serve_live_page("run", 0, []) as (live, address), open_in_chromium(address) as group:
+    with serve_dashboard("run", 0, []) as (live, address), open_in_chromium(address) as group:
         while not live.end_event.has_subscribers:
             time.sleep(0.1)
         time.sleep(LOADING)
@@ -147,9 +147,9 @@ def measure(corpus: Corpus, settings: dict[str, Any], rounds: int) -> dict[str, 
         folder = Path(name)
 
         def without() -> None:
-            alone.append(trained(corpus, settings, folder, NullCallback()).seconds)
+            alone.append(trained(corpus, settings, folder, TrainingCallback()).seconds)
 
-        trained(corpus, settings | {"max_updates": 10}, folder, NullCallback())  # compiles
+        trained(corpus, settings | {"max_updates": 10}, folder, TrainingCallback())  # compiles
         for number in range(rounds):
             # Each is first in every other round, as the machine's speed may change meanwhile.
             if number % 2:

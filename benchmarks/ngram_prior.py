@@ -23,9 +23,9 @@ import elman
 from elman.config import Config
 from elman.engine import get_engine
 from elman.network.parameters import initial_parameters
-from elman.runs.lifecycle import count_ngrams
-from elman.runs.run import split
+from elman.runs.data import TrainingData
 from elman.text import Corpus, read_corpus
+from elman.training.start import count_ngrams
 
 PRESET = "quick"
 BASE: dict[str, Any] = {
@@ -81,7 +81,8 @@ def truncate(corpus: Corpus, fraction: float) -> Corpus:
 
 def counts_alone(corpus: Corpus, config: Config) -> float | None:
     """Return the loss of q on the text held out: that of a network of zeros with alpha 1."""
-    ngrams, (_, held_out) = count_ngrams(corpus, config), split(corpus, config)
+    data = TrainingData(config, corpus)
+    ngrams, held_out = count_ngrams(data), data.validation_windows
     if ngrams is None or held_out is None:
         return None
     parameters = initial_parameters(ngrams.K, 1, 0.0, np.random.RandomState(0), np.float64, ngrams=ngrams)

@@ -30,8 +30,8 @@ from elman.engine import TrainState, get_engine
 from elman.network import output
 from elman.network.ops import Array
 from elman.network.parameters import Parameters, architecture, layer
-from elman.runs.lifecycle import create_optimizer
 from elman.text import Windows, read_corpus
+from elman.training.start import create_optimizer
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parent / "docs" / "images"

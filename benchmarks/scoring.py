@@ -24,6 +24,7 @@ import elman
 from elman.cli.commands.score import format_tsv
 from elman.engine import TrainState, get_engine
 from elman.inference import Model
+from elman.inference.adaptation import Adapt
 from elman.inference.score_lines import score_lines
 from elman.text import Alphabet, read_corpus
 from speed import machine
@@ -83,7 +84,8 @@ def measure_adapt(run: str, path: str) -> dict[str, Any]:
     text, model = Path(path).read_text(encoding="utf-8"), elman.load(run)
     last = text[len(text) - round(len(text) * 0.1) :]
     result: dict[str, Any] = {"run": Path(run).name, "text": Path(path).name, "chars": len(last) - 1}
-    for name, adapt in (("static", False), ("adapt", True)):
+    kinds: dict[str, Adapt | None] = {"static": None, "adapt": "weights"}
+    for name, adapt in kinds.items():
         model.score(last[:5_000], adapt=adapt)
         began = time.perf_counter()
         result[name] = round(model.score(last, adapt=adapt).nats_per_char, 4)

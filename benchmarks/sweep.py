@@ -1,8 +1,8 @@
 """How many more trials two workers of one core finish than one, and what a sweep costs beside its trainings.
 
-Run it on an idle machine: ``python benchmarks/sweep.py TEXT``. The trials have a budget in updates, so that their work
-is the same in every case, and are not pruned. The start of the workers and the report are not counted: the duration of
-a short sweep is subtracted from that of a long one.
+Run it on an idle machine with Linux: ``python benchmarks/sweep.py TEXT``. The trials have a budget in updates, so that
+their work is the same in every case, and are not pruned. The start of the workers and the report are not counted: the
+duration of a short sweep is subtracted from that of a long one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"  # before the libraries are loaded; a single worker would use all cores
-
-import elman  # noqa: E402
+import elman
 
 SHORT = 2
 OPTIONS: dict[str, Any] = {"preset": "quick", "sampler": "random", "pruner": "none"}
@@ -33,7 +30,11 @@ def main() -> None:
     arguments = parser.parse_args()
     options = OPTIONS | {"max_updates": arguments.updates}
     with tempfile.TemporaryDirectory() as folder:
-        one, two = (measure_sweep(arguments.text, Path(folder), n, arguments.trials, options) for n in (1, 2))
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+        two = measure_sweep(arguments.text, Path(folder), 2, arguments.trials, options)
+        for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = "1"  # a single worker, or this process, would use both cores
+        one = measure_sweep(arguments.text, Path(folder), 1, arguments.trials, options)
         alone = measure_trainings(arguments.text, Path(folder), arguments.trials, options)
     print(f"1 worker of one core:  {one:.2f} s per trial")
     print(f"2 workers of one core: {two:.2f} s per trial, {one / two:.2f} x as many trials in the same time")

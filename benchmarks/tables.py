@@ -80,34 +80,6 @@ def curve() -> str:
     return table(header, rows)
 
 
-def update_breakdown() -> str:
-    """Time per part of an update."""
-    result = load("update_breakdown")
-    rows = []
-    for part in result["parts"]:
-        operations, at_rate = part["multiply_adds"], part["at_product_rate"]
-        share = f"{100 * at_rate / part['microseconds']:.0f} %" if operations else ""
-        kilobytes = f"{part['bytes'] / 1000:,.0f}"
-        rows.append(
-            [part["part"], f"{operations:,}", kilobytes, f"{part['microseconds']:.2f}", f"{at_rate:.2f}", share]
-        )
-    whole = f"{result['whole_microseconds']:.1f}"
-    floor = result["floor_microseconds"]
-    share = f"{100 * floor / result['whole_microseconds']:.0f} %"
-    rows.append(
-        [
-            "complete update, among many",
-            f"{sum(p['multiply_adds'] for p in result['parts']):,}",
-            "",
-            whole,
-            f"{floor:.1f}",
-            share,
-        ]
-    )
-    header = ["part", "multiply-adds", "kB read and written", "µs", "µs at the product's rate", "% of it"]
-    return table(header, rows)
-
-
 def startup() -> str:
     """Start-up and end-to-end times."""
     figures = load("startup")["figures"]
@@ -386,7 +358,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "peers_python_docs": peers_python_docs,
     "peers_kjv": peers_kjv,
     "curve": curve,
-    "update_breakdown": update_breakdown,
     "startup": startup,
     "installation": installation,
     "presets": presets,

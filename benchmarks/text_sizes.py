@@ -17,8 +17,7 @@ _TRAIN = """
 import json, resource, sys, time
 began = time.perf_counter()
 import elman
-from elman.training.callbacks import Nobody
-class Starts(Nobody):
+class Starts(elman.TrainingCallback):
     at = 0.0
     def on_progress(self, run, updates):
         self.at = self.at or time.perf_counter() - began

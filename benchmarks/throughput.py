@@ -48,7 +48,7 @@ def elman_rate(cell: str, m: int, B: int, seconds: float) -> dict[str, float]:
     from elman.engine import TrainState, get_engine
     from elman.network import Optimizer
     from elman.text import Windows
-    from elman.training.train import TICK_SECONDS
+    from elman.training.loop import TICK_SECONDS
 
     optimizer = Optimizer(1e-3, 64.0, "adam", "norm")
     state = TrainState.initial(K, m, 0.1, 1, np.float32, cell=cell, batch_size=B, optimizer=optimizer)

@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace, engines: tuple[str, ...]) -> dict[str, 
         for name, train in runs.items():
             started = time.perf_counter()
             train(options.updates)
-            if repeat:  # the first compiles, warms up and captures
+            if repeat:  # the first compiles and warms up
                 seconds[name].append(time.perf_counter() - started)
     characters = options.batch_size * options.T * options.updates
     speed = {name: round(characters / statistics.median(each)) for name, each in seconds.items()}

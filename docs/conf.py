@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import elman
-from elman.runs.summary import runs
+from elman.runs.saved_runs import runs
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "_extensions"))

@@ -3,6 +3,7 @@
 A part is what a page has between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpydoc.docscrape import ClassDoc
 
 from elman.cli import app
-from elman.config import RENAMED, Config, choices_of
+from elman.config import Config, choices_of
 from elman.engine import get_engine
 from elman.errors import flag
 from elman.inference import Model
@@ -25,10 +26,10 @@ from elman.option_names import SYNONYMS
 from elman.presets import PRESETS
 from elman.runs.loggers import optional_loggers
 from elman.runs.records import COLUMNS, Metrics
-from elman.serve.api import metrics as prometheus
-from elman.serve.api.completion_request import SEED
-from elman.serve.openapi.document import create_document
-from elman.serve.openapi.schema import ERRORS
+from elman.serve import metrics as prometheus
+from elman.serve.app import describe_app
+from elman.serve.requests import SEED
+from elman.serve.routing import ERRORS
 from elman.serve.settings import Settings
 from elman.text import Alphabet
 
@@ -95,13 +96,8 @@ def _values(setting: Any) -> str:
     minimum, above, maximum = limits["minimum"], limits["above"], limits["maximum"]
     kind = str(setting.type).removesuffix(" | None").replace(" | str", " or a file")
     parts = [f"≥ {minimum}" if minimum is not None else "", f"> {above}" if above is not None else ""]
-    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if "example" in limits else ""]
+    parts += [f"≤ {maximum:,}" if maximum is not None else "", "< 1" if limits["example"] is not None else ""]
     return ", ".join([kind, *filter(None, parts)])
-
-
-def former_settings() -> str:
-    """Return the settings that files have under their former names."""
-    return table(["setting", "key in `run.json`"], ([code(name), code(former)] for former, name in RENAMED.items()))
 
 
 def other_names() -> str:
@@ -154,8 +150,15 @@ def endpoints() -> str:
 def completion_arguments() -> str:
     """Return the arguments of ``POST /v1/completions``."""
     properties = _document()["components"]["schemas"]["CompletionRequest"]["properties"]
-    rows = ([code(name), _type(schema), schema.get("description", "")] for name, schema in properties.items())
-    return table(["argument", "values", "meaning"], rows)
+    rows = (
+        [code(name), _type(schema), _default(schema.get("default")), schema["description"]]
+        for name, schema in properties.items()
+    )
+    return table(["argument", "values", "default", "meaning"], rows)
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, "", [], {}) or isinstance(value, dict) else code(json.dumps(value))
 
 
 def _type(schema: dict[str, Any]) -> str:
@@ -165,12 +168,10 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _one_type(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        return _type(schema)
     if "$ref" in schema:
-        return "string"
-    if "enum" in schema:
-        return ", ".join(code(repr(value)) for value in schema["enum"] if value is not None) or "only `null`"
+        return "object"
+    if "const" in schema:
+        return code(repr(schema["const"]))
     if schema["type"] == "array":
         most = f"up to {schema['maxItems']} " if "maxItems" in schema else ""
         kinds = (item["type"].replace("array", "list") for item in schema["items"].get("anyOf", [schema["items"]]))
@@ -178,6 +179,8 @@ def _one_type(schema: dict[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     if high == SEED - 1:
         return "integer of 64 bits"
+    if low is not None and low == high:
+        return code(low)
     limits = f" {low:,} to {high:,}" if high is not None else f" ≥ {low}" if low is not None else ""
     return f"{schema['type']}{limits}"
 
@@ -208,7 +211,7 @@ def _document() -> dict[str, Any]:
     ngrams = count_training_text(np.array([0, 1], np.uint8), 2, 1, 0.9, 0)
     parameters = initial_parameters(2, 1, 0.1, np.random.RandomState(0), np.float32, ngrams=ngrams)
     model = Model(Alphabet("ab"), parameters, np.zeros(2, np.float32), get_engine("numpy"))
-    return create_document({"novel": model}, Settings())
+    return describe_app({"novel": model}, Settings())
 
 
 GENERATORS: tuple[Callable[[], str], ...] = (
@@ -216,7 +219,6 @@ GENERATORS: tuple[Callable[[], str], ...] = (
     completion_arguments,
     endpoints,
     error_statuses,
-    former_settings,
     loggers,
     metrics_columns,
     other_names,

@@ -1,7 +1,7 @@
 """Install a wheel or an sdist in empty environments, alone and with an extra each, and use it there.
 
-    python scripts/smoke_test.py dist/elman-0.2.0-py3-none-any.whl
-    python scripts/smoke_test.py dist/elman-0.2.0-py3-none-any.whl none serve
+    python scripts/smoke_test.py dist/elman-0.3.0-py3-none-any.whl
+    python scripts/smoke_test.py dist/elman-0.3.0-py3-none-any.whl none serve
 
 Requires a package index.
 """

@@ -27,11 +27,10 @@ import elman
 from builtin_texts import COUNTED
 from elman.inference import Model
 from elman.inference.fingerprint import fingerprint
-from elman.inference.network_file import NGRAM_TEXT, SavedNetwork, describe_model, describe_network, network_tensors
+from elman.inference.network_file import NGRAM_TEXT, ModelFile, describe_model, describe_network, network_tensors
 from elman.network.ngram import count_training_text
 from elman.network.parameters import Array, Parameters
-from elman.runs import lifecycle
-from elman.runs.run import load_builtin
+from elman.runs.models import load_builtin
 from elman.storage import builtin
 from elman.storage.tensors import serialize_with_digest
 from elman.text import Alphabet
@@ -69,7 +68,7 @@ def train(texts: Path, run: Path, max_updates: int) -> Model:
     options |= {"resume": True} if (run / "run.json").exists() else {"preset": "quick"} | SETTINGS
     # There is no setting for this, as the size of other models is not limited.
     limited = functools.partial(count_training_text, limit=COUNTED)
-    with mock.patch.object(lifecycle, "count_training_text", limited):
+    with mock.patch("elman.training.start.count_training_text", limited):
         return elman.train(texts / "train.txt", **options).model
 
 
@@ -93,7 +92,7 @@ def round_weights(weights: Array) -> Array:
 
 def serialize(model: Model) -> bytes:
     """Return a model with rounded weights as the contents of its file."""
-    saved = SavedNetwork.of_model(model.alphabet, model.parameters.map(round_weights), model.h, None)
+    saved = ModelFile.of_model(model.alphabet, model.parameters.map(round_weights), model.h, None)
     description = describe_model(saved.config, saved.alphabet) | {"network": describe_network(saved.network)}
     tensors = network_tensors(saved.network)
     data, text = serialize_with_digest(json.dumps(description), tensors), tensors[NGRAM_TEXT].tobytes()

@@ -3,14 +3,18 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training import plot_process
 from support.cli import Command, Ended, exit_code
 from support.compile_lock import lock_compilation
 from support.state import TEXT
+
+# A busy machine may take any time for an example, also where the environment variable CI selects another profile.
+settings.register_profile("elman", settings(), deadline=None)
+settings.load_profile("elman")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,7 +47,6 @@ def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Let runs write an empty file in place of the plot, unless the test asks for `drawn_plots`."""
     if "drawn_plots" not in request.fixturenames:
         monkeypatch.setattr(Run, "save_plot", save_empty_plot)
-        monkeypatch.setattr(plot_process, "start_process", lambda: None)
 
 
 def save_empty_plot(run: Run) -> None:

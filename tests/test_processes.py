@@ -1,13 +1,14 @@
-"""What is checked of an engine before training, in one process and in those of torchrun."""
+"""The processes of torchrun, and what is checked of an engine before training in them."""
 
 from typing import Any
 
 import pytest
 
+from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
-from elman.engine.requirements import require_engine
+from elman.engine.registry import require_engine
 from elman.errors import ElmanError
-from elman.processes import Process, current_process
+from elman.processes import Process, connect_processes, current_process, run_on_first_process
 
 MIXED = "^mixed_precision=True requires engine torch and dtype float32 "
 
@@ -30,6 +31,27 @@ def test_the_process_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert current_process() == Process()
     start_processes(monkeypatch, 1, 3)
     assert current_process() == Process(1, 3, 1, 3)
+
+
+def test_a_single_process_is_the_first() -> None:
+    assert run_on_first_process(lambda: 3) == 3
+
+
+def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    distributed = pytest.importorskip("torch.distributed")
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    with pytest.raises(ElmanError, match=r"^process 0 lost the connection to another; torchrun "), connect_processes():
+        raise RuntimeError("Connection closed by peer")
+
+
+def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    display = TrainingDisplay(quiet=True)
+    display._interrupt(2, None)
+    with pytest.raises(KeyboardInterrupt):
+        display._interrupt(2, None)
+    start_processes(monkeypatch, 0, 2)
+    display._interrupt(2, None)
+    assert display.should_stop()
 
 
 @pytest.mark.parametrize(

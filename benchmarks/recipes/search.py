@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import elman
-from elman.config import Config, current_names, make_config
+from elman.config import Config, make_config
 from elman.engine import get_engine
-from elman.runs.lifecycle import create_optimizer, initial_state
-from elman.runs.run import split
-from elman.text import Corpus, Windows, read_corpus
+from elman.runs.data import TrainingData
+from elman.text import Corpus, read_corpus
+from elman.training.start import create_optimizer, initial_state
 
 BASE: dict[str, Any] = {
     "optimizer": "adam",
@@ -35,8 +35,8 @@ BASE: dict[str, Any] = {
 
 def seconds_an_update(config: Config, corpus: Corpus) -> float:
     """Return the least time that one of several calls took, an update."""
-    optimizer, state = create_optimizer(config), initial_state(corpus, config)
-    engine, windows = get_engine("numba"), Windows(corpus.indices, config.seq_length, config.batch_size)
+    optimizer, data = create_optimizer(config), TrainingData(config, corpus)
+    state, windows, engine = initial_state(data, optimizer), data.windows, get_engine("numba")
     engine.advance(state, windows, 7, optimizer)  # compiles, and learns how many cores pay
     times = []
     for _ in range(12):
@@ -48,7 +48,7 @@ def seconds_an_update(config: Config, corpus: Corpus) -> float:
 
 def tried(recipe: dict[str, Any], corpus: Corpus, seconds: float) -> dict[str, Any]:
     """Return what a recipe reaches; where it says max_updates, the budget does not count."""
-    settings = BASE | current_names(recipe)
+    settings = BASE | recipe
     config = make_config(options=settings)
     an_update = seconds_an_update(config, corpus)
     updates = config.max_updates or int(seconds / an_update)
@@ -70,8 +70,7 @@ def tried(recipe: dict[str, Any], corpus: Corpus, seconds: float) -> dict[str, A
 
 def run_epoch(run: elman.Run) -> int:
     """Return the updates of one pass over the text."""
-    windows, _ = split(run.corpus, run.config)
-    return windows.per_epoch
+    return run.data.windows.per_epoch
 
 
 def main() -> None:

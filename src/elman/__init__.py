@@ -24,41 +24,41 @@ if TYPE_CHECKING:
     from elman.inference.ensemble import ensemble as ensemble
     from elman.interop import export as export
     from elman.interop import import_ as import_
-    from elman.report.explain_page.public import explain as explain
-    from elman.runs.line_scorer import LineScorer as LineScorer
+    from elman.report.explain_page import explain as explain
+    from elman.runs.models import LineScorer as LineScorer
+    from elman.runs.models import load as load
     from elman.runs.run import Run as Run
-    from elman.runs.run import load as load
-    from elman.runs.saved_run import SavedRun as SavedRun
-    from elman.runs.saved_run import open_run as open_run
-    from elman.runs.summary import runs as runs
+    from elman.runs.saved_runs import SavedRun as SavedRun
+    from elman.runs.saved_runs import open_run as open_run
+    from elman.runs.saved_runs import runs as runs
     from elman.text import Corpus as Corpus
     from elman.training.callbacks import TrainingCallback as TrainingCallback
     from elman.training.gradcheck import gradcheck as gradcheck
     from elman.training.train import train as train
-    from elman.tuning.public import sweep as sweep
+    from elman.tuning.sweep import sweep as sweep
 
 
 _MODULES = {
     "Config": "elman.config",
     "Corpus": "elman.text",
     "ElmanError": "elman.errors",
-    "LineScorer": "elman.runs.line_scorer",
+    "LineScorer": "elman.runs.models",
     "Model": "elman.inference",
     "Run": "elman.runs.run",
-    "SavedRun": "elman.runs.saved_run",
+    "SavedRun": "elman.runs.saved_runs",
     "Score": "elman.inference",
     "TrainingCallback": "elman.training.callbacks",
     "compress": "elman.compression.codec",
     "decompress": "elman.compression.codec",
     "ensemble": "elman.inference.ensemble",
-    "explain": "elman.report.explain_page.public",
+    "explain": "elman.report.explain_page",
     "export": "elman.interop",
     "gradcheck": "elman.training.gradcheck",
     "import_": "elman.interop",
-    "load": "elman.runs.run",
-    "open_run": "elman.runs.saved_run",
+    "load": "elman.runs.models",
+    "open_run": "elman.runs.saved_runs",
     "runs": "elman.runs",
-    "sweep": "elman.tuning.public",
+    "sweep": "elman.tuning.sweep",
     "train": "elman.training.train",
 }
 

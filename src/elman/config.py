@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache, wraps
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from math import isfinite
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, engine_names
 from elman.errors import ElmanError, flag, quote, shorten
@@ -20,70 +20,28 @@ from elman.network.cells import cell_help, cell_names
 from elman.option_names import suggest_option
 from elman.presets import PRESETS, name_preset
 
-RENAMED = {
-    "final_rate": "final_lr_fraction",
-    "clip": "grad_clip",
-    "clip_by": "grad_clip_mode",
-    "averaging": "ema_decay",
-    "random_state": "seed",
-    "rare": "min_count",
-}
-"""Former name of a setting -> its name. The former names are still accepted, and are the keys that files have."""
-
-_KEYS = {name: former for former, name in RENAMED.items()}
-
-Adapt = Literal["weights", "counts", "both"]
-"""What of a model adapts to a text that it reads, see `elman.inference.adaptation`."""
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def current_names(options: Mapping[str, Any], renamed: Mapping[str, str] = RENAMED) -> dict[str, Any]:
-    """Return options under their current names.
-
-    Raises
-    ------
-    ElmanError
-        If one is passed under both its names.
-    """
-    for former, name in renamed.items():
-        if former in options and name in options:
-            raise ElmanError(f"{name} and {former} are the same setting: pass only {name}")
-    return {renamed.get(name, name): value for name, value in options.items()}
-
-
-def accept_former_names(renamed: Mapping[str, str] = RENAMED) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Return a decorator that lets a function be called with the former names of its keyword arguments."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **options: P.kwargs) -> R:
-            return cast("Callable[..., R]", function)(*args, **current_names(options, renamed))
-
-        return call
-
-    return decorate
-
 
 def _option(
-    default: Any, help: str, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    example: float | None = None,
+    choices: Callable[[], tuple[str, ...]] | None = None,
 ) -> Any:
-    """Return a field with its help and its range; `above` is an exclusive minimum."""
-    return field(default=default, metadata={"help": help, "minimum": minimum, "above": above, "maximum": maximum})
+    """Return a field with its help and its range.
+
+    `above` is an exclusive minimum; a number that has an `example` is below 1; `choices` are the names in a registry.
+    """
+    metadata = {"help": help, "minimum": minimum, "above": above, "maximum": maximum}
+    return field(default=default, metadata=metadata | {"example": example, "choices": choices})
 
 
 def _fraction(default: float, help: str, example: float) -> Any:
     """Return a field for a number from 0 to below 1."""
-    metadata = {"help": help, "minimum": 0, "above": None, "maximum": None, "example": example}
-    return field(default=default, metadata=metadata)
-
-
-def _registered(default: str, help: str, names: Callable[[], tuple[str, ...]]) -> Any:
-    """Return a field whose choices are the names in a registry."""
-    metadata = {"help": help, "minimum": None, "above": None, "maximum": None, "choices": names}
-    return field(default=default, metadata=metadata)
+    return _option(default, help, minimum=0, example=example)
 
 
 @dataclass(frozen=True)
@@ -102,7 +60,7 @@ class Config:
     0.1
     """
 
-    cell: str = _registered("rnn", cell_help(), cell_names)
+    cell: str = _option("rnn", cell_help(), choices=cell_names)
     hidden_size: int = _option(100, "Hidden units per layer.", minimum=1)
     layers: int = _option(1, "Number of stacked recurrent layers.", minimum=1)
     seq_length: int = _option(
@@ -158,8 +116,8 @@ class Config:
     )
     ngram_folds: int = _option(
         10,
-        "Cross-fitting of the n-gram prior: training leaves out the counts of the same one of so many parts of the"
-        " text; 0 turns it off.",
+        "Cross-fitting of the n-gram prior: number of folds of the text; at each position, training leaves out the"
+        " counts of the position's own fold. 0 turns it off.",
         minimum=0,
         maximum=100,
     )
@@ -187,9 +145,11 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: str = _registered(DEFAULT_ENGINE, engine_help(), engine_names)
-    device: str = _registered(
-        "auto", "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.", lambda: DEVICES
+    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=engine_names)
+    device: str = _option(
+        "auto",
+        "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.",
+        choices=lambda: DEVICES,
     )
     dtype: Literal["float32", "float64"] = _option("float32", "Floating-point precision.")
     mixed_precision: bool = _option(False, "Mixed precision, bfloat16 and float32: the torch engine on a CUDA device.")
@@ -230,12 +190,6 @@ class Config:
             got = f"--engine {self.engine}, --dtype {self.dtype}"
             raise ElmanError(f"--mixed-precision requires --engine torch and --dtype float32 (got {got})")
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a setting by its former name."""
-        if name in RENAMED:
-            return getattr(self, RENAMED[name])
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
     @property
     def chars_per_update(self) -> int:
         """Characters that one update learns from: batch size times sequence length."""
@@ -259,7 +213,7 @@ class Config:
             requirement = f"greater than {above}"
         elif maximum is not None and value > maximum:
             requirement = f"at most {maximum}"
-        elif "example" in limits and value >= 1:
+        elif limits["example"] is not None and value >= 1:
             requirement = f"less than 1, such as {limits['example']}"
         if requirement:
             raise ElmanError(f"{flag(name)} must be {requirement} (got {shorten(value)})")
@@ -274,13 +228,6 @@ class Config:
             f"{flag(name)} must be {' or '.join(names.get(t.__name__, 'None') for t in allowed)} (got {quote(value)})"
         )
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings under the keys of ``run.json``; `Config` accepts them."""
-        return {_KEYS.get(name, name): value for name, value in asdict(self).items()}
-
-
-Config.__init__ = accept_former_names()(Config.__init__)  # type: ignore[method-assign]
-
 
 @cache
 def _hints() -> dict[str, Any]:
@@ -290,16 +237,20 @@ def _hints() -> dict[str, Any]:
 
 def choices_of(name: str) -> tuple[str, ...]:
     """Return the choices of a setting; empty if it has none."""
-    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata.get("choices")
+    hint, names = _hints()[name], Config.__dataclass_fields__[name].metadata["choices"]
     return names() if names else get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def normalize(name: str, value: Any) -> Any:
-    """Return a value of a setting as it is stored: a number of any library as Python's, a choice in lower case."""
+    """Return a value of a setting as it is stored: Python's own numbers, choices in lower case, absolute paths."""
     if type(value) not in (bool, int, float) and isinstance(value, Real):
         return int(value) if isinstance(value, Integral) else float(value)
     if name == "validation" and isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return os.path.abspath(value)  # noqa: PTH100 (as `make_absolute`)
+    if name == "validation" and isinstance(value, str) and value:
+        from elman.text.sources import make_absolute  # imports NumPy, which the help of a command does not need
+
+        return make_absolute(value)
     if isinstance(value, str) and value.lower() in choices_of(name):
         return value.lower()
     return value
@@ -327,12 +278,12 @@ def make_config(preset: str = "reference", options: Mapping[str, Any] | None = N
     ElmanError
         If the preset or a setting is unknown, or a setting is out of its range.
     """
-    options = current_names(options or {})
+    options = options or {}
     settings = dict(PRESETS[name_preset(preset)].settings)
     check_names(options)
     if LIMITS & options.keys():
         settings |= _NO_LIMITS
-    settings |= options
+    settings.update(options)
     if not settings.get("validation"):
         for name in set(NEED_VALIDATION) - options.keys():
             settings.pop(name, None)
@@ -364,12 +315,11 @@ def resume_config(saved: Config, options: Mapping[str, Any]) -> Config:
     ElmanError
         If a setting is unknown or out of its range, or differs from the run's and is none of `ADJUSTABLE`.
     """
-    options = current_names(options)
     check_names(options)
-    changes: dict[str, Any] = _NO_LIMITS if LIMITS & options.keys() else {}
+    changes: dict[str, Any] = {**_NO_LIMITS} if LIMITS & options.keys() else {}
     if options.get("engine", saved.engine) != saved.engine:
-        changes = changes | {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
-    config = replace(saved, **changes | options)
+        changes |= {"device": "auto", "mixed_precision": False}  # those of the other engine do not apply
+    config = replace(saved, **{**changes, **options})
     changed = [name for name in options if name not in ADJUSTABLE and getattr(config, name) != getattr(saved, name)]
     if changed:
         names = " and ".join(map(flag, changed))

@@ -140,23 +140,19 @@ PRESETS = {
 DEFAULT_PRESET = "minute"
 """The preset of ``elman train`` and `elman.train`; the defaults of `elman.Config` are the preset ``reference``."""
 
-FORMER_NAMES = {"paper": "reference"}
-"""Names that presets once had, which are still accepted."""
-
 
 def name_preset(name: str) -> str:
-    """Return the current name of a preset, which may be passed in upper case or by its former name.
+    """Return the name of a preset, which may be passed in upper case.
 
     Raises
     ------
     ElmanError
         If there is none.
     """
-    current = name.lower() if isinstance(name, str) else ""
-    current = FORMER_NAMES.get(current, current)
-    if current not in PRESETS:
+    lower = name.lower() if isinstance(name, str) else ""
+    if lower not in PRESETS:
         raise ElmanError(f"unknown preset {quote(name)}; choose from {', '.join(PRESETS)}")
-    return current
+    return lower
 
 
 def list_presets() -> str:

@@ -1,12 +1,23 @@
-"""The processes of torchrun, as its environment variables describe them, and how many threads this one may use.
+"""The processes of torchrun, what they exchange, and how many threads this one may use.
 
-PyTorch is not imported.
+PyTorch is imported only if there are several.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from elman.errors import ElmanError
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(days=7)
+"""The others wait while process 0 validates and writes; a process that has died closes its connections at once."""
 
 
 class Process(NamedTuple):
@@ -35,6 +46,52 @@ def current_process() -> Process:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Process()
     return Process(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")))
+
+
+def run_on_first_process(function: Callable[[], T]) -> T:
+    """Call a function in process 0 alone, and return its result in every process, which must all make the same call."""
+    process = current_process()
+    results: list[Any] = [function() if process.rank == 0 else None]
+    if process.size > 1:
+        with connect_processes() as distributed:
+            distributed.broadcast_object_list(results)
+    result: T = results[0]
+    return result
+
+
+@contextmanager
+def connect_processes() -> Iterator[Any]:
+    """Yield ``torch.distributed``, which connects this process with the others: by gloo, and tensors on CUDA by NCCL.
+
+    Raises
+    ------
+    ElmanError
+        If another process has ended.
+    """
+    from torch import distributed
+
+    try:
+        if not distributed.is_initialized():
+            _join_processes()
+        yield distributed
+    except RuntimeError as error:
+        raise ElmanError(
+            f"process {current_process().rank} lost the connection to another; torchrun --max-restarts N with --resume"
+            " continues from the checkpoint"
+        ) from error
+
+
+def _join_processes() -> None:
+    """Connect this process with the others."""
+    from torch import cuda, distributed
+
+    process, backend = current_process(), "cpu:gloo,cuda:nccl" if cuda.is_available() else "gloo"
+    store, rank, size = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    if process.local_size == process.size:
+        # Processes that torchrun starts again must not find the addresses of those before.
+        store = distributed.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    atexit.register(distributed.destroy_process_group)
 
 
 def thread_count() -> int:

@@ -126,14 +126,9 @@ def test_help_shows_every_setting_with_its_help_and_its_default(folder: Path, co
         assert f"[default: {default}]" in words
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_help_names_every_command(folder: Path, command: Command, arguments: list[str]) -> None:
-    code, out, err = command(*arguments)
-    assert (code, err) == (0, "")
-    assert set(CONTRACT) <= set(out.split())
-
-
 def test_help_groups_the_commands_most_used_first(folder: Path, command: Command) -> None:
+    assert command() == command("--help") == command("-h") == command("help")
+    assert command("help", "plot").out.split()[:9] == command("plot", "--help").out.split()[:9]
     lines = [line.strip("│╭╰─╮╯ ").split() or [""] for line in command("--help").out.splitlines()]
     names = [words[0] for words in lines if words[0] in {*CONTRACT, "Train", "Use", "Exchange", "Study", "Other"}]
     assert " ".join(names[1:]) == (  # the first begins the description
@@ -145,11 +140,6 @@ def test_help_groups_the_commands_most_used_first(folder: Path, command: Command
 @pytest.mark.parametrize("option", ["--version", "-V"])
 def test_the_version(command: Command, option: str) -> None:
     assert command(option) == (0, f"{elman.__version__}\n", "")
-
-
-def test_help_is_a_command_too(folder: Path, command: Command) -> None:
-    assert command("help") == command("--help")
-    assert command("help", "plot") == command("plot", "--help")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
@@ -209,24 +199,16 @@ def test_a_corpus_that_does_not_do(folder: Path, command: Command, corpus: str, 
         ),
         ("--out out --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
         ("--out out --hidden-size many", "--hidden-size must be an integer (got 'many')"),
-        ("--out out --max-updates 1 --hidden-size 2.5", "--hidden-size"),
-        ("--out out --hidden-size 10000000000000", "--hidden-size"),
-        ("--out out --learning-rate 0", "--learning-rate must be greater than 0 (got 0.0)"),
         ("--out out --learning-rate nan", "--learning-rate must be a finite number (got nan)"),
-        ("--out out --validation 1", "--validation must be less than 1, such as 0.1 (got 1.0)"),
         (
             "--out out --validation 0.01",
             "--validation 0.01 holds out 1 of 77 characters, but a sequence length of 5 needs",
         ),
-        ("--out out --validation -", "--validation must be a fraction, such as 0.1, or a file (got '-')"),
+        ("--out out --validation -", "--validation requires a value"),
         ("--out out --validation -0.5", "--validation must be at least 0 (got -0.5)"),
-        ("--out out --validation --lines", "--validation requires a value (got the option '--lines')"),
-        ("--out out --metrics-every 5000", "--metrics-every must be at most 1000 (got 5000)"),
-        ("--out out --seed -1", "--seed must be at least 0 (got -1)"),
-        ("--out out --max-updates 0", "--max-updates must be at least 1 (got 0)"),
+        ("--out out --validation --lines", "--validation requires a value"),
         ("--out out --cell grue", "--cell must be one of rnn, gru, lstm (got 'grue'); did you mean gru?"),
         ("--out out --patience 3", "--patience requires a validation set: add --validation 0.1 or remove --patience"),
-        ("--out out --dropout 1", "--dropout must be less than 1, such as 0.4 (got 1.0)"),
         (
             "--out out --batch-size 50",
             "but a batch size of 50 and a sequence length of 5 need at least",
@@ -294,8 +276,6 @@ def test_a_run_that_cannot_go_on_so(
         ("sample run --prompt Q", "'Q' (U+0051) is not among the model's 26 characters"),
         ("sample run --length -1", "--length must be at least 0 (got -1)"),
         ("sample run --temperature -1", "--temperature must be at least 0 and finite (got -1.0)"),
-        ("sample run --top-k -1", "--top-k must be at least 0 (got -1)"),
-        ("sample run --top-p 0", "--top-p must be above 0 and at most 1 (got 0.0)"),
         ("sample run --seed -1", "--seed must be at least 0 (got -1)"),
         ("sample run --lenght 5", "unknown option --lenght; did you mean --length?"),
         ("eval run", "missing required argument CORPUS (text file (also gzip, bzip2, xz, zstd)"),
@@ -317,12 +297,12 @@ def test_a_run_that_cannot_go_on_so(
         ("gradcheck novel.txt --hidden-size 0", "--hidden-size must be at least 1 (got 0)"),
         ("gradcheck novel.txt --seq-length 9 --points 8", "--points must be at least --seq-length (got 8 and 9)"),
         ("gradcheck novel.txt --cell grue", "--cell must be one of rnn, gru, lstm (got grue)"),
-        ("gradcheck novel.txt --layers 0", "--layers must be at least 1 (got 0)"),
-        ("gradcheck novel.txt --ngram-order 16", "--ngram-order must be at most 15 (got 16)"),
         ("train --foo 3 novel.txt --out out", "unknown option --foo; see --help"),
         ("train --epoch 3 novel.txt --out out", "unknown option --epoch; did you mean --epochs?"),
         ("trian novel.txt", "unknown command 'trian'; did you mean train?"),
         ("--foo", "unknown option --foo; see --help"),
+        ("help foo", "unknown command 'foo'; the commands are"),
+        ("eval run novel.txt --config", "--config requires a value"),
         ("foo", "unknown command 'foo'; the commands are train, sample, eval, sweep, view, plot, runs, score"),
         ("train --temperature 1 --out out", "unknown option --temperature; see --help"),
     ],
@@ -356,14 +336,18 @@ def test_a_damaged_checkpoint(
     assert_refused(command(*arguments), "cannot be used", words, "restore a backup or train again")
 
 
-def test_standard_input_that_is_empty(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
-    assert_refused(command("train", "-", "--out", "out"), "standard input is empty: use a text of at least two")
-
-
-def test_standard_input_that_is_closed(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", None)
-    assert_refused(command("train", "-", "--out", "out"), "standard input")
+@pytest.mark.parametrize(
+    ("stdin", "words"),
+    [
+        (SimpleNamespace(buffer=io.BytesIO()), "standard input is empty: use a text of at least two"),
+        (None, "standard input is closed: use a file"),
+    ],
+)
+def test_standard_input_without_a_text(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch, stdin: object, words: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert_refused(command("train", "-", "--out", "out"), words)
 
 
 # --- Train ---
@@ -389,7 +373,7 @@ def test_two_hyphens_end_the_options(folder: Path, command: Command) -> None:
         Path(name).write_text(TEXT, encoding="utf-8")
     ended = command("train", "--out", "out", *SMALL, "--max-updates", 1, "--json", "--", "-dash.txt", "--seed")
     assert (ended.code, ended.err, json.loads(ended.out)["text"]) == (0, "", "-dash.txt and 1 more")
-    assert_refused(command("train", "--out", "other", *SMALL, "-dash.txt"), "unknown option -dash.txt; see --help")
+    assert_refused(command("train", "--out", "other", *SMALL, "-dash.md"), "unknown option -dash.md; see --help")
 
 
 def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> None:
@@ -397,11 +381,6 @@ def test_a_resumed_run_that_is_finished_says_so(run: Path, command: Command) -> 
         ended = command("train", "novel.txt", "--out", "run", "--resume", *quiet)
         assert (ended.code, ended.out) == (0, "")
         assert ended.err.splitlines()[-1] == "already at epoch 2 (update 30); pass a higher --epochs (now 2)"
-
-
-def test_train_scores_what_is_kept_aside(folder: Path, command: Command) -> None:
-    ended = command("train", "novel.txt", "--out", "out", *SMALL, "--epochs", 1, "--validation", "0.25", "--json")
-    assert json.loads(ended.out)["validation_loss"] > 0
 
 
 def test_train_ends_with_figures_and_what_to_do_next(folder: Path, command: Command) -> None:
@@ -454,6 +433,7 @@ def test_train_says_why_it_ended(folder: Path, command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, *options)
     assert (code, err) == (0, "")
     assert re.search(r"^stopped +patience *$", out, re.MULTILINE)
+    assert elman.runs("out")[0]["validation_loss"] > 0
     best = RunDirectory(Path("out")).load().best
     assert best is not None
     assert re.search(rf"^kept update +{best.update} *$", out, re.MULTILINE)
@@ -508,17 +488,6 @@ def test_o_is_out(folder: Path, command: Command) -> None:
     assert Path("back.txt").read_text(encoding="utf-8") == TEXT
 
 
-def test_the_encoding_of_the_text(folder: Path, command: Command) -> None:
-    assert command("train", "latin.txt", "--encoding", "latin-1", "--out", "out", *SMALL, "--epochs", 1).code == 0
-    assert RunDirectory(Path("out")).load().alphabet.characters == "café "
-
-
-def test_train_goes_on(folder: Path, command: Command) -> None:
-    command("train", "novel.txt", "--out", "out", *SMALL, "--max-updates", 20)
-    ended = command("train", "novel.txt", "--out", "out", "--resume", "--max-updates", 30, "--json")
-    assert json.loads(ended.out)["updates"] == 30
-
-
 @pytest.mark.parametrize("arguments", ["train - --out out --epochs 1", "eval run -", "gradcheck - --points 5"])
 def test_standard_input(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: str) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(TEXT.encode())))
@@ -567,109 +536,37 @@ def test_an_interrupt_elsewhere_ends_without_noise(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("elman.runs.run.load", interrupted)
+    monkeypatch.setattr("elman.runs.models.load", interrupted)
     assert command("sample", run) == (130, "", "")
 
 
-@pytest.mark.parametrize("seconds", [0.03, 0.06, 0.09, 0.12, 0.2, 0.4])
+TELLS_WHEN_IT_HANDLES_INTERRUPTS = """
+import signal, sys
+from elman.__main__ import main
+set_handler = signal.signal
+def set_and_tell(*arguments):
+    before = set_handler(*arguments)
+    print("ready", flush=True)
+    return before
+signal.signal = set_and_tell
+sys.argv = ["elman", "gradcheck", "--hidden-size", "3", "--seq-length", "3", "-q"]
+main()
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.06, 0.1, 0.2, 0.4])
 def test_an_interrupt_while_it_starts_ends_without_noise(folder: Path, seconds: float) -> None:
-    process = elman_process("gradcheck", "--hidden-size", 3, "--seq-length", 3, "-q")
-    assert process.stdout is not None
-    wait_until_it_handles_interrupts(process.pid)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60)[1] == b""
+    command = [sys.executable, "-c", TELLS_WHEN_IT_HANDLES_INTERRUPTS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(seconds)  # any moment will do
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60)[1] == b""
     assert process.returncode in (130, 0)  # the latter where it was faster than the signal
 
 
-def wait_until_it_handles_interrupts(pid: int) -> None:
-    """Return when a process that Python starts in has a handler of its own; elsewhere than on Linux after a while."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        time.sleep(0.1)
-        return
-    for _ in range(6000):
-        caught = int(status.read_text().partition("SigCgt:")[2].split()[0], 16)
-        if caught >> (signal.SIGINT - 1) & 1:
-            break
-        time.sleep(0.001)
-    time.sleep(0.02)  # that handler is Python's own, which the command replaces at once
-
-
 # --- Sample, eval, plot, gradcheck ---
-
-
-def test_sample_writes_the_prime_and_what_follows(run: Path, command: Command) -> None:
-    expected = elman.load(run).sample(50, prompt="the ", seed=1)
-    ended = command("sample", run, "--length", 50, "--prompt", "the ", "--seed", 1)
-    assert ended == (0, f"the {expected}\n", "")
-
-
-def test_the_options_of_sample_reach_the_model(run: Path, command: Command) -> None:
-    options: dict[str, Any] = {"temperature": 0.7, "top_k": 9, "top_p": 0.9, "stop": "a"}
-    words = [word for name, value in options.items() for word in (flag(name), value)]
-    expected = elman.load(run).sample(**options, seed=3)
-    assert command("sample", run, *words, "--seed", 3).out == expected + "\n"
-
-
-def test_sample_counts_several_texts(run: Path, command: Command) -> None:
-    texts = elman.load(run).samples(2, 30, prompt="the ", min_p=0.1, seed=3)
-    words = ("--length", 30, "--prompt", "the ", "--min-p", 0.1, "--seed", 3, "--count", 2)
-    expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
-    assert command("sample", run, *words) == (0, expected, "")
-
-
-def test_sample_searches_with_a_beam(run: Path, command: Command) -> None:
-    expected = "the " + "".join(elman.load(run).beam(3, 30, prompt="the ")) + "\n"
-    assert command("sample", run, "--length", 30, "--prompt", "the ", "--beam", 3) == (0, expected, "")
-
-
-@pytest.mark.parametrize("option", ["--temperature", "--count", "--seed"])
-def test_a_beam_draws_nothing(run: Path, command: Command, option: str) -> None:
-    expected = f"error: cannot combine --beam with {option}: beam search does not sample\n"
-    assert command("sample", run, "--beam", 3, option, 2) == (2, "", expected)
-
-
-@pytest.mark.parametrize("options", [[], ["--top-k", "99999999999999999999"], ["--length", "0"]], ids=str)
-def test_sample_ends_well(run: Path, command: Command, options: list[str]) -> None:
-    code, _, err = command("sample", run, "--quiet", *options)
-    assert (code, err) == (0, "")
-
-
-def test_sample_shows_text_as_it_is_drawn(run: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
-
-    class Terminal(io.StringIO):
-        def flush(self) -> None:
-            shown.append(len(self.getvalue()))
-
-    monkeypatch.setattr("sys.stdout", Terminal())
-    command("sample", run, "--length", 600)
-    assert {64, 192, 448, 600} <= set(shown)
-
-
-def test_a_checkpoint_in_place_of_its_directory(run: Path, command: Command) -> None:
-    by_file, by_folder = (command("sample", path, "--seed", 1) for path in (run / "checkpoint.safetensors", run))
-    assert by_file == by_folder
-
-
-def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
-    process = elman_process("sample", run, "-q", "--length", 10**7)
-    assert process.stdout is not None
-    assert process.stderr is not None
-    with process:
-        assert len(process.stdout.read(10)) == 10
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
-
-
-def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
-    train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
-    process = elman_process("sample", "run", "-q", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
-    out, err = process.communicate()
-    assert (process.returncode, err) == (0, b"")
-    assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
 
 
 def test_eval_prints_one_line_of_json(run: Path, command: Command) -> None:
@@ -692,55 +589,43 @@ def test_eval_prints_figures(run: Path, command: Command) -> None:
     ]  # fmt: skip
 
 
-def test_plot_draws_several_runs(run: Path, command: Command) -> None:
+def test_plot_draws_a_png_or_an_svg(run: Path, command: Command) -> None:
     assert command("plot", run, run, "--out", "curves.svg") == (0, "curves.svg\n", "")
     assert Path("curves.svg").read_bytes().startswith(b"<?xml")
-
-
-def test_plot_draws_a_png_by_default(run: Path, command: Command) -> None:
     assert command("plot", run) == (0, "smooth_loss.png\n", "")
     assert Path("smooth_loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy"]
+CHECK = ["gradcheck", "novel.txt", "--hidden-size", 4, "--seq-length", 5, "--points", 10, "--engine", "numpy", "-q"]
 
 
-def test_gradcheck_prints_one_line_of_json(folder: Path, command: Command) -> None:
-    code, out, err = command(*CHECK, "--json")
+GRADIENTS = {
+    "--cell rnn": "V U W b c h0",
+    "--ngram-order 2": "V U W b c alpha h0",
+    "--cell rnn --layers 2": "U W b U2 W2 b2 V c h0",
+}
+"""Options, and the arrays whose gradients are checked."""
+
+
+GATED = [f"--cell {cell} --layers {layers}" for cell in GATED_CELLS for layers in (1, 2)]
+
+
+@pytest.mark.parametrize("options", [*GRADIENTS, *GATED])
+def test_gradcheck_prints_json_or_a_table(folder: Path, command: Command, options: str) -> None:
+    code, out, err = command(*CHECK, *options.split(), "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     found = json.loads(out)
     assert list(found) == ["experiments", "passed"]
+    assert found["passed"] is True
     (experiment,) = found["experiments"]
     assert list(experiment) == ["points", "hidden_size", "seq_length", "relative_error"]
     assert [experiment[name] for name in ("points", "hidden_size", "seq_length")] == [10, 4, 5]
-    assert list(experiment["relative_error"]) == ["V", "U", "W", "b", "c", "h0"]
-    assert found["passed"] is True
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", GATED_CELLS)
-def test_gradcheck_of_every_cell(folder: Path, command: Command, cell: str, layers: int) -> None:
-    code, out, err = command(*CHECK, "--cell", cell, "--layers", layers, "--json")
+    names = list(experiment["relative_error"])
+    assert names == GRADIENTS.get(options, " ".join(names)).split()
+    code, shown, err = command(*CHECK, *options.split())
     assert (code, err) == (0, "")
-    (experiment,) = json.loads(out)["experiments"]
-    assert len(experiment["relative_error"]) == {"gru": 4, "lstm": 3}[cell] * layers + 3
-    shown = command(*CHECK, "--cell", cell, "--layers", layers).out
-    assert set(experiment["relative_error"]) <= set(shown.split())
+    assert {*names, "passed", "yes"} <= set(shown.split())
     assert "…" not in shown
-
-
-def test_gradcheck_of_a_prior(folder: Path, command: Command) -> None:
-    code, out, err = command(*CHECK, "--ngram-order", 2, "--json")
-    assert (code, err) == (0, "")
-    (experiment,) = json.loads(out)["experiments"]
-    assert list(experiment["relative_error"]) == ["V", "U", "W", "b", "c", "alpha", "h0"]
-    assert "alpha" in command(*CHECK, "--ngram-order", 2).out.split()
-
-
-def test_gradcheck_prints_a_table(folder: Path, command: Command) -> None:
-    code, out, err = command(*CHECK)
-    assert (code, err) == (0, "")
-    assert {"V", "U", "W", "b", "c", "h0", "passed", "yes"} <= set(out.split())
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -754,6 +639,25 @@ def test_a_gradcheck_that_fails_ends_with_1(
 
 
 # --- In a process of its own ---
+
+
+def test_a_reader_that_stops_early_makes_no_noise(run: Path) -> None:
+    process = elman_process("sample", run, "-q", "--length", 10**7)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        assert len(process.stdout.read(10)) == 10
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_text_is_utf8_whatever_the_terminal_says(folder: Path) -> None:
+    train(Corpus.from_text("åäö漢字🐈" * 9), hidden_size=3, seq_length=T, engine="numpy", epochs=1, out="run")
+    process = elman_process("sample", "run", "-q", "--length", 100, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert set(out.decode("utf-8")) == set("åäö漢字🐈\n")
 
 
 def test_python_m_elman(folder: Path) -> None:
@@ -781,19 +685,13 @@ def test_standard_output_that_is_closed(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3", "score run novel.txt"]
-)
+    "arguments",
+    [
+        "eval run novel.txt", "gradcheck --hidden-size 3 --seq-length 3 --points 3 -q", "score run novel.txt",
+        "--help", "train --help", "--version",
+    ],
+)  # fmt: skip
 def test_a_reader_that_is_gone_ends_it_without_a_word(folder: Path, run: Path, arguments: str) -> None:
-    nobody, written = os.pipe()
-    os.close(nobody)
-    command = [sys.executable, "-m", "elman", *arguments.split()]
-    with os.fdopen(written, "wb") as out:
-        ended = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-@pytest.mark.parametrize("arguments", ["--help", "train --help", "--version"])
-def test_help_that_nobody_reads_ends_without_a_word(arguments: str) -> None:
     nobody, written = os.pipe()
     os.close(nobody)
     command = [sys.executable, "-m", "elman", *arguments.split()]
@@ -808,14 +706,8 @@ def test_a_file_that_the_system_refuses_is_not_taken_for_standard_output(
     def refused(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("elman.runs.run.load", refused)
+    monkeypatch.setattr("elman.runs.models.load", refused)
     assert_refused(command("sample", "run"), "cannot use 'run' (Permission denied)")
-
-
-def test_control_characters_do_not_reach_a_terminal() -> None:
-    from elman.cli.display import visible
-
-    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"
 
 
 def test_an_interrupt_at_an_import_of_a_loaded_module_is_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,60 +1,58 @@
-"""``elman eval``: its figures are those of `Model.score`."""
+"""``elman eval``: its metrics, and what it rejects."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import elman
-from elman.inference.adaptation import KINDS
 from elman.text import Corpus
 from support.cli import Command, assert_refused
 from support.state import TEXT
 from support.training import train
 
 OTHER = "the rain at night\nthe torrents at night\n" * 30
+SMALL: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "sample_every": 0}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory of a small model with a prior, and next to it texts."""
-    folder = tmp_path_factory.mktemp("eval")
-    (folder / "other").write_text(OTHER, encoding="utf-8")
-    (folder / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
-    (folder / "a").write_text("a")
-    options: dict[str, Any] = {"hidden_size": 5, "seq_length": 5, "max_updates": 30, "sample_every": 0}
-    train(Corpus.from_text(TEXT * 12), out=folder / "run", ngram_order=3, **options)
-    return folder / "run"
+    directory = tmp_path_factory.mktemp("eval")
+    (directory / "other").write_text(OTHER, encoding="utf-8")
+    (directory / "latin1").write_bytes((OTHER + "é").encode("latin-1"))
+    (directory / "a").write_text("a")
+    train(Corpus.from_text(TEXT * 12), out=directory / "run", ngram_order=3, **SMALL)
+    return directory / "run"
 
 
-def evaluate(command: Command, *words: object) -> dict[str, Any]:
-    """Return the figures that a command prints."""
-    ended = command("eval", *words, "--json")
+@pytest.mark.parametrize(("file", "encoding", "unknown"), [("other", "utf-8", ""), ("latin1", "latin-1", "é")])
+def test_the_metrics_are_those_of_the_score(
+    command: Command, run: Path, file: str, encoding: str, unknown: str
+) -> None:
+    ended = command("eval", run, run.parent / file, "--encoding", encoding, "--json")
     assert (ended.code, ended.err) == (0, "")
-    figures: dict[str, Any] = json.loads(ended.out)
-    return figures
-
-
-@pytest.mark.parametrize("adapt", KINDS)
-def test_figures_of_adaptation(command: Command, run: Path, adapt: Any) -> None:
-    score = elman.load(run).score(OTHER, adapt=adapt)
-    assert evaluate(command, run, run.parent / "other", "--adapt", adapt) == {
-        "chars": len(OTHER) - 1,
+    score = elman.load(run).score(OTHER + unknown)
+    assert json.loads(ended.out) == {
+        "chars": score.chars,
         "nats_per_char": score.nats_per_char,
-        "bits_per_char": score.nats_per_char / math.log(2),
+        "bits_per_char": score.bits_per_char,
         "perplexity": score.perplexity,
-        "nats_per_char_without_adapt": elman.load(run).score(OTHER).nats_per_char,
+        **({"unknown_chars": 1} if unknown else {}),
     }
 
 
-def test_a_text_in_another_encoding(command: Command, run: Path) -> None:
-    figures = evaluate(command, run, run.parent / "latin1", "--adapt", "counts", "--encoding", "latin-1")
-    assert (figures["chars"], figures["unknown_chars"]) == (len(OTHER), 1)
-
-
-def test_what_cannot_be_evaluated_is_refused(command: Command, run: Path) -> None:
-    words = ("eval", run, run.parent / "other", "--adapt", "counts", "--window", 9)
-    assert_refused(command(*words), "cannot combine --window with --adapt")
-    assert_refused(command("eval", run, run.parent / "a", "--adapt", "both"), "needs at least 2 characters", "(got 1)")
+@pytest.mark.parametrize(
+    ("file", "options", "message"),
+    [
+        ("other", ["--adapt", "counts", "--window", "9"], "cannot combine --window with --adapt"),
+        ("other", ["--adapt", "biases"], "--adapt must be one of weights, counts, both (got 'biases')"),
+        ("other", ["--adapt"], "--adapt"),
+        ("a", ["--adapt", "both"], "needs at least 2 characters to be scored (got 1)"),
+    ],
+)
+def test_unusable_arguments_are_rejected(
+    command: Command, run: Path, file: str, options: list[str], message: str
+) -> None:
+    assert_refused(command("eval", run, run.parent / file, *options), message)

@@ -31,7 +31,7 @@ def command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return command
 
 
-def test_train_with_a_page_names_its_address_and_prints_the_same(command: Command) -> None:
+def test_train_with_the_dashboard_prints_its_address_and_the_same_results(command: Command) -> None:
     code, out, err = command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--json")
     assert code == 0
     assert re.fullmatch(f"dashboard: {ADDRESS}\n", err)
@@ -42,12 +42,12 @@ def test_train_with_a_page_names_its_address_and_prints_the_same(command: Comman
     assert shown["samples.jsonl"] == plain["samples.jsonl"]
 
 
-def test_no_page_is_opened_for_what_cannot_be_trained(command: Command) -> None:
+def test_errors_are_reported_before_the_dashboard_opens(command: Command) -> None:
     assert_refused(command("train", "missing.txt", "--out", "out", "--live"), "missing.txt")
     assert_refused(command("train", "novel.txt", "--out", "out", "--live", "--dropout", "2"), "--dropout")
 
 
-def test_a_run_is_laid_beside_the_training(command: Command) -> None:
+def test_a_run_to_compare_with(command: Command) -> None:
     command("train", "novel.txt", "--out", "first", *SMALL)
     assert command("train", "novel.txt", "--out", "out", *SMALL, "--live", "--live-with", "first").code == 0
     refused = command("train", "novel.txt", "--out", "other", *SMALL, "--live", "--live-with", "nowhere")
@@ -56,12 +56,12 @@ def test_a_run_is_laid_beside_the_training(command: Command) -> None:
 
 
 @pytest.mark.parametrize("option", [["--live-port", "8123"], ["--live-with", "first"]])
-def test_options_of_the_page_need_the_page(command: Command, option: list[str]) -> None:
+def test_options_of_the_dashboard_require_it(command: Command, option: list[str]) -> None:
     assert_refused(command("train", "novel.txt", "--out", "out", *option), "--live-port and --live-with require --live")
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
-def test_a_port_that_there_is_not(command: Command, port: int) -> None:
+def test_an_invalid_port(command: Command, port: int) -> None:
     words = ("must be from 0 to 65535", f"(got {port})")
     assert_refused(
         command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
@@ -69,12 +69,12 @@ def test_a_port_that_there_is_not(command: Command, port: int) -> None:
     assert_refused(command("view", "out", f"--port={port}"), "--port", *words)
 
 
-def test_view_needs_runs(command: Command) -> None:
+def test_view_requires_runs(command: Command) -> None:
     assert_refused(command("view"), "requires at least one run directory")
     assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
 
 
-def test_without_its_libraries_the_page_says_what_to_install(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_is_missing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
@@ -92,9 +92,9 @@ def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, 
     environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
         assert process.stdout is not None
-        told = process.stdout.readline()
-        found = re.search(ADDRESS, told)
-        assert found, told
+        line = process.stdout.readline()
+        found = re.search(ADDRESS, line)
+        assert found, line
         assert httpx.get(f"{found[0]}/api/runs").json() == {"runs": [{"name": "novel", "live": False}]}
         process.send_signal(number)
         assert process.wait(timeout=30) == code
@@ -102,7 +102,7 @@ def test_view_shows_runs_until_a_signal(tmp_path: Path, number: signal.Signals, 
     assert (out / "checkpoint.safetensors").exists()
 
 
-def test_logs_by_their_option(command: Command) -> None:
+def test_loggers(command: Command) -> None:
     logs = ["--log", "jsonl", "--log", "tensorboard"]
     assert command("train", "novel.txt", "--out", "out", *SMALL, *logs).code == 0
     lines = Path("out/metrics.jsonl").read_text("utf-8").splitlines()

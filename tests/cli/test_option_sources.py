@@ -77,50 +77,30 @@ def test_a_preset_gives_way_to_all_of_them(command: Command, monkeypatch: pytest
     ("text", "words"),
     [
         ("[eval]\nwindov = 3\n", "unknown option windov in 'options.toml'; did you mean window?"),
-        ("[eval.window]\na = 1\n", "window in 'options.toml' must be an integer (got {\"a\": 1})"),
-        ("[eval.sub]\na = 1\n", "unknown option sub in 'options.toml'; see --help"),
-        ("[eval]\nwindow = [1, 2]\n", "window in 'options.toml' must be an integer (got [1, 2])"),
-        ("[eval]\nwindow = []\n", "window in 'options.toml' must be an integer (got [])"),
+        ("[eval.sub]\na = 1\n", "unknown option sub.a in 'options.toml'; see --help"),
+        ("[eval]\nwindow = [1, 2]\n", "window in 'options.toml' must be an integer (got '[1, 2]')"),
         ("[eval]\nwindow = 1.5\n", "window in 'options.toml' must be an integer (got '1.5')"),
-        (
-            "[eval]\nadapt = ['counts']\n",
-            "adapt in 'options.toml' must be one of weights, counts, both",
-        ),
-        ("[eval]\nencoding = true\n", "encoding in 'options.toml' must be a string (got true)"),
-        ("[eval]\nencoding = 1979-05-27\n", "encoding in 'options.toml' must be a string (got \"1979-05-27\")"),
-        ("[eval]\njson = [true]\n", "json in 'options.toml' must be true or false (got [true])"),
-        ("[eval]\nwindow = 'x'\n", "window in 'options.toml' must be an integer (got 'x')"),
+        ("[eval]\njson = [true]\n", "json in 'options.toml' must be true or false (got '[true]')"),
         ("[eval]\nadapt = 'x'\n", "must be one of weights, counts, both (got 'x')"),
         ("[evl]\n", "unknown command 'evl' in 'options.toml'; did you mean eval?"),
         ("window = 3\n", "'window' in 'options.toml' must be in the table of a command, such as [train]"),
         ("[eval\n", "'options.toml' is not a TOML file ("),
+        ("[train]\nmax_seconds = [1]\n", "max_seconds in 'options.toml' must be a number (got '[1]')"),
+        ("[train]\nout = ''\n", "out in 'options.toml' must not be empty (got '')"),
+        ("[view]\nport = -1\n", "port in 'options.toml' must be from 0 to 65535 (got -1)"),
+        ("[score]\nrun = ['run', 'run']\n", "there is no checkpoint \"['run', 'run']\""),
     ],
 )
-def test_a_file_that_does_not_do(
+def test_a_file_that_is_not_valid(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, words: str
 ) -> None:
     write(tmp_path, text)
     monkeypatch.chdir(tmp_path)
-    assert_refused(command("eval", "run", "novel.txt", "--config", "options.toml"), words)
+    name = next((name for name in ("train", "view", "score") if f"[{name}]" in text), "eval")
+    assert_refused(command(name, *(["run", "novel.txt"] if name == "eval" else []), "--config", "options.toml"), words)
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("validation", "true", "must be a number or a string (got true)"),
-        ("max_seconds", "[1]", "must be a number (got [1])"),
-        ("lines", "[]", "must be true or false (got [])"),
-        ("live_with", "[1, {}]", "must be a list of strings (got [1, {}])"),
-        ("out", "''", "must not be empty (got '')"),
-        ("corpus", "[['a']]", 'must be a list of strings (got [["a"]])'),
-    ],
-)
-def test_values_of_other_types(command: Command, tmp_path: Path, option: str, value: str, words: str) -> None:
-    config = write(tmp_path, f"[train]\n{option} = {value}\n")
-    assert_refused(command("train", "--config", config), f"{option} in '{config}' {words}")
-
-
-def test_what_is_no_file(command: Command) -> None:
+def test_a_file_that_does_not_exist(command: Command) -> None:
     assert_refused(command("eval", "run", "novel.txt", "--config", "none"), "cannot read 'none' (No such file")
     assert_refused(command("eval", "run", "novel.txt", "--config", ""), "--config must not be empty (got '')")
 
@@ -131,7 +111,7 @@ def test_texts_and_runs_may_be_set_too(command: Command, tmp_path: Path) -> None
     assert json.loads(command("eval", "--config", config).out)["chars"] == 2 * len(TEXT) - 1
 
 
-def test_a_variable_that_does_not_do(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_not_valid(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELMAN_EVAL_WINDOW", "x")
     assert_refused(command("eval", "run", "novel.txt"), "ELMAN_EVAL_WINDOW must be an integer (got 'x')")
     monkeypatch.delenv("ELMAN_EVAL_WINDOW")

@@ -9,7 +9,7 @@ import pytest
 
 from elman.inference.score_lines import score_lines
 from elman.interop import FORMATS
-from elman.runs.run import load
+from elman.runs.models import load
 from support.cli import Command
 from support.state import TEXT
 from support.training import train
@@ -43,7 +43,7 @@ def test_eval_and_dynamic_evaluation(command: Command, run: Path) -> None:
     nats = json.loads(out)["nats_per_char"]
     assert nats == pytest.approx(load(run, engine="numpy").score(TEST).nats_per_char, rel=1e-5)
     assert nats < math.log(26)
-    code, out, _ = command("eval", run, run.parent / "test", "--adapt", "--json")
+    code, out, _ = command("eval", run, run.parent / "test", "--adapt", "weights", "--json")
     assert code == 0
     assert json.loads(out)["nats_per_char_without_adapt"] == pytest.approx(nats)
 

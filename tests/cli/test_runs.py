@@ -74,12 +74,9 @@ def test_plot_takes_directories_of_runs(folder: Path, command: Command, monkeypa
 def test_view_takes_directories_of_runs(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("starlette")
     shown: list[str] = []
-    import_module("elman.serve.live.server")  # so that it does not import the function below while it is replaced
-    app = import_module("elman.serve.live.app")
-    monkeypatch.setattr(app, "create_live_app", lambda runs: shown.extend(run.name for run in runs))
-    server = import_module("elman.serve.http.server")
-    monkeypatch.setattr(server, "listen", lambda *_: None)
-    monkeypatch.setattr(server, "run", lambda *_, **__: None)
+    dashboard, server = import_module("elman.serve.dashboard"), import_module("elman.serve.server")
+    monkeypatch.setattr(dashboard, "create_dashboard", lambda runs: shown.extend(run.name for run in runs))
+    monkeypatch.setattr(server, "run", lambda app, listening, *_: listening.close())
     assert command("view", "runs").code == 0
     assert shown == ["runs/a", "runs/deep/a"]
 

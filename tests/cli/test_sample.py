@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.cli.prompts import interpret_escapes, read_lines
+from elman.cli.inputs import interpret_escapes, read_lines
 from elman.inference import Model
 from elman.text import Alphabet, Corpus, with_unknown
 from support.cli import Command, assert_refused
@@ -79,8 +79,8 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_p
     ("arguments", "words"),
     [
         (["--prompt"], "--prompt requires a value"),
-        (["--prompt", "--length", "5"], "--prompt requires a value (got the option '--length')"),
-        (["--stop", "-q"], "--stop requires a value (got the option '-q')"),
+        (["--prompt", "--length", "5"], "--prompt requires a value, not an option (got '--length')"),
+        (["--stop", "-q"], "--stop requires a value, not an option (got '-q')"),
         (["--prompt", "-5"], "'-' (U+002D) is not among the model's 26 characters"),
         (["--prompt", "a", "-i"], "cannot combine --prompt with --interactive: pass one of them"),
         (["--prompt", "a", "--prompt-file", "b"], "cannot combine --prompt with --prompt-file"),
@@ -91,6 +91,10 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_p
         (["--stop", "the", "--stop", "a\nQ"], r"--stop 'a\nQ' cannot occur: 'Q' (U+0051) is not among the model's 26"),
         (["--beam", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
         (["--count", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
+        *(
+            (["--beam", "2", option, "2"], f"cannot combine --beam with {option}: beam search does not sample")
+            for option in ("--temperature", "--count", "--seed")
+        ),
         (["code", "--prompt", "\\"], r"novel: '\\' (U+005C) is not among the model's 26 characters"),
     ],
 )  # fmt: skip
@@ -104,7 +108,39 @@ def test_escapes_are_interpreted_where_a_backslash_cannot_be_meant() -> None:
     assert interpret_escapes(r"a\n", Alphabet("an\\")) == r"a\n"
 
 
-# --- Stop sequences, seeds, JSON ---
+# --- Options, stop sequences, seeds, JSON ---
+
+
+def test_the_options_reach_the_model(command: Command, novel: Model) -> None:
+    expected = novel.sample(temperature=0.7, top_k=9, top_p=0.9, stop="a", seed=3)
+    options = "--temperature 0.7 --top-k 9 --top-p 0.9 --stop a --seed 3"
+    assert command("sample", "novel", *options.split()) == (0, f"{expected}\n", "")
+    texts = novel.samples(2, 30, prompt="the ", min_p=0.1, seed=3)
+    words = ("--length", 30, "--prompt", "the ", "--min-p", 0.1, "--seed", 3, "--count", 2)
+    expected = "".join(f"--- {n} of 2 ---\nthe {text}\n" for n, text in enumerate(texts, 1))
+    assert command("sample", "novel", *words) == (0, expected, "")
+    expected = "the " + "".join(novel.beam(3, 30, prompt="the ")) + "\n"
+    assert command("sample", "novel", "--length", 30, "--prompt", "the ", "--beam", 3) == (0, expected, "")
+    for more in (["--top-k", "99999999999999999999"], ["--length", "0"]):
+        code, _, err = command("sample", "novel", "--quiet", *more)
+        assert (code, err) == (0, "")
+
+
+def test_a_checkpoint_in_place_of_its_directory(command: Command) -> None:
+    by_file, by_folder = (command("sample", path, "--seed", 1) for path in ("novel/checkpoint.safetensors", "novel"))
+    assert by_file == by_folder
+
+
+def test_text_is_shown_as_it_is_sampled(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    class Terminal(io.StringIO):
+        def flush(self) -> None:
+            shown.append(len(self.getvalue()))
+
+    monkeypatch.setattr("sys.stdout", Terminal())
+    command("sample", "novel", "--length", 600)
+    assert {64, 192, 448, 600} <= set(shown)
 
 
 def test_json_has_a_line_per_sample(command: Command, novel: Model) -> None:
@@ -210,7 +246,7 @@ def test_an_interrupt_of_the_prompt(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             raise KeyboardInterrupt
         return line
 
-    monkeypatch.setattr("elman.cli.prompts.is_terminal", lambda: True)
+    monkeypatch.setattr("elman.cli.inputs.is_terminal", lambda: True)
     monkeypatch.setattr("builtins.input", enter)
     lines = read_lines()
     assert next(lines) == "one"

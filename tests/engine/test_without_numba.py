@@ -11,7 +11,7 @@ import pytest
 from elman import engines
 from elman.config import Config
 from elman.engine import get_engine
-from elman.engine.requirements import require_engine
+from elman.engine.registry import require_engine
 from elman.engines import inference_engine
 from elman.errors import ElmanError, command_line
 from support.missing_packages import hide_packages

@@ -1,8 +1,9 @@
-"""Models that adapt to what they read, against the NumPy engine and against counting by hand."""
+"""Models that adapt to what they read, against the equations: dynamic evaluation, and counting by hand."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -10,21 +11,106 @@ import pytest
 import elman
 from elman.engine import get_engine
 from elman.errors import ElmanError
-from elman.inference import Model
-from elman.inference.adaptation import parse_adapt
-from elman.inference.dynamic_evaluation import score_dynamic
+from elman.inference import Model, Score
+from elman.inference.adaptation import ADAPTATIONS, DECAY_INTERVAL, Adapt, DynamicEvaluation, score_dynamic
 from elman.inference.score import score
-from elman.network import Parameters, SamplingParams
+from elman.network import Parameters, SamplingParams, initial_parameters
+from elman.network import loss_and_gradients as reference
 from elman.network.model import logits
 from elman.network.ngram import READ_COUNT
 from elman.network.output import losses
+from elman.network.parameters import Array, architecture
 from elman.text import Corpus
+from support import tolerances as tolerances
 from support.cli import Command, assert_refused
 from support.state import TEXT
 
 ORDER = 3
 OTHER = "a dim lantern went out on the wet and windy hill, and so on and so on: " * 3
-KINDS = pytest.mark.parametrize("adapt", ["weights", "counts", "both"])
+KINDS = pytest.mark.parametrize("adapt", get_args(Adapt))
+ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
+
+
+# --- Dynamic evaluation ---
+
+K, M, T = 5, 6, 7
+SMALL = DynamicEvaluation(seq_length=T, relative_rate=0.05, time_constant=300.0)
+
+
+def made(cell: str = "gru", layers: int = 2, dtype: Any = np.float64) -> tuple[Parameters, Array]:
+    """Return a network and a state."""
+    generator = np.random.RandomState(1)
+    parameters = initial_parameters(K, M, 0.4, generator, dtype, cell, layers)
+    return parameters, np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
+
+
+def text(n: int) -> Any:
+    return np.random.default_rng(2).integers(K, size=n, dtype=np.uint8)
+
+
+def evaluate_slowly(trained: Parameters, h: Array, indices: Any, settings: DynamicEvaluation) -> float:
+    """Return the cost of a text, by the equations of `elman.inference.adaptation`."""
+    theta = trained.map(np.copy)
+    mean = {name: np.zeros_like(array) for name, array in trained.items()}
+    W = np.concatenate([array.ravel() for name, array in trained.items() if name.startswith("W")])
+    eta, beta, nats = settings.relative_rate * np.sqrt(np.mean(W**2)) / np.sqrt(M), settings.beta, 0.0
+    decay = 1 - math.exp(-DECAY_INTERVAL * settings.seq_length / settings.time_constant)
+    for n, start in enumerate(range(0, len(indices) - 1, settings.seq_length), 1):
+        x = indices[start : start + settings.seq_length + 1]
+        window = reference(theta, h, x[:-1], x[1:])
+        nats, h = nats + window.loss, window.h
+        if len(x) <= settings.seq_length:
+            break
+        for name, g in window.gradients.items():
+            mean[name] = beta * mean[name] + (1 - beta) * g**2
+            theta[name][...] -= eta * g / (np.sqrt(mean[name] / (1 - beta**n)) + 1e-8)
+            if n % DECAY_INTERVAL == 0:
+                theta[name][...] += decay * (trained[name] - theta[name])
+    return nats
+
+
+@ENGINES
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 1)])
+@pytest.mark.parametrize("n", [40 * T + 1, 40 * T, 35 * T + 3, 3])
+def test_dynamic_evaluation_follows_its_equations(engine: str, cell: str, layers: int, n: int) -> None:
+    parameters, h0 = made(cell, layers)
+    before = {name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()
+    found = score_dynamic(get_engine(engine), parameters, h0, text(n), SMALL)
+    expected = evaluate_slowly(parameters, h0, text(n), SMALL)
+    assert found.nats == pytest.approx(expected, rel=tolerances.COMPILED_TRAJECTORY)
+    assert found == Score(n - 1, found.nats)
+    assert ({name: array.tobytes() for name, array in parameters.items()}, h0.tobytes()) == before
+
+
+def test_the_learning_rate_is_relative_to_the_recurrent_weights() -> None:
+    parameters, _ = made()
+    scaled = parameters.with_arrays({name: 3 * a if name[0] == "W" else a for name, a in parameters.items()})
+    assert DynamicEvaluation().learning_rate(scaled) == pytest.approx(3 * DynamicEvaluation().learning_rate(parameters))
+    ones = parameters.with_arrays({name: np.ones_like(a) for name, a in parameters.items()})
+    assert DynamicEvaluation(relative_rate=0.5).learning_rate(ones) == pytest.approx(0.5 / math.sqrt(M))
+    for weight, rate in ((0.0, 0.0), (1e200, math.inf), (math.inf, math.inf)):  # the last two have diverged
+        other = parameters.with_arrays({name: np.full_like(a, weight) for name, a in parameters.items()})
+        assert DynamicEvaluation().learning_rate(other) == rate
+
+
+def test_without_a_rate_nothing_is_learned() -> None:
+    parameters, h0 = made()
+    numba = get_engine("numba")
+    still = score_dynamic(numba, parameters, h0, text(300), DynamicEvaluation(seq_length=T, relative_rate=1e-12))
+    assert still.nats == pytest.approx(score(numba, parameters, h0, text(300)).nats, rel=tolerances.COMPILED_TRAJECTORY)
+
+
+def test_repetitions_are_learned_and_then_forgotten() -> None:
+    parameters, h0 = made(dtype=np.float32)
+    numba, pattern = get_engine("numba"), np.tile(np.array([0, 3, 1, 1, 4, 2], np.uint8), 400)
+    static, adapting = (how(numba, parameters, h0, pattern) for how in (score, score_dynamic))
+    assert adapting.nats_per_char < 0.5 * static.nats_per_char
+    settings = (DynamicEvaluation(time_constant=n) for n in (200.0, 1e9))
+    short, long = (score_dynamic(numba, parameters, h0, pattern, each) for each in settings)
+    assert short.nats > long.nats
+
+
+# --- Models ---
 
 
 def trained(engine: Literal["numba", "numpy"] = "numba", ngram_order: int = ORDER, out: Path | None = None) -> Model:
@@ -45,8 +131,8 @@ def with_numpy(model: Model) -> Model:
     return Model(model.alphabet, model.parameters, model.h, get_engine("numpy"))
 
 
-def slowly(model: Model, text: str) -> float:
-    """Return the cost of a text with counts that go on, by the equations of `elman.network.ngram` and of the output."""
+def count_slowly(model: Model, text: str) -> float:
+    """Return the cost of a text with counts that grow, by the equations of `elman.network.ngram` and of the output."""
     ngrams, K = model.parameters.ngrams, len(model.alphabet)
     assert ngrams is not None
     source, read = ngrams.text.tolist(), model.alphabet.encode(text)
@@ -75,41 +161,33 @@ def slowly(model: Model, text: str) -> float:
 
 
 @KINDS
-def test_both_engines_agree(model: Model, adapt: Any) -> None:
+def test_both_engines_agree_and_repetitions_cost_less(model: Model, adapt: Adapt) -> None:
+    assert adapt in ADAPTATIONS
     found, expected = (each.score(OTHER, adapt=adapt) for each in (model, with_numpy(model)))
     assert found.nats == pytest.approx(expected.nats, rel=1e-9)
-
-
-def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
-    assert model.score(OTHER[:90], adapt="counts").nats == pytest.approx(slowly(model, OTHER[:90]), rel=1e-9)
-
-
-@KINDS
-def test_what_repeats_costs_less(model: Model, adapt: Any) -> None:
     assert model.score(OTHER * 4, adapt=adapt).nats < model.score(OTHER * 4).nats
 
 
-def test_both_is_dynamic_evaluation_with_counts_that_go_on(model: Model) -> None:
+def test_every_character_is_counted_once_it_has_been_read(model: Model) -> None:
+    assert model.score(OTHER[:90], adapt="counts").nats == pytest.approx(count_slowly(model, OTHER[:90]), rel=1e-9)
+
+
+def test_weights_and_both_are_dynamic_evaluation(model: Model) -> None:
     indices = model.alphabet.encode(OTHER)
-    network = (model.engine, model.parameters.continued(), model.h, indices)
-    assert model.score(OTHER, adapt="both") == score_dynamic(*network)
-    assert model.score(OTHER, adapt="both").nats != model.score(OTHER, adapt="weights").nats
-
-
-def test_true_is_the_weights(model: Model) -> None:
-    assert model.score(OTHER, adapt=True) == model.score(OTHER, adapt="weights")
-    assert model.score(OTHER, adapt=False) == model.score(OTHER)
-    assert (parse_adapt(True), parse_adapt(False)) == ("weights", None)
+    both = score_dynamic(model.engine, model.parameters.continued(), model.h, indices)
+    weights = score_dynamic(model.engine, model.parameters, model.h, indices)
+    assert (model.score(OTHER, adapt="both"), model.score(OTHER, adapt="weights")) == (both, weights)
+    assert both != weights
 
 
 @KINDS
-def test_the_model_stays_as_it_is(model: Model, adapt: Any) -> None:
+def test_the_model_stays_as_it_is(model: Model, adapt: Adapt) -> None:
     before = model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}
     assert model.score(OTHER, adapt=adapt) == model.score(OTHER, adapt=adapt)
     assert (model.score(OTHER), {name: array.tobytes() for name, array in model.parameters.items()}) == before
 
 
-def test_a_long_text_is_read_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
+def test_counts_of_a_long_text_grow_in_order(monkeypatch: pytest.MonkeyPatch, model: Model) -> None:
     text = OTHER * 3
     in_order = model.score(text, adapt="counts")
     monkeypatch.setattr("elman.inference.score.MIN_SEGMENTED_CHARS", 100)
@@ -129,6 +207,15 @@ def test_frozen_counts_stay_as_they_are(model: Model) -> None:
         assert first.nats < score(engine, model.parameters, model.h, indices).nats
 
 
+@KINDS
+def test_unknown_characters_cost_the_same_and_are_not_adapted_to(model: Model, adapt: Adapt) -> None:
+    with_one, without = (model.score(each * 9, adapt=adapt) for each in ("the 漢rain", "the rain"))
+    assert (with_one.unknown, with_one.chars) == (9, without.chars + 9)
+    unknown = 9 * (16 * math.log(2) + math.log(0x110000 - len(model.alphabet)))
+    others = -without.chars * math.log1p(-(2.0**-16))
+    assert with_one.nats == pytest.approx(without.nats + unknown + others)
+
+
 @pytest.mark.parametrize("adapt", ["counts", "both"])
 def test_without_a_prior_there_are_no_counts(adapt: Any) -> None:
     message = rf"^adapt {adapt} requires a model with an n-gram prior: train with ngram_order=7$"
@@ -139,19 +226,16 @@ def test_without_a_prior_there_are_no_counts(adapt: Any) -> None:
         plain.sample(9, adapt="counts")
 
 
-def test_other_kinds_are_refused(model: Model) -> None:
-    other: Any = "biases"
-    with pytest.raises(ElmanError, match=r"^adapt must be one of weights, counts, both \(got biases\)$"):
-        model.score(OTHER, adapt=other)
+def test_unusable_arguments_are_rejected(model: Model) -> None:
+    others: list[Any] = ["biases", True]
+    for other in others:
+        with pytest.raises(ElmanError, match=rf"^adapt must be one of weights, counts, both \(got {other}\)$"):
+            model.score(OTHER, adapt=other)
     weights: Any = "weights"
     with pytest.raises(ElmanError, match=r"^adapt must be counts to generate text \(got weights\)$"):
         model.sample(9, adapt=weights)
-
-
-def test_unknown_characters_are_not_counted(model: Model) -> None:
-    with_one, without = (model.score(text * 9, adapt="counts") for text in ("the 漢rain", "the rain"))
-    assert (with_one.unknown, with_one.chars) == (9, without.chars + 9)
-    assert with_one.nats > without.nats
+    with pytest.raises(ElmanError, match=r"^a text needs at least 2 characters to be scored \(got 1\)$"):
+        model.score("t", adapt="weights")
 
 
 # --- Generating text ---
@@ -172,18 +256,12 @@ def test_a_counted_prompt_is_continued_as_by_a_model_that_has_counted_it(model: 
     assert sampled == model.samples(2, 50, prompt=OTHER, seed=3, adapt="counts")[0]
 
 
-def test_how_long_a_text_is_does_not_change_its_beginning(model: Model) -> None:
-    long = model.sample(200, prompt=OTHER, seed=1, adapt="counts")
-    assert model.sample(70, prompt=OTHER, seed=1, adapt="counts") == long[:70]
-
-
-def test_beam_search_after_a_counted_prompt(model: Model) -> None:
+def test_beam_search_and_long_texts_after_a_counted_prompt(model: Model) -> None:
     beams = ["".join(each.beam(1, 20, prompt=OTHER, adapt="counts")) for each in (model, with_numpy(model))]
     assert beams[0] == beams[1] == model.sample(20, prompt=OTHER, adapt="counts", temperature=0)
-
-
-def test_without_a_prompt_nothing_is_counted(model: Model) -> None:
-    assert model.sample(50, seed=1, adapt="counts") == model.sample(50, seed=1)
+    long = model.sample(200, prompt=OTHER, seed=1, adapt="counts")
+    assert model.sample(70, prompt=OTHER, seed=1, adapt="counts") == long[:70]
+    assert model.sample(50, seed=1, adapt="counts") == model.sample(50, seed=1)  # without a prompt nothing is counted
 
 
 # --- Commands ---
@@ -191,35 +269,28 @@ def test_without_a_prompt_nothing_is_counted(model: Model) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the run of a model with a prior, one without, and a text."""
-    folder = tmp_path_factory.mktemp("runs")
-    trained(out=folder / "prior")
-    trained(ngram_order=0, out=folder / "plain")
-    (folder / "other.txt").write_text(OTHER, encoding="utf-8")
-    return folder
+    """A directory with the run of a model with a prior, one without, and a text."""
+    directory = tmp_path_factory.mktemp("runs")
+    trained(out=directory / "prior")
+    trained(ngram_order=0, out=directory / "plain")
+    (directory / "other.txt").write_text(OTHER + "漢", encoding="utf-8")
+    return directory
 
 
-@pytest.mark.parametrize(
-    ("arguments", "adapt"),
-    [
-        (["--adapt", "prior", "other.txt"], "weights"),
-        (["prior", "--adapt", "other.txt"], "weights"),
-        (["prior", "other.txt", "--adapt"], "weights"),
-        (["prior", "other.txt", "--adapt", "weights"], "weights"),
-        (["prior", "other.txt", "--adapt", "counts"], "counts"),
-        (["--adapt=both", "prior", "other.txt"], "both"),
-    ],
-    ids=str,
-)
-def test_eval_adapts(
-    runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: list[str], adapt: Any
-) -> None:
+@KINDS
+def test_eval_adapts(runs: Path, command: Command, monkeypatch: pytest.MonkeyPatch, adapt: Adapt) -> None:
     monkeypatch.chdir(runs)
-    ended = command("eval", *arguments, "--json")
+    ended = command("eval", "prior", "other.txt", "--adapt", adapt.upper(), "--json")
     loaded = elman.load("prior")
-    found = json.loads(ended.out)
-    assert found["nats_per_char"] == loaded.score(OTHER, adapt=adapt).nats_per_char
-    assert found["nats_per_char_without_adapt"] == loaded.score(OTHER).nats_per_char
+    adapting, static = loaded.score(OTHER + "漢", adapt=adapt), loaded.score(OTHER + "漢")
+    assert json.loads(ended.out) == {
+        "chars": adapting.chars,
+        "nats_per_char": adapting.nats_per_char,
+        "bits_per_char": adapting.bits_per_char,
+        "perplexity": adapting.perplexity,
+        "nats_per_char_without_adapt": static.nats_per_char,
+        "unknown_chars": 1,
+    }
 
 
 @pytest.mark.parametrize(

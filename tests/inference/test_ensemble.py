@@ -1,4 +1,4 @@
-"""Ensembles of models: their score, what a model and every command do with them, and which models cannot be joined."""
+"""Ensembles of models: their score, which models cannot be joined, and weights that are fitted to a text."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,9 @@ import pytest
 import elman
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.inference.ensemble import ensemble
-from elman.runs.model_files import save_model
-from elman.runs.run import load
+from elman.inference import ensemble as fitting
+from elman.inference.ensemble import ensemble, fit_ensemble_weights
+from elman.runs.models import load, save_model
 from support.cli import Command
 from support.state import TEXT
 from support.tolerances import COMPILED, SINGLE
@@ -60,12 +60,6 @@ def test_an_ensemble_is_compressed_with_saved_and_loaded(tmp_path: Path) -> None
     assert elman.decompress(elman.compress(TEXT, joined), again) == TEXT.encode()
 
 
-def test_lines_remain_lines() -> None:
-    joined = ensemble([trained(lines=True, seed=seed) for seed in (1, 2)])
-    assert joined.is_of_lines
-    assert joined.in_training_text(TEXT.splitlines()[0])
-
-
 def test_the_order_of_lines_does_not_matter_to_a_prior() -> None:
     names = ["Ada", "Grace", "Edith", "Joan", "Mary", "Jean", "Betty", "Kay"]
     options = OPTIONS | {"lines": True, "ngram_order": 2, "seq_length": 4}
@@ -87,6 +81,7 @@ def test_the_training_lines_are_those_of_all_models() -> None:
     texts = [elman.Corpus.from_text("\n".join(part)) for part in (lines[:2], lines[2:])]
     models = [train(text, **OPTIONS | {"seq_length": 2}, lines=True).model for text in texts]
     joined = ensemble(models)
+    assert joined.is_of_lines
     for n, line in enumerate(lines):
         assert models[n // 2].in_training_text(line)
         assert joined.in_training_text(line)
@@ -148,8 +143,137 @@ def test_wrong_arguments() -> None:
         ensemble([model, "runs/novel"])  # type: ignore[list-item]
 
 
+# --- Fitted weights ---
+
+WORDS = ("the cat ", "sat on ", "the mat\n", "a dog ", "ran to ", "the sea\n")
+WORDY = "".join(np.random.default_rng(1).choice(WORDS, 200))
+TRAINING, HELD_OUT = elman.Corpus.from_text(WORDY[:500]), WORDY[500:]
+
+
+def train_words(**options: Any) -> Model:
+    settings = SMALL | {"sample_every": 0, "ngram_order": 2, "hidden_size": 6, "max_updates": 60}
+    return train(TRAINING, **settings | options).model
+
+
+@pytest.fixture(scope="module")
+def models() -> list[Model]:
+    return [train_words(hidden_size=m) for m in (2, 12, 6)]
+
+
+def nats(models: list[Model], weights: list[float]) -> float:
+    return ensemble(models, weights=weights).score(HELD_OUT).nats_per_char
+
+
+def test_no_other_weights_are_better(models: list[Model]) -> None:
+    weights = fit_ensemble_weights(models, HELD_OUT)
+    assert min(weights) >= 0
+    best = nats(models, weights)
+    assert best < nats(models, [1 / 3] * 3)
+    for i, change in ((i, change) for i in range(3) for change in (-0.02, 0.02)):
+        other = [max(0.0, weight + (change if i == j else 0)) for j, weight in enumerate(weights)]
+        assert best <= nats(models, other)
+
+
+def evaluate(models: list[Model], weights: Any) -> tuple[float, Any, Any]:
+    """Return the loss of an ensemble and its derivatives."""
+    x = models[0].alphabet.encode(HELD_OUT)
+    return fitting._evaluate(fitting._collect_logits(models, x), x[1:].astype(np.intp), np.array(weights))
+
+
+def test_the_derivatives_are_those_of_the_loss(models: list[Model]) -> None:
+    weights, step = np.array([0.2, 0.5, 0.4]), 1e-4
+    loss, gradient, hessian = evaluate(models, weights)
+    assert loss == pytest.approx(nats(models, list(weights)), rel=1e-6)
+    for i in range(3):
+        change = step * np.eye(3)[i]
+        above, below = (evaluate(models, weights + sign * change) for sign in (1, -1))
+        assert gradient[i] == pytest.approx((above[0] - below[0]) / (2 * step), rel=1e-6)
+        np.testing.assert_allclose(hessian[i], (above[1] - below[1]) / (2 * step), rtol=1e-5, atol=1e-9)
+
+
+def test_slices_do_not_matter(models: list[Model], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fit_ensemble_weights(models, HELD_OUT)
+    monkeypatch.setattr(fitting, "SLICE_LOGITS", 300)
+    np.testing.assert_allclose(fit_ensemble_weights(models, HELD_OUT), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("limit", "value", "used"), [("MAX_LOGITS", 1, 101), ("MAX_CHARACTERS", 150, 151)])
+def test_a_long_text_is_cut(
+    models: list[Model], monkeypatch: pytest.MonkeyPatch, limit: str, value: int, used: int
+) -> None:
+    monkeypatch.setattr(fitting, limit, value)
+    assert fit_ensemble_weights(models[:2], HELD_OUT) == fit_ensemble_weights(models[:2], HELD_OUT[:used])
+
+
+def test_equal_models_have_equal_weights(models: list[Model]) -> None:
+    two, three = (fit_ensemble_weights([models[1]] * n, HELD_OUT) for n in (2, 3))
+    assert two[0] == pytest.approx(two[1])
+    assert sum(two) == pytest.approx(sum(three), rel=1e-3)
+
+
+def negated(model: Model) -> Model:
+    """Return a model with the negative of the logits."""
+    arrays = {name: -array if name in ("V", "c", "alpha") else array for name, array in model.parameters.items()}
+    return Model(model.alphabet, model.parameters.with_arrays(arrays), model.h, model.engine)
+
+
+def test_a_model_that_predicts_the_opposite_has_no_weight(models: list[Model]) -> None:
+    good = models[1]
+    bad = negated(good)
+    weights = fit_ensemble_weights([bad, good, models[0]], HELD_OUT)
+    assert weights[0] == 0
+    assert weights[1:] == pytest.approx(fit_ensemble_weights([good, models[0]], HELD_OUT), rel=1e-4)
+    assert ensemble([bad, good], fit_on=HELD_OUT).parameters["W"].shape == good.parameters["W"].shape
+    with pytest.raises(
+        ElmanError, match=r"^no model predicts the text better than a uniform distribution: fit on text"
+    ):
+        ensemble([bad, negated(models[0])], fit_on=HELD_OUT)
+
+
+def test_the_minimum_is_that_of_the_constrained_problem(models: list[Model]) -> None:
+    pool = [models[0], negated(models[1]), models[2], negated(models[0]), models[1]]
+    weights = np.array(fit_ensemble_weights(pool, HELD_OUT))
+    _, gradient, _ = evaluate(pool, weights)
+    np.testing.assert_allclose(gradient[weights > 0], 0, atol=1e-5)
+    assert (gradient[weights == 0] > 0).all()
+
+
+def test_a_text_without_a_minimum_is_rejected(models: list[Model]) -> None:
+    logits = fitting._collect_logits(models[:2], models[0].alphabet.encode(HELD_OUT))
+    with pytest.raises(ElmanError, match=r"^no finite weights predict the text best: it is too short"):
+        fitting._minimize(logits, logits[0].argmax(-1))  # as predicted
+
+
+def test_unknown_characters_are_left_out(models: list[Model]) -> None:
+    known = ensemble(models[:2], fit_on=HELD_OUT)
+    assert ensemble(models[:2], fit_on=HELD_OUT[:50] + "\u2603" + HELD_OUT[50:]).score(WORDY) == known.score(WORDY)
+
+
+def test_models_of_lines() -> None:
+    lines = [train_words(lines=True, seed=seed) for seed in (1, 2)]
+    weights = fit_ensemble_weights(lines, HELD_OUT.replace("\n", "\r\n"))
+    fitted, equal = (ensemble(lines, weights=shares).score(HELD_OUT).nats for shares in (weights, None))
+    assert fitted < equal - 0.01
+
+
+def test_unusable_texts_are_rejected(models: list[Model]) -> None:
+    with pytest.raises(ElmanError, match=r"^cannot combine weights with fit_on, which fits them$"):
+        ensemble(models, weights=[1, 1, 1], fit_on=WORDY)
+    message = "fitting weights needs a text of at least 100 known characters (got 99)"
+    with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
+        ensemble(models, fit_on=WORDY[:99] + "\u2603" * 100)
+    arrays = {name: np.full_like(array, np.nan) for name, array in models[0].parameters.items()}
+    diverged = Model(models[0].alphabet, models[0].parameters.with_arrays(arrays), models[0].h, models[0].engine)
+    with pytest.raises(ElmanError, match=r"^the logits of a model are not finite: its training diverged$"):
+        ensemble([models[1], diverged], fit_on=HELD_OUT)
+
+
+# --- The command ---
+
+
 def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("held_out.txt").write_text(HELD_OUT, encoding="utf-8")
     runs = [tmp_path / name for name in "ab"]
     for seed, run in enumerate(runs):
         train(CORPUS, **OPTIONS, seed=seed, out=run)
@@ -159,10 +283,18 @@ def test_the_command(command: Command, tmp_path: Path, monkeypatch: pytest.Monke
     code, _, err = command("ensemble", *runs, "-o", "joined")
     assert code == 2
     assert "joined" in err
+    code, out, err = command("ensemble", *runs, "-o", "fitted", "--fit-on", "held_out.txt")
+    assert (code, out) == (0, "fitted\n")
+    assert re.fullmatch(r"weights [0-9.]+, [0-9.]+\n", err)
+    expected = ensemble([load(run) for run in runs], fit_on=HELD_OUT)
+    assert load(Path("fitted")).score(TEXT) == expected.score(TEXT)
+    fit_on = ("--fit-on", "held_out.txt")
     for arguments, message in {
         ("-o", "other"): "an ensemble needs at least two models (got 0)",
         (runs[0], "-o", "other"): "an ensemble needs at least two models (got 1)",
         (*runs, "-o", "other", "--weights", "-1,2"): "a weight of an ensemble must be finite and at least 0 (got -1.0)",
+        (*runs, "-o", "other", "--fit-on", "missing.txt"): "missing.txt",
+        (*runs, "-o", "other", *fit_on, "--weights", "1,1"): "cannot combine --weights with --fit-on, which fits them",
         (*runs, "-o", "other", "--weights", "1;2"): "--weights must be numbers separated by commas, such as 0.6,0.4",
     }.items():
         code, out, err = command("ensemble", *arguments)

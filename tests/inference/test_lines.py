@@ -14,7 +14,7 @@ import elman
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
-from elman.interpret.activations import explain
+from elman.interpret.explanation import explain
 from elman.network.model import read_text
 from elman.text import Corpus
 from support.cli import Command
@@ -65,11 +65,8 @@ def test_a_prompt_is_the_beginning_of_a_line(model: Model) -> None:
     np.testing.assert_array_equal(read_text(model.parameters, model.h, feed), model.h)
 
 
-def test_a_line_may_end_before_at_a_stop_string(model: Model) -> None:
+def test_a_line_ends_at_a_stop_sequence_or_at_its_maximum_length(model: Model) -> None:
     assert model.sample(seed=1, prompt="an", stop="a") == model.sample(seed=1, prompt="an").partition("a")[0]
-
-
-def test_a_line_has_a_maximum_length(model: Model) -> None:
     assert all(len(line) <= 2 for line in model.samples(5, 2, seed=1))
 
 
@@ -129,20 +126,12 @@ def test_line_ends_of_windows_and_empty_lines_are_dropped(
     )
 
 
-def test_a_text_without_lines_cannot_be_scored(model: Model) -> None:
-    with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
-        model.score("\n\n")
-
-
-def test_adaptation_reads_lines_too(model: Model) -> None:
+def test_adaptation_and_explanations_read_lines(model: Model) -> None:
     text = "dara\ndoe\n" * 10
     counted = model.score(text, adapt="counts")
     assert counted.chars == 90
     assert counted.nats < model.score(text).nats
     assert model.score("anna", adapt="weights").nats == pytest.approx(model.score("anna").nats)  # no complete window
-
-
-def test_an_explanation_reads_lines(model: Model) -> None:
     indices = model.alphabet.encode("\nanna\nbell\n")
     explanation = explain(model.engine, model.parameters, model.h, indices)
     assert explanation.nats_per_char * 10 == pytest.approx(model.score("anna\nbell").nats, rel=1e-5)
@@ -163,12 +152,11 @@ def test_an_export_says_that_it_is_of_lines(model: Model, tmp_path: Path, suffix
         imported.in_training_text("anna")
 
 
-def test_what_lines_do_not_support(model: Model) -> None:
+def test_unsupported_uses_are_rejected(model: Model) -> None:
+    with pytest.raises(ElmanError, match=r"^the text has no line that is not empty$"):
+        model.score("\n\n")
     with pytest.raises(ElmanError, match=r"^files cannot be compressed with a model of independent lines"):
         elman.compress(b"anna\nbell\n", model)
-
-
-def test_other_models_know_no_lines() -> None:
     other = train(Corpus.from_text("\n".join(NAMES)), **EXACT, max_updates=1).model
     assert not other.is_of_lines
     with pytest.raises(ElmanError, match=r"does not know the lines of its training text: train with lines=True$"):

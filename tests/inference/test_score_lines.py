@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from elman.inference.score_lines import Line, score_lines
 from elman.network import SamplingParams, initial_parameters
 from elman.network.cells import CELLS
 from elman.network.parameters import architecture
-from elman.text import Alphabet, Corpus, read_chunks, read_corpus
+from elman.text import Alphabet, Corpus
 from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
 from support import tolerances as tolerances
 from support.cli import Command
@@ -48,26 +49,18 @@ def random_lines(count: int, longest: int = 40, seed: int = 2) -> list[str]:
     return ["".join(generator.choice(letters, generator.integers(longest + 1))) for _ in range(count)]
 
 
-def beginning(model: Model) -> Any:
-    """Return the initial state of a line, computed one sampled text at a time, once for each network."""
-    key = "".join(model.alphabet.characters), *(array.tobytes() for array in model.parameters.values())
-    if key not in _beginnings:
-        _beginnings[key] = _compute_beginning(model)
-    return _beginnings[key]
-
-
-_beginnings: dict[tuple[Any, ...], Any] = {}
-
-
-def _compute_beginning(model: Model) -> Any:
-    feed, states = model.alphabet.characters.index("\n"), []
+@cache
+def beginning(cell: str = "gru") -> Any:
+    """Return the initial state of a line of `made`, computed one sampled text at a time."""
+    model, states = made(cell=cell), []
+    feed = model.alphabet.characters.index("\n")
     steps, count = scoring.SAMPLE_SHAPE
     uniforms = np.random.default_rng(0).random((steps, count))
     for n in range(count):
         h, x = model.h, feed
         for uniform in uniforms[:, n]:
-            characters, _ = get_engine("numpy").generate(model.parameters, h, x, np.array([uniform]), SamplingParams())
-            _, h = get_engine("numpy").loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
+            characters, _ = model.engine.generate(model.parameters, h, x, np.array([uniform]), SamplingParams())
+            _, h = model.engine.loss(model.parameters, h, np.array([x], np.uint8), np.array([0], np.uint8))
             x = int(characters[0])
             states += [h] if x == feed else []
     return np.mean(states, axis=0)
@@ -103,45 +96,38 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
 @ENGINES
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_every_line_costs_what_it_costs_alone(
+def test_a_line_in_a_batch_costs_what_it_costs_alone(
     monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int
 ) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
     model, texts = made(engine, cell=cell), random_lines(count)
-    h = beginning(model)
+    h = beginning(cell)
     wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
     assert_lines(scored(model, "".join(f"{text}\n" for text in texts)), wanted)
 
 
 @ENGINES
-def test_with_context_the_state_is_carried(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+def test_the_state_is_carried_from_line_to_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
     monkeypatch.setattr(scoring, "SLICE", 16)
     model, texts, wanted = made(engine), random_lines(30), []
-    h = beginning(model)
+    h = beginning()
     for n, text in enumerate(texts, 1):
         costs, h = losses(model, h, f"\n{text}\n")
         wanted.append(expected(model, n, text, costs))
     whole = "".join(f"{text}\n" for text in texts)
     assert_lines(scored(model, whole[:100], whole[100:], carry_state=True), wanted)
-    at_once = replace(model, h=beginning(model)).score("\n" + whole)
+    at_once = replace(model, h=beginning()).score("\n" + whole)
     assert sum(line.nats for line in wanted) == pytest.approx(at_once.nats)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 10_000])
-def test_pieces_of_any_size_give_the_same(size: int) -> None:
+def test_chunks_of_any_size_give_the_same(size: int) -> None:
     model, whole = made("numba"), "\n".join(random_lines(20)) + "\na"
     pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
     assert scored(model, *pieces) == scored(model, whole) == scored(model, whole + "\n")
 
 
-def test_a_line_does_not_depend_on_its_neighbours() -> None:
-    model, texts = made("numba"), random_lines(70)
-    alone = [scored(model, text + "\n")[0] for text in texts]
-    for n, line in enumerate(scored(model, "\n".join(texts) + "\n"), 1):
-        assert line == alone[n - 1]._replace(number=n)
-
-
-def test_a_line_is_given_as_soon_as_its_line_feed_has_come() -> None:
+def test_a_line_is_scored_as_soon_as_it_is_complete() -> None:
     asked: list[str] = []
 
     def pieces() -> Iterator[str]:
@@ -155,17 +141,14 @@ def test_a_line_is_given_as_soon_as_its_line_feed_has_come() -> None:
     assert [[(line.number, line.text) for line in lines] for lines in found] == [[(4, "a")]]
 
 
-def test_no_text_has_no_lines() -> None:
-    assert scored(made()) == scored(made(), "") == []
-
-
 def test_only_a_line_feed_ends_a_line() -> None:
     model = made(alphabet=Alphabet(KNOWN + "\r\v\u2028"))
     assert [line.text for line in scored(model, "a\r\nb\vc\u2028d\n")] == ["a\r", "b\vc\u2028d"]
+    assert scored(made()) == scored(made(), "") == []
 
 
 @pytest.mark.parametrize("carry_state", [False, True])
-def test_unknown_characters_are_not_read_and_cost_what_is_said(carry_state: bool) -> None:
+def test_unknown_characters_are_skipped_at_a_fixed_cost(carry_state: bool) -> None:
     model = made()
     texts = ["ab", "a漢b 漢", "漢", "", "c"]
     plain = scored(model, "\n".join(text.replace("漢", "") for text in texts), carry_state=carry_state)
@@ -189,7 +172,7 @@ def test_a_known_character_may_cost_more_than_an_unknown_one() -> None:
     assert line.worst_nats > 90
 
 
-def test_a_model_without_a_line_feed_is_not_asked_for_the_end() -> None:
+def test_a_model_without_a_line_feed_does_not_predict_the_end() -> None:
     model = made(alphabet=Alphabet("abcd "))
     found = scored(model, "bad\n\n漢\n")
     wanted = losses(model, model.h, "abad")[0]
@@ -200,38 +183,28 @@ def test_a_model_without_a_line_feed_is_not_asked_for_the_end() -> None:
     assert found[2] == Line(3, "漢", 1, unknown_nats(5), 1, unknown_nats(5))
 
 
-def test_a_network_that_writes_no_line_feed_begins_where_training_ended() -> None:
+def test_without_sampled_line_feeds_a_line_begins_where_training_ended() -> None:
     model = made()
     model.parameters["c"][KNOWN.index("\n")] = -100
     (line,) = scored(model, "ab\n")
     assert_lines([line], [expected(model, 1, "ab", losses(model, model.h, "\nab\n")[0])])
 
 
-def test_an_alphabet_with_an_unknown_symbol_knows_every_character() -> None:
+def test_an_unknown_symbol_stands_for_every_other_character_but_a_line_feed() -> None:
     model = made(alphabet=Alphabet("ab\n\ufffd", has_unknown=True))
     (line,) = scored(model, "a漢b\n")
     assert line == scored(model, "a\ufffdb\n")[0]._replace(text="a漢b")
+    assert scored(made(alphabet=Alphabet("ab\n", has_unknown=True)), "ab\n")[0].chars == 2
 
 
 @pytest.mark.parametrize("carry_state", [False, True])
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
-def test_a_network_that_computes_no_numbers_is_said(carry_state: bool) -> None:
+def test_an_output_that_is_not_finite_is_rejected(carry_state: bool) -> None:
     with pytest.raises(ElmanError, match=r"^the output of this network is not finite"):
         list(score_lines(overflowing_model(), ["ab\nba\n"], carry_state=carry_state))
 
 
-def test_a_line_feed_that_is_folded_is_none() -> None:
-    assert scored(made(alphabet=Alphabet("ab\n", has_unknown=True)), "ab\n")[0].chars == 2
-
-
-def test_scored_lines_and_context_are_aliases() -> None:
-    former: Any = {"context": True}
-    assert list(scoring.scored_lines(made(), ["ab\nc\n"])) == list(score_lines(made(), ["ab\nc\n"]))
-    found = list(scoring.scored_lines(made(), ["ab\nc\n"], **former))
-    assert found == list(score_lines(made(), ["ab\nc\n"], carry_state=True))
-
-
-# The command
+# --- The command ---
 
 
 @pytest.fixture(scope="module")
@@ -244,10 +217,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_a_table_separated_by_tabs(run: Path, command: Command) -> None:
+def test_lines_are_printed_as_a_table_or_as_json(run: Path, command: Command) -> None:
+    line = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))[1]
     code, out, err = command("score", run, run.parent / "log")
     assert (code, err) == (0, "")
-    rows = [line.split("\t") for line in out.splitlines()]
+    rows = [row.split("\t") for row in out.splitlines()]
     assert rows[0] == [
         "line",
         "chars",
@@ -258,31 +232,17 @@ def test_a_table_separated_by_tabs(run: Path, command: Command) -> None:
         "worst_nats",
         "text",
     ]
-    lines = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))
-    assert len(lines) == len(rows) - 1 == 12
-    line = lines[1]
-    figures = [f"{line.nats_per_char:.4f}", f"{line.bits_per_char:.4f}"]
-    assert rows[2] == ["2", "12", *figures, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
+    assert len(rows) == 13
+    metrics = [f"{line.nats_per_char:.4f}", f"{line.bits_per_char:.4f}"]
+    assert rows[2] == ["2", "12", *metrics, "9", "\\t", f"{line.worst_nats:.4f}", "all is w\\tll"]
     assert rows[3][7] == "\\\\all"
-
-
-def test_lines_of_json(run: Path, command: Command) -> None:
     code, out, err = command("score", run, run.parent / "log", "--json")
     assert (code, err) == (0, "")
-    line = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"))[1]
-    assert json.loads(out.splitlines()[1]) == {
-        "line": 2,
-        "chars": 12,
-        "nats_per_char": line.nats_per_char,
-        "bits_per_char": line.bits_per_char,
-        "worst_column": 9,
-        "worst_char": "\t",
-        "worst_nats": line.worst_nats,
-        "text": "all is w\tll",
-    }
+    values = [2, 12, line.nats_per_char, line.bits_per_char, 9, "\t", line.worst_nats, "all is w\tll"]
+    assert json.loads(out.splitlines()[1]) == dict(zip(rows[0], values, strict=True))
 
 
-def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
+def test_worst_prints_the_most_surprising_lines(run: Path, command: Command) -> None:
     _, out, _ = command("score", run, run.parent / "log", "--worst", 3)
     numbers = [int(line.split("\t")[0]) for line in out.splitlines()[1:]]
     assert set(numbers[:2]) == {2, 3}
@@ -291,19 +251,13 @@ def test_the_lines_that_surprise_most(run: Path, command: Command) -> None:
     assert every[numbers[0] - 1].nats_per_char >= every[numbers[1] - 1].nats_per_char
 
 
-def test_a_line_in_its_context_costs_something_else(run: Path, command: Command) -> None:
-    alone, together = (
-        command("score", run, run.parent / "log", "--json", *more)[1] for more in ([], ["--carry-state"])
-    )
-    with_state = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), carry_state=True)
-    assert [json.loads(row)["nats_per_char"] for row in together.splitlines()] == [
-        line.nats_per_char for line in with_state
-    ]
-    assert alone.splitlines()[0] == together.splitlines()[0]
-    assert alone.splitlines()[3] != together.splitlines()[3]
+def test_the_command_carries_the_state(run: Path, command: Command) -> None:
+    out = command("score", run, run.parent / "log", "--json", "--carry-state").out
+    carried = scored(elman.load(run), (run.parent / "log").read_text(encoding="utf-8"), carry_state=True)
+    assert [json.loads(row)["nats_per_char"] for row in out.splitlines()] == [line.nats_per_char for line in carried]
 
 
-def test_what_a_model_without_line_feeds_cannot_say_is_null(tmp_path: Path, command: Command) -> None:
+def test_metrics_of_a_line_without_predictions_are_null(tmp_path: Path, command: Command) -> None:
     elman.train(
         Corpus.from_text("abcd" * 9), out=tmp_path / "run", preset="reference", hidden_size=3, seq_length=5, epochs=1
     )
@@ -356,11 +310,6 @@ def test_a_pipe_is_answered_line_by_line(run: Path) -> None:
             row = json.loads(out.readline())  # while the pipe is open
             assert (row["line"], row["text"]) == (n, text)
     assert process.wait() == 0
-
-
-def test_pieces_of_a_builtin_text_are_utf_8() -> None:
-    pieces = "".join(read_chunks("python-docs", encoding="utf-16"))
-    assert pieces == read_corpus("python-docs").text
 
 
 # --- An n-gram prior ---

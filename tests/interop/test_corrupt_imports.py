@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elman.engine import get_engine
 from elman.inference import Model
-from elman.interop import FORMATS, export, import_
-from elman.interop.formats import list_suffixes
+from elman.interop import FORMATS, export, import_, list_suffixes
 from elman.network.cells import CELLS
-from elman.network.parameters import Architecture, Arrays, Parameters, shapes
-from elman.text import Alphabet
 from support.corrupt_files import VALUES, corrupt_bytes, corrupt_value, error_message, peak
-from support.random_model import random_prior_model
+from support.random_model import normal_model, random_prior_model
 
 K, M = 5, 3
 MULTIPLE, CONSTANT = 40, 2_000_000
@@ -25,11 +21,7 @@ MULTIPLE, CONSTANT = 40, 2_000_000
 
 
 def make_model(cell: str, layers: int) -> Model:
-    generator = np.random.default_rng(1)
-    expected = shapes(K, M, cell, layers)
-    arrays: Arrays = {name: generator.normal(size=shape).astype(np.float32) for name, shape in expected.items()}
-    h = generator.normal(size=Architecture(cell, layers, K, M).state_size).astype(np.float32)
-    return Model(Alphabet("ab \né"), Parameters(cell, arrays), h, get_engine("numpy"))
+    return normal_model("ab \né", cell, layers, m=3, std=1.0)
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -142,13 +134,9 @@ def _corrupt_onnx(data: bytes, rng: random.Random, out: Path) -> bool:
     return True
 
 
-def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_corrupt(good, tmp_path, 400)
-
-
-@pytest.mark.slow
-def test_many_corrupt_files_are_refused_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:
-    check_corrupt(good, tmp_path, 10_000)
+@pytest.mark.parametrize("number", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_corrupt_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path, number: int) -> None:
+    check_corrupt(good, tmp_path, number)
 
 
 def test_truncated_files_are_rejected_in_one_line(good: list[tuple[Path, bytes]], tmp_path: Path) -> None:

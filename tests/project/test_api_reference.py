@@ -10,7 +10,7 @@ import pytest
 
 import elman
 import elman.testing
-from elman.runs.summary import runs
+from elman.runs.saved_runs import runs
 from support.state import ROOT
 
 PUBLIC: dict[str, Any] = {f"elman.{name}": getattr(elman, name) for name in elman.__all__}

@@ -58,7 +58,7 @@ def test_the_keys_are_documented(command: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(("option", "value"), [("--adapt", "weights"), ("--adapt", "mixture"), ("--window", 8)])
+@pytest.mark.parametrize(("option", "value"), [("--adapt", "weights"), ("--window", 8)])
 def test_keys_of_an_option_are_documented(option: str, value: object, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert exit_code("eval", "run", "text.txt", "--json", option, value) == 0

@@ -29,6 +29,8 @@ EXTRAS: list[str] = [
 ]
 COMES_WITH_NOTEBOOKS = {"ipython"}
 """Imported only in a notebook, which it runs."""
+PACKAGES = {"markdown-it-py": "markdown_it"}
+"""Packages by project, where their names differ."""
 LATER = {"compression"}
 """In the standard library of later versions of Python; imported there only."""
 SUFFIXES = {".py", ".typed", ".html", ".md", ".css", ".js", ".svg", ".txt", ".xz"}
@@ -43,7 +45,8 @@ def name_of(requirement: str) -> str:
 
 def package_of(requirement: str) -> str:
     """Return the package that is imported from it; backports.zstd is in a namespace."""
-    return name_of(requirement).split(".")[0]
+    name = name_of(requirement)
+    return PACKAGES.get(name, name.split(".")[0])
 
 
 def lowest(requirement: str) -> str:
@@ -78,7 +81,7 @@ def test_every_import_is_declared_and_every_dependency_imported() -> None:
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    bounded = re.compile(r"[\w.]+>=[\d.]+(,<[\d.]+)?(; (python_version < '3\.\d+'|platform_machine in '[\w ]+'))?")
+    bounded = re.compile(r"[\w.-]+>=[\d.]+(,<[\d.]+)?(; (python_version < '3\.\d+'|platform_machine in '[\w ]+'))?")
     assert [requirement for requirement in DEPENDENCIES + EXTRAS if not bounded.fullmatch(requirement)] == []
 
 

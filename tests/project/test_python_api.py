@@ -19,7 +19,7 @@ from elman.errors import ElmanError, command_line, name_options
 from elman.network.sampling import list_sampling_options
 from elman.option_names import SYNONYMS, suggest_option
 from elman.text import Corpus
-from elman.training.options import OTHER_ARGUMENTS, TrainingOptions
+from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything
 from support.cli import Command
 from support.state import ROOT, TEXT
@@ -121,7 +121,7 @@ def test_a_configuration_on_resume(corpus: Corpus, tmp_path: Path) -> None:
 # --- Models ---
 
 
-@pytest.mark.parametrize("adapt", [False, "counts"])
+@pytest.mark.parametrize("adapt", [None, "counts"])
 def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -> None:
     for text in (TEXT, "the X and Y", "XY the", "XY"):
         score = model.score(text, adapt=adapt)
@@ -131,7 +131,7 @@ def test_losses_of_characters_sum_to_the_score(model: elman.Model, adapt: Any) -
         assert [*np.flatnonzero(np.isnan(score.per_char))] == ([] if first is None else [first])
 
 
-@pytest.mark.parametrize("options", [{"adapt": True}, {"adapt": "both"}, {"window": 5}], ids=str)
+@pytest.mark.parametrize("options", [{"adapt": "weights"}, {"adapt": "both"}, {"window": 5}], ids=str)
 def test_losses_that_are_not_kept(model: elman.Model, options: dict[str, Any]) -> None:
     with pytest.raises(ElmanError, match=r"^per_char requires a score without window and without weights that adapt$"):
         model.score(TEXT, **options).per_char  # noqa: B018
@@ -149,7 +149,7 @@ def test_a_list_is_scored_text_by_text(model: elman.Model) -> None:
     assert model.score([]) == []
 
 
-@pytest.mark.parametrize("adapt", [False, "counts"])
+@pytest.mark.parametrize("adapt", [None, "counts"])
 def test_a_list_of_prompts_is_sampled_as_each_would_be(model: elman.Model, adapt: Any) -> None:
     prompts = ["the", TEXT[:9], "the"]
     texts = model.samples(prompts, 20, seed=3, adapt=adapt)

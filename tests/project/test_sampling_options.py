@@ -21,14 +21,13 @@ from elman.network.sampling import (
     create_sampling_params,
     list_sampling_options,
 )
-from elman.serve.api.completion_request import ARGUMENTS
-from elman.serve.openapi.document import create_document
-from elman.serve.playground.endpoints import MAX_NUMBER
+from elman.serve.app import describe_app
+from elman.serve.playground import MAX_NUMBER
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.cli import Command
 from support.random_model import random_prior_model
-from support.server import NAME, serving, tiny
+from support.server import NAME, error_of, serving, tiny
 from support.state import ROOT, TEXT, T
 from support.training import train
 
@@ -64,8 +63,6 @@ def test_its_default_has_no_effect_and_its_example_has_one(option: SamplingOptio
     np.testing.assert_array_equal(default.probabilities(o), before)
     # Logits are weighted before they are passed.
     assert np.array_equal(example.probabilities(o), before) == (option.name == "ngram_weight")
-    assert not default.truncates
-    assert example.truncates == (option.filter is not None)
 
 
 # --- Python ---
@@ -140,13 +137,13 @@ def test_it_is_an_argument_of_requests(option: SamplingOption, client: httpx.Cli
 @each_option
 def test_requests_have_its_bounds(option: SamplingOption, path: str, client: httpx.Client) -> None:
     maximum = option.request_maximum
-    kind = "an integer" if option.type is int else "a number"
-    limits = f"of at least {option.minimum:g}" if maximum is None else f"from {option.minimum:g} to {maximum:g}"
-    for value in [option.minimum - 1, "hot", True, *([] if maximum is None else [maximum + 1])]:
-        answer = client.post(path, json={"model": NAME, option.name: value})
-        (error,) = answer.json().values()
-        assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_value", option.name)
-        assert error["message"] == f"{option.name} must be {kind} {limits} (got {value!r})"
+    kind = f"a valid {'integer' if option.type is int else 'number'}"
+    wrong = [(option.minimum - 1, f"greater than or equal to {option.minimum:g}"), ("hot", kind), (True, kind)]
+    wrong += [] if maximum is None else [(maximum + 1, f"less than or equal to {maximum:g}")]
+    for value, expected in wrong:
+        error = error_of(client.post(path, json={"model": NAME, option.name: value}), 400, "invalid_value")
+        assert error["param"] == option.name
+        assert error["message"] == f"{option.name} must be {expected} (got {value!r})"
     for value in [option.minimum, option.default, *([] if maximum is None else [maximum])]:
         body = {"model": NAME, "max_tokens": 1, option.name: value}
         assert client.post(path, json=body).status_code == 200
@@ -154,14 +151,13 @@ def test_requests_have_its_bounds(option: SamplingOption, path: str, client: htt
 
 @each_option
 def test_openapi_describes_it(option: SamplingOption) -> None:
-    schemas = create_document({NAME: tiny()}, Settings())["components"]["schemas"]
+    schemas = describe_app({NAME: tiny()}, Settings())["components"]["schemas"]
     for request in ("CompletionRequest", "PlayRequest"):
         described = schemas[request]["properties"][option.name]
         assert described["description"].startswith(option.help)
         schema = described["anyOf"][0]
         assert schema["type"] == ("integer" if option.type is int else "number")
         assert (schema["minimum"], schema.get("maximum")) == (option.minimum, option.request_maximum)
-    assert option.name in ARGUMENTS
 
 
 @each_option

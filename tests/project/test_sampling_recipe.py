@@ -48,18 +48,17 @@ import numpy as np
 from elman.cli import app
 from elman.engine import get_engine
 from elman.network import SamplingParams
-from elman.serve.api.completion_request import ARGUMENTS
-from elman.serve.openapi.document import create_document
-from elman.serve.playground.requests import SHARED_ARGUMENTS
+from elman.serve.app import describe_app
 from elman.serve.settings import Settings
 from support.random_model import random_model
 
 model = random_model("abcdefg")
 assert "* `--toy FLOAT`: Exclude characters as likely as this or less; 0 turns it off." in app.generate_docs()
 assert model.sample(50, seed=1, toy=0.1) != model.sample(50, seed=1)
-assert "toy" in ARGUMENTS and "toy" in SHARED_ARGUMENTS
-properties = create_document({"a": model}, Settings())["components"]["schemas"]["PlayRequest"]["properties"]
-assert properties["toy"]["anyOf"][0] == {"type": "number", "minimum": 0, "maximum": 1}
+schemas = describe_app({"a": model}, Settings())["components"]["schemas"]
+for request in ("CompletionRequest", "PlayRequest"):
+    toy = schemas[request]["properties"]["toy"]["anyOf"][0]
+    assert toy == {"type": "number", "minimum": 0, "maximum": 1}
 uniforms, sampling = np.random.default_rng(1).random(50), SamplingParams(toy=0.1)
 texts = [
     get_engine(name).generate(model.parameters, model.h, 0, uniforms, sampling)

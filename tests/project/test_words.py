@@ -47,13 +47,6 @@ RETIRED = {
 FORMER_OPTIONS = "--(prime"
 EXEMPT = {
     "CHANGELOG.md": FORMER_OPTIONS,
-    "src/elman/cli/former_names.py": FORMER_OPTIONS,
-    # A key of the HTTP API, which keeps its name.
-    "docs/reference/http_api.md": "likeliest",
-    "src/elman/serve/openapi/playground.py": "likeliest",
-    "src/elman/serve/playground/endpoints.py": "likeliest",
-    "src/elman/serve/playground/static/alternatives.js": "likeliest",
-    "src/elman/serve/playground/static/text.js": "likeliest",
 }
 """Pages that must mention a retired term, and how its pattern starts."""
 

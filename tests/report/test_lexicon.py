@@ -1,12 +1,9 @@
-"""Words, names, and what is read off a curve."""
-
-import math
+"""Words and names of a text, and of samples."""
 
 import pytest
 
-from elman.report.curve_stats import curve_stats
 from elman.report.lexicon import Name, WordCount, build_lexicon, classify_words, count_words, first_written
-from elman.runs.records import Metrics, Sample
+from elman.runs.records import Sample
 
 PLAY = """ROMEO:
 The night is dark, and Mercutio is late.
@@ -25,11 +22,8 @@ NOVEL = (
 )
 
 
-def test_the_speakers_of_a_play_are_names() -> None:
+def test_speakers_are_names_and_words_that_only_begin_sentences_are_not() -> None:
     assert build_lexicon(PLAY).names == {"romeo": ("ROMEO", 3), "mercutio": ("Mercutio", 3), "juliet": ("JULIET", 3)}
-
-
-def test_a_word_that_only_begins_sentences_is_no_name() -> None:
     assert list(build_lexicon(NOVEL).names) == ["anna"]
 
 
@@ -85,34 +79,3 @@ def test_a_marked_sample_is_the_sample() -> None:
     assert "".join(piece for _, piece in pieces) == text
     assert pieces[1:4] == [("name", "ROMEO"), ("between", ":\n"), ("invented", "xx")]
     assert classify_words("", build_lexicon(PLAY)) == []
-
-
-def rows(*points: tuple[int, float]) -> list[Metrics]:
-    """Return a curve through (update, smooth loss)."""
-    return [Metrics(update, 0, S, S, None, 0.0, 0.0) for update, S in points]
-
-
-def test_a_curve_is_compared_at_equal_places_in_the_text() -> None:
-    wave = [
-        (n, 60 - n / 10 + (n % 10)) for n in range(1, 31)
-    ]  # rises within each epoch of 10, falls from one to the next
-    facts = curve_stats(rows((1, 100.0), *wave[1:]), 10, 99.0)
-    assert (facts.start, facts.uniform, facts.end) == (100.0, 99.0, 57.0)
-    assert (facts.lower, facts.compared) == (19, 19)
-    assert facts.epoch_minima == pytest.approx((59.0, 58.0, 57.0))
-    assert facts.minima_lower == 2
-    assert facts.wave == pytest.approx(9.1)  # from 66.1 at update 29 to 57 at 30
-    assert facts.fell
-
-
-def test_a_fall_is_shared_out_and_a_rise_is_none() -> None:
-    assert curve_stats(rows((1, 100.0), (10, 60.0), (100, 50.0)), 1000, 99.0).first_tenth == pytest.approx(0.8)
-    risen = curve_stats(rows((1, 100.0), (100, 110.0)), 1000, 99.0)
-    assert not risen.fell
-    assert risen.first_tenth == 0
-
-
-def test_a_curve_of_one_update() -> None:
-    facts = curve_stats(rows((1, 100.0)), 10, 99.0)
-    assert (facts.compared, facts.epoch_minima, facts.wave) == (0, [], None)
-    assert math.isfinite(facts.first_tenth)

@@ -1,21 +1,28 @@
-"""The page and the Markdown: whatever a sample holds, they stay what they are."""
+"""The Markdown and the page: what they say of the results, and that no text leaves its place."""
 
 import re
-from dataclasses import asdict, replace
-from html.parser import HTMLParser
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 
 from elman.config import Config
-from elman.report.curve_stats import PhaseSummary
-from elman.report.lexicon import Lexicon, build_lexicon
+from elman.report.lexicon import build_lexicon
 from elman.report.plots import apply_theme
-from elman.report.progress import ReportProgress
-from elman.report.render import cell, code, fenced, render_html, render_markdown, settings, superscripts, visible
-from elman.report.results import Results, collect_results
-from elman.runs.records import Sample
+from elman.report.render import (
+    cell,
+    code,
+    fenced,
+    list_settings,
+    raise_exponents,
+    render_html,
+    render_markdown,
+    visible,
+)
+from elman.report.results import Progress, collect_results, describe_check, describe_phase
 from elman.text import Corpus
 from elman.training.gradcheck import GradientCheck
+from support.html_page import Page
 from support.training import train
 
 TEXT = "so Anna saw the night and Anna slept and Anna woke\n" * 3
@@ -24,45 +31,13 @@ CHECK = GradientCheck(5, 5, 5, dict.fromkeys(("V", "U", "W", "b", "c", "h0"), 1e
 
 
 @pytest.fixture(scope="module")
-def known() -> Lexicon:
-    """Words and names of the text."""
-    return build_lexicon(TEXT)
-
-
-@pytest.fixture(scope="module")
-def results(known: Lexicon) -> Results:
-    """A report's results, of a run of one epoch, whose samples try to break out."""
+def results() -> dict[str, Any]:
+    """The results of a run of one epoch, whose samples try to break out."""
     run = train(Corpus.from_text(TEXT, "a|`<b>\n"), epochs=1, hidden_size=4, seq_length=5, metrics_every=5)
-    kept = ReportProgress(checks=(CHECK,), short=PhaseSummary.of(run, 1))
-    found = collect_results(known, run, kept, None)
-    return replace(found, samples=[Sample(0, None, NASTY)], final=Sample(run.state.update, 1.5, NASTY))
-
-
-class Texts(HTMLParser):
-    """Collects the tags of a page, and the text of each ``pre`` as a browser would show it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.pres: list[str] = []
-        self.inside = False
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the tag."""
-        self.tags.append(tag)
-        if tag == "pre":
-            self.inside = True
-            self.pres.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        """End the text."""
-        self.inside = self.inside and tag != "pre"
-
-    def handle_data(self, data: str) -> None:
-        """Collect the text."""
-        if self.inside:
-            self.pres[-1] += data
+    progress = Progress(checks=(describe_check(CHECK),), short=describe_phase(run, 1))
+    collected = collect_results(run, build_lexicon(TEXT), progress, None)
+    samples = [{"update": 0, "smooth_loss": None, "text": NASTY}]
+    return collected | {"samples": samples, "final": collected["final"] | {"text": NASTY}}
 
 
 def without_samples(markdown: str) -> str:
@@ -70,66 +45,101 @@ def without_samples(markdown: str) -> str:
     return re.sub(r"`````text\n.*?\n`````\n", "sample\n", markdown, flags=re.DOTALL)
 
 
-def test_a_sample_cannot_leave_its_place_in_the_page(results: Results, known: Lexicon) -> None:
-    page = render_html(results, known, [])
-    texts = Texts(page)
-    assert "script" not in texts.tags
-    assert [text.removeprefix("\n") for text in texts.pres] == [
-        visible(NASTY)
-    ] * 2  # a browser drops the first line feed
-    assert '<span class="name">Anna</span>' in page
-    assert "{{ 7 * 7 }}" in page
-    page.encode()
+def test_a_sample_stays_in_its_place_in_the_page(results: dict[str, Any]) -> None:
+    html = render_html(render_markdown(results), build_lexicon(TEXT), ["<svg></svg>"])
+    page = Page(html)
+    assert (page.open, "script" in page.tags, page.tags.count("svg")) == ([], False, 1)
+    assert [text.removeprefix("\n") for text in page.pres] == [visible(NASTY)] * 2  # a browser drops the line feed
+    assert '<span class="name">Anna</span>' in html
+    assert "{{ 7 * 7 }}" in html
+    html.encode()
 
 
-def test_a_sample_cannot_leave_its_place_in_the_markdown(results: Results) -> None:
+def test_a_sample_stays_in_its_place_in_the_markdown(results: dict[str, Any]) -> None:
     text = render_markdown(results)
     assert text.count(f"\n`````text\n{visible(NASTY)}\n`````\n") == 2
     outside = without_samples(text)
     assert "script" not in outside
-    assert outside.startswith("# Character RNN trained on ``a|`<b>``\n")
+    assert "\n\n\n" not in outside
+    assert outside.startswith("# Character-level RNN trained on ``a|`<b>``\n")
     text.encode()
 
 
-def test_tables_of_the_markdown_have_equal_rows(results: Results) -> None:
+def test_the_rows_of_every_table_have_equal_cells(results: dict[str, Any]) -> None:
     tables = re.findall(r"(?:^\|.*\n)+", without_samples(render_markdown(results)), re.M)
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1
 
 
-def test_no_line_of_the_markdown_is_blank_twice(results: Results) -> None:
-    assert "\n\n\n" not in without_samples(render_markdown(results))
+def changed(results: dict[str, Any], **parts: Any) -> str:
+    """Return the Markdown of results with other parts, or other entries of parts, with common spaces."""
+    merged = {name: results[name] | part if isinstance(part, dict) and results[name] else part
+              for name, part in parts.items()}  # fmt: skip
+    return render_markdown(results | merged).replace("\u00a0", " ")
 
 
-def test_characters_without_a_shape_are_shown() -> None:
-    assert visible("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800é\n") == "a\tb\nc␍d␀␛␡\\u0085\\u202e\\ud800é\n"
+def test_the_results_are_stated(results: dict[str, Any]) -> None:
+    text = changed(
+        results,
+        short={"epochs": 10, "updates": 300, "requested_epochs": 10, "minimum_smooth_loss": 40.0},
+        statistics={"start": 104.5, "end": 41.0, "first_tenth": 0.93, "lower": 30, "compared": 40},
+    )
+    assert "All relative errors are at most 10⁻⁷" in text
+    assert "| 5 characters, m = 5, T = 5 | 1.00×10⁻⁹ |" in text
+    assert "| this run | 10 | 300 | 40.00 |" in text
+    assert "| course report | 10 | | 38.87 | | | 1.555 |\n| course report | 100 | | | | 35.90 | |" in text
+    assert "falls from 104.50 to 41.00 in 300 updates, and 93 % of this decrease is reached after a tenth" in text
+    assert "at 30 of 40 points it is lower than one epoch earlier" in text
+    assert "0 of the 1 most frequent names of the text occur in the 2 samples" in text
+    assert "first seen at update 931,000; this run has 300 updates." in text
+    assert "A limit ended" not in text
+    assert "Training on to" not in text
 
 
 @pytest.mark.parametrize(
-    ("text", "fence"), [("plain", "```"), ("a `b` c", "```"), ("```", "````"), ("x``````y", "```````")]
+    ("parts", "expected"),
+    [
+        ({"gradient_check": {"passed": False}}, "**The check has failed**: a relative error is above 10⁻⁷"),
+        ({"statistics": {"start": 104.5, "end": 110.0}}, "Here the smooth loss does not fall."),
+        ({"short": {"updates": 7, "requested_epochs": 9}}, "A limit ended the run at update 7 of 270."),
+        ({"names": []}, "No names were found in the text"),
+    ],
 )
-def test_a_fence_is_longer_than_any_in_the_text(text: str, fence: str) -> None:
-    assert fenced(text) == f"{fence}text\n{text}\n{fence}"
+def test_results_that_differ_from_the_course_report(
+    results: dict[str, Any], parts: dict[str, Any], expected: str
+) -> None:
+    assert expected in changed(results, **parts)
 
 
-@pytest.mark.parametrize(("text", "span"), [("x", "`x`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("", "")])
-def test_a_code_span_holds_any_text(text: str, span: str) -> None:
-    assert code(text) == span
-
-
-def test_a_cell_holds_the_sign_that_parts_cells() -> None:
-    assert cell("`a|b`") == "`a\\|b`"
-
-
-def test_exponents_are_raised_and_the_rest_escaped() -> None:
-    assert superscripts("<1.69×10⁻⁹") == "&lt;1.69×10<sup>−9</sup>"
+def test_a_second_phase_is_stated(results: dict[str, Any]) -> None:
+    long = results["short"] | {"epochs": 100, "updates": 12_345, "minimum_smooth_loss": 3.0}
+    text = changed(results, long=long, short={"minimum_smooth_loss": 4.0})
+    assert "| this run, continued | 100 | 12,345 | 3.00 |" in text
+    assert "Training on to update 12,345 changes its minimum from 4.00 to 3.00." in text
+    assert "](run/smooth_loss.png)" in text
 
 
 def test_every_setting_is_listed() -> None:
-    listed = {name: value for name, value, _ in settings(Config(max_updates=None, sample_every=10_000))}
-    assert listed.keys() == asdict(Config()).keys()
+    config = asdict(Config(max_updates=None, sample_every=10_000))
+    listed = {name: value for name, value, _ in list_settings(config)}
+    assert listed.keys() == config.keys()
     assert (listed["max_updates"], listed["sample_every"], listed["learning_rate"]) == ("none", "10,000", "0.1")
+
+
+@pytest.mark.parametrize(
+    ("quoted", "expected"),
+    [
+        (visible("a\tb\r\nc\rd\x00\x1b\x7f\x85\u202e\ud800é\n"), "a\tb\nc␍d␀␛␡\\u0085\\u202e\\ud800é\n"),
+        (fenced("a `b` c"), "```text\na `b` c\n```"),
+        (fenced("x``````y"), "```````text\nx``````y\n```````"),
+        *((code("x"), "`x`"), (code("a`b"), "``a`b``"), (code("`a"), "`` `a ``"), (code(""), "")),
+        (cell("`a|b`"), "`a\\|b`"),
+        (raise_exponents("<1.69×10⁻⁹"), "&lt;1.69×10<sup>−9</sup>"),
+    ],
+)
+def test_texts_are_quoted(quoted: str, expected: str) -> None:
+    assert quoted == expected
 
 
 def test_a_figure_takes_the_colours_of_the_page() -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from elman.errors import ElmanError
-from elman.runs.checkpoint import NGRAM_TEXT, load_checkpoint, load_network
+from elman.inference.network_file import NGRAM_TEXT
+from elman.runs.checkpoint import load_checkpoint, load_network
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.run import load
+from elman.runs.models import load
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.text import Corpus
 from support.corrupt_files import FILES, RECIPES, corrupt_file, error_message, good_files, peak
@@ -144,27 +145,22 @@ def refusal_with(path: Path, *changes: tuple[str, Any]) -> str:
         ("alphabet", "ab", "array shapes do not match the configuration"),
         ("alphabet", ["a"], "alphabet must be a string"),
         ("alphabet", "a" * 26, "an alphabet must contain each character once"),
-        ("counters.update", -1, "update must be an integer from 0 to"),
-        ("counters.update", 1.0, "update must be an integer from 0 to"),
-        ("counters.update", 2**63, "update must be an integer from 0 to"),
-        ("counters.minimum_at", 12, "minimum_at is later than the update of the state"),
-        ("figures.smooth_loss", "1", "smooth_loss must be a finite number"),
+        ("state.update", -1, "update must be an integer from 0 to"),
+        ("state.update", 1.0, "update must be an integer from 0 to"),
+        ("state.update", 2**63, "update must be an integer from 0 to"),
+        ("state.minimum_at", 12, "minimum_at is later than the update of the state"),
+        ("state.smooth_loss", "1", "smooth_loss must be a finite number"),
         ("best.update", 12, "the best network is from a later update than the state"),
         ("best.validation_loss", None, "validation_loss must be a finite number"),
         ("best", None, "array shapes do not match the configuration"),
         ("corpus_sha256", 1, "the SHA-256 of the text must be a string"),
         ("corpus_sha256", "\x1b[2J", "the SHA-256 of the text must have 64"),
         ("config.cell", "\x1b[2J", r"\x1b[2J"),
-        ("format", 3, "format 3, but this version reads 1 and 2"),
-        ("initial_generator.state.pos", 10**6, "the position in the key must be an integer from 0 to 624"),
-        ("initial_generator.state.pos", -1, "the position in the key must be an integer from 0 to 624"),
-        ("initial_generator.state.key", [0] * 623, "the key of the initial generator does not have 624 words"),
-        ("initial_generator.state.key", [2**32] * 624, "a word of the key must be an integer from 0 to"),
-        ("initial_generator.bit_generator", "PCG64", "the initial generator is not MT19937"),
-        ("sample_generator.state.inc", 2, "the increment of the sample generator is even"),
-        ("sample_generator.uinteger", 2**32, "uinteger must be an integer from 0 to"),
-        ("counters.position", 10**9, "a run is at character 55 of epoch 0, but the checkpoint is at 1000000000"),
-        ("counters.epoch", 7, "but the checkpoint is at 55 of epoch 7"),
+        ("format", 2, "format 2, but this version reads 1"),
+        ("sample_generator.bit_generator", "MT19937", "state must be for a PCG64"),
+        ("sample_generator.uinteger", 2**32, "too large to convert"),
+        ("state.position", 10**9, "a run is at character 55 of epoch 0, but the checkpoint is at 1000000000"),
+        ("state.epoch", 7, "but the checkpoint is at 55 of epoch 7"),
     ],
 )
 def test_a_checkpoint_that_contradicts_itself(run: Path, key: str, value: Any, reason: str) -> None:

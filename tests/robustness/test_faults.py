@@ -20,11 +20,12 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.directory import CHECKPOINT, RunDirectory
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus
-from elman.training import train as training
-from elman.training.callbacks import NullCallback
+from elman.training import loop as training
+from elman.training.callbacks import TrainingCallback
 from support.state import TEXT, snapshot
 from support.training import EXACT, assert_same, train
 
@@ -123,16 +124,11 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_at_the_beginning(text: Path, small_disk: Path) -> None:
-    filler = fill(small_disk)
-    line = refused(elman("train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9))
+    filler, arguments = fill(small_disk), ["--preset", "reference", "--out", small_disk / "run", "--max-updates", 9]
+    line = refused(elman("train", text, *arguments))
     assert "(No space left on device): free disk space or choose another --out" in line
     filler.unlink()
-    assert (
-        elman(
-            "train", text, "--preset", "reference", "--out", small_disk / "run", "--max-updates", 9, "--resume"
-        ).returncode
-        == 0
-    )
+    assert elman("train", text, *arguments, "--resume").returncode == 0
 
 
 def test_a_disk_that_is_full_when_a_run_is_resumed(text: Path, small_disk: Path) -> None:
@@ -152,7 +148,7 @@ def test_a_disk_that_fills_at_any_moment(
 ) -> None:
     save_after_every_update(monkeypatch)
 
-    class Fills(NullCallback):
+    class Fills(TrainingCallback):
         """Fills the disk once so many updates are done."""
 
         def __init__(self, update: int) -> None:
@@ -193,9 +189,8 @@ def locked_away(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_run_in_a_directory_that_may_not_be_written(text: Path, locked_away: Path) -> None:
     locked_away.chmod(0o555)
-    line = refused(
-        elman("train", text, "--preset", "reference", "--out", locked_away / "run", before=without_privilege)
-    )
+    arguments = ["--preset", "reference", "--out", locked_away / "run"]
+    line = refused(elman("train", text, *arguments, before=without_privilege))
     assert line.endswith("/folder/run' (Permission denied): choose another --out")
 
 
@@ -248,7 +243,7 @@ def test_a_disk_that_becomes_read_only(text: Path, small_disk: Path) -> None:
 # --- No directory ---
 
 
-class Does(NullCallback):
+class Does(TrainingCallback):
     """Does something once, after the fifth update."""
 
     def __init__(self, deed: Callable[[], object]) -> None:
@@ -313,7 +308,7 @@ def test_checkpoints_take_a_hundredth_of_the_time_at_most(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, since: float, updates: int, took: float, due: bool
 ) -> None:
     """At least every 30 s or 100,000 updates, but for s seconds of writing at least 100 s go by before the next."""
-    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), NullCallback())
+    trainer: Any = training.Trainer(train(corpus, **EXACT, max_updates=1), TrainingCallback())
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     trainer.saved_at, trainer.save_seconds = now - since, took

@@ -24,10 +24,10 @@ from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
 from elman.runs.directory import CHECKPOINT
 from elman.runs.lock import LOCK
-from elman.runs.run import load
+from elman.runs.models import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import loop as training
 from support.cli import exit_code
 from support.state import ROOT, TEXT
 from support.training import EXACT, train
@@ -51,19 +51,8 @@ AT_WORK, STARTING = 0.4, 0.9
 def command(folder: Path, out: str, recipe: str) -> list[str]:
     """Return the training command; `elman`, but with frequent checkpoints."""
     often, text = ROOT / "tests" / "support" / "frequent_checkpoints.py", folder / "text.txt"
-    options = [
-        "--preset",
-        "reference",
-        "--out",
-        str(folder / out),
-        "--epochs",
-        "1000",
-        "--seq-length",
-        "5",
-        "--sample-length",
-        "20",
-        *recipe.split(),
-    ]
+    options = ["--preset", "reference", "--out", str(folder / out), "--epochs", "1000", "--seq-length", "5"]
+    options += ["--sample-length", "20", *recipe.split()]
     return [sys.executable, str(often), "train", str(text), *options]
 
 
@@ -99,7 +88,7 @@ def left(out: Path) -> dict[str, Any]:
     for path in out.glob("*.safetensors"):
         text, tensors = read_tensors(path)
         description = json.loads(text)
-        description.get("figures", {}).pop("seconds", None)
+        description.get("state", {}).pop("seconds", None)
         files[path.name] = description, {name: (str(a.dtype), a.tobytes()) for name, a in tensors.items()}
     return files | {
         "metrics.csv": rows,

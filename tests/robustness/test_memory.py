@@ -17,18 +17,18 @@ PROGRAM = """
 import gc, json, sys, tracemalloc
 from pathlib import Path
 import elman
-from elman.runs import spilled_list
-from elman.training import train
-from elman.training.callbacks import NullCallback
+from elman.runs import records
+from elman.training import loop
+from elman.training.callbacks import TrainingCallback
 
-spilled_list.NEWEST, train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE, train.TICK_SECONDS = 50, 0.2, 1e9, 0.01
+records.NEWEST, loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.TICK_SECONDS = 50, 0.2, 1e9, 0.01
 
 def held():
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return tracemalloc.get_traced_memory()[0], 4096 * pages
 
-class Notes(NullCallback):
+class Notes(TrainingCallback):
     at = {}
     def on_progress(self, run, updates):
         if run.state.update in (20_000, 40_000):

@@ -2,11 +2,7 @@
 
 import ast
 import json
-import os
-import re
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +15,8 @@ import elman
 from elman.config import Config
 from elman.engine import TrainState
 from elman.errors import ElmanError, quote
-from elman.runs.checkpoint import (
-    NGRAM_TEXT,
-    Checkpoint,
-    NetworkSnapshot,
-    load_checkpoint,
-    load_network,
-    save_checkpoint,
-    save_network,
-)
-from elman.storage.atomic import replace_file
+from elman.inference.network_file import NGRAM_TEXT, NetworkSnapshot
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, load_network, save_checkpoint, save_network
 from elman.storage.tensors import read_tensors, save_tensors
 from elman.storage.untrusted import MAX_INT
 from elman.text import Corpus
@@ -36,14 +24,15 @@ from support.state import TEXT, T, snapshot
 from support.training import network, train
 
 
+def trained(corpus: Corpus, **options: Any) -> Checkpoint:
+    """Return the checkpoint of a network in the middle of an epoch, with moments and a state that are not zero."""
+    settings: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01} | options
+    return train(corpus, **settings, max_updates=20).checkpoint
+
+
 @pytest.fixture
 def checkpoint(corpus: Corpus) -> Checkpoint:
-    """A network in the middle of an epoch, with moments and a state that are not zero."""
-    return trained(corpus, "float32")
-
-
-def trained(corpus: Corpus, dtype: str) -> Checkpoint:
-    return train(corpus, hidden_size=3, seq_length=T, engine="numpy", dtype=dtype, max_updates=20).checkpoint
+    return trained(corpus)
 
 
 def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
@@ -56,16 +45,11 @@ def assert_same(found: Checkpoint, expected: Checkpoint) -> None:
 # --- Saving and loading ---
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dtype: str) -> None:
-    expected = trained(corpus, dtype)
-    save_checkpoint(tmp_path / "c", expected)
-    assert_same(load_checkpoint(tmp_path / "c"), expected)
-
-
 @pytest.mark.parametrize(
     "recipe",
     [
+        {},
+        {"dtype": "float64"},
         {"cell": "gru", "layers": 2, "optimizer": "adam", "ema_decay": 0.9},
         {"cell": "lstm", "batch_size": 3, "optimizer": "sgd", "dropout": 0.5},
         {"optimizer": "rmsprop", "validation": 0.25, "validate_every": 3},
@@ -75,52 +59,17 @@ def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, dt
     ],
     ids=str,
 )
-def test_a_checkpoint_of_any_kind_of_run_is_restored_bit_for_bit(
-    corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]
-) -> None:
-    options = recipe | {"hidden_size": 3, "seq_length": T, "engine": "numpy", "learning_rate": 0.01}
-    run = train(corpus, **options, max_updates=20)
-    assert (run.best is None) == ("validation" not in recipe)
-    save_checkpoint(tmp_path / "c", run.checkpoint)
-    found = load_checkpoint(tmp_path / "c")
-    assert_same(found, run.checkpoint)
-    assert network(found.best) == network(run.best)
-    last = load_network(tmp_path / "c")
-    assert network(last.network) == network(NetworkSnapshot.of(run.state))
-    assert (last.config, last.alphabet) == (run.config, corpus.alphabet)
-
-
-def test_a_file_of_format_1_is_read(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "new", checkpoint)
-    text, tensors = read_tensors(tmp_path / "new")
-    description = json.loads(text)
-    settings = [
-        "cell",
-        "hidden_size",
-        "layers",
-        "seq_length",
-        "batch_size",
-        "optimizer",
-        "learning_rate",
-        "clip",
-        "init_std",
-        "epochs",
-        "max_updates",
-        "max_seconds",
-        "validation",
-        "random_state",
-        "engine",
-        "dtype",
-        "sample_every",
-        "sample_length",
-        "metrics_every",
-        "encoding",
-    ]
-    description["config"] = {name: description["config"][name] for name in settings}
-    del description["best"]
-    save_tensors(tmp_path / "old", description | {"format": 1}, tensors)
-    assert_same(load_checkpoint(tmp_path / "old"), checkpoint)
-    assert network(load_network(tmp_path / "old").network) == network(NetworkSnapshot.of(checkpoint.state))
+def test_a_checkpoint_is_restored_bit_for_bit(corpus: Corpus, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    expected = trained(corpus, **recipe)
+    assert (expected.best is None) == ("validation" not in recipe)
+    save_checkpoint(tmp_path / "c", expected)
+    found, last = load_checkpoint(tmp_path / "c"), load_network(tmp_path / "c")
+    assert_same(found, expected)
+    assert network(found.best) == network(expected.best)
+    assert network(last.network) == network(NetworkSnapshot.of(expected.state))
+    assert (last.config, last.alphabet) == (expected.config, corpus.alphabet)
+    arrays = (*found.state.parameters.values(), *found.state.M.values(), found.state.h)
+    assert all(array.flags.writeable for array in arrays)
 
 
 def test_a_network_is_restored_bit_for_bit(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -129,21 +78,9 @@ def test_a_network_is_restored_bit_for_bit(checkpoint: Checkpoint, tmp_path: Pat
     found = load_network(tmp_path / "n")
     assert network(found.network) == network(expected)
     assert (found.config, found.alphabet) == (checkpoint.config, checkpoint.alphabet)
-
-
-def test_a_network_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    other = replace(checkpoint, config=replace(checkpoint.config, cell="gru"))
-    save_network(tmp_path / "n", other, NetworkSnapshot.of(checkpoint.state, 1.25))
+    save_network(tmp_path / "n", replace(checkpoint, config=replace(checkpoint.config, cell="gru")), expected)
     with pytest.raises(ElmanError, match=r"\(array shapes do not match the configuration\)"):
         load_network(tmp_path / "n")
-
-
-@pytest.mark.parametrize(
-    "change", [{"optimizer": "adam"}, {"ema_decay": 0.9}, {"cell": "lstm"}, {"layers": 2}, {"batch_size": 2}], ids=str
-)
-def test_arrays_that_a_recipe_needs_or_has_not(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any]) -> None:
-    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
-    assert "(array shapes do not match the configuration)" in error_message(tmp_path / "c")
 
 
 def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Path) -> None:
@@ -155,29 +92,21 @@ def test_a_state_before_the_first_update_comes_back(corpus: Corpus, tmp_path: Pa
     assert_same(found, expected)
 
 
-def test_generators_come_back_with_the_half_they_hold(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    state = checkpoint.state
-    state.initial_generator.randn()  # the second number of a pair is stored for the next call
-    state.sample_generator.integers(5, dtype=np.uint32)  # so is the second half of a 64-bit number
+def test_the_generator_comes_back_with_the_half_that_it_holds(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    generator = checkpoint.state.sample_generator
+    generator.integers(5, dtype=np.uint32)  # the second half of a 64-bit number is stored for the next call
     save_checkpoint(tmp_path / "c", checkpoint)
-    found = load_checkpoint(tmp_path / "c").state
-    assert found.initial_generator.randn() == state.initial_generator.randn()
+    found = load_checkpoint(tmp_path / "c").state.sample_generator
     for dtype in (np.uint32, np.uint64):
-        expected = state.sample_generator.integers(2**31, size=3, dtype=dtype)
-        np.testing.assert_array_equal(found.sample_generator.integers(2**31, size=3, dtype=dtype), expected)
+        expected = generator.integers(2**31, size=3, dtype=dtype)
+        np.testing.assert_array_equal(found.integers(2**31, size=3, dtype=dtype), expected)
 
 
 @pytest.mark.parametrize("characters", ["\"\\\n\t\0\x1f'{}", "åäö漢字🐈", "\u2028\x85\ufeff", "a\ud800"], ids=ascii)
 def test_any_alphabet_comes_back(tmp_path: Path, characters: str) -> None:
-    expected = trained(Corpus.from_text(characters * 8), "float32")
+    expected = trained(Corpus.from_text(characters * 8))
     save_checkpoint(tmp_path / "c", expected)
     assert_same(load_checkpoint(tmp_path / "c"), expected)
-
-
-def test_what_is_loaded_can_be_trained_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", checkpoint)
-    state = load_checkpoint(tmp_path / "c").state
-    assert all(array.flags.writeable for array in (*state.parameters.values(), *state.M.values(), state.h))
 
 
 # --- Other files ---
@@ -200,78 +129,85 @@ def data(checkpoint: Checkpoint, tmp_path: Path) -> bytes:
     return (tmp_path / "good").read_bytes()
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_directory(tmp_path: Path) -> None:
     expected = f"there is no checkpoint {quote(tmp_path / 'c')}: pass a run directory written by elman train"
     assert error_message(tmp_path / "c") == expected
+    (tmp_path / "c").mkdir()
+    assert "(Is a directory): pass a run directory" in error_message(tmp_path / "c")
 
 
-def test_a_truncated_file(data: bytes, tmp_path: Path) -> None:
+def test_a_file_of_another_length(data: bytes, tmp_path: Path) -> None:
     for length in [*range(20), *range(20, len(data), 97), len(data) - 1]:
         (tmp_path / "c").write_bytes(data[:length])
         message = error_message(tmp_path / "c")
         assert "it is not a complete safetensors file; restore a backup or train again" in message, length
-
-
-def test_a_file_with_bytes_too_many(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(data + b"\0")
     assert "cannot be used" in error_message(tmp_path / "c")
 
 
 def test_one_altered_byte_anywhere(data: bytes, tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
-    every_part = [*range(40), *generator.integers(len(data), size=400).tolist(), len(data) - 1]
+    every_part = [*range(40), *generator.integers(len(data), size=400).tolist()]
     for position in every_part:
         altered = bytearray(data)
         altered[position] ^= 1 << int(generator.integers(8))
         (tmp_path / "c").write_bytes(altered)
         assert "cannot be used" in error_message(tmp_path / "c"), position
-
-
-def test_an_altered_weight_is_noticed_by_its_digest(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "c").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    (tmp_path / "c").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # a weight
     assert "its contents do not match its SHA-256" in error_message(tmp_path / "c")
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"It was a dark night.\n" * 50], ids=["empty", "zeros", "text"])
-def test_a_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "c").write_bytes(content)
-    assert "it is not a complete safetensors file" in error_message(tmp_path / "c")
-
-
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_a_file_of_another_program(tmp_path: Path, metadata: dict[str, str] | None) -> None:
-    (tmp_path / "c").write_bytes(save({"weight": np.zeros((2, 3), np.float32)}, metadata))
-    assert "it was not written by Elman" in error_message(tmp_path / "c")
-
-
-@pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "F8_E5M2"])
-def test_a_file_with_numbers_that_numpy_has_not(tmp_path: Path, dtype: str) -> None:
+def _header(dtype: str) -> bytes:
+    """Return a file of numbers that NumPy does not have."""
     size = 2 if dtype == "BF16" else 1
     header = json.dumps({"weight": {"dtype": dtype, "shape": [1], "data_offsets": [0, size]}}).encode()
-    (tmp_path / "c").write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
-    assert "cannot be used" in error_message(tmp_path / "c")
+    return len(header).to_bytes(8, "little") + header + bytes(size)
 
 
-def test_a_directory_in_place_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "c").mkdir()
-    assert "(Is a directory): pass a run directory" in error_message(tmp_path / "c")
+WEIGHT = {"weight": np.zeros((2, 3), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is not a complete safetensors file"),
+        (b"\0" * 100, "it is not a complete safetensors file"),
+        (b"It was a dark night.\n" * 50, "it is not a complete safetensors file"),
+        (save(WEIGHT, None), "it was not written by Elman"),
+        (save(WEIGHT, {"format": "pt"}), "it was not written by Elman"),
+        (_header("BF16"), "cannot be used"),
+        (_header("F8_E4M3"), "cannot be used"),
+    ],
+    ids=["empty", "zeros", "text", "another program", "PyTorch", "bfloat16", "float8"],
+)
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "c").write_bytes(content)
+    assert reason in error_message(tmp_path / "c")
 
 
 def test_a_format_that_is_not_known(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("elman.inference.network_file.FORMAT", 3)
+        patch.setattr("elman.inference.network_file.FORMAT", 2)
         save_checkpoint(tmp_path / "c", checkpoint)
-    assert "(format 3, but this version reads 1 and 2)" in error_message(tmp_path / "c")
+    assert "(format 2, but this version reads 1)" in error_message(tmp_path / "c")
 
 
-def test_arrays_of_other_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, hidden_size=4)))
-    assert "(array shapes do not match the configuration)" in error_message(tmp_path / "c")
-
-
-def test_arrays_of_another_width(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, dtype="float64")))
-    assert "is not an array of finite float64 values" in error_message(tmp_path / "c")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"optimizer": "adam"}, "array shapes do not match the configuration"),
+        ({"ema_decay": 0.9}, "array shapes do not match the configuration"),
+        ({"cell": "lstm"}, "array shapes do not match the configuration"),
+        ({"layers": 2}, "array shapes do not match the configuration"),
+        ({"batch_size": 2}, "array shapes do not match the configuration"),
+        ({"hidden_size": 4}, "array shapes do not match the configuration"),
+        ({"dtype": "float64"}, "is not an array of finite float64 values"),
+    ],
+    ids=str,
+)
+def test_arrays_of_other_settings(checkpoint: Checkpoint, tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    save_checkpoint(tmp_path / "c", replace(checkpoint, config=replace(checkpoint.config, **change)))
+    assert reason in error_message(tmp_path / "c")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -287,9 +223,8 @@ ORDER = 3
 
 
 def trained_with_prior(corpus: Corpus, **options: Any) -> Checkpoint:
-    prior: dict[str, Any] = {"ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4}
-    settings: dict[str, Any] = {"cell": "gru", "hidden_size": 3, "seq_length": T, "engine": "numpy"} | prior | options
-    return train(corpus, **settings, max_updates=20).checkpoint
+    prior = {"cell": "gru", "ngram_order": ORDER, "ngram_discount": 0.8, "ngram_folds": 4}
+    return trained(corpus, **prior, **options)
 
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
@@ -316,14 +251,11 @@ def test_the_offset_of_a_long_text_is_stored(corpus: Corpus, tmp_path: Path, mon
     expected = trained_with_prior(corpus)
     save_checkpoint(tmp_path / "c", expected)
     save_network(tmp_path / "n", expected, expected.selected)
-    last = corpus.indices[-30:]
-    for parameters in (
-        load_checkpoint(tmp_path / "c").state.parameters,
-        load_network(tmp_path / "n").network.parameters,
-    ):
-        assert parameters.ngrams is not None
-        assert parameters.ngrams.offset == len(corpus.indices) - 30
-        np.testing.assert_array_equal(parameters.ngrams.text, last)
+    in_run, alone = load_checkpoint(tmp_path / "c").state, load_network(tmp_path / "n").network
+    for ngrams in (in_run.parameters.ngrams, alone.parameters.ngrams):
+        assert ngrams is not None
+        assert ngrams.offset == len(corpus.indices) - 30
+        np.testing.assert_array_equal(ngrams.text, corpus.indices[-30:])
 
 
 def altered(corpus: Corpus, tmp_path: Path, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> Path:
@@ -386,10 +318,11 @@ def test_an_alpha_of_another_shape(corpus: Corpus, tmp_path: Path, shape: tuple[
 
 @pytest.mark.parametrize("code", [0, 0.5, -1, 1e30, 200])
 def test_a_state_that_ends_with_no_character(corpus: Corpus, tmp_path: Path, code: float) -> None:
-    def replace_last(_: dict[str, Any], tensors: dict[str, Any]) -> None:
-        tensors["h"][-1] = code
+    path = altered(corpus, tmp_path, lambda _, tensors: tensors["h"].put(-1, code))
+    assert "(h ends with numbers that are not characters)" in error_message(path)
 
-    assert "(h ends with numbers that are not characters)" in error_message(altered(corpus, tmp_path, replace_last))
+
+# --- Safety ---
 
 
 def test_the_package_neither_pickles_nor_evaluates() -> None:
@@ -411,62 +344,3 @@ def names(node: ast.AST) -> set[str]:
         case ast.keyword(arg=str(name)):
             return {name}
     return set()
-
-
-# --- Writing ---
-
-
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
-def test_permissions_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        replace_file(tmp_path / "c", b"data")
-        assert os.umask(umask) == umask
-    finally:
-        os.umask(before)
-    assert (tmp_path / "c").stat().st_mode & 0o777 == mode
-
-
-def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
-    for data in (b"a longer text", b"short"):
-        replace_file(tmp_path / "c", data)
-        assert (tmp_path / "c").read_bytes() == data
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Let the system refuse longer files, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", checkpoint)
-    before = (tmp_path / "c").read_bytes()
-    with no_file_larger_than(len(before) // 2), pytest.raises(ElmanError) as raised:
-        save_checkpoint(tmp_path / "c", checkpoint)
-    expected = "(File too large): free disk space or choose another out; an existing file is left unchanged"
-    assert str(raised.value) == f"cannot write {quote(tmp_path / 'c')} {expected}"
-    assert (tmp_path / "c").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]
-
-
-@pytest.mark.parametrize(("folder", "reason"), [("file", "Not a directory"), ("none", "No such file or directory")])
-def test_a_folder_that_is_none(tmp_path: Path, folder: str, reason: str) -> None:
-    (tmp_path / "file").touch()
-    path = tmp_path / folder / "c"
-    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {quote(path)} ({reason})')}"):
-        replace_file(path, b"data")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "c").mkdir()
-    with pytest.raises(ElmanError, match=r"^cannot write "):
-        replace_file(tmp_path / "c", b"data")
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]

@@ -17,11 +17,12 @@ from elman.errors import ElmanError, as_arguments, quote
 from elman.report import report
 from elman.runs.directory import RunDirectory
 from elman.runs.lock import DirectoryLock
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
-from elman.training.callbacks import NullCallback
+from elman.training.callbacks import TrainingCallback
 from support.state import TEXT
-from support.training import EXACT, assert_same, train
+from support.training import EXACT, assert_same, contents, train
 
 BUSY = "{} is locked, another process is writing to it; wait until that ends or choose another --out"
 LONG = Corpus.from_text(TEXT * 20)
@@ -56,26 +57,22 @@ def run(corpus: Corpus, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_second_training_is_rejected_and_changes_nothing(corpus: Corpus, run: Path, resume: bool) -> None:
-    before = contents(run)
+    before, expected = contents(run), re.escape(as_arguments(BUSY.format(quote(run))))
     options: dict[str, Any] = {"resume": True} if resume else EXACT
-    with (
-        writer_elsewhere(run),
-        pytest.raises(ElmanError, match=f"^{re.escape(as_arguments(BUSY.format(quote(run))))}$"),
-    ):
+    with writer_elsewhere(run), pytest.raises(ElmanError, match=f"^{expected}$"):
         train(corpus, out=run, **options)
     assert contents(run) == before
 
 
-def test_a_second_training_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
-    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is locked, another process is writing to it"):
-        train(corpus, **EXACT, out=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+def test_a_second_writer_is_refused_before_the_first_has_written_anything(corpus: Corpus, tmp_path: Path) -> None:
+    with writer_elsewhere(tmp_path):
+        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            train(corpus, **EXACT, out=tmp_path)
+        with pytest.raises(ElmanError, match="is locked, another process is writing to it"):
+            report(LONG, out=tmp_path, epochs=1, long_epochs=1)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_the_command_prints_one_line_and_exits_with_2(run: Path) -> None:
@@ -86,7 +83,7 @@ def test_the_command_prints_one_line_and_exits_with_2(run: Path) -> None:
 
 
 def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> None:
-    class Second(NullCallback):
+    class Second(TrainingCallback):
         """Begins a second training while the first is at work."""
 
         refused = 0
@@ -103,20 +100,12 @@ def test_one_process_has_one_writer_as_well(corpus: Corpus, tmp_path: Path) -> N
 
 
 def test_a_training_may_be_asked_for_in_another_thread(corpus: Corpus, tmp_path: Path) -> None:
-    def go_on() -> None:
-        train(corpus, out=tmp_path, resume=True, max_updates=20)
-
     train(corpus, **EXACT, max_updates=9, out=tmp_path)
-    thread = threading.Thread(target=go_on)
+    options = {"out": tmp_path, "resume": True, "max_updates": 20}
+    thread = threading.Thread(target=train, args=(corpus,), kwargs=options)
     thread.start()
     thread.join()
     assert RunDirectory(tmp_path).load().state.update == 20
-
-
-def test_a_report_is_one_writer_to_its_directory(tmp_path: Path) -> None:
-    with writer_elsewhere(tmp_path), pytest.raises(ElmanError, match="is locked, another process is writing to it"):
-        report(LONG, out=tmp_path, epochs=1, long_epochs=1)
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_report_is_rejected_while_its_run_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

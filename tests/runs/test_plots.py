@@ -1,20 +1,26 @@
-"""The plot of the train and the validation loss."""
+"""The plot of the losses, which a training writes at its end; and what happens without Matplotlib."""
 
+import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+import elman
 from elman.config import Config
 from elman.errors import ElmanError
 from elman.runs.directory import RunDirectory
 from elman.runs.plots import LossCurve, plot_losses, save_figure
 from elman.runs.records import Metrics
 from elman.text import Corpus
-from support.state import T
-from support.training import train
+from elman.training.loop import describe_missing_plot
+from support.cli import Command, assert_refused
+from support.state import TEXT, T
+from support.training import Listens, train
 
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
 CONFIG = Config(seq_length=T)  # whose rows are on so few characters that the train loss is the smooth loss
@@ -95,3 +101,63 @@ def test_runs_with_other_sequence_lengths_are_comparable(corpus: Corpus, tmp_pat
     first, second = (each.train_losses()[1][-1] for each in curves)
     assert first == pytest.approx(second, rel=0.1)
     assert curves[1].metrics[-1].smooth_loss == pytest.approx(3 * curves[0].metrics[-1].smooth_loss, rel=0.1)
+
+
+# --- At the end of a training ---
+
+SHORT: dict[str, Any] = {"hidden_size": 3, "seq_length": 5, "engine": "numpy", "max_updates": 4}
+PLOT = "smooth_loss.png"
+MISSING = "this requires matplotlib, which is not installed: pip install 'elman[plot]'"
+
+
+@pytest.fixture
+def _no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every import of Matplotlib fail, as where it is not installed."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "novel.txt").write_text(TEXT * 5, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("drawn_plots")
+def test_the_plot_is_drawn_at_the_end(corpus: Corpus, tmp_path: Path) -> None:
+    listens = Listens()
+    train(corpus, **SHORT, out=tmp_path, callback=listens)
+    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
+    assert not any("curve" in notice for notice in listens.notices)
+
+
+@pytest.mark.usefixtures("_no_matplotlib", "drawn_plots")
+def test_without_matplotlib_the_first_run_in_a_directory_says_so_once(corpus: Corpus, tmp_path: Path) -> None:
+    for out, expected in (("a", 1), ("b", 0), ("a", 1), ("other/c", 1)):
+        listens = Listens()
+        run = train(corpus, **SHORT, out=tmp_path / out, overwrite=True, callback=listens)
+        assert (run.stopped, listens.notices.count(describe_missing_plot(tmp_path / out))) == ("max_updates", expected)
+        assert not (tmp_path / out / PLOT).exists()
+        assert len(elman.load(tmp_path / out).sample(9)) == 9
+        shutil.rmtree(tmp_path / "b", ignore_errors=True)
+    in_memory = Listens()
+    run = train(corpus, **SHORT, callback=in_memory)
+    assert not any("curve" in notice for notice in in_memory.notices)  # a run without a directory has no plot
+    for plotted in (run, elman.open_run(tmp_path / "a")):
+        with pytest.raises(ElmanError) as error:
+            plotted.plot()
+        assert str(error.value) == MISSING
+
+
+@pytest.mark.usefixtures("_no_matplotlib", "drawn_plots", "folder")
+def test_the_commands_without_matplotlib(command: Command) -> None:
+    options = [word for name, value in SHORT.items() for word in ("--" + name.replace("_", "-"), value)]
+    training = command("train", "novel.txt", "-o", "run", "--preset", "reference", *options)
+    assert (training.code, training.err.splitlines().count(describe_missing_plot(Path("run")))) == (0, 1)
+    assert "train loss" in training.out
+    assert_refused(command("plot", "run"), MISSING)
+    assert_refused(command("report", "novel.txt", "-o", "report"), MISSING)
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["novel.txt", "run"]

@@ -1,40 +1,51 @@
-"""Records: metrics and samples, written, read back, damaged and cut off."""
+"""Records: metrics and samples, written, read back, damaged and cut off; their history; the train loss."""
 
 import csv
 import json
 import re
 import tempfile
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elman.config import Config, make_config
 from elman.errors import ElmanError, quote
+from elman.runs import records
 from elman.runs.directory import RunDirectory
-from elman.runs.records import COLUMNS, Metrics, Sample, finite_or_none
+from elman.runs.records import (
+    COLUMNS,
+    MIN_CHARS,
+    SMOOTH_UPDATES,
+    Metrics,
+    Records,
+    Sample,
+    TrainLossEstimator,
+    finite_or_none,
+)
 from elman.text import Corpus
-from support.state import T
-from support.training import train
+from elman.training import loop
+from support.state import TEXT
+from support.training import EXACT, SMALL, StopsAt, rows, train
 
-SMALL: dict[str, Any] = {"hidden_size": 3, "seq_length": T, "engine": "numpy", "metrics_every": 7, "sample_every": 10}
-
+HEADER = b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n"
 ROWS = [Metrics(7, 0, 1 / 3, 2e-17, None, 0.1, 12.5), Metrics(14, 1, 0.1, 3.0, 2.75, 1e300, 0.0)]
 
 number = st.floats(-1e300, 1e300)
 count = st.integers(0, 2**53)
 row = st.builds(Metrics, count, count, number, number, st.none() | number, number, number)
-any_text = st.text(st.characters())
-sample = st.builds(Sample, count, st.none() | number, any_text)
+sample = st.builds(Sample, count, st.none() | number, st.text(st.characters()))
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> RunDirectory:
     """A run directory without records."""
-    (tmp_path / "metrics.csv").write_text(
-        "update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n", encoding="utf-8"
-    )
+    (tmp_path / "metrics.csv").write_bytes(HEADER)
     (tmp_path / "samples.jsonl").touch()
     return RunDirectory(tmp_path)
 
@@ -42,35 +53,21 @@ def directory(tmp_path: Path) -> RunDirectory:
 @pytest.fixture
 def run_directory(corpus: Corpus, tmp_path: Path) -> Path:
     """The directory of a short run."""
-    train(corpus, **SMALL, max_updates=25, out=tmp_path / "run")
+    train(corpus, **EXACT, max_updates=25, out=tmp_path / "run")
     return tmp_path / "run"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(row, max_size=5), st.lists(sample, max_size=5))
 def test_rows_and_samples_are_restored_bit_for_bit(rows: list[Metrics], samples: list[Sample]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        (path / "metrics.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        (path / "metrics.csv").write_bytes(HEADER)
         directory = RunDirectory(path)
-        directory.append(rows, samples)
+        directory.append(rows, [])
+        directory.append([], samples)
         assert directory.metrics() == rows
         assert directory.samples() == samples
-
-
-def test_rows_are_added_below(directory: RunDirectory) -> None:
-    for row in ROWS:
-        directory.append([row], [])
-    assert directory.metrics() == ROWS
-
-
-def test_a_partial_line_at_the_end_is_no_row(directory: RunDirectory) -> None:
-    directory.append([*ROWS], [Sample(0, None, "ab")])
-    for name, half in (("metrics.csv", "5100,17,1"), ("samples.jsonl", '{"update": 3')):
-        with (directory.path / name).open("a", encoding="utf-8") as file:
-            file.write(half)
-    assert directory.metrics() == [*ROWS]
-    assert directory.samples() == [Sample(0, None, "ab")]
 
 
 def test_a_sample_is_one_line_whatever_it_contains(directory: RunDirectory) -> None:
@@ -80,20 +77,17 @@ def test_a_sample_is_one_line_whatever_it_contains(directory: RunDirectory) -> N
     assert data.isascii()
 
 
-def test_the_columns_of_the_metrics(run_directory: Path) -> None:
+def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(run_directory: Path) -> None:
     with (run_directory / "metrics.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["update", "epoch", "smooth_loss", "loss", "validation_loss", "seconds", "chars_per_second"]
+    assert (",".join(header) + "\n").encode() == HEADER == (",".join(COLUMNS) + "\n").encode()
     assert [row[0] for row in rows] == ["7", "14", "21", "25"]
     assert {row[4] for row in rows} == {""}
-
-
-def test_the_keys_of_the_samples(run_directory: Path) -> None:
-    lines = (run_directory / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    samples = [json.loads(line) for line in lines]
+    samples = [json.loads(line) for line in (run_directory / "samples.jsonl").read_text("utf-8").splitlines()]
     assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 3
-    assert [sample["update"] for sample in samples] == [0, 10, 20]
-    assert samples[0]["smooth_loss"] is None
+    assert [(sample["update"], sample["smooth_loss"] is None) for sample in samples] == [
+        (0, True), (10, False), (20, False)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -105,50 +99,179 @@ def test_the_keys_of_the_samples(run_directory: Path) -> None:
         ("samples.jsonl", b'{"update": 30, "text": "\xe2\x82'),
     ],
 )
-def test_a_partial_line_is_dropped_when_the_run_is_resumed(
-    corpus: Corpus, run_directory: Path, name: str, torn: bytes
-) -> None:
+def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, run_directory: Path, name: str, torn: bytes) -> None:
+    directory = RunDirectory(run_directory)
+    before = directory.metrics(), directory.samples()
     with (run_directory / name).open("ab") as file:
         file.write(torn)
+    assert (directory.metrics(), directory.samples()) == before
     run = train(corpus, resume=True, max_updates=30, out=run_directory)
-    assert RunDirectory(run_directory).metrics() == run.metrics
-    assert RunDirectory(run_directory).samples() == run.samples
+    assert run.metrics == directory.metrics()
+    assert run.samples == directory.samples()
 
 
-@pytest.mark.parametrize("name", ["metrics", "samples"])
-def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
-    file = {"metrics": "metrics.csv", "samples": "samples.jsonl"}[name]
+@pytest.mark.parametrize("file", ["metrics.csv", "samples.jsonl"])
+def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
     expected = f"no {file} in {quote(tmp_path)}; pass a run directory written by elman train"
     with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
-        getattr(RunDirectory(tmp_path), name)()
+        getattr(RunDirectory(tmp_path), file.partition(".")[0])()
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("name", "data"),
     [
-        b"a,b\n1,2\n",
-        b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n1,x,1,1,,1,1\n",
-        b"update,epoch,smooth_loss,loss,validation_loss,seconds,chars_per_second\n1,2\n",
-        b"update\n\xff\n",
-        b"update\n" + b"1" * 200_000 + b"\n",
+        ("metrics.csv", b"a,b\n1,2\n"),
+        ("metrics.csv", HEADER + b"1,x,1,1,,1,1\n"),
+        ("metrics.csv", HEADER + b"1,2\n"),
+        ("metrics.csv", b"update\n\xff\n"),
+        ("metrics.csv", b"update\n" + b"1" * 200_000 + b"\n"),
+        ("samples.jsonl", b"{\n"),
+        ("samples.jsonl", b"[1]\n"),
+        ("samples.jsonl", b'{"update": 1}\n'),
+        ("samples.jsonl", b"\xff\n"),
     ],
-    ids=["columns", "words", "short", "bytes", "long"],
+    ids=["columns", "words", "short", "bytes", "long", "brace", "list", "keys", "bytes of a sample"],
 )
-def test_damaged_metrics_are_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "metrics.csv").write_bytes(data)
-    with pytest.raises(
-        ElmanError, match=r"\A'.*metrics\.csv' cannot be read as metrics\.csv \(.*\); restore a copy or .*\Z"
-    ):
-        RunDirectory(tmp_path).metrics()
-
-
-@pytest.mark.parametrize("data", [b"{\n", b"[1]\n", b'{"update": 1}\n', b"\xff\n"])
-def test_damaged_samples_are_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "samples.jsonl").write_bytes(data)
-    with pytest.raises(ElmanError, match=r"\A'.*' cannot be read as samples\.jsonl \(.*\); restore a copy or .*\Z"):
-        RunDirectory(tmp_path).samples()
+def test_damaged_records_are_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    expected = rf"\A'.*{re.escape(name)}' cannot be read as {re.escape(name)} \(.*\); restore a copy or train again\Z"
+    with pytest.raises(ElmanError, match=expected):
+        getattr(RunDirectory(tmp_path), name.partition(".")[0])()
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1.5, 1.5), (float("nan"), None), (float("inf"), None)])
 def test_json_gets_only_numbers_that_it_has(value: float, expected: float | None) -> None:
     assert finite_or_none(value) == expected
+
+
+# --- The history, of which only the newest records stay in memory ---
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only a few records stay in memory."""
+    monkeypatch.setattr(records, "NEWEST", 3)
+
+
+@pytest.mark.usefixtures("few")
+def test_older_records_are_read_where_they_were_written() -> None:
+    written: list[int] = []
+    asked: list[int] = []
+
+    def read() -> list[int]:
+        asked.append(len(written))
+        return written
+
+    found = Records[int](read=read)
+    for n in range(20):
+        found.append(n)
+        written.append(n)
+        found.spill()
+    assert (len(found), found[-1], found[17:], found[20:]) == (20, 19, [17, 18, 19], [])
+    assert asked == []
+    assert list(found) == [*range(20)]
+    assert asked == [20]
+    assert list(reversed(found)) == [*range(19, -1, -1)]
+    assert (found[0], found[::-6]) == (0, [19, 13, 7, 1])
+    assert found == [*range(20)]
+    assert found != [*range(19)]
+    with pytest.raises(IndexError):
+        found[20]
+    in_memory = Records(range(20))
+    in_memory.spill()
+    assert (in_memory[:2], list(in_memory)) == ([0, 1], [*range(20)])
+
+
+@pytest.mark.usefixtures("few")
+def test_a_run_in_a_directory_has_the_history_of_one_in_memory(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    options = SMALL | {"metrics_every": 1, "sample_every": 1, "validation": 0.2, "validate_every": 4}
+    expected = train(Corpus.from_text(TEXT), **options, max_updates=30)
+    for updates, resume in ((17, False), (30, True)):
+        run = train(corpus, **{} if resume else options, max_updates=updates, out=tmp_path, resume=resume)
+        assert len(run.metrics._split[1]) < 10  # what is in memory
+    assert rows(run.metrics) == rows(expected.metrics)
+    assert run.samples == expected.samples
+    assert run.latest_validation_loss == expected.latest_validation_loss is not None
+    assert run.advice == expected.advice
+
+
+# --- The train loss, estimated from the rows ---
+
+T = 25
+BATCH = Config(seq_length=T, batch_size=10)
+
+
+def smooth_losses(losses: Iterable[float]) -> list[float]:
+    """Return the smooth loss at every update."""
+    return [*accumulate(losses, lambda smooth, loss: 0.999 * smooth + 0.001 * loss)]
+
+
+def rows_of(losses: Sequence[float], every: int) -> list[Metrics]:
+    """Return the rows of a run with these losses."""
+    smooth, updates = smooth_losses(losses), range(every, len(losses) + 1, every)
+    return [Metrics(update, 0, smooth[update - 1], losses[update - 1], None, 1.0, 1.0) for update in updates]
+
+
+def estimate(config: Config, rows: Iterable[Metrics]) -> float:
+    return [*map(TrainLossEstimator(config).append, rows)][-1]
+
+
+def test_it_is_the_mean_of_all_losses_of_the_last_tenth_per_character() -> None:
+    losses = [1000.0] * 900 + [50.0, 100.0] * 50
+    assert estimate(BATCH, rows_of(losses, 20)) == pytest.approx(75.0 / T, rel=0.01)
+    assert estimate(BATCH, rows_of([1000.0] * 900 + [50.0] * 100, 20)) == pytest.approx(50.0 / T, rel=1e-9)
+
+
+@pytest.mark.parametrize(("updates", "recent"), [(100, 20), (500, 50)])
+def test_the_recent_updates_are_a_tenth_and_at_least_twenty(updates: int, recent: int) -> None:
+    losses = [float(update) for update in range(updates)]
+    assert estimate(BATCH, rows_of(losses, 1)) == pytest.approx(fmean(losses[-recent:]) / T, rel=1e-3)
+
+
+def test_short_sequences_need_more_updates() -> None:
+    config = Config(seq_length=5, batch_size=1)
+    losses = [500.0] * 50 + [5.0] * (MIN_CHARS // 5)
+    assert estimate(config, rows_of(losses, 10)) == pytest.approx(1.0)
+    assert estimate(config, rows_of(losses[:-10], 10)) > 2
+
+
+def test_the_start_of_the_smooth_loss_does_not_matter_after_the_first_row() -> None:
+    """After 2,000 updates of the reference experiment, the smooth loss is still 9 % too high."""
+    losses = [100.0] * 1000 + [60.0] * 1000
+    assert estimate(Config(seq_length=T), rows_of(losses, 1000)) == pytest.approx(60.0 / T)
+    assert smooth_losses(losses)[-1] > 74
+
+
+def test_before_there_is_such_a_row_it_is_the_mean_of_the_rows() -> None:
+    losses = [100.0] * 10 + [float(update) for update in range(9)] + [50.0]
+    assert estimate(BATCH, rows_of(losses, 10)) == fmean((100.0, 50.0)) / T
+
+
+@pytest.mark.parametrize(
+    ("config", "updates"), [(Config(seq_length=T), 5), (Config(seq_length=T, batch_size=1000), SMOOTH_UPDATES)]
+)
+def test_it_is_the_smooth_loss_of_few_characters_and_of_a_long_run(config: Config, updates: int) -> None:
+    rows = rows_of([float(update) for update in range(updates)], 5)
+    assert estimate(config, rows) == rows[-1].smooth_loss / T
+
+
+def test_between_two_rows_of_a_preset_it_does_not_fall_back_to_the_smooth_loss() -> None:
+    config = make_config("minute")
+    losses = [100.0 * config.seq_length] + [2.0 * config.seq_length] * 499
+    smooth, estimator = smooth_losses(losses), TrainLossEstimator(config)
+    for row in rows_of(losses, config.metrics_every)[:-1]:
+        estimator.append(row)
+        for update in range(row.update, row.update + config.metrics_every):
+            assert estimator.at(update, smooth[update - 1]) == pytest.approx(2.0)
+
+
+def test_a_run_has_it_whether_it_was_resumed_or_not(corpus: Corpus, tmp_path: Path) -> None:
+    options: dict[str, Any] = EXACT | {"max_updates": 40, "batch_size": 5, "seq_length": 10, "validation": 0}
+    expected = train(corpus, **options)
+    assert expected.train_loss == expected.results()["train_loss"] == estimate(expected.config, expected.metrics)
+    train(corpus, **options, out=tmp_path, callback=StopsAt(20))
+    assert train(corpus, out=tmp_path, resume=True).train_loss == expected.train_loss

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from elman.serve.api.completion_request import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOPS
 from elman.serve.app import create_app
+from elman.serve.requests import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOPS
 from elman.serve.settings import Settings
 from support.server import listening, tiny
 from support.state import ROOT
@@ -43,7 +43,7 @@ def test_an_example(address: str, language: str, code: str) -> None:
     assert '"error"' not in ended.stdout
 
 
-def test_all_that_is_served_and_told_is_named(address: str) -> None:
+def test_endpoints_and_metrics_are_documented(address: str) -> None:
     document = httpx.get(f"{address}/openapi.json").json()
     assert not [path for path in document["paths"] if f" {path}`" not in HTTP_API]
     families = [*text_string_to_metric_families(httpx.get(f"{address}/metrics").text)]
@@ -57,7 +57,7 @@ def test_the_examples_are_found() -> None:
     assert [language for language, _ in EXAMPLES] == ["sh", "sh", "python", "python"]
 
 
-def test_what_it_says_of_limits() -> None:
+def test_the_limits_in_the_docs() -> None:
     limits = Settings()
     assert f"after {limits.send_timeout:g} seconds it counts as disconnected" in PAGE
     for said in (

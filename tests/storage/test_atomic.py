@@ -1,18 +1,21 @@
 """Replaced files."""
 
 import os
+import re
+import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from elman.errors import ElmanError, quote
 from elman.storage.atomic import replace_file, replace_file_by_pieces
 
 
-def test_a_file_is_replaced(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    replace_file(path, b"one")
+    replace_file(path, b"a longer text")
     replace_file_by_pieces(path, (b"tw", b"o"))
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path]
@@ -29,3 +32,44 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
         assert read.result(timeout=10) == b"ab"
     assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_permissions_follow_the_umask_which_is_never_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", None)  # it is of all threads
+            replace_file(tmp_path / "c", b"data")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "c").stat().st_mode & 0o777 == mode
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    replace_file(tmp_path / "c", b"before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(ElmanError) as raised:
+            replace_file(tmp_path / "c", bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    expected = "(File too large): free disk space or choose another out; an existing file is left unchanged"
+    assert str(raised.value) == f"cannot write {quote(tmp_path / 'c')} {expected}"
+    assert (tmp_path / "c").read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("file/c", "Not a directory"), ("none/c", "No such file or directory"), ("folder", "Is a directory")],
+)
+def test_a_path_that_is_no_file(tmp_path: Path, path: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ElmanError, match=f"^{re.escape(f'cannot write {quote(tmp_path / path)} ({reason})')}"):
+        replace_file(tmp_path / path, b"data")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}

@@ -25,48 +25,12 @@ RECIPES: tuple[dict[str, Any], ...] = (
 )
 FILES = ("checkpoint.safetensors", "best.safetensors", "run.json", "metrics.csv", "samples.jsonl")
 BYTES = (
-    b"\0",
-    b"\xff",
-    b"{",
-    b"]",
-    b'"',
-    b",",
-    b"\n",
-    b"\r",
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"9" * 5000,
-    b"\\ud800",
-    b"null",
-)
+    b"\0", b"\xff", b"{", b"]", b'"', b",", b"\n", b"\r", b"-1", b"1e999", b"NaN", b"9" * 5000, b"\\ud800", b"null"
+)  # fmt: skip
 VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    1,
-    10**9,
-    2**63,
-    2**64,
-    10**400,
-    -(10**30),
-    0.5,
-    -0.0,
-    1e308,
-    math.nan,
-    math.inf,
-    "",
-    "x",
-    "\ud800",
-    "lstm",
-    "a" * 3000,
-    [],
-    {},
-    [[]],
-    [0] * 700,
-    {"state": {"state": 0, "inc": 2}},
-)
+    None, True, -1, 0, 1, 10**9, 2**63, 2**64, 10**400, -(10**30), 0.5, -0.0, 1e308, math.nan, math.inf, "", "x",
+    "\ud800", "lstm", "a" * 3000, [], {}, [[]], [0] * 700, {"state": {"state": 0, "inc": 2}},
+)  # fmt: skip
 """Replacements for values in a description."""
 
 

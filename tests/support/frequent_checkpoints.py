@@ -3,7 +3,7 @@
 import sys
 
 from elman.cli import main
-from elman.training import train as training
+from elman.training import loop as training
 
 training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9
 

@@ -6,6 +6,7 @@ from elman.engine import get_engine
 from elman.inference import Model
 from elman.network import architecture, initial_parameters
 from elman.network.ngram import count_training_text
+from elman.network.parameters import Architecture, Parameters, shapes
 from elman.text import Alphabet
 
 
@@ -38,3 +39,15 @@ def random_prior_model(
     h = np.tanh(generator.randn(architecture(parameters).state_size)).astype(dtype)
     h[-order:] = indices[-order:] + 1
     return Model(alphabet, parameters, h, get_engine("numpy"))
+
+
+def normal_model(
+    characters: str, cell: str, layers: int, dtype: str = "float32", m: int = 4, std: float = 0.5
+) -> Model:
+    """Return a model whose arrays, biases and state included, are normally distributed."""
+    K, generator = len(characters), np.random.default_rng(1)
+    arrays = {
+        name: (generator.normal(size=shape) * std).astype(dtype) for name, shape in shapes(K, m, cell, layers).items()
+    }
+    h = (generator.normal(size=Architecture(cell, layers, K, m).state_size) * std).astype(dtype)
+    return Model(Alphabet(characters), Parameters(cell, arrays), h, get_engine("numpy"))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from elman.inference import Model
 from elman.serve.app import create_app
-from elman.serve.http.server import listen, run_in_thread
+from elman.serve.server import listen, run_in_thread
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support.state import TEXT, T
@@ -56,6 +56,18 @@ def texts(client: httpx.Client, prompt: Any = "the ", **arguments: Any) -> list[
     return [choice["text"] for choice in complete(client, prompt, **arguments)["choices"]]
 
 
+def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Return the error in a response, which must have this status and code, and a message of one line."""
+    (error,) = response.json().values()
+    assert (response.status_code, error["code"]) == (status, code), response.text
+    assert list(error) == ["message", "type", "param", "code"]
+    kinds = {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
+    assert error["type"] == kinds.get(status, "invalid_request_error")
+    assert "\n" not in error["message"]
+    found: dict[str, Any] = error
+    return found
+
+
 def get_metric(client: httpx.Client, name: str, **labels: str) -> float:
     """Return a Prometheus metric, summed over the labels that are not given."""
     families = text_string_to_metric_families(client.get("/metrics").text)
@@ -72,16 +84,24 @@ def wait_for_metric(client: httpx.Client, name: str, value: float) -> None:
     pytest.fail(f"{name} is still not {value}")
 
 
+def send(
+    client: httpx.Client, body: dict[str, Any], path: str = "/v1/completions", *, missing: int = 0, buffer: int = 0
+) -> socket.socket:
+    """Send a request, of whose body some bytes are `missing`; return the connection, with this receive buffer."""
+    content, connection = json.dumps(body).encode(), socket.socket()
+    if buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.connect(("127.0.0.1", client.base_url.port))
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(content) + missing}\r\n\r\n".encode() + content)
+    return connection
+
+
 class SlowClient:
     """A client that requests a stream, and reads the response only on demand."""
 
     def __init__(self, client: httpx.Client, path: str = "/v1/completions", **arguments: Any) -> None:
-        body = json.dumps({"model": NAME} | arguments).encode()
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.connect(("127.0.0.1", client.base_url.port))
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        self.socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self.socket = send(client, arguments, path, buffer=4096)
         self.received = self.socket.recv(100)
 
     def read(self) -> bytes:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from elman.cli import main
-from elman.training import train as training
+from elman.training import loop as training
 
 PAUSE_SECONDS = 0.1
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from elman.engine import TrainState
 from elman.network.parameters import Array
 
@@ -18,16 +16,12 @@ PER_EPOCH = 15
 
 def snapshot(state: TrainState) -> dict[str, Any]:
     """Return the contents of a state, bit for bit, as values that can be compared; without the elapsed seconds."""
-    initial = state.initial_generator.get_state(legacy=False)
-    key = initial["state"]["key"]
-    assert isinstance(key, np.ndarray)
     return {
         **{
             kind: {name: _bits(array) for name, array in getattr(state, kind).items()}
             for kind in ("parameters", "M", "N", "average")
         },
         "h": _bits(state.h),
-        "initial_generator": repr(initial | {"state": initial["state"] | {"key": key.tolist()}}),
         "sample_generator": repr(state.sample_generator.bit_generator.state),
         "counters": (state.position, state.update, state.epoch, state.minimum_at),
         "figures": repr((state.smooth_loss, state.minimum_smooth_loss)),  # NaN is not equal to itself

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from elman.training import train as training
+from elman.training import loop as training
 from elman.tuning.worker import main
 
 training.TICK_SECONDS, training.CHECKPOINT_SECONDS, training.CHECKPOINT_SHARE = 0.004, 0.0, 1e9

@@ -5,13 +5,14 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from elman.runs.checkpoint import NetworkSnapshot, load_network
+from elman.inference.network_file import NetworkSnapshot
+from elman.runs.checkpoint import load_network
 from elman.runs.directory import RunDirectory
 from elman.runs.records import Metrics
 from elman.runs.run import Run
 from elman.text import Corpus
 from elman.training import train as training
-from elman.training.callbacks import NullCallback
+from elman.training.callbacks import TrainingCallback
 from support.state import T, snapshot
 
 M = 4
@@ -33,7 +34,7 @@ def train(corpus: str | Path | Corpus = "python-docs", *, preset: str | None = N
     return training.train(corpus, preset=preset, **options)
 
 
-class StopsAt(NullCallback):
+class StopsAt(TrainingCallback):
     """Asks to stop once this many updates are done."""
 
     def __init__(self, update: int) -> None:
@@ -45,6 +46,35 @@ class StopsAt(NullCallback):
 
     def should_stop(self) -> bool:
         return self.done >= self.update
+
+
+class Listens(TrainingCallback):
+    """Keeps the notices and the warnings."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+        self.warnings: list[str] = []
+
+    def on_notice(self, notice: str) -> None:
+        self.notices.append(notice)
+
+    def on_warning(self, warning: str) -> None:
+        self.warnings.append(warning)
+
+
+class Killed(TrainingCallback):
+    """Raises after an update, or before the first, as if the process were killed."""
+
+    def __init__(self, update: int = 0) -> None:
+        self.update = update
+
+    def on_compile(self) -> None:
+        if not self.update:
+            raise KeyboardInterrupt
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        if run.state.update >= self.update:
+            raise KeyboardInterrupt
 
 
 def rows(metrics: Sequence[Metrics]) -> list[tuple[object, ...]]:

@@ -1,45 +1,29 @@
-"""Corpora: a text is exactly what its bytes encode, and everything else is refused in one line."""
+"""Corpora: a text in memory, and the indices of a large one in a memory-mapped file."""
 
 import hashlib
-import io
+import json
+import mmap
 import re
+import resource
+import subprocess
 import sys
-import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import elman
 from elman.errors import ElmanError
 from elman.text import Alphabet, Corpus, read_corpus
-from elman.text.datasets import load_builtin
+from elman.text import corpus as module
+from elman.text.corpus import Spool, drop_pages
+from support.training import EXACT
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def line(message: str) -> str:
-    """Return the pattern of exactly this message."""
-    return f"^{re.escape(message)}$"
-
-
-def test_a_file_is_read(folder: Path) -> None:
-    data = "hej då\n".encode()
-    path = folder / "novel.txt"
-    path.write_bytes(data)
-    corpus = read_corpus(path)
-    assert corpus.name == "novel.txt"
-    assert corpus.text == "hej då\n"
-    assert corpus.alphabet == Alphabet("hej då\n")
-    assert corpus.indices.dtype == np.uint8
-    assert corpus.sha256 == hashlib.sha256(data).hexdigest()
-    assert corpus.encoding == "utf-8"
+PLAIN = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
+SOME = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
 
 
 def test_a_text_in_memory() -> None:
@@ -47,193 +31,33 @@ def test_a_text_in_memory() -> None:
     assert (corpus.name, corpus.text, corpus.encoding) == ("letters", "abcab", "utf-8")
     np.testing.assert_array_equal(corpus.indices, [0, 1, 2, 0, 1])
     assert corpus.sha256 == hashlib.sha256(b"abcab").hexdigest()
-
-
-def test_a_lone_surrogate_in_memory() -> None:
     assert Corpus.from_text("a\ud800").text == "a\ud800"
+    assert Corpus.from_lines(["emma", "olivia\n", ""]).text == "emma\nolivia\n\n"
+    assert Corpus.from_lines(line for line in ("emma", "olivia")).text == "emma\nolivia\n"
 
 
-@pytest.mark.parametrize("text", ["a\r\nb\rc\nd", "a\0b", "naïve 🐈", "a\ufeffb", "\u4e00\u4e01" * 9])
-def test_a_text_is_kept_exactly(folder: Path, text: str) -> None:
-    Path("text").write_bytes(text.encode())
-    assert read_corpus("text").text == text
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_one_leading_byte_order_mark_is_dropped(encoding: str) -> None:
-    written = "utf-8" if encoding == "utf-8-sig" else encoding
-    mark = "" if encoding == "utf-16" else "\ufeff"
-    Path("text").write_bytes(f"{mark}ab".encode(written))
-    assert read_corpus("text", encoding=encoding).text == "ab"
-
-
-def test_another_encoding() -> None:
-    Path("text").write_bytes(b"caf\xe9")
-    corpus = read_corpus("text", encoding="latin-1")
-    assert (corpus.text, corpus.encoding) == ("café", "latin-1")
-
-
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a\r\nb")))
-    corpus = read_corpus("-")
-    assert (corpus.name, corpus.text) == ("-", "a\r\nb")
-
-
-def test_a_given_alphabet_is_used() -> None:
-    Path("text").write_bytes(b"aaa")
-    alphabet = Alphabet("cba")
-    corpus = read_corpus("text", alphabet=alphabet)
-    assert corpus.alphabet is alphabet
-    np.testing.assert_array_equal(corpus.indices, [2, 2, 2])
-
-
-def test_a_character_outside_a_given_alphabet_is_refused() -> None:
-    Path("text").write_bytes(b"abc")
-    with pytest.raises(ElmanError, match=r"^'c' \(U\+0063\) is not among the model's 2 characters"):
-        read_corpus("text", alphabet=Alphabet("ab"))
-
-
-def test_an_alphabet_is_extended_by_what_it_does_not_have() -> None:
-    many = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
-    Path("text").write_text("béaéb" + many, encoding="utf-8")
-    corpus = read_corpus("text", alphabet=Alphabet("ab"), extend=True)
-    assert corpus.alphabet == Alphabet("abé" + many)
-    assert corpus.text == "béaéb" + many
-    np.testing.assert_array_equal(corpus.indices, [1, 2, 0, 2, 1, *range(3, 303)])
-    with_symbol = Alphabet("ab�", has_unknown=True)
-    assert read_corpus("text", alphabet=with_symbol, extend=True).alphabet is with_symbol
-
-
-def test_a_builtin_is_utf8_whatever_the_encoding() -> None:
-    corpus = read_corpus("python-docs", encoding="latin-1")
-    data = load_builtin("python-docs")
-    assert (corpus.name, corpus.encoding) == ("python-docs", "utf-8")
-    assert corpus.text == data.decode("utf-8")
-    assert corpus.sha256 == hashlib.sha256(data).hexdigest()
-
-
-def test_a_builtin_wins_over_a_file_and_a_path_over_both(folder: Path) -> None:
-    for name in ("python-docs", "-"):
-        Path(name).write_bytes(b"of my own")
-        assert read_corpus(Path(name)).text == "of my own"
-        assert read_corpus(f"./{name}").text == "of my own"
-        assert read_corpus(str(folder / name)).text == "of my own"
-    assert read_corpus("python-docs").text != "of my own"
-
-
-def test_a_megabyte_costs_little_memory() -> None:
-    Path("text").write_bytes(b"The quick brown fox.\n" * 52_740)
-    tracemalloc.start()
-    try:
-        read_corpus("text")
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 10e6
-
-
-def test_a_missing_file_names_its_like(folder: Path) -> None:
-    for name in ("novel.txt", "novels.txt", "unrelated"):
-        (folder / name).touch()
-    expected = "there is no file 'nvel.txt': did you mean 'novel.txt' or 'novels.txt'?"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("nvel.txt")
-    expected = f"there is no file '{folder / 'novl.txt'}': did you mean '{folder / 'novel.txt'}'"
-    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
-        read_corpus(folder / "novl.txt")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
-def test_a_broken_link_is_named_as_one() -> None:
-    Path("link").symlink_to("nowhere")
-    with pytest.raises(ElmanError, match=r"^'link' is a link to 'nowhere', which does not exist$"):
-        read_corpus("link")
-
-
-def test_a_misspelt_builtin_is_named() -> None:
-    expected = "there is no file 'shakespear': did you mean 'shakespeare'?"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("shakespear")
-
-
-@pytest.mark.parametrize("path", ["1984", "no-such-folder/1984"])
-def test_a_missing_file_like_no_other(path: str) -> None:
-    expected = (
-        f"there is no file '{path}': use a file, - for standard input, or a built-in text (python-docs, shakespeare)"
-    )
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus(path)
-
-
-def test_a_directory_without_a_file() -> None:
-    Path("novels").mkdir()
-    expected = "there is no file in 'novels'"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("novels")
-
-
-def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not by its permissions: the superuser, who runs many a test, reads everything.
-    def refuse(path: Path, mode: str) -> object:
-        raise PermissionError(13, "Permission denied", path)
-
-    monkeypatch.setattr(Path, "open", refuse)
-    expected = "cannot read 'novel.txt' (Permission denied)"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("novel.txt")
-
-
-def test_a_text_in_place_of_a_path() -> None:
-    expected = (
-        "a text of 10,500 characters is not the name of a file: pass a file, or in Python elman.Corpus.from_text(text)"
-    )
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("It was a dark night.\n" * 500)
-
-
-@pytest.mark.parametrize("data", [b"", "\ufeff".encode()])
-@pytest.mark.parametrize("alphabet", [None, Alphabet("ab")])
-def test_an_empty_text(data: bytes, alphabet: Alphabet | None) -> None:
-    Path("novel.txt").write_bytes(data)
-    expected = "'novel.txt' is empty: use a text of at least two characters"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("novel.txt", alphabet=alphabet)
-
-
-def test_a_single_distinct_character() -> None:
-    expected = (
-        r"'text' has a single distinct character, '\n', so there is nothing to learn:"
-        " use a text of at least two"
-    )
-    with pytest.raises(ElmanError, match=line(expected)):
-        Corpus.from_text("\n\n\n")
-    Path("text").write_bytes(b"\n\n\n")
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("text")
-
-
-def test_bytes_that_are_not_of_the_encoding() -> None:
-    Path("novel.txt").write_bytes(b"caf\xe9!")
-    expected = (
-        "byte 0xe9 at offset 3 of 'novel.txt' is not valid utf-8: pass the encoding of the text,"
-        " such as encoding latin-1 or encoding cp1252"
-    )
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("novel.txt")
-
-
-def test_utf16_is_recognised() -> None:
-    Path("novel.txt").write_bytes("café".encode("utf-16"))
-    with pytest.raises(ElmanError, match=r"pass the encoding of the text, such as encoding utf-16$"):
-        read_corpus("novel.txt")
-
-
-@pytest.mark.parametrize("encoding", ["utf-9", "rot13"])
-def test_an_unknown_encoding(encoding: str) -> None:
-    Path("novel.txt").write_bytes(b"ab")
-    expected = f"unknown text encoding {encoding!r}: use utf-8, latin-1, cp1252 or another of Python's encodings"
-    with pytest.raises(ElmanError, match=line(expected)):
-        read_corpus("novel.txt", encoding=encoding)
+@pytest.mark.parametrize(
+    ("make", "value", "problem"),
+    [
+        (Corpus.from_text, b"abc", "from_text requires a string (got bytes)"),
+        (Corpus.from_text, None, "from_text requires a string (got NoneType)"),
+        (Corpus.from_lines, [1, 2], "from_lines requires a list of strings (it contains 1)"),
+        (
+            Corpus.from_lines,
+            "emma\nolivia",
+            r"from_lines requires a list of strings (got 'emma\nolivia'): for a text use Corpus.from_text or"
+            " text.splitlines()",
+        ),
+        (
+            Corpus.from_lines,
+            7,
+            "from_lines requires a list of strings (got 7): for a text use Corpus.from_text or text.splitlines()",
+        ),
+    ],
+)
+def test_what_is_no_text_in_memory_is_refused(make: Callable[[Any], Corpus], value: Any, problem: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{re.escape('Corpus.' + problem)}$"):
+        make(value)
 
 
 @pytest.mark.parametrize(
@@ -247,13 +71,143 @@ def test_indices_that_are_none_are_refused(indices: Any) -> None:
         Corpus("x", Alphabet("ab"), indices, "0", "utf-8")
 
 
-@pytest.mark.parametrize("encoding", ["undefined", "a\0b"])
-def test_an_encoding_that_is_none_is_refused(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "text").write_bytes(b"ab")
-    with pytest.raises(ElmanError, match=r"^unknown text encoding "):
-        read_corpus(tmp_path / "text", encoding=encoding)
+# --- Large texts ---
 
 
-def test_a_name_with_a_zero_byte_is_refused() -> None:
-    with pytest.raises(ElmanError, match=r"^cannot read 'a\\x00b' \("):
-        read_corpus("a\0b")
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache directory for large texts, which does not exist yet, and an empty current directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(module, "cache_dir", lambda: tmp_path / "cache")  # the kernels' stays where it is
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of more than a hundred bytes is stored in a file."""
+    monkeypatch.setattr(module, "LARGE", 100)
+
+
+def is_mapped(corpus: Corpus) -> bool:
+    """Whether the indices are in a file."""
+    owner: Any = corpus.indices
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    return isinstance(owner.base, memoryview) and isinstance(owner.base.obj, mmap.mmap)
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("text", [PLAIN * 9, PLAIN * 3000, PLAIN + SOME * 3, PLAIN * 2000 + SOME], ids=len)
+def test_a_large_text_is_kept_in_a_file(text: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("text").write_text(text, newline="")
+    corpus = read_corpus("text")
+    rare = read_corpus("text", min_count=2)
+    monkeypatch.setattr(module, "LARGE", 1 << 20)
+    small = Corpus.from_text(text)
+    assert (is_mapped(corpus), is_mapped(rare), is_mapped(small)) == (True, True, False)
+    assert corpus.alphabet == small.alphabet == Alphabet.from_text(text)
+    assert (corpus.indices.dtype, corpus.sha256) == (small.indices.dtype, small.sha256)
+    assert corpus.text == small.text == text
+    corpus.release()
+    assert corpus.text == text
+    assert rare.text == "".join(c if text.count(c) > 1 else "\ufffd" for c in text)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_text_trains_as_a_small_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("text").write_text(PLAIN * 30)
+    large = elman.train("text", **EXACT | {"engine": "numba", "epochs": 1, "validation": 0.2, "batch_size": 2})
+    monkeypatch.setattr(module, "LARGE", 1 << 20)
+    small = elman.train(Corpus.from_text(PLAIN * 30), **EXACT | asdict(large.config))
+    assert is_mapped(large.corpus)
+    assert large.state.smooth_loss == small.state.smooth_loss
+    assert large.validation_loss == small.validation_loss
+
+
+def test_indices_are_widened_as_the_alphabet_grows() -> None:
+    with Spool(np.dtype(np.uint8)) as spool:
+        spool.append(np.array([1, 255]))
+        spool.widen(np.dtype(np.uint16))
+        spool.append(np.array([256, 2]))
+        np.testing.assert_array_equal(spool.array(), np.array([1, 255, 256, 2], np.uint16))
+
+
+def test_pages_of_unmapped_indices_may_be_dropped_too() -> None:
+    indices = np.arange(9)
+    drop_pages(indices[3:])
+    np.testing.assert_array_equal(indices, range(9))
+
+
+@pytest.fixture
+def no_large_files() -> Iterator[None]:
+    """The system refuses to write files of more than a thousand bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_is_large", "no_large_files")
+def test_no_room_for_a_large_text(cache: Path) -> None:
+    expected = (
+        f"cannot store a text of this size in {str(cache)!r} (File too large): "
+        "free disk space there, or set ELMAN_CACHE to another directory"
+    )
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        Corpus.from_text("ab" * 100_000)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_no_directory_for_a_large_text(cache: Path) -> None:
+    cache.touch()
+    with pytest.raises(
+        ElmanError, match=r"^cannot store .* \(File exists\): free disk space there, or set ELMAN_CACHE"
+    ):
+        Corpus.from_text("ab" * 100)
+
+
+MEASURE = """
+import json, resource, sys, time
+began = time.perf_counter()
+import elman
+class Starts(elman.TrainingCallback):
+    at = 0.0
+    def on_progress(self, run, updates):
+        self.at = self.at or time.perf_counter() - began
+starts = Starts()
+run = elman.train(sys.argv[1], preset="reference", max_updates=2000, sample_every=0, callback=starts)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024**2)
+print(json.dumps([len(run.corpus.indices), starts.at, peak]))
+"""
+
+
+def measure(line: str, size: int) -> tuple[int, float, float]:
+    """Train on a file of one line as often as it fits into `size` bytes, in a process of its own.
+
+    Return its length, the seconds to the first updates, and the peak in MB.
+    """
+    data, path = line.encode() * (1_000_000 // len(line)), Path("text")
+    with path.open("wb") as file:
+        for _ in range(size // len(data)):
+            file.write(data)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, check=True)
+    path.unlink()
+    length, seconds, peak = json.loads(done.stdout)
+    return length, seconds, peak
+
+
+def test_one_line_of_a_hundred_megabytes() -> None:
+    short, long = measure("no newline at all; ", 1_000_000), measure("no newline at all; ", 100_000_000)
+    assert long[0] > 99_000_000
+    assert long[2] < short[2] + 30
+
+
+@pytest.mark.slow
+def test_two_gigabytes() -> None:
+    short, long = measure(PLAIN, 1_000_000), measure(PLAIN, 2_000_000_000)
+    assert long[0] > 1_990_000_000
+    assert long[1] < 20
+    assert long[2] < short[2] + 300

@@ -17,7 +17,7 @@ import pytest
 from elman.errors import ElmanError
 from elman.paths import cache_dir
 from elman.text import datasets
-from elman.text.datasets import BUILTIN_CORPORA, _fetch, load_builtin
+from elman.text.datasets import BUILTIN_CORPORA, _fetch
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -74,13 +74,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "shakespeare.txt"
 
 
-def error_message(url: str, reason: str, file: Path) -> str:
-    return "^" + re.escape(
-        f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {file}"
-    )
-
-
-def test_a_corpus_is_downloaded_once(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_text_is_downloaded_once(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with serving() as server:
         assert _fetch(server.url, SHA256, file) == CONTENT
     assert _fetch(server.url, SHA256, file) == CONTENT
@@ -89,42 +83,28 @@ def test_a_corpus_is_downloaded_once(file: Path, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_put_there_by_hand_needs_no_server(file: Path) -> None:
+def test_a_file_put_there_by_hand_needs_no_server_unless_it_is_damaged(file: Path) -> None:
     file.parent.mkdir()
     file.write_bytes(CONTENT)
     assert _fetch("http://127.0.0.1:0/", SHA256, file) == CONTENT
-
-
-def test_a_damaged_file_is_downloaded_again(file: Path) -> None:
-    file.parent.mkdir()
     file.write_bytes(CONTENT[:10])
     with serving() as server:
         assert _fetch(server.url, SHA256, file) == CONTENT
 
 
-def test_another_hash_is_refused_and_nothing_kept(file: Path) -> None:
-    with serving() as server:
-        expected = error_message(server.url, "SHA-256 mismatch", file)
-        with pytest.raises(ElmanError, match=expected):
-            _fetch(server.url, "0" * 64, file)
-    assert list(file.parent.iterdir()) == []
-
-
-def test_a_missing_page_is_refused_and_nothing_kept(file: Path) -> None:
-    with serving() as server:
-        url = f"{server.url}.gone"
-        with pytest.raises(ElmanError, match=error_message(url, "HTTPError", file)):
-            _fetch(url, SHA256, file)
-    assert list(file.parent.iterdir()) == []
-
-
-def test_no_connection_is_refused_and_nothing_kept(file: Path) -> None:
-    with socket.socket() as deaf:
+@pytest.mark.parametrize(
+    ("path", "sha256", "reason"),
+    [("", "0" * 64, "SHA-256 mismatch"), (".gone", SHA256, "HTTPError"), (None, SHA256, "ConnectionError")],
+)
+def test_a_failed_download_is_refused_and_nothing_kept(file: Path, path: str | None, sha256: str, reason: str) -> None:
+    with serving() as server, socket.socket() as deaf:
         # Bound, so that nobody else has the port, and not listening, so that it refuses.
         deaf.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/input.txt"
-        with pytest.raises(ElmanError, match=error_message(url, "ConnectionError", file)):
-            _fetch(url, SHA256, file)
+        closed = f"http://127.0.0.1:{deaf.getsockname()[1]}/input.txt"
+        url = closed if path is None else server.url + path
+        expected = f"cannot download {url} ({reason}): use your own file or python-docs, or save the file as {file}"
+        with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+            _fetch(url, sha256, file)
     assert list(file.parent.iterdir()) == []
 
 
@@ -137,7 +117,7 @@ def test_shakespeare_is_fetched_into_the_cache(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(datasets, "_fetch", fetch)
     monkeypatch.setenv("ELMAN_CACHE", str(tmp_path))
-    assert load_builtin("shakespeare") == CONTENT
+    assert BUILTIN_CORPORA["shakespeare"]() == CONTENT
 
 
 def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,14 +127,11 @@ def test_without_a_variable_the_cache_is_the_users(monkeypatch: pytest.MonkeyPat
 
 
 def test_python_docs_are_the_topics_in_order() -> None:
-    text = load_builtin("python-docs").decode("utf-8")
+    assert list(BUILTIN_CORPORA) == ["python-docs", "shakespeare"]
+    text = BUILTIN_CORPORA["python-docs"]().decode("utf-8")
     assert text.startswith(topics[min(topics)] + "\n")
     assert text.endswith("\n" + topics[max(topics)])
     assert len(text) == sum(map(len, topics.values())) + len(topics) - 1
-
-
-def test_the_names() -> None:
-    assert list(BUILTIN_CORPORA) == ["python-docs", "shakespeare"]
 
 
 def test_importing_the_package_imports_no_downloader() -> None:

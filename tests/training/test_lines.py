@@ -12,11 +12,12 @@ from elman.engine.state import training_folds
 from elman.errors import ElmanError
 from elman.inference.score import score
 from elman.network.ngram import NgramCounts
-from elman.runs import lifecycle
-from elman.runs.lifecycle import create_optimizer, initial_state
-from elman.runs.run import Run, load, split
-from elman.text import Corpus, read_corpus
+from elman.runs.data import TrainingData
+from elman.runs.models import load
+from elman.runs.run import Run
+from elman.text import Corpus
 from elman.text.lines import shuffle_corpus
+from elman.training.start import create_optimizer, initial_state
 from support.training import EXACT, StopsAt, assert_same, assert_saved, train
 
 NAMES = [f"{a}{b}{c}" for a in ("an", "be", "car") for b in ("n", "tt", "l") for c in ("a", "e", "ie")]
@@ -27,7 +28,7 @@ OPTIONS: dict[str, Any] = EXACT | {
 
 
 def stream(run: Run, epoch: int) -> str:
-    windows, _ = split(run.corpus, run.config, epoch=epoch)
+    windows = run.data.windows_of(epoch)
     return CORPUS.alphabet.decode(windows.indices)
 
 
@@ -36,7 +37,7 @@ def test_every_epoch_has_the_same_lines_in_another_order() -> None:
     orders = [stream(run, epoch)[1:-1].split("\n") for epoch in range(3)]
     assert len({tuple(order) for order in orders}) == 3
     assert sorted(orders[0]) == sorted(orders[1]) == sorted(orders[2])
-    _, held_out = split(run.corpus, run.config, epoch=2)
+    held_out = run.data.validation_windows
     assert held_out is not None
     kept = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
     assert sorted(orders[0] + kept) == sorted(NAMES)
@@ -46,13 +47,13 @@ def test_every_epoch_has_the_same_lines_in_another_order() -> None:
 def test_the_loop_trains_on_the_order_of_the_epoch() -> None:
     """An engine that is given the windows of every epoch in turn arrives at the same state."""
     run = train(CORPUS, **OPTIONS | {"ngram_order": 0, "validation": 0.0}, max_updates=40)
-    per_epoch = split(run.corpus, run.config)[0].per_epoch
+    per_epoch = run.data.windows.per_epoch
     assert 1 < per_epoch < 40 / 2
-    state = initial_state(run.corpus, run.config)
+    state = initial_state(run.data, run.optimizer)
     for epoch in range(40 // per_epoch + 1):
-        windows, _ = split(run.corpus, run.config, epoch=epoch)
+        windows = run.data.windows_of(epoch)
         updates = min(per_epoch, 40 - state.update)
-        get_engine("numpy").advance(state, windows, updates, create_optimizer(run.config))
+        get_engine("numpy").advance(state, windows, updates, run.optimizer)
     assert all(np.array_equal(state.parameters[name], run.state.parameters[name]) for name in state.parameters)
 
 
@@ -66,27 +67,16 @@ def test_a_run_is_resumed_bit_for_bit(tmp_path: Path, stop: int) -> None:
     assert_saved(tmp_path, expected)
 
 
-def test_an_older_run_has_carriage_returns_in_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text, options = tmp_path / "names.txt", OPTIONS | {"validation": 0.0}
-    text.write_bytes(b"Anna\r\nBob\r\nCaro\r\nAnnabel\r\nBoris\r\nDora\r\n" * 5)
-    with monkeypatch.context() as patch:
-        patch.setattr(lifecycle, "_read", lambda source, config: shuffle_corpus(read_corpus(source), config.seed))
-        run = train(text, **options, max_updates=5, out=tmp_path / "run")
-    assert "\r" in run.corpus.alphabet.characters
-    resumed = train(text, resume=True, max_updates=9, out=tmp_path / "run")
-    assert (resumed.state.update, resumed.corpus.sha256) == (9, run.corpus.sha256)
-
-
 def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:
     """In any order a target leaves out the counts of the fold that it was counted in, after the same context."""
     config = make_config("reference", {name: value for name, value in OPTIONS.items() if name != "preset"})
-    corpus = shuffle_corpus(CORPUS, config.seed)
-    parameters = initial_state(corpus, config).parameters
+    data = TrainingData(config, shuffle_corpus(CORPUS, config.seed))
+    parameters = initial_state(data, create_optimizer(config)).parameters
     ngrams = parameters.ngrams
     assert ngrams is not None
     counts = NgramCounts(ngrams)
     for epoch in range(3):
-        windows, _ = split(corpus, config, epoch=epoch)
+        windows = data.windows_of(epoch)
         for position in range(0, windows.per_epoch * windows.seq_length, windows.seq_length):
             (x, y), folds = windows.at(position), training_folds(parameters, windows, position)
             assert folds is not None
@@ -97,7 +87,7 @@ def test_cross_fitting_leaves_out_the_fold_of_the_line() -> None:
 
 def test_the_validation_loss_is_that_of_the_lines() -> None:
     run = train(CORPUS, **OPTIONS, max_updates=20)
-    _, held_out = split(run.corpus, run.config)
+    held_out = run.data.validation_windows
     assert held_out is not None
     lines = CORPUS.alphabet.decode(held_out.indices)[1:-1].split("\n")
     scores = [run.model.score(line) for line in lines]

@@ -12,9 +12,10 @@ from elman.inference.score import Score
 from elman.network import Parameters
 from elman.network.parameters import Array
 from elman.runs.checkpoint import load_checkpoint, load_network
-from elman.runs.run import Run, load
+from elman.runs.models import load
+from elman.runs.run import Run
 from elman.text import Corpus
-from elman.training import train as training
+from elman.training import loop as training
 from support import reference_impl
 from support import tolerances as tolerances
 from support.state import PER_EPOCH, TEXT, T, snapshot
@@ -52,30 +53,21 @@ def test_the_validation_set_is_never_trained_on(corpus: Corpus) -> None:
     assert one.validation_loss != other.validation_loss
 
 
-@pytest.mark.parametrize("option", [{}, {"ema_decay": 0.9}], ids=str)
-def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[str, Any]) -> None:
-    run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH)
+@pytest.mark.parametrize(("option", "row"), [({}, ...), ({"ema_decay": 0.9}, ...), ({"batch_size": 2}, 1)], ids=str)
+def test_the_validation_set_is_the_end_of_the_text(corpus: Corpus, option: dict[str, Any], row: Any) -> None:
+    """It continues from the last row of the batch."""
+    run = train(corpus, **EXACT | option, validation=SHARE, max_updates=PER_SHORTER_EPOCH // 2)
     kept = corpus.indices[-20:]
-    expected = reference_impl.loss(run.state.eval_parameters, run.state.h, kept[:-1], kept[1:]) / 19
+    expected = reference_impl.loss(run.state.eval_parameters, run.state.h[row], kept[:-1], kept[1:]) / 19
     assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
     assert run.results()["validation_loss"] == run.validation_loss
 
 
-def test_validation_continues_from_the_last_row_of_the_batch(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, batch_size=2, validation=SHARE, max_updates=1)
-    kept = corpus.indices[-20:]
-    expected = reference_impl.loss(run.state.parameters, run.state.h[1], kept[:-1], kept[1:]) / 19
-    assert run.validation_loss == pytest.approx(expected, rel=tolerances.NAIVE)
-
-
-def test_the_validation_loss_is_computed_at_the_end_of_every_epoch(corpus: Corpus) -> None:
-    run = train(corpus, **EXACT, validation=SHARE, max_updates=2 * PER_SHORTER_EPOCH + 1)
+def test_when_the_validation_loss_is_computed(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, validation=SHARE, max_updates=2 * PER_SHORTER_EPOCH + 1)  # after every epoch
     assert list(scored(run)) == [PER_SHORTER_EPOCH, 2 * PER_SHORTER_EPOCH]
     assert [row.update for row in run.metrics] == [7, PER_SHORTER_EPOCH, 14, 21, 22, 23]
-
-
-def test_the_validation_loss_is_computed_after_every_so_many_updates(corpus: Corpus) -> None:
-    run = train(corpus, **OPTIONS, max_updates=10)
+    run = train(corpus, **OPTIONS, max_updates=10)  # after every three updates
     assert list(scored(run)) == [3, 6, 9]
     assert [row.update for row in run.metrics] == [3, 6, 7, 9, 10]
 

@@ -1,22 +1,18 @@
-"""Search spaces: what they may contain, and the values that samplers draw from them."""
+"""The settings of a sweep: search spaces and what they may contain, and which settings are refused."""
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from elman.config import make_config
 from elman.errors import ElmanError
 from elman.presets import PRESETS
-from elman.tuning.settings import SweepSettings, create_settings
 from elman.tuning.space import (
     Dimension,
-    SpaceError,
+    SweepSettings,
+    create_settings,
     default_space,
-    draw_grid,
-    draw_random,
     grid_size,
     parse_space,
     read_space,
@@ -47,8 +43,6 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
         Dimension("dropout", low=0.0, high=0.4, step=0.2),
         Dimension("learning_rate", low=0.001, high=0.1, log=True),
     )
-    settings = SweepSettings("text", "reference", {}, space, "random", "none", 1)
-    assert SweepSettings.from_dict(settings.as_dict()) == settings
 
 
 @pytest.mark.parametrize(
@@ -91,15 +85,13 @@ def test_a_space_is_read_from_a_file(tmp_path: Path) -> None:
     ids=str,
 )
 def test_a_mistake_is_one_line(table: dict[str, Any], mistake: str) -> None:
-    with pytest.raises(SpaceError) as raised:
+    with pytest.raises(ElmanError, match=f"^{re.escape(mistake)}$"):
         parse(**table)
-    assert raised.value.mistakes == [mistake]
 
 
 def test_every_mistake_is_listed() -> None:
-    with pytest.raises(SpaceError, match=r"^space: hidden_size .*; space: cell ") as raised:
+    with pytest.raises(ElmanError, match=r"^space: hidden_size .*; space: hidden_size .*; space: cell [^;]*$"):
         parse(hidden_size=[0, -1], layers=[1, 2], cell=["mlp"])
-    assert len(raised.value.mistakes) == 3
 
 
 @pytest.mark.parametrize(
@@ -119,37 +111,15 @@ def test_the_default_space_of_a_preset_is_valid(preset: str) -> None:
     assert {"learning_rate", "hidden_size", "batch_size", "dropout"} <= {each.name for each in space}
     assert "seq_length" not in {each.name for each in space}
     assert parse_space({each.name: each.as_dict() for each in space}, preset, {}) == space
-    for number in range(20):
-        make_config(preset, draw_random(space, 1, number))
 
 
-def test_random_search_depends_on_seed_and_number_only() -> None:
-    space = parse(learning_rate={"low": 0.01, "high": 1, "log": True}, layers=[1, 2, 3])
-    drawn = [draw_random(space, 5, number) for number in range(4)]
-    assert drawn == [
-        draw_random(space[::-1], 5, number) for number in range(4)
-    ]  # nor on the other settings of the space
-    assert len({str(values) for values in [*drawn, draw_random(space, 6, 0)]}) == 5
-
-
-def test_values_are_uniform_on_their_scale() -> None:
-    space = parse(hidden_size={"low": 1, "high": 3}, learning_rate={"low": 0.01, "high": 1.0, "log": True})
-    drawn = [draw_random(space, 1, number) for number in range(600)]
-    assert all(150 < count < 250 for count in Counter(values["hidden_size"] for values in drawn).values())
-    assert 250 < sum(float(values["learning_rate"]) < 0.1 for values in drawn) < 350
-    logarithmic = parse(hidden_size={"low": 1, "high": 8, "log": True})
-    assert {draw_random(logarithmic, 1, number)["hidden_size"] for number in range(200)} == {*range(1, 9)}
-
-
-def test_a_grid_has_every_point_once() -> None:
+def test_a_grid_has_the_values_of_every_setting() -> None:
     space = parse(hidden_size={"low": 1, "high": 3}, dropout={"low": 0, "high": 0.5, "step": 0.25}, cell=["gru", "rnn"])
-    size = grid_size(space)
-    assert size == 18
-    assert len({str(draw_grid(space, 3, number)) for number in range(size)}) == size
-    assert [draw_grid(space, 3, n) for n in range(size)] != [draw_grid(space, 4, n) for n in range(size)]
+    assert [each.values for each in space] == [[1, 2, 3], [0.0, 0.25, 0.5], ["gru", "rnn"]]
+    assert grid_size(space) == 18
     with pytest.raises(ElmanError, match=r"^sampler grid needs choices or a step for dropout \(got a range\)$"):
         grid_size(parse(dropout={"low": 0, "high": 0.5}))
-    with pytest.raises(ElmanError, match=r"^sampler grid must have at most 1,000,000 points \(got 1(,000){4}\)$"):
+    with pytest.raises(ElmanError, match=r"^sampler grid must have at most 100,000 points \(got 1(,000){4}\)$"):
         grid_size(parse(hidden_size={"low": 1, "high": 10**6}, layers={"low": 1, "high": 10**6}))
 
 

@@ -1,16 +1,11 @@
-"""Sweeps: from the first trial to the report, interrupted and continued."""
+"""Sweeps: from the first trial to the report, interrupted and continued, on one machine and on several."""
 
 import csv
 import json
 import re
 import shlex
-import shutil
-import socket
-import subprocess
+import sqlite3
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -19,64 +14,40 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
-from elman.cli.run_directories import read_runs
-from elman.errors import ElmanError
+from elman.cli.inputs import read_runs
+from elman.cli.sweep_display import SweepDisplay, create_table, summarize
+from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
-from elman.training import train as training
-from elman.tuning import controller, pool
-from elman.tuning.callbacks import SweepCallback, SweepStatus
-from elman.tuning.public import sweep
-from elman.tuning.results import SweepResult, copy_best
-from elman.tuning.space import Dimension
+from elman.runs.lock import DirectoryLock
+from elman.tuning import controller
+from elman.tuning.results import SweepResult
+from elman.tuning.worker import TrialOrder, Worker
 from support.cli import Command
-from support.sweeps import OPTIONS, make_order, make_settings, prepare, weights, work_here, write_text
+from support.state import ROOT
+from support.sweeps import OPTIONS, LocalWorker, small_sweep, weights, write_text
 
-SMALL: dict[str, Any] = OPTIONS | {"preset": "reference"}
+
+def stop_at_once(result: SweepResult) -> bool:
+    """Ask to stop as soon as a trial has begun."""
+    return bool(result.trials)
 
 
-class StopsAtOnce(SweepCallback):
-    """Asks to stop as soon as a trial has begun."""
-
-    def __init__(self) -> None:
-        self.started = False
-
-    def on_progress(self, status: SweepStatus) -> None:
-        self.started = bool(status.result.trials)
-
-    def should_stop(self) -> bool:
-        return self.started
+@pytest.fixture
+def local_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in this process."""
+    monkeypatch.setattr(controller, "Worker", LocalWorker)
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
-    """A sweep that was stopped in its first trial, and continued."""
+    """A sweep that was stopped in its first trial, and continued by two workers."""
     folder = tmp_path_factory.mktemp("sweep")
-    options = SMALL | {"max_updates": 40_000, "validate_every": 20_000}  # a second, so that it can be stopped
-    space = {"learning_rate": {"low": 0.01, "high": 0.3, "log": True}}
-
-    text = write_text(folder)
-
-    def call(text: Path = text, **others: Any) -> SweepResult:
-        given: dict[str, Any] = {"trials": 2, "space": space, "sampler": "random"} | options | others
-        return sweep(text, out=folder / "sweep", **given)
-
-    result = call(callback=StopsAtOnce())
-    assert result.interrupted
-    assert {trial.state for trial in result.trials} == {"running"}
-    result = call(workers=min(2, thread_count()))
+    slow: dict[str, Any] = {"max_updates": 4000, "validate_every": 2000}
+    assert small_sweep(folder, 2, callback=stop_at_once, **slow).interrupted
+    result = small_sweep(folder, 2, workers=min(2, thread_count()), **slow)
     assert not result.interrupted
     assert len(result.trials) == 2
-    with pytest.raises(ElmanError, match=r" differs in its options: seed \(sweep: none, given: 3\); pass the same or "):
-        call(seed=3)
-    with pytest.raises(ElmanError, match=r" differs in its search space: learning_rate \(sweep: \{'low': 0.01"):
-        call(space={"learning_rate": [1.0]})
-    with pytest.raises(
-        ElmanError, match=r" differs in its text \(sweep: [0-9a-f]{64}, given: [0-9a-f]{64}\); pass the"
-    ):
-        call(Path(__file__))
-    again = call()
-    assert again.trials == result.trials
-    return again
+    return result
 
 
 def test_the_best_trial_is_an_ordinary_run(swept: SweepResult) -> None:
@@ -109,61 +80,134 @@ def test_workers_log_nothing(swept: SweepResult) -> None:
     assert (swept.directory / "workers.log").read_text("utf-8") == ""
 
 
-# --- In this process ---
+def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
+    assert read_runs([swept.directory], lambda path, name: name) == ["best", "0000", "0001"]
 
 
-def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
-    results = []
-    for name, trials in (("a", [4]), ("b", [1, 2, 4])):
-        (tmp_path / name).mkdir()
-        for number in trials:
-            order = make_order(tmp_path / name, make_settings(tmp_path / name), number)
-            result = work_here(order)
-        results.append([(trial.values, trial.validation_loss) for trial in result.trials])
-    assert results[0] == results[1]
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "grid"])
-def test_other_samplers(tmp_path: Path, sampler: Any) -> None:
-    space = (Dimension("hidden_size", (3, 4)), Dimension("layers", low=1, high=2, step=1))
-    settings = make_settings(tmp_path, sampler=sampler, space=space, options=OPTIONS | {"max_updates": 5})
-    result = work_here(make_order(tmp_path, settings, settings.limit_trials(9)))
-    drawn = {tuple(trial.values.items()) for trial in result.trials}
-    assert len(result.trials) == (9 if sampler == "tpe" else 4)
-    assert len(drawn) <= 4 if sampler == "tpe" else len(drawn) == 4
-
-
-def test_poor_trials_are_pruned_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "TICK_SECONDS", 1e-9)
-    result = work_here(make_order(tmp_path, make_settings(tmp_path, pruner="halving"), 8))
+def test_poor_trials_are_pruned_and_saved(tmp_path: Path) -> None:
+    """Intermediate validations do not change the run of a trial that is not pruned."""
+    result = small_sweep(tmp_path, 8, pruner="halving", max_updates=600)
     pruned = result.select("pruned")
     assert 2 <= len(pruned) <= 7
     for trial in pruned:
         run = elman.open_run(result.directory / "trials" / f"{trial.number:04d}")
         assert trial.updates == run.metrics[-1].update
-        assert trial.updates in (15, 30)
+        assert 150 <= run.metrics[-1].update < 600
         assert trial.validation_loss is not None
-    assert result.best is not None
-    assert result.best.state == "complete"
+    options: Any = result.options
+    elman.train(result.settings.corpus, out=tmp_path / "whole", preset="reference", progress=False, **options)
+    assert weights(tmp_path / "whole") == weights(result.directory / "best")
 
 
+# --- Workers in this process ---
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_trials_of_random_search_do_not_depend_on_the_workers(tmp_path: Path) -> None:
+    results = []
+    for name, trials, seed in (("a", [4], 7), ("b", [1, 2, 4], 7), ("c", [4], 8)):
+        for total in trials:
+            workers = min(len(trials), thread_count())
+            result = small_sweep(tmp_path, total, out=tmp_path / name, workers=workers, sampler_seed=seed)
+        results.append([(trial.values, trial.validation_loss) for trial in result.trials])
+    assert results[0] == results[1]
+    assert not [trial for trial in results[2] if trial in results[0]]
+
+
+@pytest.mark.usefixtures("local_workers")
+@pytest.mark.parametrize(("sampler", "trials", "distinct"), [("tpe", 12, range(1, 5)), ("grid", 4, [4])])
+def test_other_samplers(tmp_path: Path, sampler: str, trials: int, distinct: Any) -> None:
+    space = {"hidden_size": [3, 4], "layers": {"low": 1, "high": 2}}
+    result = small_sweep(tmp_path, 12, sampler=sampler, space=space, max_updates=5)
+    assert [trial.state for trial in result.trials] == ["complete"] * trials
+    assert len({tuple(trial.values.items()) for trial in result.trials}) in distinct
+
+
+@pytest.mark.usefixtures("local_workers")
 def test_a_trial_that_fails_does_not_end_the_sweep(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path, sampler="grid", space=(Dimension("seq_length", (5, 5000)),))
-    result = work_here(make_order(tmp_path, settings, 2))
+    result = small_sweep(tmp_path, 2, sampler="grid", space={"batch_size": [1, 5000]})
     assert sorted(trial.state for trial in result.trials) == ["complete", "failed"]
     (failed,) = result.select("failed")
     assert "is too short" in failed.error or "characters" in failed.error
-    assert shlex.split(result.command)[:3] == ["elman", "train", settings.corpus]
+    assert shlex.split(result.command)[:3] == ["elman", "train", result.settings.corpus]
 
 
-def test_intermediate_validations_do_not_change_the_run(tmp_path: Path) -> None:
-    kept = []
-    for pruner in ("none", "halving"):
-        (tmp_path / pruner).mkdir()
-        settings = make_settings(tmp_path / pruner, pruner=pruner)
-        work_here(make_order(tmp_path / pruner, settings, 1))
-        kept.append(weights(tmp_path / pruner / "sweep" / "trials" / "0000"))
-    assert kept[0] == kept[1]
+@pytest.mark.usefixtures("local_workers")
+def test_what_identifies_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_sweep(tmp_path, 1)
+    for changes, message in (
+        ({"seed": 3}, r" differs in its options: seed \(sweep: none, given: 3\); pass the same or choose another out$"),
+        ({"space": {"hidden_size": [3]}}, r" differs in its search space: learning_rate \(sweep: \{'low': 0.01"),
+        ({"sampler_seed": 9}, r" differs in its sampler seed \(sweep: 0, given: 9\)"),
+    ):
+        with pytest.raises(ElmanError, match=message):
+            small_sweep(tmp_path, 1, **changes)
+    with monkeypatch.context() as patch:
+        patch.setattr("elman.tuning.space.__version__", "99.0")
+        with pytest.raises(ElmanError, match=r" differs in its version of Elman \(sweep: .*, given: 99\.0\); "):
+            small_sweep(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("support.sweeps.TEXT", "another text")
+        with pytest.raises(ElmanError, match=r" differs in its text \(sweep: [0-9a-f]{64}, given: [0-9a-f]{64}\); "):
+            small_sweep(tmp_path, 1)
+    (tmp_path / "sweep").rename(tmp_path / "moved")
+    assert len(small_sweep(tmp_path, 2, out=tmp_path / "moved").trials) == 2
+
+
+def test_a_text_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = Worker.train
+
+    def change_text(worker: Worker, trial: TrialOrder) -> Any:
+        Path(trial.corpus).write_text("another text", encoding="utf-8")
+        return train(worker, trial)
+
+    monkeypatch.setattr(Worker, "train", change_text)
+    with pytest.raises(ElmanError, match=r"^the text has changed since the sweep began; restore it or choose another "):
+        small_sweep(tmp_path, 1)
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_machines_join_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial of a machine that is lost has failed, and another machine tries its values again."""
+    shared: dict[str, Any] = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "study": "joined"}
+    small_sweep(tmp_path, 1, out=tmp_path / "a", **shared)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalWorker, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            small_sweep(tmp_path, 2, out=tmp_path / "a", **shared)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    database.close()
+    result = small_sweep(tmp_path, 3, out=tmp_path / "b", **shared)
+    assert [trial.state for trial in result.trials] == ["complete", "failed", "complete"]
+    assert result.trials[1].error == "its machine was lost"
+    assert result.trials[2].values == result.trials[1].values
+    assert [path.name for path in (tmp_path / "b" / "trials").iterdir()] == ["0002"]
+    assert small_sweep(tmp_path, 3, out=tmp_path / "a", **shared).trials == result.trials
+    places = [(tmp_path / name / "best").exists() for name in ("a", "b")]
+    assert result.best is not None
+    assert places == [result.best.number == 0, result.best.number == 2]
+
+
+@pytest.mark.usefixtures("local_workers")
+def test_the_command(tmp_path: Path, command: Command) -> None:
+    """Its JSON has the documented keys; and what the table on a terminal shows."""
+    options = [part for name, value in OPTIONS.items() for part in (f"--{name.replace('_', '-')}", value)]
+    ended = command("sweep", write_text(tmp_path), "-o", tmp_path / "s", "--trials", 2, "--json", *options)
+    assert (ended.code, ended.err) == (0, "")
+    results = json.loads(ended.out)
+    table = (ROOT / "docs" / "reference" / "files.md").read_text("utf-8")
+    assert f"| `sweep` | `{' '.join(results)}` |" in table
+    assert (results["complete"], results["interrupted"]) == (2, False)
+    result = small_sweep(tmp_path, 2)
+    assert create_table(result).row_count == 2
+    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), about 2 min left", summarize(result, 120))
+    with SweepDisplay() as display:
+        assert not display(result)
+        display._interrupt(2, None)
+        assert display(result)
+        with pytest.raises(KeyboardInterrupt):
+            display._interrupt(2, None)
 
 
 # --- Bad input ---
@@ -175,11 +219,15 @@ def test_intermediate_validations_do_not_change_the_run(tmp_path: Path) -> None:
         (["--trials", 0], "--trials must be at least 1 (got 0)"),
         (["--trials", 1, "--workers", 0], "--workers must be at least 1 (got 0)"),
         (["--trials", 1, "--workers", 9999], "--workers must be at most the number of cores, "),
-        (["--trials", 1, "--storage", "sqlite:///a.db"], "--storage cannot be SQLite, which corrupts databases"),
-        (["--trials", 1, "--storage", "mysql://u:secret@h/d"], "--storage must be a URL postgresql+psycopg://… (got "),
         (["--trials", 1, "--storage", "secret"], "--storage must be a URL such as postgresql+psycopg://user@host/data"),
+        (["--trials", 1, "--storage", "mysql+x://u:secret@h/d"], "cannot use the database mysql+x://u:***@h/d ("),
         (
-            ["--trials", 1, "--storage", "postgresql://u:secret@127.0.0.1:1/d"],
+            ["--trials", 1, "--storage", "mysql://u:secret@h/d"],
+            "the driver of mysql://u:***@h/d is not installed (No mo",
+        ),
+        (["--trials", 1, "--storage", "sqlite:////no/dir/s.db"], "cannot use the database sqlite:////no/dir/s.db ("),
+        (
+            ["--trials", 1, "--storage", "postgresql+psycopg://u:secret@127.0.0.1:1/d"],
             "cannot use the database postgresql+psycopg://u:***@127.0.0.1:1/d (",
         ),
         (["--trials", 1, "--lr", 1], "unknown option --lr; did you mean --learning-rate?"),
@@ -201,142 +249,27 @@ def test_standard_input_is_refused(command: Command, tmp_path: Path) -> None:
     assert ended.err == "error: a sweep reads the text in every worker: pass a file instead of standard input\n"
 
 
-def test_every_mistake_of_a_space_is_a_line(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "space.toml").write_text("hidden_size = [0]\ncell = []", encoding="utf-8")
-    ended = command("sweep", "--out", tmp_path / "sweep", "--trials", 1, "--space", tmp_path / "space.toml")
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err == ("error: space: --hidden-size must be at least 1 (got 0)\nerror: space: cell has no choices\n")
-
-
-def test_a_directory_with_other_trials_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sweep" / "trials" / "0000").mkdir(parents=True)
+def test_directories_that_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a" / "trials" / "0000").mkdir(parents=True)
     with pytest.raises(ElmanError, match=r"contains the trials of another study; choose another out$"):
-        sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1, **SMALL)
-
-
-def test_a_sweep_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = make_settings(tmp_path)
-    order = make_order(tmp_path, settings, 1)
-    prepare(order)
-    monkeypatch.setattr("elman.tuning.settings.__version__", "99.0")
-    running = controller.SweepController(settings, tmp_path / "sweep", 1, 1, None, None)
-    with pytest.raises(
-        ElmanError, match=r" differs in its version of Elman \(sweep: .*, given: 99\.0\); pass the same"
-    ):
-        running.run(None)
-
-
-def test_a_journal_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "sweep").mkdir()
-    (tmp_path / "sweep" / "journal.log").write_text("hello\nworld\n", encoding="utf-8")
+        small_sweep(tmp_path, 1, out=tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "journal.log").write_text("hello\nworld\n", encoding="utf-8")
     with pytest.raises(ElmanError, match=r"journal\.log' is not a journal of Optuna \("):
-        sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1, **SMALL)
-
-
-def test_a_text_that_has_changed(tmp_path: Path) -> None:
-    order = make_order(tmp_path, make_settings(tmp_path), 1)
-    (tmp_path / "text.txt").write_text("another text", encoding="utf-8")
-    with pytest.raises(ElmanError, match=r"^the text has changed since the sweep began; restore it or choose another "):
-        work_here(order)
-
-
-def test_a_network_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from elman.tuning import storage
-
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"/dev/x / ext4 rw 0 0\nserver:/home {tmp_path} nfs4 rw 0 0\n", encoding="utf-8")
-    monkeypatch.setattr(storage, "_MOUNTS", mounts)
-    assert storage.find_network_file_system(tmp_path / "a" / "b") == "nfs4"
-    assert storage.find_network_file_system(Path("/elsewhere")) == ""
-    running = controller.SweepController(make_settings(tmp_path), tmp_path / "sweep", 1, 1, None, None)
-    with pytest.warns(UserWarning, match=r"is on a network file system \(nfs4\), where a journal can be corrupted"):
-        running._warn_of_network_file_system()
+        small_sweep(tmp_path, 1, out=tmp_path / "b")
+    with DirectoryLock(tmp_path / "c") as lock:
+        lock.acquire()
+        with pytest.raises(LockedError, match=r"c' is locked, another process is writing to it; wait until that ends"):
+            small_sweep(tmp_path, 1, out=tmp_path / "c")
 
 
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [
-        name for name in sys.modules if name.startswith("elman.tuning.") or name.partition(".")[0] == "optuna"
-    ]:
+    for name in [name for name in sys.modules if name.startswith(("elman.tuning.", "optuna"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    from elman.tuning.public import sweep
+    from elman.tuning.sweep import sweep
 
     with pytest.raises(
         Exception, match=r"^this requires optuna, which is not installed: pip install 'elman\[sweep\]'$"
     ):
-        sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1, **SMALL)
-
-
-def test_a_sweep_on_the_dashboard_is_its_runs(swept: SweepResult) -> None:
-    runs = read_runs([swept.directory], lambda path, name: name)
-    assert runs == ["best", "0000", "0001"]
-
-
-def test_a_best_trial_on_another_machine(swept: SweepResult, tmp_path: Path) -> None:
-    """A copy of a worse trial is removed, and part of a trial that another machine finished is not copied."""
-    assert swept.best is not None
-    loss, run = swept.best.validation_loss, swept.directory / "best"
-    assert loss is not None
-    copy_best(tmp_path, run, loss)
-    assert weights(tmp_path / "best") == weights(run)
-    copy_best(tmp_path, run, loss - 0.1)
-    assert [*tmp_path.iterdir()] == []
-    copy_best(tmp_path, tmp_path / "nowhere", loss)
-    assert [*tmp_path.iterdir()] == []
-
-
-def test_a_sweep_may_be_moved(tmp_path: Path) -> None:
-    order = make_order(tmp_path, make_settings(tmp_path), 1)
-    prepare(order)
-    result = work_here(order)
-    result.directory.rename(tmp_path / "moved")
-    moved = controller.SweepController(result.settings, tmp_path / "moved", 1, 1, None, None).run(None)
-    assert moved.trials == result.trials
-
-
-# --- Workers ---
-
-
-def test_workers_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "MAX_FAILED_STARTS", 1)
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-
-    def run_workers() -> None:
-        with pool.WorkerPool("{}\n", 1, tmp_path) as workers:
-            while workers.is_working:
-                workers.poll(1)
-
-    with pytest.raises(ElmanError, match=r"^workers cannot start \(exit code 1\); see .*workers\.log$"):
-        run_workers()
-
-
-@pytest.mark.slow
-def test_optuna_dashboard_opens_the_journal(swept: SweepResult) -> None:
-    program = shutil.which("optuna-dashboard")
-    if program is None:
-        pytest.skip("optuna-dashboard is not installed")
-    port = free_port()
-    command = [program, str(swept.directory / "journal.log"), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            studies = fetch(f"http://127.0.0.1:{port}/api/studies")["study_summaries"]
-        finally:
-            process.terminate()
-    assert [study["study_name"] for study in studies] == ["sweep"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def fetch(address: str) -> Any:
-    """Fetch JSON from a server that may still be starting."""
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(address) as response:
-                return json.load(response)
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not start")
+        sweep(write_text(tmp_path), out=tmp_path / "sweep", trials=1)

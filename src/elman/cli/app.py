@@ -1,4 +1,7 @@
-"""The application: its commands, and how each of them ends.
+"""The application: its commands, where their options come from, and how each of them ends.
+
+Options are taken from the command line, then from the variables ``ELMAN_<COMMAND>_<OPTION>``, then from the file of
+``--config``.
 
 A command imports what it calls, so that ``elman --help`` needs neither NumPy nor Numba.
 """
@@ -7,56 +10,53 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from pkgutil import resolve_name
+from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
+from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
-from elman.cli.commands.compress import compress, decompress
-from elman.cli.commands.ensemble import ensemble
-from elman.cli.commands.eval import evaluate
-from elman.cli.commands.explain import explain
-from elman.cli.commands.export import export, import_
-from elman.cli.commands.gradcheck import gradcheck
-from elman.cli.commands.plot import plot
-from elman.cli.commands.report import report
-from elman.cli.commands.runs import runs
-from elman.cli.commands.sample import sample
-from elman.cli.commands.score import score
-from elman.cli.commands.serve import serve
-from elman.cli.commands.sweep import sweep
-from elman.cli.commands.train import train
-from elman.cli.commands.view import view
-from elman.cli.former_names import replace_former_options
-from elman.cli.option_sources import option_sources
-from elman.cli.optional_values import add_implied_values
 from elman.cli.parameters import ANY_CASE, parse_nonempty_path
-from elman.cli.usage_errors import UnknownOption, describe_usage_error
-from elman.errors import ElmanError, command_line, quote
+from elman.cli.usage_errors import describe_usage_error, suggest
+from elman.errors import ElmanError, command_line, quote, shorten
+from elman.option_names import suggest_option
 
-COMMANDS: dict[str, dict[str, Callable[..., int]]] = {
-    "Train": {"train": train, "sweep": sweep, "view": view, "plot": plot, "runs": runs},
-    "Use": {
-        "sample": sample,
-        "eval": evaluate,
-        "score": score,
-        "explain": explain,
-        "serve": serve,
-        "compress": compress,
-        "decompress": decompress,
+COMMANDS = {
+    "Train": {
+        "train": "train:train",
+        "sweep": "sweep:sweep",
+        "view": "view:view",
+        "plot": "plot:plot",
+        "runs": "runs:runs",
     },
-    "Exchange": {"export": export, "import": import_, "ensemble": ensemble},
-    "Study": {"gradcheck": gradcheck, "report": report},
+    "Use": {
+        "sample": "sample:sample",
+        "eval": "eval:evaluate",
+        "score": "score:score",
+        "explain": "explain:explain",
+        "serve": "serve:serve",
+        "compress": "compress:compress",
+        "decompress": "compress:decompress",
+    },
+    "Exchange": {"export": "export:export", "import": "export:import_", "ensemble": "ensemble:ensemble"},
+    "Study": {"gradcheck": "gradcheck:gradcheck", "report": "report:report"},
 }
-"""Group -> command -> function, in the order of ``--help``: most used first."""
+"""Group -> command -> module and function, in the order of ``--help``: most used first."""
 
 OTHER = Group("Other", sort_key=len(COMMANDS) + 1)
 
 
-def _create_app() -> App:
+ENVIRONMENT = "ELMAN_"
+"""What the names of environment variables begin with."""
+
+
+def _create_app(describe: bool = False) -> App:
+    """Return the application; only to describe its commands in the overview are all of them imported."""
     app = App(
         name="elman",
         version=__version__,
@@ -67,9 +67,11 @@ def _create_app() -> App:
     for position, (title, commands) in enumerate(COMMANDS.items(), 1):
         group = Group(title, sort_key=position)
         for place, (name, function) in enumerate(commands.items(), 1):
-            path = f"{function.__module__}:{function.__name__}"  # its parameters are read when it is called
-            app.command(path, name=name, group=group, sort_key=place, help=function.__doc__)
+            path = f"elman.cli.commands.{function}"
+            help = resolve_name(path).__doc__ if describe else None
+            app.command(path, name=name, group=group, sort_key=place, help=help)
     app["--help"].group = app["--version"].group = OTHER
+    app.command(_show_help, name="help", show=False)
     app.command(_install_completion, name="--install-completion", group=OTHER)
     app.meta.default(_launch)
     return app
@@ -87,21 +89,75 @@ def _launch(
         ),
     ] = None,
 ) -> int:
-    """Run a command, with the options that a file and the environment set.
+    """Run a command, with the options that a file and the environment set."""
+    tables = {} if config is None else _read_tables(config)
+
+    def add_from_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        options = _add_positional_arguments(tables.get(" ".join(commands), {}), str(config), arguments)
+        Dict(dict.fromkeys(commands, options), source=str(config))(app, commands, arguments)
+
+    app.config = [_warn_of_unknown_variables, Env(ENVIRONMENT, show=False), add_from_file]
+    return _call(tokens, app)
+
+
+def _call(tokens: Sequence[str], app: App) -> int:
+    """Run a command, and return its exit code."""
+    return int(app(tokens, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+
+
+def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the options in a TOML file, which has a table for each of some commands.
 
     Raises
     ------
     ElmanError
-        If an option that is parsed as a text is unknown.
+        If the file cannot be read, or has a table of no command.
     """
-    arguments = _mark_paths(_expand_help(list(tokens)))
-    app.config = option_sources(config, [name for commands in COMMANDS.values() for name in commands])
-    arguments = add_implied_values(replace_former_options(arguments))
+    names = [name for commands in COMMANDS.values() for name in commands]
     try:
-        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except UnknownOption as error:
-        raise ElmanError(error.describe(app, arguments[0])) from None
-    return int(code or 0)
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ElmanError(f"{quote(name)} in {quote(path)} must be in the table of a command, such as [train]")
+        if name not in names:
+            raise ElmanError(f"unknown command {quote(name)} in {quote(path)}; {suggest(name, names)}")
+    return tables
+
+
+def _add_positional_arguments(table: dict[str, Any], source: str, arguments: ArgumentCollection) -> dict[str, Any]:
+    """Add the texts and runs of a table to the arguments of a command that sets none; return the other options.
+
+    Cyclopts finds options by their names, and a text or a run has none.
+    """
+    options = dict(table)
+    for argument in arguments:
+        value = None if argument.index is None else options.pop(argument.name.lower(), None)
+        if value is not None and not argument.tokens:
+            _, takes_several = argument.token_count()
+            for n, each in enumerate(value if takes_several and isinstance(value, list) else [value]):
+                argument.append(Token(keyword=argument.name.lower(), value=str(each), source=source, index=n))
+    return options
+
+
+def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Warn of variables that name no option of the command; they may be another program's."""
+    prefix = f"{ENVIRONMENT}{'_'.join(commands).upper()}_"
+    names = {name.lstrip("-").replace("-", "_").lower() for argument in arguments for name in argument.names}
+    for variable in sorted(os.environ) if commands else ():
+        name = variable.removeprefix(prefix).lower()
+        if variable.startswith(prefix) and name not in names:
+            near = suggest_option(name, names)
+            hint = f"did you mean {prefix}{near.upper()}?" if near else "see --help"
+            print(f"warning: {shorten(variable)} is ignored: {commands[0]} has no such option; {hint}", file=sys.stderr)
+
+
+def _show_help(*command: str) -> int:
+    """Show the help of the application or of a command."""
+    return _call([*command, "--help"], app)
 
 
 def _install_completion(
@@ -122,25 +178,21 @@ def _install_completion(
 
 
 def _move_config(arguments: list[str]) -> list[str]:
-    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it."""
+    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it.
+
+    Raises
+    ------
+    ElmanError
+        If its value is missing.
+    """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for n, argument in enumerate(arguments[:end]):
         if argument == "--config" or argument.startswith("--config="):
             width = 1 if "=" in argument else 2
+            if n + width > end:
+                raise ElmanError("--config requires a value")
             return arguments[n : n + width] + arguments[:n] + arguments[n + width :]
     return arguments
-
-
-def _mark_paths(arguments: list[str]) -> list[str]:
-    """Return a command line in which nothing after ``--`` looks like an option: these arguments are paths."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    paths = [f"./{each}" if each.startswith("-") and each != "-" else each for each in arguments[end + 1 :]]
-    return arguments[: end + 1] + paths
-
-
-def _expand_help(arguments: list[str]) -> list[str]:
-    """Return ``help train`` as ``train --help``."""
-    return [*arguments[1:], "--help"] if arguments[:1] == ["help"] else arguments
 
 
 app = _create_app()
@@ -161,9 +213,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        code = app.meta(_move_config(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        if arguments in ([], ["help"], ["--help"], ["-h"]):
+            _create_app(describe=True).help_print([])
+            code = 0
+        else:
+            code = _call(_move_config(arguments), app.meta)
         sys.stdout.flush()
-        return int(code or 0)
+        return code
     except ElmanError as error:
         return _report_error(str(error))
     except CycloptsError as error:

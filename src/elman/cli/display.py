@@ -1,32 +1,39 @@
-"""Terminal output: progress during training, tables at the end. Losses are in nats per character."""
+"""Terminal output: progress on standard error, tables on standard output. Losses are in nats per character."""
 
 from __future__ import annotations
 
 import shlex
 import signal
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import flag
-from elman.runs.limits import raise_limit
-from elman.runs.records import Sample
-from elman.runs.run import Run, training_length
-from elman.runs.short_text import long_run_settings
-from elman.runs.summary import RunSummary
-from elman.runs.train_loss import SMOOTH_UPDATES
+from elman.processes import current_process
+from elman.runs.records import SMOOTH_UPDATES
 from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
-from elman.training.gradcheck import GradientCheck
-from elman.training.progress import create_display
-from elman.training.progress.console import StderrConsole
-from elman.training.progress.console import visible as visible
+from elman.training.limits import raise_limit
+from elman.training.preset_scaling import long_run_settings
+from elman.training.progress import INTERVAL, StderrConsole, create_display
+from elman.training.progress import visible as visible
+
+if TYPE_CHECKING:
+    from elman.runs.records import Sample
+    from elman.runs.run import Run
+    from elman.runs.saved_runs import RunSummary
+    from elman.training.gradcheck import GradientCheck
 
 
 class Terminal(Console):
@@ -76,6 +83,8 @@ class TrainingDisplay(TrainingCallback):
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stop.is_set():
+            if current_process().size > 1:  # torchrun passes on a signal that Ctrl-C has sent to every process
+                return
             raise KeyboardInterrupt
         self.stop.set()
         self.console.print("stopping: saving the run (press Ctrl-C again to stop at once)")
@@ -171,7 +180,7 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
         return _resume_command(out, *limit)
     changed: dict[str, Any] = {}
     if run.preset and name == "max_seconds":  # which --like does not change
-        changed = long_run_settings(run.preset, value, training_length(run.corpus, run.config))
+        changed = long_run_settings(run.preset, value, len(run.data.windows.indices))
     settings = [word for each, setting in changed.items() for word in (flag(each), str(setting))]
     like = ["--out", f"{out}-longer", "--like", str(out)]
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
@@ -227,3 +236,68 @@ def show_report(results: dict[str, Any], out: Path) -> None:
         markup=False,
     )
     _OUT.print(f"report: {out / 'report.html'} (also report.md, the plots, results.json and run/)", markup=False)
+
+
+DELAY = 0.5
+"""Seconds after which a bar appears."""
+REFRESH = 0.1
+"""Seconds between two updates of it."""
+
+ShowDone = Callable[[float], None]
+"""Is called, often, with how much is done."""
+
+
+@contextmanager
+def show_progress(
+    title: str, total: float | None, *, quiet: bool, clock: Callable[[], float] = time.monotonic
+) -> Iterator[ShowDone]:
+    """Yield a function that shows how much of something is done; a bar disappears at the end of the block.
+
+    Parameters
+    ----------
+    title : str
+        What is being done.
+    total : float or None
+        How much there is to do. None if it is not known: then it is bytes that are done.
+    quiet : bool
+        Whether to show nothing.
+    clock : callable
+        Returns the time in seconds.
+    """
+    console = StderrConsole()
+    if quiet:
+        yield lambda done: None
+        return
+    state = TextColumn("{task.fields[state]}", markup=False)
+    columns = [TextColumn("{task.description}", markup=False), *([BarColumn(24)] if total else []), state]
+    bar = Progress(*columns, console=console, auto_refresh=False, transient=True, get_time=clock)
+    bar.add_task(visible(title), total=total, state="")
+    (task,) = bar.tasks
+    due = clock() + (DELAY if console.is_watched else INTERVAL)
+
+    def show(done: float) -> None:
+        nonlocal due
+        if (now := clock()) < due:
+            return
+        due = now + (REFRESH if console.is_watched else INTERVAL)
+        bar.update(task.id, completed=done)
+        if console.is_watched:
+            bar.start()
+            bar.update(task.id, state=_describe(task), refresh=True)
+        else:
+            console.print_line(f"{title}: {_describe(task)}")
+
+    with watch_compilation(lambda: console.print(COMPILING, highlight=False)):
+        try:
+            yield show
+        finally:
+            if bar.live.is_started:
+                bar.stop()
+
+
+def _describe(task: Task) -> str:
+    """Return how much is done and, where it can be estimated, the time left."""
+    if task.total is None:
+        return f"{task.completed / 1e3:,.0f} kB"
+    left = "" if task.time_remaining is None else f", {timedelta(seconds=task.time_remaining)} left"
+    return f"{int(task.percentage)} %{left}"

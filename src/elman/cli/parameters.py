@@ -1,50 +1,42 @@
-"""Parameters that several commands share, how their values are parsed, and the training options of `elman.Config`."""
+"""Parameters that several commands share, how their values are parsed, and the options of `elman.Config` and sampling.
+
+A parser or validator raises `ValueError` with the end of a sentence, ``must be an integer``, that the option begins.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from cyclopts import Group, Parameter, Token
+from cyclopts import ArgumentCollection, CoercionError, Group, Parameter, Token, UnknownOptionError
 
-from elman.cli.usage_errors import UnknownOption, describe_choice, name_option
 from elman.config import Config, choices_of, make_config
-from elman.errors import ElmanError, quote, shorten
+from elman.errors import ElmanError, quote
 from elman.presets import DEFAULT_PRESET, list_presets
+
+if TYPE_CHECKING:
+    from elman.network.sampling import SamplingOption
 
 MAX_PORT = 65_535
 
 
 def parse_integer(hint: Any, tokens: Sequence[Token]) -> int:
-    """Parse an integer; Cyclopts would take 2.5 for 2.
-
-    Raises
-    ------
-    ElmanError
-        If it is not an integer.
-    """
-    text = tokens[0].value
+    """Parse an integer; Cyclopts would take 2.5 for 2."""
     try:
-        return int(text)
+        return int(tokens[0].value)
     except ValueError:
-        raise ElmanError(f"{name_option(tokens[0])} must be an integer (got {quote(text)})") from None
+        raise ValueError("must be an integer") from None
 
 
-def parse_port(hint: Any, tokens: Sequence[Token]) -> int:
-    """Parse the number of a port, or 0 for a free one.
-
-    Raises
-    ------
-    ElmanError
-        If it is not in that range.
-    """
-    number = parse_integer(hint, tokens)
-    if not 0 <= number <= MAX_PORT:
-        raise ElmanError(f"{name_option(tokens[0])} must be from 0 to {MAX_PORT} (got {shorten(number)})")
-    return number
+def check_port(hint: Any, port: int) -> None:
+    """Check that a number is that of a port, or 0 for a free one."""
+    if not 0 <= port <= MAX_PORT:
+        raise ValueError(f"must be from 0 to {MAX_PORT}")
 
 
 def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
@@ -52,14 +44,14 @@ def parse_choice(hint: Any, tokens: Sequence[Token]) -> str:
 
     Raises
     ------
-    ElmanError
+    CoercionError
         If it is none of them.
     """
-    text, choices = tokens[0].value, [choice for choice in _flatten(hint) if isinstance(choice, str)]
+    choices = [choice for choice in _flatten(hint) if isinstance(choice, str)]
     by_lower = {choice.lower(): choice for choice in choices}
-    if text.lower() not in by_lower:
-        raise ElmanError(describe_choice(name_option(tokens[0]), text, choices))
-    return by_lower[text.lower()]
+    if (name := tokens[0].value.lower()) not in by_lower:
+        raise CoercionError(token=tokens[0], target_type=Literal[tuple(choices)])  # type: ignore[arg-type]
+    return by_lower[name]
 
 
 def _flatten(hint: Any) -> list[Any]:
@@ -72,32 +64,12 @@ def parse_name(hint: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value.lower()
 
 
-def parse_names(hint: Any, tokens: Sequence[Token]) -> list[str]:
-    """Parse names as `parse_name` does."""
-    return [token.value.lower() for token in tokens]
-
-
 def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a text, which may begin with a hyphen, but is not what looks like the next option.
-
-    Raises
-    ------
-    ElmanError
-        If it looks like an option.
-    """
+    """Parse a text, which may begin with a hyphen, but is not what looks like the next option."""
     text = tokens[0].value
     if tokens[0].source == "cli" and re.fullmatch("-[a-zA-Z]|--[a-z][a-z-]+(=.*)?", text):
-        raise ElmanError(f"{tokens[0].keyword} requires a value (got the option {quote(text)})")
+        raise ValueError("requires a value, not an option")
     return text
-
-
-def parse_number_or_text(hint: Any, tokens: Sequence[Token]) -> float | str:
-    """Parse a number, or else a text as `parse_text` does."""
-    text = parse_text(hint, tokens)
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
@@ -105,9 +77,9 @@ def parse_path(hint: Any, tokens: Sequence[Token]) -> Path:
     return Path(parse_text(hint, tokens))
 
 
-def parse_texts(hint: Any, tokens: Sequence[Token]) -> list[str]:
-    """Parse texts as `parse_text` does."""
-    return [parse_text(hint, [token]) for token in tokens]
+def parse_each(parse: Callable[[Any, Sequence[Token]], str]) -> Callable[[Any, Sequence[Token]], list[str]]:
+    """Return the parser of a list, whose elements another parser parses."""
+    return lambda hint, tokens: [parse(hint, [token]) for token in tokens]
 
 
 def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str]:
@@ -116,16 +88,16 @@ def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str
 
 
 def parse_corpus(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a corpus, which may be - for standard input, but is not anything else that looks like an option.
+    """Parse a corpus, which may be - for standard input; what else begins with a hyphen is a file that exists.
 
     Raises
     ------
-    UnknownOption
-        If it looks like an option.
+    UnknownOptionError
+        If it is neither.
     """
     text = tokens[0].value
-    if text.startswith("-") and text != "-":
-        raise UnknownOption(text.partition("=")[0])
+    if text.startswith("-") and text != "-" and not os.path.lexists(text):
+        raise UnknownOptionError(token=tokens[0], argument_collection=ArgumentCollection())  # type: ignore[no-untyped-call]
     return text
 
 
@@ -144,43 +116,30 @@ def require_corpus(corpus: Sequence[str | Path]) -> list[str | Path]:
     return list(corpus)
 
 
-def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
-    """Parse a path; an empty one would be the current directory.
-
-    Raises
-    ------
-    ElmanError
-        If it is empty.
-    """
-    return Path(parse_not_empty(hint, tokens))
-
-
 def parse_not_empty(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse text.
+    """Parse a text that is not empty and does not consist of white space."""
+    if not tokens[0].value.strip():
+        raise ValueError("must not be empty")
+    return tokens[0].value
 
-    Raises
-    ------
-    ElmanError
-        If it is empty or consists of white space.
-    """
-    text = tokens[0].value
-    if not text.strip():
-        raise ElmanError(f"{name_option(tokens[0])} must not be empty (got {text!r})")
-    return text
+
+def parse_nonempty_path(hint: Any, tokens: Sequence[Token]) -> Path:
+    """Parse a path; an empty one would be the current directory."""
+    return Path(parse_not_empty(hint, tokens))
 
 
 Integer = Annotated[int, Parameter(converter=parse_integer)]
 OptionalInteger = Annotated[int | None, Parameter(converter=parse_integer)]
-Port = Annotated[int, Parameter(converter=parse_port)]
+Port = Annotated[int, Parameter(converter=parse_integer, validator=check_port)]
 ANY_CASE = Parameter(converter=parse_choice)
 """Of a `Literal`."""
 Name = Annotated[str, Parameter(converter=parse_name)]
-Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
+Names = Annotated[list[str] | None, Parameter(converter=parse_each(parse_name), negative="")]
 OptionalFile = Annotated[Path | None, Parameter(converter=parse_path, allow_leading_hyphen=True)]
 OptionalText = Annotated[str | None, Parameter(converter=parse_text, allow_leading_hyphen=True)]
 Texts = Annotated[
     list[str] | None,
-    Parameter(converter=parse_texts, allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
+    Parameter(converter=parse_each(parse_text), allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
 ]
 Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
@@ -199,7 +158,7 @@ RUN_HELP = "Run directory written by elman train, or a checkpoint file."
 Run = Annotated[Path, Parameter(help=RUN_HELP)]
 BY_DEFAULT_BUILTIN = "By default the built-in model, whose name is builtin."
 OptionalRun = Annotated[Path | None, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
-"""Of a command whose RUN may be left out before the texts, see `elman.cli.default_model`."""
+"""Of a command whose RUN may be left out before the texts, see `elman.cli.inputs`."""
 OptionalRuns = Annotated[Path, Parameter(help=f"{RUN_HELP} {BY_DEFAULT_BUILTIN}")]
 """The type of each of several runs, ``*runs: OptionalRuns``."""
 Quiet = Annotated[Flag, Parameter(name=["--quiet", "-q"], help="Show no progress.")]
@@ -239,16 +198,8 @@ _GROUP = Group("Training", help=f"The defaults are those of the preset {DEFAULT_
 def _optional(name: str, hint: Any, default: Any, help: str) -> tuple[str, Any, Any]:
     """Return a field that is None unless the option is passed: a preset or a resumed run may have another default."""
     shown = "none" if default is None else str(default)
-    converters = {int: parse_integer, int | None: parse_integer, float | str: parse_number_or_text}
-    converter = parse_choice if get_origin(hint) is Literal else converters.get(hint)
-    parameter = Parameter(
-        help=help,
-        group=_GROUP,
-        show_default=lambda _: shown,
-        negative="",
-        converter=converter,
-        allow_leading_hyphen=hint == float | str,
-    )
+    converter = parse_integer if hint in (int, int | None) else parse_choice if get_origin(hint) is Literal else None
+    parameter = Parameter(help=help, group=_GROUP, show_default=lambda _: shown, negative="", converter=converter)
     return (name, Annotated[hint | None, parameter], None)
 
 
@@ -258,12 +209,13 @@ def _create_options() -> Any:
         name: Literal[choices] if (choices := choices_of(name)) else hint
         for name, hint in get_type_hints(Config).items()
     }
-    return make_dataclass(
-        "Options",
-        [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)],
-        frozen=True,
-        namespace={"__module__": __name__},  # Cyclopts takes the classes of the module `types` for built-in ones
-    )
+    options = [_optional(f.name, hints[f.name], getattr(defaults, f.name), f.metadata["help"]) for f in fields(Config)]
+    return _make_dataclass("Options", options)
+
+
+def _make_dataclass(name: str, options: list[tuple[str, Any, Any]]) -> Any:
+    # Cyclopts takes the classes of the module `types` for built-in ones.
+    return make_dataclass(name, options, frozen=True, namespace={"__module__": __name__})
 
 
 if TYPE_CHECKING:
@@ -271,13 +223,38 @@ if TYPE_CHECKING:
     class Options:
         """One optional attribute for every field of `Config`."""
 
+    class SamplingOptions:
+        """One optional attribute for every field of `elman.network.SamplingParams`."""
+
 else:
     Options = _create_options()
+
+
+def __getattr__(name: str) -> Any:
+    """Return `SamplingOptions` when ``elman sample`` is parsed: it requires NumPy, which ``--help`` does not import."""
+    if name != "SamplingOptions":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _create_sampling_options()
+
+
+@cache
+def _create_sampling_options() -> Any:
+    from elman.network.sampling import list_sampling_options
+
+    return _make_dataclass("SamplingOptions", [_sampling_option(option) for option in list_sampling_options()])
+
+
+def _sampling_option(option: SamplingOption) -> tuple[str, Any, Any]:
+    shown = str(option.default)
+    parameter = Parameter(
+        help=option.help, show_default=lambda _: shown, converter=parse_integer if option.type is int else None
+    )
+    return (option.name, Annotated[option.type | None, parameter], None)
 
 
 NO_OPTIONS = Options()
 
 
-def passed_options(options: Options) -> dict[str, Any]:
+def passed_options(options: Options | SamplingOptions | None) -> dict[str, Any]:
     """Return the options that were passed."""
-    return {name: value for name, value in vars(options).items() if value is not None}
+    return {name: value for name, value in vars(options).items() if value is not None} if options else {}

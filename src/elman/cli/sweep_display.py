@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import warnings
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -14,8 +14,7 @@ from rich.text import Text
 
 from elman.cli.display import Terminal
 from elman.errors import shorten
-from elman.training.progress.console import StderrConsole
-from elman.tuning.callbacks import SweepCallback, SweepStatus
+from elman.training.progress import StderrConsole
 from elman.tuning.results import BEST, REPORT, TRIALS, SweepResult, TrialResult, sort_trials
 
 MAX_ROWS = 15
@@ -23,7 +22,7 @@ MAX_ROWS = 15
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class SweepDisplay(SweepCallback):
+class SweepDisplay:
     """The progress of a sweep on standard error.
 
     SIGINT (Ctrl-C) or SIGTERM saves all trials in training and stops; a second one interrupts at once.
@@ -33,14 +32,11 @@ class SweepDisplay(SweepCallback):
         self.console = StderrConsole()
         self.live = Live(console=self.console, auto_refresh=False)
         self.is_stopping = False
+        self.first: SweepResult | None = None
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> SweepDisplay:
         self.before = {number: signal.signal(number, self._interrupt) for number in _STOP_SIGNALS}
-        self.warnings = warnings.catch_warnings()
-        self.warnings.__enter__()
-        showing: Any = self._show_warning
-        warnings.showwarning = showing
         return self
 
     def __exit__(
@@ -48,7 +44,6 @@ class SweepDisplay(SweepCallback):
     ) -> None:
         if self.live.is_started:
             self.live.stop()
-        self.warnings.__exit__(kind, error, trace)
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
@@ -58,43 +53,37 @@ class SweepDisplay(SweepCallback):
         self.is_stopping = True
         self.console.print("stopping: saving the trials in training (press Ctrl-C again to stop at once)")
 
-    def _show_warning(self, message: Warning | str, *_: object) -> None:
-        self.console.print_line(f"warning: {message}")
-
-    def on_progress(self, status: SweepStatus) -> None:
-        """Update the table."""
-        if not self.console.is_watched:
-            return
-        if not self.live.is_started:
-            self.live.start()
-        self.live.update(Group(create_table(status), Text(summarize(status), style="bold")), refresh=True)
-
-    def should_stop(self) -> bool:
-        """Return whether a signal has arrived."""
+    def __call__(self, result: SweepResult) -> bool:
+        """Update the table; return whether a signal has arrived."""
+        if self.first is None:
+            self.first, self.started_at = result, time.monotonic()
+        if self.console.is_watched:
+            if not self.live.is_started:
+                self.live.start()
+            done = result.finished - self.first.finished
+            left = (time.monotonic() - self.started_at) / done * (result.total - result.finished) if done else None
+            self.live.update(Group(create_table(result), Text(summarize(result, left), style="bold")), refresh=True)
         return self.is_stopping
 
 
-def create_table(status: SweepStatus) -> Table:
+def create_table(result: SweepResult) -> Table:
     """Return the trials in training and the best of the others, and how many there are besides."""
     table = Table(box=None, padding=(0, 2, 0, 0), caption_justify="left", expand=True)
     for name in ("trial", "state", "val. loss", "seconds"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
     table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
-    running = status.result.select("running")
-    others = [trial for trial in sort_trials(status.result.trials) if trial.state != "running"]
-    shown = [*running, *others][:MAX_ROWS]
+    others = [trial for trial in sort_trials(result.trials) if trial.state != "running"]
+    shown = [*result.select("running"), *others][:MAX_ROWS]
     for trial in shown:
-        best = trial is status.result.best
-        table.add_row(*_cells(trial, status), style="green" if best else "dim" if trial.state == "pruned" else "")
-    if more := len(status.result.trials) - len(shown):
+        best = trial is result.best
+        table.add_row(*_cells(trial), style="green" if best else "dim" if trial.state == "pruned" else "")
+    if more := len(result.trials) - len(shown):
         table.caption = f"and {more} more"
     return table
 
 
-def _cells(trial: TrialResult, status: SweepStatus) -> list[str]:
-    state = trial.state
-    if trial.number in status.fractions and state == "running":
-        state = f"running {status.fractions[trial.number]:.0%}"
+def _cells(trial: TrialResult) -> list[str]:
+    state = trial.state if trial.fraction is None else f"{trial.state} {trial.fraction:.0%}"
     loss = "" if trial.validation_loss is None else f"{trial.validation_loss:.4f}"
     seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
     return [str(trial.number), state, loss, seconds, trial.error or format_values(trial.values)]
@@ -107,13 +96,13 @@ def format_values(values: dict[str, Any]) -> str:
     )
 
 
-def summarize(status: SweepStatus) -> str:
+def summarize(result: SweepResult, seconds_left: float | None) -> str:
     """Return how far the sweep is, the best trial, and the time left."""
-    parts = [f"{status.finished}/{status.result.total} trials"]
-    if (best := status.result.best) is not None:
+    parts = [f"{result.finished}/{result.total} trials"]
+    if (best := result.best) is not None:
         parts.append(f"best: {best.validation_loss:.4f} nats/char (trial {best.number})")
-    if status.seconds_left:
-        parts.append(f"about {format_duration(status.seconds_left)} left")
+    if seconds_left:
+        parts.append(f"about {format_duration(seconds_left)} left")
     return ", ".join(parts)
 
 

@@ -18,6 +18,7 @@ from cyclopts import (
     UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
+    ValidationError,
 )
 
 from elman.errors import join_alternatives, quote, shorten
@@ -30,7 +31,7 @@ _MOST_USED = ("train", "sample", "eval")
 
 
 def describe_usage_error(error: CycloptsError, app: App) -> str:
-    """Return what is wrong with a command line."""
+    """Return what is wrong with a command line, a file of options or an environment variable."""
     tokens = error.unused_tokens or []
     match error:
         case UnknownCommandError() if tokens[0].startswith("-"):
@@ -38,9 +39,11 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
         case UnknownCommandError():
             return f"unknown command {quote(tokens[0])}; {_suggest_command(tokens[0], app)}"
         case UnknownOptionError(token=token):
-            names = [each for argument in error.argument_collection for each in argument.names]
-            name = (token.keyword or token.value).partition("=")[0]
-            return f"unknown option {shorten(name)}; {suggest(name, names)}"
+            arguments = (error.app or app).assemble_argument_collection()
+            names = [name for argument in arguments for name in argument.names]
+            if _is_from_file(token):  # where options have no hyphens
+                names = [name.lstrip("-") for name in names]
+            return f"unknown option {_name_option(token)}; {suggest(_name_keyword(token), names)}"
         case UnusedCliTokensError():
             return f"unexpected argument{'s' if len(tokens) > 1 else ''} {quote(' '.join(tokens))}; see --help"
         case RepeatArgumentError(token=token):
@@ -51,17 +54,29 @@ def describe_usage_error(error: CycloptsError, app: App) -> str:
             kind = "option" if argument.name.startswith("-") else "argument"
             return f"missing required {kind} {argument.name} ({_summarize(argument.parameter.help or '')})"
         case CoercionError(token=token, target_type=hint) if token is not None and hint is not None:
-            return _describe_value(name_option(token), token.value, hint)
+            return _describe_value(_name_option(token), token.value, hint, error.msg)
+        case ValidationError(argument=argument) if argument is not None:
+            return f"{_name_option(argument.tokens[0])} {error.exception_message} (got {shorten(argument.value)})"
     return shorten(error)
 
 
-class UnknownOption(Exception):
-    """Raised for an option that is parsed as one of several texts, by a function that does not know the command."""
+def _describe_value(option: str, value: str, hint: Any, problem: object) -> str:
+    """Return what is wrong with a value: what its parser says, or else what its type is."""
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        near = find_similar(value, choices)
+        remedy = f"; did you mean {near}?" if near else ""
+        return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy}"
+    return f"{option} {problem or f'must be {_describe_type(hint)}'} (got {quote(value)})"
 
-    def describe(self, app: App, command: str) -> str:
-        """Return what is wrong, with the option of the command that it most likely means."""
-        names = [name for argument in app[command].assemble_argument_collection() for name in argument.names]
-        return f"unknown option {shorten(self)}; {suggest(str(self), names)}"
+
+def _describe_type(hint: Any) -> str:
+    """Return what a value of a type is, in words."""
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(get_args(hint))}"
+    if arguments := [each for each in get_args(hint) if each is not NoneType]:
+        return join_alternatives(list(dict.fromkeys(map(_describe_type, arguments))))
+    return _KINDS.get(hint, "a string")
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
@@ -92,45 +107,25 @@ def _suggest_command(name: str, app: App) -> str:
     return f"the commands are {', '.join([*_MOST_USED, *others])}"
 
 
-def name_option(token: Token) -> str:
+def _name_option(token: Token) -> str:
     """Return the name of the option that a token is a value of, and the file it is from, if from one.
 
     An environment variable has a name that says so.
     """
-    return (token.keyword or "") + ("" if token.source in ("", "cli", "env") else f" in {quote(token.source)}")
+    return shorten(_name_keyword(token)) + (f" in {quote(token.source)}" if _is_from_file(token) else "")
+
+
+def _is_from_file(token: Token) -> bool:
+    return token.source not in ("", "cli", "env")
+
+
+def _name_keyword(token: Token) -> str:
+    """Return an option as it was passed: of ``--seed=1`` the name, of the keys ``[eval][window]`` of a file a path."""
+    keyword = (token.keyword or token.value).partition("=")[0]
+    return keyword[1:-1].replace("][", ".") if keyword.startswith("[") else keyword
 
 
 def _summarize(help: str) -> str:
     """Return the first phrase of a help text, to be continued in a sentence."""
     phrase = re.split(r"[.:;](?:\s|$)", help)[0]
     return phrase if phrase[1:2].isupper() else phrase[:1].lower() + phrase[1:]
-
-
-def _describe_value(option: str, value: str, hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return describe_choice(option, value, get_args(hint))
-    return f"{option} must be {describe_type(hint)} (got {quote(value)})"
-
-
-def describe_type(hint: Any) -> str:
-    """Return what a value of a type is, in words.
-
-    Examples
-    --------
-    >>> describe_type(float | str | None), describe_type(list[str] | None)
-    ('a number or a string', 'a list of strings')
-    """
-    if get_origin(hint) is Literal:
-        return f"one of {', '.join(get_args(hint))}"
-    if get_origin(hint) in (list, tuple):
-        return "a list of strings"
-    if arguments := [each for each in get_args(hint) if each is not NoneType]:
-        return join_alternatives(list(dict.fromkeys(map(describe_type, arguments))))
-    return _KINDS.get(hint, "a string")
-
-
-def describe_choice(option: str, value: str, choices: Iterable[str]) -> str:
-    """Return what is wrong with a value that is none of the choices."""
-    near = find_similar(value, choices)
-    remedy = f"; did you mean {near}?" if near else ""
-    return f"{option} must be one of {', '.join(choices)} (got {quote(value)}){remedy}"

@@ -30,11 +30,11 @@ from elman.compression.tokens import (
 )
 from elman.errors import ElmanError
 from elman.inference.fingerprint import fingerprint
-from elman.inference.model_argument import check_is_model
+from elman.inference.model import check_is_model
 from elman.processes import thread_count
 
 if TYPE_CHECKING:
-    from elman.inference.dynamic_evaluation import OnProgress
+    from elman.inference.adaptation import OnProgress
     from elman.inference.model import Model
 
 _A = TypeVar("_A")

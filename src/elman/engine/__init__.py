@@ -4,8 +4,7 @@
 conformance test in `elman.testing` compares any engine with the reference.
 """
 
-from elman.engine.callbacks import CALLBACK_INTERVAL as CALLBACK_INTERVAL
-from elman.engine.protocol import CompilesAhead as CompilesAhead
+from elman.engine.protocol import CALLBACK_INTERVAL as CALLBACK_INTERVAL
 from elman.engine.protocol import Engine as Engine
 from elman.engine.protocol import InferenceSession as InferenceSession
 from elman.engine.registry import get_engine as get_engine

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.engine.protocol import CompilesAhead, Engine
+from elman.engine.protocol import Engine
 from elman.engine.state import TrainState
 from elman.network import SamplingParams
 from elman.network.optimizer import Optimizer
@@ -46,15 +46,11 @@ def watch_compilation(on_start: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def compile_kernels(
-    engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, updates: int, samples: bool
-) -> None:
-    """Compile every kernel that a training of so many updates calls, by calling it on a copy.
+def compile_kernels(engine: Engine, state: TrainState, windows: Windows, optimizer: Optimizer, samples: bool) -> None:
+    """Compile every kernel that a training calls, by calling it on a copy.
 
     `samples` is whether the training prints samples.
     """
-    if isinstance(engine, CompilesAhead):
-        engine.compile_ahead(state, windows, updates, optimizer)
     trial = copy.deepcopy(state)
     engine.advance(trial, windows, 1, optimizer)
     if trial.parameters.ngrams is not None and not trial.parameters.uses_prior:  # it is switched on later

@@ -28,8 +28,6 @@ class TrainState:
         The optimizer's second moments, sums or running averages of squared gradients; same names and shapes, or empty.
     h : ndarray, shape (D,) or, where B > 1, (B, D)
         The final hidden state of the last window; the next window begins with it, unless it begins an epoch.
-    initial_generator : RandomState
-        The generator of the initial weights, as it was after drawing them.
     sample_generator : Generator
         The generator of the samples that are written during training; a separate one, so that writing them does not
         change the run.
@@ -52,7 +50,6 @@ class TrainState:
     parameters: Parameters
     M: Arrays
     h: Array
-    initial_generator: np.random.RandomState
     sample_generator: np.random.Generator
     N: Arrays = field(default_factory=dict)
     average: Arrays = field(default_factory=dict)
@@ -87,15 +84,14 @@ class TrainState:
         For the arguments see `elman.network.parameters.initial_parameters`; `optimizer`, by default that of the
         reference experiment, determines which moments are allocated and whether there is an average.
         """
-        initial_generator = np.random.RandomState(seed)
         parameters = initial_parameters(
-            K, m, std, initial_generator, dtype, cell, layers, orthogonal, ngrams, alpha, reset_at
+            K, m, std, np.random.RandomState(seed), dtype, cell, layers, orthogonal, ngrams, alpha, reset_at
         )
         sample_generator = np.random.Generator(np.random.PCG64(seed))
         M, N, average = (optimizer or Optimizer(0.1, 5.0)).init(parameters)
         D = architecture(parameters).state_size
         h = np.zeros(D if batch_size == 1 else (batch_size, D), dtype)
-        return cls(parameters, M, h, initial_generator, sample_generator, N, average)
+        return cls(parameters, M, h, sample_generator, N, average)
 
     @property
     def eval_parameters(self) -> Parameters:

@@ -1,44 +1,71 @@
 """Adaptation: what of a model changes while it reads a text.
 
-=========  ============================================================================================================
-weights    all parameters, by dynamic evaluation, see `elman.inference.dynamic_evaluation`
-counts     those of the n-gram prior: every character is counted once it has been read, see `elman.network.ngram`
-both       both
-=========  ============================================================================================================
+No character is predicted by a model that has read it, and the model that is passed in does not change. The counts of an
+n-gram prior are adapted by counting every character once it has been read, see `elman.network.ngram`; the weights by
+dynamic evaluation: the network keeps training on the text while it is scored.
 
-No character is predicted by a model that has read it, and the model that is passed in does not change.
+The method is that of Krause, Kahembwe, Murray and Renals (2018). The text is read in windows. Each is scored first,
+with the current parameters, and then trained on.
+
+n        windows trained on so far            g       gradient of window n, of the sum over its characters
+theta_0  parameters of the trained network    m       hidden units per layer
+c        `DynamicEvaluation.relative_rate`    rms(W)  root mean square over all recurrent weights in theta_0
+
+::
+
+    (1)  eta = c rms(W) / sqrt(m)
+    (2)  M <- beta M + (1 - beta) g^2
+    (3)  theta <- theta - eta g / (sqrt(M / (1 - beta^n)) + 1e-8)
+    (4)  theta <- theta + decay (theta_0 - theta)                after every 16th window
+
+(2) and (3) are Adam without momentum, for every parameter. (4) decays the parameters towards the trained ones, so that
+old text is forgotten and no error persists. The root in (3) removes the scale of the gradients, so every weight changes
+by about eta. In a sum over the m inputs of a unit these changes add up to m eta at most, while the sum itself is of the
+order of sqrt(m) rms(W). So with (1) a step changes the recurrent sums by the same fraction, c, in every network. One
+whose recurrent weights are all zero does not adapt.
 """
 
 from __future__ import annotations
 
-from typing import get_args
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
-from elman.config import Adapt
-from elman.engine import Engine
+import numpy as np
+
+from elman.engine import Engine, TrainState
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.dynamic_evaluation import OnProgress, score_dynamic
-from elman.inference.score import Score, score
+from elman.inference.score import Score, add_unknown_cost, readable_indices, score
 from elman.network import Parameters
-from elman.network.parameters import Array
+from elman.network.optimizer import Optimizer
+from elman.network.parameters import Array, architecture, layer, zeros_like
+from elman.text import Windows
 
-KINDS: tuple[Adapt, ...] = get_args(Adapt)
+OnProgress = Callable[[float], None]
+"""Is called, often, with the fraction that is done; maybe from another thread, but never by two at once."""
 
 
-def parse_adapt(adapt: bool | str) -> Adapt | None:
-    """Return what adapts: True is the weights, and False, for which None is returned, nothing.
+class Adaptation(NamedTuple):
+    """A kind of adaptation: a value of ``--adapt``."""
 
-    Raises
-    ------
-    ElmanError
-        If it is none of these.
-    """
-    if isinstance(adapt, bool):
-        return "weights" if adapt else None
-    for kind in KINDS:
-        if kind == adapt:
-            return kind
-    raise ElmanError(f"--adapt must be one of {', '.join(KINDS)} (got {shorten(adapt)})")
+    help: str
+    weights: bool
+    """Whether the weights adapt."""
+    counts: bool
+    """Whether the counts of the n-gram prior adapt, which the model must then have."""
+
+
+Adapt = Literal["weights", "counts", "both"]
+"""The names of the adaptations, as a type."""
+
+ADAPTATIONS: dict[str, Adaptation] = {
+    "weights": Adaptation("keeps training (dynamic evaluation)", weights=True, counts=False),
+    "counts": Adaptation("keeps counting for the n-gram prior", weights=False, counts=True),
+    "both": Adaptation("combines them", weights=True, counts=True),
+}
+"""Kinds of adaptation by name."""
 
 
 def check_adapt(parameters: Parameters, adapt: str | None) -> None:
@@ -49,7 +76,7 @@ def check_adapt(parameters: Parameters, adapt: str | None) -> None:
     ElmanError
         If the counts are to adapt, and it has no n-gram prior.
     """
-    if adapt in ("counts", "both") and parameters.ngrams is None:
+    if parameters.ngrams is None and adapt in ADAPTATIONS and ADAPTATIONS[adapt].counts:
         raise ElmanError(f"--adapt {adapt} requires a model with an n-gram prior: train with --ngram-order 7")
 
 
@@ -58,7 +85,7 @@ def score_adapting(
     parameters: Parameters,
     h0: Array,
     indices: Indices,
-    adapt: bool | str = False,
+    adapt: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Score:
     """Score a text by a model that adapts to it.
@@ -72,20 +99,131 @@ def score_adapting(
         The initial state.
     indices : ndarray of unsigned int, shape (N,)
         Unknown characters, K or more, are neither read nor adapted to.
-    adapt : bool or str
-        ``weights`` (or True), ``counts``, ``both``, or False.
+    adapt : str, optional
+        A key of `ADAPTATIONS`.
     on_progress : callable, optional
         Called while weights adapt, which takes a while.
 
     Raises
     ------
     ElmanError
-        If N < 2, `adapt` is none of these, or there are no counts to adapt.
+        If N < 2, there is no such adaptation, or there are no counts to adapt.
     """
-    kind = parse_adapt(adapt)
-    check_adapt(parameters, kind)
-    if kind in ("counts", "both"):
+    if adapt is None:
+        return score(engine, parameters, h0, indices)
+    if adapt not in ADAPTATIONS:
+        raise ElmanError(f"--adapt must be one of {', '.join(ADAPTATIONS)} (got {shorten(adapt)})")
+    check_adapt(parameters, adapt)
+    kind = ADAPTATIONS[adapt]
+    if kind.counts:
         parameters = parameters.continued()
-    if kind in ("weights", "both"):
+    if kind.weights:
         return score_dynamic(engine, parameters, h0, indices, on_progress=on_progress)
     return score(engine, parameters, h0, indices)
+
+
+DECAY_INTERVAL = 16
+"""Windows from one decay (4) to the next, so that it costs next to nothing."""
+
+
+@dataclass(frozen=True)
+class DynamicEvaluation:
+    """Hyperparameters of dynamic evaluation.
+
+    The choice of the defaults is explained in ``docs/explanation/recipes.md``.
+
+    Parameters
+    ----------
+    seq_length : int
+        Characters per window, T.
+    relative_rate : float
+        Learning rate relative to the recurrent weights, c.
+    beta : float
+        Decay of the running average of squared gradients.
+    time_constant : float
+        Characters over which a change of the parameters decays to 1/e.
+    """
+
+    seq_length: int = 32
+    relative_rate: float = 0.045
+    beta: float = 0.999
+    time_constant: float = 32_000.0
+
+    def learning_rate(self, trained: Parameters) -> float:
+        """Return eta of (1) for a network with the trained parameters theta_0."""
+        return self.relative_rate * recurrent_rms(trained) / math.sqrt(architecture(trained).m)
+
+    def optimizer(self, trained: Parameters) -> Optimizer:
+        """Return the optimizer of (2) and (3) for a network with the trained parameters theta_0."""
+        return Optimizer(self.learning_rate(trained), math.inf, name="adam", beta1=0.0, beta2=self.beta)
+
+    @property
+    def decay(self) -> float:
+        """Fraction of the change that one decay step (4) removes."""
+        return -math.expm1(-DECAY_INTERVAL * self.seq_length / self.time_constant)
+
+
+DEFAULT = DynamicEvaluation()
+
+
+def recurrent_rms(parameters: Parameters) -> float:
+    """Return the root mean square over the recurrent weights of all layers, or the input weights of a cell without."""
+    layers = (layer(parameters, n) for n in range(1, architecture(parameters).layers + 1))
+    matrices = [of_layer.get("W", of_layer["U"]) for of_layer in layers]
+    with np.errstate(over="ignore"):  # the network may have diverged
+        squares = sum(float(np.square(W, dtype=np.float64).sum()) for W in matrices)
+    return math.sqrt(squares / sum(W.size for W in matrices))
+
+
+def score_dynamic(
+    engine: Engine,
+    parameters: Parameters,
+    h0: Array,
+    indices: Indices,
+    settings: DynamicEvaluation = DEFAULT,
+    on_progress: OnProgress | None = None,
+) -> Score:
+    """Score a text by dynamic evaluation; `elman.inference.score.score` is the static counterpart.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : Parameters
+        The trained parameters; they are not changed.
+    h0 : ndarray, shape (D,)
+        The initial state.
+    indices : ndarray of unsigned int, shape (N,)
+        Unknown characters, K or more, are neither read nor trained on.
+    settings : DynamicEvaluation
+    on_progress : callable, optional
+        Called with the fraction of the text that was read.
+
+    Raises
+    ------
+    ElmanError
+        If N < 2.
+    """
+    K = len(parameters["c"])
+    readable = readable_indices(indices, K)
+    state, nats = _initial_state(parameters, h0), 0.0
+    count = (len(readable) - 1) // settings.seq_length
+    if count > 0:
+        windows, optimizer = Windows(readable, settings.seq_length), settings.optimizer(parameters)
+    for first in range(0, count, DECAY_INTERVAL):
+        nats += float(engine.advance(state, windows, min(DECAY_INTERVAL, count - first), optimizer).sum())
+        if state.update % DECAY_INTERVAL == 0:
+            for name, theta in state.parameters.items():
+                theta += settings.decay * (parameters[name] - theta)
+        if on_progress is not None:
+            on_progress(state.position / len(readable))
+    rest = readable[state.position :]  # shorter than a window, so it is only scored
+    if len(rest) > 1:
+        nats += float(engine.loss(state.parameters, state.h, rest[:-1], rest[1:])[0])
+    return add_unknown_cost(nats, len(indices), len(readable), K)
+
+
+def _initial_state(trained: Parameters, h0: Array) -> TrainState:
+    """Return a training state with copies of the parameters, before the first update."""
+    parameters = trained.map(np.copy)
+    M, N = zeros_like(parameters), zeros_like(parameters)
+    return TrainState(parameters, M, h0.copy(), np.random.default_rng(0), N)

@@ -1,4 +1,17 @@
-"""`elman.ensemble`: several models as one, which every use of a model accepts."""
+"""`elman.ensemble`: several models as one, and the weights with which they predict a text best.
+
+i     1 … n, a model of the ensemble, with weight w_i >= 0 and logits o_t^i
+p_t   the distribution of the ensemble after character t, softmax of sum_i w_i o_t^i; y_t is the character that follows
+
+::
+
+    (1)  L(w) = mean_t (log sum_k exp(sum_i w_i o_t^i(k)) - sum_i w_i o_t^i(y_t))
+    (2)  dL/dw_i = mean_t (E_p o_t^i - o_t^i(y_t))
+    (3)  d^2L/dw_i dw_j = mean_t cov_p (o_t^i, o_t^j)
+
+(3) is positive semidefinite, so (1) is convex. It is minimized by the projected Newton method: a step is taken in the
+weights that are positive or would grow, and weights that it makes negative become 0.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +21,37 @@ from functools import reduce
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
+from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
-from elman.inference.ensemble_weights import fit_weights
-from elman.inference.model import Model
-from elman.inference.model_argument import check_is_model
+from elman.inference.model import Model, check_is_model
 from elman.network.ensemble import Member, join_members
 from elman.network.ngram import NgramModel
+from elman.network.output import log_softmax
 from elman.network.parameters import architecture
 from elman.text import with_unknown
 from elman.text.lines import LineHashes, trim_lines
+from elman.text.unknown import drop_unknown
+
+Floats = NDArray[np.float64]
+Logits = NDArray[np.float32]
+
+MIN_CHARACTERS = 100
+"""Characters that a text must have."""
+MAX_CHARACTERS = 100_000
+"""Characters that are used at most: a few weights need no more."""
+MAX_LOGITS = 50_000_000
+"""Logits of all models that are kept at most, 200 MB."""
+SLICE_LOGITS = 1 << 20
+"""Logits that are computed, or converted to float64, at once."""
+MAX_STEPS = 50
+MAX_WEIGHT = 100.0
+"""A larger weight means that (1) has no minimum: the most likely character always follows."""
+TOLERANCE = 1e-6
+"""Change of the weights in the last step."""
+RIDGE = 1e-6
+"""Added to the diagonal of (3), relative to its mean: (3) is singular if two models are equal."""
 
 WEIGHTS_OR_TEXT = "cannot combine --weights with --fit-on, which fits them"
 
@@ -38,9 +72,8 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
         Of each model's logits, at least 0; by default 1 divided by the number of models. They are not normalized: with
         a sum below 1 the distribution is flatter, and above 1 sharper. A model with weight 0 is left out.
     fit_on : str, optional
-        A held-out text, instead of weights: those are used that predict it best, see
-        `elman.inference.ensemble_weights`. It is the text itself, not a path, and should be neither the training set
-        nor the test set.
+        A held-out text, instead of weights: those are used that predict it best, see `fit_ensemble_weights`. It is the
+        text itself, not a path, and should be neither the training set nor the test set.
 
     Raises
     ------
@@ -72,17 +105,36 @@ def ensemble(models: Iterable[Model], *, weights: Sequence[float] | None = None,
 
 
 def fit_ensemble_weights(models: Iterable[Model], text: str) -> list[float]:
-    """Return the weights with which the ensemble of several models predicts a text best.
+    """Return the weights with which the ensemble of several models predicts a text best: those that minimize (1).
+
+    Parameters
+    ----------
+    models : iterable of Model
+        As of `ensemble`.
+    text : str
+        A text that none of them was trained on. Unknown characters are left out. Of a long text the first
+        `MAX_CHARACTERS` are used, fewer where the alphabet is large.
 
     Raises
     ------
     ElmanError
-        As by `ensemble`.
+        As by `ensemble`; if the text has fewer than `MIN_CHARACTERS` known characters, no model predicts it better than
+        a uniform distribution, (1) has no minimum, or the logits of a model are not finite.
     """
     models = _check_models(models)
-    first = models[0]
-    text = trim_lines(text) if first.is_of_lines else text
-    return fit_weights(models, first.arrange(with_unknown(first.alphabet).encode(text)))
+    first, n = models[0], len(models)
+    K = len(first.alphabet)
+    indices = first.arrange(with_unknown(first.alphabet).encode(trim_lines(text) if first.is_of_lines else text))
+    used = min(MAX_CHARACTERS, max(MIN_CHARACTERS, MAX_LOGITS // (n * K)))
+    x = drop_unknown(indices, K)[: used + 1]
+    if len(x) < MIN_CHARACTERS:
+        raise ElmanError(f"fitting weights needs a text of at least {MIN_CHARACTERS} known characters (got {len(x)})")
+    weights = _minimize(_collect_logits(models, x), x[1:].astype(np.intp))
+    if not weights.any():
+        raise ElmanError(
+            "no model predicts the text better than a uniform distribution: fit on text like the training set"
+        )
+    return [float(weight) for weight in weights]
 
 
 def _check_models(models: Iterable[Model]) -> list[Model]:
@@ -171,3 +223,78 @@ def _have_same_counts(first: NgramModel, other: NgramModel) -> bool:
 def _sort_lines(ngrams: NgramModel) -> list[bytes]:
     """Return the lines of a counted text, sorted."""
     return sorted(line.tobytes() for line in np.split(ngrams.text, np.flatnonzero(ngrams.text == ngrams.reset_at)))
+
+
+def _collect_logits(models: Sequence[Model], x: Indices) -> Logits:
+    """Return the logits (n, T, K) of the models after each character but the last."""
+    K, T = len(models[0].alphabet), len(x) - 1
+    logits = np.empty((len(models), T, K), np.float32)
+    for i, model in enumerate(models):
+        session, h = model.engine.session(model.parameters), model.h[None]
+        for part in _slices(T, K):
+            o, states = session.logits(h, x[:-1][part, None])
+            logits[i, part], h = o[:, 0], states[-1]
+    if not np.isfinite(logits).all():
+        raise ElmanError("the logits of a model are not finite: its training diverged")
+    return logits
+
+
+def _slices(T: int, size: int) -> list[slice]:
+    """Return parts of T steps with `SLICE_LOGITS` at most, given how many logits a step has."""
+    length = max(1, SLICE_LOGITS // size)
+    return [slice(start, start + length) for start in range(0, T, length)]
+
+
+def _minimize(logits: Logits, y: NDArray[np.intp]) -> Floats:
+    """Return the weights (n,) that minimize (1), where y (T,) follow."""
+    weights = np.full(len(logits), 1 / len(logits))
+    loss, gradient, hessian = _evaluate(logits, y, weights)
+    for _ in range(MAX_STEPS):
+        step, scale = _newton_step(weights, gradient, hessian), 1.0
+        while True:
+            new = np.maximum(weights + scale * step, 0)
+            change = np.abs(new - weights).max()
+            evaluated = _evaluate(logits, y, new)
+            if evaluated[0] <= loss or change <= TOLERANCE:
+                break
+            scale /= 2
+        if evaluated[0] <= loss:
+            weights, (loss, gradient, hessian) = new, evaluated
+        if weights.max() > MAX_WEIGHT:
+            break
+        if change <= TOLERANCE:
+            return weights
+    raise ElmanError("no finite weights predict the text best: it is too short or too repetitive")
+
+
+def _newton_step(weights: Floats, gradient: Floats, hessian: Floats) -> Floats:
+    """Return the step (n,) of Newton's method in the weights that are positive or would grow."""
+    step, free = np.zeros_like(weights), (weights > 0) | (gradient < 0)
+    while free.any():
+        block = hessian[np.ix_(free, free)]
+        ridge = RIDGE * np.diag(block).mean() + np.finfo(np.float64).tiny
+        step[:] = 0
+        step[free] = np.linalg.solve(block + ridge * np.eye(len(block)), -gradient[free])
+        blocked = (weights == 0) & (step < 0)
+        if not blocked.any():
+            break
+        free &= ~blocked
+    return step
+
+
+def _evaluate(logits: Logits, y: NDArray[np.intp], weights: Floats) -> tuple[float, Floats, Floats]:
+    """Return (1), (2) and (3) at `weights`."""
+    n, T, K = logits.shape
+    loss, gradient, hessian = 0.0, np.zeros(n), np.zeros((n, n))
+    for part in _slices(T, n * K):
+        o, target = logits[:, part].astype(np.float64), y[part]
+        steps = np.arange(len(target))
+        mixed = np.tensordot(weights, o, 1)
+        log_p = log_softmax(mixed)
+        loss -= float(log_p[steps, target].sum())  # (1)
+        p = np.exp(log_p)
+        mean = np.einsum("tk,itk->it", p, o)
+        gradient += (mean - o[:, steps, target]).sum(axis=1)  # (2)
+        o -= mean[..., None]
+        hessian += np.einsum("tk,itk,jtk->ij", p, o, o, optimize=True)  # (3)
+    return loss / T, gradient / T, hessian / T

@@ -1,4 +1,4 @@
-"""Text generation: sampling, one text or a batch, beam search, and stop sequences.
+"""Text generation: its options, sampling of one text or a batch, beam search, and stop sequences.
 
 Beam search keeps only the `width` most likely prefixes, each with its log-probability, the sum over its characters. At
 each step every prefix is extended by every character, and the `width` most likely results are kept. A width of 1 is
@@ -7,18 +7,78 @@ greedy decoding. Characters on which all kept prefixes agree are final and are y
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine import Engine, InferenceSession
-from elman.errors import ElmanError, quote
+from elman.errors import ElmanError, quote, shorten
 from elman.network import Parameters, SamplingParams
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
+from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
+from elman.signatures import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
+
+MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
+"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
+MAX_BEAM_WIDTH = 1_000
+"""With a large alphabet, the scores of all extensions of this many prefixes take a gigabyte."""
+
+SAMPLING_OPTIONS = tuple(Option(each.name, each.type, each.default, each.help) for each in list_sampling_options())
+GENERATION_OPTIONS = (
+    Option("prompt", str, "", "Text to continue; it is not part of the output."),
+    Option("stop", str, "", "End before this string would be generated."),
+    Option("seed", int | None, None, "The same seed gives the same text. Without one every call differs."),
+    Option("adapt", str | None, None, 'With "counts" the n-gram prior counts the prompt as well.'),
+    *SAMPLING_OPTIONS,
+)
+OWN_OPTIONS = {option.name for option in GENERATION_OPTIONS} - {option.name for option in SAMPLING_OPTIONS}
+"""The names of options of text generation that are not sampling options."""
+
+
+class GenerationOptions(SamplingOptions, total=False):
+    """Options of text generation; see `Model.stream`."""
+
+    prompt: str
+    stop: str | Sequence[str]
+    seed: int | None
+    adapt: Literal["counts"] | None
+
+
+def check_options(length: int, seed: int | None, options: Mapping[str, Any]) -> SamplingParams:
+    """Return the sampling parameters, after checking the range of every option."""
+    check_ranges(("--length", length, 0, None))
+    sampling = create_sampling_params(options)
+    if seed is not None:
+        check_ranges(("--seed", seed, 0, None))
+    return sampling
+
+
+def check_batch(count: int, length: int) -> None:
+    """Check the number of samples in a batch and their maximum length."""
+    check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
+    if count * length > MAX_TOTAL_CHARS:
+        raise ElmanError(
+            f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
+            " a single sample may have any length"
+        )
+
+
+def check_ranges(*ranges: tuple[str, Any, int, int | None]) -> None:
+    """Reject the first option that is no integer or out of its range: (name, value, minimum, maximum)."""
+    for name, value, minimum, maximum in ranges:
+        is_integer = isinstance(value, Integral)
+        if not is_integer:
+            raise ElmanError(f"{name} must be an integer (got {quote(value)})")
+        if value < minimum or (maximum is not None and value > maximum):
+            expected = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum:,}"
+            raise ElmanError(f"{name} must be {expected} (got {shorten(value)})")
+
 
 _FIRST_CHUNK, _MAX_CHUNK = 64, 1024
 """Characters per call of the engine: few at first, so that output begins at once, then more, to amortize the call."""
@@ -81,10 +141,6 @@ def _chunk_lengths(length: int) -> Iterator[int]:
         yield min(n, length)
         length -= n
         n = min(2 * n, _MAX_CHUNK)
-
-
-MAX_BEAM_WIDTH = 1_000
-"""With a large alphabet, the scores of all extensions of so many prefixes take a gigabyte."""
 
 
 def beam_search(

@@ -10,36 +10,37 @@ from typing import Literal, Unpack, overload
 
 import numpy as np
 
-from elman.config import Adapt, accept_former_names
 from elman.engine import Engine
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
-from elman.inference.adaptation import check_adapt, parse_adapt, score_adapting
-from elman.inference.char_losses import compute_char_losses, predict_next
+from elman.inference.adaptation import ADAPTATIONS, Adapt, check_adapt, score_adapting
 from elman.inference.copying import Copying, decode_counted, measure_copying
 from elman.inference.generate import (
+    GENERATION_OPTIONS,
     MAX_BEAM_WIDTH,
+    OWN_OPTIONS,
+    SAMPLING_OPTIONS,
+    GenerationOptions,
     StopSequenceFilter,
     as_stop_sequences,
     beam_search,
+    check_batch,
+    check_options,
+    check_ranges,
     cut_at_stop,
     generate_batch,
     stream_text,
 )
-from elman.inference.network_file import SUFFIX, SavedNetwork, save_imported
-from elman.inference.options import GENERATION_OPTIONS, SAMPLING_OPTIONS, GenerationOptions, check_options, check_ranges
-from elman.inference.score import Score, check_finite, score_windows
+from elman.inference.network_file import SUFFIX, ModelFile, save_imported
+from elman.inference.score import Score, check_finite, compute_char_losses, score_windows
 from elman.network import Parameters
+from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
 from elman.notebook import render_table
 from elman.signatures import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
-
-MAX_SAMPLES, MAX_TOTAL_CHARS = 10_000, 100_000_000
-"""Samples in one batch, and their characters in total: all are held in memory until the last is complete."""
-FORMER_NAMES = {"prime": "prompt", "random_state": "seed"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,10 +117,9 @@ class Model:
         return contains_line(self.line_hashes, line)
 
     def arrange(self, indices: Indices) -> Indices:
-        """Return a text as this model is evaluated on it: unchanged, or as independent lines, all of which count."""
+        """Return a text as this model is evaluated on it: unchanged, or as independent lines."""
         return make_lines(indices, self.alphabet).indices if self.is_of_lines else indices
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(SAMPLING_OPTIONS)
     def stream(
         self,
@@ -128,7 +128,7 @@ class Model:
         prompt: str = "",
         stop: str | Sequence[str] = "",
         seed: int | None = None,
-        adapt: Literal[False, "counts"] = False,
+        adapt: Literal["counts"] | None = None,
         **options: Unpack[SamplingOptions],
     ) -> Iterator[str]:
         """Generate text, and yield it in chunks as it is sampled.
@@ -146,9 +146,9 @@ class Model:
             the end of the line.
         seed : int, optional
             The same seed gives the same text. Without one every call differs.
-        adapt : False or "counts"
-            Whether the n-gram prior counts the prompt as well, for this call only: the text then follows the prompt
-            more closely. What is generated is not counted.
+        adapt : "counts", optional
+            The n-gram prior counts the prompt as well, for this call only: the text then follows the prompt more
+            closely. What is generated is not counted.
         OPTIONS
 
         Raises
@@ -163,7 +163,6 @@ class Model:
         chunks = stream_text(self.engine, parameters, self.alphabet, h, x, length, sampling, generator)
         return cut_at_stop(stops, chunks) if stops else chunks
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(GENERATION_OPTIONS)
     def sample(self, length: int = 1000, **options: Unpack[GenerationOptions]) -> str:
         """Generate text and return it complete.
@@ -181,7 +180,6 @@ class Model:
         """
         return "".join(self.stream(length, **options))
 
-    @accept_former_names(FORMER_NAMES)
     @document_options(GENERATION_OPTIONS)
     def samples(
         self, count: int | Sequence[str], length: int = 1000, **options: Unpack[GenerationOptions]
@@ -210,34 +208,19 @@ class Model:
             if isinstance(count, str) or "prompt" in options:
                 raise ElmanError("--count must be an integer or a list of prompts, which excludes --prompt")
             prompts, count = count, len(count)
-        check_ranges(("--count", count, 1, MAX_SAMPLES), ("--length", length, 0, None))
-        if count * length > MAX_TOTAL_CHARS:
-            raise ElmanError(
-                f"--count times --length must be at most {MAX_TOTAL_CHARS:,} characters (got {count * length:,});"
-                " a single sample may have any length"
-            )
-        return self._generate_batch(prompts or [options.get("prompt", "")] * count, length, **options)
-
-    def _generate_batch(
-        self,
-        prompts: Sequence[str],
-        length: int,
-        prompt: str = "",
-        stop: str | Sequence[str] = "",
-        seed: int | None = None,
-        adapt: Literal[False, "counts"] = False,
-        **options: Unpack[SamplingOptions],
-    ) -> list[str]:
-        sampling, stops = check_options(length, seed, options), self._stop_sequences(stop)
-        generators = [np.random.default_rng(None if seed is None else seed + n) for n in range(len(prompts))]
+        check_batch(count, length)
+        prompts = prompts or [options.get("prompt", "")] * count
+        seed, adapt, stops = options.get("seed"), options.get("adapt"), self._stop_sequences(options.get("stop", ""))
+        sampling = check_options(length, seed, {k: v for k, v in options.items() if k not in OWN_OPTIONS})
+        seeds = [None if seed is None else seed + n for n in range(count)]
         if adapt and len(set(prompts)) > 1:  # the prior counts each prompt for its own text
-            seeds = [None if seed is None else seed + n for n in range(len(prompts))]
             pairs = zip(prompts, seeds, strict=True)
-            return [self.sample(length, prompt=each, stop=stop, seed=n, adapt=adapt, **options) for each, n in pairs]
+            return [self.sample(length, **(options | {"prompt": each, "seed": n})) for each, n in pairs]
         prefilled = {each: self._prefill(each, adapt) for each in dict.fromkeys(prompts)}
         parameters = prefilled[prompts[0]][0]
         h = np.stack([prefilled[each][1] for each in prompts])
         x = np.array([prefilled[each][2] for each in prompts])
+        generators = [np.random.default_rng(each) for each in seeds]
         session, end = self.engine.session(parameters), self.parameters.reset_at
         texts = generate_batch(session, self.alphabet, h, x, length, sampling, generators, end)
         return [StopSequenceFilter(stops).feed(text, last=True)[0] for text in texts]
@@ -246,7 +229,6 @@ class Model:
         """Return where a text ends; one of a model of independent lines ends with its line, too."""
         return as_stop_sequences(stop, self.alphabet) + (("\n",) if self.is_of_lines else ())
 
-    @accept_former_names(FORMER_NAMES)
     def beam(
         self,
         width: int,
@@ -254,7 +236,7 @@ class Model:
         *,
         prompt: str = "",
         stop: str | Sequence[str] = "",
-        adapt: Literal[False, "counts"] = False,
+        adapt: Literal["counts"] | None = None,
     ) -> Iterator[str]:
         """Yield the most likely text that a beam search of this width finds, in chunks as soon as they are final.
 
@@ -271,7 +253,7 @@ class Model:
         chunks = beam_search(self.engine.session(parameters), self.alphabet, h, x, length, width)
         return cut_at_stop(stops, chunks) if stops else chunks
 
-    def _prefill(self, prompt: str, adapt: Literal[False, "counts"]) -> tuple[Parameters, Array, int]:
+    def _prefill(self, prompt: str, adapt: Literal["counts"] | None = None) -> tuple[Parameters, Array, int]:
         """Read the prompt but for its last character, whose counts the prior adds with `adapt`.
 
         Returns
@@ -282,9 +264,9 @@ class Model:
         x : int
             The last character.
         """
-        if adapt not in (False, "counts"):
+        if adapt not in (None, "counts"):
             raise ElmanError(f"--adapt must be counts to generate text (got {shorten(adapt)})")
-        check_adapt(self.parameters, adapt or None)
+        check_adapt(self.parameters, adapt)
         parameters = self.parameters.continued() if adapt else self.parameters
         indices, h = self.alphabet.encode(prompt or self.alphabet.start_char), self.h
         if len(indices) > 1:
@@ -292,13 +274,13 @@ class Model:
         return parameters.frozen() if adapt else parameters, h, int(indices[-1])
 
     @overload
-    def score(self, text: str, *, adapt: bool | Adapt = False, window: int | None = None) -> Score: ...
+    def score(self, text: str, *, adapt: Adapt | None = None, window: int | None = None) -> Score: ...
     @overload
     def score(
-        self, text: list[str] | tuple[str, ...], *, adapt: bool | Adapt = False, window: int | None = None
+        self, text: list[str] | tuple[str, ...], *, adapt: Adapt | None = None, window: int | None = None
     ) -> list[Score]: ...
     def score(
-        self, text: str | list[str] | tuple[str, ...], *, adapt: bool | Adapt = False, window: int | None = None
+        self, text: str | list[str] | tuple[str, ...], *, adapt: Adapt | None = None, window: int | None = None
     ) -> Score | list[Score]:
         """Return the cross-entropy of a text, read from the state in which training ended.
 
@@ -307,11 +289,11 @@ class Model:
         text : str, or list of str
             Unknown characters cost what `elman.text.unknown` says. Of a list, each text is scored on its own. A model
             of independent lines reads it as such, and predicts every line from its first character to its end.
-        adapt : bool or str
-            What adapts to the text just scored: ``weights`` (or True), which is dynamic evaluation, ``counts``, those
-            of the n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
+        adapt : str, optional
+            What adapts to the text just scored: ``weights``, which is dynamic evaluation, ``counts``, those of the
+            n-gram prior, or ``both``. The model itself does not change. See `elman.inference.adaptation`.
         window : int, optional
-            Read windows of so many characters, each from a state of zeros, instead of the complete text. See
+            Read windows of this many characters, each from a state of zeros, instead of the complete text. See
             `elman.inference.score.score_windows`.
 
         Raises
@@ -322,7 +304,7 @@ class Model:
         """
         if isinstance(text, Iterable) and not isinstance(text, str | bytes):
             return [self.score(each, adapt=adapt, window=window) for each in text]
-        if adapt and window is not None:
+        if adapt is not None and window is not None:
             raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
         indices = self.arrange(with_unknown(self.alphabet).encode(trim_lines(text) if self.is_of_lines else text))
         if window is None:
@@ -330,7 +312,7 @@ class Model:
         else:
             result = score_windows(self.engine, self.parameters, indices, window)
         check_finite(result.nats)
-        if window is not None or parse_adapt(adapt) in ("weights", "both"):
+        if window is not None or (adapt is not None and ADAPTATIONS[adapt].weights):
             return result
         parameters = self.parameters.continued() if adapt else self.parameters
         return replace(result, read_losses=lambda: compute_char_losses(self.engine, parameters, self.h, indices))
@@ -351,8 +333,10 @@ class Model:
         >>> next(iter(model.next_char("tick toc")))
         'k'
         """
-        parameters, h, x = self._prefill(prefix, adapt=False)
-        p = predict_next(self.engine, parameters, h, x)
+        parameters, h, x = self._prefill(prefix)
+        o, _ = self.engine.session(parameters).logits(h[None], np.array([[x]], np.uint32))
+        check_finite(o)
+        p = softmax(o[0, 0].astype(np.float64))
         return {self.alphabet.characters[k]: float(p[k]) for k in np.argsort(-p, kind="stable")}
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -371,7 +355,7 @@ class Model:
         path = Path(path)
         if path.suffix != SUFFIX:
             raise ElmanError(f"the file name of a model must end in {SUFFIX} (got {path.name!r})")
-        save_imported(path, SavedNetwork.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
+        save_imported(path, ModelFile.of_model(self.alphabet, self.parameters, self.h, self.line_hashes))
 
     def measure_copying(self, text: str, source: str | None = None) -> Copying:
         """Return how much of a text, such as a sample, is copied from the training text.
@@ -397,3 +381,17 @@ class Model:
         ' is a rose'
         """
         return measure_copying(text, decode_counted(self.parameters, self.alphabet) if source is None else source)
+
+
+def check_is_model(value: object) -> None:
+    """Check an argument that must be a model, in functions that users also call with a run or a path.
+
+    Raises
+    ------
+    ElmanError
+        If it is not.
+    """
+    if not isinstance(value, Model):
+        raise ElmanError(
+            f"model must be an elman.Model (got {type(value).__name__}): pass elman.load(path) or the model of a run"
+        )

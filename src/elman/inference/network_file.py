@@ -7,7 +7,7 @@ hashes of the training lines, see `elman.text.lines`. The description contains t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from elman.storage.tensors import read_description, save_tensors
 from elman.text import Alphabet
 from elman.text.lines import LineHashes
 
-FORMAT = 2
+FORMAT = 1
 NGRAM_TEXT, LINE_HASHES = "ngram.text", "line_hashes"
 SUFFIX = ".safetensors"
 
@@ -54,7 +54,7 @@ class NetworkSnapshot:
 
 
 @dataclass(frozen=True, eq=False)
-class SavedNetwork:
+class ModelFile:
     """The contents of a network's file, or the part of a checkpoint that is needed to use its network."""
 
     config: Config
@@ -65,7 +65,7 @@ class SavedNetwork:
     @classmethod
     def of_model(
         cls, alphabet: Alphabet, parameters: Parameters, h: Array, line_hashes: LineHashes | None
-    ) -> SavedNetwork:
+    ) -> ModelFile:
         """Return a network without a run, with the settings that follow from it."""
         net, ngrams = architecture(parameters), parameters.ngrams
         prior: dict[str, Any] = (
@@ -84,7 +84,7 @@ class SavedNetwork:
         return cls(config, alphabet, NetworkSnapshot(parameters, h, update=0), line_hashes)
 
 
-def save_imported(path: Path, imported: SavedNetwork) -> None:
+def save_imported(path: Path, imported: ModelFile) -> None:
     """Write a network that was not trained by a run, atomically.
 
     Raises
@@ -105,13 +105,13 @@ def check_holds_no_run(path: Path) -> None:
     ElmanError
         If it is.
     """
-    if "counters" in read_description(path):  # of the training state
+    if "sample_generator" in read_description(path):  # of the training state
         raise ElmanError(f"{quote(path)} is the checkpoint of a run, which a model must not replace: use another file")
 
 
 def describe_model(config: Config, alphabet: Alphabet) -> dict[str, Any]:
     """Return the part of the description that every file has."""
-    return {"format": FORMAT, "config": config.as_dict(), "alphabet": alphabet.characters}
+    return {"format": FORMAT, "config": asdict(config), "alphabet": alphabet.characters}
 
 
 def describe_network(network: NetworkSnapshot) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from elman.errors import ElmanError, shorten
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
 from elman.notebook import render_table
-from elman.text.spool import drop_pages
+from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
 CHUNK = 1 << 20
@@ -42,6 +42,8 @@ WARM_UP = 512
 """Characters before its segment from which the first initial state is computed."""
 SLICE = 256
 """Steps whose losses are in memory at a time."""
+CHUNK_LOSSES = 4096
+"""Characters per call of the engine, where the loss of each is returned."""
 MAX_ROUNDS = 3
 """How often the segments are read before the text is read sequentially."""
 TOLERANCE = 1e-3
@@ -180,6 +182,37 @@ def score_windows(engine: Engine, parameters: Parameters, indices: Indices, wind
     return add_unknown_cost(nats, len(indices), len(readable), network.K)
 
 
+def compute_char_losses(engine: Engine, parameters: Parameters, h0: Array, indices: Indices) -> NDArray[np.float64]:
+    """Return the loss of every character of a text, whose sum is the cost that `score` returns.
+
+    Parameters
+    ----------
+    engine : Engine
+    parameters : Parameters
+        Counts that grow count this text.
+    h0 : ndarray, shape (D,)
+        The initial state.
+    indices : ndarray of unsigned int, shape (N,)
+        An index of K or more is an unknown character; see `elman.text.with_unknown`.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        In nats; NaN for the first known character, which nothing precedes.
+    """
+    K, h, session = len(parameters["c"]), h0[None], engine.session(parameters)
+    known = np.flatnonzero(indices < K)
+    readable = indices[known][:, None]
+    losses = np.full(len(indices), unknown_nats(K))
+    losses[known] = KNOWN_PENALTY_NATS if len(known) < len(indices) else 0.0
+    losses[known[:1]] = np.nan
+    for start in range(0, len(readable) - 1, CHUNK_LOSSES):
+        chunk = readable[start : start + CHUNK_LOSSES + 1]
+        nats, h = session.losses(h, chunk[:-1], chunk[1:])
+        losses[known[start + 1 : start + len(chunk)]] += nats[:, 0]
+    return losses
+
+
 def readable_indices(indices: Indices, K: int) -> Indices:
     """Return the indices that the network can read, those below K.
 
@@ -215,7 +248,8 @@ def check_finite(values: ArrayLike) -> None:
 
 def _can_segment(parameters: Parameters) -> bool:
     """Whether segments of a text may be read in one batch, and pay; counts that grow depend on the order of reading."""
-    return not parameters.counts_reading and parameters["W"].size >= MIN_SEGMENTED_WEIGHTS
+    net = architecture(parameters)
+    return not parameters.counts_reading and net.gates * net.m**2 >= MIN_SEGMENTED_WEIGHTS
 
 
 def _sum_sequentially(engine: Engine, parameters: Parameters, h: Array, indices: Indices) -> float:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.config import accept_former_names
 from elman.engine.protocol import Indices, InferenceSession, SegmentLosses
 from elman.inference.score import check_finite
 from elman.network import Architecture, SamplingParams, architecture
@@ -84,7 +83,6 @@ class Line(NamedTuple):
         return (self.text + "\n")[self.worst_column - 1] if self.chars else ""
 
 
-@accept_former_names({"context": "carry_state"})
 def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = False) -> Iterator[list[Line]]:
     """Score a text that arrives in chunks; yield the lines that each chunk completes as soon as it arrives.
 
@@ -104,10 +102,6 @@ def score_lines(model: Model, chunks: Iterable[str], *, carry_state: bool = Fals
         lines = scorer.score(block, number)
         number += len(lines)
         yield [line for line in lines if line.text] if model.is_of_lines else lines
-
-
-scored_lines = score_lines
-"""The former name, which is still accepted."""
 
 
 def _complete_lines(chunks: Iterable[str]) -> Iterator[str]:

@@ -9,7 +9,6 @@ import json
 import re
 import struct
 import zipfile
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -17,23 +16,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.interop.metadata import (
+from elman.interop.contents import (
     METADATA_KEY,
     NGRAM_KEY,
     NGRAM_TEXT,
-    build_model,
+    Contents,
     check_arrays,
-    check_history,
     export_metadata,
-    infer_architecture,
     parameter_shapes,
     parse_metadata,
+    read_architecture,
 )
 from elman.network.parameters import architecture
-from elman.text import Alphabet
 
 SUFFIX = ".npz"
 HELP = "NumPy arrays"
@@ -60,8 +56,8 @@ def write(model: Model) -> bytes:
     return file.getvalue()
 
 
-def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
-    """Return the model in an untrusted file.
+def read(path: Path) -> Contents:
+    """Return what an untrusted file contains.
 
     Raises
     ------
@@ -70,15 +66,12 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     """
     arrays = _read_arrays(path)
     metadata = parse_metadata(bytes(arrays.pop(METADATA_KEY, np.empty(0, np.uint8))).decode())
-    if missing := {"W", "V"} - arrays.keys():
-        raise ElmanError(f"the array {min(missing)} is missing")
-    net = infer_architecture(
-        arrays["W"].shape, arrays["V"].shape, sum(name.startswith("W") for name in arrays), metadata
-    )
+    if "V" not in arrays:
+        raise ElmanError("the array V is missing")
+    net = read_architecture(metadata, len(arrays["V"]), len(arrays))
     text = arrays.pop(NGRAM_TEXT, None) if net.order else None
     check_arrays(arrays, parameter_shapes(net) | {"h": (net.state_size,)})
-    check_history(arrays["h"], net)
-    return replace(build_model(metadata, net, arrays, alphabet, engine, text), h=arrays["h"].copy())
+    return Contents(metadata, net, arrays, text, arrays["h"])
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

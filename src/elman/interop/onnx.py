@@ -22,25 +22,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._version import __version__
-from elman.engine import Engine
 from elman.errors import ElmanError, require_extra
 from elman.inference import Model
-from elman.interop.metadata import (
+from elman.interop.contents import (
     METADATA_KEY,
     NGRAM_TEXT,
-    build_model,
+    Contents,
     check_arrays,
     export_metadata,
-    infer_architecture,
     initial_state_names,
     parse_metadata,
     portable_indices,
+    read_architecture,
     recurrent_bias,
 )
 from elman.network.cells.spec import OnnxOperator
 from elman.network.ngram import NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
-from elman.text import Alphabet
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -52,7 +50,7 @@ OPSET, IR_VERSION = 11, 6
 """Those of ONNX 1.6 (2019): new runtimes read old versions, but old runtimes do not read new ones."""
 
 MAX_WEIGHT_BYTES = 2**31 - 2**24
-"""Maximum bytes of weights: a protobuf message is limited to 2**31, some of which everything else needs."""
+"""Maximum bytes of weights: a protobuf message is limited to 2**31, and needs some for everything else."""
 
 _DOC_STRING = """A character-level language model exported by Elman. x (T, B) contains character indices, h0 and s0
 (L, B, m) the state before them, h and s the state after them, and logits (T, B, K) the scores of the next character at
@@ -74,35 +72,44 @@ def write(model: Model) -> bytes:
     size = np.dtype(np.float32).itemsize * sum(array.size for array in model.parameters.values())
     if size > MAX_WEIGHT_BYTES:
         raise ElmanError(f"its weights ({size:,} bytes) exceed the limit of an ONNX file: export to torch or npz")
-    data: bytes = _build(model).SerializeToString(deterministic=True)
+    helper, ngrams = _library().helper, model.parameters.ngrams
+    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
+    proto: ModelProto = helper.make_model(
+        _build_graph(architecture(model.parameters), model.parameters.arrays),
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        producer_name="elman",
+        producer_version=__version__,
+        doc_string=" ".join(description.split()),
+    )
+    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
+    data: bytes = proto.SerializeToString(deterministic=True)
     return data
 
 
-def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
-    """Return the model in an untrusted file that claims to be written by `write`.
+def read(path: Path) -> Contents:
+    """Return what an untrusted file contains that claims to be written by `write`.
 
     Raises
     ------
-    ElmanError, ValueError, LookupError, TypeError
+    ElmanError, ValueError, LookupError, TypeError, AttributeError
         If the file is invalid, or its graph differs from the one that `write` makes for its weights.
     """
     proto = _parse(path.read_bytes())
     entries = {entry.key: entry.value for entry in proto.metadata_props}
-    metadata = parse_metadata(entries.get(METADATA_KEY, ""))
-    if not metadata:
-        raise ElmanError("it was not written by Elman; only ONNX files written by elman export can be imported")
-    arrays = _read_initializers(proto.graph)
-    layers = sum(name.startswith("R") for name in arrays)
-    if missing := {"R1", "V"} - arrays.keys():
-        raise ElmanError(f"the array {min(missing)} is missing")
-    net = infer_architecture(arrays["R1"].shape[1:], arrays["V"].shape[::-1], layers, metadata, lambda spec: spec.onnx)
+    metadata, arrays = parse_metadata(entries.get(METADATA_KEY, "")), _read_initializers(proto.graph)
+    if "V" not in arrays:
+        raise ElmanError("the array V is missing")
+    net = read_architecture(metadata, arrays["V"].shape[-1], len(arrays))
     check_arrays(arrays, _expected_shapes(net))
     text = _decode_text(entries[NGRAM_TEXT], net.K) if NGRAM_TEXT in entries else None
-    model = build_model(metadata, net, _parameters(arrays, net), alphabet, engine, text)
-    expected = _build(model)
-    if proto.graph != expected.graph or [*proto.opset_import] != [*expected.opset_import] or len(proto.functions):
+    parameters = _parameters(arrays, net)
+    opset_imports = [(opset.domain, opset.version) for opset in proto.opset_import]
+    is_same = proto.graph == _build_graph(net, parameters) and opset_imports == [("", OPSET)] and not proto.functions
+    if not is_same:
         raise ElmanError("its graph differs from the one that Elman writes for these weights")
-    return model
+    return Contents(metadata, net, parameters, text)
 
 
 def _encode_text(ngrams: NgramModel) -> str:
@@ -136,25 +143,8 @@ def _parse(data: bytes) -> ModelProto:
         raise ElmanError("it is not a complete ONNX file") from None
 
 
-def _build(model: Model) -> ModelProto:
-    helper, ngrams = _library().helper, model.parameters.ngrams
-    description = _DOC_STRING if ngrams is None else f"{_DOC_STRING} {_PRIOR_DOC_STRING}"
-    proto: ModelProto = helper.make_model(
-        _build_graph(model),
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="elman",
-        producer_version=__version__,
-        doc_string=" ".join(description.split()),
-    )
-    text = {} if ngrams is None else {NGRAM_TEXT: _encode_text(ngrams)}
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps(export_metadata(model)), **text})
-    return proto
-
-
-def _build_graph(model: Model) -> GraphProto:
+def _build_graph(net: Architecture, parameters: Arrays) -> GraphProto:
     onnx = _library()
-    net = architecture(model.parameters)
     state, after = initial_state_names(net), tuple(vector.symbol for vector in net.spec.state)
     shape: list[int | str] = [net.layers, "B", net.m]
 
@@ -165,7 +155,7 @@ def _build_graph(model: Model) -> GraphProto:
     inputs = [value("x", index, ["T", "B"]), *(value(name, number, shape) for name in state)]
     if net.order:
         inputs += [value("log_q", number, ["T", "B", net.K]), value("matched", index, ["T", "B"])]
-    arrays = _make_initializers(model.parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
+    arrays = _make_initializers(net, parameters) | {"K": np.array([net.K]), "off_on": np.array([0, 1], np.float32)}
     return onnx.helper.make_graph(  # type: ignore[no-any-return]
         _build_nodes(net, state, after),
         "elman",
@@ -197,13 +187,12 @@ def _build_nodes(net: Architecture, state: tuple[str, ...], after: tuple[str, ..
     return nodes + [make("Concat", [f"{name}_{n}" for n in numbers], [name], axis=0) for name in after]
 
 
-def _make_initializers(parameters: Parameters) -> dict[str, Array]:
+def _make_initializers(net: Architecture, parameters: Arrays) -> dict[str, Array]:
     """Return the weights in ONNX's names and shapes: W is Elman's U, R its W, B all biases."""
-    net = architecture(parameters)
     gates, onnx_gates = net.spec.gates, _operator(net).gates
     arrays: dict[str, Array] = {}
     for n in range(1, net.layers + 1):
-        of_layer = layer(parameters, n)
+        of_layer = layer(Parameters(net.cell, parameters), n)
         ordered = (of_layer["U"], of_layer["W"], of_layer["b"], recurrent_bias(net, of_layer))
         U, W, b, b_recurrent = (_reorder_gates(array, gates, onnx_gates) for array in ordered)
         arrays |= {f"W{n}": U[None], f"R{n}": W[None], f"B{n}": np.concatenate([b, b_recurrent])[None]}

@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
-from elman.interop.metadata import (
+from elman.interop.contents import (
     METADATA_KEY,
     NGRAM_ALPHA,
     NGRAM_TEXT,
-    build_model,
+    Contents,
     check_arrays,
     export_metadata,
-    infer_architecture,
-    infer_order,
     parameter_shapes,
     parse_metadata,
     portable_indices,
+    read_order,
     recurrent_bias,
 )
+from elman.network.cells import CELLS
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, layer, suffix
-from elman.text import Alphabet
 
 SUFFIX = ".safetensors"
 HELP = "a PyTorch state dict in safetensors"
@@ -74,8 +73,8 @@ def state_dict(parameters: Parameters) -> dict[str, Array]:
     return result
 
 
-def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
-    """Return the model in an untrusted file.
+def read(path: Path) -> Contents:
+    """Return what an untrusted file contains.
 
     Raises
     ------
@@ -87,13 +86,38 @@ def read(path: Path, alphabet: Alphabet | None, engine: Engine) -> Model:
     with safe_open(path, framework="numpy") as file:
         metadata = parse_metadata((file.metadata() or {}).get(METADATA_KEY, ""))
         arrays: dict[str, Array] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    recurrent, linear = _find_prefixes(arrays.keys() - ({NGRAM_ALPHA, NGRAM_TEXT} if infer_order(metadata) else set()))
+    recurrent, linear = _find_prefixes(arrays.keys() - ({NGRAM_ALPHA, NGRAM_TEXT} if read_order(metadata) else set()))
     layers = sum(name.startswith(recurrent + "weight_hh_l") for name in arrays)
     W, V = (arrays[name].shape for name in (recurrent + "weight_hh_l0", linear + "weight"))
-    net = infer_architecture(W, V, layers, metadata, lambda spec: spec.torch)
+    net = _infer_architecture(W, V, layers, metadata)
     text = arrays.pop(NGRAM_TEXT, None) if net.order else None
     check_arrays(arrays, _expected_shapes(net, recurrent, linear))
-    return build_model(metadata, net, _parameters(arrays, net, recurrent, linear), alphabet, engine, text)
+    return Contents(metadata, net, _parameters(arrays, net, recurrent, linear), text)
+
+
+def _infer_architecture(
+    W: tuple[int, ...], V: tuple[int, ...], layers: int, metadata: Mapping[str, Any]
+) -> Architecture:
+    """Return the architecture of a network with hidden-to-hidden and hidden-to-output weights of these shapes.
+
+    A file of another program has no metadata: its cell is the one whose number of gates fits.
+    """
+    if not (len(W) == len(V) == 2 and W[1] == V[1] > 0):
+        cells = []
+    else:
+        cells = [spec.name for spec in CELLS.values() if spec.torch and W[0] == len(spec.gates) * W[1]]
+    if not cells:
+        raise ElmanError(
+            f"no network has hidden-to-hidden weights of shape {W} and hidden-to-output weights of shape {V}"
+        )
+    claimed = [cell for cell in cells if cell == metadata.get("cell")] or cells
+    if len(claimed) > 1:
+        raise ElmanError(f"its arrays fit the cells {', '.join(claimed)}, and no metadata says which it has")
+    net = Architecture(claimed[0], layers, V[0], V[1], read_order(metadata))
+    for claim, value in {"cell": net.cell, "layers": net.layers, "hidden_size": net.m}.items():
+        if metadata.get(claim, value) != value:
+            raise ElmanError(f"its metadata says {claim} = {metadata[claim]}, but its arrays have {value}")
+    return net
 
 
 def _find_prefixes(names: Collection[str]) -> tuple[str, str]:

@@ -2,6 +2,9 @@
 
 N  characters in the text       D  units       P  features
 
+A feature is a function from a text to one number per character. A value depends on the text up to and including its
+position, never on later text: the network has read no more when its activations are recorded there.
+
 There are two measures. For a binary feature it is the AUC: the probability that the unit ranks a random position where
 the feature holds above a random one where it does not, ties counting half. For an amount it is Spearman's rank
 correlation. Both depend only on the order in which a unit ranks the positions, not on scale or shape. Inside this
@@ -15,14 +18,14 @@ random offsets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.interpret.activations import QuantizedActivations
-from elman.interpret.features import FEATURES, Feature, FeatureValues
+from elman.interpret.explanation import QuantizedActivations
 from elman.network.parameters import Array
 
 REPORTED_UNITS = 6
@@ -33,6 +36,37 @@ NUM_SHIFTS = 20
 _LEVELS = 256
 _SLICE = 4096
 """Positions processed at a time."""
+
+FeatureValues = NDArray[np.float32]
+"""One number per character, shape (N,)."""
+
+_OPENING, _CLOSING = "([{", ")]}"
+_SENTENCE_ENDS = ".!?"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature of the text.
+
+    Parameters
+    ----------
+    name : str
+        A few words.
+    description : str
+        How it is counted, in a sentence.
+    compute : callable
+        Returns its value at every position of a text.
+    is_binary : bool
+        Whether its values are 1 and 0; otherwise they are amounts of 0 or more.
+    needs_history : bool
+        Whether it depends on more than the last character read.
+    """
+
+    name: str
+    description: str
+    compute: Callable[[str], FeatureValues]
+    is_binary: bool = True
+    needs_history: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,15 +118,15 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
     Parameters
     ----------
     quantized : ndarray of uint8, shape (N, D)
-        Activations, see `elman.interpret.activations.quantize`.
+        Activations, see `elman.interpret.explanation.quantize`.
     text : str
         N characters.
     """
     half, generator = len(text) // 2, np.random.default_rng(0)
     first, second = slice(0, half), slice(half, None)
     values = [feature.compute(text) for feature in FEATURES]
-    targets = [_Target(feature.is_binary, _ranks(v[first])) for feature, v in zip(FEATURES, values, strict=True)]
-    associations = _associations(quantized[first], targets)
+    ranks = np.stack([_ranks(v[first]) for v in values])
+    associations = _associations(quantized[first], ranks, np.array([feature.is_binary for feature in FEATURES]))
     probes = []
     for feature, v, association in zip(FEATURES, values, associations, strict=True):
         if min(_count_onsets(v[first]), _count_onsets(v[second])) < MIN_ONSETS:
@@ -100,9 +134,10 @@ def probe_units(quantized: QuantizedActivations, text: str) -> list[FeatureProbe
             continue
         ranking = np.argsort(-np.abs(association), kind="stable")
         top = ranking[:REPORTED_UNITS]
-        target = _Target(feature.is_binary, _ranks(v[second]))
-        best = _score_units(quantized[second][:, top], target, top, association[top] >= 0, generator)
-        probes.append(FeatureProbe(feature, v, ranking, best))
+        scores, baselines = _score_units(quantized[second][:, top], feature, v[second], association[top], generator)
+        rows = zip(top, association[top] >= 0, scores, baselines, strict=True)
+        best = (UnitScore(int(unit), bool(rises), float(score), float(null)) for unit, rises, score, null in rows)
+        probes.append(FeatureProbe(feature, v, ranking, tuple(best)))
     return probes
 
 
@@ -116,32 +151,23 @@ def select_units(probes: list[FeatureProbe], D: int, count: int) -> list[int]:
     return list(dict.fromkeys([*in_turn, *range(D)]))[:count]
 
 
-@dataclass(frozen=True, eq=False)
-class _Target:
-    """A feature on one half of the text: whether it is binary, and the centred ranks of its positions (n,)."""
-
-    is_binary: bool
-    ranks: NDArray[np.float64]
-
-
 def _score_units(
     quantized: QuantizedActivations,
-    target: _Target,
-    units: NDArray[np.intp],
-    rises: NDArray[np.bool_],
+    feature: Feature,
+    values: FeatureValues,
+    selected: NDArray[np.float64],
     generator: np.random.Generator,
-) -> tuple[UnitScore, ...]:
-    """Return the scores of some units on the half that they were not selected on."""
-    n = len(quantized)
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the scores and the baselines of some units on the half that they were not selected on.
+
+    `selected` are their associations with the feature on the other half, which give the directions.
+    """
+    n, ranks = len(quantized), _ranks(values)
     shifts = generator.integers(max(1, n // 20), n - n // 20, NUM_SHIFTS)
-    shifted = [_Target(target.is_binary, np.roll(target.ranks, shift)) for shift in shifts]
-    associations = _associations(quantized, [target, *shifted])
-    scores = associations[0] * np.where(rises, 1, -1)
-    baselines = np.abs(associations[1:]).max(axis=0)
-    if target.is_binary:
-        scores, baselines = (scores + 1) / 2, (baselines + 1) / 2
-    rows = zip(units, rises, scores, baselines, strict=True)
-    return tuple(UnitScore(int(unit), bool(up), float(score), float(null)) for unit, up, score, null in rows)
+    shifted = np.stack([ranks, *(np.roll(ranks, shift) for shift in shifts)])
+    associations = _associations(quantized, shifted, np.full(len(shifted), feature.is_binary))
+    scores, baselines = associations[0] * np.where(selected >= 0, 1, -1), np.abs(associations[1:]).max(axis=0)
+    return ((scores + 1) / 2, (baselines + 1) / 2) if feature.is_binary else (scores, baselines)
 
 
 def _count_onsets(values: FeatureValues) -> int:
@@ -149,8 +175,10 @@ def _count_onsets(values: FeatureValues) -> int:
     return int(np.sum((values[1:] > 0) & (values[:-1] == 0)))
 
 
-def _associations(quantized: QuantizedActivations, targets: Sequence[_Target]) -> Array:
-    """Return the signed association (P, D) of every target with every unit; 0 for a unit that never changes.
+def _associations(quantized: QuantizedActivations, target_ranks: Array, is_binary: NDArray[np.bool_]) -> Array:
+    """Return the signed association (P, D) of features with units, given the features' centred ranks (P, n).
+
+    It is 0 for a unit that never changes.
 
     With x the ranks of a unit's activations and y those of a feature, both less their means, the rank correlation is
     sum x y / (n s_x s_y). If a binary feature holds at n_1 positions and does not at n_0, 2 AUC - 1 is
@@ -160,13 +188,11 @@ def _associations(quantized: QuantizedActivations, targets: Sequence[_Target]) -
     n, counts = len(quantized), _histogram(quantized)
     ranks = np.cumsum(counts, axis=1) - (counts - 1) / 2 - (n + 1) / 2  # ties share their mean rank
     deviations = np.sqrt((counts * ranks**2).sum(axis=1) / n)
-    sums = _products(quantized, ranks, np.stack([target.ranks for target in targets]))
-    associations = np.zeros_like(sums)
-    for p, target in enumerate(targets):
-        deviation = target.ranks.std()
-        by = n * deviation * (np.full_like(deviations, deviation) if target.is_binary else deviations)
-        np.divide(sums[p], by, out=associations[p], where=by > 0)
-    return associations.clip(-1, 1)  # the products are rounded to float32
+    sums = _products(quantized, ranks, target_ranks)
+    target_deviations = target_ranks.std(axis=1)[:, None]
+    by = n * target_deviations * np.where(is_binary[:, None], target_deviations, deviations)
+    associations = np.divide(sums, by, out=np.zeros_like(sums), where=by > 0)
+    return np.asarray(associations.clip(-1, 1))  # the products are rounded to float32
 
 
 def _ranks(values: FeatureValues) -> NDArray[np.float64]:
@@ -199,3 +225,128 @@ def _histogram(quantized: QuantizedActivations) -> NDArray[np.int64]:
 def _offsets(quantized: QuantizedActivations) -> NDArray[np.int32]:
     """Return the offset of each unit's row in a flattened table (D, 256)."""
     return _LEVELS * np.arange(quantized.shape[1], dtype=np.int32)
+
+
+def position_in_line(text: str) -> FeatureValues:
+    """Count characters since the last line feed; 0 at the line feed itself."""
+    return _count_since(_test_each(text, "\n".__eq__))
+
+
+def position_in_sentence(text: str) -> FeatureValues:
+    """Count characters since the last full stop, exclamation mark or question mark."""
+    return _count_since(_test_each(text, lambda c: c in _SENTENCE_ENDS))
+
+
+def length_of_word(text: str) -> FeatureValues:
+    """Count letters of the word read so far; 0 between words."""
+    return _count_since(~_test_each(text, str.isalpha))
+
+
+def indentation(text: str) -> FeatureValues:
+    """Count spaces and tabs at the start of the line, as far as it has been read."""
+    values, depth, in_indent = np.empty(len(text), np.float32), 0, True
+    for n, c in enumerate(text):
+        if c == "\n":
+            depth, in_indent = 0, True
+        elif in_indent and c in " \t":
+            depth += 1
+        else:
+            in_indent = False
+        values[n] = depth
+    return values
+
+
+def inside_quotes(text: str) -> FeatureValues:
+    """Mark positions from an opening quotation mark to the character before the closing one."""
+    values, is_open, previous = np.empty(len(text), np.float32), False, ""
+    for n, c in enumerate(text):
+        if c == '"':
+            is_open = not is_open
+        elif c in "“«„":
+            is_open = True
+        elif c in "”»" or c == previous == "\n":
+            is_open = False
+        values[n], previous = is_open, c
+    return values
+
+
+def inside_brackets(text: str) -> FeatureValues:
+    """Mark positions where a bracket ( [ { is open; a blank line closes all."""
+    values, depth, previous = np.empty(len(text), np.float32), 0, ""
+    for n, c in enumerate(text):
+        if c in _OPENING:
+            depth += 1
+        elif c in _CLOSING:
+            depth = max(0, depth - 1)
+        elif c == previous == "\n":
+            depth = 0
+        values[n], previous = depth > 0, c
+    return values
+
+
+def after_sentence(text: str) -> FeatureValues:
+    """Mark positions from the end of a sentence to the character before the next letter or digit."""
+    values, ended = np.empty(len(text), np.float32), False
+    for n, c in enumerate(text):
+        ended = c in _SENTENCE_ENDS or (ended and not c.isalnum())
+        values[n] = ended
+    return values
+
+
+def _test_each(text: str, test: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """Return the result of a test for every character; the test runs once per distinct character."""
+    passed = {c for c in set(text) if test(c)}
+    return np.fromiter((c in passed for c in text), np.bool_, len(text))
+
+
+def _count_since(restarts: NDArray[np.bool_]) -> FeatureValues:
+    """Count characters since the last restart, or since the start of the text."""
+    positions = np.arange(1, len(restarts) + 1)
+    return (positions - np.maximum.accumulate(np.where(restarts, positions, 0))).astype(np.float32)
+
+
+def _character_class(name: str, description: str, test: Callable[[str], bool]) -> Feature:
+    def compute(text: str) -> FeatureValues:
+        return _test_each(text, test).astype(np.float32)
+
+    return Feature(name, description, compute, needs_history=False)
+
+
+FEATURES = (
+    Feature("position in the line", "Characters since the last line feed.", position_in_line, is_binary=False),
+    Feature("position in the sentence", "Characters since the last . ! or ?", position_in_sentence, is_binary=False),
+    Feature(
+        "length of the word so far",
+        "Letters of the word read so far; 0 between words.",
+        length_of_word,
+        is_binary=False,
+    ),
+    Feature(
+        "indentation",
+        "Spaces and tabs at the start of the line, as far as it has been read.",
+        indentation,
+        is_binary=False,
+    ),
+    Feature(
+        "inside quotes",
+        'From an opening " “ « „ to the closing one; a blank line ends it too. Single quotes do not count, since they '
+        "are also apostrophes.",
+        inside_quotes,
+    ),
+    Feature("inside brackets", "From ( [ or { to the closing one; a blank line ends it too.", inside_brackets),
+    Feature("after a sentence", "From . ! or ? to the character before the next letter or digit.", after_sentence),
+    _character_class("line feed", "The last character read is a line feed: a line begins.", "\n".__eq__),
+    _character_class("space", "The last character read is a space.", " ".__eq__),
+    _character_class("upper case", "The last character read is an upper-case letter.", str.isupper),
+    _character_class("letter", "The last character read is a letter.", str.isalpha),
+    _character_class(
+        "vowel", "The last character read is a, e, i, o or u, in either case.", lambda c: c in "aeiouAEIOU"
+    ),
+    _character_class("digit", "The last character read is a digit.", str.isdigit),
+    _character_class(
+        "punctuation",
+        "The last character read is a punctuation mark (Unicode category P).",
+        lambda c: unicodedata.category(c).startswith("P"),
+    ),
+)
+"""All features: first those that need history, then those that the last character determines."""

@@ -7,7 +7,7 @@ m  hidden units of a layer     l  1 … layers
 name        meaning                                        shape
 ==========  =============================================  ================================
 U           input-to-hidden weights                        (G m, K), and (G m, m) for l > 1
-W           hidden-to-hidden weights                       (G m, m)
+W           hidden-to-hidden weights, if the cell has any  (G m, m)
 b           hidden bias                                    (G m,)
 d           gru only: the bias that the reset multiplies   (m,)
 V           hidden-to-output weights                       (K, m)
@@ -148,10 +148,10 @@ class Architecture(NamedTuple):
 
 
 def architecture(parameters: Parameters) -> Architecture:
-    """Return the architecture of the network with these parameters; there is one W per layer."""
+    """Return the architecture of the network with these parameters; there is one U per layer."""
     K, m = parameters["V"].shape
     order = 0 if parameters.ngrams is None else parameters.ngrams.order
-    return Architecture(parameters.cell, sum(name[0] == "W" for name in parameters), K, m, order)
+    return Architecture(parameters.cell, sum(name[0] == "U" for name in parameters), K, m, order)
 
 
 def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1, order: int = 0) -> dict[str, tuple[int, ...]]:
@@ -162,13 +162,8 @@ def shapes(K: int, m: int, cell: str = "rnn", layers: int = 1, order: int = 0) -
     spec, shape = CELLS[cell], dict[str, tuple[int, ...]]()
     G = len(spec.gates)
     for number in range(1, layers + 1):
-        layer_shapes: dict[str, tuple[int, ...]] = {
-            "U": (G * m, K if number == 1 else m),
-            "W": (G * m, m),
-            "b": (G * m,),
-            **dict.fromkeys(spec.extra_biases, (m,)),
-        }
-        shape |= {name + suffix(number): size for name, size in layer_shapes.items()}
+        of_letter = {"U": (G * m, K if number == 1 else m), "W": (G * m, m), "b": (G * m,)}
+        shape |= {name + suffix(number): of_letter.get(name, (m,)) for name in layer_names(cell)}
     return shape | {"V": (K, m), "c": (K,)} | prior
 
 
@@ -178,8 +173,9 @@ def suffix(number: int) -> str:
 
 
 def layer_names(cell: str) -> tuple[str, ...]:
-    """Return the names of the parameters of the first layer: U, W, b and, for gru, d."""
-    return ("U", "W", "b", *CELLS[cell].extra_biases)
+    """Return the names of the parameters of the first layer: U, W if the cell has one, b and, for gru, d."""
+    spec = CELLS[cell]
+    return ("U", *(("W",) if spec.has_W else ()), "b", *spec.extra_biases)
 
 
 def layer(parameters: Parameters, number: int) -> Arrays:
@@ -275,5 +271,5 @@ def summarize(parameters: Parameters) -> dict[str, object]:
         "n-gram prior": None if ngrams is None else f"order {network.order}, {len(ngrams.text):,} characters",
         "weights": sum(array.size for array in parameters.values()),
         "characters": network.K,
-        "precision": parameters["W"].dtype,
+        "precision": parameters["V"].dtype,
     }

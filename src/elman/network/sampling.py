@@ -223,11 +223,6 @@ class SamplingParams:
         step=0.05,
     )
 
-    @property
-    def truncates(self) -> bool:
-        """Whether a character may be excluded."""
-        return any(getattr(self, option.name) != option.default for option in list_sampling_options() if option.filter)
-
     def probabilities(self, o: Array) -> Probabilities:
         """Return the distribution (K,) that is sampled from, given logits o (K,)."""
         o = np.asarray(o, np.float64)

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elman.config import RENAMED, Config, accept_former_names, make_config
+from elman.config import Config, make_config
 from elman.errors import ElmanError, quote, require_extra, shorten
-from elman.report.curve_stats import PhaseSummary
 from elman.report.lexicon import build_lexicon
-from elman.report.narrative.summary import discussion
-from elman.report.plots import drawings, loss_figure, save_figures
-from elman.report.progress import ReportProgress, load_progress, save_results
+from elman.report.plots import draw_losses, inline_svg
 from elman.report.render import render_html, render_markdown
-from elman.report.results import collect_results
+from elman.report.results import (
+    Progress,
+    collect_results,
+    describe_check,
+    describe_phase,
+    load_progress,
+    save_results,
+)
+from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
 from elman.runs.directory import RunDirectory
-from elman.runs.lifecycle import DEFAULT_TEXT, Text, describe_texts
 from elman.runs.lock import DirectoryLock
-from elman.runs.run import Run, split
+from elman.runs.plots import save_figure
+from elman.runs.run import Run
 from elman.storage.atomic import replace_file
 from elman.text import Corpus, read_corpus
 from elman.text.unknown import check_alphabet_size
-from elman.training.callbacks import CallbackList, TrainingCallback, notify
+from elman.training.callbacks import CallbackList, TrainingCallback
 from elman.training.gradcheck import REPORTED, gradcheck
 from elman.training.train import train
 
@@ -36,7 +41,6 @@ class _WithoutNotices(CallbackList):
         """Do nothing."""
 
 
-@accept_former_names(RENAMED | {"watcher": "callback"})
 def report(
     corpus: Text = DEFAULT_TEXT,
     *,
@@ -90,27 +94,26 @@ def report(
             ``experiments`` and ``passed`` as of ``elman gradcheck --json``; ``limit``, the maximum error that passes.
         ``short``, ``long``
             Results as of ``elman train --json`` after the first phase and after the second (or null), with
-            ``epochs_asked``.
+            ``requested_epochs``.
         ``curve``
             ``update`` and ``smooth_loss`` of the complete run, lists of equal length.
-        ``facts``
-            Of ``short`` and ``long``: ``per_epoch``, ``start`` (loss of the first window), ``uniform`` (T ln K),
-            ``end``, ``first_tenth`` (its fraction of the decrease), ``epoch_minima``, ``lower`` of ``compared`` (rows
-            below the curve one epoch earlier), ``wave`` (maximum minus minimum within the last epoch).
+        ``statistics``
+            Of the first phase: ``per_epoch`` (updates), ``uniform`` (T ln K, the loss of the uniform distribution),
+            ``start`` and ``end`` (smooth loss of the first and the last update), ``first_tenth`` (fraction of the
+            decrease after a tenth of the updates), ``lower`` of ``compared`` (points below the curve one epoch
+            earlier, at the same position in the text).
         ``samples``, ``final``
             ``update``, ``smooth_loss``, ``text``.
         ``names``
             ``name``, ``count`` in the text, ``first_update`` of a sample that contains it (or null), ``context``.
         ``words``
             ``update``, ``written``, ``known``, ``share`` of each of the samples, the final one last.
-        ``texts``
+        ``searched_samples``
             Number of samples that were searched for names.
         ``times``
-            ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_an_update``.
+            ``gradient_check_seconds``, ``training_seconds``, ``whole_seconds``, ``microseconds_per_update``.
         ``reference``
-            The published results.
-        ``discussion``
-            ``title`` and ``text`` of each paragraph.
+            The results of the course report.
 
     Raises
     ------
@@ -144,26 +147,22 @@ class _ReportBuilder:
         self.epochs, self.long_epochs = epochs, long_epochs
         self.options = {"preset": "reference"} | options | {"encoding": corpus.encoding}
         self.lock, self.directory = DirectoryLock(out), RunDirectory(out / "run")
-        self.progress = ReportProgress()
+        self.progress = Progress()
         self.started_at = time.perf_counter()
 
     def make(self, resume: bool) -> dict[str, Any] | None:
         """Carry out the remaining steps; return the results, or None if stopped."""
         with self.lock:
-            return self.make_locked(resume)
-
-    def make_locked(self, resume: bool) -> dict[str, Any] | None:
-        """Do the same while holding the lock of the directory."""
-        config = self.open(resume)
-        notify(self.callback, describe_texts(self.corpus))
-        self.lock.acquire()
-        run = self.train(self.epochs) if self.check_gradients(config) else None
-        if run is not None and run.state.update <= self.last_short(run.config):
-            self.save_progress(short=PhaseSummary.of(run, self.epochs))
-        if run is not None and self.long_epochs > self.epochs:
-            run = self.train(self.long_epochs)
-        self.save_progress()
-        return None if run is None else self.write(run)
+            config = self.open(resume)
+            self.callback.on_notice(describe_text(self.corpus))
+            self.lock.acquire()
+            run = self.train(self.epochs) if self.check_gradients(config) else None
+            if run is not None and run.state.update <= self.last_short(run.config):
+                self.save_progress(short=describe_phase(run, self.epochs))
+            if run is not None and self.long_epochs > self.epochs:
+                run = self.train(self.long_epochs)
+            self.save_progress()
+            return None if run is None else self.write(run)
 
     def open(self, resume: bool) -> Config:
         """Load the progress, reject unusable arguments early, and return the settings."""
@@ -190,20 +189,20 @@ class _ReportBuilder:
             options: dict[str, Any] = {"epochs": self.epochs} | self.options
             config = make_config(options.pop("preset"), options)
             check_alphabet_size(self.corpus, config.hidden_size)
-            split(self.corpus, config)  # raises if the text is too short
+            TrainingData(config, self.corpus)  # raises if the text is too short
             return config
         saved, short = self.directory.load(), self.progress.short
         beyond = saved.state.update > self.last_short(saved.config)
-        if beyond and (short is None or short.epochs_asked != self.epochs):
+        if beyond and (short is None or short["requested_epochs"] != self.epochs):
             raise ElmanError(
                 f"cannot report {self.epochs} epochs: the run in {quote(self.out)} is already at epoch "
-                f"{saved.state.epoch}; use --epochs {short.epochs_asked if short else saved.state.epoch + 1}"
+                f"{saved.state.epoch}; use --epochs {short['requested_epochs'] if short else saved.state.epoch + 1}"
             )
         return saved.config
 
     def last_short(self, config: Config) -> int:
         """Return the last update of the first phase, if no limit ends it earlier."""
-        return self.epochs * split(self.corpus, config)[0].per_epoch
+        return self.epochs * TrainingData(config, self.corpus).windows.per_epoch
 
     def save_progress(self, **changes: Any) -> None:
         """Save progress, from which the report can be resumed."""
@@ -217,16 +216,11 @@ class _ReportBuilder:
         for points, m, T, _ in REPORTED[len(self.progress.checks) :]:
             self.callback.on_gradient_check(points, m, T)
             started = time.perf_counter()
-            checks = gradcheck(
-                self.corpus,
-                points=points,
-                hidden_size=m,
-                seq_length=T,
-                engine=config.engine,
-                seed=config.seed,
+            (check,) = gradcheck(
+                self.corpus, points=points, hidden_size=m, seq_length=T, engine=config.engine, seed=config.seed
             )
             seconds = self.progress.check_seconds + time.perf_counter() - started
-            self.save_progress(checks=(*self.progress.checks, *checks), check_seconds=seconds)
+            self.save_progress(checks=(*self.progress.checks, describe_check(check)), check_seconds=seconds)
             if self.callback.should_stop():
                 return False
         return True
@@ -248,13 +242,14 @@ class _ReportBuilder:
         """Write the report of a finished run and return its results."""
         short, lexicon = self.progress.short, build_lexicon(self.corpus.text)
         assert short is not None
-        long = PhaseSummary.of(run, self.long_epochs) if run.state.update > short.updates else None
-        results = collect_results(lexicon, run, self.progress, long)
-        figure = loss_figure(results.short_curve, results.short)
-        save_figures(figure, self.out)
-        page = render_html(results, lexicon, drawings(figure, results))
-        replace_file(self.out / "report.html", page.encode())
-        replace_file(self.out / "report.md", render_markdown(results).encode())
-        content = results.as_dict() | {"discussion": [asdict(paragraph) for paragraph in discussion(results)]}
-        save_results(self.out, content)
-        return content
+        long = describe_phase(run, self.long_epochs) if run.state.update > short["updates"] else None
+        results = collect_results(run, lexicon, self.progress, long)
+        figures = draw_losses(results)
+        for suffix in ("png", "svg"):
+            save_figure(figures[0], self.out / f"smooth_loss.{suffix}")
+        markdown = render_markdown(results)
+        images = [inline_svg(figure, f"figure{n}") for n, figure in enumerate(figures)]
+        replace_file(self.out / "report.md", markdown.encode())
+        replace_file(self.out / "report.html", render_html(markdown, lexicon, images).encode())
+        save_results(self.out, results)
+        return results

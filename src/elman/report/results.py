@@ -1,206 +1,238 @@
-"""The results of a report as one value, and how they are collected from a finished run."""
+"""The results of a report, the content of ``results.json``, and the progress of one that is not finished.
+
+S  smooth loss, nats per window    T  characters in one window    K  size of the alphabet
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from elman.config import Config
-from elman.report.curve_stats import CurveStats, PhaseSummary, curve_of, curve_stats, first_loss
-from elman.report.lexicon import Lexicon, Name, WordCount, count_words, first_written
-from elman.report.progress import ReportProgress, check_dict
-from elman.runs.metadata import create_run_metadata
-from elman.runs.records import Metrics, Sample
-from elman.runs.run import Run, split
-from elman.training.gradcheck import REPORTED, GradientCheck
+import numpy as np
 
+from elman.engine import get_engine
+from elman.errors import ElmanError, quote
+from elman.report.lexicon import Lexicon, count_words, first_written
+from elman.runs.records import Sample, finite_or_none
+from elman.runs.run import Run
+from elman.storage.atomic import replace_file
+from elman.training.gradcheck import MAX_RELATIVE_ERROR, REPORTED, GradientCheck
+from elman.training.start import initial_state
+
+RESULTS = "results.json"
 NAMES = 12
 """Number of most frequent names that the samples are searched for."""
+SAMPLES = 11
+"""Number of samples that are shown, as in the course report: one before the first update, and ten more."""
+
+_CHECK = ("points", "hidden_size", "seq_length", "relative_error")
+_PHASE = (
+    "updates", "epochs", "seconds", "chars_per_second", "smooth_loss", "minimum_smooth_loss", "minimum_at",
+    "validation_loss",
+)  # fmt: skip
+
+PUBLISHED: dict[str, Any] = {
+    "chars": 1_107_542,
+    "alphabet_size": 80,
+    "seq_length": 25,
+    "gradient_check": [dict(zip(_CHECK, experiment, strict=True)) for experiment in REPORTED],
+    "short": {"epochs": 10, "minimum_smooth_loss": 38.87},
+    "long": {"epochs": 100, "smooth_loss": 35.9},
+    "last_name_at": 931_000,
+}
+"""The results of the course report (KTH DD2424, 2021): its novel, its gradient check, its two runs, and the update at
+which a sample first contained the name of the novel's villain."""
 
 
 @dataclass(frozen=True)
-class PublishedResults:
-    """The published results of the reference experiment, and our measurements of its algorithm.
-
-    It is the vanilla character RNN of a KTH DD2424 course report (2021). The errors of its gradient
-    check are in `elman.training.gradcheck.REPORTED`.
-    """
-
-    chars: int = 1_107_542
-    """Length of the novel it was trained on."""
-    alphabet_size: int = 80
-    """K of that novel."""
-    seq_length: int = 25
-    """T."""
-    short_epochs: int = 10
-    """Epochs of the run whose curve was published."""
-    short_loss: float = 38.87
-    """Its minimum smooth loss, in nats per window."""
-    long_epochs: int = 100
-    """Epochs of the longer run."""
-    long_loss: float = 35.9
-    """Its final smooth loss, in nats per window."""
-    villain_at: int = 931_000
-    """The update at which the name of the novel's villain first appeared in a sample."""
-    samples: int = 11
-    """Number of published samples: one before the first update, and ten more."""
-    seeds: tuple[float, float] = (37.84, 41.35)
-    """Minimum smooth loss of our runs with seeds 400 and 1, all other settings as published (10 epochs)."""
-
-
-PUBLISHED = PublishedResults()
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of the gradient check, of training, and of the complete report over all calls."""
-
-    gradient_check_seconds: float
-    training_seconds: float
-    whole_seconds: float
-    microseconds_an_update: float
-
-
-@dataclass(frozen=True)
-class Results:
-    """Results of a report.
+class Progress:
+    """Progress of a report, from which it is resumed.
 
     Parameters
     ----------
-    about : dict
-        Settings, alphabet, text, versions and machine, as in ``run.json``.
-    config : Config
-    checks : sequence of GradientCheck
-    short : PhaseSummary
-    long : PhaseSummary or None
-        None where there was no second phase.
-    short_curve, curve : sequence of Metrics
-        From the first update to the last, of the first phase and of the complete run.
-    facts : CurveStats
-        Of the first phase.
-    long_facts : CurveStats or None
-        Of the complete run.
-    samples : sequence of Sample
-        The first ones, as many as were published of the reference experiment.
-    final : Sample
-        Text from the final model.
-    names : sequence of Name
-    words : sequence of WordCount
-        Of each of `samples`, then of `final`.
-    texts : int
-        Number of samples that were searched for the names, including the final one.
-    times : Times
+    checks : tuple of dict
+        Completed experiments of the gradient check, see `describe_check`.
+    check_seconds : float
+        Their duration.
+    short : dict or None
+        Results of the first phase; the run directory does not contain its exact minimum.
+    seconds : float
+        Duration of all calls so far.
     """
 
-    about: Mapping[str, Any]
-    config: Config
-    checks: Sequence[GradientCheck]
-    short: PhaseSummary
-    long: PhaseSummary | None
-    short_curve: Sequence[Metrics]
-    curve: Sequence[Metrics]
-    facts: CurveStats
-    long_facts: CurveStats | None
-    samples: Sequence[Sample]
-    final: Sample
-    names: Sequence[Name]
-    words: Sequence[WordCount]
-    texts: int
-    times: Times
-
-    @property
-    def last(self) -> PhaseSummary:
-        """Outcome of the last phase."""
-        return self.long or self.short
-
-    @property
-    def alphabet_size(self) -> int:
-        """K."""
-        return int(self.about["corpus"]["alphabet_size"])
+    checks: tuple[dict[str, Any], ...] = ()
+    check_seconds: float = 0.0
+    short: dict[str, Any] | None = None
+    seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``results.json`` without the discussion; `elman.report.report` lists the keys."""
+        """Return the content of ``results.json`` of an unfinished report."""
         return {
-            "finished": True,
-            **self.about,
-            "gradient_check": check_dict(self.checks),
-            "short": self.short.as_dict(),
-            "long": self.long.as_dict() if self.long else None,
-            "curve": {
-                "update": [row.update for row in self.curve],
-                "smooth_loss": [row.smooth_loss for row in self.curve],
+            "finished": False,
+            "gradient_check": {
+                "experiments": list(self.checks),
+                "passed": all(_passes(error) for check in self.checks for error in check["relative_error"].values()),
+                "limit": MAX_RELATIVE_ERROR,
             },
-            "facts": {
-                "short": asdict(self.facts),
-                "long": asdict(self.long_facts) if self.long_facts else None,
-            },
-            "samples": [asdict(sample) for sample in self.samples],
-            "final": asdict(self.final),
-            "names": [asdict(name) for name in self.names],
-            "words": [asdict(count) | {"share": count.share} for count in self.words],
-            "texts": self.texts,
-            "times": asdict(self.times),
-            "reference": reference_dict(),
+            "short": self.short,
+            "times": {"gradient_check_seconds": self.check_seconds, "whole_seconds": self.seconds},
         }
 
 
-def reference_dict() -> dict[str, Any]:
-    """Return the published results of the reference experiment."""
-    keys = ("points", "hidden_size", "seq_length", "relative_error")
-    return {
-        "chars": PUBLISHED.chars,
-        "alphabet_size": PUBLISHED.alphabet_size,
-        "seq_length": PUBLISHED.seq_length,
-        "gradient_check": [dict(zip(keys, experiment, strict=True)) for experiment in REPORTED],
-        "short": {"epochs": PUBLISHED.short_epochs, "minimum_smooth_loss": PUBLISHED.short_loss},
-        "long": {"epochs": PUBLISHED.long_epochs, "smooth_loss": PUBLISHED.long_loss},
-        "last_name_at": PUBLISHED.villain_at,
-    }
+def _passes(error: float | None) -> bool:
+    return error is not None and error <= MAX_RELATIVE_ERROR
 
 
-def collect_results(lexicon: Lexicon, run: Run, progress: ReportProgress, long: PhaseSummary | None) -> Results:
-    """Return the results of a run.
+def load_progress(out: Path) -> Progress:
+    """Load the progress of a report.
+
+    Raises
+    ------
+    ElmanError
+        If there is no ``results.json``, or it cannot be read.
+    """
+    path = out / RESULTS
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        short = saved["short"]
+        return Progress(
+            checks=tuple({key: check[key] for key in _CHECK} for check in saved["gradient_check"]["experiments"]),
+            check_seconds=float(saved["times"]["gradient_check_seconds"]),
+            short=None if short is None else {key: short[key] for key in ("requested_epochs", *_PHASE)},
+            seconds=float(saved["times"]["whole_seconds"]),
+        )
+    except FileNotFoundError:
+        raise ElmanError(f"no report in {quote(out)} to resume: remove --resume") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ElmanError(
+            f"{quote(path)} cannot be read as the results of a report ({error}): restore it or choose another --out"
+        ) from error
+
+
+def save_results(out: Path, results: Mapping[str, Any]) -> None:
+    """Write ``results.json``, creating its directory if necessary.
+
+    Raises
+    ------
+    ElmanError
+        If the system does not permit it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ElmanError(
+            f"cannot create the directory {quote(out)} ({error.strerror}): choose another --out"
+        ) from error
+    replace_file(out / RESULTS, (json.dumps(results, indent=1, allow_nan=False) + "\n").encode())
+
+
+def describe_check(check: GradientCheck) -> dict[str, Any]:
+    """Return an experiment of the gradient check for JSON; an error that is not finite is None."""
+    errors = {name: finite_or_none(error) for name, error in check.relative_error.items()}
+    return check.as_dict() | {"relative_error": errors}
+
+
+def describe_phase(run: Run, requested_epochs: int) -> dict[str, Any]:
+    """Return the results of a run so far, as a phase of the report."""
+    results = run.results()
+    return {"requested_epochs": requested_epochs} | {key: results[key] for key in _PHASE}
+
+
+def collect_results(run: Run, lexicon: Lexicon, progress: Progress, long: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the content of ``results.json``; `elman.report.report` lists the keys.
 
     Parameters
     ----------
-    lexicon : Lexicon
-        Words and names of the training text.
     run : Run
         A finished run.
-    progress : ReportProgress
+    lexicon : Lexicon
+        Words and names of the training text.
+    progress : Progress
         Gradient check, first phase and times.
-    long : PhaseSummary or None
-        Outcome of the second phase, if there was one.
+    long : dict or None
+        Results of the second phase, if there was one.
     """
-    corpus = run.corpus
-    assert progress.short is not None
-    start, per_epoch = first_loss(corpus, run.config), split(corpus, run.config)[0].per_epoch
-    uniform = run.config.seq_length * math.log(len(corpus.alphabet))
-    short_curve, curve = (curve_of(part, run.metrics, start) for part in (progress.short, long or progress.short))
+    short, corpus, seconds = progress.short, run.corpus, run.state.seconds
+    assert short is not None
+    curve = _collect_curve(run, [short, *([long] if long else [])])
     final = Sample(run.state.update, run.state.smooth_loss, run.final_sample())
-    samples = run.samples[: PUBLISHED.samples]
-    return Results(
-        about=create_run_metadata(run),
-        config=run.config,
-        checks=progress.checks,
-        short=progress.short,
-        long=long,
-        short_curve=short_curve,
-        curve=curve,
-        facts=curve_stats(short_curve, per_epoch, uniform),
-        long_facts=curve_stats(curve, per_epoch, uniform) if long else None,
-        samples=samples,
-        final=final,
-        names=first_written(dict(islice(lexicon.names.items(), NAMES)), [*run.samples, final]),
-        words=[count_words(sample, lexicon.words) for sample in (*samples, final)],
-        texts=len(run.samples) + 1,
-        times=_times(run, progress),
-    )
+    samples = run.samples[:SAMPLES]
+    names = dict(islice(lexicon.names.items(), NAMES))
+    return {
+        **progress.as_dict(),
+        "finished": True,
+        **run.manifest.as_dict(),
+        "long": long,
+        "curve": curve,
+        "statistics": {
+            "uniform": run.config.seq_length * math.log(len(corpus.alphabet)),
+            **measure_curve(curve, short["updates"], run.data.windows.per_epoch),
+        },
+        "samples": [asdict(sample) for sample in samples],
+        "final": asdict(final),
+        "names": [asdict(name) for name in first_written(names, [*run.samples, final])],
+        "words": [
+            asdict(count) | {"share": count.share}
+            for count in (count_words(sample, lexicon.words) for sample in (*samples, final))
+        ],
+        "searched_samples": len(run.samples) + 1,
+        "times": {
+            "gradient_check_seconds": progress.check_seconds,
+            "training_seconds": seconds,
+            "whole_seconds": progress.seconds,
+            "microseconds_per_update": 1e6 * seconds / run.state.update,
+        },
+        "reference": PUBLISHED,
+    }
 
 
-def _times(run: Run, progress: ReportProgress) -> Times:
-    seconds = run.state.seconds
-    return Times(progress.check_seconds, seconds, progress.seconds, 1e6 * seconds / run.state.update)
+def _collect_curve(run: Run, phases: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the curve of a run: its first update, its rows of metrics, and the last update of each phase.
+
+    The first row of metrics follows some updates, and a resumed run has no row of the update that it resumed from.
+    """
+    points = {1: _first_loss(run)}
+    points |= {row.update: row.smooth_loss for row in run.metrics if row.update > 1}
+    points |= {phase["updates"]: phase["smooth_loss"] for phase in phases if phase["updates"] > 1}
+    updates = sorted(points)
+    return {"update": updates, "smooth_loss": [points[update] for update in updates]}
+
+
+def _first_loss(run: Run) -> float:
+    """Return S_0, the loss of the first window under the initial weights."""
+    state, (x, y) = initial_state(run.data, run.optimizer), run.data.windows.at(0)
+    return float(np.mean(get_engine(run.config.engine, run.config.device).loss(state.parameters, state.h, x, y)[0]))
+
+
+def measure_curve(curve: Mapping[str, Sequence[float]], last: int, per_epoch: int) -> dict[str, Any]:
+    """Return the statistics of the discussion, of a curve up to the update `last`.
+
+    Parameters
+    ----------
+    curve : mapping of str to sequence
+        ``update``, ascending from 1, and ``smooth_loss``.
+    last : int
+        Last update of the first phase.
+    per_epoch : int
+        Updates in one epoch.
+    """
+    update, S = (np.array(curve[name]) for name in ("update", "smooth_loss"))
+    update, S = update[update <= last], S[update <= last]
+    decrease = S[0] - S[-1]
+    tenth = (S[0] - np.interp(last / 10, update, S)) / decrease if decrease > 0 else 0.0
+    # The curve is steep before the first row: interpolation from update 1 would misrepresent it.
+    later = update - per_epoch >= update[min(1, len(update) - 1)]
+    earlier = np.interp(update[later] - per_epoch, update, S)
+    return {
+        "per_epoch": per_epoch,
+        "start": float(S[0]),
+        "end": float(S[-1]),
+        "first_tenth": float(tenth),
+        "lower": int((S[later] < earlier).sum()),
+        "compared": int(later.sum()),
+    }

@@ -19,8 +19,8 @@ class _CallableModule(ModuleType):
     """
 
     def __call__(self, *directories: str | os.PathLike[str]) -> list[dict[str, Any]]:
-        """Return a row for every run in directories, see `elman.runs.summary.runs`."""
-        from elman.runs.summary import runs
+        """Return a row for every run in directories, see `elman.runs.saved_runs.runs`."""
+        from elman.runs.saved_runs import runs
 
         return runs(*directories)
 

@@ -5,41 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from elman.config import Config
 from elman.errors import ElmanError, quote
-from elman.inference.network_file import save_imported
-from elman.runs.checkpoint import (
-    Checkpoint,
-    NetworkSnapshot,
-    SavedNetwork,
-    load_checkpoint,
-    load_network,
-    save_checkpoint,
-    save_network,
-)
+from elman.inference.network_file import ModelFile, NetworkSnapshot, save_imported
+from elman.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_network
 from elman.runs.lock import LOCK, DirectoryLock, cannot_write
 from elman.runs.loggers import open_loggers, optional_loggers
-from elman.runs.loggers.base import RUN_JSON, MetricsLogger
-from elman.runs.loggers.csv import CsvLogger
-from elman.runs.loggers.jsonl import SamplesLogger
-from elman.runs.records import Metrics, ModelOrigin, Sample, parse_metrics, parse_samples
+from elman.runs.loggers.base import RUN_JSON, CsvLogger, MetricsLogger, SamplesLogger
+from elman.runs.metadata import RunManifest
+from elman.runs.records import Metrics, Sample, parse_metrics, parse_samples
 from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
-from elman.storage.untrusted import (
-    parse_strict_json,
-    require_bounded_ints,
-    require_regular_file,
-    require_sha256,
-    require_str,
-    safe_message,
-)
-from elman.text import Alphabet
+from elman.storage.untrusted import parse_strict_json, require_regular_file, safe_message
 
 CHECKPOINT, BEST = "checkpoint.safetensors", "best.safetensors"
 METRICS, SAMPLES = CsvLogger.target, SamplesLogger.target
@@ -47,19 +27,6 @@ PLOT = "smooth_loss.png"
 FILES = (CHECKPOINT, BEST, METRICS, SAMPLES, RUN_JSON)
 """The files of a run directory that cannot be made again without training."""
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, eq=False)
-class RunManifest:
-    """The part of ``run.json`` that resumes a run without a checkpoint.
-
-    That is its settings, its alphabet, the hash of its text, and the model that it started from, if there was one.
-    """
-
-    config: Config
-    alphabet: Alphabet
-    corpus_sha256: str
-    init_from: ModelOrigin | None = None
 
 
 class RunDirectory:
@@ -90,7 +57,8 @@ class RunDirectory:
                 yield
             finally:
                 for logger in self.loggers:
-                    self._try(logger.close)
+                    with self._readable_errors():
+                        logger.close()
 
     @property
     def plot_path(self) -> Path:
@@ -123,31 +91,31 @@ class RunDirectory:
 
     def metrics(self) -> list[Metrics]:
         """Read the rows of ``metrics.csv``."""
-        return self._read(METRICS, lambda lines: parse_metrics(csv.DictReader(_complete(lines))))
+        return self._read(METRICS, lambda data: parse_metrics(csv.DictReader(_complete_lines(data))))
 
     def samples(self) -> list[Sample]:
         """Read the lines of ``samples.jsonl``."""
-        return self._read(SAMPLES, lambda lines: parse_samples(_complete(lines)))
+        return self._read(SAMPLES, lambda data: parse_samples(_complete_lines(data)))
+
+    def metadata(self) -> dict[str, Any]:
+        """Read ``run.json``."""
+        metadata: dict[str, Any] = self._read(RUN_JSON, lambda data: parse_strict_json(data.decode("utf-8")))
+        return metadata
 
     def manifest(self) -> RunManifest:
-        """Read the manifest of the run from ``run.json``."""
-        return self._read(RUN_JSON, lambda lines: _parse_manifest(parse_strict_json("".join(lines))))
+        """Read and parse ``run.json``."""
+        return self._read(RUN_JSON, lambda data: RunManifest.parse(parse_strict_json(data.decode("utf-8"))))
 
-    def init_from(self) -> ModelOrigin | None:
-        """Return the model that the run started from; None if there was none, or if ``run.json`` is lost."""
+    def manifest_if_valid(self) -> RunManifest | None:
+        """Return the same; None if it is lost or damaged, since a run with a checkpoint is resumed without it, too."""
         try:
-            return self.manifest().init_from
+            return self.manifest()
         except ElmanError:
             return None
 
-    def metadata(self) -> dict[str, Any]:
-        """Read all of ``run.json``."""
-        metadata: dict[str, Any] = self._read(RUN_JSON, lambda lines: parse_strict_json("".join(lines)))
-        return metadata
-
     # --- Writing ---
 
-    def create(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+    def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run.
 
         Raises
@@ -156,40 +124,31 @@ class RunDirectory:
             If the directory already contains a run, or cannot be written.
         """
         if self.overwrite and self.holds_run():
-            self._replace(metadata, checkpoint)
+            self._replace(manifest, checkpoint)
             return
         self._lock_unused("add --resume to continue it, --overwrite to replace it, or choose another --out")
-        self.write_metadata(metadata)  # first: a run that is killed from here on can be started again from it
+        self.write_manifest(manifest)  # first: a run that is killed from here on can be started again from it
         self._rewind_loggers([], [])
         self.save(checkpoint)  # last: without a checkpoint there is no run
 
-    def _replace(self, metadata: dict[str, Any], checkpoint: Checkpoint) -> None:
+    def _replace(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
         """Start a run in place of another, and leave all other files alone.
 
         The checkpoint is replaced first: until then the other run is complete, and from then on the new one can be
         resumed, which rewinds its records to that checkpoint.
         """
         self.lock.acquire()
-        self._require_run()
+        if self.manifest_if_valid() is None:
+            self.load()  # raises if the checkpoint is a file of another program
         self.save(checkpoint)
-        self.write_metadata(metadata)
-        self._try(self._remove_optional_files)
+        self.write_manifest(manifest)
+        with self._readable_errors():
+            self.plot_path.unlink(missing_ok=True)
+            for logger in optional_loggers().values():  # the new run may not have them
+                logger.remove(self.path)
         self._rewind_loggers([], [])
 
-    def _require_run(self) -> None:
-        """Check that the checkpoint is a run's, which may be damaged, and not a file of another program."""
-        try:
-            self.manifest()
-        except ElmanError:
-            self.load()
-
-    def _remove_optional_files(self) -> None:
-        """Remove the plot, and the logs that the new run may not have."""
-        self.plot_path.unlink(missing_ok=True)
-        for logger in optional_loggers().values():
-            logger.remove(self.path)
-
-    def save_imported(self, imported: SavedNetwork) -> None:
+    def save_imported(self, imported: ModelFile) -> None:
         """Save a network where there is no run, as the best network of one.
 
         Raises
@@ -200,15 +159,16 @@ class RunDirectory:
         self._lock_unused("choose another --out")
         save_imported(self.path / BEST, imported)
 
-    def write_metadata(self, metadata: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: RunManifest) -> None:
         """Write ``run.json``."""
-        replace_file(self.path / RUN_JSON, (json.dumps(metadata, indent=2) + "\n").encode())
+        replace_file(self.path / RUN_JSON, (json.dumps(manifest.as_dict(), indent=2) + "\n").encode())
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add records to all logs."""
         self.lock.check()
-        for logger in self.loggers:
-            self._try(partial(logger.append, metrics, samples))
+        with self._readable_errors():
+            for logger in self.loggers:
+                logger.append(metrics, samples)
 
     def save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None = None) -> None:
         """Replace the checkpoint and, next to it, the copy of the network that is used instead of the last one.
@@ -217,43 +177,29 @@ class RunDirectory:
         """
         self.lock.check()
         save_checkpoint(self.path / CHECKPOINT, checkpoint)
-        self._copy_selected(checkpoint, selected)
+        self.save_selected(checkpoint, selected)
 
-    def complete_save(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
-        """Copy the network that is used if the process was killed between the two writes of the last `save`."""
-        try:
-            is_current = selected is not None and load_network(self.path / BEST).network.update == selected.update
-        except ElmanError:
-            is_current = False
-        if not is_current:
-            self.lock.check()
-            self._copy_selected(checkpoint, selected)
-
-    def _copy_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+    def save_selected(self, checkpoint: Checkpoint, selected: NetworkSnapshot | None) -> None:
+        """Replace the copy of the network that is used instead of the last one; None if there is none."""
         if selected is not None:
             save_network(self.path / BEST, checkpoint, selected)
-        else:
-            self._try(lambda: (self.path / BEST).unlink(missing_ok=True))
+            return
+        with self._readable_errors():
+            (self.path / BEST).unlink(missing_ok=True)
 
     def rewind(
         self, row_covered: Callable[[int], bool], sample_covered: Callable[[int], bool]
     ) -> tuple[list[Metrics], list[Sample]]:
         """Keep only the records that the checkpoint covers, by their update, and return them."""
-        self._drop_partial_line(METRICS)
-        self._drop_partial_line(SAMPLES)
         metrics = [row for row in self.metrics() if row_covered(row.update)]
         samples = [sample for sample in self.samples() if sample_covered(sample.update)]
         self._rewind_loggers(metrics, samples)
         return metrics, samples
 
     def _rewind_loggers(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        for logger in self.loggers:
-            self._try(partial(logger.rewind, metrics, samples))
-
-    def _drop_partial_line(self, name: str) -> None:
-        """Remove the partial last line that a killed run may have left, and that no checkpoint covers."""
-        data = self._read_file(name, Path.read_bytes)
-        replace_file(self.path / name, data[: data.rfind(b"\n") + 1])
+        with self._readable_errors():
+            for logger in self.loggers:
+                logger.rewind(metrics, samples)
 
     def _lock_unused(self, remedy: str) -> None:
         """Acquire the lock where there is no run, nor one that another process started meanwhile."""
@@ -267,17 +213,10 @@ class RunDirectory:
         if os.path.exists(self.path / BEST):  # noqa: PTH110 (as in `holds_run`)
             raise ElmanError(f"{quote(self.path)} already contains a model; choose another --out")
 
-    def _read(self, name: str, parse: Callable[[Iterable[str]], _T]) -> _T:
-        def read_lines(path: Path) -> _T:
-            with path.open(encoding="utf-8") as lines:
-                return parse(lines)
-
-        return self._read_file(name, read_lines)
-
-    def _read_file(self, name: str, read: Callable[[Path], _T]) -> _T:
+    def _read(self, name: str, parse: Callable[[bytes], _T]) -> _T:
         path = self.path / name
         try:
-            return read(require_regular_file(path))
+            return parse(require_regular_file(path).read_bytes())
         except FileNotFoundError:
             if name != RUN_JSON and self.has_manifest():
                 raise ElmanError(f"the run in {quote(self.path)} has no {name}") from None
@@ -289,23 +228,15 @@ class RunDirectory:
                 f"{quote(path)} cannot be read as {name} ({safe_message(error)}); restore a copy or train again"
             ) from error
 
-    def _try(self, write: Callable[[], None]) -> None:
+    @contextmanager
+    def _readable_errors(self) -> Iterator[None]:
+        """Turn an error of the system into one line that names the directory."""
         try:
-            write()
+            yield
         except OSError as error:
             raise cannot_write(self.path, error) from error
 
 
-def _complete(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines without a partial one at the end, which a killed run may have left."""
-    return (line for line in lines if line.endswith("\n"))
-
-
-def _parse_manifest(metadata: Any) -> RunManifest:
-    config = Config(**require_bounded_ints(metadata["config"]))
-    return RunManifest(
-        config,
-        Alphabet(require_str(metadata["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
-        require_sha256(metadata["corpus"]["sha256"]),
-        ModelOrigin.parse(metadata.get("init_from")),
-    )
+def _complete_lines(data: bytes) -> list[str]:
+    """Return lines without a partial one at the end, which a killed run may have left."""
+    return data[: data.rfind(b"\n") + 1].decode("utf-8").split("\n")[:-1]

@@ -1,34 +1,144 @@
-"""The metadata of a run: its settings, its text, the versions it was made with, the machine, and why it ended."""
+"""``run.json``: the settings of a run, its texts, the versions and the machine it was made with, and why it ended."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from elman._version import __version__
+from elman.config import Config
 from elman.engines import ENGINES, NUMBA_INSTALLED
 from elman.processes import thread_count
-from elman.runs.recorded_text import describe_text
-from elman.runs.run import Run
+from elman.storage.untrusted import require_bounded_ints, require_int, require_sha256, require_str
+from elman.text import Alphabet, Corpus, TextFile
 
 
-def create_run_metadata(run: Run) -> dict[str, Any]:
-    """Return the contents of ``run.json``: settings, preset, alphabet, texts, versions, machine, why it ended."""
-    corpus = run.corpus
-    metadata = {
-        "config": run.config.as_dict(),
-        "alphabet": corpus.alphabet.characters,
-        "corpus": describe_text(corpus),
-        "preset": run.preset or None,
-        "versions": list_versions(ENGINES[run.config.engine].extra),
-        "machine": describe_machine(),
-        "stopped": run.stopped,
-    }
-    if run.init_from is not None:
-        metadata["init_from"] = asdict(run.init_from)
-    return metadata if run.validation is None else metadata | {"validation": describe_text(run.validation)}
+@dataclass(frozen=True)
+class TextRecord:
+    """What is recorded of a text.
+
+    Parameters
+    ----------
+    name : str
+    chars : int
+    alphabet_size : int
+    sha256 : str
+    files : list of TextFile
+        The files that it was read from; empty for a text that was in memory.
+    """
+
+    name: str
+    chars: int
+    alphabet_size: int
+    sha256: str
+    files: list[TextFile]
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> TextRecord:
+        """Return what is recorded of a text."""
+        return cls(corpus.name, len(corpus.indices), len(corpus.alphabet), corpus.sha256, [*corpus.files])
+
+    @classmethod
+    def parse(cls, value: Any) -> TextRecord:
+        """Parse the value in ``run.json``."""
+        files = [TextFile(require_str(each["path"], "path"), require_sha256(each["sha256"])) for each in value["files"]]
+        return cls(
+            require_str(value["name"], "name"),
+            require_int(value["chars"], "chars"),
+            require_int(value["alphabet_size"], "alphabet_size"),
+            require_sha256(value["sha256"]),
+            files,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrigin:
+    """The model that a run started from, see `elman.training.fine_tuning`.
+
+    Parameters
+    ----------
+    path : str or None
+        The absolute path it was loaded from; None for a model in memory.
+    sha256 : str
+        Its `elman.inference.fingerprint`, in hexadecimal.
+    """
+
+    path: str | None
+    sha256: str
+
+    @classmethod
+    def parse(cls, value: Any) -> ModelOrigin:
+        """Parse the value in ``run.json``."""
+        path = value["path"]
+        return cls(None if path is None else require_str(path, "path"), require_sha256(value["sha256"]))
+
+
+@dataclass(frozen=True, eq=False)
+class RunManifest:
+    """The contents of ``run.json`` from which a run can be started again, without those of versions and machine.
+
+    Parameters
+    ----------
+    config : Config
+    alphabet : Alphabet
+    corpus : TextRecord
+    preset : str
+        The preset that the settings started from; empty if that is not known.
+    stopped : str
+        Why training ended; empty while it has not.
+    validation : TextRecord or None
+        The text of the validation set, where it is a file of its own.
+    init_from : ModelOrigin or None
+    """
+
+    config: Config
+    alphabet: Alphabet
+    corpus: TextRecord
+    preset: str = ""
+    stopped: str = ""
+    validation: TextRecord | None = None
+    init_from: ModelOrigin | None = None
+
+    @property
+    def corpus_sha256(self) -> str:
+        """The SHA-256 of the text."""
+        return self.corpus.sha256
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the contents of ``run.json``."""
+        optional = {"init_from": self.init_from, "validation": self.validation}
+        return {
+            "config": asdict(self.config),
+            "alphabet": self.alphabet.characters,
+            "corpus": asdict(self.corpus),
+            "preset": self.preset or None,
+            "versions": list_versions(ENGINES[self.config.engine].extra),
+            "machine": describe_machine(),
+            "stopped": self.stopped,
+        } | {name: asdict(value) for name, value in optional.items() if value is not None}
+
+    @classmethod
+    def parse(cls, value: Any) -> RunManifest:
+        """Parse the contents of ``run.json``.
+
+        Raises
+        ------
+        ElmanError, ValueError, KeyError, TypeError, AttributeError
+            If they are invalid.
+        """
+        config = Config(**require_bounded_ints(value["config"]))
+        validation, init_from = value.get("validation"), value.get("init_from")
+        return cls(
+            config,
+            Alphabet(require_str(value["alphabet"], "alphabet"), has_unknown=config.min_count > 0),
+            TextRecord.parse(value["corpus"]),
+            require_str(value["preset"] or "", "preset"),
+            require_str(value["stopped"], "stopped"),
+            None if validation is None else TextRecord.parse(validation),
+            None if init_from is None else ModelOrigin.parse(init_from),
+        )
 
 
 def list_versions(extra: str = "") -> dict[str, str]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elman.config import Config
 from elman.errors import require_extra
 from elman.runs.directory import RunDirectory
-from elman.runs.records import Metrics
-from elman.runs.train_loss import TrainLossEstimator
+from elman.runs.records import Metrics, TrainLossEstimator
 from elman.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -36,14 +35,7 @@ def has_matplotlib() -> bool:
 
 
 class LossCurve(NamedTuple):
-    """The losses of a run.
-
-    Parameters
-    ----------
-    label : str
-    metrics : sequence of Metrics
-    config : Config
-    """
+    """The losses of a run, under the label that its legend shows."""
 
     label: str
     metrics: Sequence[Metrics]
@@ -76,14 +68,6 @@ def plot_losses(curves: Sequence[LossCurve]) -> Figure:
     """Plot the train and the validation losses of runs over the updates, in nats per character.
 
     A single run has both in one plot. Several runs have a plot for each, and a colour and a line style each.
-
-    Parameters
-    ----------
-    curves : sequence of LossCurve
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------

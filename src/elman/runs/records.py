@@ -1,15 +1,34 @@
-"""Records of a run: a row of metrics and a generated sample, with strict parsers for the files that store them."""
+"""Records of a run: rows of metrics and generated samples, their strict parsers, and the train loss at each row."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from statistics import fmean
+from typing import Any, TypeVar, overload
 
 from elman.config import Config
+from elman.errors import require_extra
 from elman.notebook import render_text
-from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_sha256, require_str
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+
+NEWEST = 1000
+"""Records of a run with a directory that stay in memory, and at most as many older ones."""
+
+DECAY = 0.999
+"""Of the smooth loss."""
+RECENT_FRACTION = 0.1
+"""The train loss is that of this last fraction of the updates."""
+MIN_RECENT_UPDATES = 20
+"""The same in updates, at least: in the presets there is always a row among so many."""
+SMOOTH_UPDATES = 10_000
+"""From this update on, the smooth loss, which averages some 1,000 updates, does not lag behind noticeably."""
+MIN_CHARS = 250
+"""Characters that are recent, at least."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +65,6 @@ class Metrics:
     learning_rate: float | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelOrigin:
-    """The model that a run started from, see `elman.runs.fine_tuning`.
-
-    Parameters
-    ----------
-    path : str or None
-        The absolute path it was loaded from; None for a model in memory.
-    sha256 : str
-        Its `elman.inference.fingerprint`, in hexadecimal.
-    """
-
-    path: str | None
-    sha256: str
-
-    @classmethod
-    def parse(cls, value: Any) -> ModelOrigin | None:
-        """Parse the value in ``run.json``.
-
-        Raises
-        ------
-        ValueError, KeyError, TypeError
-            If it is invalid.
-        """
-        if value is None:
-            return None
-        path = value["path"]
-        return cls(None if path is None else require_str(path, "path"), require_sha256(value["sha256"]))
-
-
 COLUMNS = tuple(column.name for column in fields(Metrics) if column.name != "learning_rate")
 """The header of ``metrics.csv``."""
 
@@ -92,31 +81,137 @@ class Sample:
         return render_text(f"sample after {self.update:,} updates", self.text)
 
 
+class Records(Sequence[T]):
+    """A list of records of which older ones may be in a file only. One thread appends; others may read.
+
+    Parameters
+    ----------
+    records : iterable
+        The initial records.
+    read : callable, optional
+        Returns all records that the file contains. Without it, all stay in memory.
+    """
+
+    def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:
+        self._read = read
+        self._split: tuple[int, list[T]] = (0, list(records))  # how many are only in the file, and the others
+
+    def append(self, record: T) -> None:
+        """Add a record."""
+        self._split[1].append(record)
+
+    def spill(self) -> None:
+        """Drop older records from memory; the file must contain all of them by now."""
+        older, newest = self._split
+        if self._read is not None and len(newest) > 2 * NEWEST:
+            self._split = (older + len(newest) - NEWEST, newest[-NEWEST:])
+
+    def to_pandas(self) -> Any:
+        """Return the records as a ``pandas.DataFrame``, a column per field.
+
+        Raises
+        ------
+        ElmanError
+            If pandas is not installed.
+        """
+        with require_extra("pandas"):
+            from pandas import DataFrame
+        return DataFrame([asdict(record) for record in self])  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        """Return the number of records and the last one."""
+        return f"<{len(self):,} records{f', the last {self[-1]!r}' if len(self) else ''}>"
+
+    def __len__(self) -> int:
+        older, newest = self._split
+        return older + len(newest)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self[:])
+
+    def __reversed__(self) -> Iterator[T]:
+        return reversed(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return self[:] == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
+        older, newest = self._split
+        indices = range(older + len(newest))[at]  # raises an IndexError beyond the end
+        first = indices if isinstance(indices, int) else min(indices, default=older)
+        if self._read is not None and first < older:
+            older, newest = 0, self._read()[:older] + newest
+        return newest[indices - older] if isinstance(indices, int) else [newest[index - older] for index in indices]
+
+
+class TrainLossEstimator:
+    """Computes the train loss, in nats per character, comparable with the validation loss.
+
+    It is the mean loss of the last tenth of the updates, or of the last 20, since the row before these. Two values of
+    the smooth loss contain the mean of all losses between them:
+
+        S_b = decay^(b - a) S_a + (1 - decay^(b - a)) mean
+
+    Before there is such a row, it is the mean loss of the rows or, where these are on too few characters, the smooth
+    loss; from update `SMOOTH_UPDATES` on, it is the smooth loss. It only depends on the rows, and so is the same for a
+    resumed run and for one that is read from its files.
+
+    Parameters
+    ----------
+    config : Config
+        Of the run.
+    rows : iterable of Metrics
+        The rows so far.
+    """
+
+    def __init__(self, config: Config, rows: Iterable[Metrics] = ()) -> None:
+        self._config = config
+        self._min_recent = max(MIN_RECENT_UPDATES, -(-MIN_CHARS // config.chars_per_update))
+        self._rows = deque[Metrics]()  # from the last one that precedes the recent updates
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Metrics) -> float:
+        """Add the next row, and return the train loss there."""
+        self._rows.append(row)
+        while len(self._rows) > 1 and self._rows[1].update <= self._first_recent(row.update):
+            self._rows.popleft()
+        return self.at(row.update, row.smooth_loss)
+
+    def at(self, update: int, smooth_loss: float) -> float:
+        """Return the train loss at an update from the last row on; `smooth_loss`, that there, is in nats per window."""
+        return self._at(update, smooth_loss) / self._config.seq_length
+
+    def _at(self, update: int, smooth_loss: float) -> float:
+        if update >= SMOOTH_UPDATES:
+            return smooth_loss
+        first = self._first_recent(update)
+        if start := next((row for row in reversed(self._rows) if row.update <= first), None):
+            weight = DECAY ** (update - start.update)
+            return (smooth_loss - weight * start.smooth_loss) / (1 - weight)
+        is_enough = len(self._rows) * self._config.chars_per_update >= MIN_CHARS
+        return fmean(row.loss for row in self._rows) if is_enough else smooth_loss
+
+    def _first_recent(self, update: int) -> int:
+        """Return the last update before the recent ones, of which there is at least one."""
+        return update - max(self._min_recent, int(RECENT_FRACTION * update))
+
+
+def last_train_loss(config: Config, rows: Iterable[Metrics]) -> float | None:
+    """Return the train loss at the last row, in nats per character; None without rows."""
+    losses = deque(map(TrainLossEstimator(config).append, rows), maxlen=1)
+    return losses[0] if losses else None
+
+
 def parse_metrics(rows: Iterable[dict[str, str]]) -> list[Metrics]:
-    """Parse rows of ``metrics.csv``, given as text by column.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If a row is invalid.
-    """
+    """Parse rows of ``metrics.csv``, as text by column; raise ValueError, KeyError or TypeError if one is wrong."""
     return [_parse_row(row) for row in rows]
-
-
-def parse_samples(lines: Iterable[str]) -> list[Sample]:
-    """Parse lines of ``samples.jsonl``.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If a line is invalid.
-    """
-    return [_parse_sample(parse_strict_json(line)) for line in lines]
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return a number that JSON can represent: None in place of nan and the infinities."""
-    return value if math.isfinite(value) else None
 
 
 def _parse_row(row: dict[str, str]) -> Metrics:
@@ -137,6 +232,11 @@ def _parse_row(row: dict[str, str]) -> Metrics:
     )
 
 
+def parse_samples(lines: Iterable[str]) -> list[Sample]:
+    """Parse lines of ``samples.jsonl``; raise ValueError, KeyError or TypeError if one is wrong."""
+    return [_parse_sample(parse_strict_json(line)) for line in lines]
+
+
 def _parse_sample(line: Any) -> Sample:
     update, smooth_loss, generated = line["update"], line["smooth_loss"], line["text"]
     return Sample(
@@ -144,6 +244,11 @@ def _parse_sample(line: Any) -> Sample:
         None if smooth_loss is None else require_finite(smooth_loss, "smooth_loss"),
         require_str(generated, "text"),
     )
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number that JSON can represent: None in place of nan and the infinities."""
+    return value if math.isfinite(value) else None
 
 
 def summarize(config: Config, corpus: str, metrics: Sequence[Metrics], train_loss: float | None) -> dict[str, object]:

@@ -1,10 +1,21 @@
-"""Settings of a server: accepted hosts, the API key, limits and timeouts."""
+"""Settings of a server, checked: accepted hosts and origins, the API key, limits and timeouts."""
 
 from __future__ import annotations
 
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from elman.errors import ElmanError, flag, quote, shorten
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+MINIMA = {"max_tokens": 1, "max_batch_size": 1, "max_queued_requests": 0}
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+"""Scheme -> port that browsers leave out."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +60,101 @@ class Settings:
     max_queued_requests: int = 1000
     body_timeout: float = 30.0
     send_timeout: float = 30.0
+
+
+def create_settings(
+    host: str, api_key: str | None, allow_host: Sequence[str] = (), allow_origin: Sequence[str] = (), **limits: int
+) -> Settings:
+    """Return the settings of a server at an address, from the options of ``elman serve``.
+
+    Raises
+    ------
+    ElmanError
+        If other machines can reach the address and there is no key, or an option is invalid.
+    """
+    api_key = api_key or None
+    if api_key is None and not is_loopback(host):
+        raise ElmanError(
+            f"--host {quote(host)} can be reached by other machines and requires --api-key (or ELMAN_API_KEY)"
+        )
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+        raise ElmanError("--api-key must be printable ASCII without spaces, to fit into an HTTP header")
+    names, any_address = _host_names(host)
+    settings = Settings(
+        hosts=(*names, *map(_parse_allowed_host, allow_host)),
+        any_address=any_address,
+        origins=tuple(map(_parse_allowed_origin, allow_origin)),
+        api_key=api_key,
+        **limits,
+    )
+    for name, minimum in MINIMA.items():
+        if (value := getattr(settings, name)) < minimum:
+            raise ElmanError(f"{flag(name)} must be at least {minimum} (got {shorten(value)})")
+    if settings.max_characters < settings.max_tokens:
+        given = f"(got {shorten(settings.max_characters)} and {settings.max_tokens})"
+        raise ElmanError(f"--max-characters must be at least --max-tokens {given}")
+    return settings
+
+
+def _host_names(host: str) -> tuple[tuple[str, ...], bool]:
+    """Return the host names to accept for a bind address, and whether to accept every IP address."""
+    address = as_address(host)
+    if address is not None and address.is_unspecified:
+        return (*LOOPBACK_NAMES, socket.gethostname().lower()), True
+    if is_loopback(host):
+        return (*LOOPBACK_NAMES, host.lower()), False
+    return (host.lower(),), False
+
+
+def _parse_allowed_host(name: str) -> str:
+    """Return an additional host name as it appears in requests, without its port."""
+    host = name.lower() if as_address(name) else parse_host(name)
+    if host is None:
+        raise ElmanError(f"--allow-host must be a host name or an IP address (got {quote(name)})")
+    return host
+
+
+def _parse_allowed_origin(origin: str) -> str:
+    """Return an additional origin as it appears in requests."""
+    parsed = parse_origin(origin)
+    if parsed is None:
+        raise ElmanError(
+            f"--allow-origin must be an origin such as https://example.org or http://localhost:3000 (got"
+            f" {quote(origin)})"
+        )
+    return parsed
+
+
+def parse_host(host: str) -> str | None:
+    """Return the host name of a ``Host`` header, without its port, or None if the header is invalid."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises ValueError if it is not a number
+    except ValueError:
+        return None
+    is_host = parts.netloc == host and parts.username is None
+    return parts.hostname.rstrip(".") if is_host and parts.hostname else None
+
+
+def parse_origin(origin: str) -> str | None:
+    """Return an origin as browsers send it, such as ``https://example.org``, or None if it is not one."""
+    match = _ORIGIN.fullmatch(origin.lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    shown = f":{port}" if port and int(port) != _DEFAULT_PORTS.get(scheme) else ""
+    return f"{scheme}://{host}{shown}"
+
+
+def as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse a numerical IP address; return None for any other name."""
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address can be reached from this machine only."""
+    address = as_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -61,16 +61,16 @@ def _is_device_or_pipe(path: Path) -> bool:
 
 
 def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    handle, name = tempfile.mkstemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent)
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+    file = partial.open("xb")  # unlike a file of `tempfile`, with the permissions of any new file
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 
@@ -92,9 +92,3 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    """Return the umask; it can only be read by setting it."""
-    os.umask(mask := os.umask(0))
-    return mask

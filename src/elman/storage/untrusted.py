@@ -1,4 +1,7 @@
-"""Validation of untrusted files: strict JSON, and values of the expected type and range."""
+"""Validation of untrusted files: strict JSON, and values of the expected type and range.
+
+The functions that parse or require something raise `ValueError` if it is not valid.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,7 @@ _MAX_MESSAGE = 200
 
 
 def parse_strict_json(text: str) -> Any:
-    """Parse a JSON text.
-
-    Raises
-    ------
-    ValueError
-        If it is not valid JSON, contains a duplicate key or a number that is not finite, or is nested too deeply.
-    """
+    """Parse a JSON text without duplicate keys, numbers that are not finite, and deep nesting."""
     try:
         return json.loads(
             text,
@@ -55,52 +52,28 @@ def _parse_finite_float(digits: str) -> float:
 
 
 def require_int(value: Any, name: str, *, minimum: int = 0, maximum: int = MAX_INT) -> int:
-    """Return an integer in a range.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one.
-    """
+    """Return an integer in a range."""
     if type(value) is not int or not minimum <= value <= maximum:
         raise ValueError(f"{name} must be an integer from {minimum} to {maximum}")
     return value
 
 
 def require_finite(value: Any, name: str) -> float:
-    """Return a finite number.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one.
-    """
+    """Return a finite number."""
     if type(value) not in (int, float) or not -math.inf < value < math.inf or abs(value) > _MAX_FINITE:
         raise ValueError(f"{name} must be a finite number")
     return float(value)
 
 
 def require_str(value: Any, name: str) -> str:
-    """Return a string.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one.
-    """
+    """Return a string."""
     if type(value) is not str:
         raise ValueError(f"{name} must be a string")
     return value
 
 
 def require_bounded_ints(settings: Any) -> dict[str, Any]:
-    """Return a dictionary, none of whose integers exceeds `MAX_INT`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the value is not one.
-    """
+    """Return a dictionary, none of whose integers exceeds `MAX_INT`."""
     for name, value in dict(settings).items():
         if type(value) is int:
             require_int(value, name)
@@ -108,13 +81,7 @@ def require_bounded_ints(settings: Any) -> dict[str, Any]:
 
 
 def require_sha256(value: Any) -> str:
-    """Return the SHA-256 of a text in hexadecimal.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one.
-    """
+    """Return the SHA-256 of a text in hexadecimal."""
     if not re.fullmatch("[0-9a-f]{64}", require_str(value, "the SHA-256 of the text")):
         raise ValueError("the SHA-256 of the text must have 64 hexadecimal digits")
     return str(value)

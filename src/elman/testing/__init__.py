@@ -8,5 +8,5 @@ from elman.testing.conformance import EngineComparison as EngineComparison
 from elman.testing.conformance import check_engine as check_engine
 from elman.testing.conformance import compare_gradients as compare_gradients
 from elman.testing.conformance import relative_error as relative_error
-from elman.testing.forward import check_forward as check_forward
+from elman.testing.gradients import check_forward as check_forward
 from elman.testing.gradients import check_gradients as check_gradients

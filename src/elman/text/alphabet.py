@@ -56,7 +56,7 @@ class Alphabet:
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
         """The smallest unsigned type that holds K - 1: uint8, uint16 or uint32."""
-        return np.min_scalar_type(len(self) - 1)
+        return index_dtype(len(self))
 
     @property
     def start_char(self) -> str:
@@ -110,9 +110,7 @@ class Alphabet:
 
     def index(self) -> CodePointIndex:
         """Return an index that encodes text in chunks, and rejects or replaces unknown characters."""
-        index = CodePointIndex(self._on_unknown)
-        index.add(self.characters, np.arange(len(self)))
-        return index
+        return CodePointIndex(self._on_unknown, self.characters)
 
     def _on_unknown(self, characters: str) -> int:
         if self.has_unknown:
@@ -121,6 +119,11 @@ class Alphabet:
             f"{format_character(characters[0])} is not among the model's {len(self)} characters:"
             " remove it, or train on a text that contains it"
         )
+
+
+def index_dtype(size: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest unsigned type for the indices of an alphabet of `size` characters."""
+    return np.min_scalar_type(max(0, size - 1))
 
 
 def format_character(character: str) -> str:
@@ -142,12 +145,15 @@ class CodePointIndex:
     on_unknown : callable
         Called with characters that have no index yet, each once, in order of first appearance. It returns an index for
         each, or one index for all, or raises.
+    characters : str
+        Characters whose indices are their positions.
     """
 
-    def __init__(self, on_unknown: Callable[[str], ArrayLike]) -> None:
+    def __init__(self, on_unknown: Callable[[str], ArrayLike], characters: str = "") -> None:
         self.on_unknown = on_unknown
         # The last entry belongs to no code point: those beyond the table are clipped to it.
         self.index_of = np.full(1, _UNKNOWN, np.int32)
+        self.add(characters, np.arange(len(characters)))
 
     def add(self, characters: str, indices: ArrayLike) -> None:
         """Assign indices to characters."""

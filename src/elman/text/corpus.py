@@ -2,24 +2,35 @@
 
 The text is exactly what its bytes encode. Newlines are kept, so CRLF stays two characters. Decoding is strict, so
 nothing is replaced silently; only a leading byte order mark is dropped. A text is read in chunks and never held in
-memory as a string: only its indices are kept, in a file if it is long.
+memory as a string: only its indices are kept, in memory or, if they are many, in a memory-mapped temporary file.
+
+The file is unlinked, so it cannot outlive the process. It is in the cache directory, since the system's directory for
+temporary files is often in memory itself, and it is mapped only when complete: mapped pages count as the process's
+memory once they are touched, written ones do not.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.text.alphabet import Alphabet, CodePointIndex
-from elman.text.spool import Spool, drop_pages
+from elman.paths import cache_dir
+from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
-_CHUNK_SIZE = 1 << 20
+CHUNK_SIZE = 1 << 20
 """Characters of a text in memory, or indices, processed at a time."""
+LARGE = 64 << 20
+"""Maximum bytes of indices kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,8 @@ class Corpus:
 
     def chunks(self) -> Iterator[NDArray[np.unsignedinteger]]:
         """Yield the indices in chunks, releasing the memory of each."""
-        for start in range(0, len(self.indices), _CHUNK_SIZE):
-            yield self.indices[start : start + _CHUNK_SIZE]
+        for start in range(0, len(self.indices), CHUNK_SIZE):
+            yield self.indices[start : start + CHUNK_SIZE]
             drop_pages(self.indices)
 
     def release(self) -> None:
@@ -114,11 +125,11 @@ class Corpus:
         """
         if not isinstance(text, str):
             raise ElmanError(f"Corpus.from_text requires a string (got {type(text).__name__})")
-        chunks = [text[start : start + _CHUNK_SIZE] for start in range(0, len(text), _CHUNK_SIZE)]
+        chunks = [text[start : start + CHUNK_SIZE] for start in range(0, len(text), CHUNK_SIZE)]
         digest = hashlib.sha256()
         for chunk in chunks:
             digest.update(chunk.encode("utf-8", "surrogatepass"))
-        alphabet, indices = encode_chunks(chunks, name)
+        alphabet, indices = encode_chunks(chunks, quote(name))
         return cls(name, alphabet, indices, digest.hexdigest(), "utf-8")
 
     @classmethod
@@ -142,15 +153,15 @@ class Corpus:
 
 
 def encode_chunks(
-    chunks: Iterable[str], name: str, alphabet: Alphabet | None = None, extend: bool = False
+    chunks: Iterable[str], label: str, alphabet: Alphabet | None = None, extend: bool = False
 ) -> tuple[Alphabet, NDArray[np.unsignedinteger]]:
     """Encode a text that arrives in chunks.
 
     Parameters
     ----------
     chunks : iterable of str
-    name : str
-        Name of the text in error messages.
+    label : str
+        The text in error messages.
     alphabet : Alphabet, optional
         Without it, the alphabet is built from the text.
     extend : bool
@@ -161,46 +172,99 @@ def encode_chunks(
     alphabet : Alphabet
     indices : ndarray of ``alphabet.dtype``
     """
-    fixed = None if extend and alphabet and not alphabet.has_unknown else alphabet
-    builder = _AlphabetBuilder(alphabet.characters if alphabet else "")
-    index = fixed.index() if fixed else builder.index()
-    with Spool(builder.dtype) as spool:
+    characters = alphabet.characters if alphabet else ""
+    is_fixed = alphabet is not None and (alphabet.has_unknown or not extend)
+
+    def append(unknown: str) -> NDArray[np.intp]:
+        nonlocal characters
+        characters += unknown
+        return np.arange(len(characters) - len(unknown), len(characters))
+
+    index = alphabet.index() if alphabet is not None and is_fixed else CodePointIndex(append, characters)
+    with Spool(index_dtype(len(characters))) as spool:
         for chunk in chunks:
             for encoded in index.encode(chunk):
-                if builder.dtype != spool.dtype:
-                    spool.widen(builder.dtype)
+                spool.widen(index_dtype(len(characters)))
                 spool.append(encoded)
         indices = spool.array()
-    label = "standard input" if name == "-" else quote(name)
     if not len(indices):
         raise ElmanError(f"{label} is empty: use a text of at least two characters")
-    if alphabet is None and len(builder.characters) < 2:
+    if alphabet is None and len(characters) < 2:
         raise ElmanError(
-            f"{label} has a single distinct character, {builder.characters!r}, so there is nothing"
+            f"{label} has a single distinct character, {characters!r}, so there is nothing"
             " to learn: use a text of at least two"
         )
-    return fixed or Alphabet(builder.characters), indices
+    return alphabet if alphabet is not None and is_fixed else Alphabet(characters), indices
 
 
-class _AlphabetBuilder:
-    """Collects the characters of a text in order of first appearance, after the given ones."""
+class Spool:
+    """Context manager that collects indices; `array` returns them and ends it.
 
-    def __init__(self, characters: str) -> None:
-        self.characters = characters
+    Parameters
+    ----------
+    dtype : dtype of unsigned int
+        Type of the indices; see `widen`.
+    """
 
-    @property
-    def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """The smallest unsigned type for their indices."""
-        return np.min_scalar_type(max(0, len(self.characters) - 1))
+    def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
+        self.dtype = dtype
+        self.file: IO[bytes] = BytesIO()
 
-    def index(self) -> CodePointIndex:
-        """Return an index that encodes text in chunks, and adds the unknown characters to this builder."""
-        index = CodePointIndex(self.add)
-        index.add(self.characters, np.arange(len(self.characters)))
-        return index
+    def __enter__(self) -> Spool:
+        return self
 
-    def add(self, characters: str) -> NDArray[np.intp]:
-        """Append characters, and return their indices."""
-        first = len(self.characters)
-        self.characters += characters
-        return np.arange(first, len(self.characters))
+    def __exit__(self, *_: object) -> None:
+        if not isinstance(self.file, BytesIO):
+            # What a full disk has refused is still in the buffer of Python 3.14, which would raise the error once more.
+            with suppress(OSError):
+                self.file.close()  # the mapping keeps it open; the memory of a BytesIO is freed with the array
+
+    def append(self, indices: NDArray[Any]) -> None:
+        """Append indices."""
+        self._write(indices.astype(self.dtype, copy=False))
+
+    def widen(self, dtype: np.dtype[np.unsignedinteger]) -> None:
+        """Convert to a wider type, including the indices that were appended already."""
+        if dtype == self.dtype:
+            return
+        with Spool(self.dtype) as narrow:
+            narrow.file = self.file
+            self.dtype, self.file = dtype, BytesIO()
+            narrow.file.seek(0)
+            while data := narrow.file.read(CHUNK_SIZE * narrow.dtype.itemsize):
+                self.append(np.frombuffer(data, narrow.dtype))
+
+    def array(self) -> NDArray[np.unsignedinteger]:
+        """Return the indices; those in a file are memory-mapped, and the file is freed with the array."""
+        if isinstance(self.file, BytesIO):
+            return np.frombuffer(self.file.getbuffer(), self.dtype)
+        self._write(b"", last=True)
+        return np.frombuffer(mmap.mmap(self.file.fileno(), 0), self.dtype)
+
+    def _write(self, data: Any, last: bool = False) -> None:
+        try:
+            if isinstance(self.file, BytesIO) and self.file.tell() + memoryview(data).nbytes > LARGE:
+                self._move_to_file()
+            self.file.write(data)
+            if last:
+                self.file.flush()
+        except OSError as error:
+            raise ElmanError(
+                f"cannot store a text of this size in {str(cache_dir())!r} ({error.strerror}): "
+                "free disk space there, or set ELMAN_CACHE to another directory"
+            ) from error
+
+    def _move_to_file(self) -> None:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        memory, self.file = self.file, tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115 (see __exit__)
+        assert isinstance(memory, BytesIO)
+        self.file.write(memory.getbuffer())
+
+
+def drop_pages(indices: NDArray[Any]) -> None:
+    """Release the pages of memory-mapped indices that have been read; they are read from the file again when needed."""
+    owner: Any = indices
+    while isinstance(owner, np.ndarray | memoryview):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

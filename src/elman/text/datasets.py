@@ -23,22 +23,6 @@ _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/d
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
-def load_builtin(name: str) -> bytes:
-    """Return a built-in text as UTF-8 bytes.
-
-    Parameters
-    ----------
-    name : str
-        A key of `BUILTIN_CORPORA`.
-
-    Raises
-    ------
-    ElmanError
-        If the text has to be downloaded and the download fails.
-    """
-    return BUILTIN_CORPORA[name]()
-
-
 def _python_docs() -> bytes:
     from pydoc_data.topics import topics
 
@@ -76,3 +60,4 @@ BUILTIN_CORPORA: dict[str, Callable[[], bytes]] = {
     "python-docs": _python_docs,
     "shakespeare": _shakespeare,
 }
+"""Name -> a function that returns the text as UTF-8 bytes; it raises `ElmanError` if a download fails."""

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus
-from elman.text.spool import Spool, drop_pages
+from elman.text.corpus import Corpus, Spool, drop_pages
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Positions = NDArray[np.int64]

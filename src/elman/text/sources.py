@@ -6,17 +6,19 @@ import difflib
 import glob
 import os
 import re
+import select
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal, NoReturn, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
-from elman.text.datasets import BUILTIN_CORPORA, load_builtin
-from elman.text.standard_input import open_standard_input
+from elman.text.datasets import BUILTIN_CORPORA
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""
@@ -30,14 +32,18 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _GLOB = re.compile(r"[*?[]")
 
 
+PIPE_SECONDS = 5.0
+"""How long a pipe on standard input may take to deliver its first bytes."""
+
+
 @dataclass(frozen=True)
 class TextInput:
     """One file of a corpus, before it is read.
 
     Parameters
     ----------
-    name : str
-        Its name in messages.
+    label : str
+        The file in error messages.
     path : str
         As in `elman.text.corpus.TextFile`; empty for an open file.
     open : callable
@@ -48,7 +54,7 @@ class TextInput:
         Whether it was found in a directory or by a pattern, where binary files are skipped.
     """
 
-    name: str
+    label: str
     path: str
     open: Callable[[], AbstractContextManager[Any]]
     encoding: str = ""
@@ -75,10 +81,8 @@ def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]
         raise ElmanError("standard input (-) can be read only once")
     listed = [_list_source(each) for each in sources]
     inputs = [each for _, some in listed for each in some]
-    if len(sources) > 1:  # the same name may occur in two directories
-        inputs = [each if each.found or not each.path else replace(each, name=each.path) for each in inputs]
-        return f"{listed[0][0]} and {len(sources) - 1} more", inputs
-    return listed[0][0], inputs
+    name = listed[0][0]
+    return name if len(sources) == 1 else f"{name} and {len(sources) - 1} more", inputs
 
 
 def _may_be_read(source: object) -> bool:
@@ -105,7 +109,7 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
         if source == STANDARD_INPUT:
             return source, [TextInput("standard input", source, lambda: nullcontext(open_standard_input()))]
         if is_builtin(source):
-            return source, [TextInput(source, source, lambda: BytesIO(load_builtin(source)), "utf-8")]
+            return source, [TextInput(quote(source), source, lambda: BytesIO(BUILTIN_CORPORA[source]()), "utf-8")]
         _check_is_path(source)
         if _GLOB.search(source) and not os.path.lexists(source):
             return source, _find(*_expand(source), f"no file matches {quote(source)}")
@@ -113,10 +117,8 @@ def _list_source(source: Source) -> tuple[str, list[TextInput]]:
         return _list_open_file(source)
     path = Path(source)
     if os.path.isdir(path):  # noqa: PTH112 (False for a path that the system refuses to inspect)
-        runs: list[Path] = []
-        files = list(_walk(path, runs))
-        return path.resolve().name or str(path), _find(files, runs, f"there is no file in {quote(path)}")
-    return path.name, [_file(path, path.name)]
+        return path.resolve().name or str(path), _find(*_walk(path), f"there is no file in {quote(path)}")
+    return path.name, [_describe_file(path, source)]
 
 
 def _check_is_path(source: str) -> None:
@@ -139,6 +141,47 @@ def _check_is_path(source: str) -> None:
         )
 
 
+def open_standard_input() -> IO[bytes]:
+    """Return standard input as a stream of bytes.
+
+    Raises
+    ------
+    ElmanError
+        If the parent process closed it.
+    """
+    if sys.stdin is None:
+        raise ElmanError("standard input is closed: use a file")
+    return sys.stdin.buffer
+
+
+def inspect_standard_input() -> Literal["text", "ended pipe", "silent pipe", "nothing"]:
+    """Return what standard input has to offer.
+
+    ``text`` is a pipe that delivers bytes within `PIPE_SECONDS`, or a file redirected to it that is not empty. Nothing
+    is a terminal, the null device, a closed standard input, a socket, which some programs pass to their children, a
+    file that was read in part, as the list that a shell loop reads, and on Windows a pipe. The silent pipe of another
+    program may stay open without ever delivering anything.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            return "text" if os.lseek(descriptor, 0, os.SEEK_CUR) == 0 < status.st_size else "nothing"
+        if not stat.S_ISFIFO(status.st_mode):
+            return "nothing"
+        ready, _, _ = select.select([descriptor], [], [], PIPE_SECONDS)
+        if not ready:
+            return "silent pipe"
+        return "text" if cast(BufferedReader, sys.stdin.buffer).peek(1) else "ended pipe"
+    except (AttributeError, OSError, ValueError):  # closed, replaced by another object, or a pipe on Windows
+        return "nothing"
+
+
+def has_piped_text() -> bool:
+    """Whether a text is piped or redirected to standard input, see `inspect_standard_input`."""
+    return inspect_standard_input() == "text"
+
+
 def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
     """Return the name of an open file, and the file."""
     if not callable(getattr(source, "read", None)):
@@ -153,8 +196,8 @@ def _list_open_file(source: Any) -> tuple[str, list[TextInput]]:
     except (OSError, ValueError) as error:  # closed, or open for writing
         raise ElmanError(f"cannot read {quote(name)} ({error})") from None
     if is_text:
-        return name, [TextInput(name, "", lambda: nullcontext(_EncodedText(source, name)), "utf-8")]
-    return name, [TextInput(name, "", lambda: nullcontext(source))]
+        return name, [TextInput(quote(name), "", lambda: nullcontext(_EncodedText(source, name)), "utf-8")]
+    return name, [TextInput(quote(name), "", lambda: nullcontext(source))]
 
 
 class _EncodedText:
@@ -185,7 +228,7 @@ def _find(paths: Iterable[Path], runs: Sequence[Path], none: str) -> list[TextIn
     ElmanError
         If there are none; the message is `none`, and names the first of `runs`, the run directories skipped.
     """
-    inputs = [replace(_file(path, str(path)), found=True) for path in paths if path.is_file()]
+    inputs = [_describe_file(path, path, found=True) for path in paths if path.is_file()]
     if not inputs:
         skipped = f": run directories, such as {quote(runs[0])}, are skipped" if runs else ""
         raise ElmanError(none + skipped)
@@ -204,35 +247,34 @@ def _expand(pattern: str) -> tuple[list[Path], list[Path]]:
     return [path for path in matches if not any(run in path.parents for run in runs)], runs
 
 
-def _walk(directory: Path, runs: list[Path]) -> Iterator[Path]:
-    """Yield the files of a directory and of those in it, in sorted order.
+def _walk(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of a directory and of those in it, in sorted order, and the run directories.
 
-    Hidden files and run directories are skipped, and links to directories are not followed. The run directories are
-    added to `runs`.
+    Hidden files and run directories are skipped, and links to directories are not followed.
 
     Raises
     ------
     ElmanError
         If one cannot be listed.
     """
-    try:
-        children = sorted(directory.iterdir())
-    except OSError as error:
-        raise ElmanError(f"cannot read the directory {quote(directory)} ({error.strerror})") from error
-    if any(child.name == _CHECKPOINT for child in children):
-        runs.append(directory)
-        return
-    for child in children:
-        if child.name.startswith("."):
+    files, runs = list[Path](), list[Path]()
+    for folder, folders, names in os.walk(directory, onerror=_refuse_directory):
+        if _CHECKPOINT in names:
+            runs.append(Path(folder))
+            folders.clear()
             continue
-        if not child.is_dir():
-            yield child
-        elif not child.is_symlink():
-            yield from _walk(child, runs)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(files), runs
 
 
-def _file(path: Path, name: str) -> TextInput:
-    return TextInput(name, os.path.abspath(path), lambda: _open_file(path))  # noqa: PTH100 (links stay as they are)
+def _refuse_directory(error: OSError) -> NoReturn:
+    raise ElmanError(f"cannot read the directory {quote(Path(error.filename))} ({error.strerror})") from error
+
+
+def _describe_file(path: Path, given: str | os.PathLike[str], found: bool = False) -> TextInput:
+    absolute = os.path.abspath(path)  # noqa: PTH100 (links stay as they are)
+    return TextInput(quote(given), absolute, lambda: _open_file(path), found=found)
 
 
 def _open_file(path: Path) -> AbstractContextManager[IO[bytes]]:

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote, shorten
 from elman.text.alphabet import Alphabet
-from elman.text.corpus import Corpus
-from elman.text.spool import Spool, drop_pages
+from elman.text.corpus import Corpus, Spool, drop_pages
 
 MAX_UNCONFIRMED_SIZE = 5000
 """Largest alphabet that is trained on without ``--min-count``. Chinese novels have 3,000 to 4,000 characters."""

@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from elman.runs.run import Run
 
 LONGER = "Train longer"
@@ -48,7 +46,7 @@ class Outcome:
     validation : Curve
         The validation loss, in nats per character; empty if nothing was held out.
     train_loss : float or None
-        Of the latest updates, in nats per character; with dropout, that of the thinned network.
+        `Run.train_loss`; with dropout, that of the thinned network.
     dropout : float
     epochs : int
         Epochs completed.
@@ -66,26 +64,23 @@ class Outcome:
     interrupted: bool = False
 
 
-def outcome_of(run: Run, losses: Sequence[float], final_validation_loss: float | None, since: int = 0) -> Outcome:
+def outcome_of(run: Run, final_validation_loss: float | None, since: int = 0) -> Outcome:
     """Return the outcome of a run.
 
     Parameters
     ----------
     run : Run
-    losses : sequence of float
-        Of the latest updates, in nats per window. The training loss is their mean, over a tenth of the run at most.
     final_validation_loss : float or None
         Of the finished network, where no row of metrics has it.
     since : int
         The update at which the n-gram prior was switched on: the loss falls there, which is no trend.
     """
     config, rows = run.config, [row for row in run.metrics if row.update > since]
-    recent = list(losses)[-max(1, run.state.update // 10) :]
     validation = [(row.update, row.validation_loss) for row in rows] + [(run.state.update, final_validation_loss)]
     return Outcome(
         smooth=[(row.update, row.smooth_loss) for row in rows],
         validation=[(update, loss) for update, loss in validation if loss is not None and math.isfinite(loss)],
-        train_loss=float(np.mean(recent)) / config.seq_length if recent else None,
+        train_loss=run.train_loss,
         dropout=config.dropout,
         epochs=run.state.epoch,
         reference=(config.cell, config.optimizer) == ("rnn", "adagrad"),

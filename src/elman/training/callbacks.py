@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
 
 from elman.errors import ElmanError
 from elman.runs.records import Sample
@@ -49,10 +51,6 @@ class TrainingCallback:
         return False
 
 
-NullCallback = TrainingCallback
-"""The former name, which is still accepted."""
-
-
 class CallbackList(TrainingCallback):
     """Several callbacks as one: all are called in turn, and each may ask to stop.
 
@@ -64,39 +62,37 @@ class CallbackList(TrainingCallback):
     def __init__(self, *callbacks: TrainingCallback) -> None:
         self.callbacks = callbacks
 
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of all; return the results."""
+        return [getattr(callback, method)(*arguments) for callback in self.callbacks]
+
     def on_notice(self, notice: str) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            notify(callback, notice)
+        self.call("on_notice", notice)
 
     def on_compile(self) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            callback.on_compile()
+        self.call("on_compile")
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            callback.on_gradient_check(points, hidden_size, seq_length)
+        self.call("on_gradient_check", points, hidden_size, seq_length)
 
     def on_progress(self, run: Run, updates: int) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            callback.on_progress(run, updates)
+        self.call("on_progress", run, updates)
 
     def on_sample(self, sample: Sample) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            callback.on_sample(sample)
+        self.call("on_sample", sample)
 
     def on_warning(self, warning: str) -> None:
         """Call all."""
-        for callback in self.callbacks:
-            callback.on_warning(warning)
+        self.call("on_warning", warning)
 
     def should_stop(self) -> bool:
         """Return whether any of them asks to stop."""
-        return any(callback.should_stop() for callback in self.callbacks)
+        return any(self.call("should_stop"))
 
 
 class DeferredErrors(CallbackList):
@@ -119,34 +115,52 @@ class DeferredErrors(CallbackList):
         if self.error is not None:
             raise self.error
 
-    @contextmanager
-    def _deferring(self) -> Iterator[None]:
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of all, up to the first that raises."""
         try:
-            yield
+            return super().call(method, *arguments)
         except (Exception, SystemExit) as error:  # not KeyboardInterrupt, which ends a run at once
             self.error = self.error or error
-
-    def on_progress(self, run: Run, updates: int) -> None:
-        """Call all."""
-        with self._deferring():
-            super().on_progress(run, updates)
-
-    def on_sample(self, sample: Sample) -> None:
-        """Call all."""
-        with self._deferring():
-            super().on_sample(sample)
-
-    def on_warning(self, warning: str) -> None:
-        """Call all."""
-        with self._deferring():
-            super().on_warning(warning)
+            return []
 
     def should_stop(self) -> bool:
         """Return whether any of them asks to stop or has raised."""
-        stop = True
-        with self._deferring():
-            stop = super().should_stop()
-        return stop or self.error is not None
+        return super().should_stop() or self.error is not None
+
+
+class InterruptCallback(TrainingCallback):
+    """Asks to stop once SIGINT has arrived, as Ctrl-C and the stop button of a notebook send it; a second one raises.
+
+    A context manager. Python itself raises KeyboardInterrupt wherever the program happens to be, and so in the middle
+    of an update, whose parameters would then be changed in part. Only the default handler of Python is replaced, and
+    only in the main thread, the one in which Python runs handlers: a program that has installed a handler keeps it.
+    """
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self._replaces_default = False
+
+    def __enter__(self) -> InterruptCallback:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        self._replaces_default = in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._replaces_default:
+            signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._replaces_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+    def should_stop(self) -> bool:
+        """Return whether SIGINT has arrived."""
+        return self.interrupted
 
 
 class UpdateCallback(TrainingCallback):
@@ -182,12 +196,11 @@ def combine_callbacks(callback: TrainingCallback | None, on_update: Callable[[Ru
         check_callback(callback)
     if on_update is not None and not callable(on_update):
         raise ElmanError(f"on_update must be a function of the run (got {type(on_update).__name__})")
-    given = [] if callback is None else [callback]
-    updates = [] if on_update is None else [UpdateCallback(on_update)]
-    return CallbackList(*given, *updates)
+    updates = None if on_update is None else UpdateCallback(on_update)
+    return CallbackList(*filter(None, [callback, updates]))
 
 
-def check_callback(callback: TrainingCallback) -> None:
+def check_callback(callback: object) -> None:
     """Check that a value is a callback, each of whose methods named ``on_…`` is called.
 
     Raises
@@ -195,17 +208,10 @@ def check_callback(callback: TrainingCallback) -> None:
     ElmanError
         If it is not.
     """
-    is_complete = callable(getattr(callback, "on_progress", None)) and callable(getattr(callback, "should_stop", None))
-    if isinstance(callback, type) or not is_complete:
+    if not isinstance(callback, TrainingCallback):
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")
     for name in dir(type(callback)):
         if name.startswith("on_") and not hasattr(TrainingCallback, name):
             known = ", ".join(each for each in vars(TrainingCallback) if each.startswith("on_"))
             raise ElmanError(f"{type(callback).__name__}.{name} is never called; the methods of a callback are {known}")
-
-
-def notify(callback: TrainingCallback, notice: str) -> None:
-    """Pass a notice to a callback, unless it was written for an older version, without `on_notice`."""
-    if hasattr(callback, "on_notice"):
-        callback.on_notice(notice)

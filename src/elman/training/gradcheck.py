@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from elman.config import Config, accept_former_names, make_config
+from elman.config import Config, make_config
 from elman.engine import Engine, get_engine
 from elman.engine.protocol import Indices
 from elman.engines import DEFAULT_ENGINE
@@ -68,15 +68,9 @@ class GradientCheck:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as ``elman gradcheck --json`` prints it."""
-        return {
-            "points": self.points,
-            "hidden_size": self.hidden_size,
-            "seq_length": self.seq_length,
-            "relative_error": self.relative_error,
-        }
+        return asdict(self)
 
 
-@accept_former_names()
 def gradcheck(
     corpus: Source | Sequence[Source] | Corpus = "python-docs",
     *,

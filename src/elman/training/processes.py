@@ -1,63 +1,32 @@
-"""The processes of ``torchrun … -m elman train``. PyTorch is imported only if there are several.
+"""The processes of ``torchrun … -m elman train``.
 
-Process 0 leads: it runs the command. The others follow: they compute their part of every update.
+Process 0 runs the command. It starts or resumes the run and sends it to the others; from then on every process runs the
+same training loop, with the seconds that process 0 has measured, its validation losses, and its decision to stop.
+Process 0 alone reads the text, shows progress, and writes.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from contextlib import suppress
 
-from elman.processes import current_process
-
-
-def is_follower() -> bool:
-    """Return whether torchrun started this process to follow another."""
-    return current_process().rank > 0
+from elman.errors import NonFiniteLossError
+from elman.processes import run_on_first_process
+from elman.runs.run import Run
+from elman.training.callbacks import TrainingCallback
+from elman.training.loop import Trainer
 
 
 def follow() -> int:
-    """Take part in the training that process 0 runs, until it ends; return the exit code."""
-    from elman.engine.torch.data_parallel import follow
-
-    return follow()
-
-
-@contextmanager
-def leading() -> Iterator[None]:
-    """Let the other processes, if there are any, end with the block.
-
-    A signal counts once: Ctrl-C sends it to every process, and torchrun then sends it to them again.
-    """
-    if current_process().size == 1:
-        yield
-        return
-    from elman.engine.torch.data_parallel import release_followers
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    first = _only_first(before)
-    for number in before:
-        signal.signal(number, first)
-    try:
-        yield
-    finally:
-        release_followers()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    """Train the run of process 0 as it does, without a directory; return the exit code."""
+    run = run_on_first_process(_receive_only)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # process 0 decides
+    if not run.was_finished:
+        with suppress(NonFiniteLossError):  # process 0 reports it
+            Trainer(run, TrainingCallback()).train()
+    return 0
 
 
-def _only_first(handlers: dict[signal.Signals, Any]) -> Callable[[int, FrameType | None], None]:
-    """Return a handler that passes the first signal to its own of `handlers`, and ignores the others."""
-    arrived = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal arrived
-        handler, is_first = handlers[signal.Signals(number)], not arrived
-        arrived = True
-        if is_first and callable(handler):
-            handler(number, frame)
-
-    return handle
+def _receive_only() -> Run:
+    raise AssertionError("process 0 does not follow")

@@ -1,30 +1,41 @@
-"""The results of a sweep: its trials, the best of them as a run, and ``trials.csv``."""
+"""The results of a sweep: its trials, the best of them as a run, ``trials.csv``, and ``report.html``."""
 
 from __future__ import annotations
 
 import csv
-import filecmp
 import io
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elman.errors import flag
-from elman.runs.directory import CHECKPOINT
-from elman.runs.saved_run import open_run
-from elman.storage.atomic import PARTIAL_SUFFIX, replace_file
-from elman.tuning.settings import SweepSettings
+from elman.errors import ElmanError, flag, name_options
+from elman.runs.directory import CHECKPOINT, RunDirectory
+from elman.runs.plots import LossCurve
+from elman.storage.atomic import replace_file
+from elman.tuning.space import SweepSettings
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
+    from plotly.graph_objects import Figure
 
 TRIALS, BEST, REPORT = "trials.csv", "best", "report.html"
+MAX_CURVES = 30
+"""Learning curves in the plot: those of the best trials."""
+MAX_POINTS = 300
+"""Points per learning curve."""
+MIN_TRIALS = 4
+"""Complete trials from which importances are estimated."""
 COLUMNS = ("trial", "state", "validation_loss", "seconds", "updates", "host", "error")
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def trial_directory(directory: Path, number: int) -> Path:
+    """Return the run directory of a trial."""
+    return directory / "trials" / f"{number:04d}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,8 @@ class TrialResult:
         Why it failed.
     values : dict
         Its settings in the search space.
+    fraction : float or None
+        How much of its budget is spent, of a trial that this machine trains.
     """
 
     number: int
@@ -58,9 +71,10 @@ class TrialResult:
     host: str
     error: str
     values: dict[str, Any]
+    fraction: float | None = None
 
     @classmethod
-    def of(cls, trial: FrozenTrial) -> TrialResult:
+    def of(cls, trial: FrozenTrial, fraction: float | None = None) -> TrialResult:
         """Return a trial of Optuna."""
         attributes = trial.user_attrs
         values = trial.intermediate_values
@@ -71,9 +85,10 @@ class TrialResult:
             loss,
             attributes.get("seconds"),
             attributes.get("updates"),
-            attributes.get("attempts", {}).get("host", ""),
-            attributes.get("error", ""),
+            attributes.get("host", ""),
+            name_options(attributes.get("error", "its machine was lost" if trial.state.name == "FAIL" else "")),
             trial.params,
+            None if trial.state.is_finished() else fraction,
         )
 
 
@@ -100,16 +115,21 @@ class SweepResult:
 
     @classmethod
     def of(
-        cls, study: Study, directory: Path, settings: SweepSettings, total: int, interrupted: bool = False
+        cls, study: Study, directory: Path, settings: SweepSettings, total: int, fractions: Mapping[int, float]
     ) -> SweepResult:
-        """Read the trials of a study."""
-        trials = tuple(map(TrialResult.of, study.get_trials(deepcopy=False)))
-        return cls(directory, settings, total, trials, interrupted)
+        """Read the trials of a study; `fractions` are those of `TrialResult` by number."""
+        trials = [TrialResult.of(trial, fractions.get(trial.number)) for trial in study.get_trials(deepcopy=False)]
+        return cls(directory, settings, total, tuple(trials))
 
     @property
     def best(self) -> TrialResult | None:
         """The complete trial with the lowest validation loss; the first of several."""
         return min(self.select("complete"), key=lambda trial: trial.validation_loss or 0.0, default=None)
+
+    @property
+    def finished(self) -> int:
+        """The number of finished trials."""
+        return len(self.trials) - len(self.select("running"))
 
     def select(self, state: str) -> list[TrialResult]:
         """Return the trials in a state."""
@@ -158,36 +178,16 @@ def write_trials(result: SweepResult) -> None:
     replace_file(result.directory / TRIALS, text.getvalue().encode())
 
 
-def copy_best(directory: Path, source: Path, validation_loss: float) -> None:
-    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none.
-
-    Parameters
-    ----------
-    directory : Path
-        Of the sweep.
-    source : Path
-        The run directory of the best trial. It has another loss if another machine finished the trial.
-    validation_loss : float
-        That of the trial.
-    """
-    best, former = directory / BEST, directory / f".{BEST}.former"
-    partial = directory / f".{BEST}{PARTIAL_SUFFIX}"
-    if not (source / CHECKPOINT).exists() or open_run(source).validation_loss != validation_loss:
-        _remove(best)
-        return
-    if (best / CHECKPOINT).exists() and filecmp.cmp(source / CHECKPOINT, best / CHECKPOINT, shallow=False):
-        return
-    _remove(partial, former)
-    shutil.copytree(source, partial, ignore=shutil.ignore_patterns(".*"))
-    if best.exists():
-        best.rename(former)
-    partial.rename(best)
-    _remove(former)
-
-
-def _remove(*directories: Path) -> None:
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+def copy_best(result: SweepResult) -> None:
+    """Copy the run directory of the best trial to ``best``; where it is on another machine, there is none."""
+    best, copy = result.directory / BEST, result.directory / f".{BEST}.new"
+    source = None if result.best is None else trial_directory(result.directory, result.best.number)
+    shutil.rmtree(copy, ignore_errors=True)
+    if source is not None and (source / CHECKPOINT).exists():
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".*"))
+    shutil.rmtree(best, ignore_errors=True)
+    if copy.exists():
+        copy.rename(best)
 
 
 def sort_trials(trials: Sequence[TrialResult]) -> list[TrialResult]:
@@ -198,3 +198,69 @@ def sort_trials(trials: Sequence[TrialResult]) -> list[TrialResult]:
         return trial.state != "complete", loss is None, loss or 0.0
 
     return sorted(trials, key=rank)
+
+
+def write_report(result: SweepResult, study: Study) -> None:
+    """Write the report of a sweep."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    figures = [
+        (title, note, _render(figure, number)) for number, (title, note, figure) in enumerate(_draw(result, study))
+    ]
+    environment = Environment(
+        loader=PackageLoader("elman.tuning", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = [dimension.name for dimension in result.settings.space]
+    page = environment.get_template("report.html").render(
+        result=result, trials=sort_trials(result.trials), names=names, figures=figures
+    )
+    replace_file(result.directory / REPORT, page.encode("utf-8", "backslashreplace"))
+
+
+def _draw(result: SweepResult, study: Study) -> Iterator[tuple[str, str, Figure]]:
+    from optuna import visualization
+
+    complete = result.select("complete")
+    if complete:
+        figure = visualization.plot_optimization_history(study, target_name="validation loss (nats/char)")
+        yield "History", "The validation loss of every complete trial, and the best so far.", figure
+    if (curves := _draw_curves(result)).data:
+        yield "Learning curves", f"Train loss of the best {MAX_CURVES} trials at most.", curves
+    if len(complete) < MIN_TRIALS:
+        return
+    if len({trial.validation_loss for trial in complete}) > 1 and len(result.settings.space) > 1:
+        figure = visualization.plot_param_importances(study)
+        yield "Importances", "How much of the variation each setting explains (PED-ANOVA).", figure
+    figure = visualization.plot_parallel_coordinate(study, target_name="validation loss")
+    yield "Parallel coordinates", "A line per complete trial.", figure
+
+
+def _render(figure: Figure, number: int) -> str:
+    """Return a plot as HTML, without the title that the heading above it repeats; the first one has the library."""
+    figure.update_layout(title=None, margin={"t": 40})
+    html: str = figure.to_html(full_html=False, include_plotlyjs=number == 0, default_height="480px")
+    return html
+
+
+def _draw_curves(result: SweepResult) -> Figure:
+    from plotly.graph_objects import Figure
+
+    figure = Figure()
+    for trial in sort_trials(result.trials)[:MAX_CURVES]:
+        try:
+            curve = LossCurve.of_directory(RunDirectory(trial_directory(result.directory, trial.number)))
+        except ElmanError:  # on another machine, or killed before it wrote anything
+            continue
+        shown = slice(None, None, max(1, len(curve.metrics) // MAX_POINTS))
+        figure.add_scatter(
+            x=[row.seconds for row in curve.metrics][shown],
+            y=curve.train_losses()[1][shown],
+            mode="lines",
+            name=f"trial {trial.number} ({trial.state})",
+        )
+    figure.update_layout(xaxis_title="seconds of training", yaxis_title="train loss (nats/char)")
+    return figure

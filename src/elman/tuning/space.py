@@ -1,4 +1,4 @@
-"""Search spaces: which settings a sweep varies, and over which values.
+"""The settings of a sweep, and its search space: which settings it varies, and over which values.
 
 A space is a TOML file with one key per setting of `elman.Config`: a list of choices, or a table with ``low`` and
 ``high`` and perhaps ``log`` or ``step``::
@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import math
 import tomllib
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, get_args
 
-from elman.config import Config, check_names, current_names, make_config
+from elman._version import __version__
+from elman.config import Config, check_names, make_config
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.storage.untrusted import MAX_INT
 
-if TYPE_CHECKING:
-    import numpy as np
-
 Value = str | int | float | bool
 Space = tuple["Dimension", ...]
+Sampler = Literal["tpe", "random", "grid"]
+Pruner = Literal["halving", "none"]
+VALIDATION = 0.1
+"""The fraction held out where neither the preset nor an option says so: a sweep compares validation losses."""
 
 NOT_VARIED = {
     "validation": "trials would be compared on different texts",
@@ -35,18 +36,10 @@ NOT_VARIED = {
 }
 """Settings that a space may not contain, and why."""
 
-MAX_GRID = 1_000_000
+MAX_GRID = 100_000
 """Points of a grid, at most."""
 
 _RANGE_KEYS = ("low", "high", "log", "step")
-
-
-class SpaceError(ElmanError):
-    """A search space is invalid. `mistakes` has one line per mistake."""
-
-    def __init__(self, mistakes: list[str]) -> None:
-        self.mistakes = [" ".join(mistake.split()) for mistake in mistakes]  # a value may contain a line feed
-        super().__init__("; ".join(self.mistakes))
 
 
 @dataclass(frozen=True)
@@ -78,27 +71,16 @@ class Dimension:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     @property
-    def size(self) -> int | None:
-        """The number of values, None for a continuous or logarithmic range."""
+    def size(self) -> int:
+        """The number of values; 0 of a continuous or logarithmic range."""
         if self.choices:
             return len(self.choices)
-        return None if self.log or self.step is None else _count_steps(self.low, self.high, self.step) + 1
+        return 0 if self.log or self.step is None else _count_steps(self.low, self.high, self.step) + 1
 
-    def value_at(self, place: int) -> Value:
-        """Return one of the values that `size` counts."""
-        return self.choices[place] if self.choices else self.low + place * (self.step or 0)
-
-    def draw(self, generator: np.random.Generator) -> Value:
-        """Draw a value."""
-        if self.size is not None:
-            return self.value_at(int(generator.integers(self.size)))
-        if not self.log:
-            return float(generator.uniform(self.low, self.high))
-        # The half on either side gives the first and the last integer their share.
-        margin = 0.5 if self.is_integer else 0.0
-        value = math.exp(generator.uniform(math.log(self.low - margin), math.log(self.high + margin)))
-        value = min(max(value, self.low), self.high)
-        return round(value) if self.is_integer else value
+    @property
+    def values(self) -> list[Value]:
+        """The values that `size` counts."""
+        return [*self.choices] or [self.low + place * (self.step or 0) for place in range(self.size)]
 
     def as_dict(self) -> list[Value] | dict[str, Any]:
         """Return it as in the TOML file."""
@@ -108,9 +90,80 @@ class Dimension:
         return {"low": self.low, "high": self.high, "log": self.log} | step
 
 
-def draw_random(space: Space, seed: int, number: int) -> dict[str, Value]:
-    """Return the values of a trial of random search: a function of the seed and the number alone."""
-    return {each.name: each.draw(_generator(seed, number, zlib.crc32(each.name.encode()))) for each in space}
+@dataclass(frozen=True)
+class SweepSettings:
+    """The settings of a sweep.
+
+    Parameters
+    ----------
+    corpus : str
+        File or built-in text.
+    preset : str
+    options : dict
+        Settings that all trials share.
+    space : tuple of Dimension
+    sampler, pruner : str
+    seed : int
+        Of the sampler.
+    """
+
+    corpus: str
+    preset: str
+    options: dict[str, Any]
+    space: Space
+    sampler: Sampler
+    pruner: Pruner
+    seed: int
+
+    def trial_options(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the training of a trial."""
+        return self.options | dict(values)
+
+    def identity(self, corpus_sha256: str) -> dict[str, Any]:
+        """Return what all invocations of one sweep must have in common."""
+        return {
+            "version of Elman": __version__,
+            "text": corpus_sha256,
+            "preset": self.preset,
+            "options": self.options,
+            "search space": {each.name: each.as_dict() for each in self.space},
+            "sampler": self.sampler,
+            "sampler seed": self.seed,
+            "pruner": self.pruner,
+        }
+
+    def limit_trials(self, trials: int) -> int:
+        """Return the number of trials: of a grid, at most one per point."""
+        return min(trials, grid_size(self.space)) if self.sampler == "grid" else trials
+
+
+def create_settings(settings: SweepSettings, given_space: Space | None) -> SweepSettings:
+    """Return valid settings: with a validation set, and with the default space where none is given.
+
+    Raises
+    ------
+    ElmanError
+        If one is invalid.
+    """
+    for name, value, choices in (
+        ("--sampler", settings.sampler, get_args(Sampler)),
+        ("--pruner", settings.pruner, get_args(Pruner)),
+    ):
+        if value not in choices:
+            raise ElmanError(f"{name} must be one of {', '.join(choices)} (got {quote(value)})")
+    if not 0 <= settings.seed < 2**32:
+        raise ElmanError(f"--sampler-seed must be from 0 to {2**32 - 1} (got {shorten(settings.seed)})")
+    options = settings.options
+    if not make_config(settings.preset, {"validation": VALIDATION} | options).validation:
+        raise ElmanError("a sweep compares validation losses: --validation must be greater than 0 (got 0)")
+    if not make_config(settings.preset).validation:
+        options = {"validation": VALIDATION} | options
+    space = given_space or default_space(settings.preset, options)
+    if not space:
+        raise ElmanError("the options fix every setting of the default search space: pass --space")
+    complete = replace(settings, options=options, space=space)
+    complete.limit_trials(1)  # rejects a space that has no grid
+    return complete
 
 
 def grid_size(space: Space) -> int:
@@ -122,31 +175,14 @@ def grid_size(space: Space) -> int:
         If a range has no step, or there are too many points.
     """
     for each in space:
-        if each.size is None:
+        if not each.size:
             raise ElmanError(
                 f"--sampler grid needs choices or a step for {each.name} (got a {'log ' if each.log else ''}range)"
             )
-    size = math.prod(each.size or 1 for each in space)
+    size = math.prod(each.size for each in space)
     if size > MAX_GRID:
         raise ElmanError(f"--sampler grid must have at most {MAX_GRID:,} points (got {shorten(f'{size:,}')})")
     return size
-
-
-def draw_grid(space: Space, seed: int, number: int) -> dict[str, Value]:
-    """Return the values of a trial of grid search: every point once, in an order that depends on the seed alone."""
-    size = grid_size(space)
-    point = int(_generator(seed).permutation(size)[number % size])
-    values: dict[str, Value] = {}
-    for each in space:
-        point, place = divmod(point, each.size or 1)
-        values[each.name] = each.value_at(place)
-    return values
-
-
-def _generator(*key: int) -> np.random.Generator:
-    import numpy as np  # not for the help of the command line
-
-    return np.random.default_rng(key)
 
 
 def default_space(preset: str, options: Mapping[str, Any]) -> Space:
@@ -178,10 +214,8 @@ def read_space(path: Path, preset: str, options: Mapping[str, Any]) -> Space:
 
     Raises
     ------
-    SpaceError
-        If it is invalid.
     ElmanError
-        If the file cannot be read.
+        If it cannot be read, or is invalid.
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -204,26 +238,24 @@ def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any
 
     Raises
     ------
-    SpaceError
-        If it is invalid.
+    ElmanError
+        If it is invalid; the message has every mistake.
     """
     space, mistakes = [], list[str]()
-    for name, values in current_names(table).items():
+    for name, values in table.items():
         try:
             dimension = _parse_dimension(name, values, options)
         except ElmanError as error:
             mistakes.append(str(error))
             continue
-        found = [_find_problem(name, value, preset, options) for value in dimension.choices or _bounds(dimension)]
+        values = dimension.choices or (dimension.low, dimension.high)
+        found = [_find_problem(name, value, preset, options) for value in values]
         mistakes += dict.fromkeys(filter(None, found))
         space.append(dimension)
     if mistakes or not space:
-        raise SpaceError(mistakes or ["the search space is empty; list at least one setting"])
+        message = "; ".join(mistakes) or "the search space is empty; list at least one setting"
+        raise ElmanError(" ".join(message.split()))  # a value may contain a line feed
     return tuple(space)
-
-
-def _bounds(dimension: Dimension) -> tuple[float, float]:
-    return dimension.low, dimension.high
 
 
 def _find_problem(name: str, value: Value, preset: str, options: Mapping[str, Any]) -> str:

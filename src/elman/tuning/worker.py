@@ -1,189 +1,293 @@
-"""A worker: a process that trains one trial after the other until none is left.
+"""A worker of a sweep: a process that trains one trial after the other, and how the sweep talks to it.
 
-The process that starts it writes `WorkerOrder` as a line of JSON to its standard input, and closes that to stop it; the
-run in training is saved then. So a worker also stops if that process is killed. Its standard output has one event per
-line, as JSON.
+The sweep writes lines of JSON to the standard input of the process: a `TrialOrder` for every trial, and after each
+``validated`` whether to prune. Closing standard input stops the worker, which saves the run in training, so that it
+also stops if the sweep is killed. The worker writes events to standard output, a line each::
+
+    {"event": "progress", "fraction": 0.3}
+    {"event": "validated", "rung": 25, "loss": 1.9, "seconds": 4.2, "updates": 310}
+    {"event": "complete", "loss": 1.6, "seconds": 16.5, "updates": 1240}         or "pruned", without the loss
+    {"event": "failed", "error": "…"}                                            of one trial
+    {"event": "error", "message": "…"}                                           of the sweep, which it ends
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
 import traceback
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import Trial, TrialState
-
-from elman.config import make_config
+from elman.engine import get_engine
 from elman.errors import ElmanError, LockedError, command_line
+from elman.inference.score import score
+from elman.processes import thread_count
+from elman.runs.run import Run
 from elman.text import Corpus, read_corpus
-from elman.tuning.samplers import create_sampler, suggest
-from elman.tuning.settings import SweepSettings
-from elman.tuning.storage import OpenStudy, StorageAddress
-from elman.tuning.trial import run_trial
+from elman.training.callbacks import TrainingCallback
+from elman.training.train import train
 
-POLL_SECONDS = 0.5
-"""Between two looks at trials of other workers, which may be killed, once there are no new trials."""
+COMMAND: Sequence[str] = ("-P", "-m", "elman.tuning.worker")
+LOG = "workers.log"
+"""The file to which the standard error of the workers is appended."""
+PRUNING_CHARS = 8192
+"""Characters of the validation set, at most, that an intermediate validation reads."""
 EVENT_SECONDS = 0.5
 """Between two events about the progress of a trial."""
+_THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
-class WorkerOrder:
-    """What a worker is to do.
+class TrialOrder:
+    """A trial to train, or to continue if its run directory exists.
 
     Parameters
     ----------
-    directory : str
-        Of the sweep.
-    study : str
-        The name of the study.
-    storage : str or None
-        The URL of the database.
-    trials : int
-        The number of trials of the sweep, by all workers.
-    corpus_sha256 : str
-    settings : dict
-        Those of `SweepSettings`.
-    names_options : bool
-        Whether messages name options as the command line does.
+    out : str
+        Its run directory.
+    corpus, encoding, corpus_sha256 : str
+        The text, which must not have changed since the sweep began.
+    preset : str
+    options : dict
+        Of `elman.train`.
+    rungs : list of int
+        Percent of the budget at which the trial is validated, and pruned if the answer is so.
     """
 
-    directory: str
-    study: str
-    storage: str | None
-    trials: int
+    out: str
+    corpus: str
+    encoding: str
     corpus_sha256: str
-    settings: dict[str, Any]
-    names_options: bool
+    preset: str
+    options: dict[str, Any]
+    rungs: list[int]
 
-    def as_line(self) -> str:
-        """Return it as a line of JSON."""
-        return json.dumps(asdict(self)) + "\n"
+
+class Worker:
+    """The side of the sweep: a worker process, which is started when it is needed and again after it was killed.
+
+    Parameters
+    ----------
+    directory : Path
+        Of the sweep.
+    count : int
+        Workers of this machine, among which its cores are shared out.
+    """
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self.directory, self.threads = directory, max(1, thread_count() // count)
+        self.process: subprocess.Popen[str] | None = None
+        self.is_stopped = False
+
+    def train(self, trial: TrialOrder) -> Iterator[dict[str, Any]]:
+        """Yield the events of a trial; without one that ends it if the worker is stopped or killed."""
+        if self.process is None or self.process.poll() is not None:
+            self._close_process()
+            self.process = self._start()
+            if self.is_stopped:  # meanwhile
+                self.stop()
+        self.send(asdict(trial))
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with suppress(ValueError):  # the last line of a killed process may be partial
+                yield json.loads(line)
+        self.process.wait()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write a line to the worker, if it is running."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        with suppress(OSError, ValueError):  # it was killed, or stopped
+            self.process.stdin.write(json.dumps(message) + "\n")
+            self.process.stdin.flush()
+
+    def stop(self) -> None:
+        """Ask the worker to save the run in training and end."""
+        self.is_stopped = True
+        if self.process is not None and self.process.stdin is not None:
+            with suppress(OSError):  # what is buffered cannot be written after it was killed
+                self.process.stdin.close()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        if self.process is not None:
+            self.process.kill()
+
+    def close(self) -> None:
+        """Stop the worker, and wait until it has ended."""
+        self.stop()
+        self._close_process()
+
+    def _close_process(self) -> None:
+        if self.process is not None:
+            with suppress(OSError), self.process:  # waits, and closes the pipes
+                pass
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start it afresh, and not as a fork: threads of compiled kernels do not survive one."""
+        with (self.directory / LOG).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict.fromkeys(_THREAD_VARIABLES, str(self.threads)) | os.environ,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C in a terminal must not reach it: the sweep stops it
+            )
+
+
+# --- The worker process ---
+
+
+class Channel:
+    """The side of the worker: lines from the sweep, and events to it.
+
+    Attributes
+    ----------
+    stopped : Event
+        Set once standard input is closed.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+        self._lines = queue.Queue[str]()
+        for number in (signal.SIGINT, signal.SIGTERM):  # the sweep has them, too, and decides
+            signal.signal(number, signal.SIG_IGN)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._lines.put(line)
+        self.stopped.set()
+        self._lines.put("")
+
+    def receive(self) -> dict[str, Any] | None:
+        """Return the next message; None once the worker is to stop."""
+        line = self._lines.get()
+        message: dict[str, Any] | None = json.loads(line) if line and not self.stopped.is_set() else None
+        return message
+
+    def emit(self, event: str, **values: object) -> None:
+        """Write an event."""
+        print(json.dumps({"event": event} | values), flush=True)
+
+
+class PruningCallback(TrainingCallback):
+    """Sends intermediate validation losses to the sweep, and stops a trial that is to be pruned.
+
+    The validations do not change the run.
+
+    Parameters
+    ----------
+    channel : Channel
+    rungs : list of int
+        Percent of the budget at which the trial is validated.
+    """
+
+    def __init__(self, channel: Channel, rungs: list[int]) -> None:
+        self.channel, self.rungs = channel, rungs
+        self.pruned, self.emitted_at = False, 0.0
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Validate where a rung is reached, and ask whether to prune."""
+        fraction = run.state.update / max(updates, 1)
+        if time.monotonic() - self.emitted_at >= EVENT_SECONDS:
+            self.emitted_at = time.monotonic()
+            self.channel.emit("progress", fraction=round(fraction, 4))
+        reached = [rung for rung in self.rungs if rung <= 100 * fraction]
+        if reached and fraction < 1:
+            self.rungs = [rung for rung in self.rungs if rung > reached[-1]]
+            self.channel.emit("validated", rung=reached[-1], loss=validate(run), **describe_run(run))
+            answer = self.channel.receive()
+            self.pruned = answer is not None and answer["prune"]
+
+    def should_stop(self) -> bool:
+        """Return whether the trial is pruned or the worker stops."""
+        return self.pruned or self.channel.stopped.is_set()
+
+
+def validate(run: Run) -> float:
+    """Return the validation loss of the current network on the first characters of the validation set."""
+    windows = run.data.validation_windows
+    assert windows is not None
+    state, engine = run.state, get_engine(run.config.engine)
+    indices = windows.indices[:PRUNING_CHARS]
+    loss = score(engine, state.eval_parameters, state.final_hidden, indices).nats_per_char
+    return loss if math.isfinite(loss) else math.nan
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """Return how long a run has been trained."""
+    return {"seconds": round(run.state.seconds, 3), "updates": run.state.update}
 
 
 def main() -> None:
-    """Work until no trial is left, or until standard input is closed."""
-    stop = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the process that started this one, which stops it
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    order = WorkerOrder(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_wait_for_end, args=(stop,), daemon=True).start()
+    """Train trials until standard input is closed."""
+    channel = Channel()
     try:
-        with command_line() if order.names_options else nullcontext():
-            work(order, stop)
-    except BrokenPipeError:  # the process that started this one was killed
+        with command_line():  # the sweep names options as its caller does
+            work(channel)
+    except BrokenPipeError:  # the sweep was killed
         pass
     except ElmanError as error:
-        emit("error", message=str(error))
+        channel.emit("error", message=str(error))
     except Exception as error:
         traceback.print_exc()
-        emit("error", message=f"a worker ended with {type(error).__name__}; see {order.directory}/workers.log")
+        channel.emit("error", message=f"a worker ended with {type(error).__name__}; see {LOG}")
 
 
-def _wait_for_end(stop: threading.Event) -> None:
-    sys.stdin.read()
-    stop.set()
-
-
-def emit(event: str, **values: object) -> None:
-    """Write an event."""
-    print(json.dumps({"event": event} | values), flush=True)
-
-
-def work(order: WorkerOrder, stop: threading.Event) -> None:
-    """Train trials.
+def work(channel: Channel) -> None:
+    """Train trials until the worker is stopped.
 
     Raises
     ------
     ElmanError
-        If the text has changed, a file cannot be written, or the database cannot be used.
+        If the text has changed, or a file cannot be written.
     """
-    settings, directory = SweepSettings.from_dict(order.settings), Path(order.directory)
-    corpus = _read_corpus(settings, order.corpus_sha256)
-    with StorageAddress(directory, order.study, order.storage).open(settings.pruner) as opened:
-        emit("ready")
-        while not stop.is_set():
-            trial = claim_trial(opened, settings, order.trials)
-            if trial is not None:
-                _work_on(trial, opened, settings, corpus, directory, stop)
-            elif find_running(opened):
-                stop.wait(POLL_SECONDS)
-            else:
-                return
+    corpus: Corpus | None = None
+    while (message := channel.receive()) is not None:
+        order = TrialOrder(**message)
+        corpus = corpus or read_corpus(order.corpus, encoding=order.encoding)
+        if corpus.sha256 != order.corpus_sha256:
+            raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
+        train_trial(order, corpus, channel)
 
 
-def _read_corpus(settings: SweepSettings, sha256: str) -> Corpus:
-    encoding = make_config(settings.preset, settings.options).encoding
-    corpus = read_corpus(settings.corpus, encoding=encoding)
-    if corpus.sha256 != sha256:
-        raise ElmanError("the text has changed since the sweep began; restore it or choose another --out")
-    return corpus
-
-
-def _work_on(
-    trial: Trial, opened: OpenStudy, settings: SweepSettings, corpus: Corpus, directory: Path, stop: threading.Event
-) -> None:
-    number, emitted_at = trial.number, 0.0
-
-    def emit_progress(fraction: float) -> None:
-        nonlocal emitted_at
-        if time.monotonic() - emitted_at >= EVENT_SECONDS:
-            emitted_at = time.monotonic()
-            emit("progress", trial=number, fraction=round(fraction, 4))
-
-    emit("start", trial=number)
+def train_trial(order: TrialOrder, corpus: Corpus, channel: Channel) -> None:
+    """Train a trial, or continue it, and report how it ended, unless the worker is stopped before."""
+    callback, out = PruningCallback(channel, order.rungs), Path(order.out)
+    options: Any = order.options
     try:
-        run_trial(trial, settings, corpus, directory, stop, emit_progress)
-    except LockedError:  # by a worker that has lost its connection to the database and does not know yet
-        stop.wait(POLL_SECONDS)
-    finally:
-        opened.locks.release(number)
-    emit("end", trial=number)
-
-
-def find_running(opened: OpenStudy) -> list[int]:
-    """Return the numbers of the trials that are not finished."""
-    return [each.number for each in opened.study.get_trials(deepcopy=False) if not each.state.is_finished()]
-
-
-def claim_trial(opened: OpenStudy, settings: SweepSettings, trials: int) -> Trial | None:
-    """Return a trial that no worker has, with its lock held: one that was stopped, or else a new one.
-
-    Returns
-    -------
-    Trial or None
-        None if there are as many as wanted, and each is finished or has a worker.
-    """
-    study, locks = opened.study, opened.locks
-    with locks.exclusive():
-        for number in find_running(opened):
-            if locks.try_acquire(number):
-                found = study.get_trials(deepcopy=False)[number]  # its worker may have finished it meanwhile
-                if found.state == TrialState.RUNNING:
-                    study.sampler = create_sampler(settings, number)
-                    return _complete(Trial(study, found._trial_id), settings)
-                locks.release(number)
-        number = len(study.get_trials(deepcopy=False))
-        if number >= trials:
-            return None
-        study.sampler = create_sampler(settings, number)
-        trial = study.ask()
-        locks.try_acquire(trial.number)
-        return _complete(trial, settings)
-
-
-def _complete(trial: Trial, settings: SweepSettings) -> Trial:
-    """Choose the values of a trial that it does not have yet."""
-    for dimension in settings.space:
-        suggest(trial, dimension)
-    return trial
+        run = train(
+            corpus, out=out, preset=order.preset, resume=out.is_dir(), progress=False, callback=callback, **options
+        )
+    except LockedError as error:  # by a worker whose sweep was killed, and which saves the run
+        sys.exit(str(error))  # the sweep will try again
+    except (ElmanError, MemoryError) as error:
+        if isinstance(error.__cause__, OSError):  # such as a full disk: no fault of the trial
+            raise
+        channel.emit("failed", error=str(error) or "not enough memory")
+        return
+    if callback.pruned:
+        channel.emit("pruned", **describe_run(run))
+    elif run.interrupted:
+        return
+    elif run.validation_loss is None or not math.isfinite(run.validation_loss):
+        channel.emit("failed", error="the validation loss is not finite")
+    else:
+        channel.emit("complete", loss=run.validation_loss, **describe_run(run))
 
 
 if __name__ == "__main__":

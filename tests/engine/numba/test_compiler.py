@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba.core.errors import NumbaError
 
-from elman.engine.numba.compiler import kernel_sources
+from elman.engine.numba.compiler import call_pointer, kernel_pointer, kernel_sources
 from elman.engine.numba.jit import allocating_kernel, compiled, kernel
 
 NOT_IN_KERNELS = {"elman.engines", "elman.inference.network_file", "elman.storage.builtin"}
@@ -116,3 +116,38 @@ def test_a_kernel_that_counts_no_references_returns_no_array() -> None:
     for function in (behind, second):
         with pytest.raises(TypeError, match="behind returns an array, but counts no references: it must be inlined"):
             function(np.arange(2.0))
+
+
+# --- Calls by address ---
+
+
+class Scaled(NamedTuple):
+    numbers: np.ndarray
+    scale: float
+
+
+@kernel
+def multiply(pair, n):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        pair.numbers[i] *= pair.scale
+
+
+@kernel
+def multiply_twice(pointer, pair, n):  # type: ignore[no-untyped-def]
+    for _ in range(2):
+        call_pointer(pointer, (pair, n))
+
+
+def test_the_kernel_is_called() -> None:
+    pair = Scaled(np.arange(4.0), 3.0)
+    multiply_twice(kernel_pointer(multiply, pair, 2), pair, 3)
+    assert pair.numbers.tolist() == [0.0, 9.0, 18.0, 3.0]
+
+
+def test_other_types_of_arguments_are_an_error() -> None:
+    pair = Scaled(np.arange(4.0), 3.0)
+    pointer = kernel_pointer(multiply, pair, 3)
+    single = Scaled(np.arange(4, dtype=np.float32), 3.0)
+    with pytest.raises(TypeError, match="of other types"):
+        multiply_twice(pointer, single, 3)
+    assert single.numbers.tolist() == [0.0, 1.0, 2.0, 3.0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from elman.engine.numba.fused import softmax
+from elman.engine.numba import online_rnn
 from elman.engine.numba.jit import kernel
 from elman.engine.numba.linalg import simd, tile, vector
 from elman.network import Optimizer, output
@@ -89,8 +89,10 @@ def adagrad(theta: Any, M: Any, gradient: Any, rate: Any, clip: Any, epsilon: An
 
 
 @kernel
-def softmax_loss(g: Any, y: Any, K_row: Any) -> Any:
-    return softmax.softmax_loss(g, y, K_row)
+def softmax_loss(rows: Any, K_row: Any) -> Any:
+    T = len(rows.totals)
+    online_rnn.compute_softmax(rows, 0, T, K_row)
+    return online_rnn.sum_losses(rows.differences, rows.totals, T)
 
 
 # --- exp, tanh and the sigmoid ---
@@ -331,6 +333,15 @@ def test_a_gradient_that_is_not_a_number_is_not_clipped_away(dtype: Dtype) -> No
 # --- Softmax and its loss ---
 
 
+class SoftmaxRows(NamedTuple):
+    """What `online_rnn.compute_softmax` reads and writes of a workspace."""
+
+    g: Values
+    indices: NDArray[np.intp]
+    differences: NDArray[np.float64]
+    totals: NDArray[np.float64]
+
+
 def softmax_of(o: Values, y: NDArray[np.unsignedinteger]) -> tuple[float, Values]:
     """Return L and p - y of logits o (T, K), whose rows are padded with -infinity, which becomes 0."""
     T, K = o.shape
@@ -338,7 +349,7 @@ def softmax_of(o: Values, y: NDArray[np.unsignedinteger]) -> tuple[float, Values
     K_row = -(-K // lanes) * lanes + lanes
     g = np.full((T, K_row), -np.inf, o.dtype)
     g[:, :K] = o
-    loss = softmax_loss(g.reshape(-1), y, K_row)
+    loss = softmax_loss(SoftmaxRows(g.reshape(-1), np.append(0, y), np.empty(T), np.empty(T)), K_row)
     if math.isfinite(loss):
         np.testing.assert_array_equal(g[:, K:], 0)
     return loss, g[:, :K]

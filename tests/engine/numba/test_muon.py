@@ -1,46 +1,47 @@
-"""Muon in the compiled engine, beyond the conformance test: the shares of threads, and the arrays it leaves alone."""
+"""Muon in the compiled engine, beyond the conformance test: its iteration, and the arrays it leaves alone."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 import pytest
 
 from elman.engine import TrainState, get_engine
-from elman.engine.numba.batched import muon
+from elman.engine.numba.batched.muon import PHASES, SquareWorkspace, make_square_workspaces, run_phases
 from elman.network import Optimizer
-from elman.network.muon import is_hidden_matrix
+from elman.network.muon import NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, is_hidden_matrix, orthogonalize
 from elman.text import Windows
-from support.state import snapshot
-
-MUON = Optimizer(0.01, 1.0, "muon", "norm", weight_decay=0.1, ema_decay=0.9)
-T, B = 6, 9
-WINDOWS = Windows(np.random.default_rng(1).integers(0, 7, 500).astype(np.uint8), T, B)
+from support import tolerances as tolerances
+from support.tolerances import largest_relative_error
 
 
-def initial_state(cell: str, layers: int, dtype: type[np.floating] = np.float32) -> TrainState:
-    return TrainState.initial(7, 20, 0.3, 400, dtype, cell=cell, layers=layers, batch_size=B, optimizer=MUON)
-
-
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_any_number_of_threads_computes_the_same(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One to four, with blocks left over for all threads together; the first updates try all and one."""
-    monkeypatch.setattr(muon, "SHARED_SIZE", 1)
-    start, results = initial_state(cell, layers), []
-    for threads in (1, 2, 3, 4):
-        monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
-        state = copy.deepcopy(start)
-        losses = get_engine("numba").advance(state, WINDOWS, 12, MUON)
-        results.append((losses.tobytes(), snapshot(state)))
-    assert results.count(results[0]) == 4
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "size"), [(1, 16), (8, 8), (13, 16), (24, 24), (40, 40), (100, 112), (129, 144)])
+def test_the_iteration_is_that_of_the_reference(dtype: type[np.floating], m: int, size: int) -> None:
+    """With padding, which stays zero, and with panels and tiles that are not full. The parts are bit-identical."""
+    d = np.random.default_rng(m).normal(size=(m, m)).astype(dtype)
+    results = []
+    for parts in (1, 2, 3):
+        workspace = SquareWorkspace._make(array[0] for array in make_square_workspaces(1, size, np.dtype(dtype)))
+        X = workspace.X.reshape(size, size)
+        X[:m, :m] = d / np.linalg.norm(d)
+        for phase in range(PHASES * NEWTON_SCHULZ_STEPS):
+            for part in range(parts):
+                run_phases(workspace, size, phase, phase + 1, part, parts, *NEWTON_SCHULZ_COEFFICIENTS)
+        results.append(X.tobytes())
+    assert results.count(results[0]) == 3
+    expected = orthogonalize(d[None].astype(np.float64))[0]
+    tolerance = tolerances.ORTHOGONALIZED if dtype is np.float64 else tolerances.ORTHOGONALIZED_FLOAT32
+    assert largest_relative_error(X[:m, :m], expected) <= tolerance
+    assert not X[m:].any()
+    assert not X[:, m:].any()
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])
 def test_hidden_matrices_have_no_second_moment(engine: str) -> None:
-    state = initial_state("gru", 2)
-    get_engine(engine).advance(state, WINDOWS, 5, MUON)
+    optimizer = Optimizer(0.01, 1.0, "muon", "norm", weight_decay=0.1, ema_decay=0.9)
+    state = TrainState.initial(7, 20, 0.3, 400, np.float32, cell="gru", layers=2, batch_size=9, optimizer=optimizer)
+    windows = Windows(np.random.default_rng(1).integers(0, 7, 500).astype(np.uint8), 6, 9)
+    get_engine(engine).advance(state, windows, 5, optimizer)
     for name, M in state.M.items():
         assert M.any() != is_hidden_matrix(name), name
         assert state.N[name].any(), name

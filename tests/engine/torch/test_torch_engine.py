@@ -11,8 +11,10 @@ from elman.engine import TrainState, get_engine
 from elman.engine.numba.engine import NumbaEngine
 from elman.errors import ElmanError
 from elman.network import Dropout, Optimizer
+from elman.network.dropout import WeightDropout
 from elman.network.ngram import count_training_text
 from elman.network.optimizer import OPTIMIZERS
+from elman.network.parameters import architecture
 from elman.testing import EngineComparison, check_engine
 from elman.text import Corpus, Windows
 from support import tolerances as tolerances
@@ -22,24 +24,22 @@ from support.training import EXACT, assert_same, train
 torch = pytest.importorskip("torch")
 
 from elman.engine.torch import engine as torch_engine  # noqa: E402
-from elman.engine.torch.collectives import Collectives  # noqa: E402
-from elman.engine.torch.dropout import DropoutMasks  # noqa: E402
-from elman.engine.torch.step import StepCache  # noqa: E402
-from elman.engine.torch.training import Training  # noqa: E402
-from elman.processes import Process  # noqa: E402
+from elman.engine.torch.network import dropout_masks  # noqa: E402
 
 CPU = torch.device("cpu")
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+on_devices = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=on_a_gpu)])
 PLAIN, VARIATIONAL = Dropout(0.2, False, 1), Dropout(0.3, True, 2**32 - 1)
 ADAM = Optimizer(0.01, 1.0, "adam", "norm", 0.9, 0.99, 0.1, "cosine", 3, 60, 0.9, PLAIN)
+MUON = Optimizer(0.01, 1.0, "muon", "norm", dropout=VARIATIONAL, weight_dropout=WeightDropout(0.3, 5))
 NETWORKS: list[dict[str, Any]] = [
     {},
     {"cell": "rnn", "layers": 2, "batch_size": 3, "optimizer": ADAM},
     {"cell": "gru", "ngram_order": 2},
-    {"cell": "gru", "layers": 2, "batch_size": 4, "optimizer": ADAM, "ngram_order": 3},
+    {"cell": "gru", "layers": 2, "batch_size": 4, "optimizer": MUON, "ngram_order": 3},
     {"cell": "lstm", "batch_size": 2, "optimizer": Optimizer(0.01, 0.5, "sgd", dropout=VARIATIONAL)},
     {"cell": "lstm", "layers": 3, "batch_size": 3, "ngram_order": 1},
 ]
-on_networks = pytest.mark.parametrize("network", NETWORKS, ids=range(len(NETWORKS)))
 CORPUS = Corpus.from_text("Wer reitet so spät durch Nacht und Wind? Es ist der Vater mit seinem Kind. " * 6)
 GRU = EXACT | {"engine": "torch", "cell": "gru", "layers": 2, "batch_size": 3, "ngram_order": 2, "dropout": 0.2}
 MIXED = GRU | {"dtype": "float32", "mixed_precision": True}
@@ -52,9 +52,10 @@ def assert_conforms(comparison: EngineComparison, tolerance: float = tolerances.
     assert comparison.same_text
 
 
-@on_networks
-def test_it_conforms_to_the_reference(network: dict[str, Any]) -> None:
-    assert_conforms(check_engine(get_engine("torch", "cpu"), **network))
+@on_devices
+@pytest.mark.parametrize("network", NETWORKS, ids=range(len(NETWORKS)))
+def test_it_conforms_to_the_reference(network: dict[str, Any], device: str) -> None:
+    assert_conforms(check_engine(get_engine("torch", device), **network))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -64,19 +65,27 @@ def test_every_optimizer_conforms(name: str, mode: str) -> None:
     assert_conforms(check_engine(get_engine("torch", "cpu"), m=3, K=5, optimizer=optimizer))
 
 
+def state_and_windows(updates: int = 0, cell: str = "lstm") -> tuple[TrainState, Windows]:
+    """Return the state of a network after some updates."""
+    windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
+    ngrams = count_training_text(windows.indices, 7, 2, 0.7, 3)
+    network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
+    state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=ADAM, **network)
+    get_engine("torch", "cpu").advance(state, windows, updates, ADAM)
+    return state, windows
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru"])
 def test_mixed_precision_has_float32_gradients_near_those_of_float32(cell: str) -> None:
     """On the CPU, where PyTorch's LSTM cannot compute in bfloat16; the code is that for CUDA."""
     state, windows = state_and_windows(cell=cell)
-    gradients = []
-    for mixed_precision in (False, True):
-        training = Training(state, windows, ADAM, StepCache(CPU, mixed_precision, Collectives(Process())))
-        training.fill_window()
-        gradients.append(training.step.compute_gradients())
-    for name, expected in gradients[0].items():
-        g = gradients[1][name]
-        assert g.dtype == training.step.recurrent.dtype == torch.float32
-        error = float((g - expected).norm() / expected.norm())
+    expected, gradients = (
+        torch_engine.Training(state, windows, ADAM, CPU, mixed_precision).compute_gradients()[1]
+        for mixed_precision in (False, True)
+    )
+    for name, g in gradients.items():
+        assert g.dtype == torch.float32
+        error = float((g - expected[name]).norm() / expected[name].norm())
         assert 0 < error <= tolerances.MIXED_PRECISION, name
 
 
@@ -86,57 +95,40 @@ def test_mixed_precision_is_for_cuda(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@on_a_gpu
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_mixed_precision_trains_on_a_gpu(cell: str) -> None:
-    losses = [
-        train(
-            CORPUS, **MIXED | {"cell": cell, "mixed_precision": mixed}, device="cuda", max_updates=40
-        ).state.smooth_loss
-        for mixed in (False, True)
-    ]
+    options = MIXED | {"cell": cell, "device": "cuda", "max_updates": 40}
+    losses = [train(CORPUS, **options | {"mixed_precision": mixed}).state.smooth_loss for mixed in (False, True)]
     assert losses[0] == pytest.approx(losses[1], rel=tolerances.MIXED_PRECISION)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@on_networks
-def test_it_conforms_to_the_reference_on_a_gpu(network: dict[str, Any]) -> None:
-    assert_conforms(check_engine(get_engine("torch", "cuda"), **network))
 
 
 @pytest.mark.parametrize("dropout", [PLAIN, VARIATIONAL])
 def test_dropout_masks_are_those_of_the_reference(dropout: Dropout) -> None:
-    rows = slice(2, 5)
-    masks = DropoutMasks(dropout, 2, 4, 7, 3, rows, torch.float64, CPU)
+    """Also of some rows of the batch, those of one process."""
+    net, rows = architecture(state_and_windows()[0].parameters), slice(2, 5)
     for update in (1, 2**31 + 5):
-        keys = torch.from_numpy(masks.keys(update))
-        for mask, expected in zip(masks.of(keys), dropout.masks(update, 2, 4, 7, 3, np.float64), strict=True):
-            np.testing.assert_array_equal(mask.numpy(), expected[:, rows])
+        masks = dropout_masks(dropout, update, net, 4, 7, rows, torch.zeros(1))
+        expected = dropout.masks(update, net.layers, 4, 7, net.m, np.float32)
+        for mask, reference in zip(masks, expected, strict=True):
+            np.testing.assert_array_equal(mask.numpy(), reference[:, rows])
 
 
-def state_and_windows(updates: int = 0, optimizer: Optimizer = ADAM, cell: str = "lstm") -> tuple[TrainState, Windows]:
-    """Return the state of a network after some updates."""
-    windows = Windows(np.random.default_rng(1).integers(0, 7, 300).astype(np.uint8), 6, 3, cross_fit=True)
-    ngrams = count_training_text(windows.indices, 7, 2, 0.7, 3)
-    network: dict[str, Any] = {"cell": cell, "layers": 2, "batch_size": 3, "ngrams": ngrams}
-    state = TrainState.initial(7, 5, 0.3, 400, np.float32, optimizer=optimizer, **network)
-    get_engine("torch", "cpu").advance(state, windows, updates, optimizer)
-    return state, windows
-
-
-def test_the_division_into_calls_does_not_change_a_bit() -> None:
-    expected, windows = state_and_windows(150)
+@on_devices
+def test_the_division_into_calls_does_not_change_a_bit(device: str) -> None:
+    expected, windows = state_and_windows()
+    get_engine("torch", device).advance(expected, windows, 150, ADAM)
     state, _ = state_and_windows()
-    engine, calls = get_engine("torch", "cpu"), []
+    calls = []
 
     def stop_once(h: Any, losses: Any) -> bool:
         calls.append(h.shape)
         return len(calls) == 1
 
     for updates in (3, 0, 140):
-        engine.advance(state, windows, updates, ADAM, stop_once)
+        get_engine("torch", device).advance(state, windows, updates, ADAM, stop_once)
     assert state.update == 95  # where the callback was due
-    engine.advance(state, windows, 55, ADAM)
+    get_engine("torch", device).advance(state, windows, 55, ADAM)
     assert snapshot(state) == snapshot(expected)
 
 
@@ -185,6 +177,6 @@ def test_a_device_without_enough_memory_is_reported(monkeypatch: pytest.MonkeyPa
         raise torch.OutOfMemoryError
 
     state, windows = state_and_windows()
-    monkeypatch.setattr(torch_engine, "advance", fail)
+    monkeypatch.setattr(torch_engine.Training, "compute_gradients", fail)
     with pytest.raises(ElmanError, match=r"^not enough memory on cpu; lower batch_size, seq_length or"):
         get_engine("torch", "cpu").advance(state, windows, 1, ADAM)

@@ -60,10 +60,9 @@ def compress(
     as_json: Json = False,
 ) -> int:
     """Compress any file losslessly with a model; the more a text resembles the model's, the smaller the result."""
-    from elman.cli.display import show_metrics
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_metrics, show_progress
     from elman.compression.codec import compress_pieces
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     file = str(file)
     path = _destination(file, out, file + SUFFIX, model)
@@ -103,10 +102,10 @@ def decompress(
     quiet: Quiet = False,
 ) -> int:
     """Restore a file that elman compress compressed with the same model."""
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_progress
     from elman.compression.codec import decompress_members
     from elman.compression.container import split_members
-    from elman.runs.run import load, load_builtin
+    from elman.runs.models import load, load_builtin
 
     file = str(file)
     if out is None and file != "-" and not (file.endswith(SUFFIX) and Path(file).name != SUFFIX):
@@ -138,7 +137,7 @@ def _find_builtin(member: bytes) -> BuiltinModel:
         If none did.
     """
     from elman.compression.container import read_header
-    from elman.runs.builtin import find_builtin
+    from elman.runs.models import find_builtin
 
     fingerprint = read_header(member)[0].fingerprint
     if (found := find_builtin(fingerprint)) is None:

@@ -32,8 +32,7 @@ def ensemble(
 ) -> int:
     """Combine several models into one, whose logits are the weighted sum of theirs."""
     from elman.inference.ensemble import WEIGHTS_OR_TEXT, ensemble, fit_ensemble_weights
-    from elman.runs.model_files import save_model
-    from elman.runs.run import load
+    from elman.runs.models import load, save_model
     from elman.text import read_chunks
 
     if weights is not None and fit_on is not None:

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from elman.cli.parameters import ANY_CASE, Corpora, Encoding, Json, OptionalInteger, OptionalRun, require_corpus
-from elman.config import Adapt
+from elman.cli.parameters import (
+    Corpora,
+    Encoding,
+    Json,
+    OptionalInteger,
+    OptionalRun,
+    parse_choice,
+    require_corpus,
+)
 from elman.errors import ElmanError
 
-if TYPE_CHECKING:
-    from elman.inference import Model, Score
+
+def _adapt_parameter() -> Parameter:
+    # Derived from the registry when this command is parsed: the registry requires NumPy.
+    from elman.inference.adaptation import ADAPTATIONS, Adapt
+
+    kinds = "; ".join(f"{name} {kind.help}" for name, kind in ADAPTATIONS.items())
+    return Parameter(
+        help=f"Adapt to the text just scored (the saved model does not change): {kinds}.",
+        converter=lambda _, tokens: parse_choice(Adapt, tokens),
+    )
 
 
 def evaluate(
     run: OptionalRun = None,
     /,
     *corpus: Corpora,
-    adapt: Annotated[
-        Adapt | None,
-        ANY_CASE,
-        Parameter(
-            help="Adapt to the text just scored (the saved model does not change): weights, the value if none is given,"
-            " keeps training (dynamic evaluation); counts keeps counting for the n-gram prior; both combines them."
-        ),
-    ] = None,
+    adapt: Annotated[str | None, _adapt_parameter()] = None,
     window: Annotated[
         OptionalInteger,
         Parameter(
-            help="Read windows of so many characters, each from a state of zeros, as nanoGPT does with this block size;"
-            " by default the complete text is read, its state carried through it."
+            help="Read windows of this many characters, each from a state of zeros, as nanoGPT does with this block"
+            " size; by default the complete text is read, its state carried through it."
         ),
     ] = None,
     encoding: Encoding = "utf-8",
@@ -43,20 +49,31 @@ def evaluate(
 
     Unknown characters cost about 36 bits each.
     """
-    from elman.cli.default_model import load_model, split_run
-    from elman.cli.display import show_metrics
-    from elman.inference.adaptation import check_adapt
-    from elman.inference.score import check_finite
+    from elman.cli.display import show_metrics, show_progress
+    from elman.cli.inputs import load_model, split_run
+    from elman.inference.adaptation import check_adapt, score_adapting
+    from elman.inference.score import check_finite, score, score_windows
     from elman.runs.records import finite_or_none
+    from elman.text import read_corpus, with_unknown
 
-    if adapt and window is not None:
+    if adapt is not None and window is not None:
         raise ElmanError("cannot combine --window with --adapt: every window starts from the same model")
     path, texts = split_run(run, corpus)
     if path is None:
         require_corpus(texts)  # before the built-in model is reported
     model = load_model(path, quiet=as_json)
     check_adapt(model.parameters, adapt)
-    static, result = _score(model, require_corpus(texts), encoding, adapt, window, quiet=as_json)
+    text = read_corpus(
+        require_corpus(texts), encoding=encoding, alphabet=with_unknown(model.alphabet), lines=model.is_of_lines
+    )
+    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
+    if window is None:
+        static = result = score(*network, indices)
+    else:
+        static = result = score_windows(model.engine, model.parameters, indices, window)
+    if adapt is not None:
+        with show_progress("scoring", 1.0, quiet=as_json) as show:
+            result = score_adapting(*network, indices, adapt, show)
     check_finite([static.nats, result.nats])
     metrics: dict[str, Any] = {
         "chars": result.chars,
@@ -66,7 +83,7 @@ def evaluate(
     }
     if window is not None:
         metrics["window"] = window
-    if adapt:
+    if adapt is not None:
         metrics["nats_per_char_without_adapt"] = static.nats_per_char
     if result.unknown:
         metrics["unknown_chars"] = result.unknown
@@ -75,30 +92,3 @@ def evaluate(
     else:
         show_metrics(metrics)
     return 0
-
-
-def _score(
-    model: Model,
-    texts: Sequence[str | Path],
-    encoding: str,
-    adapt: Adapt | None,
-    window: int | None,
-    *,
-    quiet: bool,
-) -> tuple[Score, Score]:
-    """Return the scores of a text without adaptation, and with it; show the progress."""
-    from elman.cli.progress import show_progress
-    from elman.inference.adaptation import score_adapting
-    from elman.inference.score import score, score_windows
-    from elman.text import read_corpus, with_unknown
-
-    text = read_corpus(texts, encoding=encoding, alphabet=with_unknown(model.alphabet), lines=model.is_of_lines)
-    indices, network = model.arrange(text.indices), (model.engine, model.parameters, model.h)
-    if window is not None:
-        static = score_windows(model.engine, model.parameters, indices, window)
-    else:
-        static = score(*network, indices)
-    if adapt is None:
-        return static, static
-    with show_progress("scoring", 1.0, quiet=quiet) as show:
-        return static, score_adapting(*network, indices, adapt, show)

@@ -32,8 +32,8 @@ def explain(
     Unknown characters cost about 36 bits each.
     """
     from elman.cli.display import show_metrics
-    from elman.report.explain_page.page import ExplainPage, format_unit, render_page
-    from elman.runs.run import load
+    from elman.report.explain_page import ExplainPage, format_unit, render_page
+    from elman.runs.models import load
     from elman.storage.atomic import replace_file
     from elman.text import read_corpus
 
@@ -53,7 +53,7 @@ def explain(
         print(json.dumps(metrics))
         return 0
     best = {probe.feature.name: probe.best[0] for probe in page.probes if probe.best}
-    show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "things")})
+    show_metrics({name: value for name, value in metrics.items() if name not in ("ngram", "features")})
     if page.prior is not None:
         print("\nn-gram prior, counting alone and contributions:")
         show_metrics(metrics["ngram"])

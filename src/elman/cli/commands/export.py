@@ -20,7 +20,7 @@ def export(
 ) -> int:
     """Export a model to another format, such as ONNX."""
     from elman.interop import FORMATS, export
-    from elman.runs.run import load
+    from elman.runs.models import load
 
     if to not in FORMATS:
         raise ElmanError(f"--to must be one of {', '.join(FORMATS)} (got {quote(to)})")
@@ -57,20 +57,20 @@ def import_(
 
 
 def _format_parameter() -> Parameter:
-    from elman.interop.formats import format_help
+    from elman.interop import format_help
 
     return Parameter(help=format_help())
 
 
 def _file_parameter() -> Parameter:
-    from elman.interop.formats import list_suffixes
+    from elman.interop import list_suffixes
 
     defaults = join_alternatives([f"network{suffix}" for suffix in list_suffixes()])
     return Parameter(help=f"File to write; an existing one is replaced. By default {defaults}.")
 
 
 def _import_parameter() -> Parameter:
-    from elman.interop.formats import list_suffixes
+    from elman.interop import list_suffixes
 
     return Parameter(help=f"File ending in {join_alternatives(list_suffixes())}.")
 

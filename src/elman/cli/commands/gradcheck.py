@@ -44,8 +44,7 @@ def gradcheck(
     as_json: Json = False,
 ) -> int:
     """Check every gradient against central differences: the reference experiment's three checks, or a single check."""
-    from elman.cli.display import show_gradient_checks
-    from elman.cli.progress import show_progress
+    from elman.cli.display import show_gradient_checks, show_progress
     from elman.training.gradcheck import gradcheck
 
     with show_progress("checking gradients", 1, quiet=quiet or as_json) as show:

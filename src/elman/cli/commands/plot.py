@@ -16,7 +16,7 @@ def plot(
     out: Annotated[Out, Parameter(help="Image file to write, .png or .svg.")] = Path("smooth_loss.png"),
 ) -> int:
     """Plot the train and validation losses of one or several runs."""
-    from elman.cli.run_directories import read_runs
+    from elman.cli.inputs import read_runs
     from elman.runs.directory import RunDirectory
     from elman.runs.plots import LossCurve, plot_losses, save_figure
 

@@ -30,8 +30,8 @@ def report(
     Its losses are sums over a sequence of 25 characters, as min-char-rnn prints them. Without CORPUS, the text is piped
     standard input or else python-docs.
     """
-    from elman.cli.default_corpus import choose_corpus
     from elman.cli.display import TrainingDisplay, show_report
+    from elman.cli.inputs import choose_corpus
     from elman.report import report
 
     with TrainingDisplay(quiet=quiet) as display:

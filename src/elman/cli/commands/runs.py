@@ -22,7 +22,7 @@ def runs(
 ) -> int:
     """List runs: text, cell, size, updates, seconds, losses, why each stopped; the lowest validation loss first."""
     from elman.cli.display import show_runs
-    from elman.runs.summary import summarize_runs
+    from elman.runs.saved_runs import summarize_runs
 
     if not directories:
         raise ElmanError("elman runs requires at least one directory")

@@ -1,17 +1,19 @@
-"""``elman sample``."""
+"""``elman sample``: what it generates, and how it is printed: as text while it is sampled, or as JSON."""
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from elman.cli import sampling_options
+from elman.cli import parameters
+from elman.cli.inputs import interpret_escapes, is_terminal, load_model, read_lines, read_prompt
 from elman.cli.parameters import (
     ANY_CASE,
     Corpus,
@@ -22,11 +24,11 @@ from elman.cli.parameters import (
     OptionalRuns,
     OptionalText,
     Texts,
+    passed_options,
 )
 from elman.errors import ElmanError, flag, quote
 
 if TYPE_CHECKING:
-    from elman.cli.generation import Generation, Report, Sample
     from elman.inference import Model
     from elman.inference.copying import Copying
 
@@ -53,7 +55,7 @@ def sample(
     ] = False,
     no_echo: Annotated[Flag, Parameter(help="Do not print the prompt.")] = False,
     length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
-    options: Annotated[sampling_options.Options | None, Parameter(name="*")] = None,
+    options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
     stop: Annotated[
         Texts, Parameter(help="Stop when this string would be generated; it is not printed. Repeatable.")
     ] = None,
@@ -97,30 +99,35 @@ def sample(
     complete. A model of independent lines (--lines) prints a line per sample without a header; a tab and "in training
     text" follow a line that it was trained on.
     """
-    from elman.cli.default_model import load_model
-    from elman.cli.generation import Generation, NamedModel, print_json, print_text
-    from elman.runs.builtin import NAME
+    from elman.runs.models import BUILTIN
+    from elman.text import read_chunks
 
-    sampling = sampling_options.passed_options(options)
+    sampling = passed_options(options)
     if beam is not None:
         _check_no_sampling(sampling, seed=seed, count=count)
     _check_sources(prompt, prompt_file, interactive, copied_from)
-    models = {str(run or NAME): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
-    source = None if copied_from is None else _read_text(copied_from)
-    reports = {
-        name: _copying_report(model, source) if copied or source is not None else _no_report
-        for name, model in models.items()
-    }
+    models = {str(run or BUILTIN): load_model(run, quiet=quiet or as_json) for run in runs or (None,)}
     generation = Generation(
-        [NamedModel(name, models[name], reports[name]) for name in map(str, runs or (NAME,))],
+        [(name, models[name]) for name in map(str, runs or (BUILTIN,))],
         length,
         count,
         stop or [],
-        adapt or False,
+        adapt,
         sampling,
         beam,
     )
-    show = partial(print_json, length=length) if as_json else partial(print_text, echo=not no_echo)
+    source = None if copied_from is None else "".join(read_chunks(copied_from))
+    report = copied or source is not None
+    if report:
+        for model in models.values():
+            model.measure_copying("", source)  # an error comes before the text
+
+    def show(sample: Sample) -> None:
+        text = print_json(sample, length) if as_json else print_text(sample, echo=not no_echo)
+        if report:
+            sys.stdout.flush()
+            print(_describe_copying(sample.model.measure_copying(text, source)), file=sys.stderr)
+
     drawn = seed is None and beam is None
     if drawn:
         seed = secrets.randbelow(2**31)
@@ -155,10 +162,124 @@ def _check_sources(
 
 
 def _read_prompt(prompt: str | None, prompt_file: Path | None) -> str:
-    from elman.cli.prompts import read_prompt
-
     source = Path("-") if prompt == "-" else prompt_file
     return prompt or "" if source is None else read_prompt(source)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that is being generated.
+
+    Parameters
+    ----------
+    name : str
+        The run of the model, as the command line names it.
+    model : Model
+    header : str
+        What distinguishes it from the other samples of the command; empty if there are none.
+    seed : int, optional
+    prompt : str
+    chunks : iterator of str
+        The text, without the prompt.
+    """
+
+    name: str
+    model: Model
+    header: str
+    seed: int | None
+    prompt: str
+    chunks: Iterator[str]
+
+    def in_training_text(self, text: str) -> bool | None:
+        """Return whether a model of independent lines was trained on the last line; None if it is no such model."""
+        line = (self.prompt + text).rpartition("\n")[2]
+        return None if self.model.line_hashes is None else self.model.in_training_text(line)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The options of ``elman sample`` for every prompt and every model; see `elman.Model.stream`."""
+
+    models: list[tuple[str, Model]]
+    length: int
+    count: int
+    stop: list[str]
+    adapt: Literal["counts"] | None
+    sampling: dict[str, Any]
+    beam: int | None
+
+    def begin(self, prompt: str, seed: int | None) -> list[Sample]:
+        """Return the samples of a prompt: those of the first model, those of the next.
+
+        Raises
+        ------
+        ElmanError
+            If a model does not know a character of the prompt or of a stop sequence, or an option is out of its range.
+        """
+        return [sample for name, model in self.models for sample in self._begin(name, model, prompt, seed)]
+
+    def _begin(self, name: str, model: Model, prompt: str, seed: int | None) -> list[Sample]:
+        several, prompt = len(self.models) > 1, interpret_escapes(prompt, model.alphabet)
+        try:
+            texts = self._generate(model, prompt, seed)
+        except ElmanError as error:
+            raise ElmanError(f"{name}: {error}" if several else str(error)) from None
+        samples = []
+        for n, chunks in enumerate(texts):
+            number = f"{n + 1} of {self.count}" if self.count > 1 and not model.is_of_lines else ""
+            header = ", ".join(filter(None, [name if several else "", number]))
+            samples.append(Sample(name, model, header, None if seed is None else seed + n, prompt, chunks))
+        return samples
+
+    def _generate(self, model: Model, prompt: str, seed: int | None) -> list[Iterator[str]]:
+        options: dict[str, Any] = {
+            "prompt": prompt,
+            "stop": [interpret_escapes(stop, model.alphabet) for stop in self.stop],
+            "adapt": self.adapt,
+        }
+        if self.beam is not None:
+            return [model.beam(self.beam, self.length, **options)]
+        options |= {"seed": seed, **self.sampling}
+        if self.count != 1:
+            return [iter([text]) for text in model.samples(self.count, self.length, **options)]
+        return [model.stream(self.length, **options)]
+
+
+def print_text(sample: Sample, echo: bool) -> str:
+    """Print a sample while it is generated, below its header and, if `echo`, after its prompt; return it."""
+    from elman.cli.display import visible
+
+    show = visible if sys.stdout.isatty() else str  # a terminal might interpret control characters
+    if sample.header:
+        sys.stdout.write(f"--- {show(sample.header)} ---\n")
+    if echo:
+        sys.stdout.write(show(sample.prompt))
+    chunks = []
+    for chunk in sample.chunks:
+        sys.stdout.write(show(chunk))
+        sys.stdout.flush()
+        chunks.append(chunk)
+    text = "".join(chunks)
+    sys.stdout.write("\tin training text\n" if sample.in_training_text(text) else "\n")
+    return text
+
+
+def print_json(sample: Sample, length: int) -> str:
+    """Print a complete sample as one line of JSON; return it."""
+    text = "".join(sample.chunks)
+    row = {
+        "model": sample.name,
+        "seed": sample.seed,
+        "prompt": sample.prompt,
+        "text": text,
+        # Only a stop sequence, or the end of an independent line, makes a text shorter than its length.
+        "finish_reason": "stop" if len(text) < length else "length",
+    }
+    if (known := sample.in_training_text(text)) is not None:
+        row["in_training_text"] = known
+    sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+    return text
 
 
 def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Sample], None]) -> None:
@@ -166,8 +287,6 @@ def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Samp
 
     In a terminal an invalid prompt is reported, and Ctrl-C ends the text that is being printed.
     """
-    from elman.cli.prompts import is_terminal, read_lines
-
     in_terminal = is_terminal()
     for prompt in read_lines():
         try:
@@ -185,28 +304,7 @@ def _sample_lines(generation: Generation, seed: int | None, show: Callable[[Samp
             seed += generation.count
 
 
-def _read_text(corpus: str | Path) -> str:
-    from elman.text import read_chunks
-
-    return "".join(read_chunks(corpus))
-
-
-def _no_report(text: str) -> None:
-    """Report nothing."""
-
-
-def _copying_report(model: Model, source: str | None) -> Report:
-    """Return a function that reports on standard error how much of a text is copied from the training text."""
-    model.measure_copying("", source)  # an error comes before the text
-
-    def report(text: str) -> None:
-        sys.stdout.flush()
-        print(_format_copying(model.measure_copying(text, source)), file=sys.stderr)
-
-    return report
-
-
-def _format_copying(copying: Copying) -> str:
+def _describe_copying(copying: Copying) -> str:
     from elman.inference.copying import RUN
 
     run = copying.longest_run

@@ -45,8 +45,8 @@ def score(
 
     Reads pipes; a line is scored as soon as it arrives.
     """
-    from elman.cli.default_model import load_model, split_run
     from elman.cli.display import visible
+    from elman.cli.inputs import load_model, split_run
     from elman.inference.score_lines import score_lines
     from elman.text import read_chunks
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import BY_DEFAULT_BUILTIN, Integer, Port
 from elman.errors import ElmanError, require_extra, shorten
 
@@ -60,9 +58,10 @@ def serve(
 ) -> int:
     """Serve models over HTTP: an OpenAI-compatible completions API and a web playground."""
     with require_extra("serve"):
-        from elman.serve.api.startup import create_settings, load_models
         from elman.serve.app import create_app
-        from elman.serve.http.server import listen, run
+        from elman.serve.models import load_models
+        from elman.serve.server import address_of, listen, run
+        from elman.serve.settings import create_settings
     if not 0 <= shutdown_timeout < math.inf:
         raise ElmanError(f"--shutdown-timeout must be a finite number of at least 0 (got {shorten(shutdown_timeout)})")
     settings = create_settings(
@@ -77,22 +76,13 @@ def serve(
     )
     models = load_models(runs)
     listening = listen(host, port)
-    application = create_app(models, settings)
-    ended_by = run(
-        application,
-        listening,
-        shutdown_timeout=shutdown_timeout,
-        on_start=lambda address: _announce_start(address, [*models]),
-        on_shutdown=_announce_end,
-    )
-    return INTERRUPTED if ended_by == signal.SIGINT else 0
-
-
-def _announce_start(address: str, models: list[str]) -> None:
+    application, address = create_app(models, settings), address_of(listening)
     print(f"serving {', '.join(models)} at {address} (API at {address}/v1; press Ctrl-C to stop)", flush=True)
+    run(application, listening, shutdown_timeout, _announce_shutdown)
+    return 0
 
 
-def _announce_end(in_flight: int) -> None:
+def _announce_shutdown(in_flight: int) -> None:
     if in_flight:
         requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
         print(f"shutting down; waiting for {requests} (press Ctrl-C again to stop at once)", flush=True)

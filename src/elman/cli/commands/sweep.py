@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.commands import BAD_INPUT, INTERRUPTED
+from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import (
     ANY_CASE,
     NO_OPTIONS,
@@ -23,7 +22,7 @@ from elman.cli.parameters import (
     passed_options,
 )
 from elman.presets import DEFAULT_PRESET
-from elman.tuning.settings import Pruner, Sampler
+from elman.tuning.space import Pruner, Sampler
 
 
 def sweep(
@@ -46,8 +45,8 @@ def sweep(
     storage: Annotated[
         str | None,
         Parameter(
-            help="PostgreSQL database, for workers on several machines: postgresql+psycopg://user@host/database; by"
-            " default a journal in --out, for workers on this machine."
+            help="Database for workers on several machines, such as postgresql+psycopg://user@host/database; by default"
+            " a journal in --out, for workers on this machine."
         ),
     ] = None,
     study: Annotated[str | None, Parameter(help="Name of the study in the database; by default that of --out.")] = None,
@@ -72,30 +71,24 @@ def sweep(
     continues a sweep that was interrupted.
     """
     from elman.cli.sweep_display import SweepDisplay, show_sweep
-    from elman.tuning.public import sweep
-    from elman.tuning.space import SpaceError
+    from elman.tuning.sweep import sweep
 
-    try:
-        with SweepDisplay() as display:
-            result = sweep(
-                str(corpus),
-                out=out,
-                trials=trials,
-                space=space,
-                preset=preset,
-                workers=workers,
-                storage=storage,
-                study=study,
-                sampler=sampler,
-                pruner=pruner,
-                sampler_seed=sampler_seed,
-                callback=display,
-                **passed_options(options),
-            )
-    except SpaceError as error:
-        for mistake in error.mistakes:
-            print(f"error: {mistake}", file=sys.stderr)
-        return BAD_INPUT
+    with SweepDisplay() as display:
+        result = sweep(
+            str(corpus),
+            out=out,
+            trials=trials,
+            space=space,
+            preset=preset,
+            workers=workers,
+            storage=storage,
+            study=study,
+            sampler=sampler,
+            pruner=pruner,
+            sampler_seed=sampler_seed,
+            callback=display,
+            **passed_options(options),
+        )
     if as_json:
         print(json.dumps(result.as_dict()))
     else:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from elman.cli.commands import INTERRUPTED
-from elman.cli.commands.view import train_with_dashboard
 from elman.cli.parameters import (
     NO_OPTIONS,
     PRESET_HELP,
@@ -26,7 +25,8 @@ from elman.cli.parameters import (
     passed_options,
 )
 from elman.errors import ElmanError
-from elman.presets import DEFAULT_PRESET, FORMER_NAMES, PRESETS
+from elman.presets import DEFAULT_PRESET, PRESETS
+from elman.processes import current_process
 from elman.runs.loggers import logger_help
 
 if TYPE_CHECKING:
@@ -81,11 +81,14 @@ def train(
 
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
-    from elman.training.plot_process import plot_process
-    from elman.training.processes import follow, is_follower, leading
+    if current_process().rank > 0:
+        from elman.training.processes import follow
 
-    if is_follower():
         return follow()
+    from elman.cli.display import TrainingDisplay, show_results
+    from elman.cli.inputs import choose_corpus
+    from elman.training.train import train
+
     if not live and (live_port or live_with):
         raise ElmanError("--live-port and --live-with require --live")
     settings = passed_options(options)
@@ -93,32 +96,28 @@ def train(
         preset, settings = _settings_like(like, settings, preset, resume)
 
     def training(callback: TrainingCallback) -> Run:
-        with leading():
-            return train(
-                source,
-                out=out,
-                preset=preset,
-                init_from=init_from,
-                resume=resume,
-                overwrite=overwrite,
-                progress=False,
-                log=log or [],
-                callback=callback,
-                **settings,
-            )
+        return train(
+            source,
+            out=out,
+            preset=preset,
+            init_from=init_from,
+            resume=resume,
+            overwrite=overwrite,
+            progress=False,
+            log=log or [],
+            callback=callback,
+            **settings,
+        )
 
-    with plot_process():  # it imports Matplotlib while this process imports Numba
-        from elman.cli.default_corpus import choose_corpus
-        from elman.cli.display import TrainingDisplay, show_results
-        from elman.training.train import train
+    display = TrainingDisplay(quiet=quiet)
+    source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
+    if live:
+        from elman.cli.commands.view import train_with_dashboard
 
-        display = TrainingDisplay(quiet=quiet)
-        source = list(corpus) or (None if resume else choose_corpus(display.on_notice))
-        if live:
-            run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
-        else:
-            with display:
-                run = training(display)
+        run = train_with_dashboard(training, display, out.resolve().name, live_port, live_with or [])
+    else:
+        with display:
+            run = training(display)
     if as_json:
         print(json.dumps(run.results()))
     elif not run.was_finished:
@@ -134,12 +133,10 @@ def _settings_like(
     """Return the preset of another run, if it is known, and its settings, overridden by those that were passed."""
     from elman.config import settings_like
     from elman.runs.directory import RunDirectory
-    from elman.runs.recorded_text import read_recorded_text
 
     for option, passed in (("--preset", preset is not None), ("--resume", resume)):
         if passed:
             raise ElmanError(f"cannot combine --like with {option}: each says which settings to start from")
-    directory = RunDirectory(like)
-    recorded = read_recorded_text(directory).preset
-    known = recorded if recorded in {*PRESETS, *FORMER_NAMES} else None
-    return known, settings_like(directory.manifest().config, settings)
+    manifest = RunDirectory(like).manifest()
+    known = manifest.preset if manifest.preset in PRESETS else None
+    return known, settings_like(manifest.config, settings)

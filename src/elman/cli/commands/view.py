@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from elman.cli.commands import INTERRUPTED
 from elman.cli.parameters import Port
 from elman.errors import ElmanError, require_extra
 
@@ -18,6 +16,9 @@ if TYPE_CHECKING:
     from elman.cli.display import TrainingDisplay
     from elman.runs.run import Run
     from elman.training.callbacks import TrainingCallback
+
+SHUTDOWN_TIMEOUT = 1
+"""Seconds that requests of an open page get to finish."""
 
 
 def view(
@@ -29,22 +30,20 @@ def view(
 ) -> int:
     """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
     with require_extra("serve"):
-        from elman.serve.http.server import listen, run
-        from elman.serve.live.app import create_live_app
-        from elman.serve.live.server import HOST, open_browser
-        from elman.serve.live.stored_run import StoredRun
-    from elman.cli.run_directories import read_runs
+        from elman.serve.dashboard import HOST, create_dashboard, open_browser
+        from elman.serve.dashboard_run import DashboardRun
+        from elman.serve.server import address_of, listen, run
+    from elman.cli.inputs import read_runs
 
     if not runs:
         raise ElmanError("elman view requires at least one run directory")
-    application = create_live_app(read_runs(runs, StoredRun))
-
-    def on_start(address: str) -> None:
-        print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)
-        open_browser(address)
-
-    ended_by = run(application, listen(HOST, port), shutdown_timeout=1, on_start=on_start, on_shutdown=lambda _: None)
-    return INTERRUPTED if ended_by == signal.SIGINT else 0
+    application = create_dashboard(read_runs(runs, DashboardRun))
+    listening = listen(HOST, port)
+    address = address_of(listening)
+    print(f"dashboard of {', '.join(map(str, runs))} at {address} (press Ctrl-C to stop)", flush=True)
+    open_browser(address)
+    run(application, listening, SHUTDOWN_TIMEOUT, lambda _: None)
+    return 0
 
 
 def train_with_dashboard(
@@ -52,7 +51,7 @@ def train_with_dashboard(
 ) -> Run:
     """Train while the dashboard shows the run; the display on the terminal, which is entered here, follows it too."""
     with require_extra("serve"):
-        from elman.serve.live.server import open_browser, serve_live_page
+        from elman.serve.dashboard import open_browser, serve_dashboard
     from elman.training.callbacks import CallbackList, TrainingCallback
 
     class OpenBrowser(TrainingCallback):
@@ -61,7 +60,7 @@ def train_with_dashboard(
             print(f"dashboard: {address}", file=sys.stderr, flush=True)
             open_browser(address)
 
-    with serve_live_page(name, port, others) as (live, address):
+    with serve_dashboard(name, port, others) as (live, address):
         with display:  # it ends before the browsers fetch the last data, when there is nothing left to stop and save
             run = training(CallbackList(OpenBrowser(), display, live))
         live.finish(run)

@@ -1,4 +1,4 @@
-"""The compiled engine: chooses between the fused path and the batched path, and imports what it uses on first use."""
+"""The compiled engine. It imports what it uses on first use."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numba  # noqa: F401 (`elman.engine.compilation.watch_compilation` looks f
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.callbacks import StepCallback, no_callback
-from elman.engine.protocol import Indices
+from elman.engine.protocol import Indices, StepCallback, no_callback
 from elman.engine.state import TrainState
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
@@ -22,23 +21,16 @@ if TYPE_CHECKING:
     from elman.engine.numba.batched.session import NumbaSession
 
 
-def supports_fused(parameters: Parameters) -> bool:
-    """Whether the fused path runs a network: one vanilla RNN layer without a prior and without resets of the state."""
+def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
+    """Whether a network is trained by `elman.engine.numba.online_rnn`.
+
+    That is a vanilla RNN of one layer, with batch size 1 and AdaGrad, without any other option.
+    """
     network = architecture(parameters)
-    return network.cell == "rnn" and network.layers == 1 and not network.order and parameters.reset_at is None
-
-
-def supports_fused_training(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
-    """Whether the fused path trains a network: with batch size 1 and AdaGrad without other options."""
-    plain = Optimizer(optimizer.learning_rate, optimizer.grad_clip)
-    plain = replace(
-        plain,
-        end=optimizer.end,
-        beta1=optimizer.beta1,
-        beta2=optimizer.beta2,
-        final_lr_fraction=optimizer.final_lr_fraction,
-    )
-    return supports_fused(parameters) and batch_size == 1 and optimizer == plain
+    is_vanilla = network.cell == "rnn" and network.layers == 1 and not network.order and parameters.reset_at is None
+    ignored = {name: getattr(optimizer, name) for name in ("end", "beta1", "beta2", "final_lr_fraction")}
+    plain = replace(Optimizer(optimizer.learning_rate, optimizer.grad_clip), **ignored)
+    return is_vanilla and batch_size == 1 and optimizer == plain
 
 
 class NumbaEngine:
@@ -59,40 +51,26 @@ class NumbaEngine:
         callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`."""
-        if supports_fused_training(state.parameters, windows.batch_size, optimizer):
-            from elman.engine.numba.fused import engine as fused
+        if is_online_rnn(state.parameters, windows.batch_size, optimizer):
+            from elman.engine.numba import online_engine
 
-            return fused.advance(state, windows, updates, optimizer, callback)
-        from elman.engine.numba.batched import engine as batched
+            return online_engine.advance(state, windows, updates, optimizer, callback)
+        from elman.engine.numba.batched import training
 
-        return batched.advance(state, windows, updates, optimizer, callback)
-
-    def compile_ahead(self, state: TrainState, windows: Windows, updates: int, optimizer: Optimizer) -> None:
-        """See `elman.engine.CompilesAhead.compile_ahead`."""
-        if supports_fused_training(state.parameters, windows.batch_size, optimizer):
-            from elman.engine.numba.fused import engine as fused
-
-            fused.compile_ahead(state, windows, updates)
+        return training.advance(state, windows, updates, optimizer, callback)
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
-        if x.ndim == 1 and supports_fused(parameters):
-            from elman.engine.numba.fused import engine as fused
-
-            return fused.loss(parameters, h0, x, y)
-        from elman.engine.numba.batched import engine as batched
-
-        return batched.loss(parameters, h0, x, y)
+        batch = (array.reshape(len(array), -1) for array in (x, y))
+        losses, h = self.session(parameters).losses(h0.reshape(-1, h0.shape[-1]), *batch)
+        total = losses.sum(axis=0)
+        return (float(total[0]) if h0.ndim == 1 else total), h.reshape(h0.shape)
 
     def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
         """See `elman.engine.Engine.loss_and_gradients`."""
-        if x.ndim == 1 and supports_fused(parameters):
-            from elman.engine.numba.fused import engine as fused
+        from elman.engine.numba.batched import training
 
-            return fused.loss_and_gradients(parameters, h0, x, y)
-        from elman.engine.numba.batched import engine as batched
-
-        return batched.loss_and_gradients(parameters, h0, x, y)
+        return training.loss_and_gradients(parameters, h0, x, y)
 
     def generate(
         self,
@@ -103,13 +81,9 @@ class NumbaEngine:
         sampling: SamplingParams,
     ) -> tuple[NDArray[np.intp], Array]:
         """See `elman.engine.Engine.generate`."""
-        if supports_fused(parameters):
-            from elman.engine.numba.fused import engine as fused
-
-            return fused.generate(parameters, h, x, uniforms, sampling)
-        from elman.engine.numba.batched import engine as batched
-
-        return batched.generate(parameters, h, x, uniforms, sampling)
+        session = self.session(parameters)
+        characters, states = session.generate(h[None], np.array([x]), uniforms[:, None], [sampling])
+        return characters[:, 0], states[0]
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""

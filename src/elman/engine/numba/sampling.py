@@ -1,7 +1,7 @@
 """Sampling from a row of logits, compiled: the temperature and the filters of `elman.network.sampling`.
 
-Shared by the kernels that generate text in `elman.engine.numba.fused.rnn` and `elman.engine.numba.batched.inference`:
-softmax with `softmax_scale`, then `truncate` where the parameters ask for it, then `sample_index`.
+The kernel `elman.engine.numba.batched.inference.generate` calls `softmax_scale`, `truncate` where a filter is on, and
+`sample_index`.
 
 K  size of the alphabet, B  batch rows
 """
@@ -12,6 +12,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import allocating_kernel, inlined
 from elman.network.sampling import SamplingParams, list_sampling_options
 
@@ -35,8 +36,8 @@ def pack_sampling_params(sampling: Sequence[SamplingParams], K: int) -> NDArray[
 
 
 @allocating_kernel
-def truncate(row, total, sampling_params, b):
-    """Apply the filters of batch row b to a row of numbers whose largest is 1; return the sum that remains.
+def truncate(row, total, sampling_params, b, remaining):
+    """Apply the filters of batch row b to a row of numbers whose largest is 1; remaining[b] becomes their sum.
 
     The order of the filters is that of the fields of `SamplingParams`. Each gets the row, the characters that remain,
     in descending order of their numbers, and the value of its option; it sets the numbers of those that it excludes to
@@ -51,11 +52,15 @@ def truncate(row, total, sampling_params, b):
         order = filter_min_p(row, order, sampling_params[MIN_P, b])
     if sampling_params[TYPICAL_P, b] < 1:
         order = filter_typical_p(row, order, sampling_params[TYPICAL_P, b])
-    remaining = 0.0
+    remaining[b] = 0.0
     for rank in range(len(order)):
         if row[order[rank]] > 0:
-            remaining += row[order[rank]]
-    return remaining
+            remaining[b] += row[order[rank]]
+
+
+def truncate_pointer(dtype: np.dtype[np.floating]) -> KernelPointer:
+    """Return a pointer to `truncate` for rows of a dtype."""
+    return kernel_pointer(truncate, np.zeros(1, dtype), 1.0, np.zeros((1, 1)), 0, np.zeros(1))
 
 
 @inlined

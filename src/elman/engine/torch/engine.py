@@ -1,4 +1,7 @@
-"""The ``torch`` engine: trains with PyTorch's recurrent layers.
+"""The ``torch`` engine: trains with PyTorch's recurrent layers, on a CPU or a GPU, in one process or in several.
+
+Of several processes each computes the gradients of its rows of the batch; the gradients are summed, and every process
+makes the same update. The hidden state of a row stays in the process that has the row.
 
 Inference is that of the numba engine, whose results for a sequence do not depend on the batch. Only long texts that
 are read in a batch of segments, as in validation, are read on the GPU where there is one.
@@ -6,34 +9,42 @@ are read in a batch of segments, as in validation, are read on the GPU where the
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from elman.engine.callbacks import StepCallback, no_callback
 from elman.engine.numba.batched.session import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Indices
-from elman.engine.state import TrainState
-from elman.engine.torch.collectives import Collectives
-from elman.engine.torch.data_parallel import Leader
-from elman.engine.torch.device import find_device
-from elman.engine.torch.network import logits, losses, to_tensors
-from elman.engine.torch.prior import prior_tensors, read_prior
-from elman.engine.torch.step import StepCache
-from elman.engine.torch.training import advance
-from elman.engine.torch.window import gradients_of, to_indices, window_loss
+from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
+from elman.engine.state import TrainState, training_folds
+from elman.engine.torch.network import (
+    Tensors,
+    drop_weights,
+    dropout_masks,
+    gradients_of,
+    logits,
+    losses,
+    read_prior,
+    to_indices,
+    to_tensors,
+)
+from elman.engine.torch.optimizer import update
 from elman.errors import ElmanError
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture
 from elman.network.sampling import SamplingParams
-from elman.processes import Process, current_process
+from elman.processes import connect_processes, current_process
 from elman.text import Windows
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 class TorchEngine:
@@ -61,8 +72,6 @@ class TorchEngine:
         if mixed_precision and self.device.type != "cuda":
             raise ElmanError(f"--mixed-precision requires a CUDA device (got {self.device.type})")
         self.inference = NumbaEngine()
-        self.leader = Leader(self.device, mixed_precision) if current_process().size > 1 else None
-        self.steps = StepCache(self.device, mixed_precision, Collectives(Process()))
 
     def advance(
         self,
@@ -72,13 +81,14 @@ class TorchEngine:
         optimizer: Optimizer,
         callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
-        """See `elman.engine.Engine.advance`."""
+        """See `elman.engine.Engine.advance`. Every process makes the same call."""
         if updates == 0:
             return np.empty(0)
         with _device_memory(self.device):
-            if self.leader is not None:
-                return self.leader.advance(state, windows, updates, optimizer, callback)
-            return advance(state, windows, updates, optimizer, callback, self.steps)
+            training = Training(state, windows, optimizer, self.device, self.mixed_precision)
+            result = run_in_chunks(updates, state.update, training.advance_chunk, callback)
+            training.write_back()
+        return result
 
     def loss(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> tuple[Any, Array]:
         """See `elman.engine.Engine.loss`."""
@@ -93,10 +103,9 @@ class TorchEngine:
         for tensor in tensors:
             tensor.requires_grad_()
         ngrams = parameters.ngrams if parameters.uses_prior else None
-        prior, history = read_prior(ngrams, h[:, net.recurrent_size :], x)
-        indices, targets = (to_indices(array, self.device) for array in (x, y))
-        total, last = window_loss(net, theta, state, indices, targets, prior_tensors(prior, self.device))
-        loss = total / len(h)
+        prior, history = read_prior(ngrams, h[:, net.recurrent_size :], x, self.device)
+        o, last = logits(net, theta, state, to_indices(x, self.device), prior)
+        loss = losses(o, to_indices(y, self.device)).sum() / len(h)
         *gradients, dh0 = (gradient.cpu().numpy() for gradient in gradients_of(loss, tensors))
         final = np.concatenate([last.detach().cpu().numpy(), history], axis=1)
         return LossAndGradients(
@@ -142,12 +151,144 @@ class DeviceSession(NumbaSession):
     def losses(self, h: Array, x: Indices, y: Indices) -> tuple[NDArray[np.float64], Array]:
         """See `elman.engine.InferenceSession.losses`."""
         recurrent, history = np.split(h, [self.net.recurrent_size], axis=1)
-        prior, history = read_prior(self.parameters.ngrams if self.parameters.uses_prior else None, history, x)
+        ngrams = self.parameters.ngrams if self.parameters.uses_prior else None
+        prior, history = read_prior(ngrams, history, x, self.device)
         state = torch.tensor(recurrent, device=self.device)
-        indices, targets = (to_indices(array, self.device) for array in (x, y))
-        o, state = logits(self.net, self.theta, state, indices, prior_tensors(prior, self.device))
-        nats = losses(o, targets).cpu().numpy().astype(np.float64)
+        o, state = logits(self.net, self.theta, state, to_indices(x, self.device), prior)
+        nats = losses(o, to_indices(y, self.device)).cpu().numpy().astype(np.float64)
         return nats, np.concatenate([state.cpu().numpy(), history], axis=1)
+
+
+class Training:
+    """One call of `TorchEngine.advance`, with the numbers of the state on the device.
+
+    Parameters
+    ----------
+    state, windows, optimizer
+        See `elman.engine.Engine.advance`.
+    device, mixed_precision
+        See `TorchEngine`.
+    """
+
+    def __init__(
+        self, state: TrainState, windows: Windows, optimizer: Optimizer, device: torch.device, mixed_precision: bool
+    ) -> None:
+        self.state, self.windows, self.optimizer = state, windows, optimizer
+        self.device, self.mixed_precision = device, mixed_precision
+        self.net, self.B = architecture(state.parameters), windows.batch_size
+        self.rows = current_process().rows(self.B)
+        self.ngrams = state.parameters.ngrams if state.parameters.uses_prior else None
+        kinds = (state.parameters, state.M, state.N, state.average)
+        self.theta, self.M, self.N, self.average = (to_tensors(arrays, device) for arrays in kinds)
+        for tensor in self.theta.values():
+            tensor.requires_grad_()
+        self._set_state(state.h.reshape(self.B, -1)[self.rows])
+
+    def _set_state(self, h: Array) -> None:
+        """Set the initial state (rows, D) of the next window."""
+        recurrent, self.history = np.split(h, [self.net.recurrent_size], axis=1)
+        self.recurrent = torch.tensor(recurrent, device=self.device)
+
+    def advance_chunk(self, chunk: NDArray[np.float64]) -> Array:
+        """Make as many updates as `chunk` is long, fill it with their losses, and return the hidden state."""
+        rates = self.optimizer.learning_rates(self.state.update, len(chunk)).tolist()
+        # The losses stay on the device until the end, as waiting for one would leave a GPU idle.
+        chunk[:] = torch.stack([self._update(rate) for rate in rates]).cpu().numpy()
+        self.state.h = self._hidden_state()
+        return self.state.h
+
+    def _update(self, learning_rate: float) -> Tensor:
+        """Make one update; return the loss."""
+        state, windows = self.state, self.windows
+        if windows.begins_epoch(state.position):
+            state.position = 0
+            self._set_state(np.zeros((self.rows.stop - self.rows.start, self.net.state_size), state.h.dtype))
+        state.update += 1
+        loss, gradients = sum_over_processes(*self.compute_gradients())
+        update(self.optimizer, state.update, learning_rate, self.theta, self.M, self.N, self.average, gradients)
+        state.position += windows.seq_length
+        state.epoch = state.update // windows.per_epoch
+        return loss
+
+    def compute_gradients(self) -> tuple[Tensor, Tensors]:
+        """Return the loss and the gradients of the next window, of the rows of this process; pass on the state."""
+        state, optimizer = self.state, self.optimizer
+        x, y = (self._of_rows(array) for array in self.windows.at(state.position))
+        folds = training_folds(state.parameters, self.windows, state.position)
+        left_out = None if folds is None else self._of_rows(folds)
+        prior, self.history = read_prior(self.ngrams, self.history, x, self.device, left_out)
+        theta, masks = self.theta, None
+        if optimizer.dropout is not None:
+            shape = (self.windows.seq_length, self.B)
+            masks = dropout_masks(optimizer.dropout, state.update, self.net, *shape, self.rows, self.recurrent)
+        if optimizer.weight_dropout is not None:
+            theta = drop_weights(optimizer.weight_dropout, state.update, theta)
+        indices, targets = (to_indices(array, self.device) for array in (x, y))
+        o, final = logits(self.net, theta, self.recurrent, indices, prior, masks, self.mixed_precision)
+        self.recurrent = final.detach()
+        loss = losses(o, targets).sum() / self.B
+        return loss.detach(), dict(zip(self.theta, gradients_of(loss, [*self.theta.values()]), strict=True))
+
+    def _of_rows(self, array: NDArray[Number]) -> NDArray[Number]:
+        """Return the rows of this process, (T, rows), of an array (T,) or (T, B)."""
+        return array.reshape(len(array), self.B)[:, self.rows]
+
+    def _hidden_state(self) -> Array:
+        """Return the state of the rows of all processes, in the shape of `TrainState.h`."""
+        own = np.concatenate([self.recurrent.cpu().numpy(), self.history], axis=1)
+        rows = np.zeros((self.B, self.net.state_size), own.dtype)
+        rows[self.rows] = own
+        if current_process().size > 1:
+            with connect_processes() as distributed:
+                distributed.all_reduce(torch.from_numpy(rows))  # every other process has zeros there
+        return rows.reshape(self.state.h.shape)
+
+    def write_back(self) -> None:
+        """Copy the numbers on the device into the arrays of the state."""
+        state = self.state
+        pairs = ((self.theta, state.parameters), (self.M, state.M), (self.N, state.N), (self.average, state.average))
+        for tensors, arrays in pairs:
+            for name, tensor in tensors.items():
+                arrays[name][...] = tensor.detach().cpu().numpy()
+
+
+def sum_over_processes(loss: Tensor, gradients: Tensors) -> tuple[Tensor, Tensors]:
+    """Return the sums over all processes of a loss and its gradients."""
+    if current_process().size == 1:
+        return loss, gradients
+    flat = torch.cat([loss.reshape(1), *(g.reshape(-1) for g in gradients.values())])
+    with connect_processes() as distributed:
+        distributed.all_reduce(flat)
+    total, *parts = flat.split([1, *(g.numel() for g in gradients.values())])
+    return total[0], {name: part.view_as(gradients[name]) for name, part in zip(gradients, parts, strict=True)}
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device that a name of `elman.engines.DEVICES` stands for.
+
+    Of several CUDA devices a process of torchrun uses the one of its local rank, and any other process the first.
+
+    Raises
+    ------
+    ElmanError
+        If this machine has none, or fewer than processes.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = "cuda" if available["cuda"] else "cpu"
+    if not available[name]:
+        raise ElmanError(f"--device {name} is not available: PyTorch {torch.__version__} finds no such device")
+    if name != "cuda":
+        return torch.device(name)
+    process, count = current_process(), torch.cuda.device_count()
+    if process.local_size > count:
+        raise ElmanError(f"{process.local_size} processes on this machine need as many CUDA devices (got {count})")
+    # Without it some sums of cuBLAS, which cuDNN's recurrent layers call, are not reproducible.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # cuDNN needs the weights in one buffer, with recurrent biases that Elman's cells do not have. The copy takes no
+    # longer than one elementwise operation of the optimizer.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk of memory")
+    return torch.device("cuda", process.local_rank)
 
 
 @contextmanager

@@ -1,28 +1,36 @@
-"""The forward pass in PyTorch: its fused recurrent layers with Elman's parameters, the prior, and the loss.
+"""The forward pass in PyTorch: its fused recurrent layers with Elman's parameters, dropout, the prior, and the losses.
 
 PyTorch's layers have the equations and the order of gates of Elman's cells, but two biases: the recurrent one is zero
 except for the last block of a GRU's, which is d. Characters are one-hot, so that every gradient is a product of
 matrices, which is reproducible on a GPU; sums by index are not.
 
-T  sequence length              B  rows of the batch
+T  sequence length              B  rows of the batch in this process
 K  size of the alphabet         m  hidden units of a layer
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.engine.numba.ngrams import kernels
+from elman.engine.numba.ngrams.reader import reader
+from elman.engine.protocol import Indices
+from elman.network.dropout import GOLDEN, Dropout, WeightDropout, key
+from elman.network.ngram import Ints, NgramModel, append
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 
 Tensors = dict[str, Tensor]
 
 _LAYERS = {"RNN": torch.rnn_tanh, "GRU": torch.gru, "LSTM": torch.lstm}
 """PyTorch's recurrent layers by the `torch` of a `CellSpec`."""
+_UINT32 = 2**32 - 1
 
 
 class PriorTensors(NamedTuple):
@@ -39,32 +47,16 @@ def to_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
     return {name: torch.tensor(array, device=device) for name, array in arrays.items()}
 
 
-def empty_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
-    """Return uninitialized tensors on a device, of the shapes and dtypes of arrays."""
-    layout = torch.contiguous_format
-    return {
-        name: torch.empty_like(torch.from_numpy(array), device=device, memory_format=layout)
-        for name, array in arrays.items()
-    }
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return an array, which must not change afterwards, as a tensor on a device, without waiting for the device."""
+    tensor = torch.from_numpy(array)
+    # Only copies from pinned memory are asynchronous; PyTorch's allocator does not reuse it before they are done.
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-@torch.no_grad()
-def copy_in(arrays: Mapping[str, Array], tensors: Tensors) -> None:
-    """Copy arrays into tensors, in place."""
-    for name, tensor in tensors.items():
-        tensor.copy_(torch.from_numpy(arrays[name]))
-
-
-def write_back(tensors: Tensors, arrays: Mapping[str, Array]) -> None:
-    """Copy tensors into arrays, in place."""
-    for name, tensor in tensors.items():
-        torch.from_numpy(arrays[name]).copy_(tensor.detach())
-
-
-def one_hot(indices: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """Return indices (…) as one-hot vectors (…, size)."""
-    vectors = torch.zeros(*indices.shape, size, dtype=dtype, device=indices.device)
-    return vectors.scatter_(-1, indices[..., None], 1)
+def to_indices(characters: Indices, device: torch.device) -> Tensor:
+    """Return characters as a tensor of int64 on a device."""
+    return to_device(characters.astype(np.int64), device)
 
 
 def logits(
@@ -92,16 +84,32 @@ def logits(
     mixed_precision : bool
         Whether the layers compute in bfloat16; their parameters, the prior and what is returned are float32.
     """
-    # Not autocast, which on CUDA computes cuDNN's recurrent layers in float16.
+    # Not by torch.autocast, which computes cuDNN's recurrent layers in float16, whose small gradients become zero.
     dtype = torch.bfloat16 if mixed_precision else state.dtype
     computed = {name: tensor.to(dtype) for name, tensor in theta.items() if name != "alpha"}
-    y, final = _recurrent_layers(net, computed, state.to(dtype), one_hot(x, net.K, dtype), masks)
+    y, final = _recurrent_layers(net, computed, state.to(dtype), _one_hot(x, net.K, dtype), masks)
     o = F.linear(y, computed["V"], computed["c"]).to(state.dtype)
-    final = final.to(state.dtype)
     if prior is not None:
-        orders = one_hot(prior.matched, len(theta["alpha"]), state.dtype)
+        orders = _one_hot(prior.matched, len(theta["alpha"]), state.dtype)
         o = o + (orders @ theta["alpha"])[..., None] * prior.log_q
-    return o, final
+    return o, final.to(state.dtype)
+
+
+def losses(o: Tensor, y: Tensor) -> Tensor:
+    """Return -log p of every character of y (T, B), in nats, given the logits o (T, B, K)."""
+    return F.cross_entropy(o.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+
+
+def gradients_of(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    """Return the gradients of a loss; zero for a tensor that does not enter it, as alpha of a prior that is off."""
+    gradients: list[Tensor] = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
+    return gradients
+
+
+def _one_hot(indices: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Return indices (…) as one-hot vectors (…, size)."""
+    vectors = torch.zeros(*indices.shape, size, dtype=dtype, device=indices.device)
+    return vectors.scatter_(-1, indices[..., None], 1)
 
 
 def _recurrent_layers(
@@ -132,6 +140,91 @@ def _layer_weights(net: Architecture, theta: Tensors, number: int) -> list[Tenso
     return [U, W, b, recurrent_bias]
 
 
-def losses(o: Tensor, y: Tensor) -> Tensor:
-    """Return -log p of every character of y (T, B), in nats, given the logits o (T, B, K)."""
-    return F.cross_entropy(o.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+# --- Dropout: the equations have the numbers that they have in `elman.network.dropout` ---
+
+
+def dropout_masks(
+    dropout: Dropout, update: int, net: Architecture, T: int, batch_size: int, rows: slice, like: Tensor
+) -> list[Tensor]:
+    """Return the masks of every layer at one update for some rows of the batch.
+
+    Parameters
+    ----------
+    dropout : Dropout
+    update : int
+        Number of the update, from 1.
+    net : Architecture
+    T, batch_size : int
+        Shape of the windows of all processes.
+    rows : slice
+        The rows of this process.
+    like : Tensor
+        Has the dtype and the device of the masks.
+
+    Returns
+    -------
+    list of Tensor, shape (T, rows, m) or, for variational dropout, (1, rows, m)
+    """
+    shape = (1 if dropout.variational else T, batch_size, net.m)
+    e = torch.arange(int(np.prod(shape)), device=like.device).view(shape)[:, rows]  # (3)
+    keys = (key(dropout.seed, update, layer) for layer in range(1, net.layers + 1))
+    return [_draw_mask(mask_key, e, dropout.rate, like.dtype) for mask_key in keys]
+
+
+def drop_weights(weight_dropout: WeightDropout, update: int, theta: Tensors) -> Tensors:
+    """Return the parameters with the recurrent matrices multiplied by their masks at one update."""
+    dropped = dict(theta)
+    for layer, name in enumerate((name for name in theta if name[0] == "W"), 1):
+        W = theta[name]
+        e = torch.arange(W.numel(), device=W.device).view(W.shape)  # (6)
+        dropped[name] = W * _draw_mask(weight_dropout.key(update, layer), e, weight_dropout.rate, W.dtype)
+    return dropped
+
+
+def _draw_mask(mask_key: int, e: Tensor, rate: float, dtype: torch.dtype) -> Tensor:
+    """Return the entries `e` of the mask with a hash key."""
+    u = _lowbias32((mask_key + GOLDEN * e) & _UINT32)  # (4)
+    mask: Tensor = (u >= int(rate * 2**32)).to(dtype) * (1 / (1 - rate))  # (5)
+    return mask
+
+
+def _lowbias32(x: Tensor) -> Tensor:
+    """Return the hash (1) of integers below 2^32, as int64: PyTorch has no arithmetic of unsigned 32-bit integers."""
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _UINT32
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & _UINT32
+    return x ^ (x >> 16)
+
+
+# --- The n-gram prior, which the compiled model of the numba engine reads on the CPU ---
+
+
+def read_prior(
+    model: NgramModel | None, history: Array, x: Indices, device: torch.device, folds: Ints | None = None
+) -> tuple[PriorTensors | None, Array]:
+    """Read characters after a history; return the prior, if there is one, and the history at the end.
+
+    See `elman.network.ngram.read`, which does the same.
+
+    Parameters
+    ----------
+    model : NgramModel or None
+    history : ndarray, shape (B, n)
+    x : ndarray of unsigned int, shape (T, B)
+    device : torch.device
+        Of the prior.
+    folds : ndarray of int, shape (T, B), optional
+        The fold to leave out for every target.
+    """
+    if model is None:
+        return None, append(history, x)
+    T, B = x.shape
+    compiled, n = reader(model), model.order
+    log_q, matched = np.empty(T * B * model.K, history.dtype), np.empty(T * B, np.int64)
+    left_out = np.full(T * B, compiled.tree.folds, np.int64) if folds is None else folds.astype(np.int64).ravel()
+    kernels.read_window(
+        compiled.tree, compiled.growth, False, np.rint(history).astype(np.int32),
+        np.zeros((B, n + 1), np.int64), np.zeros((B, n + 1), np.int64), np.ones(B, np.bool_),
+        np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
+    )  # fmt: skip
+    prior = PriorTensors(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
+    return prior, append(history, x)

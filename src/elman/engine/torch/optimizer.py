@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+import math
 
 import torch
 from torch import Tensor
@@ -18,99 +18,57 @@ from elman.network.muon import (
 )
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
 
-S = TypeVar("S")
 
+@torch.no_grad()
+def update(
+    optimizer: Optimizer, n: int, eta: float, theta: Tensors, M: Tensors, N: Tensors, average: Tensors, g: Tensors
+) -> None:
+    """Make update n with learning rate eta and gradients g: change theta, M, N and the average in place.
 
-class UpdateScalars(NamedTuple, Generic[S]):
-    """The numbers that differ from one update to the next: floats, or tensors of shape ()."""
-
-    step: S
-    """-eta, for adam, adamw and muon divided by 1 - beta_1^n."""
-    hidden_step: S
-    """-eta, for the hidden matrices of muon."""
-    shrinkage: S
-    """1 - eta lambda, see (4)."""
-    correction: S
-    """1 - beta_2^n."""
-    ema_weight: S
-    """Weight of the new parameters in the average."""
-
-
-def update_scalars(optimizer: Optimizer, n: int, eta: float) -> UpdateScalars[float]:
-    """Return the numbers for update n with learning rate eta."""
-    has_adam_step = optimizer.name in ("adam", "adamw", "muon")
-    return UpdateScalars(
-        -eta / (1 - optimizer.beta1**n) if has_adam_step else -eta,
-        -eta,
-        1 - eta * optimizer.weight_decay,
-        1 - optimizer.beta2**n,
-        1 - optimizer.ema_decay_at(n),
-    )
-
-
-class TensorOptimizer:
-    """Makes updates from gradients, in place.
-
-    What it does is the same at every update and never waits for the device: it can be captured as a CUDA graph.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Its learning rate and schedule are not used.
-    theta, M, N, average : dict of Tensor
-        The parameters, the moments and the average, where the optimizer has them.
+    No number is read from the device, so that a GPU need not wait for the next update.
     """
+    by_norm = optimizer.grad_clip_mode == "norm"
+    scale, limit = (_clip_factor(optimizer, g), math.inf) if by_norm else (1.0, optimizer.grad_clip)
+    for name, parameter in theta.items():
+        decay = optimizer.weight_decay if parameter.ndim == 2 else 0.0
+        gradient = g[name] * scale  # (1)
+        clipped = gradient.clamp(-limit, limit)  # (2)
+        if decay and optimizer.name in HAS_DECOUPLED_DECAY:
+            parameter.mul_(1 - eta * decay)  # (4)
+        elif decay:
+            gradient, clipped = gradient + decay * parameter, clipped + decay * parameter  # (3)
+        numerator, denominator = _step(optimizer, n, name, gradient, clipped, M, N)
+        parameter.addcdiv_(numerator, denominator, value=-eta)
+        if optimizer.ema_decay:
+            average[name].lerp_(parameter, 1 - optimizer.ema_decay_at(n))
 
-    def __init__(self, optimizer: Optimizer, theta: Tensors, M: Tensors, N: Tensors, average: Tensors) -> None:
-        self.optimizer, self.theta, self.M, self.N, self.average = optimizer, theta, M, N, average
 
-    @torch.no_grad()
-    def update(self, scalars: UpdateScalars[Tensor], gradients: Tensors) -> None:
-        """Make the update that `update_scalars` describes."""
-        rule = self.optimizer
-        by_norm = rule.grad_clip_mode == "norm"
-        scale = self._clip_factor(gradients) if by_norm else None
-        for name, theta in self.theta.items():
-            decay = rule.weight_decay if theta.ndim == 2 else 0.0
-            g = gradients[name] if scale is None else gradients[name] * scale  # (1)
-            g_n = g if by_norm else g.clamp(-rule.grad_clip, rule.grad_clip)  # (2)
-            if decay and rule.name in HAS_DECOUPLED_DECAY:
-                theta.mul_(scalars.shrinkage)  # (4)
-            elif decay:
-                g, g_n = g + decay * theta, g_n + decay * theta  # (3)
-            self._step(scalars, name, g, g_n)
-            if rule.ema_decay:
-                self.average[name].lerp_(theta, scalars.ema_weight)
+def _clip_factor(optimizer: Optimizer, gradients: Tensors) -> Tensor:
+    """Return the factor that reduces the norm of all gradients to the threshold."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()]))
+    return (optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
 
-    def _clip_factor(self, gradients: Tensors) -> Tensor:
-        """Return the factor that reduces the norm of all gradients to the threshold."""
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()]))
-        return (self.optimizer.grad_clip / (norm + 1e-6)).clamp(max=1.0)
 
-    def _step(self, scalars: UpdateScalars[Tensor], name: str, g: Tensor, g_n: Tensor) -> None:
-        """Update one parameter, and its M and N."""
-        rule, theta = self.optimizer, self.theta[name]
-        M: Tensor = self.M.get(name)
-        N: Tensor = self.N.get(name)
-        if rule.name == "adagrad":
-            M.addcmul_(g, g)
-            theta.addcdiv_(g_n * scalars.step, (M + EPSILON).sqrt_())
-        elif rule.name == "sgd":
-            N.mul_(rule.beta1).add_(g_n)
-            theta.addcmul_(N, scalars.step)
-        elif rule.name == "muon" and is_hidden_matrix(name):
-            m = theta.shape[1]
-            N.lerp_(g_n, 1 - MOMENTUM)
-            X = orthogonalize(N.lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
-            theta.addcmul_(X.view_as(theta), scalars.hidden_step, value=STEP_SCALE * m**0.5)
-        else:
-            M.mul_(rule.beta2).addcmul_(g_n, g_n, value=1 - rule.beta2)
-            if rule.name == "rmsprop":
-                theta.addcdiv_(g_n * scalars.step, M.sqrt().add_(EPSILON))
-            else:
-                N.lerp_(g_n, 1 - rule.beta1)
-                denominator: Tensor = (M / scalars.correction).sqrt_().add_(EPSILON)
-                theta.addcdiv_(N * scalars.step, denominator)
+def _step(
+    optimizer: Optimizer, n: int, name: str, g: Tensor, g_n: Tensor, M: Tensors, N: Tensors
+) -> tuple[Tensor, Tensor]:
+    """Update M and N of one parameter in place; return the quotient that eta multiplies, as two tensors."""
+    one = g.new_ones(())
+    if optimizer.name == "adagrad":
+        M[name].addcmul_(g, g)
+        return g_n, (M[name] + EPSILON).sqrt_()
+    if optimizer.name == "sgd":
+        return N[name].mul_(optimizer.beta1).add_(g_n), one
+    if optimizer.name == "muon" and is_hidden_matrix(name):
+        m = g.shape[1]
+        N[name].lerp_(g_n, 1 - MOMENTUM)
+        X = orthogonalize(N[name].lerp(g_n, 1 - MOMENTUM).view(-1, m, m))
+        return STEP_SCALE * m**0.5 * X.view_as(g), one
+    M[name].mul_(optimizer.beta2).addcmul_(g_n, g_n, value=1 - optimizer.beta2)
+    if optimizer.name == "rmsprop":
+        return g_n, M[name].sqrt().add_(EPSILON)
+    N[name].lerp_(g_n, 1 - optimizer.beta1)
+    return N[name] / (1 - optimizer.beta1**n), (M[name] / (1 - optimizer.beta2**n)).sqrt_().add_(EPSILON)
 
 
 def orthogonalize(d: Tensor) -> Tensor:

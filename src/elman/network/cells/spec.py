@@ -68,6 +68,8 @@ class CellSpec:
         The vectors of the state of a layer; the first is h, the output.
     extra_biases : tuple of str
         Names, one letter each, of biases (m,) besides b.
+    has_W : bool
+        Whether its gates read the previous state by a recurrent matrix W.
     forget_gate : int or None
         Which gate has an initial bias of 1.
     compiled : bool
@@ -87,6 +89,7 @@ class CellSpec:
     module: str
     state: tuple[StateVector, ...] = (HIDDEN_STATE,)
     extra_biases: tuple[str, ...] = ()
+    has_W: bool = True
     forget_gate: int | None = None
     compiled: bool = False
     exact: bool = False

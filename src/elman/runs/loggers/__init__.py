@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elman.errors import ElmanError, join_alternatives, quote
-from elman.runs.loggers.base import MetricsLogger
-from elman.runs.loggers.csv import CsvLogger
-from elman.runs.loggers.jsonl import JsonlLogger, SamplesLogger
+from elman.runs.loggers.base import CsvLogger, JsonlLogger, MetricsLogger, SamplesLogger
 from elman.runs.loggers.tensorboard import TensorBoardLogger
 from elman.runs.loggers.wandb import WandbLogger
 

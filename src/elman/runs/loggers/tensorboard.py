@@ -1,33 +1,32 @@
-"""``tensorboard/``: an event file that TensorBoard shows, with losses in nats per character."""
+"""``tensorboard/``: event files that TensorBoard shows, with losses in nats per character."""
 
 from __future__ import annotations
 
-import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from elman.config import Config
 from elman.errors import require_extra
-from elman.runs.loggers.base import MetricsLogger, append_synced, read_config, read_if_exists
-from elman.runs.records import Metrics, Sample
-from elman.runs.train_loss import TrainLossEstimator
-from elman.storage.atomic import replace_file
+from elman.runs.loggers.base import MetricsLogger, read_run_json, without_surrogates
+from elman.runs.records import Metrics, Sample, TrainLossEstimator
 
-EVENTS = "events.out.tfevents.elman"
-"""The only event file; TensorBoard looks for names that contain tfevents."""
-RATE, SAMPLE = "learning_rate", "sample"
+EVENTS = "events.out.tfevents.*"
+"""The event files, one for each start of the run; TensorBoard reads them in the order of their names."""
 PER_WINDOW = ("smooth_loss", "loss")
-SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", RATE)
+SCALARS = (*PER_WINDOW, "validation_loss", "chars_per_second", "learning_rate")
 TRAIN, VALIDATION = "loss/train", "loss/validation"
 """Comparable losses under tags that TensorBoard shows in one group."""
 
 
 class TensorBoardLogger(MetricsLogger):
     """Writes the metrics as scalars and the samples as texts, with the update as the step.
+
+    A resumed run adds an event file, which begins with the step from which TensorBoard discards the events of earlier
+    files (the ``purge_step`` of `tensorboardX.SummaryWriter`). That class itself writes in another thread, in which an
+    error such as a full disk would be lost; here its writer of event files is used directly.
 
     Raises
     ------
@@ -42,104 +41,66 @@ class TensorBoardLogger(MetricsLogger):
     def __init__(self, directory: Path) -> None:
         with require_extra(self.extra):
             from tensorboardX import summary
-            from tensorboardX.proto.event_pb2 import Event
-            from tensorboardX.record_writer import masked_crc32c
-        self.directory, self.path = directory, directory / self.target / EVENTS
-        self._summary, self._event, self._checksum = summary, Event, masked_crc32c
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
+        self.directory = directory
+        self._summary, self._open, self._event, self._session_log = summary, EventsWriter, Event, SessionLog
+        self._writer: Any = None
         self._seq_length, self._train_loss = 1, TrainLossEstimator(Config())
 
     @classmethod
     def remove(cls, directory: Path) -> None:
-        """Remove the event file, and its directory unless something else is in there."""
-        (directory / cls.target / EVENTS).unlink(missing_ok=True)
+        """Remove the event files, and their directory unless something else is in there."""
+        for path in (directory / cls.target).glob(EVENTS):
+            path.unlink()
         with suppress(OSError):
             (directory / cls.target).rmdir()
 
     def rewind(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
-        """Rewrite the file for these records, with the times and learning rates that it has of them."""
-        config = read_config(self.directory)
+        """Begin an event file that replaces everything after the last of these rows, and add what is missing."""
+        config, folder = Config(**read_run_json(self.directory)["config"]), self.directory / self.target
         self._seq_length, self._train_loss = config.seq_length, TrainLossEstimator(config)
-        self.path.parent.mkdir(exist_ok=True)
-        now = time.time()
-        old_rows: dict[int, tuple[float, float | None]] = {}  # their times and learning rates
-        old_samples: dict[int, float] = {}  # their times
-        for event in self._existing():
-            values = {value.tag: value for value in event.summary.value}
-            if values.keys() & set(SCALARS):
-                old_rows[event.step] = event.wall_time, _scalar(values.get(RATE))
-            else:
-                old_samples[event.step] = event.wall_time
-        events = [self._event(wall_time=now, file_version="brain.Event:2")]
+        if not metrics:
+            self.remove(self.directory)
+        files = len(list(folder.glob(EVENTS)))
+        first = metrics[-1].update + 1 if files else 0  # the step from which on the earlier files do not count
+        folder.mkdir(exist_ok=True)
+        # The name contains the second and the host: the number tells apart files of the same second.
+        self._writer = self._open(str(folder / "events"), f".{files:06}")
+        self._write(time.time(), first, session_log=self._session_log(status=self._session_log.START))
         for row in metrics:
-            moment, rate = old_rows.get(row.update, (now, None))
-            events.append(self._row_event(moment, replace(row, learning_rate=rate)))
-        events += [self._sample_event(old_samples.get(sample.update, now), sample) for sample in samples]
-        replace_file(self.path, self._records(events))
+            if row.update < first:
+                self._train_loss.append(row)
+        self.append([row for row in metrics if row.update >= first], [each for each in samples if each.update >= first])
 
     def append(self, metrics: Sequence[Metrics], samples: Sequence[Sample]) -> None:
         """Add events."""
         now = time.time()
-        # Rows are written in batches, but each belongs to the moment of its update.
-        events = [self._row_event(now - (metrics[-1].seconds - row.seconds), row) for row in metrics]
-        events += [self._sample_event(now, sample) for sample in samples]
-        append_synced(self.path, self._records(events))
+        for row in metrics:
+            values = {name: getattr(row, name) for name in SCALARS}
+            values |= {name: values[name] / self._seq_length for name in PER_WINDOW}
+            values |= {TRAIN: self._train_loss.append(row), VALIDATION: row.validation_loss}
+            scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
+            # Rows are written in batches, but each belongs to the moment of its update.
+            self._write_summaries(now - (metrics[-1].seconds - row.seconds), row.update, scalars)
+        for sample in samples:
+            self._write_summaries(now, sample.update, [self._summary.text("sample", _code_block(sample.text))])
+        self._writer.flush()
 
     def close(self) -> None:
-        """Do nothing: every write is complete."""
+        """Close the event file."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
 
-    def _row_event(self, moment: float, row: Metrics) -> Any:
-        values = {name: getattr(row, name) for name in SCALARS}
-        values |= {name: values[name] / self._seq_length for name in PER_WINDOW}
-        values |= {TRAIN: self._train_loss.append(row), VALIDATION: row.validation_loss}
-        scalars = [self._summary.scalar(name, value) for name, value in values.items() if value is not None]
-        return self._merge(moment, row.update, scalars)
+    def _write_summaries(self, moment: float, update: int, summaries: Iterable[Any]) -> None:
+        values = [value for each in summaries for value in each.value]
+        self._write(moment, update, summary={"value": values})
 
-    def _sample_event(self, moment: float, sample: Sample) -> Any:
-        return self._merge(moment, sample.update, [self._summary.text(SAMPLE, _code_block(sample.text))])
-
-    def _merge(self, moment: float, update: int, summaries: Iterable[Any]) -> Any:
-        event = self._event(wall_time=moment, step=update)
-        for summary in summaries:
-            event.summary.MergeFrom(summary)
-        return event
-
-    def _records(self, events: Iterable[Any]) -> bytes:
-        """Return events as TFRecords: the length and the data, each followed by its checksum."""
-        parts = []
-        for event in events:
-            data: bytes = event.SerializeToString()
-            length = struct.pack("<Q", len(data))
-            parts += [length, self._masked_crc(length), data, self._masked_crc(data)]
-        return b"".join(parts)
-
-    def _masked_crc(self, data: bytes) -> bytes:
-        return struct.pack("<I", self._checksum(data))
-
-    def _existing(self) -> Iterator[Any]:
-        """Yield the intact events of the file; everything after a damaged one is lost."""
-        rest = memoryview(read_if_exists(self.path))
-        while len(rest) > 16:
-            (size,) = struct.unpack("<Q", rest[:8])
-            data, checksum = bytes(rest[12 : 12 + size]), rest[12 + size : 16 + size]
-            if bytes(checksum) != self._masked_crc(data):
-                return
-            try:
-                event = self._event.FromString(data)
-            except Exception:  # protobuf's own error, not a dependency of ours: another program wrote this
-                return
-            if event.summary.value:
-                yield event
-            rest = rest[16 + size :]
-
-
-def _scalar(value: Any) -> float | None:
-    """Return the number of a summary's value, in whichever of its two fields it is stored."""
-    if value is None:
-        return None
-    return float(value.simple_value if value.WhichOneof("value") == "simple_value" else value.tensor.float_val[0])
+    def _write(self, moment: float, update: int, **contents: Any) -> None:
+        self._writer.write_event(self._event(wall_time=moment, step=update, **contents))
 
 
 def _code_block(text: str) -> str:
-    """Return a text as a Markdown code block, which shows it unchanged; lone surrogates become escapes."""
-    writable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(f"    {line}\n" for line in writable.split("\n"))
+    """Return a text as a Markdown code block, which shows it unchanged."""
+    return "".join(f"    {line}\n" for line in without_surrogates(text).split("\n"))

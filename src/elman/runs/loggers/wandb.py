@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import ElmanError, require_extra
-from elman.runs.loggers.base import MetricsLogger, read_if_exists, read_run_json
+from elman.runs.loggers.base import MetricsLogger, read_if_exists, read_run_json, without_surrogates
 from elman.runs.records import Metrics, Sample
 from elman.storage.atomic import replace_file
 from elman.storage.untrusted import parse_strict_json, require_int, require_str
@@ -107,7 +107,8 @@ class WandbLogger(MetricsLogger):
         return {"update": row.update} | {name: value for name, value in values.items() if value is not None}
 
     def _sample_entry(self, sample: Sample) -> dict[str, Any]:
-        return {"update": sample.update, "sample": self._wandb.Html(f"<pre>{escape(_writable(sample.text))}</pre>")}
+        text = escape(without_surrogates(sample.text))
+        return {"update": sample.update, "sample": self._wandb.Html(f"<pre>{text}</pre>")}
 
     def _read_progress(self) -> tuple[str, int, int] | None:
         """Return the contents of `PROGRESS`; None if it is missing or invalid, so that a new W&B run is started."""
@@ -121,11 +122,6 @@ class WandbLogger(MetricsLogger):
             return (run_id, rows, samples - 1) if re.fullmatch("[0-9a-f]{8}", run_id) else None
         except (ValueError, KeyError, TypeError):
             return None
-
-
-def _writable(sample: str) -> str:
-    """Return a text without lone surrogates, which become escapes."""
-    return sample.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class BuiltinModel(NamedTuple):
 MODELS = (
     BuiltinModel(
         "builtin-1.safetensors.xz",
-        sha256="0bf45438868ea1f63290773893059f7dfff8897f1e58f99bfd7b32ce80cb2334",
+        sha256="8cfcaec847508c3b892b2dee4d06c3b152e5ffc8369852bb2532b1f2d6aa2b31",
         fingerprint="ceec5736168401265dc7b8734ec4ac4b72f2c5ce15cbb470e60d0accc7b15d79",
     ),
 )

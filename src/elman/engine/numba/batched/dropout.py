@@ -1,23 +1,32 @@
-"""Dropout masks of a group of batch rows, computed from hashes; see `elman.network.dropout`."""
+"""Dropout masks, computed from hashes; see `elman.network.dropout`."""
+
+from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.jit import inlined
-from elman.network.dropout import Dropout, key
+from elman.engine.numba.batched.layout import W_BACKWARD, W_FORWARD
+from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
+from elman.engine.numba.threads import partition
+from elman.network.dropout import Dropout, WeightDropout, key
 
 
 class DropoutMask(NamedTuple):
-    """The parameters of one update's masks for a group; see `elman.network.dropout`."""
+    """The parameters of the masks of one window of a group of batch rows."""
 
+    is_on: bool
     keys: NDArray[np.uint32]  # (layers,)
     threshold: np.uint32  # a unit is kept if its hash is at least this
     scale: float
     per_step: bool  # a mask for every time step, instead of one per window (variational)
     first_row: int  # of the group, in the batch
     batch_size: int
+
+
+NO_DROPOUT = DropoutMask(False, np.zeros(1, np.uint32), np.uint32(0), 1.0, False, 0, 1)
 
 
 class DropoutMasks(NamedTuple):
@@ -30,21 +39,41 @@ class DropoutMasks(NamedTuple):
     per_step: bool
 
 
+class WeightMasks(NamedTuple):
+    """The masks of the recurrent matrices of all layers in some updates."""
+
+    is_on: bool
+    keys: NDArray[np.uint32]  # (updates, layers)
+    threshold: np.uint32  # a weight is kept if its hash is at least this
+    scale: float
+
+
 def make_masks(dropout: Dropout | None, updates: range, layers: int) -> DropoutMasks:
     """Return the masks of the updates with these numbers."""
     if dropout is None:
         return DropoutMasks(False, np.zeros((len(updates), layers), np.uint32), np.uint32(0), 1.0, False)
     keys = [[key(dropout.seed, update, layer + 1) for layer in range(layers)] for update in updates]
-    threshold, scale = np.uint32(dropout.rate * 2**32), 1 / (1 - dropout.rate)
-    return DropoutMasks(True, np.array(keys, np.uint32), threshold, scale, not dropout.variational)
+    return DropoutMasks(True, np.array(keys, np.uint32), *_threshold_and_scale(dropout.rate), not dropout.variational)
 
 
-def mask_of_group(masks: DropoutMasks, n: int, first_row: int, batch_size: int) -> DropoutMask:
-    """Return the mask of the n-th update for a group. This is Python; kernels call `select_mask`."""
-    return DropoutMask(masks.keys[n], masks.threshold, masks.scale, masks.per_step, first_row, batch_size)
+def make_weight_masks(dropout: WeightDropout | None, updates: range, layers: int) -> WeightMasks:
+    """Return the masks of the updates with these numbers."""
+    if dropout is None:
+        return WeightMasks(False, np.zeros((len(updates), layers), np.uint32), np.uint32(0), 1.0)
+    keys = [[dropout.key(update, layer + 1) for layer in range(layers)] for update in updates]
+    return WeightMasks(True, np.array(keys, np.uint32), *_threshold_and_scale(dropout.rate))
 
 
-select_mask = inlined(mask_of_group)
+def _threshold_and_scale(rate: float) -> tuple[np.uint32, float]:
+    return np.uint32(rate * 2**32), 1 / (1 - rate)
+
+
+@inlined
+def select_mask(masks, n, first_row, batch_size):
+    """The mask of the n-th update for a group."""
+    return DropoutMask(
+        masks.is_on, masks.keys[n], masks.threshold, masks.scale, masks.per_step, first_row, batch_size
+    )  # fmt: skip
 
 
 @inlined
@@ -64,15 +93,40 @@ def _lowbias32(x):
 
 
 @inlined
-def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, team):
-    """Multiply the output of a layer, or its gradient, by the mask."""
+def apply_dropout(to, to_start, of, of_start, dropout_mask, layer, T, R, sizes, thread):
+    """Multiply the thread's units of the output of a layer, or of its gradient, by the mask."""
     key, factor = dropout_mask.keys[layer], to.dtype.type(dropout_mask.scale)
     for t in range(T):
         for r in range(R):
             step = t if dropout_mask.per_step else 0
             e = np.uint32((step * dropout_mask.batch_size + dropout_mask.first_row + r) * sizes.m)
             row = (t * R + r) * sizes.m_row
-            for j in range(team.first, min(team.last, sizes.m)):
+            for j in range(thread.first, min(thread.last, sizes.m)):
                 u = hash_entry(key, e + np.uint32(j))
                 keep = factor if u >= dropout_mask.threshold else to.dtype.type(0)
                 to[to_start + row + j] = of[of_start + row + j] * keep
+
+
+@kernel
+def mask_recurrent(to, to_start, of, of_start, sizes, masks, n, layer, thread):
+    """Multiply the thread's rows of a recurrent matrix, or of its gradient, by its mask in the n-th update.
+
+    See (5) and (6) in `elman.network.dropout`.
+    """
+    m, m_row, factor, key = sizes.m, sizes.m_row, to.dtype.type(masks.scale), masks.keys[n, layer]
+    first, last = partition(thread, sizes.recurrent_blocks * m)
+    for i in range(first, last):
+        row = (i // m * m_row + i % m) * m_row
+        e = np.uint32(i * m)
+        for j in range(m):
+            keep = factor if hash_entry(key, e + np.uint32(j)) >= masks.threshold else to.dtype.type(0)
+            to[to_start + row + j] = of[of_start + row + j] * keep
+
+
+@inlined
+def pack_recurrent(packed_weights, offset, dropped, sizes):
+    """Pack a recurrent matrix that is in `dropped` instead of theta."""
+    m, m_row, width = sizes.m, sizes.m_row, sizes.panel_width
+    rows = sizes.recurrent_blocks * m_row
+    pack_panels_transposed(packed_weights, offset[W_FORWARD], dropped, 0, m_row, m, rows, width)
+    pack_panels(packed_weights, offset[W_BACKWARD], dropped, 0, m_row, rows, m_row, width)

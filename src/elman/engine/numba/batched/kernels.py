@@ -4,9 +4,9 @@ m  hidden units of a layer, padded m_row        T  characters in one window
 K  size of the alphabet, padded K_row           R  batch rows of the group, rows of every product
 
 Batch rows are independent of one another, so a batch is split into groups that are processed in parallel, each of
-which accumulates its own gradients. A group is computed by one thread or by a team, each thread of which computes its
-own units (`elman.engine.numba.batched.team`). Row t R + r of an array with a time axis is that of batch row r at
-step t. The offsets of all arrays are defined in `elman.engine.numba.batched.layout`.
+which accumulates its own gradients. A group is computed by one thread or by several, each of which computes its own
+units. Row t R + r of an array with a time axis is that of batch row r at step t. The offsets of all arrays are defined
+in `elman.engine.numba.batched.layout`.
 """
 
 from typing import NamedTuple
@@ -14,35 +14,40 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.engine.numba.batched.cells import Step
 from elman.engine.numba.batched.dropout import apply_dropout
-from elman.engine.numba.batched.layout import (
-    U_BACKWARD,
-    U_FORWARD,
-    W_BACKWARD,
-    W_FORWARD,
-    B,
-    D,
-    U,
-    W,
-)  # fmt: skip
+from elman.engine.numba.batched.layout import U_BACKWARD, U_FORWARD, W_BACKWARD, W_FORWARD, B, D, U, W
 from elman.engine.numba.batched.prior import add_prior, compute_alpha_gradient
-from elman.engine.numba.batched.team import barrier, share
-from elman.engine.numba.cells import gru, lstm, rnn
-from elman.engine.numba.cells.blocks import CellBlocks
+from elman.engine.numba.compiler import KernelPointer, call_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.panels import DEPTH, Products, Ranges, entire
+from elman.engine.numba.linalg.panels import DEPTH, Ranges, entire
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.vector import add_to, copy, exponentials, scale
-from elman.engine.numba.pointers import call_pointer
+from elman.engine.numba.threads import barrier, partition
 
 Array = NDArray[np.floating]
 
-CELLS: dict[str, CellBlocks] = {"rnn": rnn.BLOCKS, "gru": gru.BLOCKS, "lstm": lstm.BLOCKS}
-"""The cells that `forward_step` and `_backward_layer` distinguish, by name. No other cell is packed for a kernel."""
+UNUSED = KernelPointer(0, 0)
+"""Instead of a pointer to a kernel that is not called, and so need not be compiled."""
+
+
+class Pointers(NamedTuple):
+    """Pointers to the kernels that the others call.
+
+    A copy of such a kernel in the one that calls it might round otherwise, see `elman.engine.numba.jit.inlined`.
+    """
+
+    multiply: KernelPointer = UNUSED
+    sum_outer: KernelPointer = UNUSED
+    forward_cell: KernelPointer = UNUSED
+    backward_cell: KernelPointer = UNUSED
+    read_window: KernelPointer = UNUSED
+    forward: KernelPointer = UNUSED
+    backward: KernelPointer = UNUSED
 
 
 class Workspace(NamedTuple):
-    """Activations and gradients of one group of batch rows."""
+    """Activations and gradients of one group of batch rows; of all groups, with an axis for them, in the workspaces."""
 
     h: Array  # (layers, T + 1, R, m_row): step 0 is the initial state; then a row of zeros
     s: Array  # the same for the cell state, which only the LSTM has
@@ -56,75 +61,87 @@ class Workspace(NamedTuple):
     losses: NDArray[np.float64]  # (T, R)
     dh0: Array  # (layers, state vectors, R, m_row)
     gradient: Array  # laid out like theta
-    panels: Array  # (threads of a team, DEPTH, m_row): for `sum_outer_products`
+    panels: Array  # (threads, DEPTH, m_row): for `sum_outer_products`
     zeros: Array  # as long as the longest row
     dy_before: Array  # (R, m_row): dL/dh of a step before a reset, if there are any
-    products: Products
+    pointers: Pointers
 
 
 @inlined
-def _own_units(sizes, blocks, team):
+def select_workspace(workspaces, g):
+    """The workspace of a group."""
+    return Workspace(
+        workspaces.h[g], workspaces.s[g], workspaces.tanh_s[g], workspaces.gates[g], workspaces.y[g],
+        workspaces.inputs[g], workspaces.dy[g], workspaces.ds[g], workspaces.g[g], workspaces.losses[g],
+        workspaces.dh0[g], workspaces.gradient[g], workspaces.panels[g], workspaces.zeros[g], workspaces.dy_before[g],
+        workspaces.pointers,
+    )  # fmt: skip
+
+
+@inlined
+def _own_ranges(sizes, blocks, thread):
     """The thread's units of each of so many blocks."""
-    if team.size == 1:
+    if thread.size == 1:
         return entire(blocks * sizes.m_row)
-    return Ranges(team.first, team.last - team.first, blocks, sizes.m_row)
+    return Ranges(thread.first, thread.last - thread.first, blocks, sizes.m_row)
 
 
 @inlined
-def _own_vectors(team, itemsize):
+def _own_vectors(thread, itemsize):
     """Vectors of the thread's units of a block."""
-    return (team.last - team.first) * itemsize // BYTES
+    return (thread.last - thread.first) * itemsize // BYTES
 
 
 @inlined
-def forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team):
+def _make_step(layer, t, T, R, offsets, sizes, workspace, thread):
+    """Where the rows of a time step begin, from the thread's first unit on."""
+    m_row, unit, before = sizes.m_row, thread.first, (layer * (T + 1) + t) * R * sizes.m_row + thread.first
+    return Step(
+        t * R, R, (layer * T + t) * R * sizes.gates_row + unit, sizes.gates_row,
+        (offsets[0, U_FORWARD] if layer == 0 else 0) + unit, sizes.input_blocks * m_row, layer == 0,
+        offsets[layer, D] + unit, before, before + R * m_row, len(workspace.h) - m_row + unit,
+        (layer * T + t) * R * m_row + unit, (t + 1) * R * m_row + unit, t * R * m_row + unit, unit, sizes.reset_at,
+        m_row, _own_vectors(thread, workspace.h.itemsize),
+    )  # fmt: skip
+
+
+@inlined
+def _forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread):
     """One time step of one layer for all rows; U x + b has been computed."""
-    h, m_row, row = workspace.h, sizes.m_row, sizes.gates_row
-    vectors, unit = _own_vectors(team, h.itemsize), team.first
-    recurrent = (sizes.blocks - sizes.recurrent_blocks) * m_row
-    before = (layer * (T + 1) + t) * R * m_row
-    after, gates = before + R * m_row, (layer * T + t) * R * row
+    step = _make_step(layer, t, T, R, offsets, sizes, workspace, thread)
+    recurrent = (sizes.blocks - sizes.recurrent_blocks) * sizes.m_row
     call_pointer(
-        workspace.products.multiply,
+        workspace.pointers.multiply,
         (
-            workspace.gates, gates + recurrent, row, workspace.zeros, 0, 0, h, before, m_row,
-            packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m, sizes.recurrent_blocks * m_row,
-            _own_units(sizes, sizes.recurrent_blocks, team),
+            workspace.gates, step.gates - thread.first + recurrent, sizes.gates_row, workspace.zeros, 0, 0,
+            workspace.h, step.before - thread.first, sizes.m_row,
+            packed_weights, offsets[layer, W_FORWARD], sizes.panel_width, R, sizes.m,
+            sizes.recurrent_blocks * sizes.m_row, _own_ranges(sizes, sizes.recurrent_blocks, thread),
         ),
     )  # fmt: skip
-    inputs = packed_weights if layer == 0 else workspace.inputs
-    for r in range(R):
-        begin, x_row = gates + r * row + unit, indices[t * R + r] if layer == 0 else t * R + r
-        x = (offsets[0, U_FORWARD] if layer == 0 else 0) + x_row * sizes.input_blocks * m_row + unit
-        b, a = before + r * m_row + unit, after + r * m_row + unit
+    for r in range(R if sizes.reset_at >= 0 else 0):
         if indices[t * R + r] == sizes.reset_at:
             for block in range(sizes.recurrent_blocks):
-                copy(workspace.gates, begin + recurrent + block * m_row, workspace.zeros, 0, vectors)
-            b = len(h) - m_row + unit
-        if sizes.cell == lstm.CODE:
-            tanh_s = ((layer * T + t) * R + r) * m_row + unit
-            lstm.forward(
-                (workspace.gates, inputs, workspace.s, workspace.s, workspace.tanh_s, h), (begin, x, b, a, tanh_s, a),
-                m_row, vectors,
-            )  # fmt: skip
-        elif sizes.cell == gru.CODE:
-            d = offsets[layer, D] + unit
-            gru.forward((workspace.gates, inputs, theta, h, h), (begin, x, d, b, a), m_row, vectors)
-        elif sizes.cell == rnn.CODE:
-            rnn.forward((workspace.gates, inputs, h), (begin, x, a), m_row, vectors)
-    barrier(team)
+                at = step.gates + r * sizes.gates_row + recurrent + block * sizes.m_row
+                copy(workspace.gates, at, workspace.zeros, 0, step.vectors)
+    inputs = packed_weights if layer == 0 else workspace.inputs
+    call_pointer(
+        workspace.pointers.forward_cell,
+        (workspace.gates, inputs, theta, workspace.s, workspace.tanh_s, workspace.h, indices, step),
+    )
+    barrier(thread)
 
 
 @inlined
-def multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, team):
+def _multiply_inputs(layer, T, R, y, y_start, theta, packed_weights, offsets, sizes, workspace, thread):
     """U x + b of a layer after the first, for all steps of the window."""
     row = sizes.input_blocks * sizes.m_row
     call_pointer(
-        workspace.products.multiply,
+        workspace.pointers.multiply,
         (
             workspace.inputs, 0, row, theta, offsets[layer, B], 0, y, y_start, sizes.m_row,
             packed_weights, offsets[layer, U_FORWARD], sizes.panel_width, T * R, sizes.m, row,
-            _own_units(sizes, sizes.input_blocks, team),
+            _own_ranges(sizes, sizes.input_blocks, thread),
         ),
     )  # fmt: skip
 
@@ -146,43 +163,34 @@ def _compute_losses(workspace, targets, first, last, K_row, backward):
 
 
 @inlined
-def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team):
+def _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread):
     """dL/da for every step of a layer, which overwrites its gates, and dL/dh_0."""
-    h, dy, m_row, row = workspace.h, workspace.dy, sizes.m_row, sizes.gates_row
-    vectors, unit = _own_vectors(team, h.itemsize), team.first
+    dy, m_row, row = workspace.dy, sizes.m_row, sizes.gates_row
+    unit, vectors = thread.first, _own_vectors(thread, dy.itemsize)
     for r in range(R):
         copy(dy, r * m_row + unit, workspace.zeros, 0, vectors)
         copy(workspace.ds, r * m_row + unit, workspace.zeros, 0, vectors)
     for t in range(T - 1, -1, -1):
-        before, gates = (layer * (T + 1) + t) * R * m_row, (layer * T + t) * R * row
-        into = t * R * m_row
-        for r in range(R):
-            begin, b, to = gates + r * row + unit, before + r * m_row + unit, into + r * m_row + unit
-            a, d, ds = b + R * m_row, to + R * m_row, r * m_row + unit
+        step = _make_step(layer, t, T, R, offsets, sizes, workspace, thread)
+        into, resets = t * R * m_row, R if sizes.reset_at >= 0 else 0
+        for r in range(resets):
             if indices[t * R + r] == sizes.reset_at:
-                copy(workspace.dy_before, ds, dy, to, vectors)
-                b = len(h) - m_row + unit
-            if sizes.cell == lstm.CODE:
-                tanh_s = ((layer * T + t) * R + r) * m_row + unit
-                lstm.backward(
-                    (workspace.gates, workspace.s, workspace.tanh_s, dy, workspace.ds),
-                    (begin, b, tanh_s, d, ds), m_row, vectors,
-                )  # fmt: skip
-            elif sizes.cell == gru.CODE:
-                gru.backward((workspace.gates, h, dy, dy), (begin, b, d, to), m_row, vectors)
-            elif sizes.cell == rnn.CODE:
-                rnn.backward((workspace.gates, h, dy), (begin, a, d), m_row, vectors)
-        barrier(team)
+                copy(workspace.dy_before, r * m_row + unit, dy, into + r * m_row + unit, vectors)
         call_pointer(
-            workspace.products.multiply,
+            workspace.pointers.backward_cell,
+            (workspace.gates, workspace.s, workspace.tanh_s, workspace.h, dy, workspace.ds, indices, step),
+        )
+        barrier(thread)
+        call_pointer(
+            workspace.pointers.multiply,
             (
                 dy, into, m_row, dy, into, m_row,
-                workspace.gates, gates + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
+                workspace.gates, step.gates - unit + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
                 packed_weights, offsets[layer, W_BACKWARD], sizes.panel_width, R, sizes.recurrent_blocks * m_row, m_row,
-                _own_units(sizes, 1, team),
+                _own_ranges(sizes, 1, thread),
             ),
         )  # fmt: skip
-        for r in range(R):
+        for r in range(resets):
             if indices[t * R + r] == sizes.reset_at:  # no gradient flows to the state before
                 at = r * m_row + unit
                 copy(dy, into + at, workspace.dy_before, at, vectors)
@@ -203,55 +211,55 @@ def _sum_columns(to, to_start, of, of_start, row, rows, vectors, zeros):
 
 
 @inlined
-def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, team):
+def _compute_layer_gradients(layer, T, R, y, y_start, offsets, sizes, workspace, indices, thread):
     """dW, dU and the bias gradients of one layer; `y` is the input of a layer after the first."""
     gradient, gates, m_row, row = workspace.gradient, workspace.gates, sizes.m_row, sizes.gates_row
-    start, vectors = layer * T * R * row, _own_vectors(team, gates.itemsize)
+    start, unit, vectors = layer * T * R * row, thread.first, _own_vectors(thread, gates.itemsize)
     for k in range(T * R if sizes.reset_at >= 0 else 0):
         if indices[k] == sizes.reset_at:  # the state that the step read; the layers above have read the real one
-            copy(workspace.h, (layer * (T + 1) * R + k) * m_row + team.first, workspace.zeros, 0, vectors)
+            copy(workspace.h, (layer * (T + 1) * R + k) * m_row + unit, workspace.zeros, 0, vectors)
     if sizes.reset_at >= 0:
-        barrier(team)
-    panels = team.rank * DEPTH * m_row
+        barrier(thread)
+    panels = thread.rank * DEPTH * m_row
     call_pointer(
-        workspace.products.sum_outer,
+        workspace.pointers.sum_outer,
         (
             gradient, offsets[layer, W], m_row, gates, start + (sizes.blocks - sizes.recurrent_blocks) * m_row, row,
             workspace.h, layer * (T + 1) * R * m_row, m_row, workspace.panels, panels, workspace.zeros, T * R, m_row,
-            _own_units(sizes, sizes.recurrent_blocks, team),
+            _own_ranges(sizes, sizes.recurrent_blocks, thread),
         ),
     )  # fmt: skip
     columns = sizes.input_blocks * m_row
     if layer > 0:
         call_pointer(
-            workspace.products.sum_outer,
+            workspace.pointers.sum_outer,
             (
                 gradient, offsets[layer, U], m_row, gates, start, row, y, y_start, m_row, workspace.panels, panels,
-                workspace.zeros, T * R, m_row, _own_units(sizes, sizes.input_blocks, team),
+                workspace.zeros, T * R, m_row, _own_ranges(sizes, sizes.input_blocks, thread),
             ),
         )  # fmt: skip
     for block in range(sizes.input_blocks):
-        unit = block * m_row + team.first
+        at = block * m_row + unit
         if layer == 0:
-            U_row = offsets[0, U] + unit
+            U_row = offsets[0, U] + at
             for k in range(sizes.K):
                 copy(gradient, U_row + k * columns, workspace.zeros, 0, vectors)
             for k in range(T * R):
-                add_to(gradient, U_row + indices[k] * columns, gates, start + k * row + unit, vectors)
-            _sum_columns(gradient, offsets[0, B] + unit, gradient, U_row, columns, sizes.K, vectors, workspace.zeros)
+                add_to(gradient, U_row + indices[k] * columns, gates, start + k * row + at, vectors)
+            _sum_columns(gradient, offsets[0, B] + at, gradient, U_row, columns, sizes.K, vectors, workspace.zeros)
         else:
-            _sum_columns(gradient, offsets[layer, B] + unit, gates, start + unit, row, T * R, vectors, workspace.zeros)
+            _sum_columns(gradient, offsets[layer, B] + at, gates, start + at, row, T * R, vectors, workspace.zeros)
     if sizes.has_recurrent_bias:
-        last_block = start + (sizes.blocks - 1) * m_row + team.first
-        _sum_columns(gradient, offsets[layer, D] + team.first, gates, last_block, row, T * R, vectors, workspace.zeros)
+        last_block = start + (sizes.blocks - 1) * m_row + unit
+        _sum_columns(gradient, offsets[layer, D] + unit, gates, last_block, row, T * R, vectors, workspace.zeros)
 
 
 @inlined
-def carry_state(T, R, sizes, workspace, team):
+def carry_state(T, R, sizes, workspace, thread):
     """Copy the final state of the window to the initial state of the next."""
-    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
+    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
-        block = layer * (T + 1) * R * m_row + team.first
+        block = layer * (T + 1) * R * m_row + unit
         for r in range(R):
             copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
             if sizes.state_vectors == 2:
@@ -259,116 +267,120 @@ def carry_state(T, R, sizes, workspace, team):
 
 
 @inlined
-def reset_state(T, R, sizes, workspace, team):
+def reset_state(T, R, sizes, workspace, thread):
     """Set the initial state of the next window to zero."""
-    m_row, vectors = sizes.m_row, _own_vectors(team, workspace.h.itemsize)
+    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
         for r in range(R):
-            to = (layer * (T + 1) * R + r) * m_row + team.first
+            to = (layer * (T + 1) * R + r) * m_row + unit
             copy(workspace.h, to, workspace.zeros, 0, vectors)
             if sizes.state_vectors == 2:
                 copy(workspace.s, to, workspace.zeros, 0, vectors)
 
 
 @inlined
-def _forward_layers(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
-):
-    """Compute the states of every layer, and the logits of the thread's rows of a window.
-
-    Returns the array of the layers' outputs, its stride from layer to layer, and the offset of the first layer in it.
-    """
-    m_row, K_row = sizes.m_row, sizes.K_row
-    y = workspace.y if use_dropout else workspace.h
+def _locate_outputs(T, R, sizes, dropout_mask):
+    """Where the layers' outputs are: their stride from layer to layer, and the offset of the first one."""
     # With dropout the outputs have no step 0.
-    stride = (T if use_dropout else T + 1) * R * m_row
-    start = 0 if use_dropout else R * m_row
+    return (T if dropout_mask.is_on else T + 1) * R * sizes.m_row, 0 if dropout_mask.is_on else R * sizes.m_row
+
+
+@kernel
+def forward(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread):
+    """Compute the states of every layer, and the logits of the thread's rows of a window of R batch rows."""
+    m_row, K_row = sizes.m_row, sizes.K_row
+    y = workspace.y if dropout_mask.is_on else workspace.h
+    stride, start = _locate_outputs(T, R, sizes, dropout_mask)
     for layer in range(sizes.layers):
         if layer > 0:
-            multiply_inputs(
-                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, team
+            _multiply_inputs(
+                layer, T, R, y, (layer - 1) * stride + start, theta, packed_weights, offsets, sizes, workspace, thread
             )
         for t in range(T):
-            forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, team)
-        if use_dropout:
+            _forward_step(layer, t, T, R, theta, packed_weights, offsets, sizes, workspace, indices, thread)
+        if dropout_mask.is_on:
             apply_dropout(
                 y, layer * stride, workspace.h, (layer * (T + 1) + 1) * R * m_row, dropout_mask, layer, T, R, sizes,
-                team,
+                thread,
             )  # fmt: skip
-            barrier(team)
-    first, last = share(team, T * R)
+            barrier(thread)
+    first, last = partition(thread, T * R)
     top = (sizes.layers - 1) * stride + start
     call_pointer(
-        workspace.products.multiply,
+        workspace.pointers.multiply,
         (
             workspace.g, first * K_row, K_row, packed_weights, sizes.c_padded, 0, y, top + first * m_row, m_row,
             packed_weights, sizes.V_forward, sizes.panel_width, last - first, sizes.m, K_row, entire(K_row),
         ),
     )  # fmt: skip
     if sizes.order > 0:
-        add_prior(theta, sizes, workspace, prior, first, last, R)
-    return y, stride, start
+        add_prior(theta, sizes, workspace.g, prior, first, last, R)
 
 
 @kernel
-def compute_logits(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, team):
-    """Read a window of R batch rows without dropout: the logits are left in `workspace.g`, the states in place."""
-    _forward_layers(theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, False, team)
-
-
-@kernel
-def run_window(
-    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, use_dropout,
-    backward, team,
-):  # fmt: skip
-    """Losses of a window of R batch rows and, if `backward`, gradients; the final state becomes the initial one."""
+def backward(packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread):
+    """Compute the gradients of a window, for which `Workspace.g` holds p - y."""
     m_row, K_row, rows = sizes.m_row, sizes.K_row, T * R
-    y, stride, start = _forward_layers(
-        theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, use_dropout, team
-    )
-    top = (sizes.layers - 1) * stride + start
-    first, last = share(team, rows)
-    _compute_losses(workspace, targets, first, last, K_row, backward)
-    barrier(team)
-    if backward:
-        lanes = BYTES // workspace.g.itemsize
-        first, last = share(team, K_row // lanes)
-        column, columns = first * lanes, (last - first) * lanes
-        call_pointer(
-            workspace.products.sum_outer,
-            (
-                workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, top, m_row, workspace.panels,
-                team.rank * DEPTH * m_row, workspace.zeros, rows, m_row, Ranges(column, columns, 1, columns),
-            ),
-        )  # fmt: skip
-        _sum_columns(
-            workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros
+    y = workspace.y if dropout_mask.is_on else workspace.h
+    stride, start = _locate_outputs(T, R, sizes, dropout_mask)
+    lanes = BYTES // workspace.g.itemsize
+    first, last = partition(thread, K_row // lanes)
+    column, columns = first * lanes, (last - first) * lanes
+    call_pointer(
+        workspace.pointers.sum_outer,
+        (
+            workspace.gradient, sizes.V, m_row, workspace.g, 0, K_row, y, (sizes.layers - 1) * stride + start, m_row,
+            workspace.panels, thread.rank * DEPTH * m_row, workspace.zeros, rows, m_row,
+            Ranges(column, columns, 1, columns),
+        ),
+    )  # fmt: skip
+    _sum_columns(workspace.gradient, sizes.c + column, workspace.g, column, K_row, rows, last - first, workspace.zeros)
+    if sizes.order > 0 and thread.rank == 0:
+        compute_alpha_gradient(sizes, workspace, prior, rows)
+    call_pointer(
+        workspace.pointers.multiply,
+        (
+            workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
+            packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_ranges(sizes, 1, thread),
+        ),
+    )  # fmt: skip
+    for layer in range(sizes.layers - 1, -1, -1):
+        if dropout_mask.is_on:
+            apply_dropout(
+                workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, thread
+            )  # fmt: skip
+        _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, thread)
+        _compute_layer_gradients(
+            layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, thread
         )
-        if sizes.order > 0 and team.rank == 0:
-            compute_alpha_gradient(sizes, workspace, prior, rows)
+        if layer > 0:
+            call_pointer(
+                workspace.pointers.multiply,
+                (
+                    workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
+                    workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
+                    packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
+                    m_row, _own_ranges(sizes, 1, thread),
+                ),
+            )  # fmt: skip
+    barrier(thread)  # the gradients of W have read all states
+
+
+@inlined
+def run_window(
+    theta, packed_weights, offsets, sizes, workspace, prior, indices, targets, T, R, dropout_mask, is_training, thread
+):  # fmt: skip
+    """Losses of a window of R batch rows and, if `is_training`, gradients; the final state becomes the initial one."""
+    call_pointer(
+        workspace.pointers.forward,
+        (theta, packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread),
+    )
+    first, last = partition(thread, T * R)
+    _compute_losses(workspace, targets, first, last, sizes.K_row, is_training)
+    barrier(thread)
+    if is_training:
         call_pointer(
-            workspace.products.multiply,
-            (
-                workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0, workspace.g, 0, K_row,
-                packed_weights, sizes.V_backward, sizes.panel_width, rows, sizes.K, m_row, _own_units(sizes, 1, team),
-            ),
-        )  # fmt: skip
-        for layer in range(sizes.layers - 1, -1, -1):
-            if use_dropout:
-                apply_dropout(workspace.dy, R * m_row, workspace.dy, R * m_row, dropout_mask, layer, T, R, sizes, team)
-            _backward_layer(layer, T, R, packed_weights, offsets, sizes, workspace, indices, team)
-            _compute_layer_gradients(
-                layer, T, R, y, (layer - 1) * stride + start, offsets, sizes, workspace, indices, team
-            )
-            if layer > 0:
-                call_pointer(
-                    workspace.products.multiply,
-                    (
-                        workspace.dy, R * m_row, m_row, workspace.zeros, 0, 0,
-                        workspace.gates, layer * rows * sizes.gates_row, sizes.gates_row,
-                        packed_weights, offsets[layer, U_BACKWARD], sizes.panel_width, rows, sizes.input_blocks * m_row,
-                        m_row, _own_units(sizes, 1, team),
-                    ),
-                )  # fmt: skip
-        barrier(team)  # the gradients of W have read all states
-    carry_state(T, R, sizes, workspace, team)
+            workspace.pointers.backward,
+            (packed_weights, offsets, sizes, workspace, prior, indices, T, R, dropout_mask, thread),
+        )
+    carry_state(T, R, sizes, workspace, thread)

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.cells.blocks import CellBlocks
-from elman.engine.numba.linalg.memory import aligned_zeros
+from elman.engine.numba.batched.cells import CompiledCell
+from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.padding import aligned_zeros
+from elman.engine.numba.linalg.panels import pack_panels, pack_panels_transposed
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import AT_ONCE
 from elman.network.parameters import Architecture, Array, Arrays
@@ -32,7 +34,6 @@ U, W, B, D, W_FORWARD, W_BACKWARD, U_FORWARD, U_BACKWARD = range(8)
 class Sizes(NamedTuple):
     """Sizes and offsets that every kernel needs. A block is the m_row elements of one gate."""
 
-    cell: int
     layers: int
     m: int
     m_row: int
@@ -58,7 +59,7 @@ class Sizes(NamedTuple):
 class Layout(NamedTuple):
     """The offsets, for one architecture, dtype and number of rows."""
 
-    cell: CellBlocks
+    cell: CompiledCell
     sizes: Sizes
     offsets: NDArray[np.intp]  # (layers, 8), see the constants above
     matrix_size: int  # elements of theta before the biases
@@ -77,7 +78,7 @@ def row_multiple(dtype: np.dtype[Any]) -> int:
 
 
 def make_layout(
-    network: Architecture, cell: CellBlocks, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
+    network: Architecture, cell: CompiledCell, dtype: np.dtype[Any], rows: int, reset_at: int | None = None
 ) -> Layout:
     """Return the layout for products of `rows` batch rows at a time."""
     lanes, unit = BYTES // dtype.itemsize, row_multiple(dtype)
@@ -105,7 +106,7 @@ def make_layout(
     # One cache line more, so that successive rows do not map to the same cache sets.
     gates_row = cell.blocks * m_row + unit
     sizes = Sizes(
-        cell.code, network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
+        network.layers, network.m, m_row, network.K, K_row, input_blocks, recurrent_blocks, cell.blocks,
         cell.state_vectors, cell.has_recurrent_bias, gates_row, panel_vectors(rows) * lanes,
         V, c, alpha, V_forward, V_backward, c_padded, network.order,
         -1 if reset_at is None else reset_at,
@@ -180,3 +181,54 @@ def unflatten(layout: Layout, flat: Array, into: Mapping[str, Array]) -> None:
     for name, view in views(layout, flat).items():
         order, array = _gate_order(layout, name), into[name]
         array.reshape(len(order), -1, *array.shape[1:])[order] = view
+
+
+@inlined
+def _pack_forward(theta, packed_weights, offsets, sizes, layer):
+    """Pack what the forward pass reads of a layer."""
+    m, m_row, width, offset = sizes.m, sizes.m_row, sizes.panel_width, offsets[layer]
+    recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
+    pack_panels_transposed(packed_weights, offset[W_FORWARD], theta, offset[W], m_row, m, recurrent, width)
+    if layer == 0:
+        for k in range(sizes.K):
+            row, of = offset[U_FORWARD] + k * inputs, offset[U] + k * inputs
+            for j in range(inputs):
+                packed_weights[row + j] = theta[of + j] + theta[offset[B] + j]
+    else:
+        pack_panels_transposed(packed_weights, offset[U_FORWARD], theta, offset[U], m_row, m, inputs, width)
+
+
+@inlined
+def _pack_backward(theta, packed_weights, offsets, sizes, layer):
+    """Pack what the backward pass reads of a layer."""
+    m_row, width, offset = sizes.m_row, sizes.panel_width, offsets[layer]
+    recurrent, inputs = sizes.recurrent_blocks * m_row, sizes.input_blocks * m_row
+    pack_panels(packed_weights, offset[W_BACKWARD], theta, offset[W], m_row, recurrent, m_row, width)
+    if layer > 0:
+        pack_panels(packed_weights, offset[U_BACKWARD], theta, offset[U], m_row, inputs, m_row, width)
+
+
+@inlined
+def _pack_output(theta, packed_weights, sizes, backward):
+    """Pack the output layer into panels; the bias of a padded character is -infinity, its probability 0."""
+    pack_panels_transposed(
+        packed_weights, sizes.V_forward, theta, sizes.V, sizes.m_row, sizes.m, sizes.K_row, sizes.panel_width
+    )
+    if backward:
+        pack_panels(
+            packed_weights, sizes.V_backward, theta, sizes.V, sizes.m_row, sizes.K, sizes.m_row, sizes.panel_width
+        )
+    for k in range(sizes.K_row):
+        packed_weights[sizes.c_padded + k] = theta[sizes.c + k] if k < sizes.K else -np.inf
+
+
+@kernel
+def pack_part(theta, packed_weights, offsets, sizes, backward, part, parts):
+    """Do every `parts`-th task of packing, from task `part` on."""
+    for task in range(part, 2 * sizes.layers + 1, parts):
+        if task == 2 * sizes.layers:
+            _pack_output(theta, packed_weights, sizes, backward)
+        elif task % 2 == 0:
+            _pack_forward(theta, packed_weights, offsets, sizes, task // 2)
+        elif backward:
+            _pack_backward(theta, packed_weights, offsets, sizes, task // 2)

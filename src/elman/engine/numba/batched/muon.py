@@ -1,100 +1,178 @@
-"""The hidden matrices in an update of Muon (`elman.network.muon`), in blocks (m, m) that threads share out."""
+"""The hidden matrices in an update of Muon (`elman.network.muon`), in blocks (m, m), each that of one gate.
+
+A step of the Newton-Schulz iteration is written as three products, so that sums of matrices are additions to diagonals,
+
+    (1)  A = X X'        (2)  Q = A (b I + c A) + a I        (3)  X <- Q X.
+
+A and Q are symmetric, so only the tiles that touch their lower triangle are computed, and then mirrored. Each product
+is a phase. In a phase no panel of columns depends on another, so threads can share the panels, and what is computed for
+a panel does not depend on how they do.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from elman.engine.numba.batched.layout import W
-from elman.engine.numba.batched.network import CompiledNetwork
-from elman.engine.numba.jit import kernel
-from elman.engine.numba.linalg.newton_schulz import PHASES, SquareWorkspace, make_square_workspace, run_phases
+from elman.engine.numba.batched.layout import Sizes
+from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.padding import aligned_zeros
+from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
+from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
+from elman.engine.numba.linalg.vector import transpose
+from elman.engine.numba.threads import barrier
 from elman.network.muon import MOMENTUM, NEWTON_SCHULZ_COEFFICIENTS, NEWTON_SCHULZ_STEPS, NORM_EPSILON, STEP_SCALE
 from elman.network.parameters import Array
 
 SHARED_SIZE = 256
-"""Hidden size from which threads share a block. They wait for one another 9 times, which costs more than it saves for
-smaller blocks."""
+"""Hidden size from which threads share a block. They wait for one another after each phase, which costs more than it
+saves for smaller blocks.
+"""
+PHASES = 3
+"""Phases of a step."""
 _ALL_PHASES = PHASES * NEWTON_SCHULZ_STEPS
+_A, _B, _C = NEWTON_SCHULZ_COEFFICIENTS
 
 
-class MuonStep(NamedTuple):
-    """The numbers of an update of `elman.engine.numba.batched.optimizer`."""
+class SquareWorkspace(NamedTuple):
+    """Matrices (size, size), flat, whose size is a multiple of a vector; with an axis for threads, if there are any."""
 
-    rate: float
-    shrink: float
-    scale: float
-    grad_clip: float
+    X: Array
+    A: Array
+    Q: Array
+    panels: Array
+    zeros: Array  # (size,)
 
 
-class HiddenMatrices:
-    """The blocks of the hidden matrices, which follow one another in theta, with a workspace for each thread.
+def make_square_workspaces(threads: int, size: int, dtype: np.dtype[np.floating]) -> SquareWorkspace:
+    """Return a workspace for matrices of `size` rows and columns for each thread."""
+    X, A, Q, panels = (aligned_zeros(threads * size**2, dtype).reshape(threads, -1) for _ in range(4))
+    return SquareWorkspace(X, A, Q, panels, aligned_zeros(threads * size, dtype).reshape(threads, -1))
 
-    Every thread updates the same number of blocks by itself. Fewer blocks than threads are left, and the threads update
-    them together, if they are large.
 
-    Parameters
-    ----------
-    network : CompiledNetwork
-    N : ndarray, shape (n,)
-        The momentum, laid out like theta.
+@inlined
+def select_square(workspaces, n):
+    """The workspace of the n-th thread."""
+    return SquareWorkspace(
+        workspaces.X[n], workspaces.A[n], workspaces.Q[n], workspaces.panels[n], workspaces.zeros[n]
+    )  # fmt: skip
 
-    Attributes
-    ----------
-    first, last : int
-        Their range in theta.
-    """
 
-    def __init__(self, network: CompiledNetwork, N: Array) -> None:
-        self.network, self.N, size = network, N, network.sizes.m_row
-        self.first, self.last = int(network.offsets[0, W]), network.sizes.V
-        blocks = [slice(start, start + size**2) for start in range(self.first, self.last, size**2)]
-        workers = network.pool.workers
-        separate = len(blocks) // workers * workers if size >= SHARED_SIZE else len(blocks)
-        self.separate, self.shared = blocks[:separate], blocks[separate:]
-        self.workspaces = [make_square_workspace(size, network.dtype) for _ in range(min(workers, len(blocks)))]
-
-    def update(self, step: MuonStep) -> None:
-        """Update all blocks, with the gradients of the last window."""
-        pool = self.network.pool
-        pool.run_all([partial(self._update_blocks, n, step) for n in range(len(self.workspaces))])
-        for block in self.shared:
-            workspace = self.workspaces[0]
-            self._begin(block, workspace, step)
-            for phase in range(_ALL_PHASES):
-                pool.run_all(
-                    [self._phases(workspace, phase, phase + 1, part, pool.workers) for part in range(pool.workers)]
-                )
-            self._end(block, workspace, step)
-
-    def _update_blocks(self, n: int, step: MuonStep) -> None:
-        """Update the separate blocks of one thread."""
-        workspace = self.workspaces[n]
-        for block in self.separate[n :: len(self.workspaces)]:
-            self._begin(block, workspace, step)
-            self._phases(workspace, 0, _ALL_PHASES, 0, 1)()
-            self._end(block, workspace, step)
-
-    def _begin(self, block: slice, workspace: SquareWorkspace, step: MuonStep) -> None:
-        gradient = self.network.gradients[0, block]
-        _update_momentum(self.N[block], gradient, workspace.X, step.scale, step.grad_clip)
-
-    def _phases(self, workspace: SquareWorkspace, first: int, last: int, part: int, parts: int) -> Callable[[], object]:
-        """Return the task that computes a part of some phases of the iteration."""
-        size = self.network.sizes.m_row
-        return partial(run_phases, workspace, size, first, last, part, parts, *NEWTON_SCHULZ_COEFFICIENTS)
-
-    def _end(self, block: slice, workspace: SquareWorkspace, step: MuonStep) -> None:
-        rate = step.rate * STEP_SCALE * math.sqrt(self.network.sizes.m)
-        _make_step(self.network.theta[block], workspace.X, rate, step.shrink)
+@inlined
+def _multiply_symmetric(c, a, panels, s, columns, zeros, size):
+    """C = A B for `columns` columns from s on, with B in panels: the rows from s on, mirrored to columns of C."""
+    lanes = BYTES // c.itemsize
+    tile_rows = even_split(size - s, MAX_ROWS)
+    r = s
+    while r < size:
+        tile(
+            c, r * size + s, size, zeros, 0, 0, a, r * size, size, 1, panels, s * size, columns,
+            size, min(tile_rows, size - r), columns // lanes,
+        )  # fmt: skip
+        r += tile_rows
+    for q in range(s, s + columns, lanes):
+        for r in range(q + lanes, size, lanes):
+            transpose(c, q * size + r, size, c, r * size + q, size)
 
 
 @kernel
-def _update_momentum(N, g, X, scale, grad_clip):
+def run_phases(workspace, size, first, last, part, parts, a, b, c):
+    """Compute every `parts`-th panel, from panel `part` on, in phases `first` to `last` - 1 of all steps.
+
+    X has a norm of at most 1 before the first phase. Several phases in one call are for one part of one.
+    """
+    X, A, Q, panels, zeros = workspace.X, workspace.A, workspace.Q, workspace.panels, workspace.zeros
+    panel_width = ACCUMULATORS // MAX_ROWS * BYTES // X.itemsize
+    a, b, c = X.dtype.type(a), X.dtype.type(b), X.dtype.type(c)
+    for phase in range(first, last):
+        s = part * panel_width
+        while s < size:
+            start, columns = s * size, min(panel_width, size - s)
+            if phase % PHASES == 0:  # (1)
+                pack_panels_transposed(panels, start, X, start, size, size, columns, panel_width)
+                _multiply_symmetric(A, X, panels, s, columns, zeros, size)
+            elif phase % PHASES == 1:  # (2)
+                pack_panels(panels, start, A, s, size, size, columns, panel_width)
+                panel = panels[start : start + columns * size]
+                for i in range(len(panel)):
+                    panel[i] *= c
+                for j in range(columns):
+                    panel[(s + j) * columns + j] += b
+                _multiply_symmetric(Q, A, panels, s, columns, zeros, size)
+                for k in range(s, s + columns):
+                    Q[k * (size + 1)] += a
+            else:  # (3)
+                pack_panels(panels, start, X, s, size, size, columns, panel_width)
+                multiply_panels(
+                    X, s, size, zeros, 0, 0, Q, 0, size, panels, start, panel_width, size, size, columns,
+                    entire(columns),
+                )  # fmt: skip
+            s += parts * panel_width
+
+
+class HiddenMatrices(NamedTuple):
+    """The blocks of the hidden matrices, which follow one another in theta."""
+
+    first: int
+    blocks: int
+    size: int  # rows and columns of a block, padded
+    step_scale: float  # 0.1 sqrt(m)
+    workspaces: SquareWorkspace  # with an axis for the threads
+    momentum: KernelPointer
+    phases: KernelPointer
+    step: KernelPointer
+
+
+def make_hidden_matrices(
+    first: int, last: int, sizes: Sizes, dtype: np.dtype[np.floating], threads: int
+) -> HiddenMatrices:
+    """Return the blocks between two offsets in theta, with a workspace for each thread."""
+    size = sizes.m_row
+    workspaces = make_square_workspaces(threads, size, dtype)
+    workspace = SquareWorkspace._make(array[0] for array in workspaces)
+    return HiddenMatrices(
+        first, (last - first) // size**2, size, STEP_SCALE * np.sqrt(sizes.m),
+        workspaces,
+        kernel_pointer(update_momentum, *[workspace.X] * 3, 1.0, 1.0),
+        kernel_pointer(run_phases, workspace, size, 0, 0, 0, 1, 1.0, 1.0, 1.0),
+        kernel_pointer(make_step, *[workspace.X] * 2, 1.0, 1.0),
+    )  # fmt: skip
+
+
+@inlined
+def update_hidden(thread, hidden, rate, shrink, scale, grad_clip, theta, N, gradient):
+    """Update all blocks, from a gradient that is multiplied by `scale`.
+
+    Every thread updates the same number of blocks by itself. Fewer blocks than threads are left, and the threads update
+    them together, if they are large.
+    """
+    size, rate = hidden.size, rate * hidden.step_scale
+    together = hidden.blocks % thread.size if size >= SHARED_SIZE else 0
+    for block in range(thread.rank, hidden.blocks - together, thread.size):
+        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, thread.rank)
+        end = start + size * size
+        call_pointer(hidden.momentum, (N[start:end], gradient[start:end], workspace.X, scale, grad_clip))
+        call_pointer(hidden.phases, (workspace, size, 0, _ALL_PHASES, 0, 1, _A, _B, _C))
+        call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))
+    for block in range(hidden.blocks - together, hidden.blocks):
+        start, workspace = hidden.first + block * size * size, select_square(hidden.workspaces, 0)
+        end = start + size * size
+        barrier(thread)  # the workspace is free
+        if thread.rank == 0:
+            call_pointer(hidden.momentum, (N[start:end], gradient[start:end], workspace.X, scale, grad_clip))
+        for phase in range(_ALL_PHASES):
+            barrier(thread)
+            call_pointer(hidden.phases, (workspace, size, phase, phase + 1, thread.rank, thread.size, _A, _B, _C))
+        barrier(thread)
+        if thread.rank == 0:
+            call_pointer(hidden.step, (theta[start:end], workspace.X, rate, shrink))
+
+
+@kernel
+def update_momentum(N, g, X, scale, grad_clip):
     """Update the momentum of one block; X becomes what is orthogonalized, with norm 1."""
     scalar = X.dtype.type
     scale, grad_clip, keep, new = scalar(scale), scalar(grad_clip), scalar(MOMENTUM), scalar(1 - MOMENTUM)
@@ -110,7 +188,7 @@ def _update_momentum(N, g, X, scale, grad_clip):
 
 
 @kernel
-def _make_step(theta, X, rate, shrink):
+def make_step(theta, X, rate, shrink):
     """theta <- shrink theta - rate X."""
     rate, shrink = theta.dtype.type(rate), theta.dtype.type(shrink)
     for i in range(len(theta)):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.layout import flatten, unflatten
-from elman.engine.numba.batched.muon import HiddenMatrices, MuonStep
-from elman.engine.numba.batched.network import UPDATE_RANGES, CompiledNetwork
+from elman.engine.numba.batched.layout import Layout, W, flatten, unflatten
+from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.jit import compiled, inlined, kernel
-from elman.engine.numba.linalg.memory import aligned_zeros
+from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.state import TrainState
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
+from elman.network.parameters import Array
+
+RANGES = 4
+"""Ranges of the parameters that threads update in parallel. They do not depend on the number of threads: the order in
+which the squares of the gradient are added does not either.
+"""
 
 _ADAGRAD, _RMSPROP, _ADAM, _SGD = range(4)
 _KINDS = {"adagrad": _ADAGRAD, "rmsprop": _RMSPROP, "adam": _ADAM, "adamw": _ADAM, "sgd": _SGD, "muon": _ADAM}
@@ -46,39 +50,67 @@ class Step(NamedTuple):
     average_weight: float  # of the new parameters in their average
 
 
-class FlatOptimizer:
-    """The state of an optimizer (moments and averaged weights), flat like the network's parameters.
+class Moments(NamedTuple):
+    """Moments and averaged weights, flat like the parameters; empty where the optimizer has none."""
 
-    Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in `parts`.
+    M: Array
+    N: Array
+    average: Array
+
+
+class FlatOptimizer:
+    """An optimizer and its state, flat like the network's parameters.
+
+    Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
+
+    Parameters
+    ----------
+    layout : Layout
+    dtype : dtype
+    state : TrainState
+        Its moments are copied.
+    optimizer : Optimizer
+    threads : int
+        The most threads that update the parameters.
     """
 
-    def __init__(self, network: CompiledNetwork, state: TrainState, optimizer: Optimizer) -> None:
-        self.network, self.optimizer = network, optimizer
-        layout, dtype, empty = network.layout, network.dtype, aligned_zeros(0, network.dtype)
-        self.M = flatten(layout, state.M, dtype) if optimizer.name in HAS_SECOND_MOMENT else empty
-        self.N = flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty
-        self.average = flatten(layout, state.average, dtype) if optimizer.ema_decay else empty
-        self.ranges = list(pairwise(layout.theta_size * n // UPDATE_RANGES for n in range(UPDATE_RANGES + 1)))
-        self.hidden = HiddenMatrices(network, self.N) if optimizer.name == "muon" else None
-        matrices = layout.matrix_size
-        ends = [0, matrices] if self.hidden is None else [0, self.hidden.first, self.hidden.last, matrices]
+    def __init__(
+        self, layout: Layout, dtype: np.dtype[np.floating], state: TrainState, optimizer: Optimizer, threads: int
+    ) -> None:
+        self.layout, self.optimizer, empty = layout, optimizer, aligned_zeros(0, dtype)
+        self.moments = Moments(
+            flatten(layout, state.M, dtype) if optimizer.name in HAS_SECOND_MOMENT else empty,
+            flatten(layout, state.N, dtype) if optimizer.name in HAS_FIRST_MOMENT else empty,
+            flatten(layout, state.average, dtype) if optimizer.ema_decay else empty,
+        )
+        self.ranges = np.array([*pairwise(layout.theta_size * n // RANGES for n in range(RANGES + 1))])
+        hidden = int(layout.offsets[0, W]), layout.sizes.V
+        self.hidden: HiddenMatrices | None = (
+            make_hidden_matrices(*hidden, layout.sizes, dtype, threads) if optimizer.name == "muon" else None
+        )
+        ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
         limit = float(optimizer.grad_clip) if optimizer.grad_clip_mode == "value" else np.inf
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
             _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), limit,
-            optimizer.beta1, optimizer.beta2, np.array([*ends[::2], matrices]),
+            optimizer.beta1, optimizer.beta2, np.array([*ends[::2], layout.matrix_size]),
             np.array([*ends[1::2], layout.theta_size]), np.array(decays),
         )  # fmt: skip
 
-    def step(self, n: int, rate: float) -> Step:
-        """Return the numbers of update n at a learning rate."""
+    def steps(self, numbers: range, rates: list[float]) -> NDArray[np.float64]:
+        """Return the numbers of some updates at their learning rates: a row like `Step` for each."""
         optimizer = self.optimizer
-        return Step(
-            rate,
-            1 - rate * optimizer.weight_decay,
-            1 - optimizer.beta1**n,
-            1 - optimizer.beta2**n,
-            1 - optimizer.ema_decay_at(n) if optimizer.ema_decay else 0.0,
+        return np.array(
+            [
+                Step(
+                    rate,
+                    1 - rate * optimizer.weight_decay,
+                    1 - optimizer.beta1**n,
+                    1 - optimizer.beta2**n,
+                    1 - optimizer.ema_decay_at(n) if optimizer.ema_decay else 0.0,
+                )
+                for n, rate in zip(numbers, rates, strict=True)
+            ]
         )
 
     @property
@@ -86,29 +118,13 @@ class FlatOptimizer:
         """The limit of clipping by norm, or infinity."""
         return float(self.optimizer.grad_clip) if self.optimizer.grad_clip_mode == "norm" else np.inf
 
-    def update(self, n: int, rate: float) -> None:
-        """Perform update n at a learning rate, with the gradients of the last window."""
-        network, step = self.network, self.step(n, rate)
-        squares = np.empty(len(self.ranges))
-        network.pool.run_all(
-            [
-                partial(reduce_gradients, network.gradients, *part, 1 / network.B, squares, k)
-                for k, part in enumerate(self.ranges)
-            ]
-        )
-        scale = clip_scale(squares, self.max_norm)
-        if self.hidden is not None:
-            self.hidden.update(MuonStep(rate, step.shrink, scale, self.rule.grad_clip))
-        arrays = (network.theta, self.M, self.N, self.average, network.gradients[0])
-        network.pool.run_all([partial(update_range, self.rule, step, scale, *arrays, *part) for part in self.ranges])
-        network.pack()
-
-    def write_to(self, state: TrainState) -> None:
+    def write_to(self, state: TrainState, theta: Array) -> None:
         """Write parameters, moments and averaged weights into the state."""
-        arrays = (self.network.theta, self.M, self.N, self.average)
-        for array, into in zip(arrays, (state.parameters, state.M, state.N, state.average), strict=True):
+        for array, into in zip(
+            (theta, *self.moments), (state.parameters, state.M, state.N, state.average), strict=True
+        ):
             if into:
-                unflatten(self.network.layout, array, into)
+                unflatten(self.layout, array, into)
 
 
 @kernel
@@ -137,8 +153,9 @@ def clip_scale(squares, max_norm):
 
 
 @kernel
-def update_range(rule, step, scale, theta, M, N, average, g, first, last):
+def update_range(rule, step, scale, theta, moments, g, first, last):
     """Update a range of theta and of its average, from a gradient that is multiplied by `scale`."""
+    M, N, average = moments.M, moments.N, moments.average
     for part in range(len(rule.decays)):
         low, high, decay = max(first, rule.starts[part]), min(last, rule.stops[part]), rule.decays[part]
         if low < high:

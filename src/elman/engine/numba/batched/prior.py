@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.layout import Sizes
+from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined
+from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.ngrams.added import Added
 from elman.engine.numba.ngrams.kernels import append_window, read_window
 from elman.engine.numba.ngrams.tree import Tree
@@ -28,7 +30,7 @@ class PriorValues(NamedTuple):
 
 
 class PriorWorkspace(NamedTuple):
-    """The n-gram model that one group of batch rows reads; see `elman.engine.numba.ngrams`.
+    """The n-gram model that one group of batch rows reads; of all groups, with an axis for them, in the workspaces.
 
     A network without a prior has no tree, and a model that continues no other has no added counts. Kernels are compiled
     without what is None.
@@ -41,33 +43,73 @@ class PriorWorkspace(NamedTuple):
     bases: NDArray[np.int64]  # (R, n + 1): workspace of `read_window`
     extras: NDArray[np.int64]  # the same
     reads: NDArray[np.bool_]  # (R,): true
-    folds: NDArray[np.int64]  # (T, R): what is left out of the counts
     values: PriorValues
 
 
-def call_read_prior(sizes: Sizes, prior: PriorWorkspace, indices: NDArray[np.intp], T: int, R: int) -> None:
-    """Read the characters `indices` (T, R) of a window with the n-gram model: log q and matched orders are left there.
+def make_priors(
+    sizes: Sizes, tree: Tree | None, added: Added | None, *, is_on: bool, grows: bool, groups: int, T: int, R: int,
+    dtype: np.dtype[np.floating],
+) -> PriorWorkspace:  # fmt: skip
+    """Return the workspaces of all groups, each for up to T steps of R rows."""
+    steps, n = T * R if sizes.order else 0, sizes.order
+    return PriorWorkspace(
+        tree=tree,
+        added=added,
+        grows=grows,
+        history=np.zeros((groups, R, n), np.int32),
+        bases=np.zeros((groups, R, n + 1), np.int64),
+        extras=np.zeros((groups, R, n + 1), np.int64),
+        reads=np.ones((groups, R), np.bool_),
+        values=PriorValues(
+            is_on=is_on,
+            matched=np.zeros((groups, steps), np.int64),
+            log_q=aligned_zeros(groups * steps * sizes.K_row, dtype).reshape(groups, steps * sizes.K_row),
+            weights=np.ones((groups, R), dtype),
+        ),
+    )
 
-    `run_window` and `compute_logits` add them to the logits. A prior that is off only gets the history. This is Python,
-    which calls a kernel; kernels call `read_prior`.
+
+@inlined
+def select_prior(priors, g):
+    """The workspace of a group."""
+    values = priors.values
+    return PriorWorkspace(
+        priors.tree, priors.added, priors.grows, priors.history[g], priors.bases[g], priors.extras[g], priors.reads[g],
+        PriorValues(values.is_on, values.matched[g], values.log_q[g], values.weights[g]),
+    )  # fmt: skip
+
+
+@inlined
+def read_prior(sizes, prior, indices, folds, T, R, pointer):
+    """Read the characters `indices` (T R,) of a window with the n-gram model: log q and matched orders are left there.
+
+    `folds` (T R,) are left out of the counts. A prior that is off only gets the history. `pointer` is that of
+    `read_window`.
     """
-    values = prior.values
-    if values.is_on:
-        read_window(
-            prior.tree, prior.added, prior.grows, prior.history, prior.bases, prior.extras, prior.reads, indices,
-            prior.folds, T, R, sizes.K_row, values.log_q, values.matched,
+    if prior.values.is_on:
+        call_pointer(
+            pointer,
+            (
+                prior.tree, prior.added, prior.grows, prior.history[:R], prior.bases[:R], prior.extras[:R],
+                prior.reads[:R], indices, folds, T, R, sizes.K_row, prior.values.log_q, prior.values.matched,
+            ),
         )  # fmt: skip
     else:
         append_window(prior.history, indices, sizes.reset_at, T, R)
 
 
-read_prior = inlined(call_read_prior)
+def prior_pointer(priors: PriorWorkspace) -> KernelPointer:
+    """Return a pointer to `read_window` for the n-gram model of a network."""
+    indices, values = np.zeros(0, np.intp), priors.values
+    arrays = (priors.history[0], priors.bases[0], priors.extras[0], priors.reads[0], indices, indices)
+    return kernel_pointer(
+        read_window, priors.tree, priors.added, priors.grows, *arrays, 1, 1, 1, values.log_q[0], values.matched[0]
+    )  # fmt: skip
 
 
 @inlined
-def add_prior(theta, sizes, workspace, prior, first, last, R):
+def add_prior(theta, sizes, g, prior, first, last, R):
     """Add alpha log q to the logits of a window's rows from `first` to `last`."""
-    g = workspace.g
     for row in range(first, last if prior.is_on else first):
         alpha = prior.weights[row % R] * theta[sizes.alpha + prior.matched[row]]
         start = row * sizes.K_row

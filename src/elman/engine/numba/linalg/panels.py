@@ -6,17 +6,16 @@ update and read in every time step. The panel that starts at column s of a matri
 s * depth, whatever the number of its columns.
 """
 
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.memory import aligned_zeros
+from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
-from elman.engine.numba.pointers import KernelPointer, kernel_pointer
 
 DEPTH = 128
 """Block size of the summed dimension, chosen so that the operands of a block stay in the first-level cache."""
@@ -139,18 +138,13 @@ def sum_outer_products(
         k += DEPTH
 
 
-class Products(NamedTuple):
-    """Pointers to the kernels of products, by which long kernels call them."""
-
-    multiply: KernelPointer
-    sum_outer: KernelPointer
-
-
-@cache
-def product_pointers(dtype: np.dtype[Any]) -> Products:
-    """Return pointers to `multiply_panels` and `sum_outer_products` for arrays of a dtype."""
+def multiply_pointer(dtype: np.dtype[Any]) -> KernelPointer:
+    """Return a pointer to `multiply_panels` for arrays of a dtype."""
     x = aligned_zeros(0, dtype)
-    return Products(
-        kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, Ranges(0, 0, 0, 0)),
-        kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, Ranges(0, 0, 0, 0)),
-    )
+    return kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, Ranges(0, 0, 0, 0))
+
+
+def sum_outer_pointer(dtype: np.dtype[Any]) -> KernelPointer:
+    """Return a pointer to `sum_outer_products` for arrays of a dtype."""
+    x = aligned_zeros(0, dtype)
+    return kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, Ranges(0, 0, 0, 0))

@@ -237,7 +237,7 @@ def even_split(n, maximum):
 
 @inlined
 def strip_width(vectors):
-    """Vectors per strip of a padded row; see `elman.engine.numba.linalg.memory`."""
+    """Vectors per strip of a padded row; see `elman.engine.numba.linalg.padding`."""
     return even_split(vectors, MAX_VECTORS)
 
 

@@ -1,1 +1,0 @@
-"""The compiled cells: what is computed element by element, one module per cell."""

@@ -1,0 +1,377 @@
+"""Training of one vanilla RNN layer with batch size 1 and AdaGrad: the mathematics of `elman.network.cells.rnn`.
+
+m, K  hidden units, characters; padded to full vectors: m_row, K_row
+T     characters in one window
+
+The gradient of a matrix is computed panel by panel, and AdaGrad uses a panel while it is in the first-level cache: one
+update of the reference experiment takes a third of the time that the kernels for batches need.
+
+W is needed by rows (backward pass) and by columns (forward pass), and V likewise, because the lanes of a product lie
+along the contiguous axis: `W_columns` and `V_columns` are the transposes, updated together with W and V.
+
+A second thread computes the output layer: the logits and V' g_t while the first one computes the recurrence a few steps
+ahead, then the update of V. So V stays in the caches of one core and W in those of the other.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine.numba.jit import compiled, inlined, kernel
+from elman.engine.numba.linalg.simd import BYTES, Simd
+from elman.engine.numba.linalg.tile import multiply, row_tile, strip_width
+from elman.engine.numba.linalg.vector import (
+    VectorView,
+    adagrad,
+    adagrad_rows,
+    add_to,
+    copy,
+    elementwise_kernel,
+    exponentials,
+    prefetch_row,
+    scale,
+)
+from elman.engine.numba.threads import barrier
+
+Array = NDArray[np.floating]
+
+
+class Weights(NamedTuple):
+    """Flat, padded parameters, with (rows, row length) of each."""
+
+    U: Array  # (K, m_row), a row per character
+    W: Array  # (m_row, m_row), by rows
+    W_columns: Array  # (m_row, m_row)
+    V: Array  # (K_row, m_row), by rows
+    V_columns: Array  # (m_row, K_row)
+    b: Array  # (m_row,)
+    c: Array  # (K_row,)
+
+
+class AdagradAccumulators(NamedTuple):
+    """AdaGrad's sums of squared gradients M, stored like the weights of the same names."""
+
+    U: Array
+    W: Array
+    V: Array
+    b: Array
+    c: Array
+
+
+class Scratch(NamedTuple):
+    """Activations and gradients of one window."""
+
+    h: Array  # (T + 1, m_row): row 0 is the initial state, row t + 1 that after step t
+    g: Array  # (T, K_row): logits, overwritten by probabilities, then by dL/do
+    da: Array  # (T + 1, m_row): row t + 1 is that of step t; row 0 receives dL/dh_0
+    dU: Array  # (K, m_row), of which only the rows marked in `touched` are valid
+    touched: NDArray[np.uint8]  # (K,), zero between windows
+    panels: Array  # (2, PANEL_ROWS, m_row): for each of two threads
+    zeros: Array  # as long as the longest run that is copied: K_row, or a vector of rows of m_row
+    db: Array  # (m_row,)
+    dc: Array  # (K_row,)
+    indices: NDArray[np.intp]  # (T + 1,): those of the window and of the character after it
+    differences: NDArray[np.float64]  # (T,): the largest logit of each step less that of its target …
+    totals: NDArray[np.float64]  # (T,): … and its sum of exponentials
+
+
+class AdagradScalars(NamedTuple):
+    """The hyperparameters of AdaGrad, in the dtype of the weights."""
+
+    rate: np.floating
+    clip: np.floating
+    epsilon: np.floating
+
+
+CHUNK = 5
+"""Steps whose logits are computed at a time: at most as many as a tile has rows."""
+
+PANEL_ROWS = 24
+"""Rows of a gradient computed at a time: they stay in the first-level cache until AdaGrad has used them."""
+
+
+def _emit_tanh_of_sum(simd: Simd, view: VectorView) -> None:
+    """Rows: c, the bias."""
+    view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 0)
+
+
+def _emit_times_tanh_derivative(simd: Simd, view: VectorView) -> None:
+    """Rows: dL/dh, h = tanh a; the first becomes dL/da = (1 - h^2) dL/dh."""
+    dh, h = view.load(0), view.load(1)
+    view.store(simd.sub(dh, simd.mul(simd.mul(h, h), dh)), 0)
+
+
+_tanh_of_sum = elementwise_kernel("tanh_of_sum", _emit_tanh_of_sum)
+_times_tanh_derivative = elementwise_kernel("times_tanh_derivative", _emit_times_tanh_derivative)
+
+
+@inlined
+def matvec(c, c_start, d, d_start, a, a_start, b, b_rows, row, depth, reverse):
+    """C = D + A B, a padded row, with the first `depth` rows of B, which is stored in strips of `b_rows` rows.
+
+    If `reverse`, the sum goes from the last k to the first: with alternating directions, a call starts with
+    the rows of B that the previous one ended with, which are still in the first-level cache.
+    """
+    vectors = strip_width(row * c.itemsize // BYTES)
+    columns = vectors * BYTES // c.itemsize
+    first, step = (depth - 1, -1) if reverse else (0, 1)
+    strip, next_strip = (row - columns, -columns) if reverse else (0, columns)
+    while 0 <= strip < row:
+        row_tile(
+            c, c_start + strip, d, d_start + strip, a, a_start + first, step,
+            b, strip * b_rows + first * columns, step * columns, depth, vectors,
+        )  # fmt: skip
+        strip += next_strip
+
+
+@inlined
+def matvec_tanh(c, c_start, d, d_start, bias, a, a_start, b, m, m_row, reverse):
+    """C = tanh(D + bias + A B), a row of m units padded to m_row; see `matvec`."""
+    matvec(c, c_start, d, d_start, a, a_start, b, m_row, m_row, m, reverse)
+    _tanh_of_sum((c, bias), (c_start, 0), 0, m_row * c.itemsize // BYTES)
+
+
+@inlined
+def matvec_tanh_backward(c, c_start, h, h_start, a, a_start, b, m_row, reverse, depth):
+    """C = (1 - h^2) (C + A B) with the first `depth` rows of B; see `matvec`."""
+    matvec(c, c_start, c, c_start, a, a_start, b, m_row, m_row, depth, reverse)
+    _times_tanh_derivative((c, h), (c_start, h_start), 0, m_row * c.itemsize // BYTES)
+
+
+@inlined
+def read_indices(indices, text, index_bytes, position):
+    """Read `indices` from a text given as bytes, little-endian numbers of `index_bytes` each.
+
+    So one kernel serves alphabets of any size: kernels for several types of index would be compiled separately.
+    """
+    start = position * index_bytes
+    for t in range(len(indices)):
+        index = np.intp(0)
+        for byte in range(index_bytes):
+            index |= np.intp(text[start + byte]) << (8 * byte)
+        indices[t] = index
+        start += index_bytes
+
+
+@inlined
+def recur(h, h_start, direction, weights, index, m):
+    """h_t = tanh(W h_{t-1} + U x_t + b), from the row at `h_start` to the next one.
+
+    `direction` alternates, so that each step starts with the columns of W that the previous step read last and that
+    are still in the first-level cache.
+    """
+    m_row = len(weights.b)
+    matvec_tanh(
+        h, h_start + m_row, weights.U, index * m_row, weights.b, h, h_start, weights.W_columns,
+        m, m_row, direction == 1,
+    )  # fmt: skip
+
+
+@inlined
+def recur_steps(weights, scratch, first, last, T, m):
+    """Compute the hidden states of steps `first` to `last` - 1."""
+    m_row = len(weights.b)
+    for t in range(first, last):
+        # Another core has written it.
+        prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, m_row * scratch.h.itemsize // BYTES)
+        recur(scratch.h, t * m_row, t % 2, weights, scratch.indices[t], m)
+
+
+@inlined
+def compute_logits(weights, scratch, first, rows, m):
+    """The logits of `rows` steps."""
+    h, m_row, K_row = scratch.h, len(weights.b), len(weights.c)
+    vectors = K_row * h.itemsize // BYTES
+    columns = strip_width(vectors) * BYTES // h.itemsize
+    multiply(
+        scratch.g, first * K_row, K_row, weights.c, 0, 0, h, (first + 1) * m_row, m_row, 1,
+        weights.V_columns, 0, columns, m_row * columns, rows, m, vectors,
+    )  # fmt: skip
+
+
+@inlined
+def compute_softmax(scratch, first, rows, K_row):
+    """Turn the logits of `rows` steps into p - y, and store the terms of the loss."""
+    g, one = scratch.g, scratch.g.dtype.type(1)
+    vectors = K_row * g.itemsize // BYTES
+    for t in range(first, first + rows):
+        start = t * K_row
+        target = start + scratch.indices[t + 1]
+        target_logit = g[target]
+        total, largest = exponentials(g, start, vectors, one)
+        scale(g, start, vectors, one / total)
+        g[target] -= one
+        scratch.differences[t] = largest - target_logit
+        scratch.totals[t] = total
+
+
+@compiled()  # without fastmath: the losses are added in the order of the steps
+def sum_losses(differences, totals, T):
+    """The loss L = -sum_t log p_t[y_t] of a window.
+
+    The logarithm is taken once per 32 steps, of the product of their sums of exponentials: each is in [1, K], so that
+    it cannot overflow.
+    """
+    loss, product = 0.0, 1.0
+    for t in range(T):
+        loss += differences[t]
+        product *= totals[t]
+        if t % 32 == 31:
+            loss += np.log(product)
+            product = 1.0
+    return loss + np.log(product)
+
+
+@inlined
+def compute_output_backward(weights, scratch, first, rows, K):
+    """V' g_t of `rows` steps."""
+    m_row, K_row = len(weights.b), len(weights.c)
+    vectors = m_row * scratch.g.itemsize // BYTES
+    columns = strip_width(vectors) * BYTES // scratch.g.itemsize
+    multiply(
+        scratch.da, (first + 1) * m_row, m_row, scratch.zeros, 0, 0, scratch.g, first * K_row, K_row, 1,
+        weights.V, 0, columns, K_row * columns, rows, K, vectors,
+    )  # fmt: skip
+
+
+@inlined
+def recurrent_step_backward(weights, scratch, t, T, m):
+    """da_t, in row t, from V' g_t and the row after it."""
+    m_row = len(weights.b)
+    row = t * m_row
+    matvec_tanh_backward(
+        scratch.da, row, scratch.h, row, scratch.da, row + m_row, weights.W, m_row, t % 2 == 1, m if t < T else 0
+    )  # fmt: skip
+
+
+@kernel
+def update_matrix(
+    theta, theta_columns, M, outer, outer_start, outer_row, states, states_start, panels, panel, zeros, scalars,
+    rows, T, m_row,
+):  # fmt: skip
+    """Update theta, `rows` x m, by AdaGrad with the gradient sum_t outer_t states_t'.
+
+    From `panel` on, `panels` is workspace for a panel of the gradient.
+    """
+    lanes = BYTES // panels.itemsize
+    vectors = strip_width(m_row // lanes)
+    columns = vectors * lanes
+    theta_rows = len(theta) // m_row
+    column_row = strip_width(theta_rows // lanes) * lanes
+    for strip in range(m_row // columns):
+        for start in range(0, rows, PANEL_ROWS):
+            height = min(PANEL_ROWS, rows - start)
+            multiply(
+                panels, panel, columns, zeros, 0, 0, outer, outer_start + start, 1, outer_row,
+                states, states_start + strip * columns, m_row, 0, height, T, vectors,
+            )  # fmt: skip
+            # AdaGrad processes groups of rows; those after the last one are padding, whose gradient is zero.
+            copy(panels, panel + height * columns, zeros, 0, (-height % lanes) * vectors)
+            for r in range(0, height, lanes):
+                row = start + r
+                begin = (strip * theta_rows + row) * columns
+                # Row r becomes column r, in strips of `column_row` columns.
+                column = row // column_row * (m_row * column_row) + row % column_row
+                adagrad_rows(
+                    theta, begin, M, begin, panels, panel + r * columns, vectors,
+                    theta_columns, column + strip * columns * column_row, column_row,
+                    scalars.rate, scalars.clip, scalars.epsilon,
+                )  # fmt: skip
+
+
+@inlined
+def update_bias(bias, M, gradient, rows, start, T, zeros, scalars):
+    """Update a bias by AdaGrad with the gradient sum_t of T rows: db = sum da_t and dc = sum g_t."""
+    row = len(bias)
+    vectors = row * bias.itemsize // BYTES
+    copy(gradient, 0, zeros, 0, vectors)
+    for t in range(T):
+        add_to(gradient, 0, rows, start + t * row, vectors)
+    adagrad(bias, 0, M, 0, gradient, 0, vectors, scalars.rate, scalars.clip, scalars.epsilon)
+
+
+@inlined
+def update_output(weights, squared_grads, scratch, scalars, T, K):
+    """Update V and c."""
+    m_row, K_row = len(weights.b), len(weights.c)
+    update_matrix(
+        weights.V, weights.V_columns, squared_grads.V, scratch.g, 0, K_row, scratch.h, m_row,
+        scratch.panels, PANEL_ROWS * m_row, scratch.zeros, scalars, K, T, m_row,
+    )  # fmt: skip
+    update_bias(weights.c, squared_grads.c, scratch.dc, scratch.g, 0, T, scratch.zeros, scalars)
+
+
+@inlined
+def update_recurrence(weights, squared_grads, scratch, scalars, T, m):
+    """Update W and b."""
+    m_row = len(weights.b)
+    update_matrix(
+        weights.W, weights.W_columns, squared_grads.W, scratch.da, m_row, m_row, scratch.h, 0,
+        scratch.panels, 0, scratch.zeros, scalars, m, T, m_row,
+    )  # fmt: skip
+    update_bias(weights.b, squared_grads.b, scratch.db, scratch.da, m_row, T, scratch.zeros, scalars)
+
+
+@inlined
+def update_inputs(weights, squared_grads, scratch, scalars, T):
+    """Update U. A row whose character is not in the window has gradient zero, which changes nothing in AdaGrad."""
+    m_row, x = len(weights.b), scratch.indices
+    vectors = m_row * scratch.h.itemsize // BYTES
+    for t in range(T):
+        if scratch.touched[x[t]]:
+            add_to(scratch.dU, x[t] * m_row, scratch.da, (t + 1) * m_row, vectors)
+        else:
+            copy(scratch.dU, x[t] * m_row, scratch.da, (t + 1) * m_row, vectors)
+            scratch.touched[x[t]] = 1
+    for t in range(T):
+        if scratch.touched[x[t]]:
+            scratch.touched[x[t]] = 0
+            row = x[t] * m_row
+            adagrad(
+                weights.U, row, squared_grads.U, row, scratch.dU, row, vectors,
+                scalars.rate, scalars.clip, scalars.epsilon,
+            )  # fmt: skip
+
+
+@kernel
+def advance(thread, weights, squared_grads, scratch, scalars, text, index_bytes, position, T, m, K, losses):
+    """Perform `len(losses)` updates; return the position of the next window. For `text` see `read_indices`.
+
+    Two threads call this kernel, or one. The last of them computes the output layer.
+    """
+    m_row = len(weights.b)
+    vectors, output, chunk = m_row * scratch.h.itemsize // BYTES, thread.size - 1, T if thread.size == 1 else CHUNK
+    for n in range(len(losses)):
+        if (position + T) * index_bytes >= len(text):
+            position = 0
+            if thread.rank == 0:
+                copy(scratch.h, 0, scratch.zeros, 0, vectors)
+        if thread.rank == 0:
+            read_indices(scratch.indices, text, index_bytes, position)
+        # The logits of a chunk of steps are computed during the recurrence of the next one.
+        for first in range(-chunk, T, chunk):
+            following = first + chunk
+            if thread.rank == 0 and following < T:
+                recur_steps(weights, scratch, following, min(following + chunk, T), T, m)
+            if thread.rank == output and first >= 0:
+                rows = min(chunk, T - first)
+                compute_logits(weights, scratch, first, rows, m)
+                compute_softmax(scratch, first, rows, len(weights.c))
+                compute_output_backward(weights, scratch, first, rows, K)
+            barrier(thread)
+        if thread.rank == 0:
+            for t in range(T, 0, -1):
+                recurrent_step_backward(weights, scratch, t, T, m)
+        if thread.rank == output:
+            update_output(weights, squared_grads, scratch, scalars, T, K)
+        barrier(thread)
+        if thread.rank == 0:
+            update_recurrence(weights, squared_grads, scratch, scalars, T, m)
+            losses[n] = sum_losses(scratch.differences, scratch.totals, T)
+            copy(scratch.h, 0, scratch.h, T * m_row, vectors)
+        if thread.rank == output:
+            update_inputs(weights, squared_grads, scratch, scalars, T)
+        barrier(thread)
+        position += T
+    return position

@@ -1,0 +1,240 @@
+"""Threads: a team runs one kernel on every thread, and the threads wait for one another at barriers.
+
+A kernel that supports threads has a first parameter `thread`, a `Thread`. It computes the part of the work that belongs
+to that thread, and calls `barrier` before it reads what another thread wrote. To pass a barrier takes less than a
+microsecond; to wake a sleeping thread takes a hundred, so a call should last for milliseconds.
+
+No result depends on the number of threads: they divide the work, but not the order of any sum.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba.core import types
+from numpy.typing import NDArray
+
+from elman.engine.numba.compiler import intrinsic
+from elman.engine.numba.jit import inlined, kernel
+from elman.engine.numba.linalg.tile import element_pointer
+from elman.processes import thread_count
+
+LINE = 16
+"""Elements from one counter to the next: 128 bytes, as processors fetch cache lines in pairs."""
+_PATIENCE = 20_000
+"""Times that a thread looks for the others at a barrier before it lets other programs have its core."""
+_TRIALS = 3
+"""Latest runs with each plan, whose shortest times are compared."""
+_RECHECK = 100
+"""Runs after which another plan is tried again, as it may have been measured while the machine was busy.
+
+One is also tried again after 16, 32, … runs: the first measurements are of cold caches and of a core that was idle.
+"""
+
+Emitter = tuple[Any, Callable[..., Any]]
+
+
+class Thread(NamedTuple):
+    """A thread of a team."""
+
+    rank: int
+    size: int
+    first: int  # units of a layer that the thread computes, if the threads share them …
+    last: int
+    arrivals: NDArray[np.int64]  # barriers that each thread has reached, and whether one of them will come no more
+
+
+def make_team(size: int, units: int = 0, multiple: int = 1) -> list[Thread]:
+    """Return the threads of a team, which share so many units in multiples of `multiple`."""
+    arrivals = np.zeros((size + 1) * LINE, np.int64)
+    ends = [units // multiple * rank // size * multiple for rank in range(size + 1)]
+    return [Thread(rank, size, ends[rank], ends[rank + 1], arrivals) for rank in range(size)]
+
+
+@intrinsic
+def _load_acquire(typingctx: Any, array: Any, i: Any) -> Emitter:
+    """Return array[i]; what another thread wrote before its `_add_release` is visible afterwards."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], values[0], values[1])
+        return builder.load_atomic(pointer, "acquire", 8)
+
+    return types.int64(array, types.intp), emit
+
+
+@intrinsic
+def _add_release(typingctx: Any, array: Any, i: Any, value: Any) -> Emitter:
+    """Add to array[i], after everything that this thread wrote before."""
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = element_pointer(context, builder, signature.args[0], values[0], values[1])
+        builder.atomic_rmw("add", pointer, values[2], "release")
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), emit
+
+
+_yield_core = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+
+
+@kernel
+def barrier(thread):
+    """Wait until all threads of the team are here; what they wrote before is visible afterwards."""
+    if thread.size > 1:
+        _add_release(thread.arrivals, thread.rank * LINE, 1)
+        reached = _load_acquire(thread.arrivals, thread.rank * LINE)
+        for other in range(thread.size):
+            looks = 0
+            while _load_acquire(thread.arrivals, other * LINE) < reached:
+                looks += 1
+                if looks > _PATIENCE:
+                    if _load_acquire(thread.arrivals, thread.size * LINE):
+                        return
+                    _yield_core()
+
+
+@inlined
+def partition(thread, n):
+    """The first of n items that the thread computes, and the first that the next thread computes."""
+    return n * thread.rank // thread.size, n * (thread.rank + 1) // thread.size
+
+
+@inlined
+def work_alone(thread, units):
+    """The thread as the only one of a team: it computes all units, and waits for no other."""
+    return Thread(0, 1, 0, units, thread.arrivals)
+
+
+class Plan(Enum):
+    """A way of dividing the work among threads."""
+
+    SERIAL = "one thread"
+    ROWS = "each thread computes groups of batch rows"
+    UNITS = "all threads compute each group, each of them its own units"
+
+
+@dataclass
+class Timings:
+    """Seconds per step of the latest runs of one kind of work."""
+
+    seconds: dict[Plan, deque[float]] = field(default_factory=lambda: {plan: deque(maxlen=_TRIALS) for plan in Plan})
+    runs: int = 0
+
+    def choose(self, plans: Sequence[Plan]) -> Plan:
+        """Return the plan of the next run: the fastest or, at first and at intervals, another one."""
+        least_tried = min(plans, key=lambda plan: len(self.seconds[plan]))
+        if len(self.seconds[least_tried]) < _TRIALS:
+            return least_tried
+        fastest, *others = sorted(plans, key=lambda plan: min(self.seconds[plan]))
+        if others and (self.runs % _RECHECK == 0 or self.runs.bit_count() == 1):
+            return others[(self.runs // _RECHECK + self.runs.bit_length()) % len(others)]
+        return fastest
+
+    def steps_within(self, seconds: float) -> int:
+        """Return how many steps take so many seconds at most, by all measurements: at least 1."""
+        measured = [latest for runs in self.seconds.values() for latest in runs]
+        return max(1, int(seconds / min(measured))) if measured else 1
+
+    def add(self, plan: Plan, seconds: float) -> None:
+        """Record a run."""
+        self.seconds[plan].append(seconds)
+        self.runs += 1
+
+
+_timings: dict[Hashable, Timings] = {}
+"""Those of each kind of work."""
+
+
+@functools.cache
+def _executor(threads: int) -> ThreadPoolExecutor:
+    """Return the threads of this process that wait for work, beside those that ask for it."""
+    return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_executor.cache_clear)  # a forked process has none of the threads
+
+
+class Team:
+    """Runs kernels on one or several threads, by the plan that is measured to be the fastest.
+
+    Parameters
+    ----------
+    kind : hashable
+        Identifies the kind of work, for which the timings are remembered.
+    groups : int
+        Groups of batch rows.
+    max_sharing : int
+        Threads that can share the units of a layer.
+    units : tuple of int
+        The units of a layer, and the number that they are shared in multiples of.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plan of the current or the last run.
+    """
+
+    def __init__(self, kind: Hashable, groups: int = 1, max_sharing: int = 1, units: tuple[int, int] = (0, 1)) -> None:
+        threads, self.units = thread_count(), units
+        sizes = {Plan.SERIAL: 1, Plan.ROWS: min(threads, groups), Plan.UNITS: min(threads, max_sharing)}
+        self.teams = {plan: make_team(size, *units) for plan, size in sizes.items() if plan is Plan.SERIAL or size > 1}
+        self.timings = _timings.setdefault(kind, Timings())
+        self.plan = Plan.SERIAL
+
+    @property
+    def max_threads(self) -> int:
+        """The number of threads of the largest plan."""
+        return max(map(len, self.teams.values()))
+
+    def run_timed(self, run: Callable[[], None], steps: int = 1) -> None:
+        """Choose a plan, call `run`, which does `steps` equal steps by `self.run`, and record the time per step."""
+        if len(self.teams) == 1 or not steps:
+            run()
+            return
+        self.plan = self.timings.choose(list(self.teams))
+        started = time.perf_counter()
+        run()
+        self.timings.add(self.plan, (time.perf_counter() - started) / steps)
+
+    def run(self, run_thread: Callable[[Thread], Any]) -> None:
+        """Call a function for every thread of the plan, each on a thread of its own at the same time.
+
+        If one of the calls does not happen or raises an exception, the others pass all their barriers and end.
+        """
+        first, *others = self.teams[self.plan]
+        futures = list[Future[None]]()
+
+        def run_or_release(thread: Thread) -> None:
+            try:
+                run_thread(thread)
+            except BaseException:
+                _release(first)
+                raise
+
+        try:
+            for thread in others:
+                futures.append(_executor(self.max_threads - 1).submit(run_or_release, thread))
+            run_thread(first)
+            for future in futures:
+                future.result()
+        except BaseException:
+            _release(first)
+            wait(futures)
+            self.teams[self.plan] = make_team(first.size, *self.units)
+            raise
+
+
+def _release(thread: Thread) -> None:
+    """Let the threads of a team pass all barriers."""
+    thread.arrivals[thread.size * LINE] = 1

@@ -1,0 +1,256 @@
+"""What every exported file contains, and its validation: arrays, JSON metadata, and the text that a prior counted.
+
+K  alphabet size                L  layers
+m  hidden units per layer       D  size of the state, see `elman.network.parameters`
+N  characters that an n-gram prior counted, whose text each format stores under the name `NGRAM_TEXT`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import Engine
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.network.cells import CELLS
+from elman.network.ngram import MAX_ORDER, NgramModel
+from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
+from elman.storage.untrusted import parse_strict_json, require_finite, require_int, require_str
+from elman.text import Alphabet
+from elman.text.lines import find_line_feed
+
+FORMAT = 1
+
+METADATA_KEY = "elman"
+"""The key under which each format stores the metadata."""
+NGRAM_KEY = "ngram"
+"""The key of the n-gram prior's settings in the metadata."""
+LINES_KEY = "lines"
+"""The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
+NGRAM_ALPHA, NGRAM_TEXT = "ngram.alpha", "ngram.text"
+"""Names of the prior's weights, where a format does not have Elman's own names, and of the counted text."""
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The contents of a file.
+
+    Parameters
+    ----------
+    metadata : dict
+        Not validated, except for what `net` was read from.
+    net : Architecture
+    arrays : Arrays
+        Validated, under Elman's names.
+    ngram_text : ndarray, shape (N,), optional
+        The counted text, not validated; needed for a network with an n-gram prior.
+    h : ndarray, shape (D,), optional
+        The initial state, where it is not among the metadata.
+    """
+
+    metadata: Mapping[str, Any]
+    net: Architecture
+    arrays: Mapping[str, Array]
+    ngram_text: NDArray[Any] | None = None
+    h: Array | None = None
+
+    def build_model(self, given_alphabet: Alphabet | None, engine: Engine) -> Model:
+        """Return the model; a given alphabet overrides that of the metadata.
+
+        Raises
+        ------
+        ElmanError, ValueError, LookupError, TypeError, AttributeError
+            If the metadata is invalid or does not match the arrays.
+        """
+        net = self.net
+        # Copies: the arrays read may have another memory order, or be read-only.
+        copies = {name: np.array(self.arrays[name], order="C") for name in parameter_shapes(net)}
+        alphabet = self._alphabet(given_alphabet)
+        has_lines = _require_bool(self.metadata.get(LINES_KEY, False), LINES_KEY)
+        reset_at = find_line_feed(alphabet) if has_lines else None
+        ngrams = replace(self._ngram_model(), reset_at=reset_at) if net.order else None
+        h = self._state(copies["V"].dtype) if self.h is None else self.h.copy()
+        _check_history(h, net)
+        return Model(alphabet, Parameters(net.cell, copies, ngrams, reset_at), h, engine)
+
+    def _alphabet(self, given: Alphabet | None) -> Alphabet:
+        """Return the alphabet: the given one, or else that of the file."""
+        metadata, K = self.metadata, self.net.K
+        if given is None and "alphabet" not in metadata:
+            raise ElmanError(f"it does not contain its {K} characters: pass them with --alphabet")
+        alphabet = given or Alphabet(
+            require_str(metadata["alphabet"], "alphabet"),
+            has_unknown=_require_bool(metadata.get("folds", False), "folds"),
+        )
+        if len(alphabet) != K:
+            raise ElmanError(f"the alphabet has {len(alphabet)} characters, but the network has {K}")
+        return alphabet
+
+    def _ngram_model(self) -> NgramModel:
+        """Return the n-gram model. It has no folds, which only training needs."""
+        text, K = self.ngram_text, self.net.K
+        if text is None:
+            raise ElmanError(f"the array {NGRAM_TEXT} is missing")
+        discount = require_finite(self.metadata[NGRAM_KEY]["discount"], "the discount")
+        if not 0 <= discount < 1:
+            raise ElmanError(f"the discount must be from 0 to below 1 (got {discount})")
+        if text.ndim != 1 or text.dtype.kind not in "iu" or not len(text) or text.min() < 0 or text.max() >= K:
+            raise ElmanError(f"{NGRAM_TEXT} must be a list of indices below {K}")
+        return NgramModel(text.astype(np.min_scalar_type(K - 1)), K, self.net.order, discount, folds=0)
+
+    def _state(self, dtype: np.dtype[Any]) -> Array:
+        """Return the initial state (D,) of the metadata: zeros where the file contains none."""
+        net, names = self.net, initial_state_names(self.net)
+        state = dict.fromkeys(names, np.zeros((net.layers, net.m)))
+        if "state" in self.metadata:
+            state = {
+                name: np.array([[require_finite(x, name) for x in row] for row in rows])
+                for name, rows in self.metadata["state"].items()
+            }
+        if {name: array.shape for name, array in state.items()} != dict.fromkeys(names, (net.layers, net.m)):
+            raise ElmanError(
+                f"its state must have {' and '.join(names)}, each with {net.layers} rows of {net.m} numbers"
+            )
+        history = self.metadata[NGRAM_KEY].get("history", [0] * net.order) if net.order else []
+        if len(history) != net.order:
+            raise ElmanError(f"its history has {len(history)} characters, but its order is {net.order}")
+        recurrent = np.stack([state[name] for name in names], axis=1).reshape(-1)
+        with np.errstate(over="ignore"):
+            h = np.append(recurrent, [require_finite(code, "history") for code in history]).astype(dtype)
+        if not np.isfinite(h).all():
+            raise ElmanError(f"its state exceeds the range of {dtype}")
+        return h
+
+
+def _require_bool(value: Any, name: str) -> bool:
+    if type(value) is not bool:
+        raise ElmanError(f"{name} must be true or false")
+    return value
+
+
+def _check_history(h: Array, net: Architecture) -> None:
+    """Check the characters in a state (D,): each is its index + 1."""
+    history = h[net.recurrent_size :]
+    if not ((history >= 0) & (history <= net.K) & (history == np.rint(history))).all():
+        raise ElmanError(f"the history of the n-gram prior must be {net.order} integers from 0 to {net.K}")
+
+
+def initial_state_names(net: Architecture) -> tuple[str, ...]:
+    """Return the names of the state vectors among the ONNX inputs and in the metadata: h0 and, for lstm, s0."""
+    return tuple(f"{vector.symbol}0" for vector in net.spec.state)
+
+
+def export_metadata(model: Model) -> dict[str, Any]:
+    """Return the metadata of a model: its architecture, its characters, its initial state, and its n-gram prior."""
+    net, ngrams = architecture(model.parameters), model.parameters.ngrams
+    vectors = model.h[: net.recurrent_size].reshape(net.layers, net.state_vectors, net.m)
+    metadata = {
+        "format": FORMAT,
+        "cell": net.cell,
+        "layers": net.layers,
+        "hidden_size": net.m,
+        "alphabet": model.alphabet.characters,
+        "folds": model.alphabet.has_unknown,
+        **({LINES_KEY: True} if model.is_of_lines else {}),
+        "state": {name: vectors[:, n].tolist() for n, name in enumerate(initial_state_names(net))},
+    }
+    if ngrams is None:
+        return metadata
+    history = np.rint(model.h[net.recurrent_size :]).astype(int).tolist()
+    return metadata | {NGRAM_KEY: {"order": ngrams.order, "discount": ngrams.discount, "history": history}}
+
+
+def portable_indices(ngrams: NgramModel) -> NDArray[Any]:
+    """Return the counted text in a type that other programs have: uint8, or int32 for more than 256 characters."""
+    return ngrams.text.astype(np.uint8 if ngrams.K <= 256 else np.int32)
+
+
+def parse_metadata(json_text: str) -> dict[str, Any]:
+    """Parse the metadata of a file; an empty text gives an empty dictionary.
+
+    Raises
+    ------
+    ElmanError, ValueError
+        If it is not a JSON object, or has an unknown format.
+    """
+    metadata = parse_strict_json(json_text) if json_text else {}
+    if type(metadata) is not dict:
+        raise ElmanError("its metadata is not a JSON object")
+    if "config" in metadata:
+        raise ElmanError("it is a checkpoint written by elman train, which every command reads without import")
+    if require_int(metadata.get("format", FORMAT), "format") != FORMAT:
+        raise ElmanError(f"it has format {metadata['format']}; this version of Elman reads {FORMAT}")
+    return metadata
+
+
+def read_architecture(metadata: Mapping[str, Any], K: int, num_arrays: int) -> Architecture:
+    """Return the architecture in the metadata of a file that Elman wrote, with `num_arrays` arrays.
+
+    Raises
+    ------
+    ElmanError, ValueError, LookupError, TypeError
+        If there is no metadata, or it is invalid.
+    """
+    if "cell" not in metadata:
+        raise ElmanError("it has no metadata: only files written by elman export, and PyTorch state dicts, are read")
+    cell = require_str(metadata["cell"], "cell")
+    if cell not in CELLS:
+        raise ElmanError(f"its cell {cell!r} is unknown")
+    layers = require_int(metadata["layers"], "layers", minimum=1, maximum=num_arrays)
+    m = require_int(metadata["hidden_size"], "hidden_size", minimum=1)
+    return Architecture(cell, layers, K, m, read_order(metadata))
+
+
+def read_order(metadata: Mapping[str, Any]) -> int:
+    """Return the order of the n-gram prior in the metadata; 0 if there is none.
+
+    Raises
+    ------
+    ValueError, LookupError, TypeError
+        If it is invalid.
+    """
+    if NGRAM_KEY not in metadata:
+        return 0
+    return require_int(metadata[NGRAM_KEY]["order"], "the order", minimum=1, maximum=MAX_ORDER)
+
+
+def parameter_shapes(net: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every parameter of a network."""
+    return shapes(net.K, net.m, net.cell, net.layers, net.order)
+
+
+def check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that arrays have the expected names and shapes, one common dtype, and finite values.
+
+    Raises
+    ------
+    ElmanError
+        If an array is missing or unexpected, has another shape or dtype, or contains NaN or infinity.
+    """
+    for name, shape in expected.items():
+        if name not in arrays:
+            raise ElmanError(f"the array {name} is missing")
+        if arrays[name].shape != shape:
+            raise ElmanError(f"{name} has shape {arrays[name].shape}, but {shape} is needed to match the other arrays")
+    if arrays.keys() != expected.keys():
+        raise ElmanError(f"unexpected array {min(arrays.keys() - expected.keys())}")
+    dtypes = {str(array.dtype) for array in arrays.values()}
+    if len(dtypes) > 1 or dtypes.isdisjoint(DTYPES):
+        raise ElmanError(f"its arrays must be all {' or all '.join(DTYPES)} (got {' and '.join(sorted(dtypes))})")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ElmanError(f"{name} contains NaN or infinity")
+
+
+def recurrent_bias(net: Architecture, layer: Arrays) -> Array:
+    """Return the bias that other frameworks add to W h: zeros, but d in the last block of gru."""
+    bias = np.zeros_like(layer["b"])
+    if "d" in layer:
+        bias[-net.m :] = layer["d"]
+    return bias

@@ -1,0 +1,209 @@
+"""The texts of a run: read, found again when it is resumed, and split into training and validation windows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from elman.config import Config
+from elman.errors import ElmanError, quote, shorten
+from elman.runs.metadata import RunManifest
+from elman.storage.untrusted import require_regular_file
+from elman.text import Corpus, Source, Windows, has_piped_text, read_corpus
+from elman.text.lines import Indices, Lines, hash_lines, make_lines, shuffle_corpus, split_lines
+from elman.text.sources import STANDARD_INPUT, is_builtin
+
+Text = Source | Sequence[Source] | Corpus
+"""What the text of a run is read from, see `elman.text.read_corpus`."""
+
+DEFAULT_TEXT = "python-docs"
+
+
+class TrainingData:
+    """The texts of a run, and the windows into which its settings split them.
+
+    Parameters
+    ----------
+    config : Config
+    corpus : Corpus
+        The text it is trained on; a text of independent lines is shuffled.
+    validation : Corpus, optional
+        The text of the validation set, where it is a file of its own.
+
+    Attributes
+    ----------
+    windows : Windows
+        Those of the training set; of independent lines, in the order of the first epoch.
+    validation_windows : Windows or None
+        Those of the validation set: the end of the text or its last lines, or `validation`.
+    line_hashes : ndarray of uint64 or None
+        Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
+
+    Raises
+    ------
+    ElmanError
+        If the training set is shorter than B T + 1 characters, or the validation set than T + 1.
+    """
+
+    def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
+        self.config, self.corpus, self.validation = config, corpus, validation
+        self._lines: Lines | None = None
+        self._held_out_lines: Lines | None = None
+        if config.lines:
+            self._lines, self._held_out_lines = split_lines(corpus, held_out_fraction(config))
+        self.line_hashes = None if self._lines is None else hash_lines(self._lines, corpus.alphabet)
+        self.windows = self.windows_of(0)
+        held_out = self._held_out()
+        self.validation_windows = (
+            None if held_out is None else Windows(held_out, min(config.seq_length, len(held_out) - 1))
+        )
+
+    def windows_of(self, epoch: int) -> Windows:
+        """Return the training windows of an epoch: independent lines have an order for each, of as many windows."""
+        config, moves = self.config, None
+        if self._lines is None:
+            indices = self.corpus.indices[: training_length(self.corpus, config)]
+        else:
+            lines, moves = self._lines.shuffle(config.seed, epoch) if epoch else (self._lines, None)
+            indices = lines.indices
+        return Windows(indices, config.seq_length, config.batch_size, cross_fit=config.ngram_order > 0, moves=moves)
+
+    def _held_out(self) -> Indices | None:
+        """Return the validation set."""
+        config, N = self.config, len(self.corpus.indices)
+        if self.validation is not None:
+            indices = self.validation.indices
+            return make_lines(indices, self.corpus.alphabet).indices if config.lines else indices
+        if config.lines:
+            return None if self._held_out_lines is None else self._held_out_lines.indices
+        if not held_out_fraction(config):
+            return None
+        held_out = self.corpus.indices[training_length(self.corpus, config) :]
+        if len(held_out) <= config.seq_length:
+            raise ElmanError(
+                f"--validation {config.validation} holds out {len(held_out):,} of {N:,} characters, but a sequence"
+                f" length of {config.seq_length:,} needs at least {config.seq_length + 1:,}: hold out more"
+            )
+        return held_out
+
+    def describe(self) -> str:
+        """Return which text is trained on, and how long it is."""
+        description = describe_text(self.corpus)
+        if self.validation is None:
+            return description
+        return f"{description}; validation on {self.validation.name}: {len(self.validation.indices):,} characters"
+
+
+def training_length(corpus: Corpus, config: Config) -> int:
+    """Return how many characters of a text are trained on, those before the ones that are held out."""
+    N, held_out = len(corpus.indices), held_out_fraction(config)
+    return len(split_lines(corpus, held_out)[0].indices) if config.lines else N - round(N * held_out)
+
+
+def held_out_fraction(config: Config) -> float:
+    """Return the fraction of a text that is held out; 0 if the validation set is a text of its own."""
+    return 0.0 if isinstance(config.validation, str) else config.validation
+
+
+def describe_text(corpus: Corpus) -> str:
+    """Return which text a run is trained on, and how long it is."""
+    name = {"-": "standard input"}.get(corpus.name, corpus.name)
+    files = [f"{len(corpus.files):,} files"] if len(corpus.files) > 1 else []
+    files += [f"{corpus.skipped:,} binary file{'s' if corpus.skipped > 1 else ''} skipped"] if corpus.skipped else []
+    about = f" ({'; '.join(files)})" if files else ""
+    return f"training on {shorten(name)}{about}: {len(corpus.indices):,} characters, {len(corpus.alphabet):,} distinct"
+
+
+# --- Reading ---
+
+
+def read_text(source: Text, config: Config) -> Corpus:
+    """Read the text of a run; independent lines are put into the order in which they are divided."""
+    corpus = read_corpus(source, encoding=config.encoding, min_count=config.min_count, lines=config.lines)
+    return shuffle_corpus(corpus, config.seed) if config.lines else corpus
+
+
+def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
+    """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
+
+    It must have the SHA-256, unless that is empty.
+
+    Raises
+    ------
+    ElmanError
+        If it cannot be read, is not the text of that hash, has fewer than two characters, or has characters that the
+        training text does not have and that no unknown symbol replaces.
+    """
+    if not isinstance(config.validation, str):
+        return None
+    path = Path(config.validation)
+    if sha256 and not os.path.lexists(path):
+        raise ElmanError(f"the validation text {quote(path)} is no longer there: name its new path with --validation")
+    text = read_corpus(
+        config.validation, encoding=config.encoding, alphabet=corpus.alphabet, extend=True, lines=config.lines
+    )
+    if sha256 and text.sha256 != sha256:
+        raise ElmanError(
+            f"{quote(path)} is not the validation text of the run (SHA-256 {text.sha256[:12]}…, run: {sha256[:12]}…):"
+            " restore that text, or name its path with --validation"
+        )
+    if unknown := text.alphabet.characters[len(corpus.alphabet) :]:
+        raise ElmanError(
+            f"the validation text {quote(text.name)} contains {unknown[0]!r} (U+{ord(unknown[0]):04X})"
+            f"{f' and {len(unknown) - 1:,} other characters' if len(unknown) > 1 else ''}, which the training text does"
+            " not contain: pass --min-count 1 to replace unknown characters by one symbol"
+        )
+    if len(text.indices) < 2:
+        raise ElmanError(f"the validation text {quote(text.name)} has a single character: use a longer one")
+    return text
+
+
+# --- Finding the text of a run that is resumed ---
+
+
+def find_text(manifest: RunManifest | None, run: str) -> list[Source]:
+    """Return the files of a run that is resumed without naming its text; `run` names the run in errors.
+
+    Raises
+    ------
+    ElmanError
+        If they are not recorded, or cannot be read.
+    """
+    if manifest is None or not manifest.corpus.files:
+        raise ElmanError(f"{run} does not record the file of its text: pass the text with --resume")
+    return [_find_file(file.path, run) for file in manifest.corpus.files]
+
+
+def _find_file(path: str, run: str) -> Source:
+    if path == STANDARD_INPUT:
+        if not has_piped_text():
+            raise ElmanError(f"{run} was trained on standard input: pipe the text to it again, or pass its file")
+        return path
+    if is_builtin(path):
+        return path
+    if not os.path.isabs(path):  # noqa: PTH117
+        raise ElmanError(f"{run} records a text without its directory ({quote(path)}): pass the text with --resume")
+    try:
+        return require_regular_file(Path(path))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ElmanError(
+            f"{run} was trained on {quote(path)}, which cannot be read ({reason}): pass the text with --resume"
+        ) from None
+
+
+def require_unchanged(manifest: RunManifest, corpus: Corpus, run: str) -> None:
+    """Check that the files that were found again have the contents that are recorded.
+
+    Raises
+    ------
+    ElmanError
+        If one has changed.
+    """
+    for before, now in zip(manifest.corpus.files, corpus.files, strict=False):
+        if before.sha256 != now.sha256:
+            raise ElmanError(
+                f"{quote(now.path)} has changed since {run} was started (SHA-256 {now.sha256[:12]}…, then"
+                f" {before.sha256[:12]}…): restore it, or choose another --out"
+            )

@@ -1,0 +1,232 @@
+"""Trained models: read from a run directory, a file of weights or this package, and written without a run.
+
+Compressed files contain a model's fingerprint, by which the built-in model that compressed them is found.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import get_engine
+from elman.engines import inference_engine
+from elman.errors import ElmanError, quote
+from elman.inference import Model
+from elman.inference.network_file import ModelFile
+from elman.inference.score_lines import BlockScorer, Line
+from elman.network.model import read_text
+from elman.runs.checkpoint import load_network, load_selected
+from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
+from elman.storage.builtin import MODELS, BuiltinModel, unpack_builtin
+from elman.storage.tensors import is_named_or_begins_like_tensors
+
+BUILTIN = "builtin"
+"""What stands for the newest built-in model where a run is expected."""
+
+MAX_SHOWN = 3
+"""Runs that an error names."""
+
+BLOCK_CHARS = 1 << 20
+"""Characters of the lines that are scored in one batch, at most, except for a longer line: they bound the memory."""
+
+
+def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
+    """Load a trained model from a run directory or one of its two files of weights, or the built-in model.
+
+    From a directory, it is the best network where a validation set was held out, and otherwise the last.
+
+    Parameters
+    ----------
+    path : str or path
+        ``builtin``, unless there is a file or directory of this name, is the model that Elman contains.
+    engine : str, optional
+        One of `elman.engines.ENGINES`; by default the engine it was trained with, or ``numba`` for ``torch``.
+
+    Raises
+    ------
+    ElmanError
+        If there is no checkpoint, or it is truncated or altered.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_text("the cat sat on the mat. " * 40)
+    >>> run = elman.train(text, out="runs/cats", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> elman.load("runs/cats")
+    <Model: 1 x rnn 16, 11 characters, float32, numpy>
+    """
+    return create_model(_read_model(Path(path)), engine)
+
+
+def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
+    """Load a built-in model, by default the newest.
+
+    Raises
+    ------
+    ElmanError
+        If its file is missing or damaged.
+    """
+    with unpack_builtin(model) as path:
+        return create_model(load_network(path))
+
+
+def is_builtin(path: Path) -> bool:
+    """Return whether a path is the name of the built-in model: a file or directory of this name takes precedence."""
+    return path == Path(BUILTIN) and not os.path.exists(path)  # noqa: PTH110 (False for a path that cannot be inspected)
+
+
+def find_builtin(fingerprint: bytes) -> BuiltinModel | None:
+    """Return the built-in model whose fingerprint begins with these bytes, if there is one."""
+    found = (model for model in MODELS if bytes.fromhex(model.fingerprint).startswith(fingerprint))
+    return next(found, None)
+
+
+def create_model(file: ModelFile, engine: str | None = None) -> Model:
+    """Return the model of a network; that of independent lines begins as after a line feed."""
+    parameters, h = file.network.parameters, file.network.h
+    if parameters.reset_at is not None:
+        h = read_text(parameters, h, np.array([parameters.reset_at], file.alphabet.dtype))
+    used = get_engine(engine or inference_engine(file.config.engine))
+    return Model(file.alphabet, parameters, h, used, file.line_hashes)
+
+
+def save_model(model: Model, out: Path) -> None:
+    """Write a model without a run into a directory, from which `load` reads it.
+
+    Raises
+    ------
+    ElmanError
+        If the directory contains a run or a model already, or cannot be written.
+    """
+    directory = RunDirectory(out)
+    with directory.lock:
+        directory.save_imported(ModelFile.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))
+
+
+def _read_model(path: Path) -> ModelFile:
+    """Return the model of a path.
+
+    A directory's is read from ``checkpoint.safetensors``, which contains the best and the last network, or from
+    ``best.safetensors``, which contains the best, if that is the only file.
+    """
+    if is_builtin(path):
+        with unpack_builtin(MODELS[-1]) as unpacked:
+            return load_network(unpacked)
+    if path.name in {model.file for model in MODELS}:
+        raise ElmanError(f"{quote(path)} is the compressed file of the built-in model: pass {BUILTIN} instead")
+    # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
+    if not os.path.isdir(path):  # noqa: PTH112
+        if not is_named_or_begins_like_tensors(path):
+            raise _not_a_model_error(path)
+        return load_network(path)
+    if os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
+        return load_network(path / BEST)
+    if not os.path.exists(path / CHECKPOINT) and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):  # noqa: PTH110
+        raise _several_runs_error(path, [run.parent for run in runs])
+    return load_selected(path / CHECKPOINT)
+
+
+def _not_a_model_error(path: Path) -> ElmanError:
+    command = f"elman train {shlex.quote(str(path))} -o {shlex.quote(f'runs/{path.stem}')}"
+    return ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
+
+
+def _several_runs_error(path: Path, runs: list[Path]) -> ElmanError:
+    shown = [quote(run) for run in runs[:MAX_SHOWN]]
+    more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+    return ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {', '.join(shown)}{more}")
+
+
+# --- Scores of many lines, in other processes ---
+
+
+class LineScorer:
+    """Scores independent lines; for the batches of Ray, Dask, Spark or ``multiprocessing``.
+
+    It is pickled as a path. A process loads the model when it first scores lines, and once, however many copies it
+    receives; threads of a process take turns.
+
+    Parameters
+    ----------
+    path : str or path
+        A run directory or a checkpoint file, which every process can read.
+    engine : str, optional
+        As in `elman.load`.
+
+    Examples
+    --------
+    >>> import elman
+    >>> text = elman.Corpus.from_lines(["accepted", "accepted", "rejected"] * 40)
+    >>> run = elman.train(text, out="runs/log", preset="reference", hidden_size=16, max_updates=100, engine="numpy")
+    >>> scorer = elman.LineScorer("runs/log")
+    >>> scores = scorer(["accepted", "!?"])
+    >>> bool(scores["nats_per_char"][0] < scores["nats_per_char"][1]), scores["chars"]
+    (True, array([9, 3]))
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
+        self.path, self.engine = os.path.abspath(path), engine  # noqa: PTH100 (a process may run in another directory)
+
+    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+        """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.
+
+        Parameters
+        ----------
+        lines : sequence of str
+            Without line feeds, except for one at the end of a line.
+
+        Returns
+        -------
+        dict of ndarray, shape (len(lines),)
+            ``chars``, ``nats_per_char``, ``bits_per_char``, ``worst_column`` and ``worst_nats``, see
+            `elman.inference.score_lines.Line`.
+
+        Raises
+        ------
+        ElmanError
+            If the model cannot be loaded, or a line contains a line feed.
+        """
+        scorer, lock = _open(self.path, self.engine)
+        with lock:
+            scored = [line for block in _join(lines) for line in scorer.score(block, 1)]
+        return _to_arrays(scored)
+
+
+@cache
+def _open(path: str, engine: str | None) -> tuple[BlockScorer, Lock]:
+    """Return the scorer of a model, which the process keeps, and the lock that a thread holds while it scores."""
+    return BlockScorer(load(path, engine=engine), carry_state=False), Lock()
+
+
+def _join(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines in blocks, each line ended by a line feed."""
+    block: list[str] = []
+    size = 0
+    for n, line in enumerate(lines):
+        text = line.removesuffix("\n")
+        if "\n" in text:
+            raise ElmanError(f"line {n + 1} of the batch contains a line feed: split it")
+        if block and size + len(text) > BLOCK_CHARS:
+            yield "".join(block)
+            block, size = [], 0
+        block.append(f"{text}\n")
+        size += len(text) + 1
+    if block:
+        yield "".join(block)
+
+
+def _to_arrays(lines: Sequence[Line]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    return {
+        "chars": np.array([line.chars for line in lines], np.int64),
+        "nats_per_char": np.array([line.nats_per_char for line in lines], np.float64),
+        "bits_per_char": np.array([line.bits_per_char for line in lines], np.float64),
+        "worst_column": np.array([line.worst_column for line in lines], np.int64),
+        "worst_nats": np.array([line.worst_nats for line in lines], np.float64),
+    }

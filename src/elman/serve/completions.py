@@ -1,0 +1,212 @@
+"""``/v1/completions``: from a request to a generation job, and the response.
+
+K  size of the alphabet
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp
+
+from elman.engine.protocol import Indices
+from elman.inference.generate import StopSequenceFilter
+from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
+from elman.serve.batcher import GenerationJob
+from elman.serve.models import ServedModel, get_server
+from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
+from elman.serve.responses import JSON, APIError, Choice, Completion, Logprobs, dump_json
+from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
+from elman.serve.streaming import StreamedResponse, Usage
+
+EVENTS = "text/event-stream"
+DONE = b"data: [DONE]\n\n"
+MIN_LOGPROB = -9999.0
+"""Represents the logarithm of 0, which JSON cannot represent."""
+
+
+async def complete(request: Request) -> ASGIApp:
+    """Complete prompts."""
+    server = get_server(request)
+    body = await read_body(request, server.types.completion, server.settings)
+    served = server.get_model(body.model)
+    characters = sum(len(prompt) + body.n * body.max_tokens for prompt in body.prompts)
+    if characters > (limit := server.settings.max_characters):
+        message = f"the request asks for {characters} characters, prompts included (limit: {limit})"
+        raise APIError(400, message, "request_too_large", "max_tokens")
+    if body.adapt and served.model.parameters.ngrams is None:
+        message = f"adapt requires a model with an n-gram prior, which {served.name} does not have"
+        raise APIError(400, message, "invalid_value", "adapt")
+    prompts = [served.encode(prompt) for prompt in body.prompts]
+    job = create_job(served, body, prompts)
+    builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    return StreamedResponse(
+        server,
+        served,
+        builder.usage,
+        _events(served, job, builder) if body.stream else _full_body(served, job, builder),
+        f"{EVENTS}; charset=utf-8" if body.stream else JSON,
+        lambda error: _event(error.body()),
+        lambda: job.fail(ClientDisconnect()),
+    )
+
+
+async def _full_body(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+    """Yield the body of a response with all sequences."""
+    served.batcher.submit(job)
+    deltas = [delta async for batch in job.deltas() for delta in batch]
+    if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
+        yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
+    else:
+        yield dump_json(builder.full_response(deltas))
+
+
+async def _events(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+    """Yield server-sent events."""
+    served.batcher.submit(job)
+    async for deltas in job.deltas():
+        yield b"".join(map(_event, builder.chunks(deltas)))
+    yield (_event(builder.usage_chunk()) if builder.body.stream_options.include_usage else b"") + DONE
+
+
+def _event(content: object) -> bytes:
+    return b"data: " + dump_json(content) + b"\n\n"
+
+
+def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
+    """Return the job of a request, to be submitted to the model's batcher.
+
+    With a seed, the sequences are those that `Model.samples` generates with that seed.
+
+    Parameters
+    ----------
+    served : ServedModel
+    body : CompletionRequest
+    prompts : list of ndarray
+        Its prompts as indices.
+    """
+    pairs = zip(body.prompts, prompts, strict=True)
+    repeated = [pair for pair in pairs for _ in range(body.n)]
+    sequences = [_create_sequence(served, body, index, *pair) for index, pair in enumerate(repeated)]
+    return GenerationJob(sequences, served.batcher.wake)
+
+
+def _create_sequence(
+    served: ServedModel, body: CompletionRequest, index: int, prompt: Prompt, indices: Indices
+) -> Sequence:
+    alphabet = served.model.alphabet
+    return Sequence(
+        index=index,
+        alphabet=alphabet,
+        prompt=indices if len(indices) else served.start_indices(),
+        echo="" if not body.echo else prompt if isinstance(prompt, str) else alphabet.decode(indices),
+        h=served.model.h,
+        remaining=body.max_tokens,
+        sampling=body.sampling,
+        generator=create_generator(body.seed, index),
+        stops=StopSequenceFilter((*body.stops, "\n") if served.model.is_of_lines else body.stops),
+        num_logprobs=body.logprobs,
+        counts=PromptCounts(served.model) if body.adapt else None,
+    )
+
+
+def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
+    """Return the random generator of the sequence at a position within its request."""
+    # A negative seed is mapped to a positive one, which NumPy requires.
+    return np.random.default_rng(None if seed is None else seed % (2 * SEED) + index)
+
+
+class CompletionBuilder:
+    """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters.
+
+    Parameters
+    ----------
+    served : ServedModel
+    body : CompletionRequest
+    lengths : list of int
+        The length of every prompt.
+    """
+
+    def __init__(self, served: ServedModel, body: CompletionRequest, lengths: list[int]) -> None:
+        self.model, self.body, self.lengths = served.name, body, lengths
+        self.characters = served.model.alphabet.characters
+        self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
+        # A prompt counts once, however many sequences continue it.
+        self.usage = Usage(sum(lengths))
+        self._offsets: dict[int, int] = {}
+
+    def full_response(self, deltas: Iterable[SequenceDelta]) -> Completion:
+        """Return the response with all sequences."""
+        return self._add_usage(self._completion([*self._choices(deltas)]))
+
+    def chunks(self, deltas: Iterable[SequenceDelta]) -> Iterator[Completion]:
+        """Yield one chunk of a stream for each sequence that has grown."""
+        for choice in self._choices(deltas):
+            chunk = self._completion([choice])
+            if self.body.stream_options.include_usage:
+                chunk["usage"] = None
+            yield chunk
+
+    def usage_chunk(self) -> Completion:
+        """Return the last chunk of a stream, which has the usage and no choices."""
+        return self._add_usage(self._completion([]))
+
+    def _completion(self, choices: list[Choice]) -> Completion:
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
+
+    def _add_usage(self, completion: Completion) -> Completion:
+        read, generated = self.usage.read, self.usage.generated
+        completion["usage"] = {
+            "prompt_tokens": read,
+            "completion_tokens": generated,
+            "total_tokens": read + generated,
+        }
+        return completion
+
+    def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
+        """Yield a choice for every sequence, ordered by index, from all of its deltas."""
+        by_index: dict[int, list[SequenceDelta]] = {}
+        for delta in deltas:
+            by_index.setdefault(delta.index, []).append(delta)
+            self.usage.generated += 0 if delta.is_prompt else len(delta.text)
+        for index in sorted(by_index):
+            yield self._choice(index, by_index[index])
+
+    def _choice(self, index: int, deltas: list[SequenceDelta]) -> Choice:
+        text = "".join(delta.text for delta in deltas)
+        parts = [delta.logprobs for delta in deltas if delta.logprobs is not None]
+        logprobs = self._logprobs(index, text, concatenate_logprobs(parts)) if parts else None
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": deltas[-1].finish}
+
+    def _logprobs(self, index: int, text: str, char_logprobs: CharLogprobs) -> Logprobs:
+        start = self._offsets.get(index, 0 if self.body.echo else self.lengths[index // self.body.n])
+        self._offsets[index] = start + len(text)
+        log_probabilities = char_logprobs.logprobs.tolist()
+        token_logprobs = [None if log_p != log_p else max(log_p, MIN_LOGPROB) for log_p in log_probabilities]
+        return {
+            "tokens": list(text),
+            "token_logprobs": token_logprobs,
+            "top_logprobs": list(self._top_logprobs(text, token_logprobs, char_logprobs)),
+            "text_offset": list(range(start, start + len(text))),
+        }
+
+    def _top_logprobs(
+        self, text: str, token_logprobs: list[float | None], char_logprobs: CharLogprobs
+    ) -> Iterator[dict[str, float] | None]:
+        """Yield the most likely characters of every position, and the actual one; None where nothing precedes it."""
+        top, top_logprobs = char_logprobs.top.tolist(), char_logprobs.top_logprobs.tolist()
+        positions = zip(text, token_logprobs, top, top_logprobs, strict=True)
+        for character, log_p, indices, values in positions:
+            likely = {self.characters[k]: max(value, MIN_LOGPROB) for k, value in zip(indices, values, strict=True)}
+            yield None if log_p is None else likely | {character: log_p}

@@ -1,1 +1,0 @@
-"""Text generation for many requests: served models, continuous batching, jobs and sequences."""

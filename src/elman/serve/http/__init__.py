@@ -1,1 +1,0 @@
-"""HTTP server: sockets, shutdown, access control, errors, request bodies, streaming, static files."""

@@ -1,1 +1,0 @@
-"""The dashboard: runs in training and runs on disk, in the browser."""

@@ -1,0 +1,247 @@
+"""Served models, and the endpoints of models and their tokenizers.
+
+``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
+character, its number the index of the character. Where several models are served, the request names one. Long texts
+are converted in a thread, so as not to block the event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError, quote, shorten
+from elman.inference import Model
+from elman.runs.models import BUILTIN, is_builtin, load, load_builtin
+from elman.serve.batcher import ContinuousBatcher
+from elman.serve.inspection import SessionPool
+from elman.serve.metrics import Metrics
+from elman.serve.requests import Prompt, RequestTypes, read_body
+from elman.serve.responses import (
+    APIError,
+    DetokenizeResponse,
+    ModelCard,
+    ModelList,
+    TokenizeResponse,
+    TokenizerInfo,
+    json_response,
+)
+from elman.serve.settings import Settings
+
+
+@dataclass(eq=False)
+class ServedModel:
+    """A model with its batcher and its admission limit.
+
+    Parameters
+    ----------
+    name : str
+        The model's name in requests.
+    model : Model
+    settings : Settings
+    batcher : ContinuousBatcher
+        Of the completions.
+    sessions : SessionPool
+        Of the playground.
+    in_flight : int
+        Requests that are being processed or wait.
+    """
+
+    name: str
+    model: Model
+    settings: Settings
+    batcher: ContinuousBatcher = field(init=False)
+    sessions: SessionPool = field(init=False)
+    in_flight: int = 0
+
+    def __post_init__(self) -> None:
+        self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
+        self.sessions = SessionPool(self.model)
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Count a request as in flight for the duration of the block.
+
+        Raises
+        ------
+        APIError
+            429 if the queue is full.
+        """
+        limit = self.settings.max_batch_size + self.settings.max_queued_requests
+        if self.in_flight >= limit:
+            message = f"the queue is full ({limit} requests running or waiting); retry later"
+            raise APIError(429, message, "queue_full", headers={"retry-after": "1"})
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def start_indices(self) -> Indices:
+        """Return the indices that are read in place of an empty prompt, shape (1,)."""
+        return self.model.alphabet.encode(self.model.alphabet.start_char)
+
+    def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
+        """Return a text, or a list of indices, as an array of indices.
+
+        Raises
+        ------
+        APIError
+            400, naming the argument `param`, if the text contains an unknown character or an index is out of range.
+        """
+        alphabet = self.model.alphabet
+        if isinstance(prompt, str):
+            try:
+                return alphabet.encode(prompt)
+            except ElmanError as error:
+                raise APIError(400, str(error), "unknown_character", param) from None
+        if invalid := [index for index in prompt if index >= len(alphabet)]:
+            message = f"{shorten(invalid[0])} is not the index of a character; the model has {len(alphabet)}"
+            raise APIError(400, message, "unknown_character", param)
+        return np.array(prompt, alphabet.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Server:
+    """What the endpoints share, as ``app.state.server``.
+
+    Parameters
+    ----------
+    models : dict
+        By name.
+    types : RequestTypes
+    settings : Settings
+    metrics : Metrics
+    document : dict
+        The OpenAPI document.
+    """
+
+    models: dict[str, ServedModel]
+    types: RequestTypes
+    settings: Settings
+    metrics: Metrics
+    document: dict[str, Any]
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def get_model(self, name: str | None) -> ServedModel:
+        """Return the model of a name, or the only one if there is no name.
+
+        Raises
+        ------
+        APIError
+            404 if there is none of that name; 400 if there are several and no name.
+        """
+        available = f"(available: {', '.join(self.models)})"
+        if name is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        if name is None:
+            raise APIError(400, f"missing required argument model {available}", "invalid_value", "model")
+        if name not in self.models:
+            raise APIError(404, f"model {quote(name)} not found {available}", "model_not_found", "model")
+        return self.models[name]
+
+
+def get_server(request: Request) -> Server:
+    """Return what the endpoints share."""
+    server: Server = request.app.state.server
+    return server
+
+
+async def list_models(request: Request) -> Response:
+    """List the models."""
+    server = get_server(request)
+    listed: ModelList = {"object": "list", "data": [_describe(name, server) for name in server.models]}
+    return json_response(listed)
+
+
+async def describe_model(request: Request) -> Response:
+    """Describe a model."""
+    server = get_server(request)
+    return json_response(_describe(server.get_model(request.path_params["name"]).name, server))
+
+
+def _describe(name: str, server: Server) -> ModelCard:
+    return {"id": name, "object": "model", "created": server.created, "owned_by": "elman"}
+
+
+async def describe_tokenizer(request: Request) -> Response:
+    """Describe the tokenizer of a model."""
+    served = get_server(request).get_model(request.query_params.get("model"))
+    info: TokenizerInfo = {
+        "tokenizer_class": "characters",
+        "vocab_size": len(served.model.alphabet),
+        "bos_token": served.model.alphabet.decode(served.start_indices()),
+        "eos_token": None,
+        "pad_token": None,
+    }
+    return json_response(info)
+
+
+async def tokenize(request: Request) -> Response:
+    """Convert text to character indices."""
+    server = get_server(request)
+    body = await read_body(request, server.types.tokenize, server.settings)
+    served, limit = server.get_model(body.model), server.settings.max_characters
+
+    def response() -> Response:
+        tokens = served.encode(body.prompt).tolist()
+        found: TokenizeResponse = {"tokens": tokens, "count": len(tokens), "max_model_len": limit}
+        return json_response(found)
+
+    return await run_in_threadpool(response)
+
+
+async def detokenize(request: Request) -> Response:
+    """Convert character indices to text."""
+    server = get_server(request)
+    body = await read_body(request, server.types.detokenize, server.settings)
+    served = server.get_model(body.model)
+
+    def response() -> Response:
+        found: DetokenizeResponse = {"prompt": served.model.alphabet.decode(served.encode(body.tokens, "tokens"))}
+        return json_response(found)
+
+    return await run_in_threadpool(response)
+
+
+def load_models(runs: Sequence[Path]) -> dict[str, Model]:
+    """Load the models of run directories, named after the directories; a number makes a name unique where needed.
+
+    Without a run, it is the built-in model.
+
+    Raises
+    ------
+    ElmanError
+        If one cannot be read.
+    """
+    if not runs:
+        return {BUILTIN: load_builtin()}
+    return dict(zip(make_unique(map(_model_name, runs)), map(load, runs), strict=True))
+
+
+def _model_name(run: Path) -> str:
+    if is_builtin(run):
+        return BUILTIN
+    path = run.resolve()
+    name = path.name if path.is_dir() else path.parent.name
+    # Bytes of a file name that are not UTF-8 become lone surrogates, which no client can send.
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def make_unique(names: Iterable[str]) -> list[str]:
+    """Number repeated names: the second ``novel`` becomes ``novel-2``."""
+    unique: list[str] = []
+    for name in names:
+        candidates = (name if n == 1 else f"{name}-{n}" for n in range(1, len(unique) + 2))
+        unique.append(next(candidate for candidate in candidates if candidate not in unique))
+    return unique

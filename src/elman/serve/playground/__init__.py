@@ -1,1 +1,0 @@
-"""The playground: its page, its endpoints, and the inspection of texts and units."""

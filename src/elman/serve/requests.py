@@ -1,0 +1,346 @@
+"""Requests: reading a JSON body within limits of size and time, and the schemas that validate it.
+
+The OpenAPI document is generated from the schemas. Their classes have the arguments that the code reads; limits,
+indices and sampling options depend on the server and its models: `create_request_types` derives the types of a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from starlette.requests import Request
+
+from elman.errors import quote, shorten
+from elman.inference import Model
+from elman.network import SamplingParams, architecture
+from elman.network.sampling import SamplingOption, list_sampling_options
+from elman.serve.responses import JSON, APIError
+from elman.serve.settings import Settings
+
+_DISCARD_FACTOR = 16
+"""Multiple of the size limit up to which a body that is too large is read and discarded: a client whose connection is
+closed while it is still sending does not see the error."""
+Body = TypeVar("Body", bound=BaseModel)
+DEFAULT_MAX_TOKENS = 16
+SEED = 2**63
+MAX_PROMPTS, MAX_N, MAX_LOGPROBS, MAX_STOPS, MAX_STOP, MAX_UNITS = 128, 16, 5, 16, 200, 256
+OPENAI_OPTIONS = ("temperature", "top_p")
+"""The sampling options that OpenAI's API has."""
+NOT_OPENAI = "Not in the OpenAI API."
+ALIAS = "length"
+"""Alias of max_tokens, the name of the option of ``elman sample``."""
+
+Prompt = str | list[int]
+Integral = BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value)
+"""Accepts 3.0 as an integer, as JSON does."""
+Text = Annotated[str, AfterValidator(str)]
+"""Text whose length is checked in Python: Pydantic's own check rejects lone surrogates, which alphabets may contain."""
+Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP)]
+Zero = Annotated[float, Field(ge=0, le=0)]
+Counted = Literal["counts"]
+UNSUPPORTED = "Not supported with any other value."
+
+
+async def read_body(request: Request, schema: type[Body], settings: Settings) -> Body:
+    """Read the body of a request, and validate it by its schema.
+
+    Raises
+    ------
+    APIError
+        As raised by `read_json` and `validate`.
+    """
+    return validate(await read_json(request, settings), schema)
+
+
+async def read_json(request: Request, settings: Settings) -> dict[str, Any]:
+    """Read the JSON object in the body of a request.
+
+    Raises
+    ------
+    APIError
+        400 if the body is not a JSON object, 408 if it takes too long, 413 if it is too large, 415 if its declared
+        type is not JSON. The last rejects HTML forms of other sites: browsers do not send JSON across sites without
+        permission.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        message = f"Content-Type must be {JSON} (got {quote(kind) if kind else 'none'})"
+        raise APIError(415, message, "unsupported_media_type")
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            body = await _read(request, settings.max_body)
+    except TimeoutError:
+        message = f"the request body was not received within {settings.body_timeout:g} seconds"
+        raise APIError(408, message, "request_timeout") from None
+    return _parse_object(body)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    body, size = bytearray(), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= limit:
+            body += chunk
+        elif size > _DISCARD_FACTOR * limit:
+            break
+    if size > limit:
+        message = f"the request body is larger than {limit} bytes"
+        raise APIError(413, message, "request_too_large", headers={"connection": "close"})
+    return bytes(body)
+
+
+def _parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object; Pydantic's own parser would reject lone surrogates, which an alphabet may contain."""
+    try:
+        content = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        raise APIError(400, f"the request body is not valid JSON ({error})", "invalid_json") from None
+    if not isinstance(content, dict):
+        message = f"the request body must be a JSON object (got {type(content).__name__})"
+        raise APIError(400, message, "invalid_json")
+    return content
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid JSON")
+
+
+def validate(body: dict[str, Any], schema: type[Body]) -> Body:
+    """Validate a request body.
+
+    Raises
+    ------
+    APIError
+        400, naming the argument that is unknown, missing or invalid.
+    """
+    try:
+        return schema.model_validate(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    first, *_ = errors
+    param = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        message = f"unknown or repeated argument {quote(first['loc'][-1])}"
+        raise APIError(400, message, "unknown_parameter", shorten(param))
+    if first["type"] == "missing":
+        raise APIError(400, f"missing required argument {param}", "invalid_value", param)
+    alternatives = dict.fromkeys(_rephrase(each["msg"], each["input"]) for each in errors if each["loc"][0] == param)
+    message = f"{param} must {' or '.join(alternatives)} (got {quote(body[param])})"
+    raise APIError(400, message, "invalid_value", param)
+
+
+def _rephrase(message: str, given: object) -> str:
+    """Return what an argument must be or have, of a message such as ``Input should be a valid string``."""
+    message = re.sub(r"^\w+ should | after validation, not .*", "", message)
+    return message.replace("item", "character") if isinstance(given, str) else message
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Complete the JSON schema of a request: null counts as left out, and max_tokens has an alias."""
+    properties, null = schema["properties"], {"type": "null"}
+    for name in properties.keys() - {*schema.get("required", ())}:
+        described = properties[name]
+        about = {key: described.pop(key) for key in ("title", "description", "default") if key in described}
+        options = described.get("anyOf", [described])
+        properties[name] = {"anyOf": options if null in options else [*options, null]} | about
+    if "max_tokens" in properties:
+        properties[ALIAS] = properties["max_tokens"] | {"description": f"Alias of max_tokens. {NOT_OPENAI}"}
+        both = ["max_tokens", ALIAS]
+        schema["not"] = {"required": both, "properties": {name: {"type": "integer"} for name in both}}
+
+
+class RequestBody(BaseModel):
+    """What all request bodies have in common. Null counts as left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra=_describe)
+    model: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, body: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in body.items() if value is not None}
+
+
+class GenerationRequest(RequestBody):
+    """What requests to generate text have in common; those of a server have the sampling options, too."""
+
+    max_tokens: int
+    seed: Annotated[int, Field(ge=-SEED, le=SEED - 1), Integral] | None = Field(
+        None, description="Random seed, for reproducible output."
+    )
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """The sampling parameters."""
+        return SamplingParams(**{option.name: getattr(self, option.name) for option in list_sampling_options()})
+
+
+class StreamOptions(BaseModel):
+    """Options of a stream."""
+
+    model_config = RequestBody.model_config
+    include_usage: bool | None = None
+
+
+class CompletionRequest(GenerationRequest):
+    """The body of ``POST /v1/completions``."""
+
+    prompt: Prompt | list[Prompt]
+    adapt: Counted | None
+    n: Annotated[int, Field(ge=1, le=MAX_N), Integral] = Field(1, description="Sequences per prompt.")
+    stream: bool = Field(False, description="Send server-sent events.")
+    stream_options: StreamOptions = Field(
+        StreamOptions(), description='`{"include_usage": true}` adds the usage at the end of a stream.'
+    )
+    echo: bool = Field(False, description="Return the prompt before the generated text.")
+    logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS), Integral] | None = Field(
+        None, description="Number of most likely characters to report at every position."
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] = Field(
+        [], description="Stop sequences; not returned. One with an unknown character has no effect."
+    )
+    user: str = Field("", description="Ignored.")
+    best_of: Annotated[int, Field(ge=1, le=1), Integral] = Field(1, description=UNSUPPORTED)
+    presence_penalty: Zero = Field(0, description=UNSUPPORTED)
+    frequency_penalty: Zero = Field(0, description=UNSUPPORTED)
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] = Field({}, description=UNSUPPORTED)
+    suffix: Annotated[str, Field(max_length=0)] = Field("", description=UNSUPPORTED)
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts."""
+        is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
+        return [self.prompt] if is_one else self.prompt  # type: ignore[list-item, return-value]
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop sequences."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+
+class PlayRequest(GenerationRequest):
+    """The body of ``POST /api/play``."""
+
+    prompt: str
+    units: list[int]
+    generated: str = Field(
+        "", description="Text generated after the prompt before; the random numbers of its characters are skipped."
+    )
+
+
+class ReadRequest(RequestBody):
+    """The body of ``POST /api/read``."""
+
+    text: str
+    units: list[int]
+
+
+class TokenizeRequest(RequestBody):
+    """The body of ``POST /tokenize``."""
+
+    prompt: str
+    add_special_tokens: bool = Field(True, description="Ignored: there are no special tokens.")
+
+
+class DetokenizeRequest(RequestBody):
+    """The body of ``POST /detokenize``."""
+
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class RequestTypes:
+    """The types of the request bodies of a server."""
+
+    completion: type[CompletionRequest]
+    play: type[PlayRequest]
+    read: type[ReadRequest]
+    tokenize: type[TokenizeRequest]
+    detokenize: type[DetokenizeRequest]
+
+
+def create_request_types(models: dict[str, Model], settings: Settings) -> RequestTypes:
+    """Return the types of the request bodies of a server of these models."""
+    networks = [architecture(model.parameters) for model in models.values()]
+    index, unit = _index(max(network.K for network in networks)), _index(max(n.recurrent_size for n in networks))
+    prompt: Any = str | _list_of(index, 1)
+    together = f"at most {settings.max_characters} characters together with everything to be generated."
+    several = f"Text, a list of character indices, or a list of several of either; {together}"
+    is_counted = any(model.parameters.ngrams for model in models.values())
+    name = Annotated[str, Field(json_schema_extra={"enum": [*models]})]
+    shared: dict[str, Any] = {
+        "model": _field(name, ... if len(models) > 1 else None, "May be left out where there is one model.")
+    }
+    generation = shared | {
+        "max_tokens": _field(
+            Annotated[int, Field(ge=0, le=settings.max_tokens), Integral],
+            min(DEFAULT_MAX_TOKENS, settings.max_tokens),
+            "Maximum number of characters to generate.",
+            validation_alias=AliasChoices("max_tokens", ALIAS),
+        ),
+        **{option.name: _sampling_field(option) for option in list_sampling_options()},
+    }
+    units = _field(
+        _list_of(unit, 0, MAX_UNITS), [], "Indices into the model's state: units to report at every character."
+    )
+    text = _field(Annotated[Text, Field(min_length=1, max_length=settings.max_tokens)], ..., "The text to read.")
+    return RequestTypes(
+        create_model(
+            "CompletionRequest",
+            __base__=CompletionRequest,
+            prompt=_field(prompt | _list_of(prompt, 1, MAX_PROMPTS), "", several),
+            adapt=_field(
+                Counted if is_counted else Annotated[Counted, WithJsonSchema({"type": "null"})],
+                None,
+                f"The model's n-gram prior, which it must have, counts the prompt too. {NOT_OPENAI}",
+            ),
+            **generation,
+        ),
+        create_model(
+            "PlayRequest", __base__=PlayRequest, prompt=_field(str, "", f"Text; {together}"), units=units, **generation
+        ),
+        create_model("ReadRequest", __base__=ReadRequest, text=text, units=units, **shared),
+        create_model("TokenizeRequest", __base__=TokenizeRequest, **shared),
+        create_model(
+            "DetokenizeRequest",
+            __base__=DetokenizeRequest,
+            tokens=_field(_list_of(index), ..., "Indices of characters."),
+            **shared,
+        ),
+    )
+
+
+def _field(kind: Any, default: Any, description: str, **about: Any) -> Any:
+    """Return the type and the default of an argument, for `create_model`."""
+    return kind, Field(default, description=description, **about)
+
+
+def _index(count: int) -> Any:
+    return Annotated[int, Field(ge=0, lt=count), Integral]
+
+
+def _list_of(item: Any, minimum: int = 0, maximum: int | None = None) -> Any:
+    return Annotated[list[item], Field(min_length=minimum, max_length=maximum)]
+
+
+def _sampling_field(option: SamplingOption) -> Any:
+    about = option.help if option.name in OPENAI_OPTIONS else f"{option.help} {NOT_OPENAI}"
+    limits = Field(ge=option.minimum, le=option.request_maximum)
+    kind = Annotated[int, limits, Integral] if option.type is int else Annotated[float, limits]
+    return _field(kind, option.default, about)

@@ -1,0 +1,175 @@
+"""One sequence being generated, from the first character of its prompt to its end.
+
+D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.engine import InferenceSession
+from elman.engine.protocol import Indices
+from elman.inference import Model
+from elman.inference.generate import StopSequenceFilter
+from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.network import SamplingParams
+from elman.network.parameters import Array
+from elman.text import Alphabet
+
+Finish = Literal["stop", "length"]
+
+
+class PromptCounts:
+    """The sessions of one sequence, which no other may use, as its prior has counts of its own.
+
+    Parameters
+    ----------
+    model : Model
+        With an n-gram prior; it is not changed.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._engine, self._parameters = model.engine, model.parameters.continued()
+
+    @cached_property
+    def prompt_session(self) -> InferenceSession:
+        """Counts the prompt while it reads it."""
+        return self._engine.session(self._parameters)
+
+    @cached_property
+    def session(self) -> InferenceSession:
+        """Has the counts of the prompt, and counts nothing more; to be used once the prompt is read."""
+        return self._engine.session(self._parameters.frozen())
+
+
+@dataclass(frozen=True)
+class SequenceDelta:
+    """The text added to a sequence in one step."""
+
+    index: int
+    """Position of the sequence within its request."""
+    text: str
+    logprobs: CharLogprobs | None = None
+    """Log-probabilities of the characters, if requested."""
+    finish: Finish | None = None
+    """Why the sequence ends here."""
+    is_prompt: bool = False
+    """Whether the text is part of the prompt, which is echoed."""
+
+
+@dataclass(eq=False)
+class Sequence:
+    """A prompt and the characters that are generated after it.
+
+    Parameters
+    ----------
+    index : int
+        Position of the sequence within its request.
+    alphabet : Alphabet
+    prompt : ndarray of int, shape (P,)
+        P >= 1 characters to read.
+    echo : str
+        The prompt to return, P characters, or empty.
+    h : ndarray, shape (D,)
+        The initial state; later the current one.
+    remaining : int
+        Maximum number of characters still to be generated.
+    sampling : SamplingParams
+    generator : Generator
+        Random generator of this sequence alone.
+    stops : StopSequenceFilter
+    num_logprobs : int or None
+        Number of most likely characters to report at every position; None if no log-probabilities are requested.
+    counts : PromptCounts, optional
+        Where the n-gram prior counts the prompt: the sessions that read this sequence, alone.
+    """
+
+    index: int
+    alphabet: Alphabet
+    prompt: Indices
+    echo: str
+    h: Array
+    remaining: int
+    sampling: SamplingParams
+    generator: np.random.Generator
+    stops: StopSequenceFilter
+    num_logprobs: int | None
+    counts: PromptCounts | None = None
+    unread: int = field(init=False)
+    """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
+    x: int = field(init=False)
+    """The character that the next generating step reads."""
+    is_started: bool = False
+    """Whether a character has been generated."""
+    is_finished: bool = False
+    is_cancelled: bool = False
+    """Set by the request when the result is no longer needed."""
+    emitted: int = 0
+    """Characters delivered to the request."""
+    sent: int = 0
+    """Characters sent to the client, counted by the request."""
+    _held_logprobs: list[CharLogprobs] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.unread, self.x = len(self.prompt) - 1, int(self.prompt[-1])
+
+    @property
+    def unsent(self) -> int:
+        """Characters emitted but not yet sent to the client."""
+        return self.emitted - self.sent
+
+    def start(self) -> SequenceDelta | None:
+        """Return the first character of an echoed prompt, which nothing precedes and so has no probability."""
+        first = self.echo[:1]
+        logprobs = None
+        if self.num_logprobs is not None:
+            logprobs = missing_logprobs(len(first), min(self.num_logprobs, len(self.alphabet)))
+        return self._emit(first, logprobs, is_prompt=True)
+
+    def next_chunk(self, n: int) -> Indices:
+        """Return up to n characters of the prompt to read next."""
+        start = len(self.prompt) - 1 - self.unread
+        return self.prompt[start : start + min(n, self.unread)]
+
+    def advance_prompt(self, o: Array, h: Array) -> SequenceDelta | None:
+        """Move past n characters of the prompt, given the logits (n, K) after each and the state (D,) after all."""
+        n, start = len(o), len(self.prompt) - self.unread
+        self.h, self.unread = h, self.unread - n
+        wants_logprobs = bool(self.echo) and self.num_logprobs is not None
+        logprobs = (
+            compute_logprobs(o, self.prompt[start : start + n], self.num_logprobs or 0) if wants_logprobs else None
+        )
+        return self._emit(self.echo[start : start + n], logprobs, is_prompt=True)
+
+    def append(self, characters: NDArray[np.intp], h: Array, o: Array | None) -> SequenceDelta | None:
+        """Append generated characters (n,); h (D,) is the state before the last of them is read.
+
+        The logits o (n, K) that each was sampled from are required where log-probabilities are requested.
+        """
+        characters = characters[: self.remaining]
+        n = len(characters)
+        self.is_started, self.x, self.h, self.remaining = True, int(characters[-1]), h, self.remaining - n
+        text, is_stopped = self.stops.feed(self.alphabet.decode(characters), self.remaining == 0)
+        logprobs = None
+        if o is not None:
+            # Characters that may begin a stop sequence are held back, and so are their log-probabilities.
+            held = concatenate_logprobs(
+                [*self._held_logprobs, compute_logprobs(o[:n], characters, self.num_logprobs or 0)]
+            )
+            logprobs, rest = held.slice(0, len(text)), held.slice(len(text), len(held.logprobs))
+            self._held_logprobs = [rest]
+        return self._emit(text, logprobs, is_stopped=is_stopped)
+
+    def _emit(
+        self, text: str, logprobs: CharLogprobs | None, *, is_stopped: bool = False, is_prompt: bool = False
+    ) -> SequenceDelta | None:
+        """Return the delta to deliver to the request, if there is any."""
+        finish: Finish | None = "stop" if is_stopped else None if self.unread or self.remaining else "length"
+        self.is_finished = finish is not None
+        self.emitted += len(text)
+        return SequenceDelta(self.index, text, logprobs, finish, is_prompt) if text or finish else None

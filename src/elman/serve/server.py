@@ -1,0 +1,142 @@
+"""Running an ASGI application on a socket of this machine, in the foreground or in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from elman.errors import ElmanError, quote
+from elman.serve.settings import as_address
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
+KEEP_ALIVE = 30
+"""Seconds that an idle connection stays open; longer than clients keep theirs, so that they close it first."""
+CANCEL_TIMEOUT = 1
+"""Seconds that requests get to finish at the end of a server in a thread."""
+
+
+def listen(host: str, port: int, option: str = "--port") -> socket.socket:
+    """Return a listening socket; connections wait until an application is served on it.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        0 picks a free port.
+    option : str
+        The command-line option of the port, for error messages.
+
+    Raises
+    ------
+    ElmanError
+        If the address does not belong to this machine, or the port is in use or not permitted.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise ElmanError(f"--host {quote(host)} is not an address of this machine ({error})") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _bind_error(host, port, error, option) from None
+    return listening
+
+
+def _bind_error(host: str, port: int, error: OSError, option: str) -> ElmanError:
+    if error.errno == errno.EADDRINUSE:
+        return ElmanError(f"port {port} of {host} is already in use; {option} 0 picks a free one")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return ElmanError(f"no permission to listen on port {port} ({error.strerror}); use {option} above 1023")
+    return ElmanError(f"cannot listen on {host}, port {port} ({error.strerror}); change --host or {option}")
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the URL at which a browser on this machine reaches a socket."""
+    host, port = listening.getsockname()[:2]
+    if (address := as_address(host)) is not None and address.is_unspecified:
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(app: ASGIApp, listening: socket.socket, shutdown_timeout: float, on_shutdown: Callable[[int], None]) -> None:
+    """Serve an application until SIGTERM, or until SIGINT, which raises `KeyboardInterrupt` afterwards.
+
+    Parameters
+    ----------
+    app : ASGI application
+    listening : socket
+        From `listen`; closed at the end.
+    shutdown_timeout : float
+        Seconds that requests in flight get to finish after the signal. A second SIGINT ends them at once.
+    on_shutdown : callable
+        Called with the number of requests in flight when the signal arrives.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: None)  # Uvicorn raises the signal again once it has shut down
+    _Server(_create_config(app, shutdown_timeout), on_shutdown).run([listening])
+
+
+@contextmanager
+def run_in_thread(app: ASGIApp, listening: socket.socket) -> Iterator[str]:
+    """Serve an application in a thread for the duration of the block; yields the URL of the server."""
+    server = uvicorn.Server(_create_config(app, CANCEL_TIMEOUT))
+    thread = threading.Thread(target=server.run, args=([listening],), name="elman-server", daemon=True)
+    thread.start()
+    try:
+        yield address_of(listening)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which tells what its graceful shutdown waits for."""
+
+    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self.on_shutdown = on_shutdown
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the shutdown; on a second signal, close the connections that it waits for."""
+        if self.should_exit:
+            for connection in self.server_state.connections:
+                connection.transport.abort()
+        else:
+            super().handle_exit(sig, frame)
+            self.on_shutdown(len(self.server_state.tasks))
+
+
+def _create_config(app: ASGIApp, shutdown_timeout: float) -> uvicorn.Config:
+    # A request that is cancelled at the timeout is no error, whose traceback would be logged.
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    return uvicorn.Config(
+        app,
+        interface="asgi3",
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=shutdown_timeout,  # type: ignore[arg-type]  # passed to asyncio.wait_for
+    )
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

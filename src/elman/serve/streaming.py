@@ -1,0 +1,125 @@
+"""Streamed responses to clients that may disconnect or stop reading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
+
+from elman.serve.models import ServedModel, Server
+from elman.serve.responses import APIError
+
+
+@dataclass
+class Usage:
+    """Counts the characters of a request: those of its prompts, and those generated so far."""
+
+    read: int
+    generated: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedResponse:
+    """An ASGI application that answers one request to a model, chunk by chunk, if the queue has room for it.
+
+    The response starts with the first chunk, so that an error before it gets an HTTP status. The path of the request
+    has no parameters.
+
+    Parameters
+    ----------
+    server : Server
+    served : ServedModel
+    usage : Usage
+        Counted in the metrics at the end.
+    chunks : async generator of bytes
+        Runs once the request is admitted.
+    media_type : str
+    encode_error : callable
+        Encodes an error that occurs after the first chunk; the result is sent as the last one.
+    cancel : callable
+        Called at the end, or when the client disconnects; `chunks` then raises `ClientDisconnect` if it is not done.
+    """
+
+    server: Server
+    served: ServedModel
+    usage: Usage
+    chunks: AsyncGenerator[bytes]
+    media_type: str
+    encode_error: Callable[[APIError], bytes]
+    cancel: Callable[[], None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, and measure it."""
+        metrics, labels, started_at = self.server.metrics, (self.served.name, scope["path"]), perf_counter()
+
+        def observe_first() -> None:
+            metrics.first_seconds.labels(*labels).observe(perf_counter() - started_at)
+
+        with (
+            self.served.admit(),
+            metrics.in_progress.labels(*labels).track_inprogress(),
+            _on_disconnect(receive, self.cancel),
+        ):
+            try:
+                async with aclosing(self.chunks):
+                    await self._send_all(_with_timeout(send, self.server.settings.send_timeout), observe_first)
+            except ClientDisconnect:
+                metrics.disconnects.labels(*labels).inc()
+            finally:
+                self.cancel()
+                metrics.read.labels(*labels).inc(self.usage.read)
+                metrics.generated.labels(*labels).inc(self.usage.generated)
+                metrics.total_seconds.labels(*labels).observe(perf_counter() - started_at)
+
+    async def _send_all(self, send: Send, on_first: Callable[[], None]) -> None:
+        started, last = False, b""
+        try:
+            async for chunk in self.chunks:
+                if not started:
+                    on_first()
+                    headers = [(b"content-type", self.media_type.encode("ascii")), (b"cache-control", b"no-store")]
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    started = True
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except APIError as error:
+            if not started:
+                raise
+            last = self.encode_error(error)
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def _with_timeout(send: Send, seconds: float) -> Send:
+    """Wrap an ASGI send, so that it raises `ClientDisconnect` once a client has stopped reading for so long.
+
+    Such a client would occupy its slot in the queue for ever.
+    """
+
+    async def send_in_time(message: Message) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    return send_in_time
+
+
+@contextmanager
+def _on_disconnect(receive: Receive, callback: Callable[[], None]) -> Iterator[None]:
+    """Call back if the client disconnects during the block."""
+
+    async def wait() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        callback()
+
+    waiting = asyncio.create_task(wait())
+    try:
+        yield
+    finally:
+        waiting.cancel()

@@ -1,0 +1,188 @@
+"""Fine-tuning: a run whose network starts with the weights of a trained model instead of random ones.
+
+Cell, hidden size and layers are those of the model; every other setting and the optimizer's state are those of a new
+run. Weights of a character move to the index that it has in the alphabet of the new text. Characters that the model
+does not have keep the initial weights of a new network, and characters that the text does not have are dropped. The
+n-gram prior counts the text that the model's prior counts, and then the new one, and starts with the model's alpha.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.config import normalize
+from elman.engine import TrainState
+from elman.errors import ElmanError, flag
+from elman.inference import Model
+from elman.inference.copying import measure_copying
+from elman.inference.fingerprint import fingerprint
+from elman.network.ngram import MAX_COUNTED, Indices
+from elman.network.optimizer import Optimizer
+from elman.network.parameters import Parameters, architecture
+from elman.runs.metadata import ModelOrigin
+from elman.runs.models import load
+from elman.runs.run import Run
+from elman.text import Alphabet, Corpus
+
+OVERLAP = 0.5
+"""Share of the runs of one text in another from which the two are taken for the same text, or one for a part."""
+PARTS, PART = 100, 1000
+"""Number and length of the parts of a text that are compared."""
+
+ModelSource = str | os.PathLike[str] | Run | Model
+"""A run directory, a file of weights, a run, or a model."""
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedModel:
+    """The model that a run starts from, and where it is from."""
+
+    model: Model
+    origin: ModelOrigin
+
+    @classmethod
+    def open(cls, source: ModelSource) -> PretrainedModel:
+        """Load a model, and compute its hash.
+
+        Raises
+        ------
+        ElmanError
+            If there is none, or its file is truncated or altered.
+        """
+        if isinstance(source, Model):
+            model, path = source, None
+        elif isinstance(source, Run):
+            model, path = source.model, None if source.directory is None else source.directory.path
+        elif isinstance(source, str | os.PathLike):
+            model, path = load(source), Path(source)
+        else:
+            raise ElmanError(f"--init-from must be a path, a Run or a Model (got {type(source).__name__})")
+        return cls(model, ModelOrigin(None if path is None else str(path.absolute()), fingerprint(model).hex()))
+
+    @classmethod
+    def reopen(cls, origin: ModelOrigin) -> PretrainedModel:
+        """Load the model that a run started from.
+
+        Raises
+        ------
+        ElmanError
+            If it is not available, or has changed.
+        """
+        if origin.path is None:
+            raise ElmanError(
+                "the run started from a model in memory and has no checkpoint yet; train with another --out"
+            )
+        pretrained = cls.open(origin.path)
+        if pretrained.origin != origin:
+            raise ElmanError(
+                f"the model in {origin.path!r} has changed since the run started from it; train with another --out"
+            )
+        return pretrained
+
+    def adopt_shape(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings with the cell, the hidden size and the layers of the model.
+
+        A model of independent lines is trained on lines, unless the options say otherwise.
+
+        Raises
+        ------
+        ElmanError
+            If one of them is among the options and differs.
+        """
+        network = architecture(self.model.parameters)
+        shape = {"cell": network.cell, "hidden_size": network.m, "layers": network.layers}
+        changed = [name for name, value in shape.items() if normalize(name, options.get(name, value)) != value]
+        if changed:
+            values = "; ".join(f"model: {shape[name]}, given: {options[name]}" for name in changed)
+            raise ElmanError(
+                f"cannot change {' and '.join(map(flag, changed))} with --init-from ({values}); remove"
+                f" {'it' if len(changed) == 1 else 'them'}"
+            )
+        return {"lines": self.model.is_of_lines, **options, **shape}
+
+    def counted_text(self, corpus: Corpus) -> Indices | None:
+        """Return the text that the model's n-gram prior counts, in the alphabet of the new text, to be counted with it.
+
+        None without a prior, and where the two texts overlap: their common part would be counted twice, and
+        cross-fitting would leave out only one of the two.
+        """
+        ngrams = self.model.parameters.ngrams
+        if ngrams is None:
+            return None
+        before, after = match_characters(self.model.alphabet, corpus.alphabet)
+        K = len(corpus.alphabet)
+        index = np.full(len(self.model.alphabet), K - 1 if corpus.alphabet.has_unknown else K)
+        index[before] = after
+        counted = index[ngrams.text]
+        counted = counted[counted < K].astype(corpus.alphabet.dtype)
+        return None if _overlap(counted, corpus) else counted
+
+    def initialize(self, state: TrainState, alphabet: Alphabet, optimizer: Optimizer) -> None:
+        """Replace the parameters of a state before its first update, and what the optimizer derives from them.
+
+        Raises
+        ------
+        ElmanError
+            If a weight is not finite in the precision of the state.
+        """
+        self._copy_weights(state.parameters, alphabet)
+        if not all(np.isfinite(array).all() for array in state.parameters.values()):
+            raise ElmanError(
+                f"the weights of the model are not finite in {state.h.dtype}: pass another model or --dtype float64"
+            )
+        state.M, state.N, state.average = optimizer.init(state.parameters)
+
+    def _copy_weights(self, parameters: Parameters, alphabet: Alphabet) -> None:
+        """Overwrite the arrays of new parameters with the weights of the model, character by character."""
+        weights = self.model.parameters
+        before, after = match_characters(self.model.alphabet, alphabet)
+        with np.errstate(over="ignore"):  # float64 weights that are too large for float32
+            for name, array in parameters.items():
+                if name == "U":
+                    array[:, after] = weights[name][:, before]
+                elif name in ("V", "c"):
+                    array[after] = weights[name][before]
+                elif name != "alpha":
+                    array[...] = weights[name]
+                elif weights.uses_prior:
+                    array[...] = weights[name][np.minimum(np.arange(len(array)), len(weights[name]) - 1)]
+
+
+def _overlap(counted: Indices, corpus: Corpus) -> bool:
+    """Whether one of two texts consists largely of the other, judged by parts of it."""
+    texts = [corpus.alphabet.decode(indices[-MAX_COUNTED:]) for indices in (counted, corpus.indices)]
+    return any(
+        measure_copying(_take_parts(text), other).copied_share > OVERLAP for text, other in (texts, reversed(texts))
+    )
+
+
+def _take_parts(text: str) -> str:
+    """Return parts of a text in equal distances, or a short text itself."""
+    step = max(PART, len(text) // PARTS)
+    return "".join(text[start : start + PART] for start in range(0, len(text), step))
+
+
+def match_characters(before: Alphabet, after: Alphabet) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices of the characters that two alphabets share, in each of them; unknown symbols are the same.
+
+    Examples
+    --------
+    >>> match_characters(Alphabet("abc"), Alphabet("xcb"))
+    (array([2, 1]), array([1, 2]))
+    """
+    index = {symbol: n for n, symbol in enumerate(_symbols(before))}
+    pairs = [(index[symbol], n) for n, symbol in enumerate(_symbols(after)) if symbol in index]
+    shared = np.array(pairs, np.intp).reshape(-1, 2)
+    return shared[:, 0], shared[:, 1]
+
+
+def _symbols(alphabet: Alphabet) -> list[str | None]:
+    """Return the characters, with None for the unknown symbol."""
+    return [*alphabet.characters[:-1], None] if alphabet.has_unknown else [*alphabet.characters]

@@ -1,0 +1,131 @@
+"""When a run ends: the last update, the time budget, patience; and what a run that has reached a limit is told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from elman.config import Config
+from elman.errors import flag
+from elman.runs.run import Run
+from elman.text import Windows
+from elman.training.preset_scaling import long_run_settings
+
+MEMORY_SECONDS = 2.0
+"""Time constant with which measurements are forgotten: the load from other programs varies."""
+
+
+class TimeBudget:
+    """Estimates, from the seconds spent and the current speed, which update will be the last.
+
+    Parameters
+    ----------
+    limit : float or None
+        Seconds of updates in total; None for no limit.
+    update : int
+        Updates done before.
+    seconds : float
+        Spent in them.
+    """
+
+    def __init__(self, limit: float | None, update: int = 0, seconds: float = 0.0) -> None:
+        self.limit = limit
+        self._updates, self._seconds = float(update), seconds
+
+    @property
+    def seconds_per_update(self) -> float | None:
+        """The recent duration of an update; None before the first measurement."""
+        return self._seconds / self._updates if self._updates else None
+
+    def observe(self, updates: int, seconds: float) -> None:
+        """Take into account how long so many updates took."""
+        decay = math.exp(-seconds / MEMORY_SECONDS)
+        self._updates = decay * self._updates + updates
+        self._seconds = decay * self._seconds + seconds
+
+    def last(self, update: int, seconds: float, end: int) -> int:
+        """Return the update at which the time is up, or `end`, whichever comes first, after `update` updates."""
+        per_update = self.seconds_per_update
+        if self.limit is None or per_update is None:
+            return end
+        remaining = max(0.0, self.limit - seconds)
+        return update + round(remaining / per_update) if remaining < (end - update) * per_update else end
+
+
+def last_update(config: Config, windows: Windows) -> int:
+    """Return the update that ends the run, unless time or patience ends it before."""
+    total = config.epochs * windows.per_epoch
+    return min(total, config.max_updates or total)
+
+
+def validation_every(config: Config, windows: Windows) -> int:
+    """Return the number of updates between validations; 0 if nothing is held out."""
+    return (config.validate_every or windows.per_epoch) if config.validation else 0
+
+
+def estimate_end(run: Run, config: Config) -> int:
+    """Return the update at which a run with these limits is expected to end, from its mean speed so far."""
+    state, end = run.state, last_update(config, run.data.windows)
+    return TimeBudget(config.max_seconds, state.update, state.seconds).last(state.update, state.seconds, end)
+
+
+def find_reached_limit(run: Run, config: Config, last: int) -> str:
+    """Return the limit that a run has reached, one of the names of `Run.stopped`; empty while there is none.
+
+    The limits are those of `config`: of the run, or those that it had before it was resumed. `last` is the update at
+    which its time budget ends it.
+    """
+    update, windows = run.state.update, run.data.windows
+    end = last_update(config, windows)
+    if update >= end:
+        return "max_updates" if config.max_updates == end else "epochs"
+    if update >= last:
+        return "max_seconds"
+    since_best = update - (0 if run.best is None else run.best.update)
+    every = validation_every(config, windows)
+    return "patience" if config.patience and since_best // every >= config.patience else ""
+
+
+def was_ended_by(run: Run, config: Config) -> str:
+    """Return the limit that a run, as its checkpoint left it, had reached; empty if it was interrupted."""
+    last = estimate_end(run, config)
+    # The run ended where less than half an update was left at its latest speed; from its mean speed it may be one.
+    return find_reached_limit(run, config, last - 1 if last < last_update(config, run.data.windows) else last)
+
+
+def raise_limit(run: Run) -> tuple[str, float]:
+    """Return the limit to raise for a longer run, and twice its value: the one that ended the run.
+
+    A limit of epochs that a preset has for a run of so many seconds is raised with the seconds.
+    """
+    name, seconds = run.stopped, run.config.max_seconds
+    if name == "epochs" and run.preset and long_run_settings(run.preset, seconds, len(run.data.windows.indices)):
+        name = "max_seconds"
+    return name, round(2 * getattr(run.config, name), 3)
+
+
+def describe_reached(run: Run, limit: str) -> str:
+    """Return why a resumed run has nothing to do, and which limit to raise."""
+    state, value = run.state, getattr(run.config, limit)
+    done = {
+        "max_updates": f"already at update {state.update:,}",
+        "epochs": f"already at epoch {state.epoch:,} (update {state.update:,})",
+        "max_seconds": f"already trained for {state.seconds:,.1f} s (update {state.update:,})",
+        "patience": f"already stopped early at update {state.update:,}",
+    }[limit]
+    return f"{done}; pass a higher {flag(limit)} (now {value:,})"
+
+
+def describe_extension(run: Run, saved: Config) -> str:
+    """Return what the learning rate does if a run had reached a limit of `saved` and is extended; empty if nothing."""
+    config, update, end = run.config, run.state.update, estimate_end(run, run.config)
+    if config.schedule == "constant" or not was_ended_by(run, saved):
+        return ""
+    before, after = (
+        float(replace(run.optimizer, end=last).learning_rates(done, 1)[0])
+        for last, done in ((update, update - 1), (end, update))
+    )
+    return (
+        f"the {config.schedule} schedule had ended at update {update:,} and now ends at update {end:,}: the learning"
+        f" rate changes from {before:.3g} to {after:.3g} and decays from there"
+    )

@@ -1,0 +1,344 @@
+"""The training loop.
+
+An engine advances many updates in one call. The loop only decides where to stop next: at a row of metrics, a sample, a
+validation, a refresh of the progress display, or a limit.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.config import Config
+from elman.engine import CALLBACK_INTERVAL, TrainState, get_engine
+from elman.engine.compilation import COMPILING, compile_kernels, watch_compilation
+from elman.errors import name_options
+from elman.inference.network_file import NetworkSnapshot
+from elman.inference.score import score
+from elman.network.parameters import Array, architecture
+from elman.processes import run_on_first_process
+from elman.runs.directory import METRICS
+from elman.runs.plots import has_matplotlib
+from elman.runs.records import Metrics, Sample, finite_or_none
+from elman.runs.run import Run
+from elman.training.advice import advise, outcome_of
+from elman.training.callbacks import TrainingCallback
+from elman.training.health import LOSSES, HealthMonitor, require_finite_losses, require_finite_state
+from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_every
+
+TICK_SECONDS = 0.1
+"""Between two refreshes of the progress display."""
+CHECKPOINT_SECONDS = 30.0
+"""Between two checkpoints, at most, unless writing them takes too much of the time."""
+CHECKPOINT_UPDATES = 100_000
+"""Between two checkpoints, likewise."""
+CHECKPOINT_SHARE = 0.01
+"""Largest fraction of the time spent writing checkpoints: one that took s seconds is followed by a pause of 100 s."""
+
+LATE_ALPHA = 0.3
+"""Weight of an n-gram prior that is switched on in a trained network, near the values it is trained to."""
+LOGIT_SCALE = 0.5
+"""The network's own logits are multiplied by this at the same time: both describe much of the same."""
+
+
+class Trainer:
+    """One call of `elman.train`: the loop, and its state between two stops.
+
+    Parameters
+    ----------
+    run : Run
+    callback : TrainingCallback
+    """
+
+    def __init__(self, run: Run, callback: TrainingCallback) -> None:
+        self.run, self.callback = run, callback
+        self.config, self.state, self.optimizer = run.config, run.state, run.optimizer
+        self.windows_epoch = run.state.epoch
+        self.windows = run.data.windows_of(run.state.epoch)
+        self.engine = get_engine(run.config.engine, run.config.device, run.config.mixed_precision)
+        self.end = last_update(run.config, self.windows)
+        self.validation_every = validation_every(run.config, self.windows)
+        self.budget = TimeBudget(run.config.max_seconds, run.state.update, run.state.seconds)
+        self.unsaved_metrics: list[Metrics] = []
+        self.unsaved_samples: list[Sample] = []
+        self.saved_at = time.monotonic()
+        self.saved_update = run.state.update
+        self.save_seconds = 0.0  # spent on the last save
+        self.tick = 1  # updates per call, until their speed is known
+        self.recent_losses = deque[float](maxlen=LOSSES)
+        self.health = HealthMonitor(run.config, architecture(run.state.parameters))
+        self.has_warned = False
+        self.prior_since = 0  # the update at which it was switched on, by this process
+        self.final_validation_loss: float | None = None
+
+    # --- The loop ---
+
+    def train(self) -> None:
+        """Advance to the end or to a limit, then save everything."""
+        self.callback.on_compile()
+        with watch_compilation(lambda: self.callback.on_notice(COMPILING)):
+            compile_kernels(self.engine, self.state, self.windows, self.optimizer, self.config.sample_every > 0)
+        if self.state.update == 0 and self.config.sample_every:
+            self.add_sample()
+        while not self.reached_limit():
+            self.advance()
+            if run_on_first_process(self.callback.should_stop):
+                self.run.stopped = self.reached_limit() or "interrupted"
+                break
+        self.finish()
+
+    def finish(self) -> None:
+        """End the run: the last row, the final validation, the checkpoint, the advice and the plot."""
+        run = self.run
+        run.stopped = run.stopped or self.reached_limit()
+        if self.recent_losses and not self.has_row():
+            self.add_row(None)  # of an interrupted run; dropped if it is resumed
+        if run.data.validation_windows is not None and not run.interrupted:
+            self.validate_final()
+        self.save()
+        run.advice = name_options(self.advice())
+        if run.directory is not None:
+            run.directory.write_manifest(run.manifest)  # again, with the reason why the run ended
+        save_plot(run, self.callback)
+
+    def reached_limit(self) -> str:
+        """Return the name of the limit that is reached; empty while none is."""
+        return find_reached_limit(self.run, self.config, self.estimate_last())
+
+    def estimate_last(self) -> int:
+        """Return the update that is expected to be the last."""
+        return self.budget.last(self.state.update, self.state.seconds, self.end)
+
+    def advance(self) -> None:
+        """Do the updates up to the next stop, and everything that is due there."""
+        losses = self.call_engine(self.estimate_last())
+        require_finite_losses(losses, self.state.update, self.config, saved=self.run.directory is not None)
+        update_smooth_loss(self.state, losses)
+        self.check_health(losses)
+        self.record()
+        self.callback.on_progress(self.run, self.estimate_last())
+        # At the end `finish` saves, with a last row that a run resumed from here would not have.
+        if self.checkpoint_is_due() and not self.reached_limit():
+            self.save()
+
+    def call_engine(self, last: int) -> NDArray[np.float64]:
+        """Advance to the next stop, measure the time, and return the losses."""
+        self.optimizer = replace(self.optimizer, end=last)
+        if self.state.update >= prior_start(self.config, last):
+            self.prior_since = self.state.update if switch_on_prior(self.state) else self.prior_since
+        if self.config.lines and self.windows_epoch != self.state.epoch:
+            self.windows_epoch = self.state.epoch
+            self.windows = self.run.data.windows_of(self.windows_epoch)
+        updates, started = self.updates_to_next_stop(last), time.perf_counter()
+        losses = self.engine.advance(self.state, self.windows, updates, self.optimizer, self.on_step)
+        seconds = run_on_first_process(lambda: time.perf_counter() - started)
+        self.state.seconds += seconds
+        self.budget.observe(len(losses), seconds)
+        self.tick = max(1, min(round(len(losses) * TICK_SECONDS / seconds), 4 * self.tick))
+        return losses
+
+    def updates_to_next_stop(self, last: int) -> int:
+        """Return the smallest number of updates after which something is due."""
+        update = self.state.update
+        stops = [1 if self.health.needs_recheck else self.tick, max(1, last - update)]
+        if update < prior_start(self.config, last):
+            stops.append(prior_start(self.config, last) - update)
+        intervals = [self.config.metrics_every, self.config.sample_every, self.validation_every]
+        if self.config.lines:  # the next epoch has another order
+            intervals.append(self.windows.per_epoch)
+        return min(stops + [every - update % every for every in intervals if every])
+
+    # --- Health ---
+
+    def on_step(self, h: Array, losses: NDArray[np.float64]) -> bool:
+        """Check the health of the network while the engine is at work; return whether to interrupt it."""
+        new = losses.tolist()
+        self.recent_losses.extend(new)
+        if not math.isfinite(sum(new)):
+            return True
+        problem = self.health.check(h, self.recent_losses)
+        return self.health.needs_recheck or (bool(problem) and not self.has_warned)
+
+    def check_health(self, losses: NDArray[np.float64]) -> None:
+        """Add the losses that `on_step` has not seen, check again where that is due, and warn once."""
+        if unseen := min(len(losses), self.state.update % CALLBACK_INTERVAL):
+            self.recent_losses.extend(losses[-unseen:].tolist())
+            if self.health.needs_recheck:
+                self.health.check(self.state.h, self.recent_losses)
+        if self.health.problem and not self.has_warned:
+            self.has_warned = True
+            self.callback.on_warning(name_options(f"at update {self.state.update} {self.health.problem}"))
+
+    def check_weights(self) -> None:
+        """Stop before weights that are not finite are used or saved."""
+        require_finite_state(self.state, self.config, saved=self.run.directory is not None)
+
+    # --- Records ---
+
+    def record(self) -> None:
+        """Add the row, the validation and the sample that are due after this update; the last one has a row, too."""
+        update, every = self.state.update, self.validation_every
+        validation_is_due = bool(every) and update % every == 0
+        sample_is_due = bool(self.config.sample_every) and update % self.config.sample_every == 0
+        if validation_is_due or sample_is_due:
+            self.check_weights()
+        if validation_is_due or update % self.config.metrics_every == 0 or self.reached_limit():
+            self.add_row(self.validate() if validation_is_due else None)
+        if validation_is_due:
+            self.run.best = self.run.selected = self.better_of_best_and_current(self.run.metrics[-1].validation_loss)
+        if sample_is_due:
+            self.add_sample()
+
+    def has_row(self) -> bool:
+        """Whether the newest row is of the update just done."""
+        return bool(self.run.metrics) and self.run.metrics[-1].update == self.state.update
+
+    def add_row(self, validation_loss: float | None) -> None:
+        """Add a row of metrics for the update just done."""
+        state, rows = self.state, self.run.metrics
+        since_update, since_seconds = (rows[-1].update, rows[-1].seconds) if rows else (0, 0.0)
+        chars, seconds = (state.update - since_update) * self.config.chars_per_update, state.seconds - since_seconds
+        row = Metrics(
+            state.update,
+            state.epoch,
+            state.smooth_loss,
+            self.recent_losses[-1],
+            validation_loss,
+            state.seconds,
+            chars / seconds if seconds > 0 else 0.0,
+            float(self.optimizer.learning_rates(state.update - 1, 1)[0]),
+        )
+        self.run.add_row(row)
+        self.unsaved_metrics.append(row)
+
+    def add_sample(self) -> None:
+        """Generate a sample from the current state and the next character of the text."""
+        generated = self.run.generate(self.config.sample_length, self.state.sample_generator)
+        sample = Sample(self.state.update, finite_or_none(self.state.smooth_loss), generated)
+        self.run.samples.append(sample)
+        self.unsaved_samples.append(sample)
+        self.callback.on_sample(sample)
+
+    def checkpoint_is_due(self) -> bool:
+        """Return whether enough time or updates have passed, and enough time given the cost of the last checkpoint."""
+        seconds, updates = time.monotonic() - self.saved_at, self.state.update - self.saved_update
+        due = seconds > CHECKPOINT_SECONDS or updates >= CHECKPOINT_UPDATES
+        return due and seconds * CHECKPOINT_SHARE >= self.save_seconds
+
+    def save(self) -> None:
+        """Bring the directory up to date: first the records, then the checkpoint that covers them."""
+        run, started = self.run, time.monotonic()
+        self.check_weights()
+        if run.directory is not None:
+            run.directory.append(self.unsaved_metrics, self.unsaved_samples)
+            run.directory.save(run.checkpoint, run.selected)
+            run.metrics.spill()
+            run.samples.spill()
+        self.unsaved_metrics, self.unsaved_samples = [], []
+        run.corpus.release()  # the pages of a long text would add up
+        self.saved_at, self.saved_update = time.monotonic(), self.state.update
+        self.save_seconds = self.saved_at - started
+
+    # --- Validation and advice ---
+
+    def validate(self) -> float:
+        """Return the validation loss of the current network, in nats per character of the complete validation set."""
+        state, windows = self.state, self.run.data.validation_windows
+        assert windows is not None
+        return run_on_first_process(
+            lambda: score(self.engine, state.eval_parameters, state.final_hidden, windows.indices).nats_per_char
+        )
+
+    def validate_final(self) -> None:
+        """Validate the finished network, and select it if it is the best.
+
+        The result is not recorded as `best`: a longer run would not have validated here.
+        """
+        self.check_weights()
+        rows = self.run.metrics
+        recorded = rows[-1].validation_loss if self.has_row() else None
+        self.final_validation_loss = self.validate() if recorded is None else recorded
+        self.run.selected = self.better_of_best_and_current(self.final_validation_loss)
+
+    def better_of_best_and_current(self, validation_loss: float | None) -> NetworkSnapshot | None:
+        """Return the current network if its validation loss is below that of the best so far, else the latter."""
+        best = self.run.best
+        if validation_loss is None or not math.isfinite(validation_loss):
+            return best
+        if best is not None and best.validation_loss is not None and best.validation_loss <= validation_loss:
+            return best
+        return NetworkSnapshot.of(self.state, validation_loss)
+
+    def advice(self) -> str:
+        """Return the advice or, for a network that is not healthy, its problem."""
+        problem = self.health.problem
+        if problem and not self.run.interrupted:
+            return f"{problem[0].upper()}{problem[1:]}."
+        return advise(outcome_of(self.run, self.final_validation_loss, self.prior_since))
+
+
+def update_smooth_loss(state: TrainState, losses: NDArray[np.float64]) -> None:
+    """Apply S <- 0.999 S + 0.001 L to the losses of the last updates; S starts as the first loss of the run."""
+    S, minimum, at = state.smooth_loss, state.minimum_smooth_loss, state.minimum_at
+    for update, L in enumerate(losses.tolist(), state.update - len(losses) + 1):
+        S = L if update == 1 else 0.999 * S + 0.001 * L
+        if math.isnan(minimum) or minimum > S:
+            minimum, at = S, update
+    state.smooth_loss, state.minimum_smooth_loss, state.minimum_at = S, minimum, at
+
+
+# --- When the n-gram prior takes part ---
+#
+# A network that is trained with the prior from the start leaves to it what the last characters imply, and learns less
+# of everything else. With `ngram_start` it first learns without the prior, whose alpha are zero; for the rest of the
+# run both are trained together, and only then is the cost of the counts paid.
+
+
+def prior_start(config: Config, last: int) -> int:
+    """Return after how many of `last` updates the prior takes part."""
+    return math.ceil(config.ngram_start * last)
+
+
+def switch_on_prior(state: TrainState) -> bool:
+    """Let the prior take part from the next update on; return False if it does already, or if there is none."""
+    if state.parameters.ngrams is None or state.parameters.uses_prior:
+        return False
+    for arrays in filter(None, (state.parameters.arrays, state.average)):
+        arrays["alpha"][...] = LATE_ALPHA
+        for name in ("V", "c"):
+            arrays[name] *= LOGIT_SCALE
+    return True
+
+
+# --- The plot ---
+
+
+def save_plot(run: Run, callback: TrainingCallback) -> None:
+    """Write the plot of a run with a directory or, without Matplotlib, notify the callback.
+
+    The notice would soon be a nuisance, so only the first run in a directory has it.
+    """
+    if run.directory is None or not run.metrics:
+        return
+    if has_matplotlib():
+        run.save_plot()
+    elif _is_first(run.directory.path):
+        callback.on_notice(describe_missing_plot(run.directory.path))
+
+
+def describe_missing_plot(path: Path) -> str:
+    """Return how to get the plot of a run."""
+    return f"no loss curve was drawn: pip install 'elman[plot]', then elman plot {shlex.quote(str(path))}"
+
+
+def _is_first(path: Path) -> bool:
+    """Return whether there is no other run next to a run directory."""
+    runs = (metrics.parent for metrics in path.absolute().parent.glob(f"*/{METRICS}"))
+    return all(run.name == path.absolute().name for run in runs)

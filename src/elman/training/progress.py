@@ -1,0 +1,243 @@
+"""The progress of a training, shown on standard error or in a notebook.
+
+A bar with the latest sample on a terminal and in a notebook; elsewhere plain lines, as for a log.
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from elman.runs.records import Sample
+from elman.runs.run import Run
+from elman.training.callbacks import TrainingCallback
+
+INTERVAL = 5.0
+"""Seconds between two lines, unless there is a validation before."""
+VALIDATION_INTERVAL = 1.0
+"""Seconds between two lines, at least: the epochs of a short text, and so its validations, may take milliseconds."""
+
+
+class StderrConsole(Console):
+    """Standard error; in a notebook, the output of the cell."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it is a notebook or a terminal, on which lines can be overwritten."""
+        # Rich alone takes a log for a terminal if FORCE_COLOR is set, as it often is in CI.
+        is_terminal = self.is_terminal and self.file.isatty() and not self.is_dumb_terminal
+        return self.is_jupyter or is_terminal
+
+    def print_line(self, line: str) -> None:
+        """Print a line as it is, however long."""
+        self.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more; training continues."""
+        self.quiet = True
+
+
+def visible(text: str) -> str:
+    """Return a text with a visible symbol for every control character except tabs and line feeds."""
+    return "".join(c if c in "\t\n" or unicodedata.category(c) != "Cc" else _symbol(c) for c in text)
+
+
+def _symbol(control: str) -> str:
+    return chr(0x2400 + ord(control)) if ord(control) < 0x20 else "\N{SYMBOL FOR DELETE}"
+
+
+class ProgressDisplay(TrainingCallback):
+    """A training callback that shows the progress of one training after another; this one shows nothing."""
+
+    def show(self, line: str) -> None:
+        """Show what is being done before the first update."""
+
+    def on_notice(self, notice: str) -> None:
+        """Show what to know before training starts."""
+        self.show(notice)
+
+    def close(self) -> None:
+        """End the display."""
+
+
+def create_display(progress: bool | None, console: StderrConsole) -> ProgressDisplay:
+    """Return the display for where the console writes; None shows progress on a terminal and in a notebook only."""
+    if progress is False:
+        return ProgressDisplay()
+    if console.is_watched:
+        return ProgressBar(console)
+    return ProgressLines(console) if progress else ProgressDisplay()
+
+
+@contextmanager
+def open_display(progress: bool | None) -> Iterator[ProgressDisplay]:
+    """Yield a display on standard error, as `create_display`, which ends with the block."""
+    display = create_display(progress, StderrConsole())
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+class ProgressLines(ProgressDisplay):
+    """Prints a line every few seconds, at validations and at the end.
+
+    Parameters
+    ----------
+    console : StderrConsole
+    clock : callable
+        Returns the time in seconds.
+    """
+
+    def __init__(self, console: StderrConsole, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.clock = console, clock
+        self.due = clock() + INTERVAL
+        self.validation_due = self.due - INTERVAL
+
+    def show(self, line: str) -> None:
+        """Print the line."""
+        self.console.print_line(line)
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Print a line if one is due."""
+        now = self.clock()
+        is_due = now >= self.due or (now >= self.validation_due and _was_validated(run))
+        if is_due or run.state.update >= updates:
+            self.due, self.validation_due = now + INTERVAL, now + VALIDATION_INTERVAL
+            self.show(", ".join(filter(None, describe_progress(run, updates).values())))
+
+    def on_warning(self, warning: str) -> None:
+        """Print the warning."""
+        self.show(f"warning: {warning}")
+
+
+def _was_validated(run: Run) -> bool:
+    """Return whether the network was validated after the last update."""
+    row = run.metrics[-1] if run.metrics else None
+    return row is not None and row.update == run.state.update and row.validation_loss is not None
+
+
+class ProgressBar(ProgressDisplay):
+    """A bar, and the latest sample below it.
+
+    Parameters
+    ----------
+    console : StderrConsole
+    """
+
+    def __init__(self, console: StderrConsole) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn  # takes a while to import
+
+        self.console = console
+        self.output = NotebookOutput() if console.is_jupyter else TerminalOutput(console)
+        epoch, updates, left = (TextColumn(f"{{task.fields[{name}]}}") for name in ("epoch", "updates", "left"))
+        self.progress = Progress(epoch, BarColumn(bar_width=24), updates, left, console=console)
+        self.task = self.progress.add_task("", total=1.0, epoch="", updates="", left="")
+        self.text = Text()
+
+    def show(self, line: str) -> None:
+        """Show the line."""
+        self.output.show(Text(line, style="dim"))
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        """Update the bar."""
+        fields = describe_progress(run, updates)
+        self.progress.update(self.task, completed=min(1.0, run.state.update / updates), **fields)  # type: ignore[arg-type]
+        content = Table.grid()
+        content.add_row(self.progress)
+        content.add_row(Text(", ".join(filter(None, (fields["losses"], fields["speed"])))))
+        content.add_row(Padding(self.text, (1, 2)))
+        self.output.update(content)
+
+    def on_sample(self, sample: Sample) -> None:
+        """Show the sample from the next update of the bar on."""
+        self.text = Text(visible(sample.text), style="dim")
+
+    def on_warning(self, warning: str) -> None:
+        """Print the warning."""
+        self.console.print_line(f"warning: {warning}")
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.output.close()
+
+
+class TerminalOutput:
+    """The lines of a terminal in which the cursor is."""
+
+    def __init__(self, console: StderrConsole) -> None:
+        from rich.live import Live
+
+        self.show = console.print
+        self.live = Live(console=console, auto_refresh=False)
+        self.close = self.live.stop
+
+    def update(self, content: Table) -> None:
+        """Show the bar, in place of what was shown before."""
+        self.live.start()
+        self.live.update(content, refresh=True)
+
+
+class NotebookOutput:
+    """An output of a notebook's cell, which is updated in place.
+
+    Rich's own live display and tqdm's bar need ipywidgets there, and without a running kernel a saved notebook does not
+    show widgets. An output that IPython updates needs neither: what it showed last is saved as HTML and as text.
+    """
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def update(self, content: Table | Text) -> None:
+        """Show a line or the bar, in place of what was shown before."""
+        if self._handle is None:
+            from IPython import display
+
+            create: Any = display.display
+            self._handle = create(content, display_id=True)
+        else:
+            self._handle.update(content)
+
+    show = update
+
+    def close(self) -> None:
+        """Leave the output as it is."""
+
+
+def describe_progress(run: Run, updates: int) -> dict[str, str]:
+    """Describe the progress of a run that is expected to have so many updates.
+
+    Returns
+    -------
+    dict
+        ``epoch``, counted from 1, and their number if no other limit ends the run; ``updates`` done and expected;
+        ``losses``, that of training and, once there is one, that of validation; the average ``speed`` so far and the
+        time ``left``, which are empty after the first update, whose time says little.
+    """
+    state, config = run.state, run.config
+    epoch = min(state.epoch + 1, config.epochs)
+    ends_by_epochs = config.max_seconds is None and config.max_updates is None
+    seconds_per_update = state.seconds / state.update
+    speed = config.chars_per_update / seconds_per_update if seconds_per_update else 0
+    losses = {"train": run.train_loss, "validation": run.latest_validation_loss}
+    known = [f"{name} loss {loss:.3f}" for name, loss in losses.items() if loss is not None]
+    left = timedelta(seconds=round(max(0, updates - state.update) * seconds_per_update))
+    return {
+        "epoch": f"epoch {epoch}/{config.epochs}" if ends_by_epochs else f"epoch {epoch}",
+        "updates": f"update {state.update:,}/{updates:,}",
+        "losses": f"{', '.join(known)} nats/char",
+        "speed": f"{speed:,.0f} chars/s" if state.update > 1 else "",
+        "left": f"{left} left" if state.update > 1 else "",
+    }

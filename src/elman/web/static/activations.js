@@ -1,0 +1,9 @@
+/* Activations of hidden units, which are stored as one byte each. */
+
+const ZERO = 127;
+
+/** Return an activation, from -1 to 1, from its byte. */
+export function dequantize(code) {
+  const distance = (code - ZERO) / ZERO;
+  return distance * Math.abs(distance);
+}

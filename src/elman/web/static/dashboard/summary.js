@@ -1,0 +1,131 @@
+// The status, metrics and settings of a run, and the table of runs.
+
+import { byId, create, setText } from "../dom.js";
+import { formatCount, formatDuration, formatLoss, formatTime } from "../format.js";
+import { scale, series } from "./chart.js";
+
+/** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
+export function showRun(run, unit, liveRun) {
+  const { status } = run;
+  setText(byId("name"), run.name);
+  setText(byId("about"), describeRun(run));
+  if (document.title !== run.name) document.title = run.name;
+  const progress = byId("progress");
+  progress.hidden = !run.live;
+  if (status.updates) progress.value = status.update / status.updates;
+  else progress.removeAttribute("value");
+  showTiles(byId("metrics"), metricsOf(run, unit));
+  const stage = describeStage(run), liveStage = liveRun ? describeStage(liveRun) : "";
+  setText(byId("stage"), stage || (liveStage ? `${liveRun.name}: ${liveStage}` : ""));
+  setText(byId("warning"), run.isLost ? describeLoss(run) : status.warning ?? "");
+}
+
+function describeRun({ settings, about }) {
+  if (!about?.corpus) return "";
+  const { name, chars, alphabet_size: size } = about.corpus;
+  const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
+  return `${about.cell_title}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
+}
+
+/** Return name, value and details of the metrics to show. */
+function metricsOf(run, unit) {
+  const { status } = run;
+  const best = status.best && formatLoss(status.best[1] * scale(run, unit), unit);
+  const latest = run.validation_loss.value.at(-1);
+  const hasStarted = status.update != null; // before, there are only dashes
+  const total = status.updates ? `of ${formatCount(status.updates)}, ` : "";
+  const metrics = [
+    ["Updates", formatCount(status.update), hasStarted ? total + describeEpochs(run) : ""],
+    ["Train loss", formatTrainLoss(run, unit), ""],
+  ];
+  if (best) {
+    const value = formatLoss(latest * scale(run, unit), unit);
+    metrics.push(["Validation loss", value, `minimum ${best} at update ${formatCount(status.best[0])}`]);
+  }
+  const speed = status.chars_per_second;
+  metrics.push(["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"]);
+  if (run.live) {
+    const left = run.isFinal ? "none" : formatDuration(run.isLost ? null : status.seconds_left);
+    metrics.push(["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]);
+  } else {
+    metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
+  }
+  return metrics;
+}
+
+function formatTrainLoss(run, unit) {
+  const { train_loss: loss } = run.status;
+  return formatLoss(loss == null ? null : loss * scale(run, unit), unit);
+}
+
+function describeEpochs({ status: { epoch } }) {
+  return epoch ? `${formatCount(epoch)} ${epoch === 1 ? "epoch" : "epochs"} completed` : "first epoch";
+}
+
+function describeStage({ status: { stage, ending } }) {
+  return {
+    preparing: "Compiling kernels, which takes some seconds in the first run and is cached afterwards.",
+    stopping: "Stopping: saving the run.",
+    stopped: "Stopped and saved. Continue with elman train … --resume.",
+    done: `Training is complete. ${ending}`,
+    failed: `Training failed: ${ending}`,
+  }[stage] ?? "";
+}
+
+/** Describe why the connection may be lost, and what to do. */
+function describeLoss({ live, name }) {
+  if (!live) return "Lost connection: elman view has ended, or the computer slept. The page shows the last data received; run elman view again for the rest.";
+  return `Lost connection: training has ended or crashed, or the computer slept. The page shows the last data received; elman view with the directory of ${name} shows everything that was saved.`;
+}
+
+/** Update the metrics in place, so that a selection by the user stays. */
+function showTiles(list, metrics) {
+  while (list.children.length > metrics.length) list.lastChild.remove();
+  metrics.forEach(([name, value, details], i) => {
+    if (!list.children[i]) {
+      const content = [create("span", { className: "value" }), create("small")];
+      list.append(create("div", {}, create("dt"), create("dd", {}, ...content)));
+    }
+    const [term, description] = list.children[i].children;
+    for (const [element, text] of [[term, name], [description.firstChild, value], [description.lastChild, details]]) {
+      setText(element, text);
+    }
+  });
+}
+
+/** Show the table of runs: whether each is shown in the chart, its metrics, and whether it is selected. */
+export function showTable(body, runs, unit, onRunChange) {
+  if (!body.children.length) body.append(...runs.map((run) => createRow(run, onRunChange)));
+  runs.forEach((run, i) => {
+    const { status } = run;
+    const metrics = [
+      formatCount(status.update),
+      formatTrainLoss(run, unit),
+      formatLoss(status.best ? status.best[1] * scale(run, unit) : null, unit),
+      formatCount(status.chars_per_second),
+    ];
+    metrics.forEach((text, k) => setText(body.children[i].children[k + 1], text));
+  });
+}
+
+function createRow(run, onRunChange) {
+  const checkbox = create("input", { type: "checkbox", checked: true });
+  checkbox.addEventListener("change", () => onRunChange(run, { isShown: checkbox.checked }));
+  const swatch = create("span", { className: `swatch series-${series(run)}` });
+  const label = create("label", {}, checkbox, swatch, create("span", {}, run.name));
+  const ariaLabel = `Show details of ${run.name}`;
+  const radio = create("input", { type: "radio", checked: run.number === 0, name: "selected", ariaLabel });
+  radio.addEventListener("change", () => onRunChange(run, { isSelected: true }));
+  const metrics = Array.from({ length: 4 }, () => create("td"));
+  return create("tr", {}, create("td", {}, label), ...metrics, create("td", {}, radio));
+}
+
+/** Show the settings of a run. */
+export function showSettings(list, { number, session, settings }) {
+  if (list.dataset.shown === `${number} ${session}`) return;
+  list.dataset.shown = `${number} ${session}`;
+  list.replaceChildren(
+    ...Object.entries(settings).map(([name, value]) =>
+      create("div", {}, create("dt", {}, name.replaceAll("_", " ")), create("dd", {}, String(value ?? "none")))),
+  );
+}

@@ -1,0 +1,141 @@
+"""Terminal output: the progress of commands that may take minutes, and control characters."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from numba.core import event
+
+from elman.cli.display import show_progress, visible
+from elman.compression.modes import MODES
+from elman.engine.compilation import COMPILING
+from support.cli import exit_code
+from support.small_blocks import small_blocks
+from support.state import TEXT
+from support.terminal import use_terminal
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def progress(title: str, total: float | None, steps: Sequence[tuple[float, float]], *, quiet: bool = False) -> None:
+    """Show the progress of a command that has done so much at a time; the steps are times and amounts."""
+    clock = Clock()
+    with show_progress(title, total, quiet=quiet, clock=clock) as show:
+        for now, done in steps:
+            clock.now = now
+            show(done)
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_log_gets_a_line_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    progress("compressing", 100, [(2 * n, 10 * n) for n in range(10)])
+    assert lines(capsys) == ["compressing: 30 %", "compressing: 60 %, 0:00:08 left", "compressing: 90 %, 0:00:02 left"]
+
+
+def test_the_time_left_does_not_depend_on_what_comes_before(capsys: pytest.CaptureFixture[str]) -> None:
+    progress("compressing", 100, [(1000, 1), (1005, 2), (1010, 51)])
+    assert lines(capsys) == ["compressing: 1 %", "compressing: 2 %, 0:08:10 left", "compressing: 51 %, 0:00:10 left"]
+
+
+def test_of_a_pipe_the_bytes_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    progress("compressing", None, [(10, 0), (20, 1_234_567)])
+    assert lines(capsys) == ["compressing: 0 kB", "compressing: 1,235 kB"]
+
+
+def test_a_quick_command_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    progress("compressing", 10, [(0.4, 10)])
+    terminal = use_terminal(monkeypatch)
+    progress("compressing", 10, [(0.4, 10)])
+    assert (lines(capsys), terminal.getvalue()) == ([], "")
+
+
+def test_a_terminal_gets_a_bar_that_disappears(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    progress("checking [b]", 4, [(1, 1), (2, 2)])
+    assert "25 %" in terminal.getvalue()
+    *_, last = terminal.getvalue().split("50 %, 0:00:02 left")
+    assert "\x1b[2K" in last  # the line is erased
+    assert not re.search(r"\w{5}", last)
+    assert "checking [b]" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+
+
+def test_nothing_is_shown_with_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    progress("compressing", 10, [(10, 5)], quiet=True)
+    assert terminal.getvalue() == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_compilation_is_announced(capsys: pytest.CaptureFixture[str], quiet: bool) -> None:
+    with show_progress("compressing", 10, quiet=quiet), event.trigger_event("numba:compile"):
+        pass
+    assert capsys.readouterr().err == ("" if quiet else f"{COMPILING}\n")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A text and a run in the current folder, and a line for everything that is done."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text(TEXT, "utf-8")
+    options = ("--hidden-size", 4, "--seq-length", 5, "--max-updates", 5, "--engine", "numpy", "--quiet")
+    assert exit_code("train", "text.txt", "-o", "run", "--preset", "reference", *options) == 0
+    monkeypatch.setattr("elman.cli.display.INTERVAL", 0.0)
+    monkeypatch.setattr("elman.compression.predictor.MAX_TOKENS", 1)
+
+
+CHECK = ("gradcheck", "text.txt", "--hidden-size", 3, "--seq-length", 4, "--engine", "numpy")
+COMPRESS = ("compress", "text.txt", "-m", "run", "-o", "text.elm")
+DECOMPRESS = ("decompress", "text.elm", "-m", "run", "-o", "back.txt")
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("mode", MODES)
+def test_commands_show_progress(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+    capsys.readouterr()
+    with small_blocks():
+        for command in (CHECK, (*COMPRESS, "--mode", mode), DECOMPRESS):
+            assert exit_code(*command) == 0
+            percentages = [
+                int(found) for found in re.findall(r"ing.*: (\d+) %(?:, 0:00:\d\d left)?\n", capsys.readouterr().err)
+            ]
+            assert len(percentages) > 20
+            assert percentages == sorted(percentages)
+            assert percentages[-1] == 100
+
+
+@pytest.mark.usefixtures("slow")
+def test_dynamic_evaluation_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("long.txt").write_text(TEXT * 60, "utf-8")
+    capsys.readouterr()
+    assert exit_code("eval", "run", "long.txt", "--adapt", "weights") == 0
+    percentages = [int(found) for found in re.findall(r"scoring: (\d+) %", capsys.readouterr().err)]
+    assert len(percentages) > 5
+    assert percentages == sorted({*percentages})
+    assert percentages[-1] > 90
+    assert exit_code("eval", "run", "long.txt", "--adapt", "weights", "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("slow")
+def test_no_progress_with_quiet_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    for command in (CHECK, COMPRESS, DECOMPRESS):
+        assert exit_code(*command, "-q") == 0
+    for command in (CHECK, COMPRESS):
+        assert exit_code(*command, "--json") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"

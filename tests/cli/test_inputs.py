@@ -1,0 +1,164 @@
+"""Commands that use the built-in model or text where none is given."""
+
+import json
+import lzma
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.cli.inputs import choose_corpus
+from elman.errors import ElmanError
+from elman.runs.models import BUILTIN
+from elman.serve.models import load_models
+from elman.storage import builtin
+from support.cli import Command, assert_refused
+from support.codec_models import make_model
+
+ENGLISH = (
+    "It was the end of the summer, and the garden was quiet. My father had gone to the town in the morning with the\n"
+    "old horse, and we did not think that he would be back before the evening.\n"
+)
+NOTICE = "using the built-in model, as no run is given\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with an English text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text(ENGLISH, "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("options", [[], ["--mode", "static"], ["-m", "builtin"]])
+def test_a_file_is_compressed_and_found_again(command: Command, options: list[str]) -> None:
+    assert command("compress", "notes.txt", *options).code == 0
+    file = Path("notes.txt.elm").read_bytes()
+    assert len(file) < 0.5 * len(lzma.compress(ENGLISH.encode(), preset=9))
+    for others in ([], ["-m", "builtin"]):
+        assert command("decompress", "notes.txt.elm", "-o", "back.txt", *others).code == 0
+        assert Path("back.txt").read_text("utf-8") == ENGLISH
+
+
+def test_a_file_of_another_model_is_refused(command: Command) -> None:
+    file = elman.compress(ENGLISH, make_model())
+    Path("notes.txt.elm").write_bytes(file)
+    ended = command("decompress", "notes.txt.elm", "-o", "back.txt")
+    assert_refused(ended, "was not compressed by the built-in model of this version", "pass the run that compressed it")
+    assert not Path("back.txt").exists()
+
+
+def test_a_file_that_is_not_compressed_is_refused(command: Command) -> None:
+    assert_refused(command("decompress", "notes.txt", "-o", "back.txt"), "not a file written by elman compress")
+
+
+def test_text_is_generated(command: Command) -> None:
+    ended = command("sample", "--length", 40, "--seed", 1)
+    assert ended.code == 0
+    assert ended.err == NOTICE
+    assert len(ended.out) == 41
+    sample: dict[str, Any] = json.loads(command("sample", "--length", 40, "--seed", 1, "--json").out)
+    assert (sample["model"], sample["text"] + "\n") == ("builtin", ended.out)
+    assert command("sample", "builtin", "--length", 40, "--seed", 1) == (0, ended.out, "")
+
+
+def test_lines_are_scored(command: Command) -> None:
+    ended = command("score", "notes.txt", "--json")
+    first, second = map(json.loads, ended.out.splitlines())
+    assert ended.err == ""
+    assert f"{first['text']}\n{second['text']}\n" == ENGLISH
+    assert max(first["bits_per_char"], second["bits_per_char"]) < 3
+    assert command("score", "builtin", "notes.txt", "--json").out == ended.out
+    assert command("score", "notes.txt").err == NOTICE
+
+
+def test_texts_are_evaluated(command: Command) -> None:
+    figures = json.loads(command("eval", "notes.txt", "--json").out)
+    assert figures["chars"] == len(ENGLISH) - 1
+    assert figures["bits_per_char"] < 3
+    Path("more.txt").write_text(ENGLISH, "utf-8")
+    assert json.loads(command("eval", "notes.txt", "more.txt", "--json").out)["chars"] > figures["chars"]
+    assert_refused(command("eval"), "missing required argument CORPUS")
+
+
+def test_a_wrong_path_is_not_a_text(command: Command) -> None:
+    Path("empty").mkdir()
+    Path("run").write_bytes((40).to_bytes(8, "little") + b'{"elman": "')
+    for name in ("eval", "score"):
+        assert_refused(command(name, "nots.txt"), "there is no checkpoint 'nots.txt'")
+        assert_refused(command(name, "nots.txt", "notes.txt"), "there is no checkpoint 'nots.txt'")
+        assert_refused(command(name, "empty", "notes.txt"), "there is no checkpoint 'empty/checkpoint.safetensors'")
+        assert_refused(command(name, "run", "notes.txt"), "'run' cannot be used: it is not a complete safetensors file")
+    assert_refused(command("compress", "notes.txt", "-m", "none"), "there is no checkpoint 'none'")
+    assert_refused(command("sample", "none"), "there is no checkpoint 'none'")
+
+
+def test_neither_a_run_nor_a_text(command: Command) -> None:
+    for name in ("eval", "score"):
+        ended = command(name, "nots.txt")
+        assert_refused(ended, "no text of this name: pass a run directory written by elman train, a text file, or both")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("sample", "notes.txt"), ("explain", "notes.txt", "-o", "x.html"), ("compress", "notes.txt", "-m", "notes.txt")],
+)
+def test_a_text_in_the_place_of_a_model(command: Command, arguments: tuple[str, ...]) -> None:
+    words = "'notes.txt' is not a model: pass a run directory; for a text, elman train notes.txt -o runs/notes writes"
+    assert_refused(command(*arguments), words)
+
+
+def test_the_directory_of_runs_in_the_place_of_a_run(command: Command) -> None:
+    for name in "abcd":
+        (Path("runs") / name).mkdir(parents=True)
+        (Path("runs") / name / "checkpoint.safetensors").touch()
+    words = "there is no checkpoint 'runs/checkpoint.safetensors': pass a run in it, 'runs/a', 'runs/b', 'runs/c' and 1"
+    for arguments in (("sample", "runs"), ("eval", "runs", "notes.txt"), ("compress", "notes.txt", "-m", "runs")):
+        assert_refused(command(*arguments), words)
+
+
+def test_the_file_of_the_built_in_model(command: Command) -> None:
+    path = Path(builtin.__file__).parent / builtin.MODELS[-1].file
+    words = f"'{path.name}' is the compressed file of the built-in model: pass builtin instead"
+    Path(path.name).touch()
+    for arguments in (("sample", path.name), ("compress", "notes.txt", "-m", path.name)):
+        assert_refused(command(*arguments), words)
+
+
+def test_an_error_of_a_text_comes_before_the_header(command: Command) -> None:
+    assert_refused(command("score", "builtin", "nots.txt"), "there is no file 'nots.txt'")
+
+
+def test_it_is_served() -> None:
+    assert list(load_models([])) == list(load_models([Path(BUILTIN)])) == ["builtin"]
+
+
+def test_a_directory_of_its_name_is_a_run(command: Command) -> None:
+    Path("builtin").mkdir()
+    assert_refused(command("sample", "builtin"), "there is no checkpoint 'builtin/checkpoint.safetensors'")
+    assert command("sample", "--length", 5, "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("piped", "text", "notice"),
+    [
+        ("text", "-", ""),
+        ("nothing", "python-docs", ""),
+        ("silent pipe", "python-docs", "delivered nothing in 5 s (pass - to wait for it): using the built-in text"),
+    ],
+)
+def test_the_text_of_a_training_that_names_none(
+    monkeypatch: pytest.MonkeyPatch, piped: str, text: str, notice: str
+) -> None:
+    notices: list[str] = []
+    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: piped)
+    assert choose_corpus(notices.append) == text
+    assert bool(notices) == bool(notice)
+    assert notice in "".join(notices)
+
+
+def test_a_pipe_that_ends_without_a_text_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.text.sources.inspect_standard_input", lambda: "ended pipe")
+    with pytest.raises(ElmanError, match=r"^standard input is a pipe without data: name a text, or redirect /dev/null"):
+        choose_corpus(print)

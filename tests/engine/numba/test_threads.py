@@ -1,0 +1,257 @@
+"""Several threads compute what one does, bit for bit, and the fastest plan is chosen, however busy the machine is."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine import TrainState
+from elman.engine.numba import threads
+from elman.engine.numba.batched import training
+from elman.engine.numba.batched.network import BatchedNetwork
+from elman.engine.numba.engine import NumbaEngine
+from elman.engine.numba.threads import Plan, Team, Timings, make_team, partition
+from elman.network import Dropout, Optimizer, WeightDropout, initial_parameters
+from elman.network.ngram import count_training_text
+from elman.text import Windows
+from support.cores import busy_cores, one_core
+
+K = 20
+TEXT = np.random.default_rng(1).integers(0, K, 400).astype(np.uint8)
+ADAM = Optimizer(0.01, 1.0, "adam", "norm", ema_decay=0.9)
+MUON = replace(ADAM, name="muon", weight_decay=0.1)
+
+
+def train(
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Plan,
+    *,
+    threads: int = 2,
+    optimizer: Optimizer = ADAM,
+    B: int = 2,
+    T: int = 7,
+    reset_at: int | None = None,
+    ngram_order: int = 0,
+    dtype: type = np.float32,
+    pieces: tuple[int, ...] = (20,),
+    **network: Any,
+) -> bytes:
+    """Return the losses and the state after 20 updates by one plan; an epoch has fewer."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", str(threads))
+    monkeypatch.setattr(Timings, "choose", lambda self, plans: plan if plan in plans else plans[0])
+    ngrams = count_training_text(TEXT, K, ngram_order, 0.7, 3)
+    state = TrainState.initial(
+        K, 100, 0.3, 400, dtype, batch_size=B, optimizer=optimizer, ngrams=ngrams, **({"cell": "gru"} | network)
+    )
+    state.parameters = replace(state.parameters, reset_at=reset_at)
+    windows, engine = Windows(TEXT, T, B, cross_fit=True), NumbaEngine()
+    losses = np.concatenate([engine.advance(state, windows, n, optimizer) for n in pieces])
+    arrays = (losses, state.h, *state.parameters.values(), *state.M.values(), *state.N.values())
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in (*arrays, *state.average.values()))
+
+
+@pytest.mark.parametrize("plan", [Plan.ROWS, Plan.UNITS])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "rnn", "B": 1, "optimizer": Optimizer(0.1, 5.0), "pieces": (7, 13)},
+        {"cell": "rnn", "B": 1, "optimizer": Optimizer(0.1, 5.0), "dtype": np.float64, "T": 1},
+        {"cell": "lstm", "B": 1},
+        {"cell": "rnn", "B": 3, "layers": 2},
+        {"B": 9, "layers": 2, "optimizer": replace(ADAM, dropout=Dropout(0.2, False, 7))},
+        {"cell": "lstm", "layers": 2, "optimizer": replace(ADAM, dropout=Dropout(0.2, True, 7)), "reset_at": 3},
+        {"B": 1, "reset_at": 3},
+        {"cell": "lstm", "B": 8, "threads": 3},
+        {"optimizer": Optimizer(0.01, 1.0, "adagrad", weight_decay=0.01), "dtype": np.float64},
+        {"optimizer": Optimizer(0.01, 1.0, "sgd", "norm", weight_decay=0.01), "pieces": (3, 1, 16)},
+        {"optimizer": Optimizer(0.01, 1.0, "rmsprop"), "T": 1},
+        {"optimizer": replace(ADAM, name="adamw", weight_decay=0.01), "B": 9, "pieces": (1, 19)},
+        {"optimizer": replace(MUON, weight_dropout=WeightDropout(0.3, 7)), "B": 9, "ngram_order": 3, "layers": 2},
+        {"optimizer": MUON, "cell": "lstm", "ngram_order": 2, "reset_at": 3, "threads": 3},
+        {"optimizer": MUON, "cell": "rnn", "threads": 4},
+    ],
+)
+def test_the_bits_are_those_of_one_thread(plan: Plan, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elman.engine.numba.batched.muon.SHARED_SIZE", 1)  # threads share blocks
+    expected = train(monkeypatch, Plan.SERIAL, **options)
+    assert train(monkeypatch, plan, **options) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"cell": "rnn", "B": 1, "optimizer": Optimizer(0.1, 5.0)}])
+@pytest.mark.parametrize("machine", [one_core, busy_cores])
+def test_busy_cores_change_no_bit(machine: Any, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    if machine is one_core and not hasattr(os, "sched_setaffinity"):
+        pytest.skip("the cores of a process cannot be set")
+    expected = train(monkeypatch, Plan.SERIAL, **options)
+    with machine():
+        assert all(train(monkeypatch, Plan.UNITS, **options) == expected for _ in range(3))
+
+
+def test_the_work_is_divided() -> None:
+    assert [partition.py_func(thread, 7) for thread in make_team(3)] == [(0, 2), (2, 4), (4, 7)]
+
+
+@pytest.mark.parametrize("in_main_thread", [True, False])
+def test_an_exception_in_one_thread_ends_the_others(in_main_thread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = training._run_updates
+
+    def interrupt(*arguments: Any) -> None:
+        if (threading.current_thread() is threading.main_thread()) == in_main_thread:
+            raise KeyboardInterrupt
+        run(*arguments)
+
+    expected = train(monkeypatch, Plan.UNITS)
+    with monkeypatch.context() as context:
+        context.setattr(training, "_run_updates", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(context, Plan.UNITS)
+    assert train(monkeypatch, Plan.UNITS) == expected
+
+
+def test_the_other_threads_are_released_if_one_cannot_be_started(monkeypatch: pytest.MonkeyPatch, team: Team) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    before = team.teams[Plan.ROWS][0]
+    monkeypatch.setattr(threads, "_executor", lambda size: SimpleNamespace(submit=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        team.run(lambda thread: None)
+    assert before.arrivals[before.size * threads.LINE] == 1
+    assert team.teams[Plan.ROWS][0].arrivals.sum() == 0  # the next run has barriers again
+
+
+@pytest.fixture
+def team(monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+    """A team of two threads whose timings no other test sees."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    team = Team("of this test", groups=4)
+    team.plan = Plan.ROWS
+    yield team
+    threads._timings.pop("of this test")
+
+
+def test_every_thread_is_called_once(team: Team) -> None:
+    ranks = list[int]()
+    team.run(lambda thread: ranks.append(thread.rank))
+    assert sorted(ranks) == [0, 1]
+
+
+def test_a_forked_process_has_threads_of_its_own(team: Team) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("processes cannot be forked")
+    team.run(lambda thread: None)
+    child = os.fork()
+    if child == 0:
+        ranks = list[int]()
+        team.run(lambda thread: ranks.append(thread.rank))
+        os._exit(0 if sorted(ranks) == [0, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_one_sequence_is_read_without_threads() -> None:
+    parameters = initial_parameters(5, 4, 0.1, np.random.RandomState(1), np.dtype("float32"), "gru", 2)
+    assert BatchedNetwork(parameters, 3, 1, backward=False).team.max_threads == 1
+
+
+# --- The choice of a plan ---
+
+
+def test_teams_of_one_kind_share_their_timings_though_two_measure_at_once(team: Team) -> None:
+    def work(_: int) -> None:
+        other = Team("of this test", groups=4)
+        for _ in range(50):
+            other.run_timed(lambda: None)
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(work, range(2)))
+    assert len(team.timings.seconds[Plan.SERIAL]) == len(team.timings.seconds[Plan.ROWS]) == threads._TRIALS
+
+
+def choices(timings: Timings, runs: int, seconds: dict[Plan, float]) -> list[Plan]:
+    """Return the plans of some runs, where each takes as long as given."""
+    chosen = []
+    for _ in range(runs):
+        chosen.append(timings.choose(list(seconds)))
+        timings.add(chosen[-1], seconds[chosen[-1]])
+    return chosen
+
+
+@pytest.mark.parametrize("plans", [(Plan.SERIAL, Plan.ROWS), tuple(Plan)])
+def test_the_fastest_plan_is_chosen_after_trials_of_each(plans: tuple[Plan, ...]) -> None:
+    for fastest in plans:
+        chosen = choices(Timings(), 50, {plan: 1.0 if plan is fastest else 2.0 for plan in plans})
+        trials = len(plans) * threads._TRIALS
+        assert all(chosen[:trials].count(plan) == threads._TRIALS for plan in plans)
+        others = [run for run in range(trials, 50) if chosen[run] is not fastest]
+        assert others == [run for run in (8, 16, 32) if run >= trials]  # tried again
+
+
+def test_every_other_plan_is_tried_again() -> None:
+    seconds = {Plan.SERIAL: 1.0, Plan.ROWS: 2.0, Plan.UNITS: 3.0}
+    chosen = choices(Timings(), 50 * threads._RECHECK, seconds)[20:]
+    assert min(chosen.count(plan) for plan in Plan) > 10
+
+
+def test_a_choice_that_was_disturbed_is_corrected() -> None:
+    timings = Timings()
+    disturbed = {Plan.SERIAL: 1.0, Plan.ROWS: 9.0}  # while the other core is busy
+    choices(timings, 2 * threads._TRIALS, disturbed)
+    chosen = choices(timings, 2 * threads._RECHECK, disturbed | {Plan.ROWS: 0.6})
+    assert chosen.count(Plan.SERIAL) <= 8  # the slower plan is measured again soon
+    assert chosen[-threads._RECHECK :].count(Plan.SERIAL) <= 2
+
+
+def test_nothing_is_learned_from_no_work(team: Team) -> None:
+    team.run_timed(lambda: None, 0)
+    assert not any(team.timings.seconds.values())
+
+
+# --- Compiled code ---
+
+TRAIN = """
+import hashlib, sys
+import numpy as np
+from elman.engine import TrainState, get_engine
+from elman.network import Optimizer
+from elman.text import Windows
+
+text = np.random.default_rng(1).integers(0, 20, 400).astype(np.uint8)
+for name in sys.argv[1:]:
+    optimizer = Optimizer(0.01, 1.0, name, "norm", weight_decay=0.01)
+    state = TrainState.initial(20, 40, 0.3, 400, np.float32, cell="gru", batch_size=2, optimizer=optimizer)
+    get_engine("numba").advance(state, Windows(text, 7, 2), 12, optimizer)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in state.parameters.values())).hexdigest()
+print(digest)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adagrad", "adamw", "muon"])
+def test_the_bits_are_those_of_kernels_that_another_process_or_training_has_compiled(name: str, tmp_path: Path) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "ELMAN_CACHE": str(tmp_path)}
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", TRAIN, *names], env=environment, check=True, capture_output=True, text=True
+        ).stdout
+        for names in ([name], [name], ["rmsprop", name], ["sgd", name])
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [nullcontext, one_core, busy_cores])
+def test_hundreds_of_runs_on_a_busy_machine(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"B": 8, "optimizer": MUON, "ngram_order": 2}
+    expected = train(monkeypatch, Plan.SERIAL, **options)
+    with machine():
+        assert all(train(monkeypatch, Plan.UNITS, **options) == expected for _ in range(200))

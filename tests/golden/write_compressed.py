@@ -1,0 +1,48 @@
+"""Write the golden compressed files: ``python tests/golden/write_compressed.py``.
+
+The format of these files is promised to stay readable, and only a new format version may change their bytes. The model
+has no random weights: they are fractions of integers, exact in float32 on every machine.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import elman
+from elman.compression.modes import MODES
+from elman.engine import get_engine
+from elman.inference import Model
+from elman.network import Parameters
+from elman.network.ngram import count_training_text
+from elman.network.parameters import Architecture, shapes
+from elman.text import Alphabet
+
+DATA = Path(__file__).parent / "data"
+ALPHABET = Alphabet("\n abcdefghijklmnopqrstuvwxyz,.")
+TRAINING_TEXT = "the cat sat on the mat, and the dog lay by the door.\nnobody saw the mouse behind the clock.\n" * 6
+TEXT = (
+    "the mouse saw that the cat sat on the mat.\nit ran to the clock, and the dog barked at the door.\n"
+    "Nobody heard it: ταῦτα πάντα.\r\nthe mouse saw that the dog lay by the door, and went behind the clock.\n"
+) * 3
+M, ORDER = 6, 4
+
+
+def golden_model() -> Model:
+    """Return a GRU of two layers with an n-gram prior."""
+    K = len(ALPHABET)
+    arrays = {name: _weights(shape) for name, shape in shapes(K, M, "gru", 2).items()}
+    arrays["alpha"] = np.linspace(0.25, 1, ORDER + 1, dtype=np.float32)
+    ngrams = count_training_text(ALPHABET.encode(TRAINING_TEXT), K, ORDER, 0.875, 2)
+    h = np.zeros(Architecture("gru", 2, K, M, ORDER).state_size, np.float32)
+    return Model(ALPHABET, Parameters("gru", arrays, ngrams=ngrams), h, get_engine("numpy"))
+
+
+def _weights(shape: tuple[int, ...]) -> np.ndarray:
+    """Return numbers from -1 to 1 whose denominator is a power of two."""
+    numbers = (np.arange(np.prod(shape)) * 7919 + 31 * len(shape)) % 1009
+    return ((numbers - 504) / 512).astype(np.float32).reshape(shape)
+
+
+if __name__ == "__main__":
+    for name in MODES:
+        (DATA / f"{name}.elm").write_bytes(elman.compress(TEXT, golden_model(), mode=name))

@@ -1,0 +1,273 @@
+"""Surprisal, predictions, activations and contributions of the prior, against the reference."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.engine import get_engine
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.inference.score import score
+from elman.interpret import explanation as explaining
+from elman.interpret.explanation import PriorExplanation, Unit, dequantize, explain, list_units, quantize
+from elman.network import Parameters, architecture, initial_parameters, model, ngram
+from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
+from elman.network.parameters import Array
+from elman.text.unknown import KNOWN_PENALTY_NATS, unknown_nats
+from support.random_model import random_model, random_prior_model
+from support.state import TEXT
+from support.tolerances import ROUNDINGS, SINGLE
+
+K, M, N = 7, 4, 90
+CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 1), ("rnn", 2), ("lstm", 2)])
+
+
+def made(cell: str, layers: int = 1, K: int = K) -> tuple[Parameters, Array, Any]:
+    """Return a network, a state and a text."""
+    generator = np.random.RandomState(1)
+    parameters = initial_parameters(K, M, 0.7, generator, np.float64, cell, layers)
+    h0 = np.tanh(generator.randn(architecture(parameters).state_size))
+    return parameters, h0, np.random.default_rng(2).integers(K, size=N, dtype=np.uint8)
+
+
+# --- Surprisal, predictions, activations ---
+
+
+@CELLS
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+def test_an_explanation_is_what_the_reference_computes(
+    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, layers: int
+) -> None:
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + 2 * layers * M))  # slices of 8 to 12 characters
+    parameters, h, indices = made(cell, layers)
+    found = explain(get_engine(engine), parameters, h, indices)
+    assert math.isnan(found.surprisal[0])
+    assert not found.probabilities[0].any()
+    for n in range(N):
+        o, h = model.logits(parameters, h, indices[n : n + 1])
+        state = h.copy()
+        if cell == "lstm":
+            for layer in range(layers):
+                cell_state = slice((2 * layer + 1) * M, (2 * layer + 2) * M)
+                state[cell_state] = np.tanh(state[cell_state])
+        assert np.abs(quantize(state).astype(int) - found.quantized[n]).max() <= 1  # 1 if two levels are equally near
+        if n + 1 < N:
+            p = np.exp(o[0]) / np.exp(o[0]).sum()
+            assert found.surprisal[n + 1] == pytest.approx(-np.log2(p[indices[n + 1]]), rel=1e-5)
+            np.testing.assert_array_equal(found.candidates[n + 1], np.argsort(-p)[:5])
+            np.testing.assert_allclose(found.probabilities[n + 1], np.sort(p)[::-1][:5], rtol=1e-5)
+
+
+@CELLS
+@pytest.mark.parametrize("order", [0, 3])
+def test_surprisal_is_that_of_the_score_and_the_history_of_a_prior_is_no_unit(
+    cell: str, layers: int, order: int
+) -> None:
+    made = random_model("abcd", cell, layers, ngram_order=order)
+    indices = np.random.default_rng(2).integers(4, size=N, dtype=np.uint8)
+    found = explain(get_engine("numba"), made.parameters, made.h, indices)
+    expected = score(get_engine("numba"), made.parameters, made.h, indices)
+    assert found.units == list_units(architecture(made.parameters))
+    assert found.quantized.shape == (N, len(found.units))
+    assert found.nats_per_char == pytest.approx(expected.nats_per_char, rel=SINGLE)
+    assert found.bits_per_char == pytest.approx(expected.bits_per_char, rel=SINGLE)
+
+
+# --- Unknown characters ---
+
+FLOAT32_RTOL = ROUNDINGS * float(np.finfo(np.float32).eps)
+"""Relative error of values that are stored in float32."""
+
+
+def insert_unknown(indices: Any, before: list[int]) -> Any:
+    """Insert an unknown character before each of the given positions; N is the end of the text."""
+    return np.insert(indices, before, K + 1 + np.arange(len(before)))
+
+
+UNKNOWN_POSITIONS = pytest.mark.parametrize(
+    "before",
+    [[0], [N], [0, 0, 0, N, N], [1, 40], [*[0] * 30, 2, *[50] * 40, N - 1]],
+    ids=["first", "last", "both ends", "within", "whole slices"],
+)
+
+
+@UNKNOWN_POSITIONS
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_unknown_characters_cost_what_the_score_says(
+    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, before: list[int]
+) -> None:
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))  # slices of 5 to 8 characters
+    parameters, h0, indices = made(cell)
+    extended = insert_unknown(indices, before)
+    found, expected = (
+        explain(get_engine(engine), parameters, h0, extended),
+        score(get_engine(engine), parameters, h0, extended),
+    )
+    assert (found.chars, N - 1 + len(before)) == (expected.chars, expected.chars)
+    assert found.nats_per_char * found.chars == pytest.approx(expected.nats, rel=FLOAT32_RTOL)
+    unknown = extended >= K
+    np.testing.assert_allclose(found.surprisal[unknown] * math.log(2), unknown_nats(K), rtol=FLOAT32_RTOL)
+
+
+@UNKNOWN_POSITIONS
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_unknown_characters_are_skipped(monkeypatch: pytest.MonkeyPatch, cell: str, before: list[int]) -> None:
+    parameters, h0, indices = made(cell)
+    plain = explain(get_engine("numpy"), parameters, h0, indices)
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 8 * (K + M))
+    extended = insert_unknown(indices, before)
+    found, known = explain(get_engine("numpy"), parameters, h0, extended), extended < K
+    np.testing.assert_array_equal(found.quantized[known], plain.quantized)
+    np.testing.assert_array_equal(found.candidates[known][1:], plain.candidates[1:])
+    less = math.exp(-KNOWN_PENALTY_NATS)
+    np.testing.assert_allclose(found.probabilities[known], plain.probabilities * less, rtol=FLOAT32_RTOL)
+    np.testing.assert_allclose(
+        found.surprisal[known], plain.surprisal + KNOWN_PENALTY_NATS / math.log(2), rtol=FLOAT32_RTOL
+    )
+    for n in np.flatnonzero(~known):
+        held = (
+            found.quantized[n - 1]
+            if n
+            else explain(get_engine("numpy"), parameters, h0, extended[~known][[0, 0]]).quantized[0]
+        )
+        np.testing.assert_array_equal(found.quantized[n], held)
+        if known[n:].any():  # expected in its place was what comes next
+            after = n + int(np.argmax(known[n:]))
+            np.testing.assert_array_equal(found.candidates[n], found.candidates[after])
+            np.testing.assert_array_equal(found.probabilities[n], found.probabilities[after])
+
+
+def test_a_text_of_unknown_characters_is_not_read() -> None:
+    parameters, h0, indices = made("lstm", 2)
+    found = explain(get_engine("numba"), parameters, h0, np.full(4, K, np.uint8))
+    assert found.chars == 4
+    assert found.nats_per_char == pytest.approx(unknown_nats(K), rel=FLOAT32_RTOL)
+    assert not found.probabilities.any()
+    after_known = explain(get_engine("numba"), parameters, h0, np.append(indices, [K, K]).astype(np.uint8))
+    np.testing.assert_array_equal(after_known.candidates[N], after_known.candidates[N + 1])
+
+
+# --- Quantization, units, limits ---
+
+
+def test_an_alphabet_of_three_characters_has_three_candidates() -> None:
+    parameters, h0, indices = made("rnn", K=3)
+    found = explain(get_engine("numpy"), parameters, h0, indices)
+    assert found.candidates.shape == (N, 3)
+    np.testing.assert_allclose(found.probabilities[1:].sum(axis=1), 1, rtol=1e-6)
+
+
+@given(st.floats(-1, 1))
+def test_a_quantized_activation_is_near_the_activation(value: float) -> None:
+    restored = float(dequantize(quantize(np.array([value])))[0])
+    assert abs(restored - value) <= math.sqrt(abs(value)) / 127 + 2e-5
+    assert quantize(np.array([-1.5, -1.0, 0.0, 1.0, 1.5])).tolist() == [0, 0, 127, 254, 254]
+
+
+def test_units_are_named_in_the_order_of_the_state() -> None:
+    names = list_units(architecture(made("lstm", 2)[0]))
+    assert len(names) == 4 * M
+    assert names[M] == Unit(1, 1, CELL_STATE)
+    assert [names[M].part, names[0].part] == ["memory", "hidden"]  # the names in JSON
+    assert names[2 * M + 1] == Unit(2, 2, HIDDEN_STATE)
+
+
+@pytest.mark.parametrize(
+    ("length", "c", "message"),
+    [
+        (0, 0.0, r"^a text needs at least 2 characters to be explained \(got 0\)$"),
+        (1, 0.0, r"^a text needs at least 2 characters to be explained \(got 1\)$"),
+        (N, 0.0, r"^a text may have at most 89 characters to be explained \(got 90\);"),
+        (N - 1, np.nan, "not finite; train again with a lower learning rate"),
+    ],
+)
+def test_unusable_texts_and_networks_are_rejected(
+    monkeypatch: pytest.MonkeyPatch, length: int, c: float, message: str
+) -> None:
+    monkeypatch.setattr(explaining, "MAX_CHARS", N - 1)
+    parameters, h0, indices = made("rnn")
+    parameters["c"][0] += c
+    with pytest.raises(ElmanError, match=message):
+        explain(get_engine("numpy"), parameters, h0, indices[:length])
+
+
+# --- An n-gram prior ---
+
+ORDER = 3
+
+
+def explain_prior(model: Model, indices: Any, engine: str = "numpy") -> PriorExplanation:
+    """Return the contributions of the prior."""
+    prior = explain(get_engine(engine), model.parameters, model.h, indices).prior
+    assert prior is not None
+    return prior
+
+
+def log_p(o: Array, y: int) -> float:
+    """Return log softmax(o)[y]."""
+    return float(o[y] - o.max() - np.log(np.exp(o - o.max()).sum()))
+
+
+@pytest.mark.parametrize("engine", ["numpy", "numba"])
+@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+def test_contributions_are_shapley_values(monkeypatch: pytest.MonkeyPatch, engine: str, cell: str) -> None:
+    made = random_prior_model(TEXT * 2, cell, order=ORDER, dtype=np.float64)
+    parameters, K = made.parameters, len(made.alphabet)
+    monkeypatch.setattr(explaining, "MAX_SLICE_VALUES", 9 * (4 * K + len(made.h)))  # slices of 9 characters
+    indices = made.alphabet.encode("dark torrents;\nnight and rain")
+    found = explain_prior(made, indices, engine)
+    assert parameters.ngrams is not None
+    assert math.isnan(found.surprisal[0])
+    assert math.isnan(found.counting[0])
+    assert (found.order, found.matched[0]) == (ORDER, 0)
+    alone = parameters.with_arrays({**parameters, "alpha": 0 * parameters["alpha"]})
+    log_q, matched, _ = ngram.read(parameters.ngrams, made.h[-ORDER:], indices)
+    (both, _), (rest, _) = (model.logits(each, made.h, indices) for each in (parameters, alone))
+    for t, y in enumerate(indices[1:].tolist()):
+        p, n, c = log_p(both[t], y), log_p(rest[t], y), log_p(parameters["alpha"][matched[t]] * log_q[t], y)
+        uniform = -math.log(K)
+        expected = [-log_q[t, y], (c - uniform + p - n) / 2, (n - uniform + p - c) / 2]
+        bits = [found.surprisal[t + 1], found.counting[t + 1], found.network[t + 1]]
+        np.testing.assert_allclose(np.array(bits) * math.log(2), expected, rtol=1e-5, atol=1e-6)
+        assert found.matched[t + 1] == matched[t]
+
+
+def test_contributions_add_up_to_what_is_known() -> None:
+    made = random_prior_model(TEXT * 2, "gru", order=ORDER)
+    indices, K = made.alphabet.encode(TEXT), len(made.alphabet)
+    explanation, found = explain(made.engine, made.parameters, made.h, indices), explain_prior(made, indices)
+    known = math.log2(K) - explanation.surprisal
+    np.testing.assert_allclose((found.counting + found.network)[1:], known[1:], rtol=1e-4, atol=1e-5)
+    means = found.means()
+    total = means["counting_nats_per_char"] + means["network_nats_per_char"]
+    assert total == pytest.approx(math.log(K) - explanation.nats_per_char, rel=1e-5)
+    assert found.mean_matched_order == pytest.approx(found.matched[1:].mean())
+
+
+@pytest.mark.parametrize("before", [[0], [9], [0, 0, 4, 9, 9, 40], [80]])
+def test_unknown_characters_are_skipped_and_cost_the_same(before: list[int]) -> None:
+    made = random_prior_model(TEXT, order=ORDER)
+    indices, K = made.alphabet.encode((TEXT * 2)[:80]), len(made.alphabet)
+    extended = np.insert(indices, before, K + 1)
+    known = extended < K
+    plain, found = (explain_prior(made, x) for x in (indices, extended))
+    explanation = explain(made.engine, made.parameters, made.h, extended)
+    np.testing.assert_array_equal(found.surprisal[~known], explanation.surprisal[~known])
+    np.testing.assert_allclose(found.counting[known], plain.counting, rtol=FLOAT32_RTOL)
+    np.testing.assert_array_equal(found.matched[known], plain.matched)
+    assert np.isnan(found.counting[~known]).all()
+    assert np.isnan(found.surprisal).sum() == 1
+
+
+def test_without_known_characters_or_a_prior_there_are_no_contributions() -> None:
+    made = random_prior_model(TEXT, order=ORDER)
+    found = explain_prior(made, np.full(4, 99, np.uint8))
+    assert found.means()["counting_nats_per_char"] == found.mean_matched_order == 0
+    made.parameters["alpha"][:] = 0
+    for each, text in ((made, TEXT), (random_model("ab"), "abab")):
+        assert explain(each.engine, each.parameters, each.h, each.alphabet.encode(text)).prior is None

@@ -1,0 +1,112 @@
+"""Trained models: the built-in one, and scores of lines in other processes."""
+
+import math
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elman
+from elman.errors import ElmanError
+from elman.inference.fingerprint import fingerprint
+from elman.inference.score_lines import score_lines
+from elman.runs import models
+from elman.runs.models import find_builtin, load_builtin
+from elman.storage.builtin import MODELS, BuiltinModel
+from elman.text import Corpus
+from support.state import TEXT
+from support.training import EXACT, train
+
+NEWEST = MODELS[-1]
+LINES = ["It was a dark night", "", "zzz", "tnhgin", "It was"]
+
+# --- The built-in model ---
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_its_file_is_the_one_that_is_described(model: BuiltinModel) -> None:
+    assert fingerprint(load_builtin(model)).hex() == model.fingerprint
+
+
+def test_its_alphabet_has_what_texts_have() -> None:
+    characters = load_builtin().alphabet.characters
+    assert set(characters) >= {"\n", "\t", "\r", *map(chr, range(32, 127)), *"“”‘’—é"}
+
+
+def test_its_name_is_that_of_a_path_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fingerprint(elman.load("builtin")).hex() == NEWEST.fingerprint
+    Path("builtin").mkdir()
+    with pytest.raises(ElmanError, match=r"there is no checkpoint 'builtin/checkpoint\.safetensors'"):
+        elman.load("builtin")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (NEWEST._replace(sha256="0" * 64), f"the contents of {NEWEST.file} do not match its SHA-256"),
+        (NEWEST._replace(file="none.xz"), "cannot read none.xz: No such file or directory"),
+    ],
+)
+def test_a_damaged_file_is_one_line(model: BuiltinModel, reason: str) -> None:
+    with pytest.raises(ElmanError) as raised:
+        load_builtin(model)
+    assert str(raised.value) == f"the built-in model cannot be used ({reason}): reinstall elman, or pass a run"
+
+
+def test_models_are_found_by_the_start_of_their_fingerprint() -> None:
+    whole = bytes.fromhex(NEWEST.fingerprint)
+    assert [find_builtin(whole[:width]) for width in (2, 4, 32)] == [NEWEST] * 3
+    assert find_builtin(bytes([whole[0] ^ 1]) + whole[1:4]) is None
+
+
+# --- Scores of lines in other processes ---
+
+
+@pytest.fixture
+def scorer(corpus: Corpus, tmp_path: Path) -> elman.LineScorer:
+    """The scorer of a small model."""
+    train(corpus, **EXACT, max_updates=5, out=tmp_path / "run")
+    return elman.LineScorer(tmp_path / "run")
+
+
+def test_the_scores_are_those_of_elman_score(scorer: elman.LineScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    (expected,) = score_lines(elman.load(scorer.path), ["\n".join(LINES) + "\n"])
+    scores = scorer(LINES)
+    assert scores["chars"].tolist() == [line.chars for line in expected]
+    assert scores["worst_column"].tolist() == [line.worst_column for line in expected]
+    for name in ("nats_per_char", "bits_per_char", "worst_nats"):
+        np.testing.assert_array_equal(scores[name], [getattr(line, name) for line in expected])
+    assert not math.isnan(scores["nats_per_char"][0])
+    monkeypatch.setattr(models, "BLOCK_CHARS", 8)  # so that there are several blocks
+    for name, array in scorer(LINES).items():
+        np.testing.assert_array_equal(array, scores[name])
+    assert {array.shape for array in scorer([]).values()} == {(0,)}
+    assert scorer(["It was\n"])["chars"].tolist() == [7]
+
+
+def test_it_is_pickled_as_a_path_and_loads_once(scorer: elman.LineScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer(LINES)
+    assert len(pickle.dumps(scorer)) < 1000
+    monkeypatch.setattr(models, "load", None)  # a copy does not load again
+    copy = pickle.loads(pickle.dumps(scorer))
+    assert copy(LINES)["chars"].tolist() == scorer(LINES)["chars"].tolist()
+    with ThreadPoolExecutor(4) as threads:
+        scores = list(threads.map(copy, [LINES] * 8))
+    assert len({each["nats_per_char"].tobytes() for each in scores}) == 1
+
+
+def test_in_another_process(scorer: elman.LineScorer) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        (scores,) = processes.map(scorer, [LINES])
+    assert scores["nats_per_char"].tobytes() == scorer(LINES)["nats_per_char"].tobytes()
+
+
+def test_what_cannot_be_scored(scorer: elman.LineScorer, tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=r"^line 2 of the batch contains a line feed: split it$"):
+        scorer(["one", "two\nthree"])
+    with pytest.raises(ElmanError, match=r"^there is no checkpoint "):
+        elman.LineScorer(tmp_path / "none")(TEXT.splitlines())

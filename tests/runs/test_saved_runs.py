@@ -1,0 +1,111 @@
+"""The runs in directories, listed whatever state they are in."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.errors import ElmanError
+from elman.runs.directory import RunDirectory
+from elman.runs.models import save_model
+from elman.runs.saved_runs import find_runs, summarize_run
+from elman.text import Corpus
+from support.state import TEXT
+from support.training import EXACT, StopsAt, train
+
+OPTIONS: dict[str, Any] = EXACT | {"validation": 0.2, "validate_every": 9, "max_updates": 30}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of two runs, at different depths, read only."""
+    folder, corpus = tmp_path_factory.mktemp("runs"), Corpus.from_text(TEXT, "novel.txt")
+    train(corpus, **OPTIONS, out=folder / "long", cell="gru", layers=2)
+    train(corpus, **OPTIONS | {"max_updates": 9}, out=folder / "more" / "short", callback=StopsAt(5))
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "runs"))
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change ``run.json``; None removes a key."""
+    content = json.loads(path.read_text("utf-8")) | changes
+    path.write_text(json.dumps({k: v for k, v in content.items() if v is not None}), encoding="utf-8")
+
+
+def test_a_row_has_what_the_run_has(finished: Path) -> None:
+    rows = elman.runs(finished)
+    assert elman.runs([str(finished)]) == rows
+    assert [(row["run"], row["stopped"], row["status"], row["error"]) for row in rows] == [
+        (str(finished / "long"), "max_updates", "ended", ""),
+        (str(finished / "more" / "short"), "interrupted", "ended", ""),
+    ]
+    directory = RunDirectory(finished / "long")
+    last, checkpoint = directory.metrics()[-1], directory.load()
+    assert rows[0].items() >= {
+        "text": "novel.txt", "cell": "gru", "layers": 2, "hidden_size": EXACT["hidden_size"], "updates": 30,
+        "seconds": last.seconds, "validation_loss": checkpoint.selected.validation_loss,
+    }.items()  # fmt: skip
+    assert rows[0]["train_loss"] == pytest.approx(last.smooth_loss / EXACT["seq_length"])
+    assert rows[1]["validation_loss"] is None
+
+
+def test_the_lowest_validation_loss_is_first_and_a_run_is_listed_once(finished: Path) -> None:
+    rows = elman.runs(finished / "more", finished, finished)
+    losses = [row["validation_loss"] for row in rows]
+    known = [loss for loss in losses if loss is not None]
+    assert known == sorted(known)
+    assert losses == known + [None] * (len(losses) - len(known))
+    assert len({row["run"] for row in rows}) == len(rows)
+
+
+def test_a_run_in_training_and_one_that_was_killed(folder: Path) -> None:
+    rewrite(folder / "long" / "run.json", stopped="")
+    directory = RunDirectory(folder / "long")
+    with directory.writing():
+        assert summarize_run(folder / "long").status == "running"
+    summary = summarize_run(folder / "long")
+    assert (summary.status, summary.stopped, summary.updates) == ("incomplete", "", 30)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "run.json", "checkpoint.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\xff{not csv,\n", None], ids=["empty", "garbage", "missing"])
+def test_a_damaged_run_is_listed_with_what_can_be_read(folder: Path, name: str, content: bytes | None) -> None:
+    path = folder / "long" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    (row,) = [row for row in elman.runs(folder) if row["run"] == str(folder / "long")]
+    if (name, content) == ("checkpoint.safetensors", None):
+        assert (row["status"], row["error"]) == ("incomplete", "")
+    elif (name, content) == ("metrics.csv", b""):
+        assert (row["status"], row["updates"]) == ("ended", 30)  # from the checkpoint
+    else:
+        assert row["status"] == "damaged"
+        assert name in row["error"]
+    assert (row["cell"], row["layers"]) == ("gru", 2)
+
+
+def test_what_is_no_run_is_not_listed(tmp_path: Path) -> None:
+    for name in ("other", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other" / "run.json").write_text('{"of": "another program"}', encoding="utf-8")
+    save_model(train(Corpus.from_text(TEXT), **EXACT, max_updates=1).model, tmp_path / "imported")
+    assert elman.runs(tmp_path) == []
+    with pytest.raises(ElmanError, match=r"^there is no directory '.*none'$"):
+        find_runs(tmp_path / "none")
+
+
+def test_the_package_is_the_function() -> None:
+    """Importing one of its modules sets the name to the package."""
+    from elman.runs import saved_runs
+
+    assert elman.runs.__name__ == "elman.runs"
+    assert callable(elman.runs)
+    assert saved_runs.find_runs is find_runs

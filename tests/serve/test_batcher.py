@@ -1,0 +1,336 @@
+"""Continuous batching: sequences do not depend on their batch, wait in order, and can be cancelled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
+
+from elman.inference import Model
+from elman.inference.generate import StopSequenceFilter
+from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
+from elman.serve import batcher
+from elman.serve.batcher import MAX_UNSENT, GenerationJob
+from elman.serve.completions import create_job
+from elman.serve.models import ServedModel
+from elman.serve.requests import create_request_types, validate
+from elman.serve.responses import APIError
+from elman.serve.settings import Settings
+from elman.text import Corpus
+from support import tolerances as tolerances
+from support.server import NAME, tiny
+from support.state import TEXT, T
+from support.training import train
+
+LIMITS = Settings(max_tokens=100_000, max_characters=10**6)
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run the tests in an event loop of asyncio."""
+    return "asyncio"
+
+
+def networks() -> dict[str, Model]:
+    """Return networks of every kind, in float32 as they usually are; the reference, whose BLAS rounds by the number of
+    texts, in float64, so that no number that is drawn falls between two roundings.
+    """
+    kinds: dict[str, dict[str, Any]] = {
+        "rnn": {},
+        "gru": {"cell": "gru"},
+        "lstm": {"cell": "lstm", "layers": 2},
+        "rnn by numpy": {"dtype": "float64", "engine": "numpy"},
+    }
+    options: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5}
+    return {name: train(Corpus.from_text(TEXT), **options, **kind).model for name, kind in kinds.items()}
+
+
+@pytest.fixture(scope="module", params=["rnn", "gru", "lstm", "rnn by numpy"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """A network of one kind."""
+    return networks()[request.param]
+
+
+@asynccontextmanager
+async def batching(model: Model, **limits: Any) -> AsyncIterator[ServedModel]:
+    """Return a served model, whose batcher is closed after the block; the block may take a minute."""
+    served = ServedModel(NAME, model, replace(LIMITS, **limits))
+    try:
+        async with asyncio.timeout(60):
+            yield served
+    finally:
+        served.batcher.close()
+
+
+def begin(served: ServedModel, prompt: Any = "the ", **arguments: Any) -> GenerationJob:
+    """Submit a job and return it."""
+    types = create_request_types({NAME: served.model}, served.settings)
+    body = validate({"prompt": prompt} | arguments, types.completion)
+    job = create_job(served, body, [served.encode(each) for each in body.prompts])
+    served.batcher.submit(job)
+    return job
+
+
+async def finished(job: GenerationJob) -> list[str]:
+    """Return the texts of a job."""
+    texts = [""] * len(job.sequences)
+    async for deltas in job.deltas():
+        for delta in deltas:
+            texts[delta.index] += delta.text
+    return texts
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+# --- Batches ---
+
+
+async def test_a_sequence_does_not_depend_on_the_others(model: Model) -> None:
+    async with batching(model) as served:
+        asks: list[dict[str, Any]] = [
+            {"prompt": TEXT[: 3 * n % 40 + 1], "seed": n, "max_tokens": 40 * n % 1100 + 1, "temperature": 0.2 * (n % 7)}
+            for n in range(40)
+        ]
+        alone = [await finished(begin(served, **ask)) for ask in asks]
+        jobs = []
+        for n, ask in enumerate(asks):
+            jobs.append(begin(served, **ask))
+            if n % 9 == 0:
+                await asyncio.sleep(0.003)  # some are being written when others come
+        together = await asyncio.gather(*map(finished, jobs))
+        assert list(together) == alone
+
+
+async def test_log_probabilities_do_not_depend_on_the_others(model: Model) -> None:
+    async def collected(job: GenerationJob) -> list[np.ndarray[Any, Any]]:
+        deltas = [delta async for batch in job.deltas() for delta in batch]
+        known = [delta.logprobs for delta in deltas if delta.logprobs]
+        return [*concatenate_logprobs(known)]
+
+    async with batching(model) as served:
+        asks = [{"prompt": TEXT[:20], "seed": n, "max_tokens": 50, "logprobs": 3, "echo": True} for n in range(6)]
+        alone = [await collected(begin(served, **ask)) for ask in asks]
+        beside = begin(served, "", max_tokens=5000)
+        together = await asyncio.gather(*(collected(begin(served, **ask)) for ask in asks))
+        beside.fail(ClientDisconnect())
+        for one, other in zip(alone, together, strict=True):
+            for array, same in zip(one, other, strict=True):
+                # The reference multiplies as many rows as it is given at a time, and BLAS rounds by their number.
+                tolerance = tolerances.COMPILED if model.engine.name == "numpy" else 0
+                np.testing.assert_allclose(array, same, rtol=tolerance)
+
+
+async def test_a_long_prompt_is_read_in_chunks(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = TEXT * 4
+    async with batching(model) as served:
+        whole = await finished(begin(served, prompt, seed=1, max_tokens=80))
+        monkeypatch.setattr(batcher, "MAX_LOGITS", 26 * 16 * 7)  # parts of at most seven characters
+        assert await finished(begin(served, prompt, seed=1, max_tokens=80)) == whole
+        beside = [begin(served, prompt[:n], seed=1, max_tokens=80) for n in (1, 2, 8, 30, len(prompt))]
+        assert (await asyncio.gather(*map(finished, beside)))[-1] == whole
+        assert whole == model.samples(1, 80, prompt=prompt, seed=1)
+
+
+# --- Scheduling ---
+
+
+async def test_more_sequences_than_the_batch_holds() -> None:
+    async with batching(tiny(), max_batch_size=4) as served:
+        jobs = [begin(served, seed=n, n=3, max_tokens=50 + n) for n in range(30)]
+        texts = await asyncio.gather(*map(finished, jobs))
+        assert [[len(text) for text in three] for three in texts] == [[50 + n] * 3 for n in range(30)]
+
+
+async def test_sequences_wait_in_order_of_arrival() -> None:
+    async with batching(tiny(), max_batch_size=1) as served:
+        ended = list[int]()
+
+        async def one(n: int, job: GenerationJob) -> None:
+            await finished(job)
+            ended.append(n)
+
+        await asyncio.gather(*(one(n, begin(served, max_tokens=100)) for n in range(20)))
+        assert ended == list(range(20))
+
+
+async def test_a_client_that_stops_reading_pauses_its_own_sequence() -> None:
+    async with batching(tiny()) as served:
+        slow = begin(served, max_tokens=50_000)
+        (sequence,) = slow.sequences
+        await until(lambda: sequence.unsent >= MAX_UNSENT)
+        assert len((await finished(begin(served, max_tokens=5000)))[0]) == 5000
+        assert sequence.emitted < MAX_UNSENT + batcher.MAX_STEP
+        assert len((await finished(slow))[0]) == 50_000
+
+
+async def test_a_client_that_disconnects_frees_its_slots() -> None:
+    async with batching(tiny(), max_batch_size=2) as served:
+        leaving = begin(served, n=2, max_tokens=50_000)
+        waiting = begin(served, max_tokens=30)
+        await until(lambda: (served.batcher.running_count(), served.batcher.waiting_count()) == (2, 1))
+        leaving.fail(ClientDisconnect())
+        assert len((await finished(waiting))[0]) == 30
+        with pytest.raises(ClientDisconnect):
+            await finished(leaving)
+        await until(lambda: served.batcher.running_count() == 0)
+
+
+async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
+    async with batching(tiny(), max_batch_size=1) as served:
+        running = begin(served, max_tokens=50_000)
+        gone = [begin(served) for _ in range(10)]
+        await until(lambda: served.batcher.waiting_count() == 10)
+        for job in gone:
+            job.fail(ClientDisconnect())
+        last = begin(served)
+        running.fail(ClientDisconnect())
+        assert len((await finished(last))[0]) == 16
+        assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
+
+
+def test_a_full_queue_is_an_error() -> None:
+    served = ServedModel(NAME, tiny(), Settings(max_batch_size=1, max_queued_requests=1))
+    with served.admit(), served.admit():
+        with pytest.raises(
+            APIError, match=r"^the queue is full \(2 requests running or waiting\); retry later$"
+        ) as raised:
+            served.admit().__enter__()
+        assert raised.value.status == 429
+    with served.admit():
+        assert served.in_flight == 1
+    served.batcher.close()
+
+
+# --- Failure and shutdown ---
+
+
+async def test_a_failure_ends_the_running_jobs_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with batching(tiny()) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(served.batcher._session, "generate", lambda *_: 1 / 0)
+            with pytest.raises(APIError, match=r"^generation failed; see the server's log$"):
+                await finished(begin(served, n=3))
+        assert len((await finished(begin(served)))[0]) == 16
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_closing_fails_all_jobs() -> None:
+    async with batching(tiny(), max_batch_size=2) as served:
+        jobs = [begin(served, max_tokens=50_000) for _ in range(5)]
+        await asyncio.to_thread(served.batcher.close)
+        for job in jobs:
+            with pytest.raises(APIError, match=r"^the server is shutting down; retry later$"):
+                await finished(job)
+
+
+def test_a_closed_event_loop_is_ignored() -> None:
+    served = ServedModel(NAME, tiny(), LIMITS)
+
+    async def abandon() -> None:
+        begin(served, max_tokens=50_000)
+
+    async def test() -> None:
+        assert len((await finished(begin(served)))[0]) == 16
+
+    asyncio.run(abandon())
+    asyncio.run(asyncio.wait_for(test(), 60))
+    served.batcher.close()
+
+
+async def test_it_sleeps_without_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with batching(tiny()) as served:
+        await finished(begin(served))
+        await until(lambda: served.batcher._inbox.empty() and not served.batcher._running)
+        steps = list[int]()
+        monkeypatch.setattr(served.batcher, "_step", lambda: steps.append(1))
+        await asyncio.sleep(0.2)
+        assert len(steps) <= 1  # that for which it was woken last
+
+
+# --- Components ---
+
+
+@settings(deadline=None)
+@given(
+    text=st.text("ab", max_size=40),
+    stops=st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+    cuts=st.lists(st.integers(0, 40), max_size=6),
+)
+def test_stop_sequences_do_not_depend_on_chunks(text: str, stops: list[str], cuts: list[int]) -> None:
+    expected, expected_stopped = whole(text, stops)
+    borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    taking, passed, stopped = StopSequenceFilter(tuple(stops)), "", False
+    for n in range(len(borders) - 1):
+        part, stopped = taking.feed(text[borders[n] : borders[n + 1]], last=n == len(borders) - 2)
+        passed += part
+        if stopped:
+            break
+    assert (passed, stopped) == (expected, expected_stopped)
+
+
+def whole(text: str, stops: list[str]) -> tuple[str, bool]:
+    """Return a text up to the first complete stop sequence; of those that end together, the longest."""
+    for end in range(1, len(text) + 1):
+        if complete := [stop for stop in stops if text[:end].endswith(stop)]:
+            return text[: end - max(map(len, complete))], True
+    return text, False
+
+
+@settings(deadline=None)
+@given(n=st.integers(1, 5), K=st.integers(1, 9), k=st.integers(0, 12), seed=st.integers(0, 99))
+def test_the_most_likely_characters(n: int, K: int, k: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    o, characters = generator.normal(0, 30, (n, K)), generator.integers(0, K, n)
+    found = compute_logprobs(o, characters, k)
+    log_p = o - np.logaddexp.reduce(o, axis=1, keepdims=True)
+    order = np.argsort(-o, axis=1)[:, :k]
+    np.testing.assert_array_equal(found.top, order)
+    np.testing.assert_allclose(found.top_logprobs, np.take_along_axis(log_p, order, 1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.logprobs, log_p[np.arange(n), characters], rtol=1e-12, atol=1e-12)
+
+
+# --- Counted prompts ---
+
+LONG = "the rain went out on the wet and windy hill, and the lamp "
+
+
+def counting() -> Model:
+    """Return a model with an n-gram prior."""
+    options: dict[str, Any] = {"hidden_size": 9, "seq_length": T, "epochs": 5, "ngram_order": 3, "ngram_folds": 2}
+    return train(Corpus.from_text(TEXT + LONG), cell="gru", **options).model
+
+
+async def test_a_counted_prompt_changes_its_own_text_only() -> None:
+    model, jobs, found = counting(), dict[bool, GenerationJob](), dict[bool, list[str]]()
+    async with batching(model) as served:
+        for adaptation in ({"adapt": "counts"}, {}):
+            jobs[bool(adaptation)] = begin(served, LONG, max_tokens=60, seed=1, n=7, logprobs=1, **adaptation)
+        for is_counted, job in jobs.items():
+            deltas = [delta async for batch in job.deltas() for delta in batch]
+            texts = ["".join(delta.text for delta in deltas if delta.index == index) for index in range(7)]
+            logprobs = np.concatenate([delta.logprobs.logprobs for delta in deltas if delta.logprobs])
+            assert (len(logprobs), np.isfinite(logprobs).all()) == (7 * 60, True)
+            found[is_counted] = texts
+    assert found[True] == model.samples(7, 60, prompt=LONG, seed=1, adapt="counts")
+    assert found[False] == model.samples(7, 60, prompt=LONG, seed=1)
+    assert found[True] != found[False]
+
+
+async def test_few_counted_prompts_run_at_a_time() -> None:
+    async with batching(counting()) as served:
+        job = begin(served, LONG, max_tokens=300, n=9, adapt="counts")
+        running = [served.batcher.running_count() async for _ in job.deltas()]
+        assert 0 < max(running) <= batcher.MAX_COUNTED_PROMPTS

@@ -1,0 +1,513 @@
+"""The dashboard without a browser: recording a training, reading a directory, responses, serving during training."""
+
+import json
+import math
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from elman.errors import ElmanError
+from elman.runs.directory import METRICS, SAMPLES, RunDirectory
+from elman.runs.run import Run
+from elman.serve import dashboard, dashboard_run
+from elman.serve import live_run as live_module
+from elman.serve.dashboard import create_dashboard, open_browser, serve_dashboard
+from elman.serve.dashboard_run import DashboardRun
+from elman.serve.history import MAX_SAMPLES, ClientCursor, RunSource
+from elman.serve.live_run import MAX_SUBSCRIBERS, LiveRun
+from elman.storage.atomic import replace_file
+from elman.text import Corpus
+from elman.training.callbacks import CallbackList, TrainingCallback
+from elman.web import STATIC_FILES
+from support.server import error_of, listening
+from support.state import TEXT
+from support.training import EXACT, StopsAt, assert_same, train
+
+OPTIONS: dict[str, Any] = EXACT | {"epochs": 4, "validation": 0.2, "validate_every": 9}
+
+
+@pytest.fixture(autouse=True)
+def no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set all intervals to zero, so that nothing depends on the clock."""
+    monkeypatch.setattr(live_module, "POINT_SECONDS", 0.0)
+    monkeypatch.setattr(live_module, "HISTOGRAM_SECONDS", 0.0)
+    monkeypatch.setattr(live_module, "HISTOGRAM_FRACTION", math.inf)
+    monkeypatch.setattr(dashboard_run, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setenv("ELMAN_NO_BROWSER", "1")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished run, read only."""
+    out = tmp_path_factory.mktemp("runs") / "novel"
+    train(Corpus.from_text(TEXT), **OPTIONS, out=out)
+    return out
+
+
+@pytest.fixture
+def directory(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the directory of a finished run."""
+    return Path(shutil.copytree(finished, tmp_path / "novel"))
+
+
+class CallsAt(TrainingCallback):
+    """Calls a function after so many updates."""
+
+    def __init__(self, update: int, function: Callable[[], object]) -> None:
+        self.update, self.function = update, function
+
+    def on_progress(self, run: Run, updates: int) -> None:
+        if run.state.update == self.update:
+            self.function()
+
+
+def trained(corpus: Corpus, *others: TrainingCallback, **options: Any) -> tuple[LiveRun, Run]:
+    """Train, and return the dashboard's source and the run."""
+    live = options.pop("live", None) or LiveRun("novel")
+    run = train(corpus, **OPTIONS | options, callback=CallbackList(*others, live))
+    live.finish(run)
+    return live, run
+
+
+def curve(source: RunSource, name: str = "smooth_loss") -> dict[int, float]:
+    """Return the values of a curve by update."""
+    news = source.history.since(ClientCursor())[name]
+    return dict(zip(news["update"], news["value"], strict=True))
+
+
+def samples(source: RunSource) -> list[tuple[int, str, bool]]:
+    new = source.history.since(ClientCursor())["samples"]["new"]
+    return [(sample["update"], sample["text"], sample["requested"]) for sample in new]
+
+
+# --- A run in training ---
+
+
+def test_curves_status_and_samples_are_those_of_the_run(corpus: Corpus) -> None:
+    live, run = trained(corpus)
+    found, expected = curve(live), {row.update: row.smooth_loss for row in run.metrics}
+    assert {update: found[update] for update in expected} == pytest.approx(expected, rel=1e-5)
+    validated = {row.update: row.validation_loss for row in run.metrics if row.validation_loss is not None}
+    assert curve(live, "validation_loss") == pytest.approx(validated, rel=1e-5)
+    assert samples(live) == [(sample.update, sample.text, False) for sample in run.samples]
+    status = live.status()
+    assert (status["stage"], status["ending"], status["warning"]) == ("done", run.advice, "")
+    assert (status["update"], status["updates"], status["epoch"]) == (run.state.update, run.state.update, 4)
+    assert status["minimum"] == [run.state.minimum_at, run.state.minimum_smooth_loss]
+    assert run.best is not None
+    assert status["best"] == (run.best.update, run.best.validation_loss)
+    assert status["seconds_left"] == 0
+    assert status["chars_per_second"] > 0
+    assert live.about()["config"] == asdict(run.config)
+
+
+def test_there_are_points_between_two_rows(corpus: Corpus) -> None:
+    live, run = trained(corpus, metrics_every=1000, validation=0, validate_every=0, sample_every=5)
+    assert len(run.metrics) == 1
+    assert set(range(5, run.state.update + 1, 5)) <= curve(live).keys()
+
+
+def test_before_the_first_update(corpus: Corpus) -> None:
+    live = LiveRun("novel")
+    assert live.status() == {"stage": "preparing", "ending": "", "warning": "", "sampling": False}
+    assert (live.about(), live.histograms(), curve(live)) == ({}, [], {})
+    session = live.history.session
+    trained(corpus, live=live)
+    assert live.history.session != session
+
+
+def test_a_stopped_run_is_saved_as_an_interrupted_one(corpus: Corpus, tmp_path: Path) -> None:
+    live = LiveRun("novel")
+    trained(corpus, CallsAt(20, live.stop_requested.set), live=live, out=tmp_path / "stopped")
+    interrupted = train(corpus, **OPTIONS, out=tmp_path / "interrupted", callback=StopsAt(20))
+    assert live.status()["stage"] == "stopped"
+    for file in (METRICS, SAMPLES):
+        rows = [(tmp_path / out / file).read_text("utf-8").splitlines() for out in ("stopped", "interrupted")]
+        assert [row.split(",")[:4] for row in rows[0]] == [row.split(",")[:4] for row in rows[1]]
+    resumed = train(corpus, **OPTIONS, out=tmp_path / "stopped", resume=True)
+    assert interrupted.interrupted
+    assert_same(resumed, train(corpus, **OPTIONS))
+
+
+def test_a_requested_sample_does_not_change_the_run(corpus: Corpus) -> None:
+    live = LiveRun("novel")
+    requests = (CallsAt(update, live.sample_requested.set) for update in (10, 13, 14))
+    _, run = trained(corpus, *requests, live=live)
+    assert_same(run, train(corpus, **OPTIONS))
+    requested = [(update, text) for update, text, is_requested in samples(live) if is_requested]
+    assert [update for update, _ in requested] == [10, 14]  # the loop does not stop at 13
+    assert all(len(text) == OPTIONS["sample_length"] for _, text in requested)
+    assert not live.status()["sampling"]
+
+
+def test_samples_requested_at_one_update_differ(corpus: Corpus) -> None:
+    live = LiveRun("novel")
+    train(corpus, **OPTIONS | {"max_updates": 10}, callback=live)
+    run = live._run
+    assert run is not None
+    for _ in range(2):
+        live.sample_requested.set()
+        live.on_progress(run, 10)
+    assert len({text for _, text, is_requested in samples(live) if is_requested}) == 2
+
+
+def test_a_resumed_run_is_shown_from_its_beginning(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **OPTIONS, out=tmp_path, callback=StopsAt(25))
+    live, run = trained(corpus, out=tmp_path, resume=True)
+    assert {row.update for row in run.metrics} <= curve(live).keys()
+    assert samples(live) == [(sample.update, sample.text, False) for sample in run.samples]
+
+
+def test_a_finished_run_that_is_resumed_is_shown(corpus: Corpus, directory: Path) -> None:
+    live, run = trained(corpus, out=directory, resume=True)
+    assert live.status()["update"] == run.state.update
+    assert [*curve(live)] == [row.update for row in run.metrics]
+
+
+def test_histograms_are_computed_while_they_are_requested(corpus: Corpus) -> None:
+    live, found = LiveRun("novel"), list[Any]()
+    trained(corpus, CallsAt(14, live.histograms), CallsAt(28, lambda: found.append(live.histograms())), live=live)
+    assert [each["name"] for each in found[0]] == ["U", "W", "V", "b", "c", "h"]
+    assert found[0] != live.histograms()  # those of the end
+
+
+def test_histograms_are_not_computed_without_a_request(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "compute_histograms", lambda *_: 1 / 0)
+    train(corpus, **OPTIONS, callback=LiveRun("novel"))
+
+
+def test_a_warning_and_an_error_are_reported() -> None:
+    live = LiveRun("novel")
+    live.on_warning("at update 5 the hidden layer is dead")
+    live.finish(None, "the loss of update 7 is not finite")
+    status = live.status()
+    assert (status["stage"], status["ending"]) == ("failed", "the loss of update 7 is not finite")
+    assert status["warning"] == "at update 5 the hidden layer is dead"
+
+
+def test_all_callbacks_of_a_list_are_called_and_each_may_stop(corpus: Corpus) -> None:
+    called = list[str]()
+
+    class Recorder(TrainingCallback):
+        def on_compile(self) -> None:
+            called.append("compile")
+
+        def on_sample(self, sample: object) -> None:
+            called.append("sample")
+
+    run = train(corpus, **OPTIONS, callback=CallbackList(Recorder(), Recorder(), StopsAt(10)))
+    assert run.interrupted
+    assert called.count("compile") == 2
+    assert called.count("sample") == 2 * len(run.samples)
+
+
+# --- A run in a directory ---
+
+
+def test_a_directory_is_shown_as_the_training_was(corpus: Corpus, tmp_path: Path) -> None:
+    live, run = trained(corpus, out=tmp_path / "novel")
+    saved = DashboardRun(tmp_path / "novel")
+    text = {"name": run.corpus.name, "chars": len(TEXT), "alphabet_size": len(set(TEXT))}
+    assert (saved.name, saved.about()) == ("novel", {"config": asdict(run.config), "corpus": text})
+    rows = {row.update for row in run.metrics}
+    assert curve(saved) == {update: loss for update, loss in curve(live).items() if update in rows}
+    assert curve(saved, "validation_loss") == curve(live, "validation_loss")
+    assert samples(saved) == samples(live)
+    status = saved.status()
+    assert (status["stage"], status["update"], status["best"]) == ("saved", run.state.update, live.status()["best"])
+    parameters = [each for each in saved.histograms() if each["name"] != "h"]
+    assert parameters == [each for each in live.histograms() if each["name"] != "h"]
+
+
+def test_complete_lines_that_are_added_are_read(directory: Path) -> None:
+    saved, path = DashboardRun(directory), directory / METRICS
+    before = curve(saved)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("1000,9,12.5,13.5,,7.0,20")
+    assert curve(saved) == before
+    with path.open("a", encoding="utf-8") as file:
+        file.write("0.5\n")
+    assert curve(saved) == before | {1000: 12.5}
+    assert saved.status()["update"] == 1000
+
+
+def test_a_run_that_is_resumed_from_an_earlier_update_is_read_anew(corpus: Corpus, directory: Path) -> None:
+    saved = DashboardRun(directory)
+    session = saved.history.session
+    train(corpus, **OPTIONS | {"epochs": 6}, out=directory, resume=True)
+    assert saved.history.session != session
+    assert [*curve(saved)] == [row.update for row in RunDirectory(directory).metrics()]
+    assert saved.about()["config"]["epochs"] == 6
+
+
+def test_missing_files_leave_what_was_read(directory: Path) -> None:
+    saved = DashboardRun(directory)
+    before = curve(saved)
+    (directory / METRICS).rename(directory / "elsewhere")
+    (directory / "checkpoint.safetensors").unlink()
+    assert curve(saved) == before
+    assert "cannot be read at the moment" in saved.status()["warning"]
+    assert saved.status()["written"] is None
+    assert saved.histograms() == []
+    (directory / "elsewhere").rename(directory / METRICS)
+    assert saved.status()["warning"] == ""
+
+
+def test_corrupted_lines_are_a_warning_until_they_are_repaired(directory: Path) -> None:
+    saved, path = DashboardRun(directory), directory / METRICS
+    metrics = path.read_text("utf-8")
+    path.write_text(metrics.replace("\n", "\nodd\n", 1), encoding="utf-8")
+    assert "fields" in saved.status()["warning"]
+    path.write_text(metrics, encoding="utf-8")
+    assert saved.status()["warning"] == ""
+    assert [*curve(saved)] == [row.update for row in RunDirectory(directory).metrics()]
+    for line in ("1000,nine\n", "1100,9,12.5,13.5,,7.0,20\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+        assert "fields" in saved.status()["warning"]
+    replace_file(path, path.read_text("utf-8").replace("1000,nine\n", "").encode())
+    assert (saved.status()["warning"], saved.status()["update"]) == ("", 1100)
+
+
+def test_a_run_before_its_first_row(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **OPTIONS, out=tmp_path / "novel", callback=StopsAt(1))
+    metrics = (tmp_path / "novel" / METRICS).read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "novel" / METRICS).write_text(metrics[0], encoding="utf-8")
+    assert DashboardRun(tmp_path / "novel").status()["update"] == 0
+
+
+@pytest.mark.parametrize("corpus_entry", [{}, {"name": 5, "chars": 1}, 7])
+def test_a_directory_with_an_invalid_text_in_its_metadata(directory: Path, corpus_entry: Any) -> None:
+    described = json.loads((directory / "run.json").read_text("utf-8"))
+    described["corpus"] = corpus_entry | {"sha256": "0" * 64} if isinstance(corpus_entry, dict) else corpus_entry
+    (directory / "run.json").write_text(json.dumps(described), encoding="utf-8")
+    with pytest.raises(ElmanError, match=r"run\.json"):
+        DashboardRun(directory)
+
+
+def test_a_directory_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match="pass a run directory"):
+        DashboardRun(tmp_path)
+
+
+# --- Responses ---
+
+
+@pytest.fixture(scope="module")
+def client(finished: Path) -> Iterator[httpx.Client]:
+    """A client of the dashboard of a run that has ended, and of a saved one."""
+    live, _ = trained(Corpus.from_text(TEXT))
+    with listening(create_dashboard([live, DashboardRun(finished)], live)) as client:
+        yield client
+
+
+def test_everything_that_the_page_refers_to_exists(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    files = re.findall(r'="(/static/[^"]+)"', page.text)
+    assert "/static/plotly/plotly.min.js" in files
+    for path in files:
+        assert client.get(path).status_code == 200
+    for module in (STATIC_FILES / "dashboard").glob("*.js"):
+        for imported in re.findall(r'^import .* from "([^"]+)";$', module.read_text("utf-8"), re.MULTILINE):
+            assert (module.parent / imported).is_file(), (module, imported)
+
+
+def test_the_runs_and_their_new_data(client: httpx.Client) -> None:
+    assert client.get("/api/runs").json() == {
+        "runs": [{"name": "novel", "live": True}, {"name": "novel", "live": False}]
+    }
+    whole = client.get("/api/runs/1").json()
+    assert whole["smooth_loss"]["count"] == len(whole["smooth_loss"]["update"]) > 2
+    known = {"session": whole["session"]} | {name: whole[name]["count"] for name in ("smooth_loss", "samples")}
+    later = client.get("/api/runs/1", params=known).json()
+    assert later["smooth_loss"]["update"] == []
+    assert later["samples"] == {"count": whole["samples"]["count"], "new": []}
+    assert "about" not in later
+    detail = client.get("/api/runs/0/between", params={"first": 8, "last": 20}).json()
+    assert 7 in detail["smooth_loss"]["update"]
+    assert [each["name"] for each in client.get("/api/runs/1/histograms").json()["histograms"]][-1] == "h"
+
+
+def test_the_latest_samples_are_sent(corpus: Corpus) -> None:
+    live, _ = trained(corpus, epochs=40, sample_every=1)
+    sent = live.history.since(ClientCursor())["samples"]
+    assert (len(sent["new"]), sent["count"]) == (MAX_SAMPLES, len(live.history.samples))
+    assert sent["new"][-1]["text"] == live.history.samples[-1].sample.text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        *((f"/api/runs/{number}", 404, "no_such_run") for number in ("2", "01", "-1")),
+        *((f"/api/runs/0?smooth_loss={count}", 400, "invalid_number") for count in ("x", "-1", 2**70)),
+        ("/api/runs/0/between", 400, "invalid_number"),
+        ("/api/runs/0/between?first=1&last=1e3", 400, "invalid_number"),
+        ("/static/../__init__.py", 404, "not_found"),
+        ("/api/stop", 405, "method_not_allowed"),
+    ],
+)
+def test_an_invalid_request(client: httpx.Client, path: str, status: int, code: str) -> None:
+    error_of(client.get(path), status, code)
+
+
+def test_without_a_run_in_training(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(create_dashboard([DashboardRun(directory)])) as client:
+        for request in (("POST", "/api/stop"), ("POST", "/api/sample"), ("GET", "/api/end")):
+            error_of(client.request(*request, json={}), 409, "not_live")
+        monkeypatch.setattr(DashboardRun, "status", lambda _: 1 / 0)
+        response = client.get("/api/runs/0")
+    error_of(response, 500, "internal_error")
+    assert "content-security-policy" in response.headers
+
+
+def test_commands_are_accepted_from_the_page_only() -> None:
+    live = LiveRun("novel")
+    with listening(create_dashboard([live], live)) as client:
+        foreign = client.post("/api/stop", json={}, headers={"origin": "https://evil.example"})
+        rebound = client.post("/api/stop", json={}, headers={"host": "evil.example"})
+        form = client.post("/api/stop", data={"a": "b"})
+        assert [response.status_code for response in (foreign, rebound, form)] == [403, 403, 415]
+        assert not live.stop_requested.is_set()
+        assert client.post("/api/stop", json={}).json() == {"requested": True}
+        assert client.post("/api/sample", json={}).json() == {"requested": True}
+    assert live.stop_requested.is_set()
+    assert live.status()["sampling"]
+
+
+def test_without_plotly(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "find_spec", lambda _: None)
+    with pytest.raises(ElmanError, match=r"elman\[serve\]"):
+        create_dashboard([DashboardRun(directory)])
+
+
+# --- Serving during training ---
+
+
+class Subscriber(threading.Thread):
+    """A client that waits for the end event, and then takes its time to fetch the last data."""
+
+    def __init__(self, address: str, seconds: float = 0.0) -> None:
+        super().__init__(daemon=True)
+        self.address, self.seconds = address, seconds
+        self.waits, self.received = threading.Event(), dict[str, Any]()
+        self.start()
+        assert self.waits.wait(60)
+
+    def run(self) -> None:
+        with httpx.stream("GET", f"{self.address}/api/end", timeout=None) as response:
+            for line in response.iter_lines():
+                self.waits.set()
+                if line == "data: over":
+                    time.sleep(self.seconds)
+                    self.received = httpx.get(f"{self.address}/api/runs/0").json()
+                    break
+
+
+def test_the_server_waits_until_every_page_has_the_last_data(corpus: Corpus) -> None:
+    with serve_dashboard("novel", 0, []) as (live, address):
+        subscribers = [Subscriber(address, seconds) for seconds in (0.0, 1.0)]
+        assert live.end_event.has_subscribers
+        run = train(corpus, **OPTIONS, callback=live)
+        live.finish(run)
+    for subscriber in subscribers:
+        subscriber.join(60)
+        assert subscriber.received["status"]["stage"] == "done"
+        assert subscriber.received["smooth_loss"]["update"][-1] == run.state.update
+
+
+def test_the_server_does_not_wait_for_ever(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard, "CLOSE_TIMEOUT", 0.5)
+    with serve_dashboard("novel", 0, []) as (live, address), httpx.stream("GET", f"{address}/api/end") as response:
+        lines = response.iter_lines()
+        assert next(lines) == ":"
+        live.finish(train(corpus, **OPTIONS, callback=live))
+        live.close(0.5)
+        assert [*lines] == ["", "data: over", ""]
+    assert not live.end_event.has_subscribers
+
+
+def test_an_interrupt_while_the_server_waits(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with serve_dashboard("novel", 0, []) as (live, _):
+        monkeypatch.setattr(live, "close", interrupted)
+        run = train(corpus, **OPTIONS, callback=live)
+        live.finish(run)
+    assert run.results()["updates"] == run.state.update
+
+
+def test_a_page_that_is_closed_is_no_subscriber() -> None:
+    with serve_dashboard("novel", 0, []) as (live, address):
+        with httpx.stream("GET", f"{address}/api/end") as response:
+            lines = response.iter_lines()
+            assert next(lines) == ":"
+            assert live.end_event.has_subscribers
+        deadline = time.monotonic() + 30
+        while live.end_event.has_subscribers:
+            assert time.monotonic() < deadline
+
+
+def test_the_latest_subscriptions_are_kept_and_told_of_an_error() -> None:
+    def fail() -> None:
+        with serve_dashboard("novel", 0, []) as (_, address), httpx.stream("GET", f"{address}/api/end") as response:
+            lines = response.iter_lines()
+            assert next(lines) == ":"
+            subscribers.extend(Subscriber(address) for _ in range(MAX_SUBSCRIBERS))
+            assert [*lines] == [""]
+            raise ElmanError("an error of a test")
+
+    subscribers: list[Subscriber] = []
+    with pytest.raises(ElmanError, match="an error of a test"):
+        fail()
+    for subscriber in subscribers:
+        subscriber.join()
+        status = subscriber.received["status"]
+        assert (status["stage"], status["ending"]) == ("failed", "an error of a test")
+
+
+def test_a_port_in_use_is_reported_with_its_option() -> None:
+    with serve_dashboard("novel", 0, []) as (_, address):
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(ElmanError, match=f"port {port} .* live_port=0"), serve_dashboard("other", port, []):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("environment", "opens"),
+    [
+        ({"DISPLAY": ":0"}, True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, True),
+        ({}, False),
+        ({"DISPLAY": ":0", "ELMAN_NO_BROWSER": "1"}, False),
+    ],
+)
+def test_a_browser_is_opened_if_there_is_a_display(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], opens: bool
+) -> None:
+    opened, done = list[str](), threading.Event()
+
+    def browser(address: str) -> None:
+        opened.append(address)
+        done.set()
+
+    monkeypatch.setattr("webbrowser.open", browser)
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "ELMAN_NO_BROWSER"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    open_browser("http://127.0.0.1:1")
+    if opens:
+        assert done.wait(60)
+    assert opened == ["http://127.0.0.1:1"] * opens

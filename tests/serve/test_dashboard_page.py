@@ -1,0 +1,448 @@
+"""The dashboard in Chromium: monitoring, sampling from, stopping and resuming a training; comparing runs."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from elman.runs.directory import METRICS
+from elman.serve.dashboard import create_dashboard
+from elman.serve.dashboard_run import DashboardRun
+from elman.serve.history import ClientCursor
+from elman.serve.live_run import LiveRun
+from elman.serve.server import listen, run_in_thread
+from elman.text import Corpus
+from support.state import ROOT, TEXT
+from support.training import EXACT, train
+
+pytest.importorskip("playwright")
+
+from support.browser import FASTER, TIMEOUT_SECONDS, chromium, fits, open_page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+LIMITS = ["--epochs", "1000000", "--metrics-every", "20", "--sample-every", "400"]
+ENDLESS = ["--hidden-size", "4", "--engine", "numpy", *LIMITS]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Directories of two finished runs with different sequence lengths."""
+    folder, corpus = tmp_path_factory.mktemp("runs"), Corpus.from_text(TEXT)
+    train(corpus, **EXACT | {"epochs": 20, "validation": 0.3}, out=folder / "short")
+    train(corpus, **EXACT | {"epochs": 30, "seq_length": 10, "cell": "lstm"}, out=folder / "long")
+    return [folder / "short", folder / "long"]
+
+
+@contextmanager
+def viewed(browser: "Browser", runs: list[Path], **options: Any) -> Iterator["Page"]:
+    """Open the dashboard of run directories, and wait until it is drawn."""
+    app = create_dashboard([DashboardRun(run) for run in runs])
+    with (
+        run_in_thread(app, listen("127.0.0.1", 0)) as address,
+        open_page(browser, address, polls=True, **options) as page,
+    ):
+        until(page, "chart.data?.length > 0")
+        yield page
+
+
+@contextmanager
+def live_page(browser: "Browser") -> Iterator[tuple[LiveRun, "Page"]]:
+    """Open the dashboard of a run whose training has not begun."""
+    live = LiveRun("novel")
+    with (
+        run_in_thread(create_dashboard([live], live), listen("127.0.0.1", 0)) as address,
+        open_page(browser, address, polls=True) as page,
+    ):
+        yield live, page
+        live.close(0.0)
+
+
+class Training:
+    """A process of `elman train --live`."""
+
+    def __init__(self, *arguments: object) -> None:
+        slow = ROOT / "tests" / "support" / "slow_training.py"
+        command = [sys.executable, str(slow), "train", *map(str, arguments), "--preset", "reference", "--live"]
+        environment = os.environ | {"ELMAN_NO_BROWSER": "1"}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
+        assert self.process.stderr is not None
+        lines = self.process.stderr.readline() + self.process.stderr.readline()  # the text, the dashboard
+        found = re.search(r"http://127\.0\.0\.1:\d+", lines)
+        assert found, lines + self.process.stderr.read()
+        self.address = found[0]
+
+    def ended(self) -> int:
+        """Wait for its end and return its exit code."""
+        self.process.communicate(timeout=TIMEOUT_SECONDS)
+        return self.process.returncode
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Training:
+    """A training that runs until it is stopped, into the directory ``run``."""
+    (tmp_path / "novel.txt").write_text(TEXT * 10, encoding="utf-8")
+    return Training(tmp_path / "novel.txt", "--out", tmp_path / "run", *ENDLESS)
+
+
+def points(page: "Page") -> list[float]:
+    """Return the horizontal positions of the points of the first curve."""
+    found: list[float] = page.evaluate("[...chart.data[0].x]")
+    return found
+
+
+def axis(page: "Page", name: str) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate(f"(({{type, range}}) => ({{type, range}}))(chart._fullLayout.{name})")
+    return found
+
+
+def zoom(page: "Page", right: float = 40, down: float = 0) -> None:
+    """Drag over a part of the chart."""
+    chart = page.locator("#chart .nsewdrag").first.bounding_box()
+    assert chart is not None
+    left, middle = chart["x"] + 0.4 * chart["width"], chart["y"] + chart["height"] / 2
+    page.mouse.move(left, middle)
+    page.mouse.down()
+    page.mouse.move(left + right, middle + down, steps=5)
+    page.mouse.up()
+
+
+def until(page: "Page", condition: str, n: object = None) -> None:
+    """Wait until an expression in n is true. It is passed as a function, as the policy forbids evaluating text."""
+    page.wait_for_function(f"(n) => {condition}", arg=n)
+
+
+def show_histograms(page: "Page", count: int) -> None:
+    """Scroll to the histograms, and wait until they are drawn."""
+    page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+    until(page, f"histograms.data?.length === {count}")
+
+
+def stop(page: "Page") -> None:
+    page.get_by_role("button", name="Stop and save").click()
+    page.get_by_text("Stopped and saved.").wait_for()
+
+
+# --- A run in training ---
+
+
+def test_a_training_is_monitored_sampled_stopped_and_resumed(
+    browser: "Browser", training: Training, tmp_path: Path
+) -> None:
+    with open_page(browser, training.address, polls=True) as page:
+        page.get_by_role("heading", name="run", exact=True).wait_for()
+        until(page, "chart.data?.length")
+        until(page, "chart.data[0].x.length > n", len(points(page)))
+        page.get_by_text("untrained network").wait_for()
+
+        page.get_by_role("button", name="Generate a sample").click()
+        page.get_by_text(", requested").wait_for()
+        until(page, "!sample.disabled")
+        show_histograms(page, 6)
+
+        stop(page)
+        assert page.get_by_role("button", name="Generate a sample").is_disabled()
+        assert training.ended() == 130
+        requested = list[str]()
+        page.on("request", lambda request: requested.append(request.url))
+        page.wait_for_timeout(8000 / FASTER)  # four times the polling interval
+        assert not requested
+        until(page, "chart.data[0].x.length > 2")
+        reached = points(page)[-1]
+
+    again = Training(tmp_path / "novel.txt", "--out", tmp_path / "run", "--resume")
+    with open_page(browser, again.address, polls=True) as page:
+        until(page, "chart.data?.[0]?.x.at(-1) > n", reached)
+        assert points(page)[0] <= 20
+        assert page.get_by_text("untrained network").count() == 1
+        assert page.get_by_text(", requested").count() == 0
+        shown = points(page)
+        page.reload()
+        until(page, "chart.data?.[0]?.x.length >= n", len(shown))
+        assert shown == points(page)[: len(shown)]
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "stop"
+        page.keyboard.press("Enter")
+        page.get_by_text("Stopped and saved.").wait_for()
+        assert again.ended() == 130
+
+
+def test_commands_are_shown_with_the_run_in_training(browser: "Browser", runs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "novel.txt").write_text(TEXT * 10, encoding="utf-8")
+    training = Training(tmp_path / "novel.txt", "--out", tmp_path / "run", *ENDLESS, "--live-with", runs[0])
+    with open_page(browser, training.address, polls=True) as page:
+        until(page, "chart.data?.[0]?.x.length > 2")
+        page.get_by_role("radio", name="Show details of short").check()
+        page.get_by_role("heading", name="short", exact=True).wait_for()
+        assert page.get_by_role("button", name="Stop and save").is_hidden()
+        page.get_by_role("radio", name="Show details of run").check()
+        page.get_by_role("button", name="Stop and save").click()
+        page.get_by_role("radio", name="Show details of short").check()
+        page.get_by_role("status").filter(has_text="run: Stopped and saved.").wait_for()
+        assert training.ended() == 130
+
+
+def hide(page: "Page", hidden: bool) -> None:
+    """Make a page believe that it is in the background, or visible again."""
+    page.evaluate("(is) => Object.defineProperty(document, 'hidden', { configurable: true, get: () => is })", hidden)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_every_page_learns_of_the_end_also_in_the_background(browser: "Browser", training: Training) -> None:
+    with (
+        open_page(browser, training.address, polls=True) as page,
+        open_page(browser, training.address, polls=True) as other,
+        open_page(browser, training.address, polls=True) as hidden,
+    ):
+        for each in (page, other, hidden):
+            until(each, "chart.data?.[0]?.x.length > 2")
+        hide(hidden, True)
+        drawn = points(hidden)
+        until(page, "chart.data[0].x.at(-1) > n", drawn[-1])  # so that the hidden page lacks some points
+        stop(page)
+        for each in (other, hidden):
+            each.get_by_text("Stopped and saved.").wait_for()
+            assert each.get_by_role("button", name="Stop and save").is_disabled()
+        assert training.ended() == 130
+        assert points(hidden) == drawn  # it is drawn when it is visible
+        hide(hidden, False)
+        until(hidden, "chart.data[0].x.at(-1) > n", drawn[-1])
+        reached = points(page)[-1]
+        for each in (other, hidden):
+            assert points(each)[-1] == reached
+            show_histograms(each, 6)  # they were fetched before the server ended
+            assert each.get_by_role("alert").inner_text() == ""
+
+
+def test_the_end_event_during_a_poll_is_not_missed(browser: "Browser", training: Training) -> None:
+    held: list[Any] = []
+    with (
+        open_page(browser, training.address, polls=True) as page,
+        open_page(browser, training.address, polls=True) as other,
+    ):
+        for each in (page, other):
+            until(each, "chart.data?.[0]?.x.length > 2")
+        hide(other, True)
+        other.wait_for_timeout(200)
+        other.route("**/api/runs/0?*", lambda route: route.continue_() if held else held.append(route))
+        hide(other, False)
+        while not held:
+            other.wait_for_timeout(20)  # it polls
+        hide(other, True)
+        stop(page)
+        other.wait_for_timeout(1000)  # in which it receives the event
+        held[0].continue_()
+        other.get_by_text("Stopped and saved.").wait_for()
+        assert training.ended() == 130
+        assert other.get_by_role("alert").inner_text() == ""
+
+
+def test_before_the_first_points_there_are_no_axes(browser: "Browser") -> None:
+    with live_page(browser) as (_, page):
+        page.get_by_text("Waiting for the first data points.").wait_for()
+        page.get_by_text("Compiling kernels").wait_for()
+        assert [small.strip() for small in page.locator("#metrics small").all_inner_texts()] == [""] * 4
+        box = page.locator("#plot").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 100, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 150, steps=5)
+        page.mouse.up()
+        assert page.get_by_role("button", name="Zoom out").is_hidden()
+
+
+def test_zooming_before_the_first_speed(browser: "Browser") -> None:
+    with live_page(browser) as (live, page):
+        train(Corpus.from_text(TEXT), **EXACT | {"max_updates": 1, "metrics_every": 1000}, callback=live)
+        until(page, "chart.data?.length === 1")
+        zoom(page)
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "unzoom.hidden")
+
+
+def test_a_lost_connection_is_reported(browser: "Browser", training: Training) -> None:
+    with open_page(browser, training.address, polls=True, expected=("Failed to load resource",)) as page:
+        until(page, "chart.data?.[0]?.x.length > 2")
+        training.process.kill()
+        training.ended()
+        page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
+        assert "elman view" in page.get_by_role("alert").inner_text()
+        assert page.get_by_role("button", name="Stop and save").is_disabled()
+        assert page.get_by_role("button", name="Generate a sample").is_disabled()
+        assert page.locator("#metrics div", has_text="Time left").locator(".value").inner_text() == "–"
+        assert len(points(page)) > 2
+
+
+# --- Runs in directories ---
+
+
+def test_runs_are_compared(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        until(page, "chart.data.length === 5")
+        short = ["short, train", "short, validation", "short, characters per second"]
+        names = page.evaluate("chart.data.map((trace) => trace.name)")
+        assert names == [*short, "long, train", "long, characters per second"]
+        assert page.get_by_role("button", name="Stop and save").is_hidden()
+        assert page.locator("#runs tbody tr").count() == 2
+        page.get_by_role("checkbox", name="short").uncheck()
+        until(page, "chart.data.length === 2")
+        page.get_by_role("radio", name="Show details of long").check()
+        page.get_by_role("heading", name="long", exact=True).wait_for()
+        until(page, "document.querySelectorAll('#samples li').length > 0")
+        show_histograms(page, 7)
+        page.get_by_text("Settings").click()
+        assert page.locator("#settings div", has_text="cell").first.inner_text().split() == ["cell", "lstm"]
+
+
+def test_the_axes_by_keyboard(browser: "Browser", runs: list[Path]) -> None:
+    with viewed(browser, runs) as page:
+        assert (axis(page, "yaxis")["type"], axis(page, "xaxis")["type"]) == ("linear", "linear")
+        page.get_by_label("Loss unit").focus()
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        until(page, "chart._fullLayout.yaxis.type === 'log'")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        until(page, "chart._fullLayout.xaxis.type === 'log'")
+        page.get_by_label("Loss unit").focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        until(page, "chart._fullLayout.annotations[0].text === 'nats per window'")
+
+
+def test_units_axes_and_ranges(browser: "Browser", runs: list[Path]) -> None:
+    history = DashboardRun(runs[0]).history.since(ClientCursor())["train_loss"]
+    with viewed(browser, runs) as page:
+        for unit, factor in (("character", 1), ("bits", 1 / 0.6931), ("window", 5)):
+            page.get_by_label("Loss unit").select_option(unit)
+            assert page.evaluate("chart.data[0].y.at(-1)") == pytest.approx(history["value"][-1] * factor, rel=1e-3)
+        updates = points(page)
+        elapsed = np.diff(history["seconds"])
+        speeds = (5 * np.diff(updates))[elapsed > 0] / elapsed[elapsed > 0]
+        assert page.evaluate("chart.data[2].y") == pytest.approx(speeds.tolist(), rel=1e-6)
+        page.get_by_label("Horizontal axis", exact=True).select_option("characters")
+        assert points(page) == [5 * update for update in updates]
+        page.get_by_label("Horizontal axis", exact=True).select_option("seconds")
+        assert points(page) == sorted(points(page))
+        page.get_by_label("Horizontal axis", exact=True).select_option("update")
+        page.get_by_label("Range").select_option("0.5")
+        assert points(page) == [update for update in updates if update >= updates[-1] / 2]
+
+
+@pytest.fixture
+def thousands(runs: list[Path], tmp_path: Path) -> Path:
+    """A run with more rows than are sent at once."""
+    long = tmp_path / "thousands"
+    long.mkdir()
+    for file in runs[0].iterdir():
+        (long / file.name).write_bytes(file.read_bytes())
+    with (long / METRICS).open("a", encoding="utf-8") as metrics:
+        metrics.writelines(f"{1000 * n},9,{40 + n % 7},50,,{n},1000\n" for n in range(1, 20_001))
+    return long
+
+
+def assert_all_points(page: "Page") -> None:
+    """Wait until every point of the visible range is drawn."""
+    low, high = axis(page, "xaxis")["range"]
+    every = [1000 * n for n in range(int(low // 1000) + 1, int(high // 1000) + 1)]
+    inside = "chart.data[0].x.filter((update) => n.low <= update && update <= n.high)"
+    until(page, f"{inside}.length === n.count", {"low": low, "high": high, "count": len(every)})
+    assert [update for update in points(page) if low <= update <= high] == every
+
+
+def test_a_zoomed_range_has_every_point(browser: "Browser", thousands: Path) -> None:
+    with viewed(browser, [thousands]) as page:
+        assert 1000 < len(points(page)) <= 2001
+        top, before = page.locator("#chart").bounding_box(), axis(page, "yaxis")["range"]
+        zoom(page)
+        page.get_by_role("button", name="Zoom out").wait_for()
+        assert page.locator("#chart").bounding_box() == top  # nothing moves under the mouse
+        assert_all_points(page)
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "unzoom.hidden && chart.data[0].x.length <= 2001 && chart._fullLayout.xaxis.range[1] >= 20_000_000")
+        zoom(page, 0, 60)  # vertically
+        page.get_by_role("button", name="Zoom out").click()
+        until(page, "unzoom.hidden && chart._fullLayout.yaxis.range[0] === n", before[0])
+
+
+def test_of_two_zooms_the_last_counts_whichever_response_comes_first(browser: "Browser", thousands: Path) -> None:
+    held: list[Any] = []
+    with viewed(browser, [thousands]) as page:
+        page.route("**/between?*", lambda route: route.continue_() if held else held.append(route))
+        before = axis(page, "xaxis")["range"]
+        zoom(page)
+        until(page, "chart._fullLayout.xaxis.range[0] > n", before[0])
+        zoom(page)
+        assert_all_points(page)
+        shown = points(page)
+        with page.expect_response("**/between?*"):
+            held[0].continue_()
+        page.wait_for_timeout(500)  # in which it would be drawn
+        assert points(page) == shown
+
+
+def test_a_lost_connection_while_zooming(browser: "Browser", thousands: Path) -> None:
+    with viewed(browser, [thousands], expected=("Failed to load resource",)) as page:
+        page.route("**/api/**", lambda route: route.abort())  # a successful poll would end the alert
+        zoom(page)
+        page.get_by_role("alert").filter(has_text="Lost connection").wait_for()
+
+
+# --- Appearance ---
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(browser: "Browser", runs: list[Path], scheme: Any) -> None:
+    with viewed(browser, runs, color_scheme=scheme) as page:
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", paper))) / 3
+        assert (brightness > 128) == (scheme == "light")
+        before = page.evaluate("chart.data[0].line.color")
+        style = "getComputedStyle(document.documentElement)"
+        assert before == page.evaluate(f"{style}.getPropertyValue('--series-1').trim()")
+        page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+        until(page, "chart.data[0].line.color !== n", before)
+
+
+@pytest.mark.parametrize("width", [320, 420])
+def test_it_fits_a_narrow_window(browser: "Browser", runs: list[Path], width: int) -> None:
+    with viewed(browser, runs, viewport={"width": width, "height": 800}, has_touch=True) as page:
+        show_histograms(page, 6)
+        assert fits(page)
+
+
+def test_the_titles_of_arrays(browser: "Browser", corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT | {"layers": 2}, epochs=2, ngram_order=2, out=tmp_path / "run")
+    with viewed(browser, [tmp_path / "run"]) as page:
+        page.get_by_role("heading", name="Weights and hidden states").scroll_into_view_if_needed()
+        until(page, "histograms.data?.length > 0")
+        titles = page.evaluate("histograms._fullLayout.annotations.map((annotation) => annotation.text)")
+    assert {"V  hidden to output", "U2  input to hidden, layer 2", "alpha  weights of the n-gram prior"} <= {*titles}
+
+
+def test_markup_in_names_and_samples_is_shown_as_text(browser: "Browser", tmp_path: Path) -> None:
+    text = "<img src=x onerror=alert(1)><b>&amp;</b>\x1b[31m"
+    out = tmp_path / "<b>run<"
+    train(Corpus.from_text(text * 5, "<i>name</i>"), **EXACT, epochs=2, out=out)
+    with viewed(browser, [out]) as page:
+        assert page.locator("h1").inner_text() == "<b>run<"
+        assert "<i>name</i>" in page.locator("#about").inner_text()
+        until(page, "document.querySelectorAll('#samples li').length > 0")
+        assert page.locator("#samples pre *").count() == 0

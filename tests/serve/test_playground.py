@@ -1,0 +1,405 @@
+"""The playground's endpoints: what they report about every character, errors, metrics and static files."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from elman.interpret.explanation import dequantize
+from elman.network import SamplingParams
+from elman.serve.inspection import (
+    MAX_CHUNK,
+    InspectedSequence,
+    SessionPool,
+    inspect_generation,
+    inspect_text,
+)
+from elman.web import STATIC_FILES
+from support import reference_impl
+from support.random_model import random_model, random_prior_model
+from support.server import NAME, SlowClient, complete, error_of, get_metric, serving, tiny, wait_for_metric
+from support.state import TEXT
+
+PROMPT = "the rain"
+TEXT_ALPHABET = "".join(sorted(set(TEXT)))
+M = 6
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """A client of a server with small limits."""
+    with serving(max_tokens=1000, max_characters=1500) as client:
+        yield client
+
+
+def post(client: httpx.Client, path: str, **body: Any) -> tuple[list[Any], list[Any], Any]:
+    """Return the entries of characters, the activations at each, and the end."""
+    response = client.post(path, json={"model": NAME} | body)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    *chunks, end = [json.loads(line) for line in response.text.splitlines()]
+    entries = [entry for chunk in chunks for entry in chunk["characters"]]
+    codes = np.frombuffer(b"".join(base64.b64decode(chunk["units"]) for chunk in chunks), np.uint8)
+    return entries, [*dequantize(codes.reshape(len(entries), -1))], end["end"]
+
+
+def play(client: httpx.Client, **body: Any) -> tuple[list[Any], list[Any]]:
+    """Return the entries of the prompt and the generated text, and the activations."""
+    entries, units, end = post(client, "/api/play", **{"prompt": PROMPT, "max_tokens": 40, "seed": 3} | body)
+    assert end == {"generated": body.get("max_tokens", 40)}
+    return entries, units
+
+
+def text(entries: list[Any]) -> str:
+    return "".join(entry["character"] for entry in entries)
+
+
+def as_given(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a character as if it had been part of the request."""
+    return entry | {
+        "sampling_probability": None,
+        "alternatives": [[character, p, None] for character, p, _ in entry["alternatives"]],
+    }
+
+
+def probabilities(read: str) -> reference_impl.Array:
+    """Return the naive implementation's p of every character after each of `read`."""
+    return np.array(reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(read))[1][1:])
+
+
+# --- Generation ---
+
+
+def test_the_text_is_that_of_the_python_api(client: httpx.Client) -> None:
+    entries, _ = play(client, max_tokens=600, temperature=0.8, top_k=9)
+    assert text(entries) == PROMPT + tiny().sample(600, prompt=PROMPT, seed=3, temperature=0.8, top_k=9)
+    entries, _, end = post(client, "/api/play", prompt=PROMPT, length=7, seed=3)
+    assert (text(entries), end) == (PROMPT + tiny().sample(7, prompt=PROMPT, seed=3), {"generated": 7})
+    assert text(play(client, seed=None)[0]) != text(play(client, seed=None)[0])
+
+
+def test_without_a_prompt_the_line_feed_that_is_read_is_not_reported(client: httpx.Client) -> None:
+    entries, _ = play(client, prompt="")
+    assert text(entries) == tiny().sample(40, seed=3)
+    assert entries[0]["probability"] is not None
+
+
+def test_every_character_has_its_probability_and_alternatives(client: httpx.Client) -> None:
+    entries, _ = play(client)
+    p, characters = probabilities(text(entries)), tiny().alphabet.characters
+    nothing: dict[str, Any] = {"probability": None, "bits": None, "sampling_probability": None, "alternatives": []}
+    assert entries[0] == {"character": "t"} | nothing
+    for entry, row in zip(entries[1:], p, strict=False):
+        expected = row[characters.index(entry["character"])]
+        assert entry["probability"] == pytest.approx(expected, rel=1e-3)
+        assert entry["bits"] == pytest.approx(-np.log2(expected), abs=1e-3)
+        best = np.argsort(-row)[:5]
+        assert [character for character, _, _ in entry["alternatives"]] == [characters[k] for k in best]
+        assert [p for _, p, _ in entry["alternatives"]] == pytest.approx(row[best].tolist(), rel=1e-3)
+    for entry in entries[len(PROMPT) :]:  # at temperature 1 and without limits
+        assert entry["sampling_probability"] == entry["probability"]
+        assert all(p == p_sampled for _, p, p_sampled in entry["alternatives"])
+
+
+def test_sampling_probabilities_are_0_for_what_the_options_exclude(client: httpx.Client) -> None:
+    entries, _ = play(client, temperature=0.5, top_k=2)
+    sampled, p = entries[len(PROMPT) :], probabilities(text(entries))[len(PROMPT) - 1 :]
+    for entry, row in zip(sampled, p, strict=False):
+        two = np.sort(row)[::-1][:2] ** 2  # a temperature of a half squares them
+        found = [p_sampled for _, _, p_sampled in entry["alternatives"]]
+        assert found == pytest.approx([*(two / two.sum()), 0, 0, 0], rel=2e-3)
+        assert entry["sampling_probability"] in found[:2]
+    assert {entry["sampling_probability"] for entry in entries[: len(PROMPT)]} == {None}
+
+
+def test_activations_are_those_after_the_character(client: httpx.Client) -> None:
+    entries, units = play(client, units=[4, 0])
+    h = np.array(reference_impl.forward(tiny().parameters, tiny().h, tiny().alphabet.encode(text(entries)))[0])[1:]
+    assert len(units) == len(entries) == len(h)
+    np.testing.assert_allclose(np.array(units), h[:, [4, 0]], atol=0.01)  # one byte each
+
+
+# --- Continuation ---
+
+
+def test_generated_text_is_continued_as_it_was(client: httpx.Client) -> None:
+    whole, units = play(client, max_tokens=300, units=[1])
+    n = len(PROMPT) + 100
+    rest, others = play(client, max_tokens=200, units=[1], generated=text(whole)[len(PROMPT) : n])
+    assert as_given(rest[0]) == as_given(whole[n - 1])  # the last one, which may have been replaced
+    assert rest[1:] == whole[n:]
+    np.testing.assert_array_equal(np.array(others), np.array(units)[n - 1 :])
+
+
+def test_a_replaced_character_is_continued_with_the_same_random_numbers(client: httpx.Client) -> None:
+    whole, _ = play(client, max_tokens=200)
+    before = text(whole)[len(PROMPT) :]
+    here = next(i for i in range(20, 100) if before[i] != "x")
+    changed, _ = play(client, max_tokens=100, generated=before[:here] + "x")
+    assert changed[0]["character"] == "x"
+    assert as_given(changed[0])["alternatives"] == as_given(whole[len(PROMPT) + here])["alternatives"]
+    generator, sequence = np.random.default_rng(3), InspectedSequence(SessionPool(tiny()), [])
+    generator.random(here + 1)
+    sequence.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
+    expected = sequence.generate(generator.random(100), SamplingParams()).characters
+    assert text(changed[1:]) == tiny().alphabet.decode(expected)
+
+
+def test_a_text_does_not_depend_on_its_chunks() -> None:
+    prompt = tiny().alphabet.encode(TEXT * 5)
+    chunks = [*inspect_text(InspectedSequence(SessionPool(tiny()), [0]), prompt)]
+    assert len(chunks) == -(-len(prompt) // MAX_CHUNK)
+    sequence = InspectedSequence(SessionPool(tiny()), [0])
+    single = [sequence.read(prompt[i : i + 1]) for i in range(len(prompt))]
+    for name in ("characters", "activations"):
+        one, other = (np.concatenate([getattr(chunk, name) for chunk in each]) for each in (chunks, single))
+        np.testing.assert_array_equal(one, other)
+    one, other = (np.concatenate([chunk.logprobs.logprobs for chunk in each]) for each in (chunks, single))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_sequences_share_sessions() -> None:
+    sessions = SessionPool(tiny())
+    with sessions.acquire() as first, sessions.acquire() as second:
+        assert first is not second
+    for sequence in [InspectedSequence(sessions, []) for _ in range(5)]:
+        sequence.read(tiny().alphabet.encode(PROMPT))
+    with sessions.acquire() as third, sessions.acquire() as fourth:
+        assert {third, fourth} == {first, second}
+
+
+def test_chunks_that_the_client_knows_are_not_reported() -> None:
+    alphabet, generator = tiny().alphabet, np.random.default_rng(0)
+    prompt, before = alphabet.encode(TEXT * 5), alphabet.encode(TEXT * 4)
+    sequence = InspectedSequence(SessionPool(tiny()), [])
+    chunks = [*inspect_generation(sequence, prompt, before, 20, SamplingParams(), generator)]
+    assert [chunk is None for chunk in chunks] == [True, True, True, True, False, False, False]
+    assert [len(chunk.characters) for chunk in chunks if chunk] == [1, 16, 4]
+
+
+# --- Reading ---
+
+
+def test_reading_reports_the_surprisal_of_eval(client: httpx.Client) -> None:
+    entries, units, end = post(client, "/api/read", text=TEXT * 10, units=[*range(M)])
+    assert text(entries) == TEXT * 10
+    assert len(units) == len(entries)
+    bits = pytest.approx(tiny().score(TEXT * 10).bits_per_char, rel=1e-9)
+    assert end == {"read": len(entries), "bits_per_char": bits}
+    assert np.mean([entry["bits"] for entry in entries[1:]]) == pytest.approx(end["bits_per_char"], abs=1e-3)
+    assert {entry["sampling_probability"] for entry in entries} == {None}
+    entries, _, end = post(client, "/api/read", text="t")
+    assert (len(entries), end["bits_per_char"]) == (1, None)
+
+
+# --- Models and texts ---
+
+
+def test_the_cell_state_of_an_lstm_is_reported_as_its_tanh() -> None:
+    model = random_model("abc", "lstm", 2)
+    prompt = model.alphabet.encode("abcabcab")
+    _, states = model.engine.session(model.parameters).logits(model.h[None], prompt[:, None])
+    (chunk,) = inspect_text(InspectedSequence(SessionPool(model), range(16)), prompt)
+    expected = np.where(np.arange(16) // 4 % 2 == 1, np.tanh(states[:, 0]), states[:, 0])
+    np.testing.assert_allclose(dequantize(chunk.activations), expected, atol=0.01)
+
+
+def test_the_models_are_described() -> None:
+    with serving(random_model("ab\n", "lstm", 2), max_tokens=7, max_characters=90) as client:
+        response = client.get("/api/models").json()
+    names = {"hidden": "hidden state", "memory": "cell state"}
+    units = [{"layer": n, "part": part, "name": name, "count": 4} for n in (1, 2) for part, name in names.items()]
+    model = {"id": NAME, "cell": "lstm", "cell_title": "LSTM", "layers": 2, "hidden_size": 4}
+    alphabet = {"characters": ["a", "b", "\n"], "has_unknown": False, "first": "\n"}
+    assert [option["name"] for option in response.pop("sampling")] == [each.name for each in fields(SamplingParams)]
+    assert response == {
+        "models": [model | alphabet | {"units": units}],
+        "limits": {"length": 7, "read": 7, "request": 90, "units": 256},
+    }
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_the_characters_in_the_state_of_a_prior_are_no_units(cell: str) -> None:
+    model = random_prior_model(TEXT, cell, layers=2, order=3)
+    D = len(model.h) - 3
+    with serving(model) as client:
+        (described,) = client.get("/api/models").json()["models"]
+        assert sum(group["count"] for group in described["units"]) == D
+        response = client.post("/api/read", json={"text": PROMPT, "units": [D]})
+        message = error_of(response, 400, "invalid_value")["message"]
+        assert message == f"units must be less than {D} (got [{D}])"
+        _, units, end = post(client, "/api/read", text=PROMPT, units=[0, D - 1])
+        assert np.shape(units) == (len(PROMPT), 2)
+        assert np.abs(np.array(units)).max() <= 1
+        assert end["bits_per_char"] == pytest.approx(model.score(PROMPT).bits_per_char, rel=1e-5)
+        assert text(play(client, units=[D - 1])[0]).startswith(PROMPT)
+
+
+def test_any_character_can_be_sent_and_received() -> None:
+    characters = "".join(dict.fromkeys("</script>\0\x1b\u202e\u2028\udc80\ud800\u0301\n😀س"))
+    with serving(random_model(characters)) as client:
+        body = json.dumps({"text": characters})
+        response = client.post("/api/read", content=body, headers={"content-type": "application/json"})
+        assert response.content.isascii()
+        (chunk, _) = [json.loads(line) for line in response.text.splitlines()]
+        assert [entry["character"] for entry in chunk["characters"]] == list(characters)
+        assert client.get("/api/models").json()["models"][0]["characters"] == list(characters)
+
+
+def test_an_alphabet_smaller_than_the_list_of_alternatives() -> None:
+    with serving(random_model("ab")) as client:
+        entries, _, _ = post(client, "/api/play", prompt="a", max_tokens=5)
+        assert [len(entry["alternatives"]) for entry in entries] == [0, 2, 2, 2, 2, 2]
+    with serving(random_model("a")) as client:
+        entries, _, _ = post(client, "/api/play", prompt="", max_tokens=5)
+        assert text(entries) == "aaaaa"
+        assert entries[0]["bits"] == 0
+
+
+def test_numbers_that_are_not_finite_are_a_status_before_the_first_line() -> None:
+    model = random_model("abc")
+    model.parameters["c"][:] = np.nan
+    with serving(model) as client:
+        error_of(client.post("/api/play", json={"prompt": "a", "max_tokens": 5}), 500, "not_finite")
+
+
+def test_numbers_that_are_not_finite_are_the_last_line_after_others() -> None:
+    parameters = tiny().parameters.map(np.zeros_like)
+    parameters["V"][:] = 1e308
+    parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
+    with serving(replace(tiny(), parameters=parameters, h=np.zeros(M))) as client:
+        response = client.post("/api/read", json={"text": "t" * MAX_CHUNK + "r"})
+    first, last = map(json.loads, response.text.splitlines())
+    assert response.status_code == 200
+    assert len(first["characters"]) == MAX_CHUNK
+    assert last["error"]["code"] == "not_finite"
+
+
+# --- Errors and limits ---
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        *(("/api/play", body, "prompt") for body in ({"prompt": [1, 2]}, {"prompt": "é"})),
+        *(("/api/play", {"units": units}, "units") for units in ([M], [-1], "all", "", False, [0] * 257, [True])),
+        ("/api/play", {"stop": "a"}, "stop"),
+        ("/api/play", {"generated": 3}, "generated"),
+        ("/api/play", {"generated": "é"}, "generated"),
+        ("/api/play", {"temperature": 3}, "temperature"),
+        ("/api/play", {"max_tokens": 1001}, "max_tokens"),
+        ("/api/play", {"max_tokens": 900, "generated": "a" * 700}, "max_tokens"),
+        ("/api/play", {"model": 1}, "model"),
+        *(("/api/read", body, "text") for body in ({}, {"text": ""}, {"text": "a" * 1001}, {"text": "aé"})),
+        ("/api/read", {"text": "a", "seed": 1}, "seed"),
+        ("/api/read", {"text": "a", "units": [M]}, "units"),
+    ],
+)
+def test_an_invalid_request(client: httpx.Client, path: str, body: dict[str, Any], param: str) -> None:
+    response = client.post(path, json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+
+
+def test_a_full_queue() -> None:
+    with serving(max_batch_size=1, max_queued_requests=-1) as client:
+        error_of(client.post("/api/play", json={}), 429, "queue_full")
+        error_of(client.post("/api/read", json={"text": "a"}), 429, "queue_full")
+
+
+def test_slots_are_freed() -> None:
+    with serving(max_batch_size=1, max_queued_requests=0, max_tokens=10**6, max_characters=10**6) as client:
+        for _ in range(3):
+            assert len(play(client)[0]) == len(PROMPT) + 40
+        with client.stream("POST", "/api/play", json={"max_tokens": 10**6}) as response:
+            assert next(response.iter_lines())
+        statuses = (client.post("/api/play", json={"max_tokens": 1}).status_code for _ in range(1000))
+        assert 200 in statuses
+
+
+@pytest.mark.parametrize("path", ["/api/play", "/api/read"])
+def test_a_client_that_stops_reading_frees_its_slot(path: str) -> None:
+    limits: dict[str, Any] = {
+        "max_batch_size": 1,
+        "max_queued_requests": 0,
+        "max_tokens": 10**5,
+        "max_characters": 10**6,
+    }
+    with serving(**limits, send_timeout=0.2) as client:
+        body = {"prompt": "a", "max_tokens": 10**5} if path == "/api/play" else {"text": (TEXT * 2000)[: 10**5]}
+        slow = SlowClient(client, path, **body)
+        wait_for_metric(client, "elman_client_disconnects_total", 1)
+        assert len(play(client)[0]) == len(PROMPT) + 40
+        assert b'"end"' not in slow.read()
+
+
+# --- Metrics ---
+
+
+def test_metrics_of_the_playground_are_those_of_completions() -> None:
+    with serving() as client:
+        complete(client, PROMPT, max_tokens=30)
+        play(client, max_tokens=100)
+        play(client, max_tokens=50, generated="storm")
+        post(client, "/api/read", text=PROMPT * 2)
+        client.post("/api/read", json={"text": ""})
+        expected = {"/v1/completions": (8, 30, 1, 0), "/api/play": (8 + 8 + 5, 150, 2, 0), "/api/read": (16, 0, 1, 1)}
+        for endpoint, (read, generated, completed, refused) in expected.items():
+            for name, value in {
+                "elman_prompt_characters_total": read,
+                "elman_generated_characters_total": generated,
+                "elman_first_character_seconds_count": completed,
+                "elman_completion_seconds_count": completed,
+                "elman_requests_in_progress": 0,
+                "elman_client_disconnects_total": 0,
+            }.items():
+                assert get_metric(client, name, model=NAME, endpoint=endpoint) == value
+            assert get_metric(client, "elman_http_requests_total", endpoint=endpoint, status="200") == completed
+            assert get_metric(client, "elman_http_requests_total", endpoint=endpoint, status="400") == refused
+        assert get_metric(client, "elman_generated_characters_total", model=NAME) == 180
+
+
+def test_what_was_generated_for_a_client_that_disconnects_is_counted() -> None:
+    with serving(max_tokens=10**6, max_characters=10**6) as client:
+        with client.stream("POST", "/api/play", json={"max_tokens": 10**6}) as response:
+            lines = response.iter_lines()  # it closes the response when it is forgotten
+            assert next(lines)
+            assert get_metric(client, "elman_requests_in_progress", endpoint="/api/play") == 1
+        wait_for_metric(client, "elman_client_disconnects_total", 1)
+        assert get_metric(client, "elman_requests_in_progress") == 0
+        assert 0 < get_metric(client, "elman_generated_characters_total", endpoint="/api/play") < 10**6
+
+
+# --- Static files ---
+
+
+def test_the_static_files(client: httpx.Client) -> None:
+    kinds = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    for file in (path for path in STATIC_FILES.rglob("*") if path.is_file()):
+        response = client.get(f"/static/{file.relative_to(STATIC_FILES).as_posix()}")
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith(kinds[file.suffix])
+
+
+def test_everything_that_the_page_refers_to_exists(client: httpx.Client) -> None:
+    page = client.get("/").text
+    for path in re.findall(r'="(/static/[^"]+)"', page):
+        assert client.get(path).status_code == 200
+    for module in (STATIC_FILES / "playground").glob("*.js"):
+        for imported in re.findall(r'^import .* from "([^"]+)";$', module.read_text("utf-8"), re.MULTILINE):
+            assert (module.parent / imported).is_file(), (module, imported)
+    assert "<style" not in page
+    assert " style=" not in page
+    assert "<script>" not in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/", "/static/../__init__.py", "/static/%2e%2e/__init__.py", "/static/..%2f__init__.py", "/play"]
+)
+def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
+    error_of(client.get(path), 404, "not_found")

@@ -1,0 +1,313 @@
+"""The server as a process: startup, load, shutdown."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from elman.cli import main
+from elman.errors import ElmanError
+from elman.serve.app import create_app
+from elman.serve.models import load_models, make_unique
+from elman.serve.server import address_of, listen
+from elman.serve.settings import Settings
+from elman.text import Corpus
+from support.server import (
+    NAME,
+    SlowClient,
+    complete,
+    error_of,
+    get_metric,
+    listening,
+    send,
+    serving,
+    tiny,
+    wait_for_metric,
+)
+from support.state import TEXT, T
+from support.training import train
+
+LONG: dict[str, Any] = {"prompt": "the ", "max_tokens": 30_000, "logprobs": 5, "stream": True}
+"""More than fits between a server and a client that does not read: 10 MB."""
+LIMITS = ("--max-tokens", "30000")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory called stormy."""
+    out = tmp_path_factory.mktemp("runs") / NAME
+    train(Corpus.from_text(TEXT), hidden_size=6, seq_length=T, epochs=5, out=out)
+    return out
+
+
+@contextmanager
+def server(run: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """Run ``elman serve`` on a free port for the duration of the block; yields its process and a client."""
+    command = [sys.executable, "-m", "elman", "serve", str(run), "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            found = re.fullmatch(rf"serving {NAME} at (http://\S+:\d+) \(API at \1/v1; press Ctrl-C to stop\)\n", line)
+            assert found, line + process.stdout.read()
+            with httpx.Client(base_url=found[1], timeout=30) as client:
+                yield process, client
+        finally:
+            process.kill()
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Wait for a process; return its exit code and its remaining output."""
+    assert process.stdout is not None
+    return process.wait(20), process.stdout.read()
+
+
+# --- Shutdown ---
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_serves_until_a_signal(run: Path, number: signal.Signals, code: int) -> None:
+    with server(run) as (process, client):
+        assert len(complete(client, max_tokens=100)["choices"][0]["text"]) == 100
+        process.send_signal(number)
+        ended_with, printed = ended(process)
+        assert ended_with == code
+        assert "Traceback" not in printed
+
+
+def test_running_requests_are_completed(run: Path) -> None:
+    with server(run, *LIMITS) as (process, client):
+        slow = SlowClient(client, **LONG)
+        process.terminate()
+        assert process.stdout is not None
+        expected = "shutting down; waiting for 1 request (press Ctrl-C again to stop at once)\n"
+        assert process.stdout.readline() == expected
+        response = slow.read()
+        assert response.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert ended(process) == (0, "")
+        with pytest.raises(httpx.ConnectError):
+            client.get("/health")
+
+
+def test_the_shutdown_times_out(run: Path) -> None:
+    with server(run, *LIMITS, "--shutdown-timeout", "0.2") as (process, client):
+        slow = SlowClient(client, **LONG)
+        process.terminate()
+        code, printed = ended(process)
+        assert code == 0
+        assert "Traceback" not in printed
+        assert b"[DONE]" not in slow.read()
+
+
+def test_a_second_interrupt_does_not_wait(run: Path) -> None:
+    with server(run, *LIMITS) as (process, client):
+        slow = SlowClient(client, **LONG)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("shutting down; waiting for 1 request ")
+        process.send_signal(signal.SIGINT)
+        code, printed = ended(process)
+        assert code == 130
+        assert "Traceback" not in printed
+        assert b"[DONE]" not in slow.read()
+
+
+# --- Load ---
+
+
+def test_more_clients_than_the_batch_holds() -> None:
+    with serving(max_batch_size=8) as client:
+        address = str(client.base_url)
+
+        async def ask(http: httpx.AsyncClient, n: int) -> str:
+            body = {"model": NAME, "prompt": "the ", "seed": n, "max_tokens": 40}
+            response = await http.post("/v1/completions", json=body)
+            return str(response.json()["choices"][0]["text"])
+
+        async def crowd() -> list[str]:
+            limits = httpx.Limits(max_connections=None)
+            async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as http:
+                return await asyncio.gather(*(ask(http, n) for n in range(150)))
+
+        expected = [tiny().samples(1, 40, prompt="the ", seed=n)[0] for n in range(150)]
+        assert asyncio.run(crowd()) == expected
+
+
+def test_a_full_queue() -> None:
+    with serving(max_batch_size=1, max_queued_requests=1, max_tokens=30_000) as client:
+        first = SlowClient(client, **LONG)
+        second = threading.Thread(target=complete, args=(client,), kwargs={"max_tokens": 5})
+        second.start()
+        wait_for_metric(client, "elman_sequences_waiting", 1)
+        refused = client.post("/v1/completions", json={"model": NAME})
+        error_of(refused, 429, "queue_full")
+        assert refused.headers["retry-after"] == "1"
+        first.socket.close()
+        second.join()
+        assert complete(client)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_disconnects_frees_its_slot(stream: bool) -> None:
+    with serving(max_batch_size=1, max_tokens=10**7, max_characters=10**8) as client:
+        with send(client, {"prompt": "the ", "max_tokens": 10**7, "stream": stream}):
+            wait_for_metric(client, "elman_sequences_running", 1)
+        wait_for_metric(client, "elman_sequences_running", 0)
+        assert get_metric(client, "elman_client_disconnects_total", endpoint="/v1/completions") == 1
+        assert complete(client)
+
+
+def test_a_client_that_stops_reading_counts_as_disconnected() -> None:
+    with serving(max_batch_size=1, max_tokens=30_000, send_timeout=0.2) as client:
+        slow = SlowClient(client, **LONG)
+        wait_for_metric(client, "elman_client_disconnects_total", 1)
+        assert complete(client)
+        assert b"[DONE]" not in slow.read()
+
+
+def test_a_body_that_takes_too_long() -> None:
+    with serving(body_timeout=0.1) as client, send(client, {}, missing=100) as slow:
+        assert slow.recv(10_000).startswith(b"HTTP/1.1 408 ")
+        assert complete(client)
+
+
+def test_a_client_that_disconnects_while_it_sends_its_body(caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as client:
+        send(client, {}, missing=100).close()
+        assert complete(client)
+    assert caplog.text == ""
+
+
+# --- Outgoing connections ---
+
+WATCHED = """
+import sys
+found = set()
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        found.add(repr((event, arguments[-2 if event == "socket.connect" else 0:])))
+sys.addaudithook(hook)
+from elman.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(sorted(found))
+"""
+
+
+def test_no_other_host_is_contacted(run: Path) -> None:
+    command = [sys.executable, "-c", WATCHED, "serve", str(run), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().partition(" at ")[2].split()[0]
+        with httpx.Client(base_url=address) as client:
+            for path in ("/v1/models", "/health", "/metrics", "/openapi.json", "/nowhere"):
+                client.get(path)
+            complete(client)
+        process.terminate()
+        code, printed = ended(process)
+    assert code == 0
+    # Only its own address was looked up, to listen on.
+    events = printed.splitlines()[-1]
+    assert re.fullmatch(r"""\["\('socket\.getaddrinfo', \('127\.0\.0\.1', 0, [^"]*"\]""", events), printed
+
+
+# --- Startup ---
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the error message of a command that must fail."""
+    with pytest.raises(SystemExit) as raised:
+        main(["serve", *arguments])
+    assert raised.value.code == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "65536"], "error: --port must be from 0 to 65535 (got 65536)"),
+        (["--shutdown-timeout", "-1"], "error: --shutdown-timeout must be a finite number of at least 0 (got -1.0)"),
+        (["--shutdown-timeout", "nan"], "error: --shutdown-timeout must be a finite number of at least 0 (got nan)"),
+        (["--max-batch-size", "0"], "error: --max-batch-size must be at least 1 (got 0)"),
+        (
+            ["--host", "0.0.0.0"],
+            "error: --host '0.0.0.0' can be reached by other machines and requires --api-key (or ELMAN_API_KEY)",
+        ),
+        (["nowhere"], "error: "),
+    ],
+    ids=str,
+)
+def test_invalid_options(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.delenv("ELMAN_API_KEY", raising=False)
+    assert refused(capsys, *arguments).startswith(message)
+
+
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        expected = f"error: port {port} of 127.0.0.1 is already in use; --port 0 picks a free one"
+        assert refused(capsys, str(run), "--port", str(port)).strip() == expected
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(ElmanError, match=r"^cannot listen on 192\.0\.2\.1, port 0 \(.*\); change host or port$"):
+        listen("192.0.2.1", 0)
+    with pytest.raises(ElmanError, match=r"^host 'no such' is not an address of this machine"):
+        listen("no such", 0)
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://localhost:")])
+def test_the_url_of_a_socket(host: str, expected: str) -> None:
+    with listen(host, 0) as listening:
+        assert address_of(listening) == f"{expected}{listening.getsockname()[1]}"
+
+
+def test_a_library_is_missing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, run: Path) -> None:
+    for name in [name for name in sys.modules if name.startswith("elman.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert "pip install 'elman[serve]'" in refused(capsys, str(run))
+
+
+def test_the_key_may_come_from_the_environment(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELMAN_API_KEY", "sesame")
+    with server(run) as (_, client):
+        assert client.get("/v1/models").status_code == 401
+        assert client.get("/v1/models", headers={"authorization": "Bearer sesame"}).status_code == 200
+
+
+def test_models_are_named_after_their_directories(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    checkpoint = run / "checkpoint.safetensors"
+    assert [*load_models([Path(), checkpoint, run])] == [NAME, f"{NAME}-2", f"{NAME}-3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files are text")
+def test_a_directory_name_that_is_not_utf8(run: Path) -> None:
+    bytes_alone = Path(os.fsdecode(os.fsencode(run.parent / "nov") + b"\x80el"))
+    shutil.copytree(run, bytes_alone)
+    (name,) = load_models([bytes_alone])
+    assert name == r"nov\udc80el"
+    with listening(create_app({name: tiny()}, Settings())) as client:
+        assert get_metric(client, "elman_sequences_running", model=name) == 0
+        assert client.get(f"/v1/models/{name}").json()["id"] == name
+
+
+def test_names_are_unique() -> None:
+    assert make_unique(["a", "b", "a", "a-2", "a"]) == ["a", "b", "a-2", "a-2-2", "a-3"]

@@ -1,0 +1,91 @@
+"""Settings of a server: addresses, names and origins, the key and limits."""
+
+from typing import Any
+
+import pytest
+
+from elman.errors import ElmanError
+from elman.serve.settings import create_settings, is_loopback, parse_host, parse_origin
+
+KEY = "sesame-0123"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        *(("a:1", "a"), ("A.b", "a.b"), ("[::1]:1", "::1"), ("a b", "a b")),
+        *((host, None) for host in ("a/b", "a#b", "a?b", "u@a", ":1", "")),
+    ],
+)
+def test_the_name_in_a_host(host: str, name: str | None) -> None:
+    assert parse_host(host) == name
+
+
+@pytest.mark.parametrize(
+    ("origin", "parsed"),
+    [
+        *(("http://localhost:3000", "http://localhost:3000"), ("HTTPS://A.example:443/", "https://a.example")),
+        *(("http://[::1]:80", "http://[::1]"), ("chrome-extension://abc", "chrome-extension://abc")),
+        *((origin, None) for origin in ("*", "null", "", "a.example", "http://", "http://a/b", "http://a?b")),
+        *((origin, None) for origin in ("http://u@a", "http://a:b", "http://*.a", "http://é.example", "http://a\n")),
+    ],
+)
+def test_an_allowed_origin(origin: str, parsed: str | None) -> None:
+    assert parse_origin(origin) == parsed
+    if parsed is None:
+        with pytest.raises(ElmanError, match=r"^allow_origin must be an origin such as https://example\.org or "):
+            create_settings("127.0.0.1", None, allow_origin=[origin])
+    else:
+        assert create_settings("127.0.0.1", None, allow_origin=[origin]).origins == (parsed,)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_a_loopback_address_needs_no_key(host: str) -> None:
+    assert is_loopback(host)
+    settings = create_settings(host, None)
+    assert not settings.any_address
+    assert {"localhost", "127.0.0.1", "::1", host} <= set(settings.hosts)
+
+
+@pytest.mark.parametrize("key", [None, ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "", "example.com", "127.1", "localhost.evil.example"])
+def test_another_address_needs_a_key(host: str, key: str | None) -> None:
+    expected = r"^host '.*' can be reached by other machines and requires api_key \(or ELMAN_API_KEY\)$"
+    with pytest.raises(ElmanError, match=expected):
+        create_settings(host, key)
+
+
+def test_the_accepted_host_names() -> None:
+    everywhere = create_settings("0.0.0.0", KEY, ["Elman.Example"])
+    assert everywhere.any_address
+    assert {"localhost", "elman.example"} <= set(everywhere.hosts)
+    names = create_settings("127.0.0.1", None, ["Box.local:8000", "box.", "::1", "[::2]:80"])
+    assert names.hosts[-4:] == ("box.local", "box", "::1", "::2")
+    one = create_settings("192.168.0.1", KEY)
+    assert (one.hosts, one.any_address) == (("192.168.0.1",), False)
+
+
+@pytest.mark.parametrize("name", ["", "http://box", "box/path", "me@box", "box:http"])
+def test_an_invalid_host_name(name: str) -> None:
+    with pytest.raises(ElmanError, match=r"^allow_host must be a host name or an IP address \(got "):
+        create_settings("127.0.0.1", None, [name])
+
+
+@pytest.mark.parametrize("key", ["two words", "schlüssel", "line\nfeed", " "])
+def test_a_key_that_does_not_fit_into_a_header(key: str) -> None:
+    with pytest.raises(ElmanError, match=r"^api_key must be printable ASCII without spaces"):
+        create_settings("127.0.0.1", key)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_tokens": 0}, r"max_tokens must be at least 1 \(got 0\)"),
+        ({"max_batch_size": 0}, r"max_batch_size must be at least 1 \(got 0\)"),
+        ({"max_queued_requests": -1}, r"max_queued_requests must be at least 0 \(got -1\)"),
+        ({"max_tokens": 10, "max_characters": 9}, r"max_characters must be at least max_tokens \(got 9 and 10\)"),
+    ],
+)
+def test_a_limit_out_of_its_range(limits: Any, message: str) -> None:
+    with pytest.raises(ElmanError, match=rf"^{message}$"):
+        create_settings("127.0.0.1", None, **limits)

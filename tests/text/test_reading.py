@@ -1,0 +1,425 @@
+"""Reading: a text is exactly what its bytes encode, however the bytes arrive, and everything else is one line."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import sys
+import tarfile
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import elman
+from elman.errors import ElmanError
+from elman.text import Alphabet, Corpus, TextFile, formats, read_chunks, read_corpus, reading
+from elman.text.datasets import BUILTIN_CORPORA
+from elman.text.reading import ByteStream, decode
+from support.cli import Command
+from support.training import EXACT
+
+TEXT = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
+DATA = TEXT.encode()
+NOISE = np.random.default_rng(1).bytes(3000)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(name: str, data: bytes = DATA) -> Path:
+    Path(name).write_bytes(data)
+    return Path(name)
+
+
+def refused(source: Any, **options: Any) -> str:
+    """Return the one line with which a source is refused."""
+    with pytest.raises(ElmanError) as raised:
+        read_corpus(source, **options)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+# --- One file ---
+
+
+def test_a_file_is_read() -> None:
+    data = "hej då\n".encode()
+    corpus = read_corpus(write("novel.txt", data))
+    assert (corpus.name, corpus.text, corpus.encoding) == ("novel.txt", "hej då\n", "utf-8")
+    assert corpus.alphabet == Alphabet("hej då\n")
+    assert corpus.indices.dtype == np.uint8
+    assert corpus.sha256 == corpus.files[0].sha256 == sha256(data)
+
+
+@pytest.mark.parametrize("text", ["a\r\nb\rc\nd", "a\0b", "naïve 🐈", "a\ufeffb", "\u4e00\u4e01" * 9])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_text_is_kept_exactly_but_for_one_leading_byte_order_mark(text: str, encoding: str) -> None:
+    mark = "" if encoding in ("utf-8-sig", "utf-16") else "\ufeff"  # with these Python writes it
+    corpus = read_corpus(write("text", f"{mark}{text}".encode(encoding)), encoding=encoding)
+    assert (corpus.text, corpus.encoding) == (text, encoding)
+
+
+def test_a_builtin_is_utf8_whatever_the_encoding() -> None:
+    corpus = read_corpus("python-docs", encoding="latin-1")
+    data = BUILTIN_CORPORA["python-docs"]()
+    assert (corpus.name, corpus.encoding) == ("python-docs", "utf-8")
+    assert (corpus.text, corpus.sha256) == (data.decode("utf-8"), sha256(data))
+
+
+def test_a_megabyte_costs_little_memory() -> None:
+    write("text", b"The quick brown fox.\n" * 52_740)
+    tracemalloc.start()
+    try:
+        read_corpus("text")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10e6
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "expected"),
+    [
+        (b"", {}, "'text' is empty: use a text of at least two characters"),
+        (b"\xef\xbb\xbf", {}, "'text' is empty: use a text of at least two characters"),
+        (b"", {"alphabet": Alphabet("ab")}, "'text' is empty: use a text of at least two characters"),
+        (
+            b"\n\n\n",
+            {},
+            r"'text' has a single distinct character, '\n', so there is nothing to learn: use a text of at least two",
+        ),
+        (
+            b"caf\xe9!",
+            {},
+            "byte 0xe9 at offset 3 of 'text' is not valid utf-8: pass the encoding of the text, such as encoding"
+            " latin-1 or encoding cp1252",
+        ),
+        (
+            "café".encode("utf-16"),
+            {},
+            "byte 0xff at offset 0 of 'text' is not valid utf-8: pass the encoding of the text, such as encoding"
+            " utf-16",
+        ),
+        (
+            "\ufeffab\ud800cd".encode("utf-16-le", "surrogatepass"),
+            {"encoding": "utf-16"},
+            "byte 0x00 at offset 6 of 'text' is not valid utf-16: the file is corrupted there (iconv -c removes invalid"
+            " bytes)",
+        ),
+        *(
+            (
+                b"ab",
+                {"encoding": encoding},
+                f"unknown text encoding {encoding!r}: use utf-8, latin-1, cp1252 or another of Python's encodings",
+            )
+            for encoding in ("utf-9", "rot13", "undefined", "a\0b")
+        ),
+        (
+            b"abc",
+            {"alphabet": Alphabet("ab")},
+            "'c' (U+0063) is not among the model's 2 characters: remove it, or train on a text that contains it",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_text(data: bytes, options: dict[str, Any], expected: str) -> None:
+    assert refused(write("text", data), **options) == expected
+
+
+# --- Another alphabet ---
+
+
+def test_a_given_alphabet_is_used_or_extended() -> None:
+    alphabet = Alphabet("cba")
+    corpus = read_corpus(write("text", b"aaa"), alphabet=alphabet)
+    assert corpus.alphabet is alphabet
+    np.testing.assert_array_equal(corpus.indices, [2, 2, 2])
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))
+    write("text", f"béaéb{many}".encode())
+    corpus = read_corpus("text", alphabet=Alphabet("ab"), extend=True)
+    assert corpus.alphabet == Alphabet("abé" + many)
+    np.testing.assert_array_equal(corpus.indices, [1, 2, 0, 2, 1, *range(3, 303)])
+    with_symbol = Alphabet("ab�", has_unknown=True)
+    assert read_corpus("text", alphabet=with_symbol, extend=True).alphabet is with_symbol
+
+
+def test_a_corpus_is_taken_as_it_is_or_encoded_again() -> None:
+    corpus = Corpus.from_text("abab")
+    assert read_corpus(corpus) is corpus
+    assert read_corpus(corpus, alphabet=Alphabet("cba")).text == "abab"
+    assert read_corpus(corpus, min_count=1).alphabet.has_unknown
+
+
+# --- Decoding in chunks ---
+
+ENCODINGS = [
+    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "latin-1", "cp1252", "ascii",
+    "shift_jis", "gb18030", "big5", "euc_kr", "iso2022_jp",
+]  # fmt: skip
+
+
+def decode_in_chunks(data: bytes, encoding: str, size: int, chunks: list[str] | None = None) -> str:
+    """Decode with another chunk size; add the chunks to a list."""
+    chunks = [] if chunks is None else chunks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "CHUNK_SIZE", size)
+        chunks.extend(decode(ByteStream(io.BytesIO(data), "'x'"), encoding))
+    return "".join(chunks)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@settings(max_examples=40)
+@given(text=st.text(st.sampled_from("ab\r\n\0é漢字かな한글🐈\ufeff")), size=st.integers(4, 9))
+def test_a_text_in_pieces_is_the_text_whole(encoding: str, text: str, size: int) -> None:
+    data = text.encode(encoding, "ignore")
+    assert decode_in_chunks(data, encoding, size) == data.decode(encoding).removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize(
+    "encoding", [encoding for encoding in ENCODINGS if encoding not in ("utf-8-sig", "iso2022_jp")]
+)
+@settings(max_examples=40)
+@given(data=st.binary(max_size=30), size=st.integers(4, 9))
+def test_any_bytes_in_chunks_are_read_or_rejected_as_they_are_at_once(encoding: str, data: bytes, size: int) -> None:
+    try:
+        expected = data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        with pytest.raises(
+            ElmanError, match=f"^byte 0x{data[error.start]:02x} at offset {error.start} of 'x' is not valid"
+        ):
+            decode_in_chunks(data, encoding, size)
+    else:
+        assert decode_in_chunks(data, encoding, size) == expected
+
+
+@pytest.mark.parametrize("size", [4, 100])
+@pytest.mark.parametrize("encoding", ["euc_kr", "gb18030", "big5", "shift_jis", "utf-8"])
+def test_what_stands_before_a_bad_byte_is_given(encoding: str, size: int) -> None:
+    good, chunks = b"abc" + "漢".encode(encoding) + b"\0", list[str]()
+    with pytest.raises(ElmanError, match=rf"^byte 0xff at offset {len(good)} "):
+        decode_in_chunks(good + b"\xff\0", encoding, size, chunks)
+    assert "".join(chunks) == good.decode(encoding)
+
+
+def test_the_offset_counts_the_byte_order_mark() -> None:
+    with pytest.raises(ElmanError, match=r"^byte 0xff at offset 4 of 'x' is not valid utf-8-sig"):
+        decode_in_chunks(b"\xef\xbb\xbfa\xff", "utf-8-sig", 100)
+
+
+AWKWARD = {
+    "NUL": ("a\0b\0\0c" * 20, "utf-8"),
+    "lone surrogates": ("a\ud800b\udfffc" * 20, "utf-7"),
+    "escaped surrogates": ("a\ud800b\udfffc" * 20, "raw_unicode_escape"),
+    "right to left": ("שלום עולם‏ مرحبا‮abc‬\n" * 10, "utf-16"),
+    "combining marks": ("e\u0301\u0302 Z\u0351\u036b\u0343a\u030a\n" * 10, "utf-8"),
+    "CRLF": ("one\r\ntwo\r\n\rthree\n\r" * 10, "cp1252"),
+    "no newline": ("no newline at all " * 10, "latin-1"),
+    "control characters": ("\x1b[2J\x07\x08\x7f\x85\u2028\u2029" * 10, "utf-8"),
+    "astral": ("👩🏽‍🚀🇸🇪🐈\U0010ffff" * 10, "utf-32"),
+    "byte order mark within": ("ab\ufeffcd" * 20, "utf-8"),
+}
+
+
+@pytest.mark.parametrize(("text", "encoding"), AWKWARD.values(), ids=AWKWARD)
+def test_an_unusual_text_is_trained_on_and_preserved_exactly(command: Command, text: str, encoding: str) -> None:
+    write("text", text.encode(encoding))
+    run = elman.train("text", out="run", encoding=encoding, **EXACT | {"max_updates": 15})
+    assert run.corpus.text == text
+    assert json.loads(Path("run/run.json").read_text())["alphabet"] == Alphabet.from_text(text).characters
+    model = elman.load("run")
+    assert model.alphabet == run.corpus.alphabet
+    assert set(model.sample(30, seed=1)) <= set(text)
+    assert model.score(text).chars == len(text) - 1
+    assert command("train", "text", "--out", "run", "--resume", "--max-updates", 16).code == 0
+    assert command("sample", "run", "--length", "20", "--seed", 1).code == 0
+
+
+# --- Compressed files ---
+
+
+def compress_zstd(data: bytes) -> bytes:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        zstd = pytest.importorskip("backports.zstd")
+    return bytes(zstd.compress(data))
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+    "zstd": compress_zstd,
+}
+
+
+@pytest.mark.parametrize("name", [each.name for each in formats.COMPRESSIONS])
+def test_compressed_files_are_read(name: str) -> None:
+    compress = COMPRESS[name]
+    write("text", compress(DATA) + compress(b"the end"))
+    corpus = read_corpus("text", encoding="latin-1")
+    assert (corpus.text, corpus.sha256) == (TEXT + "the end", sha256(DATA + b"the end"))
+    assert "".join(read_chunks("text")) == TEXT + "the end"
+    data = compress(np.random.default_rng(1).integers(32, 127, 5000, np.uint8).tobytes())
+    write("text", data[: len(data) // 2])
+    assert refused("text") == f"'text' is a truncated {name} file"
+    write("text", data[:10] + bytes(byte ^ 0x55 for byte in data[10:99]) + data[99:])
+    assert refused("text").startswith(f"'text' is a corrupt {name} file (")
+
+
+def test_a_compressed_text_arrives_in_pieces() -> None:
+    class Slow(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            return self.read(1)
+
+    assert "".join(read_chunks(Slow(gzip.compress(DATA)))) == TEXT
+    assert "".join(read_chunks(Slow(b"BZh, said the bee"))) == "BZh, said the bee"
+
+
+def test_zstd_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.version_info >= (3, 14):
+        pytest.skip("in the standard library")
+    monkeypatch.setitem(sys.modules, "backports", None)
+    expected = (
+        "zstd files require backports.zstd, which is not installed: pip install 'elman[zstd]', or pipe the output"
+    )
+    assert refused(write("text", b"\x28\xb5\x2f\xfd")).startswith(expected)
+
+
+@pytest.mark.parametrize("data", [DATA, gzip.compress(DATA)], ids=["text", "gzip"])
+def test_a_disk_that_fails_is_no_corrupt_file(data: bytes) -> None:
+    class Broken(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(5, "Input/output error")
+            return super().read1(20)
+
+    assert refused(Broken(data)) == "cannot read 'file' to the end (Input/output error)"
+
+
+# --- What is no text ---
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PK\x03\x04" + NOISE, "is a ZIP archive (.zip, .docx, .epub, .odt, …), not text: extract the text first"),
+        (b"%PDF-1.7\n", "is a PDF document, not text: extract the text first, as with pdftotext"),
+        (b"\x89PNG\r\n\x1a\n" + NOISE, "is a PNG image, not text"),
+        (b"\x7fELF" + NOISE, "is an executable or a library, not text"),
+        (b"7z\xbc\xaf\x27\x1c" + NOISE, "is a 7-Zip archive, not text: extract the text first"),
+        (NOISE, "is a binary file, not text"),
+        (np.arange(999, dtype="<i4").tobytes(), "is a binary file, not text"),
+        (TEXT.encode("utf-16-le"), "appears to be UTF-16: pass encoding utf-16-le"),
+        (TEXT.encode("utf-16-be"), "appears to be UTF-16: pass encoding utf-16-be"),
+    ],
+)
+def test_binary_files_are_refused_as_what_they_are(data: bytes, what: str, encoding: str) -> None:
+    assert refused(write("x", data), encoding=encoding) == f"'x' {what}"
+    assert refused(write("x", gzip.compress(data)), encoding=encoding) == f"'x' {what}"
+
+
+def test_an_archive_is_refused() -> None:
+    write("a.txt")
+    with tarfile.open("a.tar.xz", "w:xz") as archive:
+        archive.add("a.txt")
+    expected = "'a.tar.xz' is a tar archive, not text: extract it first (tar -xf) and pass the directory"
+    assert refused("a.tar.xz") == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["\0".join(TEXT.split()), "\x1b[1mbold\x1b[0m\n" * 9, "a\0b", "MZ, said the fly", "BZh"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_texts_with_control_characters_are_read(text: str, encoding: str) -> None:
+    assert read_corpus(write("x", text.encode(encoding)), encoding=encoding).text == text
+
+
+# --- Several files, open files and pipes ---
+
+
+def test_files_are_joined_at_line_ends(folder: Path) -> None:
+    parts = [b"one", b"", b"two\n", b"three\r", b"four"]
+    paths = [write(f"{n}.txt", data) for n, data in enumerate(parts)]
+    corpus = read_corpus(paths)
+    assert corpus.text == "one\ntwo\nthree\rfour"
+    assert (corpus.name, corpus.skipped) == ("0.txt and 4 more", 0)
+    assert corpus.sha256 == sha256(corpus.text.encode())
+    assert corpus.files == tuple(TextFile(str(folder / path), sha256(path.read_bytes())) for path in paths)
+    assert "".join(read_chunks(paths)) == corpus.text
+    single = read_corpus(["0.txt"])
+    assert (single.name, single.text, single.sha256) == ("0.txt", "one", single.files[0].sha256)
+
+
+def test_every_file_may_begin_with_a_byte_order_mark() -> None:
+    corpus = read_corpus([write(name, name.encode("utf-16")) for name in "ab"], encoding="utf-16")
+    assert (corpus.text, corpus.encoding) == ("a\nb", "utf-16")
+
+
+def test_open_files_are_read() -> None:
+    write("a.txt", "dåligt väder\r\n".encode())
+    write("a.gz", gzip.compress(DATA))
+    with Path("a.txt").open(encoding="utf-8", newline="") as file:
+        corpus = read_corpus(file, encoding="latin-1")
+    assert (corpus.name, corpus.text, corpus.encoding, corpus.files) == ("a.txt", "dåligt väder\r\n", "utf-8", ())
+    assert corpus.sha256 == read_corpus("a.txt").sha256
+    with Path("a.gz").open("rb") as compressed_file:
+        assert read_corpus([io.StringIO("one"), compressed_file]).text == "one\n" + TEXT
+    assert read_corpus(io.BytesIO(DATA)).text == TEXT
+    assert "closed file" in refused(compressed_file)
+    with Path("new").open("w", encoding="utf-8") as unreadable:
+        assert refused(unreadable) == "cannot read 'new' (not readable)"
+    with write("latin", b"caf\xe9").open(encoding="utf-8") as file:
+        assert refused(file).startswith("cannot read 'latin' ('utf-8' codec can't decode byte 0xe9")
+
+
+@pytest.fixture
+def fifo() -> Iterator[Path]:
+    """A named pipe into which a text is written slowly."""
+    path, text = Path("fifo"), DATA * 50
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            for start in range(0, len(text), 700):
+                pipe.write(text[start : start + 700])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield path
+    writer.join()
+
+
+@pytest.mark.parametrize("read", [read_corpus, lambda path: Corpus.from_text("".join(read_chunks(path)), "fifo")])
+def test_a_named_pipe_is_read_to_its_end(fifo: Path, read: Callable[[Path], Corpus]) -> None:
+    corpus = read(fifo)
+    assert (corpus.name, corpus.text, corpus.sha256) == ("fifo", TEXT * 50, sha256(DATA * 50))
+
+
+def test_lines_of_a_pipe_are_given_as_they_arrive() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as pipe:
+        chunks = read_chunks(pipe)
+        for line in ("one\n", "two\n"):
+            os.write(writer, line.encode())
+            assert next(chunks) == line
+        os.close(writer)
+        assert "".join(chunks) == ""

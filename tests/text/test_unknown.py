@@ -1,0 +1,131 @@
+"""Many distinct characters, and rare ones, which an unknown symbol replaces."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import elman
+from elman.errors import ElmanError
+from elman.text import Alphabet, Corpus, read_corpus, replace_rare
+from elman.text.unknown import MAX_UNCONFIRMED_SIZE, count_characters
+from support.cli import Command
+from support.training import EXACT
+
+PLAIN = "It was a dark and stormy night;\nthe rain fell in torrents.\n"
+MANY = "".join(map(chr, range(0x10000, 0x10000 + 60_000)))
+FEW = EXACT | {"hidden_size": 2, "max_updates": 3, "sample_every": 0}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+# --- Many distinct characters ---
+
+
+def test_sixty_thousand_characters_are_refused_with_what_they_cost() -> None:
+    text = PLAIN * 50 + MANY + MANY[:4000] * 2
+    K = len(set(text))
+    message = (
+        f"'text' has {K:,} distinct characters (limit without min_count: 5,000); with a hidden size of 2, the input "
+        f"and output layers would have {4 * K:,} weights and need about {12 * K:,} operations per character, "
+        f"{K // 100} times as many as with 100 characters; use min_count=2 to replace the 56,000 that occur fewer "
+        f"than 2 times ({56_000 / len(text):.2%} of the text) by one unknown symbol, or min_count=1 to train on all "
+        "of them"
+    )
+    Path("text").write_text(text)
+    with pytest.raises(ElmanError, match=f"^{re.escape(message)}$"):
+        elman.train("text", out="run", **FEW)
+    assert not Path("run").exists()
+    assert len(elman.train("text", min_count=2, **FEW).corpus.alphabet) == K - 56_000 + 1
+
+
+def test_sixty_thousand_characters_train_where_it_is_asked_for() -> None:
+    run = elman.train(Corpus.from_text(MANY * 2), min_count=1, **FEW | {"engine": "numba"})
+    assert len(run.corpus.alphabet) == 60_001
+    assert run.state.update == 3
+
+
+def test_where_no_minimum_count_helps_none_is_named() -> None:
+    with pytest.raises(ElmanError, match=r"; use min_count=1 to train on all of them; they are about equally frequent"):
+        elman.train(Corpus.from_text(MANY), **FEW)
+
+
+def test_the_largest_alphabet_that_needs_no_confirmation() -> None:
+    text = MANY[:MAX_UNCONFIRMED_SIZE]
+    assert elman.train(Corpus.from_text(text), **FEW).state.update == 3
+    with pytest.raises(ElmanError, match="has 5,001 distinct"):
+        elman.train(Corpus.from_text(MANY[: MAX_UNCONFIRMED_SIZE + 1]), **FEW)
+
+
+# --- Rare characters ---
+
+
+def test_rare_characters_become_one_at_the_end_of_the_alphabet() -> None:
+    corpus = replace_rare(Corpus.from_text("abxabcyb"), 2)
+    assert corpus.alphabet == Alphabet("ab\ufffd", has_unknown=True)
+    assert corpus.text == "ab\ufffdab\ufffd\ufffdb"
+    assert corpus.sha256 == Corpus.from_text("abxabcyb").sha256
+    np.testing.assert_array_equal(count_characters(corpus), [2, 3, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "characters"),
+    [("aab\ufffd\ufffe", "a\uffff"), ("aa\ufffd\ufffdb", "a\ufffd\ufffe"), ("\0\0abb", "\0b\ufffd")],
+)
+def test_the_symbol_is_the_next_free_character(text: str, characters: str) -> None:
+    assert replace_rare(Corpus.from_text(text), 2).alphabet.characters == characters
+
+
+@given(st.text(min_size=1), st.integers(0, 4))
+def test_exactly_the_rare_characters_are_replaced(text: str, min_count: int) -> None:
+    text += "ab" * 4
+    corpus = replace_rare(Corpus.from_text(text), min_count)
+    last = corpus.alphabet.characters[-1]
+    assert corpus.text == "".join(c if text.count(c) >= min_count else last for c in text)
+    assert corpus.alphabet.has_unknown == (min_count > 0)
+
+
+def test_characters_read_later_are_replaced_too() -> None:
+    Path("text").write_text("abé\nc")
+    alphabet = replace_rare(Corpus.from_text("abab"), 1).alphabet
+    np.testing.assert_array_equal(read_corpus("text", alphabet=alphabet).indices, [0, 1, 2, 2, 2])
+    np.testing.assert_array_equal(alphabet.encode("xayb"), [2, 0, 2, 1])
+
+
+def test_a_minimum_count_that_leaves_one_character_is_refused() -> None:
+    expected = "min_count=9 leaves a single character of 'text', so there is nothing to learn: lower min_count"
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        replace_rare(Corpus.from_text("aab"), 9)
+    Path("text").write_text("aabb")
+    with pytest.raises(ElmanError, match=r"^min_count must be at least 0 \(got -1\)$"):
+        read_corpus("text", min_count=-1)
+
+
+def test_a_corpus_with_an_unknown_symbol_is_trained_on_as_it_is() -> None:
+    replaced = replace_rare(Corpus.from_text(PLAIN), 2)
+    assert elman.train(replaced, min_count=2, **FEW).corpus is replaced
+    with pytest.raises(ElmanError, match=r"has an unknown symbol already \(got min_count = 0\): pass its min_count$"):
+        elman.train(replaced, **FEW)
+
+
+def test_a_model_with_rare_characters_refuses_none(command: Command) -> None:
+    Path("text").write_text(PLAIN)
+    run = elman.train("text", out="run", min_count=2, **FEW)
+    last = run.corpus.alphabet.characters[-1]
+    for model in (run.model, elman.load("run")):
+        assert model.score("漢字 at night").nats == model.score(f"{last}{last} at night").nats
+        assert model.sample(9, prompt="漢", seed=1) == model.sample(9, prompt=last, seed=1)
+    assert elman.train("text", out="run", resume=True, max_updates=4).state.update == 4
+    Path("other").write_text("漢字 at night")
+    assert json.loads(command("eval", "run", "other", "--json").out)["chars"] == 10
+    assert command("sample", "run", "--prompt", "漢", "--length", "9").code == 0
+    with pytest.raises(ElmanError, match="is not among the model's"):
+        elman.train(Corpus.from_text(PLAIN), **FEW).model.sample(9, prompt="漢字")

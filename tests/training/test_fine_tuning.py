@@ -1,0 +1,205 @@
+"""Fine-tuning: weights, alphabet, settings, counts and records of a run that starts from a trained model."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.engine import TrainState
+from elman.errors import ElmanError
+from elman.inference import Model
+from elman.inference.fingerprint import fingerprint
+from elman.runs.directory import RunDirectory
+from elman.runs.metadata import ModelOrigin
+from elman.runs.run import Run
+from elman.text import Alphabet, Corpus
+from elman.training.fine_tuning import match_characters
+from elman.training.start import initial_state, start_run
+from support.cli import Command
+from support.state import T, snapshot
+from support.training import EXACT, StopsAt, assert_same, train
+
+OLD = "a cat sat on a mat, and then a rat came. " * 12
+NEW = "xylophones & cats: 'no rats', said Zoe! " * 12
+PRIOR: dict[str, Any] = {"ngram_order": 2, "ngram_folds": 3}
+
+
+@pytest.fixture(scope="module")
+def source() -> Run:
+    """A run with an n-gram prior and an average of the weights."""
+    return train(Corpus.from_text(OLD), **EXACT, **PRIOR, max_updates=30, ema_decay=0.9, optimizer="adam")
+
+
+def start(model: Run | Model, text: str = NEW, **options: Any) -> Run:
+    """Return a run before its first update."""
+    settings = {name: value for name, value in (EXACT | PRIOR | options).items() if name != "preset"}
+    return start_run(None, Corpus.from_text(text), "reference", settings, model)
+
+
+def initial(run: Run) -> TrainState:
+    """Return the state that the run would start with without a model."""
+    return initial_state(run.data, run.optimizer)
+
+
+# --- Weights and alphabets ---
+
+
+def test_weights_follow_their_characters(source: Run) -> None:
+    run = start(source)
+    state, fresh, weights = run.state.parameters, initial(run).parameters, source.model.parameters
+    assert source.state.average
+    np.testing.assert_array_equal(state["W"], source.state.average["W"])  # which the model is used with
+    np.testing.assert_array_equal(state["W"], weights["W"])
+    np.testing.assert_array_equal(state["b"], weights["b"])
+    old, new = source.corpus.alphabet.characters, run.corpus.alphabet.characters
+    assert set(new) & set(old)
+    assert set(new) - set(old)
+    for n, character in enumerate(new):
+        expected = (weights, old.index(character)) if character in old else (fresh, n)
+        np.testing.assert_array_equal(state["U"][:, n], expected[0]["U"][:, expected[1]])
+        np.testing.assert_array_equal(state["V"][n], expected[0]["V"][expected[1]])
+        assert state["c"][n] == expected[0]["c"][expected[1]]
+
+
+def test_the_rest_of_the_state_is_that_of_a_new_run(source: Run) -> None:
+    state = start(source, optimizer="adam", ema_decay=0.5).state
+    assert (state.update, state.epoch, state.seconds) == (0, 0, 0.0)
+    assert not state.h.any()
+    assert not any(array.any() for group in (state.M, state.N) for array in group.values())
+    assert set(state.average) == set(state.parameters)
+    for name, array in state.average.items():
+        np.testing.assert_array_equal(array, state.parameters[name])
+
+
+def test_unknown_symbols_are_matched_and_are_no_characters() -> None:
+    with_unknown, without = Alphabet("ab?", has_unknown=True), Alphabet("?ba")
+    assert [list(indices) for indices in match_characters(with_unknown, without)] == [[1, 0], [1, 2]]
+    assert [list(indices) for indices in match_characters(with_unknown, Alphabet("c!", True))] == [[2], [1]]
+    assert [list(indices) for indices in match_characters(Alphabet("ab"), Alphabet("cd"))] == [[], []]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_shape_is_that_of_the_model(corpus: Corpus, cell: str) -> None:
+    model = train(corpus, **EXACT | {"hidden_size": 3}, cell=cell, layers=2, max_updates=1).model
+    run = elman.train(Corpus.from_text(NEW), init_from=model, preset="reference", engine="numpy", max_updates=1)
+    assert (run.config.cell, run.config.hidden_size, run.config.layers) == (cell, 3, 2)
+    assert run.config.dtype == "float32"
+
+
+def test_what_cannot_be_started_from(source: Run, tmp_path: Path) -> None:
+    def refused(call: Callable[[], object]) -> str:
+        with pytest.raises(ElmanError) as raised:
+            call()
+        return str(raised.value)
+
+    model, text = source.model, Corpus.from_text(NEW)
+    large = Model(model.alphabet, model.parameters.map(lambda array: array * 1e300), model.h, model.engine)
+    assert refused(lambda: start(source, hidden_size=5, layers=2)) == (
+        "cannot change hidden_size and layers with init_from (model: 4, given: 5; model: 1, given: 2); remove them"
+    )
+    assert refused(lambda: start(large, dtype="float32")) == (
+        "the weights of the model are not finite in float32: pass another model or dtype float64"
+    )
+    wrong: Any = 3
+    assert refused(lambda: start(wrong)) == "init_from must be a path, a Run or a Model (got int)"
+    assert refused(lambda: elman.train(text, init_from="nowhere")).startswith("there is no checkpoint 'nowhere'")
+    assert refused(lambda: elman.train(text, init_from=source, resume=True, out=tmp_path)) == (
+        "cannot combine init_from with resume=True: a resumed run continues with its own weights"
+    )
+
+
+# --- The n-gram prior ---
+
+
+def test_the_prior_counts_the_text_of_the_model_first(source: Run) -> None:
+    run = start(source)
+    ngrams, alphabet = run.state.parameters.ngrams, run.corpus.alphabet
+    assert ngrams is not None
+    before = "".join(character for character in OLD if character in alphabet.characters)
+    assert alphabet.decode(ngrams.text) == before + NEW
+    assert ngrams.offset == -len(before)
+    assert list(ngrams.folds_at(np.array([-1, 0, len(NEW) - 1, len(NEW)]))) == [3, 0, 2, 3]
+    np.testing.assert_array_equal(run.state.parameters["alpha"], source.model.parameters["alpha"])
+
+
+@pytest.mark.parametrize("text", [OLD, OLD + NEW, OLD[:200]], ids=["same", "grown", "part"])
+def test_a_text_that_overlaps_is_counted_once(source: Run, text: str) -> None:
+    ngrams = start(source, text).state.parameters.ngrams
+    assert ngrams is not None
+    assert (len(ngrams.text), ngrams.offset) == (len(text), 0)
+
+
+@pytest.mark.parametrize(("order", "taken"), [(1, [0, 1]), (4, [0, 1, 2, 2, 2])])
+def test_the_weights_of_a_prior_of_another_order(source: Run, order: int, taken: list[int]) -> None:
+    alpha = start(source, ngram_order=order).state.parameters["alpha"]
+    np.testing.assert_array_equal(alpha, source.model.parameters["alpha"][taken])
+
+
+def test_a_prior_only_one_of_both_has(source: Run) -> None:
+    assert start(source, ngram_order=0).state.parameters.ngrams is None
+    plain = start(source, ngram_order=0)
+    run = start(plain, OLD)
+    assert list(run.state.parameters["alpha"]) == [0.5, 0.5, 0.5]
+    assert run.state.parameters.ngrams is not None
+    assert len(run.state.parameters.ngrams.text) == len(OLD)
+
+
+# --- Runs ---
+
+
+def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_path: Path) -> None:
+    source.model.save(tmp_path / "model.safetensors")
+    options: dict[str, Any] = EXACT | PRIOR | {"init_from": tmp_path / "model.safetensors", "max_updates": 30}
+    whole = train(Corpus.from_text(NEW), **options)
+    train(Corpus.from_text(NEW), **options, out=tmp_path / "run", callback=StopsAt(10))
+    origin = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["init_from"]
+    assert origin == {"path": str(tmp_path / "model.safetensors"), "sha256": fingerprint(source.model).hex()}
+    resumed = train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
+    assert_same(resumed, whole)
+    assert resumed.init_from == whole.init_from
+    assert json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))["init_from"] == origin
+    assert whole.metrics[-1].loss < whole.metrics[0].loss
+
+
+def test_a_run_killed_before_its_checkpoint_starts_from_the_model_again(source: Run, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    source.model.save(model)
+    options: dict[str, Any] = EXACT | PRIOR | {"max_updates": 5}
+    train(Corpus.from_text(NEW), **options, init_from=model, out=tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    again = train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
+    assert snapshot(again.state) == snapshot(train(Corpus.from_text(NEW), **options, init_from=model).state)
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    train(Corpus.from_text(OLD), **EXACT, max_updates=1).model.save(model)
+    with pytest.raises(ElmanError, match=r"^the model in '.*' has changed since the run started from it; train with "):
+        train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
+
+
+def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> None:
+    plain = train(corpus, **EXACT, max_updates=1, out=tmp_path / "plain")
+    assert RunDirectory(tmp_path / "plain").manifest().init_from is None
+    assert start(plain).init_from == ModelOrigin(str(tmp_path / "plain"), fingerprint(plain.model).hex())
+    run = train(Corpus.from_text(NEW), **EXACT, max_updates=1, init_from=source, out=tmp_path)  # from memory
+    assert run.init_from is not None
+    assert run.init_from.path is None
+    (tmp_path / "checkpoint.safetensors").unlink()
+    with pytest.raises(ElmanError, match=r"^the run started from a model in memory and has no checkpoint yet; "):
+        train(Corpus.from_text(NEW), out=tmp_path, resume=True)
+
+
+def test_the_command(source: Run, tmp_path: Path, command: Command) -> None:
+    source.model.save(tmp_path / "old.safetensors")
+    (tmp_path / "new.txt").write_text(NEW, encoding="utf-8")
+    options = ["--seq-length", T, "--max-updates", 3, "--quiet", "--preset", "reference", "--engine", "numpy"]
+    options += ["--init-from"]
+    ended = command("train", tmp_path / "new.txt", "-o", tmp_path / "run", *options, tmp_path / "old.safetensors")
+    assert (ended.code, ended.err) == (0, "")
+    assert elman.load(tmp_path / "run").parameters["W"].shape == (4, 4)
+    ended = command("train", tmp_path / "new.txt", "-o", tmp_path / "2", *options, tmp_path / "run", "--hidden-size", 9)
+    expected = "error: cannot change --hidden-size with --init-from (model: 4, given: 9); remove it\n"
+    assert (ended.code, ended.err) == (2, expected)
+    assert not (tmp_path / "2").exists()

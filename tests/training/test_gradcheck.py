@@ -1,0 +1,109 @@
+"""The gradient check: every engine and network passes, a wrong gradient does not, and what cannot be checked."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import elman
+from elman.engine.numpy_engine import NumpyEngine
+from elman.engine.protocol import Indices
+from elman.errors import ElmanError
+from elman.network import LossAndGradients, Parameters
+from elman.network.parameters import Array
+from elman.text import Corpus
+from support.cells import COMPILED_CELLS
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_the_gradients_of_every_engine_pass(corpus: Corpus, engine: str) -> None:
+    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine=engine)
+    assert list(check.relative_error) == ["V", "U", "W", "b", "c", "h0"]
+    assert check.passed
+    assert 0 < max(check.relative_error.values()) < 1e-7
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", COMPILED_CELLS)
+def test_the_gradients_of_every_network_pass(corpus: Corpus, cell: str, layers: int) -> None:
+    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=5, points=10, engine="numpy", cell=cell, layers=layers)
+    of_layers = [name + number for number in ("", "2")[:layers] for name in ("UWbd" if cell == "gru" else "UWb")]
+    assert set(check.relative_error) == {*of_layers, "V", "c", "h0"}
+    assert check.passed
+    assert min(check.relative_error.values()) > 0
+
+
+def test_one_number_asks_for_one_experiment(corpus: Corpus) -> None:
+    (check,) = elman.gradcheck(corpus, hidden_size=4, engine="numpy")
+    assert (check.points, check.hidden_size, check.seq_length) == (25, 4, 25)
+    (check,) = elman.gradcheck(corpus, hidden_size=4, seq_length=6, engine="numpy")
+    assert (check.points, check.hidden_size, check.seq_length) == (6, 4, 6)
+
+
+@pytest.mark.parametrize("name", ["V", "U", "W", "b", "c", "h0"])
+@pytest.mark.parametrize("factor", [-1.0, 2.001, 1.000001, 0.0])
+def test_a_wrong_gradient_does_not_pass(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, name: str, factor: float
+) -> None:
+    class Wrong(NumpyEngine):
+        def loss_and_gradients(self, *arguments: Any) -> LossAndGradients:
+            result = super().loss_and_gradients(*arguments)
+            if name == "h0":
+                return result._replace(dh0=factor * result.dh0)
+            return result._replace(gradients=result.gradients | {name: factor * result.gradients[name]})
+
+    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: Wrong())
+    (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4, points=4)
+    assert not check.passed
+    assert [n for n, error in check.relative_error.items() if error > 1e-7] == [name]
+
+
+def test_a_gradient_that_forgot_the_initial_state_does_not_pass(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgets(NumpyEngine):
+        def loss_and_gradients(self, parameters: Parameters, h0: Array, x: Indices, y: Indices) -> LossAndGradients:
+            result = super().loss_and_gradients(parameters, h0, x, y)
+            da_first = np.linalg.solve(parameters["W"].T, result.dh0)
+            dW = result.gradients["W"] - np.outer(da_first, h0)
+            return result._replace(gradients=result.gradients | {"W": dW})
+
+    monkeypatch.setattr("elman.training.gradcheck.get_engine", lambda name: Forgets())
+    (check,) = elman.gradcheck(corpus, hidden_size=3, seq_length=4)
+    assert [name for name, error in check.relative_error.items() if error > 1e-7] == ["W"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"hidden_size": 0}, "hidden_size must be at least 1 (got 0)"),
+        ({"seq_length": 0}, "seq_length must be at least 1 (got 0)"),
+        ({"seq_length": 9, "points": 8}, "points must be at least seq_length (got 8 and 9)"),
+        ({"points": 0}, "points must be at least seq_length (got 0 and 25)"),
+        ({"cell": "cnn"}, "cell must be one of rnn, gru, lstm (got cnn)"),
+        ({"layers": 0}, "layers must be at least 1 (got 0)"),
+        ({"engine": "jax"}, "engine must be one of numba, numpy, torch (got jax)"),
+        ({"seed": -1}, "seed must be at least 0 (got -1)"),
+        (
+            {"hidden_size": 2, "seq_length": 3, "points": 77},
+            "points=77 needs a text of at least 78 characters ('text' has 77); lower points and seq_length, or use a"
+            " longer text",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_checked(corpus: Corpus, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}$"):
+        elman.gradcheck(corpus, **options)
+
+
+def test_too_short_a_text_is_refused_before_anything_is_checked(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def checked(*_: object) -> None:
+        raise AssertionError("an experiment was begun")
+
+    monkeypatch.setattr("elman.training.gradcheck.central_differences", checked)
+    with pytest.raises(ElmanError, match=r"^points=100 needs a text of at least 101 characters \('text' has 77\); "):
+        elman.gradcheck(corpus, engine="numpy")

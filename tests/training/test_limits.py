@@ -1,0 +1,141 @@
+"""The time budget: which update will be the last, and how the schedule follows. No real clock."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.engine import TrainState, get_engine
+from elman.engine.protocol import StepCallback, no_callback
+from elman.inference.score import score
+from elman.network.optimizer import Optimizer
+from elman.network.parameters import Array
+from elman.runs.run import Run
+from elman.text import Corpus, Windows
+from elman.training import loop as training
+from elman.training.limits import TimeBudget
+from support.training import EXACT, train
+
+# --- The estimate ---
+
+
+def test_the_last_update_follows_from_the_speed() -> None:
+    assert TimeBudget(3.0).last(0, 0.0, 500) == 500  # until a speed is known
+    budget = TimeBudget(3.0)
+    budget.observe(10, 1.0)
+    assert budget.last(10, 1.0, 500) == 30
+    assert budget.last(10, 1.0, 25) == 25
+    assert budget.last(29, 2.96, 500) == 29  # less than half an update is left
+    assert budget.last(31, 3.2, 500) == 31
+    assert TimeBudget(3.0, update=10, seconds=1.0).last(10, 1.0, 500) == 30  # of a resumed run
+    unlimited = TimeBudget(None)
+    unlimited.observe(10, 1.0)
+    assert unlimited.last(10, 1.0, 500) == 500
+
+
+def test_old_measurements_of_the_speed_count_little() -> None:
+    budget = TimeBudget(1000.0)
+    budget.observe(1, 1.0)  # the first is slow
+    for _ in range(20):
+        budget.observe(100, 1.0)
+    assert budget.seconds_per_update == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_clock_that_stands_still_is_no_error() -> None:
+    budget = TimeBudget(1.0)
+    budget.observe(10, 0.0)
+    assert budget.last(10, 0.0, 500) == 500
+
+
+# --- A run ---
+
+
+class Machine:
+    """A clock that moves only with updates, and an engine whose updates take the time that `pace` returns."""
+
+    def __init__(self, pace: Any) -> None:
+        self.pace, self.now = pace, 0.0
+        self.ends: list[tuple[int, int]] = []
+        self.calls: list[int] = []
+        self.engine = get_engine("numpy")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def advance(
+        self,
+        state: TrainState,
+        windows: Windows,
+        updates: int,
+        optimizer: Optimizer,
+        callback: StepCallback = no_callback,
+    ) -> Array:
+        if state.update or self.calls:  # not the trial before the first update
+            self.now += sum(self.pace(state.update + n) for n in range(updates))
+        self.ends.append((state.update, optimizer.end))
+        self.calls.append(updates)
+        return self.engine.advance(state, windows, updates, optimizer, callback)
+
+
+def run_on(machine: Machine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Run:
+    clock = SimpleNamespace(perf_counter=lambda: machine.now, monotonic=lambda: machine.now)
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training, "get_engine", lambda *_: machine)
+    settings = EXACT | {"optimizer": "adam", "learning_rate": 0.01, "schedule": "cosine", "epochs": 1000}
+    return train(Corpus.from_text("It was a dark and stormy night. " * 9), **settings | options)
+
+
+@pytest.mark.parametrize("pace", [0.001, 0.013, 0.2, 1.7])
+def test_a_run_takes_the_seconds_it_was_given(monkeypatch: pytest.MonkeyPatch, pace: float) -> None:
+    run = run_on(Machine(lambda n: pace), monkeypatch, max_seconds=5.0)
+    assert run.state.seconds == pytest.approx(5.0, abs=max(0.1, pace / 2 + 1e-9))
+    assert run.stopped == "max_seconds"
+
+
+def test_a_run_keeps_to_its_seconds_on_a_machine_whose_speed_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_on(Machine(lambda n: 0.004 * (1.5 + math.sin(n / 40))), monkeypatch, max_seconds=5.0)
+    assert run.state.seconds == pytest.approx(5.0, abs=0.1)
+
+
+def test_the_schedule_ends_when_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 0.01 if n < 100 else 0.02)  # it becomes slower on the way
+    run = run_on(machine, monkeypatch, max_seconds=5.0)
+    begun, end = machine.ends[-1]
+    assert end == run.state.update == begun + machine.calls[-1]
+    optimizer = Optimizer(0.01, 5.0, schedule="cosine", end=end)
+    assert optimizer.learning_rates(end - 1, 1)[0] < 1e-3 * 0.01
+    tenth = run.state.update // 10
+    assert all(abs(end - run.state.update) < 0.1 * run.state.update for n, end in machine.ends if n > 8 * tenth)
+
+
+def test_the_first_call_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 0.001)
+    run_on(machine, monkeypatch, max_seconds=1.0, metrics_every=1000, sample_every=0)
+    assert machine.calls[1] == 1  # 0 is the trial
+    assert max(b / a for a, b in zip(machine.calls[1:], machine.calls[2:], strict=False)) <= 4
+
+
+def test_the_nearer_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_on(Machine(lambda n: 0.01), monkeypatch, max_seconds=5.0, max_updates=50)
+    assert (run.state.update, run.stopped) == (50, "max_updates")
+
+
+def test_without_a_limit_of_time_the_schedule_is_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 0.01)
+    run_on(machine, monkeypatch, max_updates=50)
+    assert {end for _, end in machine.ends[1:]} == {50}
+
+
+def test_only_updates_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(lambda n: 0.01)
+
+    def slow(*arguments: Any) -> Any:
+        machine.now += 100.0
+        return score(*arguments)
+
+    monkeypatch.setattr(training, "score", slow)
+    run = run_on(machine, monkeypatch, max_seconds=2.0, validation=0.2, validate_every=20)
+    assert run.state.seconds == pytest.approx(2.0, abs=0.1)
+    assert np.isfinite(run.metrics[-1].chars_per_second)

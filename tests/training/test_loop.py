@@ -1,0 +1,525 @@
+"""The training loop: the order of data and state, the metrics, the samples, and runs that are resumed bit for bit.
+
+The network is tiny (m = 4, T = 5), and the text short enough that most runs go through it several times.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from elman.engine import TrainState, get_engine
+from elman.engine.protocol import StepCallback, no_callback
+from elman.errors import ElmanError, NonFiniteLossError
+from elman.network import Optimizer
+from elman.network.parameters import Array
+from elman.runs.directory import RunDirectory
+from elman.runs.models import load
+from elman.storage.tensors import read_tensors, save_tensors
+from elman.text import Alphabet, Corpus, Windows
+from elman.training import loop as training
+from support import reference_impl
+from support import tolerances as tolerances
+from support.cells import COMPILED_CELLS
+from support.state import PER_EPOCH, TEXT, T, snapshot
+from support.tolerances import largest_relative_error
+from support.training import EXACT, SMALL, Killed, M, StopsAt, assert_same, assert_saved, contents, train
+
+ENGINES = pytest.mark.parametrize("engine", ["numba", "numpy"])
+
+
+def losses_of(corpus: Corpus, updates: int, engine: str = "numpy") -> list[float]:
+    """Return the losses that the engine computes in one call."""
+    state = TrainState.initial(len(corpus.alphabet), M, 0.1, 400, np.float64)
+    losses = get_engine(engine).advance(state, Windows(corpus.indices, T), updates, Optimizer(0.1, 5.0))
+    return [float(loss) for loss in losses]
+
+
+def smoothed(losses: list[float]) -> list[float]:
+    """Return S after every update, from its definition."""
+    S = [losses[0]]
+    for L in losses[1:]:
+        S.append(0.999 * S[-1] + 0.001 * L)
+    return S
+
+
+# --- The order of data and state ---
+
+
+@ENGINES
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_trajectory_is_that_of_the_naive_code(corpus: Corpus, epochs: int, engine: str) -> None:
+    updates, tolerance = epochs * PER_EPOCH, tolerances.NAIVE if engine == "numpy" else tolerances.COMPILED_TRAJECTORY
+    expected = reference_impl.trajectory(corpus.indices, len(corpus.alphabet), M, T, 0.1, 5.0, 0.1, 400, updates)
+    run = train(corpus, **EXACT | {"engine": engine, "epochs": epochs, "metrics_every": 1})
+    assert (run.state.update, run.state.epoch) == (updates, epochs)
+    assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerance)
+    assert largest_relative_error(run.state.h, expected.h) <= tolerance
+    for name in expected.parameters:
+        assert largest_relative_error(run.state.parameters[name], expected.parameters[name]) <= tolerance, name
+        assert largest_relative_error(run.state.M[name], expected.M[name]) <= tolerance, name
+
+
+def test_the_settings_reach_the_update(corpus: Corpus) -> None:
+    expected = reference_impl.trajectory(corpus.indices, len(corpus.alphabet), 3, 7, 0.05, 0.2, 0.3, 9, 10)
+    options = {"hidden_size": 3, "seq_length": 7, "learning_rate": 0.05, "grad_clip": 0.2, "init_std": 0.3}
+    run = train(corpus, **EXACT | options | {"seed": 9, "max_updates": 10, "metrics_every": 1})
+    assert [row.loss for row in run.metrics] == pytest.approx(expected.losses, rel=tolerances.NAIVE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"sample_every": 0}, {"sample_every": 3}, {"sample_length": 1}, {"metrics_every": 1}, {"metrics_every": 1000}],
+    ids=str,
+)
+def test_what_is_written_on_the_way_does_not_change_the_network(corpus: Corpus, options: dict[str, int]) -> None:
+    one, other = (train(corpus, **SMALL | options, max_updates=50).state for options in ({}, options))
+    names = ("parameters", "M", "h", "counters", "figures")
+    assert [snapshot(one)[name] for name in names] == [snapshot(other)[name] for name in names]
+
+
+@pytest.mark.parametrize("seconds", [1e-12, 1e12])
+def test_how_the_updates_are_cut_into_calls_does_not_change_the_run(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    expected = train(corpus, **SMALL, max_updates=50)
+    monkeypatch.setattr(training, "TICK_SECONDS", seconds)
+    assert_same(train(corpus, **SMALL, max_updates=50), expected)
+
+
+def test_saving_on_the_way_does_not_change_the_run(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = train(corpus, **SMALL, max_updates=50)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    assert_same(train(corpus, **SMALL, max_updates=50, out=tmp_path), expected)
+    assert_saved(tmp_path, expected)
+
+
+def test_a_seed_is_a_run(corpus: Corpus) -> None:
+    one, other, again = (train(corpus, **EXACT, max_updates=3, seed=n) for n in (1, 2, 1))
+    assert snapshot(one.state)["parameters"] != snapshot(other.state)["parameters"]
+    assert one.samples[0].text != other.samples[0].text
+    assert_same(again, one)
+
+
+# --- The metrics ---
+
+
+@ENGINES
+def test_the_smooth_loss_is_its_recursion(corpus: Corpus, engine: str) -> None:
+    losses = losses_of(corpus, 40, engine)
+    run = train(corpus, **EXACT | {"engine": engine, "metrics_every": 1}, max_updates=40)
+    assert [row.loss for row in run.metrics] == losses
+    assert [row.smooth_loss for row in run.metrics] == smoothed(losses)
+
+
+def test_the_minimum_of_the_smooth_loss_and_where_it_was(corpus: Corpus) -> None:
+    # A large step makes the curve rise at first, so its minimum is not at the end.
+    run = train(corpus, **EXACT | {"metrics_every": 1, "learning_rate": 2.0}, max_updates=40)
+    curve = [row.smooth_loss for row in run.metrics]
+    assert run.state.minimum_smooth_loss == min(curve) < curve[-1]
+    assert run.state.minimum_at == 1 + curve.index(min(curve))
+
+
+def test_a_row_at_every_so_many_updates_and_once_at_the_last(corpus: Corpus) -> None:
+    run, losses = train(corpus, **EXACT, max_updates=25), losses_of(corpus, 25)
+    assert [row.update for row in run.metrics] == [7, 14, 21, 25]
+    assert [row.loss for row in run.metrics] == [losses[n - 1] for n in (7, 14, 21, 25)]
+    assert [row.smooth_loss for row in run.metrics] == [smoothed(losses)[n - 1] for n in (7, 14, 21, 25)]
+    assert [row.update for row in train(corpus, **EXACT, max_updates=14).metrics] == [7, 14]
+
+
+def test_the_rows_and_the_results_are_those_of_the_state(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT | {"metrics_every": 1}, epochs=2)
+    assert [row.epoch for row in run.metrics] == [n // PER_EPOCH for n in range(1, 2 * PER_EPOCH + 1)]
+    assert run.results().items() >= {
+        "updates": 2 * PER_EPOCH, "epochs": 2, "smooth_loss": run.state.smooth_loss, "validation_loss": None,
+        "minimum_smooth_loss": run.state.minimum_smooth_loss, "minimum_at": run.state.minimum_at,
+    }.items()  # fmt: skip
+
+
+# --- The samples ---
+
+
+def test_a_sample_before_the_first_update_and_after_every_so_many(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT | {"sample_every": 7}, max_updates=15)
+    assert [sample.update for sample in run.samples] == [0, 7, 14]
+    assert {len(sample.text) for sample in run.samples} == {20}
+    assert [sample.smooth_loss for sample in run.samples] == [None] + [row.smooth_loss for row in run.metrics[:2]]
+    assert train(corpus, **EXACT | {"sample_every": 0}, max_updates=5).samples == []
+
+
+def test_a_sample_starts_with_the_next_character_of_the_text(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT | {"sample_every": 1}, max_updates=2 * PER_EPOCH)
+    # After the last window of an epoch it is the character that follows the window.
+    ends = [0] + [T * n for _ in range(2) for n in range(1, PER_EPOCH + 1)]
+    assert [sample.text[0] for sample in run.samples] == [TEXT[end] for end in ends]
+
+
+def test_the_final_sample_does_not_change_the_run(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, max_updates=20)
+    before = snapshot(run.state)
+    assert run.final_sample() == run.final_sample()
+    assert len(run.final_sample()) == 1000
+    assert snapshot(run.state) == before
+
+
+# --- Stopping and resuming ---
+
+
+@st.composite
+def cut_runs(draw: st.DrawFn) -> tuple[int, int, int, dict[str, Any]]:
+    """Return where a run is stopped, how far it continued until it was killed, where it ends, and its settings."""
+    cut = draw(st.integers(1, 40))
+    killed = draw(st.integers(cut, 50))
+    options = {
+        "metrics_every": draw(st.integers(1, 12)),
+        "sample_every": draw(st.integers(0, 12)),
+        "validation": draw(st.sampled_from([0.0, 0.25])),
+        "dtype": draw(st.sampled_from(["float32", "float64"])),
+    }
+    if options["validation"]:
+        options |= {"validate_every": draw(st.sampled_from([0, 3])), "patience": draw(st.sampled_from([0, 2]))}
+    return cut, killed, draw(st.integers(killed + 1, 60)), options
+
+
+@ENGINES
+@settings(max_examples=15)
+@given(case=cut_runs())
+@example(case=(10, 10, 25, {"metrics_every": 7, "sample_every": 5}))
+@example(case=(PER_EPOCH, PER_EPOCH, 2 * PER_EPOCH, {}))
+def test_a_run_is_resumed_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, engine: str, case: tuple[int, int, int, dict[str, Any]]
+) -> None:
+    cut, _, end, given = case
+    out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": engine}
+    expected = train(corpus, **options, max_updates=end)
+    train(corpus, **options, max_updates=cut, out=out)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    assert_saved(out, expected)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> dict[str, Any]:
+    """Return the settings of a network and its training."""
+    return {
+        "cell": draw(st.sampled_from(COMPILED_CELLS)),
+        "layers": draw(st.sampled_from([1, 2])),
+        "batch_size": draw(st.sampled_from([1, 3])),
+        "optimizer": draw(st.sampled_from(["adagrad", "rmsprop", "adam", "adamw", "sgd", "muon"])),
+        "learning_rate": 0.01,
+        "grad_clip_mode": draw(st.sampled_from(["value", "norm"])),
+        "weight_decay": draw(st.sampled_from([0.0, 0.01])),
+        "warmup": draw(st.sampled_from([0, 10])),
+        "ema_decay": draw(st.sampled_from([0.0, 0.9])),
+        "dropout": draw(st.sampled_from([0.0, 0.5])),
+        "dropout_kind": draw(st.sampled_from(["variational", "plain"])),
+        "weight_dropout": draw(st.sampled_from([0.0, 0.3])),
+        "init": draw(st.sampled_from(["normal", "orthogonal"])),
+        "ngram_order": draw(st.sampled_from([0, 3])),
+        "ngram_folds": draw(st.sampled_from([0, 4])),
+    }
+
+
+@settings(max_examples=25)
+@given(case=cut_runs(), recipe=recipes())
+def test_a_run_of_any_kind_is_resumed_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], recipe: dict[str, Any]
+) -> None:
+    cut, _, end, given = case
+    out, corpus = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT)
+    options = SMALL | given | recipe | {"engine": "numpy", "epochs": 100}
+    expected = train(corpus, **options, max_updates=end)
+    train(corpus, **options, max_updates=cut, out=out)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    assert_saved(out, expected)
+
+
+def test_a_prior_that_counts_another_text_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, ngram_order=3, max_updates=10, out=tmp_path)
+    text, tensors = read_tensors(tmp_path / "checkpoint.safetensors")
+    save_tensors(tmp_path / "checkpoint.safetensors", json.loads(text) | {"ngram_offset": 1}, tensors)
+    with pytest.raises(ElmanError, match="counts a text that is not the training text from character 1 on"):
+        train(corpus, out=tmp_path, resume=True)
+
+
+@settings(max_examples=15)
+@given(case=cut_runs(), torn=st.sampled_from([b"", b"9", b'{"update": 1, "text": "\xc3']))
+def test_a_killed_run_is_resumed_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[int, int, int, dict[str, Any]], torn: bytes
+) -> None:
+    cut, killed, end, given = case
+    out, corpus, options = tmp_path_factory.mktemp("run"), Corpus.from_text(TEXT), SMALL | given | {"engine": "numpy"}
+    expected = train(corpus, **options, max_updates=end)
+    train(corpus, **options, max_updates=cut, out=out)
+    left_behind(out, corpus, killed, torn)
+    assert_same(train(corpus, out=out, resume=True, max_updates=end), expected)
+    assert_saved(out, expected)
+
+
+def left_behind(out: Path, corpus: Corpus, killed: int, torn: bytes) -> None:
+    """Leave what a run leaves that is killed after writing its records and before the checkpoint that covers them."""
+    checkpoint = out / "checkpoint.safetensors"
+    before = checkpoint.read_bytes()
+    train(corpus, out=out, resume=True, max_updates=killed)
+    checkpoint.write_bytes(before)
+    for name in ("metrics.csv", "samples.jsonl"):
+        with (out / name).open("ab") as file:
+            file.write(torn)
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_resumed_bit_for_bit(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(corpus, **EXACT, out=tmp_path, callback=Killed())
+    left_behind(tmp_path, corpus, 15, b"")
+    expected = train(corpus, **EXACT, max_updates=25)
+    assert_same(train(corpus, out=tmp_path, resume=True, max_updates=25), expected)
+    assert_saved(tmp_path, expected)
+
+
+ADAM = {"optimizer": "adam", "learning_rate": 0.01, "warmup": 5}
+PRIOR = {"cell": "lstm", "ngram_order": 3}
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("options", "update"),
+    [
+        ({}, 1),
+        ({}, 40),
+        (ADAM | {"schedule": "cosine"}, 20),
+        (ADAM | {"schedule": "step"}, 20),
+        (PRIOR, 10),
+        (PRIOR | {"batch_size": 3}, 10),
+    ],
+    ids=str,
+)
+def test_an_interrupted_run_is_saved_and_resumed_bit_for_bit(
+    corpus: Corpus, tmp_path: Path, engine: str, options: dict[str, Any], update: int
+) -> None:
+    options = SMALL | options | {"engine": engine, "max_updates": 40, "epochs": 100}
+    run = train(corpus, **options, out=tmp_path, callback=StopsAt(update))
+    assert update <= run.state.update < update + SMALL["metrics_every"]
+    assert_saved(tmp_path, run)
+    expected = train(corpus, **options)
+    assert_same(train(corpus, out=tmp_path, resume=True), expected)
+    assert_saved(tmp_path, expected)
+
+
+def test_a_run_stops_after_so_many_seconds(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, epochs=1000, max_seconds=1e-9)
+    assert 0 < run.state.update < PER_EPOCH
+    assert not run.interrupted
+
+
+@pytest.mark.parametrize("option", [{"hidden_size": 5}, {"learning_rate": 0.2}, {"dtype": "float32"}], ids=str)
+def test_other_settings_on_resume_are_rejected(corpus: Corpus, tmp_path: Path, option: dict[str, Any]) -> None:
+    train(corpus, **EXACT, max_updates=5, out=tmp_path)
+    before, (name, value) = contents(tmp_path), next(iter(option.items()))
+    saved = ({"learning_rate": 0.1} | EXACT)[name]
+    expected = f"cannot change {name} on resume (run: {saved}, given: {value}); remove it"
+    with pytest.raises(ElmanError, match=re.escape(expected)):
+        train(corpus, out=tmp_path, resume=True, **option)
+    assert contents(tmp_path) == before
+
+
+def test_settings_and_limits_on_resume(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, max_updates=5, out=tmp_path)
+    assert train(corpus, **EXACT, max_updates=8, out=tmp_path, resume=True).state.update == 8
+    with pytest.raises(ElmanError, match="did you mean max_updates"):
+        train(corpus, out=tmp_path, resume=True, max_update=9)
+    assert train(corpus, out=tmp_path, resume=True, epochs=2).state.epoch == 2  # lifts the other limits
+
+
+def test_another_text_on_resume_is_rejected(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, max_updates=5, out=tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(ElmanError, match=r"was trained on another text \(SHA-256 [0-9a-f]{12}…, but 'other' has"):
+        train(Corpus.from_text(TEXT[::-1], "other"), out=tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_what_cannot_be_resumed(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(ElmanError, match=r"^there is no checkpoint .*: pass a run directory"):
+        train(corpus, out=tmp_path / "none", resume=True)
+    assert contents(tmp_path) == {}
+    with pytest.raises(ElmanError, match=r"^resume=True requires out, the directory of the run$"):
+        train(corpus, resume=True)
+    train(corpus, **EXACT, max_updates=5, out=tmp_path)
+    (tmp_path / "metrics.csv").unlink()
+    with pytest.raises(ElmanError, match=r"^the run in '.*' has no metrics\.csv$"):
+        train(corpus, out=tmp_path, resume=True)
+
+
+def test_a_resume_that_fails_loses_no_row(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = train(corpus, **EXACT, max_updates=21, out=tmp_path)
+    opened: Callable[..., Any] = Path.open
+
+    def full(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if "a" in mode:
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(ElmanError, match=r"No space left on device"):
+            train(corpus, out=tmp_path, resume=True, max_updates=30)
+    assert_saved(tmp_path, run)
+
+
+# --- The directory ---
+
+
+def test_a_directory_is_made_with_its_parents_and_refused_if_it_holds_a_run(corpus: Corpus, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    assert_saved(out, train(corpus, **EXACT, max_updates=5, out=out))
+    before = contents(out)
+    with pytest.raises(ElmanError, match=r"already contains a run; add resume=True to continue it, overwrite=True to"):
+        train(corpus, **EXACT, max_updates=5, out=out)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.5])
+def test_too_short_a_text_is_refused_before_anything_is_written(tmp_path: Path, validation: float) -> None:
+    short = Corpus.from_text("abcde" if not validation else "abcdefghij")
+    expected = "the text has 5 characters, but a sequence length of 5 needs at least 6"
+    with pytest.raises(ElmanError, match=f"^{re.escape(expected)}"):
+        train(short, **EXACT, validation=validation, out=tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shortest_text_is_one_window(tmp_path: Path) -> None:
+    run = train(Corpus.from_text("abcdef"), **EXACT, epochs=3, out=tmp_path)
+    assert (run.state.update, run.state.epoch) == (3, 3)
+
+
+# --- A loss that is not finite ---
+
+
+@ENGINES
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_a_loss_that_is_not_finite_stops_the_run(corpus: Corpus, engine: str) -> None:
+    with pytest.raises(NonFiniteLossError) as raised:
+        train(corpus, **SMALL | {"engine": engine}, learning_rate=1e38)
+    expected = (
+        r"the loss of update \d+ is not finite: "
+        r"lower learning_rate \(now 1e\+38\), grad_clip \(now 5\.0\) or init_std \(now 0\.1\)"
+    )
+    assert re.fullmatch(expected, str(raised.value))
+
+
+def test_the_update_is_named_whose_loss_is_not_finite(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_losses(monkeypatch, first_bad=12)
+    with pytest.raises(NonFiniteLossError, match=r"^the loss of update 12 is not finite"):
+        train(corpus, **EXACT, max_updates=30)
+
+
+@pytest.mark.parametrize("saved_before", [False, True])
+def test_the_last_good_checkpoint_is_kept(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved_before: bool
+) -> None:
+    expected = train(corpus, **EXACT, max_updates=30)
+    spoil_losses(monkeypatch, first_bad=26)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0 if saved_before else math.inf)
+    with pytest.raises(NonFiniteLossError, match=r"; the last good checkpoint is kept: lower "):
+        train(corpus, **EXACT, max_updates=30, out=tmp_path)
+    directory = RunDirectory(tmp_path)
+    update = directory.load().state.update
+    assert (update > 0) == saved_before
+    assert [row.update for row in directory.metrics()] == [n for n in (7, 14, 21) if n <= update]
+    assert [sample.update for sample in directory.samples() if sample.update] == [n for n in (10, 20) if n <= update]
+    monkeypatch.undo()
+    assert_same(train(corpus, out=tmp_path, resume=True), expected)
+
+
+def spoil_losses(monkeypatch: pytest.MonkeyPatch, first_bad: int) -> None:
+    """Let the losses be nan from this update on."""
+    engine = get_engine("numpy")
+
+    class Spoilt:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(engine, name)
+
+        def advance(
+            self,
+            state: TrainState,
+            windows: Windows,
+            updates: int,
+            optimizer: Optimizer,
+            callback: StepCallback = no_callback,
+        ) -> Array:
+            done = state.update
+            losses = engine.advance(state, windows, updates, optimizer, callback)
+            losses[max(0, first_bad - 1 - done) :] = math.nan
+            return losses
+
+    monkeypatch.setattr(training, "get_engine", lambda *_: Spoilt())
+
+
+@pytest.mark.parametrize("max_updates", [1, 2])
+def test_what_is_kept_can_be_loaded_though_the_weights_overflowed(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_updates: int
+) -> None:
+    # The first update's loss is finite; what it leaves of U is not.
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    options = SMALL | {"learning_rate": 1e38, "init_std": 1.0, "metrics_every": 1}
+    with suppress(NonFiniteLossError):
+        train(corpus, **options, max_updates=max_updates, out=tmp_path)
+    load(tmp_path)
+
+
+@ENGINES
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_that_are_not_finite_write_no_text(corpus: Corpus, engine: str) -> None:
+    with pytest.raises(NonFiniteLossError):
+        train(corpus, **SMALL | {"engine": engine, "sample_every": 1}, learning_rate=1e38)
+
+
+@pytest.mark.parametrize("option", [{"learning_rate": 1e39}, {"grad_clip": 1e39}, {"init_std": 1e39}], ids=str)
+def test_a_setting_beyond_float32_is_no_warning(corpus: Corpus, option: dict[str, Any]) -> None:
+    with suppress(ElmanError):
+        train(corpus, **SMALL, **option, max_updates=10)
+
+
+# --- Texts of other kinds ---
+
+
+@ENGINES
+def test_an_alphabet_of_thousands(tmp_path: Path, engine: str) -> None:
+    characters = "".join(chr(0x4E00 + n) for n in range(5000))
+    corpus = Corpus.from_text(characters + characters[::-1])
+    run = train(corpus, **SMALL | {"engine": engine}, max_updates=20, out=tmp_path)
+    assert run.metrics[0].loss == pytest.approx(T * math.log(5000), rel=tolerances.START_LOSS)
+    assert load(tmp_path).alphabet.characters == characters
+    assert_saved(tmp_path, run)
+
+
+@pytest.mark.parametrize(
+    "text", ["🐈 och 🐕, 👩‍👩‍👧 och 🇸🇪! " * 4, "a\0b\r\n\x85\u2028\x1c " * 4, "a\ud800b" * 8], ids=ascii
+)
+def test_a_text_with_uncommon_characters(tmp_path: Path, text: str) -> None:
+    corpus = Corpus.from_text(text)
+    run = train(corpus, **EXACT, max_updates=20, out=tmp_path)
+    assert_saved(tmp_path, run)
+    assert load(tmp_path).alphabet == corpus.alphabet
+
+
+# --- Other texts and limits on resume ---
+
+
+def test_a_run_is_resumed_in_its_own_alphabet_only(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **SMALL, max_updates=3, out=tmp_path)
+    other = Alphabet(corpus.alphabet.characters[::-1])
+    same_text = Corpus(corpus.name, other, other.encode(corpus.text), corpus.sha256, corpus.encoding)
+    with pytest.raises(ElmanError, match=r"is encoded in an alphabet of \d+ characters"):
+        train(same_text, out=tmp_path, resume=True, max_updates=9)

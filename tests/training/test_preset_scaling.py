@@ -1,0 +1,111 @@
+"""Presets on short texts, and in long runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.cli import display
+from elman.errors import ElmanError
+from elman.text import Corpus
+from elman.training import preset_scaling
+from support.state import TEXT
+from support.training import Listens, StopsAt
+
+
+def test_a_preset_is_scaled_to_a_short_text(tmp_path: Path) -> None:
+    text, listens = Corpus.from_text((TEXT * 3)[:200]), Listens()
+    small: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
+    run = elman.train(text, **small, preset="minute", out=tmp_path, callback=listens, max_updates=3)
+    assert (run.config.batch_size, run.config.seq_length, run.config.validate_every) == (2, 19, 0)
+    assert listens.notices[1] == (
+        "the training text has only 180 characters: optimizer adam instead of muon, learning rate 0.006 instead of"
+        " 0.012, dropout 0.15 instead of 0.0, batch size 2 instead of 32, sequence length 19 instead of 64"
+    )
+    assert elman.train(text, out=tmp_path, resume=True, max_updates=6).config.seq_length == 19
+    run = elman.train(text, **small, preset="reference", batch_size=1, epochs=1)
+    assert (run.config.seq_length, run.notices) == (25, run.notices[:1])
+    run = elman.train(text, **small, preset="quick", seq_length=20, callback=StopsAt(1))
+    assert (run.config.batch_size, run.config.epochs) == (2, 100)
+    assert run.notices[1].endswith("batch size 2 instead of 16, at most 100 epochs")
+
+
+def test_a_preset_has_other_settings_for_a_short_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Corpus.from_text((TEXT * 3)[:200])
+    options: dict[str, Any] = {"preset": "strong", "hidden_size": 3, "engine": "numpy", "max_updates": 1}
+    run = elman.train(text, **options)
+    assert (run.config.optimizer, run.config.dropout) == ("adam", 0.15)
+    assert elman.train(text, **options, max_seconds=9.0).config.epochs == 8
+    assert elman.train(text, **options, max_seconds=9.0, epochs=3).config.epochs == 3
+    assert run.config.epochs > 8
+    assert "characters: optimizer adam instead of muon, dropout 0.15 instead of 0.0, batch size" in run.notices[1]
+    run = elman.train(text, **options, optimizer="muon", dropout=0.3)
+    assert (run.config.optimizer, run.config.dropout) == ("muon", 0.3)
+    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    run = elman.train(text, **options)
+    assert (run.config.optimizer, run.config.dropout) == ("muon", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("preset", "seconds_per_million", "weight_dropout", "epochs"),
+    [
+        ("strong", 299, 0.0, 4),
+        ("strong", 301, 0.2, 8),
+        ("strong", 599, 0.2, 8),
+        ("strong", 601, 0.4, 16),
+        ("minute", 99, 0.0, 5),
+        ("minute", 101, 0.2, 10),
+        ("minute", 301, 0.4, 20),
+    ],
+)
+def test_a_preset_has_other_settings_for_a_long_run(
+    monkeypatch: pytest.MonkeyPatch, preset: str, seconds_per_million: int, weight_dropout: float, epochs: int
+) -> None:
+    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    text, seconds = Corpus.from_text((TEXT * 30)[:2000]), seconds_per_million * 1800 / 1e6
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "max_updates": 1, "max_seconds": seconds}
+    run = elman.train(text, preset=preset, **options)
+    assert (run.config.weight_dropout, run.config.epochs) == (weight_dropout, epochs)
+    notice = (
+        f"{seconds:,.0f} seconds are many epochs of 1,800 characters: weight dropout {weight_dropout} instead of 0.0"
+    )
+    assert (notice in run.notices[1]) == bool(weight_dropout)
+    assert elman.train(text, preset=preset, **options, weight_dropout=0.1).config.weight_dropout == 0.1
+    assert elman.train(text, preset="quick", **options).config.weight_dropout == 0.0
+
+
+def test_the_command_for_a_longer_run_has_the_settings_of_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preset_scaling, "SHORT_TEXT", 180)
+    text = Corpus.from_text((TEXT * 30)[:2000])
+    options: dict[str, Any] = {"hidden_size": 3, "engine": "numpy", "sample_every": 0}
+    # Of 1,800 characters, 0.3 s are 167 s per million, and twice as many are 333.
+    run = elman.train(text, preset="strong", **options, max_seconds=0.3, epochs=10**6)
+    assert run.stopped == "max_seconds"
+    command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
+    assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2 --epochs 8"
+    run = elman.train(text, preset="strong", **options, max_seconds=0.5, epochs=1)
+    assert run.stopped == "epochs"
+    command = "elman train novel.txt --out run-longer --like run --max-seconds 1"
+    assert display._longer_command(run, Path("run"), ["novel.txt"]) == f"{command} --weight-dropout 0.2 --epochs 8"
+    run = elman.train(text, preset="strong", **options, epochs=1)
+    assert (run.stopped, run.config.max_seconds) == ("epochs", None)
+    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --epochs 2")
+    run = elman.train(text, preset="quick", **options, max_seconds=0.3)
+    command = "elman train novel.txt --out run-longer --like run --max-seconds 0.6"
+    assert display._longer_command(run, Path("run"), ["novel.txt"]) == command
+    run = elman.train(text, preset="strong", **options, max_updates=2)
+    assert display._longer_command(run, Path("run"), ["novel.txt"]).endswith(" --max-updates 4")
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 32}, {"seq_length": 64, "batch_size": 32}, {"seq_length": 300}])
+def test_what_is_passed_explicitly_is_not_lowered(options: dict[str, Any]) -> None:
+    text = Corpus.from_text(TEXT[:30])
+    with pytest.raises(ElmanError, match=r"^the text has \d+ characters, but a "):
+        elman.train(text, hidden_size=3, engine="numpy", preset="minute", **options)
+
+
+def test_a_text_long_enough_is_trained_on_as_before() -> None:
+    text = Corpus.from_text(TEXT * 30)  # 2,100 for training, 51 more than a window
+    config = elman.train(text, hidden_size=3, engine="numpy", sample_every=0, max_updates=1).config
+    assert (config.batch_size, config.seq_length, config.validate_every) == (32, 64, 1000)

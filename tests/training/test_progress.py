@@ -1,0 +1,167 @@
+"""The progress of a training: lines in a log, a bar on a terminal or in a notebook."""
+
+import io
+import re
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from elman.runs.records import Sample
+from elman.text import Corpus
+from elman.training.progress import (
+    INTERVAL,
+    VALIDATION_INTERVAL,
+    NotebookOutput,
+    ProgressBar,
+    ProgressDisplay,
+    ProgressLines,
+    StderrConsole,
+    create_display,
+    describe_progress,
+    visible,
+)
+from support.state import TEXT, T
+from support.terminal import use_terminal
+from support.training import EXACT, assert_same, train
+
+OPTIONS: dict[str, Any] = EXACT | {"validation": 0.25, "validate_every": 8, "max_updates": 20, "metrics_every": 1}
+
+
+def lines(corpus: Corpus, capsys: pytest.CaptureFixture[str], clock: Callable[[], float]) -> list[str]:
+    """Return the lines of a training, in which every update is shown to the display."""
+    train(corpus, **OPTIONS, callback=ProgressLines(StderrConsole(), clock))
+    return capsys.readouterr().err.splitlines()
+
+
+# --- Lines ---
+
+
+def test_a_line_is_printed_at_once_at_every_validation_and_at_the_end(
+    corpus: Corpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = count(step=VALIDATION_INTERVAL / 8)  # from validation to validation
+    notice, *others = lines(corpus, capsys, lambda: next(seconds))
+    assert notice == "training on text: 77 characters, 26 distinct"
+    assert [line.split(", ")[1] for line in others] == ["update 8/20", "update 16/20", "update 20/20"]
+    number = r"\d\.\d{3}"
+    for line in others:
+        losses = rf"train loss {number}, validation loss {number} nats/char"
+        assert re.fullmatch(rf"epoch \d, update \d+/20, {losses}, [\d,]+ chars/s, 0:00:\d\d left", line)
+
+
+def test_validations_that_follow_each_other_closely_have_a_line_per_second(
+    corpus: Corpus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = count(step=VALIDATION_INTERVAL / 4)
+    train(corpus, **OPTIONS | {"validate_every": 1}, callback=ProgressLines(StderrConsole(), lambda: next(seconds)))
+    shown = re.findall(r"update (\d+)/20", capsys.readouterr().err)
+    assert shown == ["1", "5", "9", "13", "17", "20"]
+
+
+def test_the_last_line_has_the_train_loss_of_the_results(capsys: pytest.CaptureFixture[str]) -> None:
+    options = EXACT | {"max_updates": 300, "metrics_every": 7, "batch_size": 60}
+    run = train(Corpus.from_text(TEXT * 50), **options, callback=ProgressLines(StderrConsole(), lambda: 0.0))
+    assert f"train loss {run.train_loss:.3f} nats/char" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_line_is_printed_every_few_seconds(
+    corpus: Corpus, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elman.training.loop.TICK_SECONDS", 0.0)  # every update is shown
+    seconds = count(step=INTERVAL / 3)
+    _, *others = lines(corpus, capsys, lambda: next(seconds))
+    shown = [int(line.split("update ")[1].split("/")[0]) for line in others]
+    assert shown == [3, 6, 8, 11, 14, 16, 19, 20]
+
+
+def test_before_the_first_validation_there_is_the_train_loss(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, batch_size=2, max_updates=7)
+    fields = describe_progress(run, 10)
+    assert fields["losses"] == f"train loss {run.state.smooth_loss / T:.3f} nats/char"
+    assert (fields["epoch"], fields["updates"]) == ("epoch 2", "update 7/10")
+    assert fields["speed"] == f"{7 * 2 * T / run.state.seconds:,.0f} chars/s"
+
+
+def test_the_first_update_gives_no_estimate(corpus: Corpus, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may take as long as a thousand of the others."""
+    run = train(corpus, **EXACT, max_updates=1, callback=ProgressLines(StderrConsole(), lambda: 0.0))
+    fields = describe_progress(run, 10)
+    assert (fields["speed"], fields["left"]) == ("", "")
+    assert capsys.readouterr().err.splitlines()[-1] == f"epoch 1, update 1/1, {fields['losses']}"
+
+
+def test_epochs_are_counted_where_they_end_the_run(corpus: Corpus) -> None:
+    run = train(corpus, **EXACT, epochs=2)
+    assert describe_progress(run, run.state.update)["epoch"] == "epoch 2/2"
+
+
+# --- Where progress is shown ---
+
+
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_a_log_is_written_only_where_it_is_wanted(
+    corpus: Corpus, capsys: pytest.CaptureFixture[str], progress: bool | None
+) -> None:
+    shown = train(corpus, **OPTIONS, progress=progress)
+    assert ("update 20/20" in capsys.readouterr().err) == bool(progress)
+    assert_same(shown, train(corpus, **OPTIONS))
+
+
+def test_on_a_terminal_there_is_a_bar_by_default(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    run = train(corpus, **OPTIONS)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert "training on text" in shown
+    assert "update 20/20" in shown
+    assert f"train loss {run.train_loss:.3f}, validation loss " in shown
+    assert visible(run.samples[-2].text).split("\n")[0] in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    before = len(terminal.getvalue())
+    train(corpus, **OPTIONS, progress=False)
+    assert len(terminal.getvalue()) == before
+
+
+def test_a_dumb_terminal_and_a_log_in_colour_get_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_terminal(monkeypatch)
+    assert StderrConsole().is_watched
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(create_display(True, StderrConsole()), ProgressLines)
+    assert type(create_display(None, StderrConsole())) is ProgressDisplay
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert isinstance(create_display(True, StderrConsole()), ProgressLines)
+
+
+def test_a_notebook_gets_one_output_that_is_updated(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    class Handle:
+        def __init__(self, content: Any, **_: object) -> None:
+            self.update(content)
+
+        def update(self, content: Any) -> None:
+            shown.append(content._repr_mimebundle_([], []))
+
+    monkeypatch.setattr("IPython.display.display", Handle)
+    console = StderrConsole()
+    console.is_jupyter = True
+    bar = create_display(None, console)
+    assert isinstance(bar, ProgressBar)
+    assert isinstance(bar.output, NotebookOutput)
+    train(corpus, **OPTIONS, callback=bar)
+    assert "training on text" in shown[0]["text/plain"]
+    assert "validation loss" in shown[-1]["text/plain"]
+    assert "<pre" in shown[-1]["text/html"]
+
+
+def test_a_warning_and_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = use_terminal(monkeypatch)
+    for display in (ProgressLines(StderrConsole()), ProgressBar(StderrConsole())):
+        display.on_warning("[it] is not well " * 20)
+        display.on_sample(Sample(1, None, "\x1b[31m"))
+        display.close()
+    assert terminal.getvalue() == 2 * f"warning: {'[it] is not well ' * 20}\n"
+    assert visible("a\x1b[31mb\tc\nd\x7f\x9b") == "a␛[31mb\tc\nd␡␡"

@@ -1,0 +1,217 @@
+"""A resumed run finds its text again, and says so in one line where it cannot."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import elman
+from elman.errors import ElmanError
+from elman.runs import data
+from elman.runs.run import Run
+from elman.text import Corpus
+from support.state import TEXT
+from support.training import EXACT, Listens, assert_same, assert_saved, contents
+
+FIRST, SECOND = TEXT, TEXT[::-1]
+OPTIONS: dict[str, Any] = EXACT | {"sample_every": 0}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a text of two files."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("corpus/1.txt", FIRST), ("corpus/2.txt", SECOND), ("corpus/noise", "\0" * 99)):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def resume(updates: int = 20, corpus: Any = None, **options: Any) -> Run:
+    return elman.train(corpus, out="run", resume=True, max_updates=updates, **options)
+
+
+def refused(**options: Any) -> str:
+    """Return the line with which a run is not resumed; nothing is changed."""
+    before = contents(Path("run"))
+    with pytest.raises(ElmanError) as raised:
+        resume(**options)
+    assert contents(Path("run")) == before
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_run_finds_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listens = Listens()
+    elman.train("corpus", **OPTIONS, out="run", max_updates=10, callback=listens)
+    size = f"{len(FIRST + SECOND)} characters, {len(set(FIRST + SECOND))} distinct"
+    assert listens.notices == [f"training on corpus (2 files; 1 binary file skipped): {size}"]
+    metadata = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert [file["path"] for file in metadata["corpus"]["files"]] == [str(folder / f"corpus/{n}.txt") for n in (1, 2)]
+    assert metadata["preset"] == "reference"
+    Path("corpus/3.txt").write_text("a file that was added later", encoding="utf-8")
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    run = elman.train(out="../run", resume=True, max_updates=20)
+    assert_same(run, elman.train(["../corpus/1.txt", "../corpus/2.txt"], **OPTIONS, max_updates=20))
+    assert run.corpus.name == "corpus"
+    after = json.loads(Path("../run/run.json").read_text(encoding="utf-8"))
+    assert after["corpus"] == metadata["corpus"]
+
+
+def test_a_text_that_is_gone_or_changed_is_named(folder: Path) -> None:
+    elman.train("corpus", **OPTIONS, out="run", max_updates=10)
+    second = Path("corpus/2.txt")
+    second.write_text(SECOND + "more", encoding="utf-8")
+    assert re.match(f"'{folder / second}' has changed since the run in 'run' was started ", refused())
+    second.unlink()
+    expected = f"the run in 'run' was trained on '{folder / second}', which cannot be read (No such file or directory)"
+    assert refused() == f"{expected}: pass the text with resume=True"
+    second.mkdir()
+    assert "cannot be read (Is a directory)" in refused()
+    assert resume(corpus=Corpus.from_text(FIRST + SECOND)).state.update == 20  # the hash is that of the joined files
+    second.rmdir()
+    second.write_text(SECOND, encoding="utf-8")
+    assert resume(30).state.update == 30
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"),
+    [
+        ({"files": []}, "does not record the file of its text: pass the text with resume=True"),
+        ({"files": [{"path": "novel.txt", "sha256": "0" * 64}]}, "records a text without its directory ('novel.txt')"),
+        ({"files": [{"path": 3}]}, "does not record the file of its text"),
+        ({"files": [{"path": "-", "sha256": "0" * 64}]}, "was trained on standard input: pipe the text to it again"),
+        ("none", "does not record the file of its text"),
+    ],
+)
+def test_what_run_json_does_not_say(corpus: Any, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "has_piped_text", lambda: False)
+    elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
+    path = Path("run/run.json")
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata["corpus"] = metadata["corpus"] | corpus if isinstance(corpus, dict) else corpus
+    path.write_text(json.dumps(metadata), encoding="utf-8")
+    assert words in refused()
+    assert resume(corpus="corpus/1.txt").state.update == 20
+
+
+def test_the_preset_cannot_change() -> None:
+    elman.train("corpus/1.txt", **OPTIONS, out="run", max_updates=10)
+    expected = "cannot change preset on resume (run: reference, given: quick); remove it or choose another out"
+    assert refused(preset="quick") == expected
+    assert "unknown preset" in refused(preset="fast")
+    assert resume(preset="Reference").state.update == 20
+
+
+# --- Nothing to do, and more to do ---
+
+
+@pytest.mark.parametrize(
+    ("options", "limits", "stopped", "words"),
+    [
+        ({"max_updates": 9}, {}, "max_updates", "already at update 9; pass a higher max_updates (now 9)"),
+        ({"max_updates": 9}, {"max_updates": 5}, "max_updates", "already at update 9; pass a higher max_updates"),
+        ({"epochs": 1}, {}, "epochs", "already at epoch 1 (update 15); pass a higher epochs (now 1)"),
+        ({"max_updates": 9}, {"max_seconds": 1e-9}, "max_seconds", "pass a higher max_seconds (now 1e-09)"),
+        (
+            {"validation": 0.25, "validate_every": 1, "patience": 2, "learning_rate": 5.0, "epochs": 100},
+            {},
+            "patience",
+            "pass a higher patience (now 2)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_finished_run_has_nothing_to_do(
+    options: dict[str, Any], limits: dict[str, Any], stopped: str, words: str
+) -> None:
+    expected = elman.train("corpus/1.txt", **OPTIONS | options, out="run")
+    before, listens = contents(Path("run")), Listens()
+    run = elman.train(out="run", resume=True, callback=listens, **limits)
+    assert (run.was_finished, run.stopped, expected.was_finished) == (True, stopped, False)
+    assert words in listens.notices[1] == run.advice
+    assert contents(Path("run")) == before
+    assert_saved(Path("run"), run)
+    run.stopped = expected.stopped
+    assert_same(run, expected)
+    assert run.results() == expected.results() | {"advice": run.advice}
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_an_extended_schedule_is_explained(schedule: str) -> None:
+    options = OPTIONS | {"schedule": schedule, "learning_rate": 0.1}
+    elman.train("corpus/1.txt", **options, out="run", max_updates=10)
+    listens = Listens()
+    elman.train(out="run", resume=True, max_updates=20, callback=listens)
+    rates = {"cosine": "from 0.00245 to 0.05", "step": "from 0.001 to 0.01", "constant": ""}[schedule]
+    expected = (
+        f"the {schedule} schedule had ended at update 10 and now ends at update 20: the learning rate changes {rates}"
+        " and decays from there"
+    )
+    assert listens.notices[1:] == ([] if schedule == "constant" else [expected])
+
+
+# --- A validation set of its own ---
+
+
+def test_a_validation_file_is_evaluated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("held.txt").write_text(TEXT[5:40], encoding="utf-8")
+    options = OPTIONS | {"validate_every": 3, "max_updates": 10}
+    run = elman.train("corpus/1.txt", **options, validation="held.txt", out="run")
+    plain = elman.train("corpus/1.txt", **OPTIONS, max_updates=10)
+    assert run.state.smooth_loss == plain.state.smooth_loss  # all of the text is trained on
+    assert [row.update for row in run.metrics if row.validation_loss is not None] == [3, 6, 9]
+    assert elman.load("run/checkpoint.safetensors").score(TEXT) == plain.model.score(TEXT)
+    assert run.validation_loss is not None
+    if run.selected is not None and run.selected.update == 10:
+        assert run.validation_loss == run.model.score(TEXT[5:40]).nats_per_char
+    metadata = json.loads(Path("run/run.json").read_text(encoding="utf-8"))
+    assert metadata["config"]["validation"] == str(folder / "held.txt")
+    assert (metadata["validation"]["name"], metadata["validation"]["chars"]) == ("held.txt", 35)
+    monkeypatch.chdir("corpus")
+    listens = Listens()
+    longer = elman.train(out="../run", resume=True, max_updates=20, callback=listens)
+    assert listens.notices[0].endswith("; validation on held.txt: 35 characters")
+    assert_same(longer, elman.train("1.txt", **options | {"max_updates": 20}, validation=Path("../held.txt")))
+    monkeypatch.chdir("..")
+    Path("held.txt").rename("moved.txt")
+    words = f"the validation text '{folder / 'held.txt'}' is no longer there: name its new path with validation"
+    assert refused(updates=30) == words
+    assert resume(24, validation="moved.txt").state.update == 24
+    Path("moved.txt").write_text(TEXT, encoding="utf-8")
+    for options in ({}, {"validation": "moved.txt"}):
+        line = refused(updates=30, **options)
+        assert line.startswith(f"'{folder / 'moved.txt'}' is not the validation text of the run (SHA-256 ")
+        assert line.endswith("): restore that text, or name its path with validation")
+    assert "cannot change validation on resume" in refused(updates=30, validation=0.1)
+
+
+def test_what_is_no_validation_set_is_refused() -> None:
+    def refuse(validation: Any) -> str:
+        with pytest.raises(ElmanError) as raised:
+            elman.train("corpus/1.txt", **OPTIONS, validation=validation, max_updates=3)
+        return str(raised.value)
+
+    Path("other.txt").write_text("It was Éê", encoding="utf-8")
+    expected = "the validation text 'other.txt' contains 'É' (U+00C9) and 1 other characters, which the training text"
+    assert refuse("other.txt").startswith(expected)
+    Path("other.txt").write_text("It was É", encoding="utf-8")
+    assert refuse(Path("other.txt")).endswith(
+        "contains 'É' (U+00C9), which the training text does not contain: pass min_count=1 to replace unknown"
+        " characters by one symbol"
+    )
+    run = elman.train("corpus/1.txt", **OPTIONS, validation="other.txt", max_updates=3, min_count=1)
+    assert run.validation_loss is not None
+    Path("other.txt").write_text("I", encoding="utf-8")
+    assert refuse("other.txt") == "the validation text 'other.txt' has a single character: use a longer one"
+    for value in ("", "-"):
+        assert refuse(value) == f"validation must be a fraction, such as 0.1, or a file (got {value!r})"
+    assert "must be a number or a string (got None)" in refuse(None)
+    assert refuse("https://example.org/a").endswith("curl -LO https://example.org/a")
+
+
+def test_an_empty_out_is_refused() -> None:
+    with pytest.raises(ElmanError, match=r"^out must not be empty \(got ''\)$"):
+        elman.train("corpus/1.txt", **OPTIONS, out="")
