@@ -1,206 +1,381 @@
 """The n-gram model: how often each character followed each context, and the distribution that these counts give.
 
 K  size of the alphabet         n  the order: the length of the longest context
-o  0 … n, a context length      N_o(k)  occurrences of character k after the last o characters
-D  the discount, in [0, 1)      N_o  their sum over k; S_o  how many k have N_o(k) > 0
+o  0 … n, a context length      s  a string: a context, and the character k that follows it
+N  occurrences of s, or the lines with s where a text is one of independent lines
 
 ::
 
-    (1)  q_{-1}(k) = 1 / K
-    (2)  q_o(k) = max(N_o(k) - D, 0) / N_o + D S_o / N_o q_{o-1}(k)        interpolated absolute discounting
-    (3)  q = q_o of the longest context with N_o > 0, whose length is the matched order
+    (1)  s is kept if N(s) >= the minimum count
+    (2)  w(s) = how many different characters precede s           its continuation count
+         w(s) = how often s occurs, if its context has n characters or begins a line
+    (3)  W_o = the sum of w over all k, kept or not
+    (4)  q_{-1}(k) = 1 / K
+    (5)  q_o(k) = max(w_o(k) - D(w_o(k)), 0) / W_o  +  r_o q_{o-1}(k)      the first term only where s is kept
+    (6)  r_o = 1 - the sum of the first terms of (5)
+    (7)  q = q_o of the longest context after which a character is kept; its length is the matched order
 
-Absolute discounting is that of Ney, Essen and Kneser (1994). Each q_o sums to 1, since the discounts D S_o / N_o that
-(2) takes from the characters seen go to q_{o-1}. A network adds alpha log q to its logits, see
-`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and
-alpha is not trained.
+This is the interpolated, modified smoothing of Kneser and Ney (1995) with the three discounts D(1), D(2), D(3) = D(4) = …
+per context length of Chen and Goodman (1999), estimated from how many strings have a weight of 1, 2, 3 and 4. The weight
+of strings that are not kept goes to the shorter context, like the discounts. A network adds alpha log q to its logits, see
+`elman.network.output`. No gradient enters the counts. A prior whose alpha are all zero is off: it takes no part, and alpha
+is not trained.
+
+By (1), a model does not contain what occurs once in a text (in one line), in a string of any length: neither can it be
+read out, nor be spelled from shorter strings. The counts are a table, `elman.network.ngram_table`, in which large numbers
+are rounded.
 
 Cross-fitting: the counts of a text describe that text better than a new one, and a network that is trained with them
-would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is
-trained on the counts of its own fold are left out.
+would rely on them too much. So the text is divided into folds, equal contiguous parts, and at a position that is trained
+on the counts of its own fold are left out of all of (1) to (7) but the discounts. A string belongs to the fold in which
+it begins.
 
 In a text of independent lines no context extends beyond the line feed before its line, with which the network's state
 is reset, see `elman.network.resets`.
 
-Everything is derived from the counted text, which is all that is stored. `NgramCounts` keeps the counts in
-dictionaries, written to be read; `elman.engine.numba.ngrams` is its compiled counterpart.
+A model may count what it reads: each character then adds to w and W of every context that it follows.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from elman.network.ngram_table import CODES, NgramTable, Nodes, encode_counts
 
 Indices = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.intp]
 
 MIN_PROB = 1e-7
 """Probabilities below this enter the logarithm as this, so that no logit is dominated by a character never seen."""
-READ_COUNT = 2
-"""How often a character counts that a growing model reads: it is nearer to what follows than the training text."""
+READ_COUNT = 1
+"""How often a character counts that a growing model reads."""
 MAX_ORDER = 15
-MAX_COUNTED = 1 << 24
-"""Characters that are counted at most, the last ones of a longer text: the memory of the counts is bounded."""
+TYPICAL_DISCOUNTS = (0.6, 0.9, 1.2)
+"""D(1), D(2) and D(3) of contexts of a length for which there are too few strings to estimate them."""
+MIN_STRINGS = 20
+"""Strings of each weight from which discounts are estimated, at least."""
+
+
+class FoldCounts(NamedTuple):
+    """The counts of a table's nodes without each fold, for every fold in which the node occurs.
+
+    Parameters
+    ----------
+    starts : ndarray of int64, shape (nodes + 1,)
+        The first entry of each node.
+    fold : ndarray of uint8, shape (entries,)
+        Ascending within a node.
+    weights, rests : ndarray of uint8, shape (entries,)
+        Codes of w, 0 where the string is not kept without the fold, and of the rest.
+    """
+
+    starts: NDArray[np.int64]
+    fold: NDArray[np.uint8]
+    weights: NDArray[np.uint8]
+    rests: NDArray[np.uint8]
+
+
+class CountedText(NamedTuple):
+    """What `count_text` returns.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        Of the table.
+    folds : FoldCounts
+    histogram : ndarray of int64, shape (n + 1, 4)
+        How many strings with a context of each length have a weight of 1, 2, 3 and 4, kept or not.
+    """
+
+    nodes: Nodes
+    folds: FoldCounts
+    histogram: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class NgramModel:
-    """An n-gram model: the text that is counted, and how.
+    """An n-gram model.
 
     Parameters
     ----------
-    text : ndarray of unsigned int, shape (N,)
-    K : int
-        Size of the alphabet.
-    order : int
-        n, from 1 to `MAX_ORDER`.
-    discount : float
-        D.
-    folds : int
-        Folds of cross-fitting; 0 leaves nothing out.
-    offset : int
-        Characters of the training text before the first that is counted. If it is negative, the counted text begins
-        with as many characters of another text, which belong to no fold.
+    table : NgramTable
+    discounts : ndarray of float64, shape (n + 1, 3)
+        D(1), D(2) and D(3) of contexts of each length.
+    min_count : int
+        The minimum count, for people.
+    reset_at : int, optional
+        The character that is the first of every context in which it occurs: the line feed of independent lines.
+    fold_starts : ndarray of int, shape (folds,)
+        Where the folds of the training text begin; empty where nothing is left out.
+    fold_counts : FoldCounts, optional
+        While training.
     base : NgramModel, optional
         The model whose counts this one continues, see `continued`.
     grows : bool
         Whether every character that is read is counted.
-    reset_at : int, optional
-        The character that is the first of every context in which it occurs: the line feed of independent lines.
-    tables : dict
-        What each engine derived from the text, by the engine's name; filled on first use.
+    derived : dict
+        What each engine derived from the table, by the engine's name; filled on first use.
     """
 
-    text: Indices
-    K: int
-    order: int
-    discount: float = 0.9
-    folds: int = 10
-    offset: int = 0
+    table: NgramTable
+    discounts: NDArray[np.float64]
+    min_count: int
+    reset_at: int | None = None
+    fold_starts: Ints = field(default_factory=lambda: np.zeros(0, np.intp))
+    fold_counts: FoldCounts | None = None
     base: NgramModel | None = None
     grows: bool = False
-    reset_at: int | None = None
-    tables: dict[str, Any] = field(default_factory=dict, repr=False)
+    derived: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NgramModel:
-        """Return the model itself: what is derived from its text is large, and only reading with `grows` changes it."""
+        """Return the model itself: its counts are large, and only reading with `grows` changes them."""
         return self
 
+    @property
+    def K(self) -> int:
+        """Size of the alphabet."""
+        return self.table.K
+
+    @property
+    def order(self) -> int:
+        """n."""
+        return self.table.order
+
+    @property
+    def folds(self) -> int:
+        """Number of folds; 0 where nothing is left out."""
+        return len(self.fold_starts)
+
     def folds_at(self, positions: Ints) -> Ints:
-        """Return the fold of the characters at `positions` of the training text; `folds` where they are not counted."""
+        """Return the fold of the characters at `positions` of the training text."""
         if not self.folds:
             return np.zeros_like(positions)
-        counted, N = positions - max(0, self.offset), len(self.text) + min(0, self.offset)
-        fold = counted * self.folds // max(1, N)
-        return np.where((counted >= 0) & (counted < N), fold, self.folds)
+        return np.searchsorted(self.fold_starts, positions, side="right") - 1
 
     def continued(self) -> NgramModel:
         """Return a model with the same counts that counts what it reads, `READ_COUNT` times; this one does not change.
 
         The rows of a batch count in the same model, step by step and within a step in their order.
         """
-        return replace(self, base=self, grows=True, tables={})
+        return replace(self, base=self, grows=True, derived={})
 
     def frozen(self) -> NgramModel:
         """Return a model with the counts of a continued one that counts nothing more."""
         return replace(self, grows=False)
 
 
-def count_training_text(
-    text: Indices,
-    K: int,
-    order: int,
-    discount: float,
-    folds: int,
-    limit: int = MAX_COUNTED,
-    *,
-    before: Indices | None = None,
-    reset_at: int | None = None,
-) -> NgramModel | None:
-    """Return the n-gram model of a training text, after the text `before`: of the last `limit` characters of both.
+def start_folds(text: Indices, folds: int, order: int, reset_at: int | None) -> Ints:
+    """Return where the folds of a text begin: fewer, or none, of a text that is too short; of lines, at a line."""
+    usable = min(folds, len(text) // (4 * (order + 1)))
+    if usable < 2:
+        return np.zeros(0, np.intp)
+    starts = -(-np.arange(usable) * len(text) // usable)
+    if reset_at is not None:
+        lines = np.concatenate([[0], np.flatnonzero(text[:-1] == reset_at)])
+        starts = np.unique(lines[np.searchsorted(lines, starts, side="right") - 1])
+    return starts if len(starts) > 1 else np.zeros(0, np.intp)
 
-    None for order 0.
+
+def estimate_discounts(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return D(1), D(2) and D(3) of each row of `CountedText.histogram`, by Chen and Goodman's formulas."""
+    discounts = np.tile(np.array(TYPICAL_DISCOUNTS), (len(histogram), 1))
+    for row, numbers in zip(discounts, histogram.tolist(), strict=True):
+        if min(numbers) >= MIN_STRINGS:
+            y = numbers[0] / (numbers[0] + 2 * numbers[1])
+            row[:] = [k - (k + 1) * y * numbers[k] / numbers[k - 1] for k in (1, 2, 3)]
+            np.clip(row, 0, [1, 2, 3], out=row)
+    return discounts
+
+
+# --- Counting, in dictionaries ---
+
+
+class _Occurrences:
+    """What is counted of one string."""
+
+    def __init__(self) -> None:
+        self.times: Counter[int] = Counter()  # by fold
+        self.units: dict[int, set[int]] = defaultdict(set)  # by fold: positions or lines
+        self.preceding: dict[int, set[int]] = defaultdict(set)  # by character: folds
+
+    def weight(self, is_raw: bool, without: int | None) -> int:
+        """Return w (2), without a fold."""
+        if is_raw:
+            return sum(times for fold, times in self.times.items() if fold != without)
+        return sum(bool(folds - {without}) for folds in self.preceding.values())
+
+    def is_kept(self, min_count: int, without: int | None) -> bool:
+        """Return (1), without a fold."""
+        return sum(len(units) for fold, units in self.units.items() if fold != without) >= min_count
+
+
+def count_text(
+    text: Indices, K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
+) -> CountedText:
+    """Return the counts of a text.
+
+    Parameters
+    ----------
+    text : ndarray of unsigned int, shape (N,)
+    K, order, min_count : int
+    fold_starts : ndarray of int, shape (folds,)
+    reset_at : int, optional
+        As in `NgramModel`.
     """
-    if order == 0:
-        return None
-    counted = np.array(text[max(0, len(text) - limit) :])  # in memory, as every checkpoint contains it
-    folds = usable_folds(counted, folds)
-    if before is not None and len(counted) < limit:
-        counted = np.concatenate([before[len(counted) - limit :].astype(counted.dtype), counted])
-    return NgramModel(counted, K, order, discount, folds, len(text) - len(counted), reset_at=reset_at)
+    strings = _find_strings(text, order, fold_starts, reset_at)
+    histogram = np.zeros((order + 1, 4), np.int64)
+    children: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
+    for s in strings:
+        children[s[:-1]].append(s)
+
+    def weight(s: tuple[int, ...], without: int | None) -> int:
+        is_raw = len(s) == order + 1 or (len(s) > 1 and s[0] == reset_at)
+        return strings[s].weight(is_raw, without)
+
+    def rest(s: tuple[int, ...], without: int | None) -> int:
+        return sum(weight(c, without) for c in children[s] if not strings[c].is_kept(min_count, without))
+
+    level, levels = [()], list[list[tuple[int, ...]]]()
+    for s in strings:
+        if 1 <= (w := weight(s, None)) <= 4:
+            histogram[len(s) - 1, w - 1] += 1
+    for _ in range(order + 2):
+        levels.append(level)
+        level = [c for s in level for c in sorted(children[s]) if strings[c].is_kept(min_count, None)]
+    nodes, contexts = [s for level in levels for s in level], [s for level in levels[:-1] for s in level]
+    kept = set(nodes)
+    entries = [
+        (n, fold, weight(s, fold) if s and strings[s].is_kept(min_count, fold) else 0, rest(s, fold))
+        for n, s in enumerate(nodes)
+        for fold in range(len(fold_starts))
+        if not s or strings[s].times[fold]
+    ]
+    numbers = np.array(entries, np.int64).reshape(-1, 4)
+    return CountedText(
+        Nodes(
+            np.array([s[-1] for s in nodes[1:]], np.intp),
+            encode_counts([weight(s, None) for s in nodes[1:]]),
+            encode_counts([rest(s, None) for s in contexts]),
+            np.array([sum(c in kept for c in children[s]) for s in contexts], np.intp),
+        ),
+        FoldCounts(
+            np.searchsorted(numbers[:, 0], np.arange(len(nodes) + 1)).astype(np.int64),
+            numbers[:, 1].astype(np.uint8), encode_counts(numbers[:, 2]), encode_counts(numbers[:, 3]),
+        ),
+        histogram,
+    )  # fmt: skip
 
 
-def usable_folds(text: Indices, folds: int) -> int:
-    """Return the number of folds, 0 where a text is too short to be divided into them."""
-    return folds if folds > 1 and len(text) >= folds else 0
+def _find_strings(
+    text: Indices, order: int, fold_starts: Ints, reset_at: int | None
+) -> dict[tuple[int, ...], _Occurrences]:
+    """Return all strings of a text, of up to n + 1 characters, and what is counted of them."""
+    strings: dict[tuple[int, ...], _Occurrences] = defaultdict(_Occurrences)
+    characters, line = text.tolist(), 0
+    folds = (np.searchsorted(fold_starts, np.arange(len(text)), side="right") - 1).clip(0).tolist()
+    for i, (character, fold) in enumerate(zip(characters, folds, strict=True)):
+        line += character == reset_at
+        s: tuple[int, ...] = ()
+        for following in characters[i : i + order + 1]:
+            if len(s) > 1 and s[-1] == reset_at:
+                break
+            s = (*s, following)
+            of_string = strings[s]
+            of_string.times[fold] += 1
+            of_string.units[fold].add(i if reset_at is None else line)
+            of_string.preceding[characters[i - 1] if i else -1].add(fold)
+    return dict(strings)
+
+
+# --- Reading, in dictionaries ---
 
 
 class NgramCounts:
-    """The counts of a model, by context and fold.
-
-    A context is the bytes of its indices; that of length 0 is empty.
-    """
+    """The counts of a model in dictionaries. A context is a tuple of indices."""
 
     def __init__(self, model: NgramModel) -> None:
         self.model = model
-        self.counts: dict[bytes, Counter[int]] = defaultdict(Counter)
-        self.fold_counts: list[dict[bytes, Counter[int]]] = [defaultdict(Counter) for _ in range(model.folds)]
         self.base = None if model.base is None else ngram_counts(model.base)
+        self.added: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
+        self.nodes: dict[tuple[int, ...], int] = {}
+        self.children: dict[tuple[int, ...], list[int]] = {}
         if self.base is None:
-            folds = model.folds_at(np.arange(len(model.text)) + model.offset).tolist()
-            for t, y in enumerate(model.text.tolist()):
-                for context in self._contexts(model.text[max(0, t - model.order) : t]):
-                    self.counts[context][y] += 1
-                    if folds[t] < model.folds:
-                        self.fold_counts[folds[t]][context][y] += 1
+            self.table, names = model.table.unpack(), [()]
+            for context, children in zip(range(model.table.contexts), self.table.children.tolist(), strict=True):
+                first = len(names)
+                self.children[names[context]] = self.table.symbols[first - 1 : first - 1 + children].tolist()
+                names += [(*names[context], k) for k in self.children[names[context]]]
+            self.nodes = {name: node for node, name in enumerate(names)}
 
     def add(self, history: NDArray[Any], y: int) -> None:
         """Count character y, `READ_COUNT` times, after the characters `history`, the last of which is the latest."""
         for context in self._contexts(history):
-            self.counts[context][y] += READ_COUNT
+            self.added[context][y] += READ_COUNT
 
     def distribution(self, history: NDArray[Any], fold: int) -> tuple[NDArray[np.float64], int]:
         """Return q (K,) after the characters `history`, without the counts of a fold, and the matched order."""
-        model = self.model
-        q = np.full(model.K, 1 / model.K)  # (1)
+        q = np.full(self.model.K, 1 / self.model.K)  # (4)
         matched = 0
         for o, context in enumerate(self._contexts(history)):
-            counts = self.lookup(context, fold)
-            total = sum(counts.values())
-            if not total:
+            weights, rest = self.lookup(context, fold)
+            if not weights:
                 break
-            q *= model.discount * len(counts) / total  # (2)
-            for k, count in counts.items():
-                q[k] += (count - model.discount) / total
-            matched = o  # (3)
+            total = sum(weights.values()) + rest  # (3)
+            D = self.model.discounts[o]
+            kept = {k: max(w - D[min(w, 3) - 1], 0.0) / total for k, w in weights.items()}
+            q *= 1.0 - sum(kept.values())  # (5), (6)
+            for k, share in kept.items():
+                q[k] += share
+            matched = o  # (7)
         return q, matched
 
-    def _contexts(self, history: NDArray[Any]) -> list[bytes]:
+    def _contexts(self, history: NDArray[Any]) -> list[tuple[int, ...]]:
         """Return the contexts that end a history, the shortest first."""
-        codes = np.asarray(history, self.model.text.dtype)
-        if self.model.reset_at is not None and self.model.reset_at in codes:
-            codes = codes[np.flatnonzero(codes == self.model.reset_at)[-1] :]
-        return [codes[len(codes) - o :].tobytes() for o in range(min(len(codes), self.model.order) + 1)]
+        codes = tuple(np.asarray(history).tolist())
+        if self.model.reset_at in codes:
+            codes = codes[len(codes) - 1 - codes[::-1].index(self.model.reset_at) :]
+        return [codes[len(codes) - o :] for o in range(min(len(codes), self.model.order) + 1)]
 
-    def lookup(self, context: bytes, fold: int) -> Counter[int]:
-        """Return how often each character followed a context, without the counts of a fold."""
-        counts = Counter(self.counts.get(context))
+    def lookup(self, context: tuple[int, ...], fold: int) -> tuple[Counter[int], int]:
+        """Return w of the characters that are kept after a context, and that of the others, without a fold."""
         if self.base is not None:
-            return counts + self.base.lookup(context, fold)
-        if fold < len(self.fold_counts):
-            counts -= self.fold_counts[fold].get(context, Counter())
-        return counts
+            weights, rest = self.base.lookup(context, fold)
+            return weights + self.added.get(context, Counter()), rest
+        if context not in self.children:
+            return Counter(), 0
+        nodes = [self.nodes[*context, k] for k in self.children[context]]
+        weights = Counter({k: self._weight(node, fold) for k, node in zip(self.children[context], nodes, strict=True)})
+        return +weights, self._rest(self.nodes[context], fold)
+
+    def _weight(self, node: int, fold: int) -> int:
+        entry = self._find_entry(node, fold)
+        code = self.table.weights[node - 1] if entry is None else self.model.fold_counts.weights[entry]
+        return int(CODES[code])
+
+    def _rest(self, node: int, fold: int) -> int:
+        entry = self._find_entry(node, fold)
+        code = self.table.rests[node] if entry is None else self.model.fold_counts.rests[entry]
+        return int(CODES[code])
+
+    def _find_entry(self, node: int, fold: int) -> int | None:
+        """Return the entry of a node's counts without a fold; None where the fold has none of them."""
+        counts = self.model.fold_counts
+        if counts is None or fold >= self.model.folds:
+            return None
+        entries = range(counts.starts[node], counts.starts[node + 1])
+        return next((entry for entry in entries if counts.fold[entry] == fold), None)
 
 
 def ngram_counts(model: NgramModel) -> NgramCounts:
     """Return the counts of a model, which are made on first use."""
-    if "numpy" not in model.tables:
-        model.tables["numpy"] = NgramCounts(model)
-    counts: NgramCounts = model.tables["numpy"]
+    if "numpy" not in model.derived:
+        model.derived["numpy"] = NgramCounts(model)
+    counts: NgramCounts = model.derived["numpy"]
     return counts
 
 
@@ -263,3 +438,11 @@ def read_histories(history: NDArray[Any], x: NDArray[Any], reset_at: int | None 
     from_end = histories[..., ::-1]
     resets_since = np.cumsum(from_end == reset_at + 1, axis=-1) - (from_end == reset_at + 1)
     return np.where(resets_since[..., ::-1] > 0, 0, histories)
+
+
+def make_model(
+    counted: CountedText, K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
+) -> NgramModel:
+    """Return the model of the counts of a text, for training."""
+    table = NgramTable.from_nodes(K, order, counted.nodes)
+    return NgramModel(table, estimate_discounts(counted.histogram), min_count, reset_at, fold_starts, counted.folds)

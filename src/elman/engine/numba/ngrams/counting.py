@@ -1,218 +1,376 @@
-"""Kernels that find the nodes of contexts, and count what is read.
+"""Counts a text of any length: its strings are sorted in pieces, and the trie is built in one pass over them.
 
-K  size of the alphabet         node    a context, see `elman.engine.numba.ngrams.tree`
-n  order                        code    the index of a character + 1; 0 where there is none
+N  characters                 L  length of a string, 1 … n + 1
+n  order                      digit  the index of a character + 1; 0 after the end of a string
 
-Where nodes are given by length of context, o = 0 … n, they are -1 from the first context on that does not exist.
-
-As the codec computes with these kernels too, they obey the rules of `elman.compression.arithmetic`: no fastmath, one
-type for each array, integers and IEEE float64 in the order written.
+Every position of the text is the start of strings of all lengths, so it has one record: the digits of the longest of
+them, then that of the character before it. Records are distributed among pieces by their first two digits and sorted
+piece by piece, so that a text of any length is counted in little memory. While the records are read in order, the strings
+that the current record begins with are open; a string closes where a record no longer begins with it, and its counts are
+complete. See `elman.network.ngram` for what is counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine.numba.jit import compiled
-from elman.network.ngram import READ_COUNT
+from elman.network.ngram import CountedText, FoldCounts, Ints
+from elman.network.ngram_table import CODES, Nodes
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
-
-allocating = compiled(allocates=True)
-"""The same for a kernel that creates arrays."""
-
 exact_step = compiled(inline="always")
 """The same for the steps of a kernel."""
 
-CHILD, ENTRY, TOTAL, CODE, SEVERAL, TREE_NODE_WIDTH = range(6)
-"""Columns of `Tree.nodes`: the first child, the first entry, occurrences of all characters, the node's own code, and
-how many entries of the nodes before it are in several folds."""
-CHARACTER, COUNT, FOLD = range(3)
-"""Columns of `Tree.entries`; the last is the fold that contains all its occurrences, or `IN_SEVERAL`.
+PIECE = 1 << 22
+"""Records of a piece, unless more strings than that begin with the same two characters."""
+_RADIX_BITS = 11
+"""Bits by which records are sorted at a time."""
+_SEVERAL = -2
+"""In place of a fold: a character that precedes a string in several folds."""
+_NONE = -1
+HISTOGRAM = 5
+"""Weights of which strings are counted, for the discounts: 1 to 4."""
 
-Entries in several folds are the first ones of a node."""
-IN_SEVERAL = -1
-BASE, ADDED_TOTAL, NEW, FIRST_CODE, FIRST_CHILD, FIRST_BLOCK, NODE_ITEMS = range(7)
-"""Columns of `Added.nodes`: the node of the tree with the same context, or -1; the sum of its counts; how many of its
-characters the node of the tree lacks; the code of its first child, 0 if it has none, and that child; its first block of
-entries, or -1; then its first entries. Only the other children are in the hash table."""
-NODE_WIDTH = 12
-BLOCK_ITEMS, NEXT_BLOCK, BLOCK_WIDTH = 0, 6, 8
-"""Columns of `Added.blocks`: entries, then the next block of the same node, or -1.
 
-An entry is two numbers: twice its character, plus 1 if the node of the tree lacks that, and its count, 0 for no entry.
-Most nodes have no more than one child and three entries: what is read of them is in one place.
-"""
-EMPTY = -1
-"""In place of a node, an entry or a key that does not exist."""
+class Settings(NamedTuple):
+    """What is counted of a text."""
+
+    K: int
+    order: int
+    min_count: int
+    folds: NDArray[np.int64]  # (folds,): the first position or, of independent lines, the first line of each
+    reset_at: int  # or -1
+    bits: int  # of a digit
+    per_word: int  # digits of a word
+
+
+class Open(NamedTuple):
+    """The strings that are open, by length; the root is that of length 0. Folds have all of them last."""
+
+    depth: NDArray[np.int64]  # (1,): length of the longest
+    digits: NDArray[np.int64]  # (n + 2,): the last digit of each
+    occurrences: NDArray[np.int64]  # (n + 2, folds + 1)
+    units: NDArray[np.int64]  # (n + 2, folds + 1): occurrences or, of independent lines, lines, up to the minimum count
+    lines: NDArray[np.int64]  # (n + 2, folds, minimum count): these lines
+    fold_of: NDArray[np.int64]  # (n + 2, K + 1): the fold in which each character precedes it, or `_SEVERAL` or `_NONE`
+    preceding: NDArray[np.int64]  # (n + 2, K + 1): the characters that precede it …
+    kinds: NDArray[np.int64]  # (n + 2,): … and how many they are
+    rest: NDArray[np.int64]  # (n + 2, folds + 1): weight of its children that are not kept, without each fold
+    children: NDArray[np.int64]  # (n + 2,): those that are kept
+
+
+class Closed(NamedTuple):
+    """What has been closed, by length; the entries of a node are its counts without each fold in which it occurs."""
+
+    sizes: NDArray[np.int64]  # (n + 2, 2): nodes and entries
+    symbols: NDArray[np.uint32]  # (n + 2, nodes)
+    weights: NDArray[np.uint8]  # codes
+    rests: NDArray[np.uint8]
+    children: NDArray[np.uint32]
+    entries: NDArray[np.uint8]  # (n + 2, nodes): how many
+    fold: NDArray[np.uint8]  # (n + 2, entries)
+    fold_weights: NDArray[np.uint8]
+    fold_rests: NDArray[np.uint8]
+    histogram: NDArray[np.int64]  # (n + 2, HISTOGRAM): strings of each weight, kept or not
+
+
+def count_text(
+    text: NDArray[Any], K: int, order: int, min_count: int, fold_starts: Ints, reset_at: int | None = None
+) -> CountedText:
+    """Return the counts of a text; see `elman.network.ngram.count_text`."""
+    bits, starts = int(K).bit_length(), fold_starts.astype(np.int64)
+    if reset_at is not None:  # the number of the line that begins there
+        starts = np.array([np.count_nonzero(text[: start + 1] == reset_at) for start in starts], np.int64)
+    settings = Settings(K, order, min_count, starts, -1 if reset_at is None else reset_at, bits, 64 // bits)
+    opened, histogram = _open(settings), np.zeros((order + 2, HISTOGRAM), np.int64)
+    parts: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in range(order + 2)]
+    for keys, lines in _sorted_pieces(text, settings):
+        closed = _make_closed(settings, len(keys), histogram)
+        read_sorted(opened, closed, keys, lines, settings)
+        _collect(closed, parts)
+    closed = _make_closed(settings, 2 * order + 2, histogram)
+    close_strings(opened, closed, 0, settings)
+    close_string(opened, closed, 0, settings)
+    _collect(closed, parts)
+    symbols, weights, rests, children, entries, *of_folds = zip(
+        *(map(np.concatenate, zip(*part, strict=True)) for part in parts), strict=True
+    )
+    nodes = Nodes(
+        np.concatenate(symbols[1:]), np.concatenate(weights[1:]), np.concatenate(rests[:-1]), np.concatenate(children[:-1])
+    )
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(entries), dtype=np.int64)])
+    return CountedText(nodes, FoldCounts(starts, *map(np.concatenate, of_folds)), histogram[1:, 1:])
+
+
+def _collect(closed: Closed, parts: list[list[tuple[NDArray[Any], ...]]]) -> None:
+    """Append copies of what has been closed to the parts of each length."""
+    for (nodes, entries), part, *arrays in zip(closed.sizes, parts, *closed[1:-1], strict=True):
+        part.append(tuple(array[: nodes if n < 5 else entries].copy() for n, array in enumerate(arrays)))
+
+
+def _open(settings: Settings) -> Open:
+    levels, folds = settings.order + 2, max(len(settings.folds), 1) + 1
+    return Open(
+        depth=np.zeros(1, np.int64),
+        digits=np.zeros(levels, np.int64),
+        occurrences=np.zeros((levels, folds), np.int64),
+        units=np.zeros((levels, folds), np.int64),
+        lines=np.zeros((levels, folds, settings.min_count), np.int64),
+        fold_of=np.full((levels, settings.K + 1), _NONE),
+        preceding=np.zeros((levels, settings.K + 1), np.int64),
+        kinds=np.zeros(levels, np.int64),
+        rest=np.zeros((levels, folds), np.int64),
+        children=np.zeros(levels, np.int64),
+    )
+
+
+def _make_closed(settings: Settings, records: int, histogram: NDArray[np.int64]) -> Closed:
+    """Return room for what closes in a piece: each string that is kept has at least the minimum of records."""
+    levels, nodes, entries = settings.order + 2, records // settings.min_count + 2, records + 2 * len(settings.folds) + 2
+    sizes = np.zeros((levels, 2), np.int64)
+    types = np.uint32, np.uint8, np.uint8, np.uint32, np.uint8
+    of_nodes = [np.empty((levels, nodes), kind) for kind in types]
+    return Closed(sizes, *of_nodes, *(np.empty((levels, entries), np.uint8) for _ in range(3)), histogram)
+
+
+# --- Records, in order ---
+
+
+def _sorted_pieces(text: NDArray[Any], settings: Settings) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.uint32]]]:
+    """Yield the records of each piece in order: their keys, and the line or position of each.
+
+    While one piece is read, the next one is sorted on another thread.
+    """
+    sizes = count_prefixes(text, settings)
+    filled = np.flatnonzero(sizes)
+    pieces, first = list[tuple[int, int, int]](), 0
+    while first < len(filled):
+        total = np.cumsum(sizes[filled[first:]])
+        count = max(1, int(np.searchsorted(total, PIECE, side="right")))
+        pieces.append((int(filled[first]), int(filled[first + count - 1]), int(total[count - 1])))
+        first += count
+
+    def sort(piece: tuple[int, int, int]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+        low, high, size = piece
+        words = -(-(settings.order + 2) // settings.per_word)
+        keys, units = np.empty((2, size, words), np.uint64), np.empty((2, size), np.uint32)
+        read_records(text, settings, low, high, keys[0], units[0])
+        buffer = sort_records(keys, units, settings)
+        return keys[buffer], units[buffer]
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(sort, pieces[0]) if pieces else None
+        for n in range(len(pieces)):
+            assert following is not None
+            records = following.result()
+            following = pool.submit(sort, pieces[n + 1]) if n + 1 < len(pieces) else None
+            yield records
 
 
 @exact_step
-def search_children(nodes, low, high, code):
-    """Return the node with this code among those from `low` to `high`, at least one, or -1.
+def prefix_at(text, i, settings):
+    """The first two digits of the record of a position, as one number."""
+    second = np.int64(text[i + 1]) + 1 if i + 1 < len(text) else 0
+    return (np.int64(text[i]) + 1) * (settings.K + 1) + second
 
-    Their codes ascend, so that the one wanted is no further from the first than its code is from the first one's.
+
+@compiled(allocates=True)
+def count_prefixes(text, settings):
+    """The number of records with each pair of first digits."""
+    sizes = np.zeros((settings.K + 1) * (settings.K + 1), np.int64)
+    for i in range(len(text)):
+        sizes[prefix_at(text, i, settings)] += 1
+    return sizes
+
+
+@exact
+def read_records(text, settings, low, high, keys, units):
+    """Write the records whose first digits are from `low` to `high`: keys (records, words), and lines or positions."""
+    n, record, line = settings.order, 0, np.int64(0)
+    for i in range(len(text)):
+        starts_line = text[i] == settings.reset_at
+        line += starts_line
+        prefix = prefix_at(text, i, settings)
+        if prefix < low or prefix > high:
+            continue
+        word, digit, at, ended = np.uint64(0), 0, 0, False
+        for j in range(n + 2):
+            number = np.int64(0)
+            if j > n:
+                number = np.int64(text[i - 1]) + 1 if i > 0 else np.int64(0)
+            elif not ended and i + j < len(text):
+                number = np.int64(text[i + j]) + 1
+                ended = j > 0 and text[i + j] == settings.reset_at
+            word = (word << np.uint64(settings.bits)) | np.uint64(number)
+            digit += 1
+            if digit == settings.per_word or j == n + 1:
+                keys[record, at] = word
+                word, digit, at = np.uint64(0), 0, at + 1
+        units[record] = i if settings.reset_at < 0 else line
+        record += 1
+
+
+@compiled(allocates=True)
+def sort_records(keys, units, settings):
+    """Sort the records in buffer 0 of keys (2, records, words) and units (2, records); return the buffer they are in.
+
+    Radix sort, from the last digits to the first; digits in which all records agree are skipped.
     """
-    first = low
-    last = min(high, first + max(code - nodes[first, CODE], 0) + 1) - 1
-    while first < last:
-        middle = (first + last) >> 1
-        if nodes[middle, CODE] < code:
-            first = middle + 1
+    size, words, buffer = units.shape[1], keys.shape[2], 0
+    starts, mask = np.empty(1 << _RADIX_BITS, np.int64), np.uint64((1 << _RADIX_BITS) - 1)
+    for w in range(words - 1, -1, -1):
+        used = settings.bits * (settings.per_word if w < words - 1 else settings.order + 2 - w * settings.per_word)
+        for s in range(0, used, _RADIX_BITS):
+            shift = np.uint64(s)
+            starts[:] = 0
+            for r in range(size):
+                starts[(keys[buffer, r, w] >> shift) & mask] += 1
+            if size == 0 or starts[(keys[buffer, 0, w] >> shift) & mask] == size:
+                continue
+            total = np.int64(0)
+            for d in range(len(starts)):
+                total, starts[d] = total + starts[d], total
+            to = 1 - buffer
+            for r in range(size):
+                d = (keys[buffer, r, w] >> shift) & mask
+                place = starts[d]
+                starts[d] += 1
+                for other in range(words):
+                    keys[to, place, other] = keys[buffer, r, other]
+                units[to, place] = units[buffer, r]
+            buffer = to
+    return buffer
+
+
+# --- Strings that open and close ---
+
+
+@exact_step
+def digit_of(keys, r, j, settings):
+    """Digit j of a record."""
+    w = j // settings.per_word
+    last = min(settings.per_word, settings.order + 2 - w * settings.per_word) - 1
+    shift = np.uint64((last - (j - w * settings.per_word)) * settings.bits)
+    return np.int64((keys[r, w] >> shift) & np.uint64((1 << settings.bits) - 1))
+
+
+@exact_step
+def encode(number):
+    """The code of a number, see `elman.network.ngram_table.CODES`."""
+    code = number if number < 16 else np.int64(16)
+    larger = number >> 5
+    while larger > 0 and code < len(CODES) - 1:
+        code += 1
+        larger >>= 1
+    return code
+
+
+@exact
+def read_sorted(opened, closed, keys, units, settings):
+    """Read the sorted records of a piece; the strings that are open at its end stay open."""
+    n = settings.order
+    for r in range(len(keys)):
+        L = 0
+        while L < opened.depth[0] and L <= n and digit_of(keys, r, L, settings) == opened.digits[L + 1]:
+            L += 1
+        close_strings(opened, closed, L, settings)
+        while L <= n and digit_of(keys, r, L, settings) > 0:
+            L += 1
+            opened.digits[L] = digit_of(keys, r, L - 1, settings)
+        opened.depth[0] = L
+        unit = np.int64(units[r])
+        fold = np.int64(0)
+        while fold + 1 < len(settings.folds) and unit >= settings.folds[fold + 1]:
+            fold += 1
+        add_record(opened, digit_of(keys, r, n + 1, settings), unit, fold, settings)
+
+
+@exact
+def add_record(opened, preceding, unit, fold, settings):
+    """Count a record in all strings that are open."""
+    for L in range(1, opened.depth[0] + 1):
+        opened.occurrences[L, fold] += 1
+        known = opened.fold_of[L, preceding]
+        if known == _NONE:
+            opened.fold_of[L, preceding] = fold
+            opened.preceding[L, opened.kinds[L]] = preceding
+            opened.kinds[L] += 1
+        elif known != fold:
+            opened.fold_of[L, preceding] = _SEVERAL
+        if settings.reset_at < 0:
+            opened.units[L, fold] += 1
         else:
-            last = middle
-    return first if nodes[first, CODE] == code else np.int64(EMPTY)
-
-
-@exact_step
-def find_child(nodes, base, code):
-    """Return the node whose context is that of `base` after a code; -1 if there is none."""
-    child = np.int64(EMPTY)
-    if code > 0 and base >= 0:
-        low, high = np.int64(nodes[base, CHILD]), np.int64(nodes[base + 1, CHILD])
-        if low < high:
-            child = search_children(nodes, low, high, code)
-    return child
-
-
-@exact_step
-def find_added(keys, key):
-    """Return the place of a key in the hash table: its own, or the free one where it belongs."""
-    place = key * 7919 % len(keys)
-    while keys[place] != key and keys[place] != EMPTY:
-        place = place + 1 if place + 1 < len(keys) else 0
-    return place
+            lines = opened.units[L, fold]
+            seen = lines >= settings.min_count
+            for k in range(min(lines, settings.min_count)):
+                seen = seen or opened.lines[L, fold, k] == unit
+            if not seen:
+                opened.lines[L, fold, lines] = unit
+                opened.units[L, fold] = lines + 1
 
 
 @exact
-def find_nodes(nodes, added_nodes, keys, places, grown, K, histories, bases, extras, r):
-    """Set the nodes of the contexts that end row r of the codes `histories` (R, n), by length (R, n + 1)."""
-    n = histories.shape[1]
-    bases[r, 0], extras[r, 0] = 0, 0 if grown else EMPTY
-    for o in range(1, n + 1):
-        code = histories[r, n - o]
-        bases[r, o] = find_child(nodes, bases[r, o - 1], code)
-        extras[r, o] = find_extra(added_nodes, keys, places, K, extras[r, o - 1], code)
-
-
-@exact_step
-def find_extra(added_nodes, keys, places, K, parent, code):
-    """Return the node of the added counts whose context is that of `parent` after a code; -1 if there is none."""
-    extra = np.int64(EMPTY)
-    if code > 0 and parent >= 0:
-        if added_nodes[parent, FIRST_CODE] == code:
-            extra = np.int64(added_nodes[parent, FIRST_CHILD])
-        elif added_nodes[parent, FIRST_CODE] > 0:
-            key = parent * (K + 1) + code
-            place = find_added(keys, key)
-            if keys[place] == key:
-                extra = np.int64(places[place])
-    return extra
-
-
-@exact_step
-def _add_node(sizes, keys, places, added_nodes, K, parent, code, base):
-    """Return a new node whose context is that of `parent` after a code."""
-    node = sizes[0]
-    sizes[0] = node + 1
-    added_nodes[node, BASE], added_nodes[node, FIRST_BLOCK] = base, EMPTY
-    if added_nodes[parent, FIRST_CODE] == 0:
-        added_nodes[parent, FIRST_CODE], added_nodes[parent, FIRST_CHILD] = code, node
-    else:
-        key = parent * (K + 1) + code
-        place = find_added(keys, key)
-        keys[place], places[place] = key, node
-    return node
+def close_strings(opened, closed, length, settings):
+    """Close the strings that are longer than `length`."""
+    while opened.depth[0] > length:
+        L = opened.depth[0]
+        opened.depth[0] = L - 1
+        close_string(opened, closed, L, settings)
 
 
 @exact
-def add_count(nodes, entries, sizes, keys, places, added_nodes, blocks, K, histories, bases, extras, r, character):
-    """Count a character, `READ_COUNT` times, after row r of the codes `histories` (R, n).
-
-    `bases` and `extras` (R, n + 1) are the nodes of the contexts; those missing are created. There must be room, see
-    `elman.engine.numba.ngrams.reader.NgramReader.reserve`. Rows of arrays are not passed as arrays of their own: that
-    would take longer than the count.
-    """
-    n = histories.shape[1]
-    for o in range(n + 1):
-        base = bases[r, o]
-        if o > 0:
-            code = histories[r, n - o]
-            if code == 0:
-                break
-            if extras[r, o] < 0:  # another row may have created it since
-                extras[r, o] = find_extra(added_nodes, keys, places, K, extras[r, o - 1], code)
-            if extras[r, o] < 0:
-                extras[r, o] = _add_node(sizes, keys, places, added_nodes, K, extras[r, o - 1], code, base)
-        extra = extras[r, o]
-        added_nodes[extra, ADDED_TOTAL] += READ_COUNT
-        if not _count_again(added_nodes, blocks, extra, character):
-            lacks = base < 0 or not _contains(entries, nodes[base, ENTRY], nodes[base + 1, ENTRY], character)
-            added_nodes[extra, NEW] += np.int32(lacks)
-            _append_item(sizes, added_nodes, blocks, extra, 2 * character + lacks)
-
-
-@exact_step
-def _count_item(rows, row, first, end, character):
-    """Count the character if one of the entries in columns `first` to `end` of a row is its; return whether."""
-    found = False
-    for i in range(first, end, 2):
-        if rows[row, i] >> 1 == character and rows[row, i + 1] > 0:
-            rows[row, i + 1] += READ_COUNT
-            found = True
-    return found
-
-
-@exact_step
-def _count_again(added_nodes, blocks, node, character):
-    """Count a character that has followed before; return whether it has."""
-    found = _count_item(added_nodes, node, NODE_ITEMS, NODE_WIDTH, character)
-    block = np.int64(added_nodes[node, FIRST_BLOCK])
-    while block >= 0 and not found:
-        found = _count_item(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, character)
-        block = np.int64(blocks[block, NEXT_BLOCK])
-    return found
-
-
-@exact_step
-def _set_free_item(rows, row, first, end, item):
-    """Use the first free entry in columns `first` to `end` of a row; return whether there was one."""
-    done = False
-    for i in range(first, end, 2):
-        if not done and rows[row, i + 1] == 0:
-            rows[row, i], rows[row, i + 1] = item, READ_COUNT
-            done = True
-    return done
-
-
-@exact_step
-def _append_item(sizes, added_nodes, blocks, node, item):
-    """Add an entry to a node, in a new block if there is no room."""
-    done = _set_free_item(added_nodes, node, NODE_ITEMS, NODE_WIDTH, item)
-    block = np.int64(added_nodes[node, FIRST_BLOCK])
-    if block >= 0 and not done:
-        done = _set_free_item(blocks, block, BLOCK_ITEMS, NEXT_BLOCK, item)
-    if not done:
-        new = sizes[1]
-        sizes[1] = new + 1
-        blocks[new, BLOCK_ITEMS], blocks[new, BLOCK_ITEMS + 1] = item, READ_COUNT
-        blocks[new, NEXT_BLOCK], added_nodes[node, FIRST_BLOCK] = block, new
-
-
-@exact_step
-def _contains(entries, start, end, character):
-    """Return whether a character is among those of the entries from `start` to `end`."""
-    entry = np.int64(start)
-    while entry < end and entries[entry, CHARACTER] != character:
-        entry += 1
-    return entry < end
-
-
-@exact
-def rehash(old_keys, old_places, keys, places):
-    """Enter the nodes of a hash table in a larger one."""
-    for old in range(len(old_keys)):
-        if old_keys[old] != EMPTY:
-            place = find_added(keys, old_keys[old])
-            keys[place], places[place] = old_keys[old], old_places[old]
+def close_string(opened, closed, L, settings):
+    """Store a string whose counts are complete, or the root, if it is kept; add it to its context; forget its counts."""
+    folds, min_count = max(len(settings.folds), 1), settings.min_count
+    occurrences, units = np.int64(0), np.int64(0)
+    for f in range(folds):
+        occurrences += opened.occurrences[L, f]
+        units += opened.units[L, f]
+    is_kept = L == 0 or units >= min_count
+    is_raw = L == settings.order + 1 or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
+    weight = occurrences if is_raw else opened.kinds[L]
+    if L > 0:
+        if weight < HISTOGRAM:
+            closed.histogram[L, weight] += 1
+        if not is_kept:
+            opened.rest[L - 1, folds] += weight
+    node, entry = closed.sizes[L, 0], closed.sizes[L, 1]
+    for f in range(len(settings.folds)):
+        if L > 0 and opened.occurrences[L, f] == 0:
+            continue
+        fold_weight = weight - opened.occurrences[L, f]
+        if not is_raw:
+            fold_weight = weight
+            for k in range(opened.kinds[L]):
+                fold_weight -= opened.fold_of[L, opened.preceding[L, k]] == f
+        is_kept_without = L == 0 or units - opened.units[L, f] >= min_count
+        if L > 0 and not is_kept:
+            opened.rest[L - 1, f] += fold_weight - weight
+        elif L > 0 and not is_kept_without:
+            opened.rest[L - 1, f] += fold_weight
+        if is_kept:
+            closed.fold[L, entry] = f
+            closed.fold_weights[L, entry] = encode(fold_weight) if is_kept_without else np.int64(0)
+            closed.fold_rests[L, entry] = encode(opened.rest[L, folds] + opened.rest[L, f])
+            entry += 1
+    if is_kept:
+        closed.symbols[L, node] = opened.digits[L] - 1
+        closed.weights[L, node] = encode(weight)
+        closed.rests[L, node] = encode(opened.rest[L, folds])
+        closed.children[L, node] = opened.children[L]
+        closed.entries[L, node] = entry - closed.sizes[L, 1]
+        closed.sizes[L, 0], closed.sizes[L, 1] = node + 1, entry
+        if L > 0:
+            opened.children[L - 1] += 1
+    for f in range(folds + 1):
+        opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f] = 0, 0, 0
+    for k in range(opened.kinds[L]):
+        opened.fold_of[L, opened.preceding[L, k]] = _NONE
+    opened.kinds[L], opened.children[L] = 0, 0

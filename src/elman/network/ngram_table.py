@@ -1,0 +1,182 @@
+"""The counts of an n-gram model as a table: packed arrays that can be memory-mapped, the same on every machine.
+
+K  size of the alphabet       n  order: the length of the longest context
+s  a string of 1 … n + 1 characters: a context, and the character that follows it
+
+The table is a trie. A node is a string s, a child of the string without its last character; the root is the empty
+string. So the children of a context are the characters that follow it. Nodes are numbered level by level, each level in
+the order of its strings, so that the children of a node are consecutive. The table stores
+
+symbols   of each node but the root: its last character                         bits(K) per node
+weights   of each node but the root: how often it occurs, as a code             5 bits per node
+rests     of each node that may have children: the weight of the children
+          that are not kept, as a code                                          5 bits per node
+children  of each such node: a one for each child, then a zero                  1 or 2 bits per node
+
+(Fredkin, 1960, has the trie; Jacobson, 1989, the encoding of its structure: the first child of node i is 1 + the number of
+ones before the zero of node i - 1. Heafield, 2011, and others quantize counts.) Codes below 16 are exact, and every
+further one is twice the one before. All arrays are little-endian words of 64 bits; `ones` holds the number of ones before
+every 64th node, from which the children of a node are found in a few steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ElmanError
+
+Ints = NDArray[np.intp]
+Words = NDArray[np.uint64]
+
+CODE_BITS = 5
+EXACT_CODES = 16
+CODES = np.array([*range(EXACT_CODES), *(3 << k for k in range(3, 3 + 2**CODE_BITS - EXACT_CODES))], np.int64)
+"""The number that each code stands for: 0 … 15, 24, 48, …. One code and the next differ by a factor of two, so numbers
+from 16 on are off by at most a third.
+"""
+_BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
+"""The smallest number of each code from 1 on."""
+STRIDE = 64
+"""Nodes from one entry of `ones` to the next."""
+
+
+def encode_counts(counts: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the code of each number; those above the largest code's get that."""
+    return np.searchsorted(_BOUNDS, counts, side="right").astype(np.uint8)
+
+
+def symbol_bits(K: int) -> int:
+    """Return the bits of a character's index."""
+    return max(1, (K - 1).bit_length())
+
+
+def pack(values: NDArray[Any], width: int) -> Words:
+    """Return numbers as consecutive fields of `width` bits, the first in the lowest bits, and one word more.
+
+    The word more lets a field be read from two words without a test.
+    """
+    words = np.zeros(len(values) * width // 64 + 2, np.uint64)
+    at = np.arange(len(values), dtype=np.uint64) * np.uint64(width)
+    word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
+    numbers = values.astype(np.uint64)
+    np.bitwise_or.at(words, word, numbers << shift)
+    beyond = shift + np.uint64(width) > np.uint64(64)
+    np.bitwise_or.at(words, word[beyond] + 1, numbers[beyond] >> (np.uint64(64) - shift[beyond]))
+    return words
+
+
+def unpack(words: Words, width: int, count: int) -> Ints:
+    """Return the first `count` numbers of what `pack` returned."""
+    at = np.arange(count, dtype=np.uint64) * np.uint64(width)
+    word, shift = (at >> np.uint64(6)).astype(np.intp), at & np.uint64(63)
+    high = np.where(shift > 0, words[word + 1] << ((np.uint64(64) - shift) & np.uint64(63)), np.uint64(0))
+    return ((words[word] >> shift | high) & np.uint64((1 << width) - 1)).astype(np.intp)
+
+
+class Nodes(NamedTuple):
+    """The nodes of a trie, unpacked, in the order of their numbers.
+
+    Parameters
+    ----------
+    symbols, weights : ndarray of int, shape (nodes - 1,)
+        Of each node but the root; the weights as codes.
+    rests, children : ndarray of int, shape (contexts,)
+        Of each node that may have children, the rests as codes: the root, then those of the first levels.
+    """
+
+    symbols: NDArray[Any]
+    weights: NDArray[np.uint8]
+    rests: NDArray[np.uint8]
+    children: NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class NgramTable:
+    """The counts of a text; see the module.
+
+    Parameters
+    ----------
+    K : int
+        Size of the alphabet.
+    order : int
+        n.
+    nodes, contexts : int
+        All nodes, and those that may have children, the root included in both.
+    symbols, weights, rests, children, ones : ndarray of uint64, shape (words,)
+    """
+
+    K: int
+    order: int
+    nodes: int
+    contexts: int
+    symbols: Words
+    weights: Words
+    rests: Words
+    children: Words
+    ones: Words
+
+    @classmethod
+    def from_nodes(cls, K: int, order: int, nodes: Nodes) -> NgramTable:
+        """Return the table of the nodes of a trie."""
+        ends = np.cumsum(nodes.children, dtype=np.int64)
+        bits = np.zeros(int(ends[-1]) + len(ends), np.uint8)
+        bits[:] = 1
+        bits[ends + np.arange(len(ends))] = 0
+        before = np.concatenate([[0], ends[:-1]])[::STRIDE]
+        return cls(
+            K, order, len(nodes.symbols) + 1, len(nodes.children),
+            pack(nodes.symbols, symbol_bits(K)), pack(nodes.weights, CODE_BITS), pack(nodes.rests, CODE_BITS),
+            pack(bits, 1), before.astype(np.uint64),
+        )  # fmt: skip
+
+    def unpack(self) -> Nodes:
+        """Return the nodes."""
+        bits = unpack(self.children, 1, self.nodes - 1 + self.contexts)
+        ends = np.flatnonzero(bits == 0) - np.arange(self.contexts)
+        return Nodes(
+            unpack(self.symbols, symbol_bits(self.K), self.nodes - 1),
+            unpack(self.weights, CODE_BITS, self.nodes - 1).astype(np.uint8),
+            unpack(self.rests, CODE_BITS, self.contexts).astype(np.uint8),
+            np.diff(ends, prepend=0),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return sum(array.nbytes for array in self.arrays().values())
+
+    def arrays(self) -> dict[str, Words]:
+        """Return the arrays by name."""
+        return {name: getattr(self, name) for name in ARRAYS}
+
+
+ARRAYS = ("symbols", "weights", "rests", "children", "ones")
+"""The arrays of a table, by the names of its attributes."""
+
+
+def words_of(K: int, nodes: int, contexts: int) -> dict[str, int]:
+    """Return the length of each array of a table of so many nodes and contexts."""
+    fields = {
+        "symbols": (nodes - 1) * symbol_bits(K),
+        "weights": (nodes - 1) * CODE_BITS,
+        "rests": contexts * CODE_BITS,
+        "children": nodes - 1 + contexts,
+    }
+    return {name: bits // 64 + 2 for name, bits in fields.items()} | {"ones": -(-contexts // STRIDE)}
+
+
+def check_table(table: NgramTable) -> None:
+    """Check the sizes of a table's arrays, and that no node is out of range.
+
+    Raises
+    ------
+    ElmanError
+        If they do not fit one another.
+    """
+    lengths = words_of(table.K, table.nodes, table.contexts)
+    if any(array.shape != (lengths[name],) for name, array in table.arrays().items()):
+        raise ElmanError("the arrays of its n-gram counts do not fit one another")
