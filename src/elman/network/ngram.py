@@ -313,8 +313,9 @@ class NgramCounts:
             self.nodes = {name: node for node, name in enumerate(names)}
 
     def add(self, history: NDArray[Any], y: int) -> None:
-        """Count character y, `READ_COUNT` times, after the characters `history`, the last of which is the latest."""
-        for context in self._contexts(history):
+        """Count character y, `READ_COUNT` times, after the contexts of a history that have been read themselves."""
+        contexts = self._contexts(history)
+        for context in [c for c in contexts if not c or self.added.get(c[:-1], Counter())[c[-1]]]:
             self.added[context][y] += READ_COUNT
 
     def distribution(self, history: NDArray[Any], fold: int) -> tuple[NDArray[np.float64], int]:

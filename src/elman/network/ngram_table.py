@@ -15,8 +15,8 @@ children  of each such node: a one for each child, then a zero                  
 
 (Fredkin, 1960, has the trie; Jacobson, 1989, the encoding of its structure: the first child of node i is 1 + the number of
 ones before the zero of node i - 1. Heafield, 2011, and others quantize counts.) Codes below 16 are exact, and every
-further one is twice the one before. All arrays are little-endian words of 64 bits; `ones` holds the number of ones before
-every 64th node, from which the children of a node are found in a few steps.
+further one is twice the one before. The arrays are little-endian words of 64 bits; `ones`, of 32 bits, holds the number of
+ones before every 32nd node, from which the children of a node are found in a few steps.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from 16 on are off by at most a third.
 """
 _BOUNDS = np.array([*range(1, EXACT_CODES), *(1 << k for k in range(4, 4 + 2**CODE_BITS - EXACT_CODES))], np.int64)
 """The smallest number of each code from 1 on."""
-STRIDE = 64
+STRIDE = 32
 """Nodes from one entry of `ones` to the next."""
 
 
@@ -106,7 +106,8 @@ class NgramTable:
         n.
     nodes, contexts : int
         All nodes, and those that may have children, the root included in both.
-    symbols, weights, rests, children, ones : ndarray of uint64, shape (words,)
+    symbols, weights, rests, children : ndarray of uint64, shape (words,)
+    ones : ndarray of uint32, shape (words,)
     """
 
     K: int
@@ -117,7 +118,7 @@ class NgramTable:
     weights: Words
     rests: Words
     children: Words
-    ones: Words
+    ones: NDArray[np.uint32]
 
     @classmethod
     def from_nodes(cls, K: int, order: int, nodes: Nodes) -> NgramTable:
@@ -130,7 +131,7 @@ class NgramTable:
         return cls(
             K, order, len(nodes.symbols) + 1, len(nodes.children),
             pack(nodes.symbols, symbol_bits(K)), pack(nodes.weights, CODE_BITS), pack(nodes.rests, CODE_BITS),
-            pack(bits, 1), before.astype(np.uint64),
+            pack(bits, 1), before.astype(np.uint32),
         )  # fmt: skip
 
     def unpack(self) -> Nodes:
@@ -149,7 +150,7 @@ class NgramTable:
         """Size in bytes."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def arrays(self) -> dict[str, Words]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name."""
         return {name: getattr(self, name) for name in ARRAYS}
 

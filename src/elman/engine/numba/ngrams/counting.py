@@ -56,6 +56,8 @@ class Open(NamedTuple):
 
     depth: NDArray[np.int64]  # (1,): length of the longest
     digits: NDArray[np.int64]  # (n + 2,): the last digit of each
+    total: NDArray[np.int64]  # (n + 2,): occurrences
+    last_fold: NDArray[np.int64]  # (n + 2,): the fold of the last one
     occurrences: NDArray[np.int64]  # (n + 2, folds + 1)
     units: NDArray[np.int64]  # (n + 2, folds + 1): occurrences or, of independent lines, lines, up to the minimum count
     lines: NDArray[np.int64]  # (n + 2, folds, minimum count): these lines
@@ -120,6 +122,8 @@ def _open(settings: Settings) -> Open:
     return Open(
         depth=np.zeros(1, np.int64),
         digits=np.zeros(levels, np.int64),
+        total=np.zeros(levels, np.int64),
+        last_fold=np.zeros(levels, np.int64),
         occurrences=np.zeros((levels, folds), np.int64),
         units=np.zeros((levels, folds), np.int64),
         lines=np.zeros((levels, folds, settings.min_count), np.int64),
@@ -297,6 +301,8 @@ def add_record(opened, preceding, unit, fold, settings):
     """Count a record in all strings that are open."""
     for L in range(1, opened.depth[0] + 1):
         opened.occurrences[L, fold] += 1
+        opened.total[L] += 1
+        opened.last_fold[L] = fold
         known = opened.fold_of[L, preceding]
         if known == _NONE:
             opened.fold_of[L, preceding] = fold
@@ -328,10 +334,12 @@ def close_strings(opened, closed, length, settings):
 @exact
 def close_string(opened, closed, L, settings):
     """Store a string whose counts are complete, or the root, if it is kept; add it to its context; forget its counts."""
-    folds, min_count = max(len(settings.folds), 1), settings.min_count
-    occurrences, units = np.int64(0), np.int64(0)
+    folds, min_count, occurrences = max(len(settings.folds), 1), settings.min_count, opened.total[L]
+    if occurrences == 1 and min_count > 1 and L > 0:
+        forget_single_string(opened, closed, L, folds)
+        return
+    units = np.int64(0)
     for f in range(folds):
-        occurrences += opened.occurrences[L, f]
         units += opened.units[L, f]
     is_kept = L == 0 or units >= min_count
     is_raw = L == settings.order + 1 or (L > 1 and opened.digits[1] - 1 == settings.reset_at)
@@ -373,4 +381,16 @@ def close_string(opened, closed, L, settings):
         opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f] = 0, 0, 0
     for k in range(opened.kinds[L]):
         opened.fold_of[L, opened.preceding[L, k]] = _NONE
-    opened.kinds[L], opened.children[L] = 0, 0
+    opened.kinds[L], opened.children[L], opened.total[L] = 0, 0, 0
+
+
+@exact_step
+def forget_single_string(opened, closed, L, folds):
+    """Do `close_string` for a string that occurs once, which most do, and which is not kept."""
+    f = opened.last_fold[L]
+    closed.histogram[L, 1] += 1
+    opened.rest[L - 1, folds] += 1
+    opened.rest[L - 1, f] -= 1
+    opened.occurrences[L, f], opened.units[L, f], opened.rest[L, f], opened.rest[L, folds] = 0, 0, 0, 0
+    opened.fold_of[L, opened.preceding[L, 0]] = _NONE
+    opened.kinds[L], opened.children[L], opened.total[L] = 0, 0, 0
