@@ -7,8 +7,8 @@ The table is a trie. A node is a string s, a child of the string without its las
 string. So the children of a context are the characters that follow it. Nodes are numbered level by level, each level in
 the order of its strings, so that the children of a node are consecutive. The table stores
 
-symbols   of each node but the root: its last character                         bits(K) per node
-weights   of each node but the root: how often it occurs, as a code             5 bits per node
+strings   of each node but the root: its last character, and above it
+          its weight, as a code                                                 bits(K) + 5 per node
 rests     of each node that may have children: the weight of the children
           that are not kept, as a code                                          5 bits per node
 children  of each such node: a one for each child, then a zero                  1 or 2 bits per node
@@ -106,7 +106,7 @@ class NgramTable:
         n.
     nodes, contexts : int
         All nodes, and those that may have children, the root included in both.
-    symbols, weights, rests, children : ndarray of uint64, shape (words,)
+    strings, rests, children : ndarray of uint64, shape (words,)
     ones : ndarray of uint32, shape (words,)
     """
 
@@ -114,8 +114,7 @@ class NgramTable:
     order: int
     nodes: int
     contexts: int
-    symbols: Words
-    weights: Words
+    strings: Words
     rests: Words
     children: Words
     ones: NDArray[np.uint32]
@@ -130,17 +129,18 @@ class NgramTable:
         before = np.concatenate([[0], ends[:-1]])[::STRIDE]
         return cls(
             K, order, len(nodes.symbols) + 1, len(nodes.children),
-            pack(nodes.symbols, symbol_bits(K)), pack(nodes.weights, CODE_BITS), pack(nodes.rests, CODE_BITS),
-            pack(bits, 1), before.astype(np.uint32),
+            pack(nodes.symbols | (nodes.weights.astype(np.int64) << symbol_bits(K)), symbol_bits(K) + CODE_BITS),
+            pack(nodes.rests, CODE_BITS), pack(bits, 1), before.astype(np.uint32),
         )  # fmt: skip
 
     def unpack(self) -> Nodes:
         """Return the nodes."""
-        bits = unpack(self.children, 1, self.nodes - 1 + self.contexts)
+        bits, width = unpack(self.children, 1, self.nodes - 1 + self.contexts), symbol_bits(self.K)
         ends = np.flatnonzero(bits == 0) - np.arange(self.contexts)
+        strings = unpack(self.strings, width + CODE_BITS, self.nodes - 1)
         return Nodes(
-            unpack(self.symbols, symbol_bits(self.K), self.nodes - 1),
-            unpack(self.weights, CODE_BITS, self.nodes - 1).astype(np.uint8),
+            strings & ((1 << width) - 1),
+            (strings >> width).astype(np.uint8),
             unpack(self.rests, CODE_BITS, self.contexts).astype(np.uint8),
             np.diff(ends, prepend=0),
         )
@@ -155,15 +155,14 @@ class NgramTable:
         return {name: getattr(self, name) for name in ARRAYS}
 
 
-ARRAYS = ("symbols", "weights", "rests", "children", "ones")
+ARRAYS = ("strings", "rests", "children", "ones")
 """The arrays of a table, by the names of its attributes."""
 
 
 def words_of(K: int, nodes: int, contexts: int) -> dict[str, int]:
     """Return the length of each array of a table of so many nodes and contexts."""
     fields = {
-        "symbols": (nodes - 1) * symbol_bits(K),
-        "weights": (nodes - 1) * CODE_BITS,
+        "strings": (nodes - 1) * (symbol_bits(K) + CODE_BITS),
         "rests": contexts * CODE_BITS,
         "children": nodes - 1 + contexts,
     }

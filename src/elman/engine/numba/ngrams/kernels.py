@@ -52,8 +52,7 @@ class Table(NamedTuple):
     nodes: int
     contexts: int
     width: int  # bits of a symbol
-    symbols: Words
-    weights: Words
+    strings: Words
     rests: Words
     children: Words
     ones: NDArray[np.uint32]
@@ -138,7 +137,7 @@ def empty_added() -> Added:
 def empty_table() -> Table:
     """Return the table of no text, which is passed to a kernel where there is no model."""
     words, none = np.zeros(2, np.uint64), np.zeros(1, np.uint8)
-    return Table(2, 0, 0, NONE, 1, 1, 1, *[words] * 4, np.zeros(1, np.uint32), np.zeros((1, 3)), np.zeros(1, np.int64), none, none, none)
+    return Table(2, 0, 0, NONE, 1, 1, 1, *[words] * 3, np.zeros(1, np.uint32), np.zeros((1, 3)), np.zeros(1, np.int64), none, none, none)
 
 
 def make_added(nodes: int) -> Added:
@@ -213,10 +212,10 @@ def find_children(children, ones, nodes, contexts, node):
 @exact_step
 def find_child(table, first, last, symbol):
     """The node from `first` to `last` - 1 with a symbol; -1 if there is none."""
-    child = np.int64(NONE)
+    child, mask = np.int64(NONE), (1 << table.width) - 1
     while first < last:
         middle = (first + last) >> 1
-        found = field(table.symbols, table.width, middle - 1)
+        found = field(table.strings, table.width + CODE_BITS, middle - 1) & mask
         if found == symbol:
             child = middle
         if found < symbol:
@@ -239,14 +238,6 @@ def find_entry(table, node, fold):
                 if table.fold[e] == fold:
                     entry = e
     return entry
-
-
-@exact_step
-def weight_of(table, node, fold):
-    """w of a node, without a fold; 0 where it is not kept."""
-    entry = find_entry(table, node, fold)
-    code = np.int64(table.fold_weights[entry]) if entry >= 0 else field(table.weights, CODE_BITS, node - 1)
-    return CODES[code]
 
 
 @exact_step
@@ -356,8 +347,11 @@ def list_weights(table, added, bases, extras, r, o, fold, places, items, used):
     `places` (K,), -1, is workspace.
     """
     kinds, total, extra = np.int64(0), np.int64(0), extras[r, o]
+    mask = (1 << table.width) - 1
     for node in range(bases[r, o, FIRST], bases[r, o, LAST]):
-        weight, symbol = weight_of(table, node, fold), field(table.symbols, table.width, node - 1)
+        string, entry = field(table.strings, table.width + CODE_BITS, node - 1), find_entry(table, node, fold)
+        symbol = string & mask
+        weight = CODES[np.int64(table.fold_weights[entry]) if entry >= 0 else string >> table.width]
         if weight > 0 and symbol < table.K:
             items[used + kinds, 0], items[used + kinds, 1] = symbol, weight
             kinds, total = kinds + 1, total + weight
@@ -472,7 +466,7 @@ def fill_cache(table, added, order, first_node, q, matched, workspace):
         node = first_node + context
         find_path(table, node, order, parents)
         for o in range(order):
-            histories[0, n - order + o] = field(table.symbols, table.width, parents[o + 1] - 1) + 1
+            histories[0, n - order + o] = (field(table.strings, table.width + CODE_BITS, parents[o + 1] - 1) & ((1 << table.width) - 1)) + 1
         find_row_nodes(table, added, histories, bases, extras)
         for o in range(order + 1, n + 1):
             bases[0, o, FIRST], bases[0, o, LAST] = 0, 0
