@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from elman.errors import ElmanError, quote
-from elman.storage.atomic import replace_file, replace_file_by_pieces
+from elman.storage.atomic import replace_file
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "file"
     replace_file(path, b"a longer text")
-    replace_file_by_pieces(path, (b"tw", b"o"))
+    replace_file(path, (b"tw", b"o"))
     assert path.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -28,7 +28,7 @@ def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     os.mkfifo(path)
     with ThreadPoolExecutor(1) as pool:
         read = pool.submit(path.read_bytes)
-        replace_file_by_pieces(path, (b"a", b"b"))
+        replace_file(path, (b"a", b"b"))
         assert read.result(timeout=10) == b"ab"
     assert path.is_fifo()
     assert list(tmp_path.iterdir()) == [path]

@@ -38,7 +38,7 @@ from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
 from elman.notebook import render_table
-from elman.signatures import document_options
+from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
 

@@ -19,7 +19,7 @@ from elman.runs.data import Text
 from elman.runs.directory import RunDirectory
 from elman.runs.loggers import logger_help, open_loggers
 from elman.runs.run import Run
-from elman.signatures import Option, document_options
+from elman.options import Option, document_options
 from elman.training.callbacks import (
     CallbackList,
     DeferredErrors,
