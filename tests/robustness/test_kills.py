@@ -22,8 +22,7 @@ import pytest
 
 from elman.errors import ElmanError
 from elman.runs.checkpoint import load_checkpoint
-from elman.runs.directory import CHECKPOINT
-from elman.runs.lock import LOCK
+from elman.runs.directory import CHECKPOINT, LOCK
 from elman.runs.models import load
 from elman.storage.tensors import read_tensors
 from elman.text import Corpus

@@ -15,8 +15,7 @@ import pytest
 
 from elman.errors import ElmanError, as_arguments, quote
 from elman.report import report
-from elman.runs.directory import RunDirectory
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock, RunDirectory
 from elman.runs.models import load
 from elman.runs.run import Run
 from elman.text import Corpus
@@ -34,7 +33,7 @@ def writer_elsewhere(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that writes to a directory, until it is killed."""
     lines = (
         "import pathlib",
-        "from elman.runs.lock import DirectoryLock",
+        "from elman.runs.directory import DirectoryLock",
         f"lock = DirectoryLock(pathlib.Path({str(folder)!r}))",
         "lock.acquire()",
         "print(flush=True)",

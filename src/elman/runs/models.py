@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from elman.engines import inference_engine
 from elman.errors import ElmanError, quote
 from elman.inference import Model
 from elman.inference.network_file import ModelFile
-from elman.inference.score_lines import BlockScorer, Line
+from elman.inference.score_lines import BlockScorer
 from elman.network.model import read_text
 from elman.runs.checkpoint import load_network, load_selected
 from elman.runs.directory import BEST, CHECKPOINT, RunDirectory
@@ -66,13 +67,7 @@ def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
 
 
 def load_builtin(model: BuiltinModel = MODELS[-1]) -> Model:
-    """Load a built-in model, by default the newest.
-
-    Raises
-    ------
-    ElmanError
-        If its file is missing or damaged.
-    """
+    """Load a built-in model, by default the newest."""
     with unpack_builtin(model) as path:
         return create_model(load_network(path))
 
@@ -98,13 +93,7 @@ def create_model(file: ModelFile, engine: str | None = None) -> Model:
 
 
 def save_model(model: Model, out: Path) -> None:
-    """Write a model without a run into a directory, from which `load` reads it.
-
-    Raises
-    ------
-    ElmanError
-        If the directory contains a run or a model already, or cannot be written.
-    """
+    """Write a model without a run into a directory without a run or a model, from which `load` reads it."""
     directory = RunDirectory(out)
     with directory.lock:
         directory.save_imported(ModelFile.of_model(model.alphabet, model.parameters, model.h, model.line_hashes))
@@ -124,24 +113,16 @@ def _read_model(path: Path) -> ModelFile:
     # Unlike the methods of Path, these treat a path that the system refuses to inspect as nonexistent.
     if not os.path.isdir(path):  # noqa: PTH112
         if not is_named_or_begins_like_tensors(path):
-            raise _not_a_model_error(path)
+            command = shlex.join(["elman", "train", str(path), "-o", f"runs/{path.stem}"])
+            raise ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
         return load_network(path)
     if os.path.exists(path / BEST) and not os.path.exists(path / CHECKPOINT):  # noqa: PTH110
         return load_network(path / BEST)
     if not os.path.exists(path / CHECKPOINT) and (runs := sorted(path.glob(f"*/{CHECKPOINT}"))):  # noqa: PTH110
-        raise _several_runs_error(path, [run.parent for run in runs])
+        shown = ", ".join(quote(run.parent) for run in runs[:MAX_SHOWN])
+        more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
+        raise ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {shown}{more}")
     return load_selected(path / CHECKPOINT)
-
-
-def _not_a_model_error(path: Path) -> ElmanError:
-    command = f"elman train {shlex.quote(str(path))} -o {shlex.quote(f'runs/{path.stem}')}"
-    return ElmanError(f"{quote(path)} is not a model: pass a run directory; for a text, {command} writes one")
-
-
-def _several_runs_error(path: Path, runs: list[Path]) -> ElmanError:
-    shown = [quote(run) for run in runs[:MAX_SHOWN]]
-    more = f" and {len(runs) - MAX_SHOWN} more" if len(runs) > MAX_SHOWN else ""
-    return ElmanError(f"there is no checkpoint {quote(path / CHECKPOINT)}: pass a run in it, {', '.join(shown)}{more}")
 
 
 # --- Scores of many lines, in other processes ---
@@ -174,7 +155,7 @@ class LineScorer:
     def __init__(self, path: str | os.PathLike[str], *, engine: str | None = None) -> None:
         self.path, self.engine = os.path.abspath(path), engine  # noqa: PTH100 (a process may run in another directory)
 
-    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
+    def __call__(self, lines: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Score lines as ``elman score`` does: every line starts from the same state, and its end is scored.
 
         Parameters
@@ -196,7 +177,11 @@ class LineScorer:
         scorer, lock = _open(self.path, self.engine)
         with lock:
             scored = [line for block in _join(lines) for line in scorer.score(block, 1)]
-        return _to_arrays(scored)
+        dtypes = {"chars": np.int64, "worst_column": np.int64}
+        names = ("chars", "nats_per_char", "bits_per_char", "worst_column", "worst_nats")
+        return {
+            name: np.array([getattr(line, name) for line in scored], dtypes.get(name, np.float64)) for name in names
+        }
 
 
 @cache
@@ -220,13 +205,3 @@ def _join(lines: Sequence[str]) -> Iterator[str]:
         size += len(text) + 1
     if block:
         yield "".join(block)
-
-
-def _to_arrays(lines: Sequence[Line]) -> dict[str, NDArray[np.float64] | NDArray[np.int64]]:
-    return {
-        "chars": np.array([line.chars for line in lines], np.int64),
-        "nats_per_char": np.array([line.nats_per_char for line in lines], np.float64),
-        "bits_per_char": np.array([line.bits_per_char for line in lines], np.float64),
-        "worst_column": np.array([line.worst_column for line in lines], np.int64),
-        "worst_nats": np.array([line.worst_nats for line in lines], np.float64),
-    }

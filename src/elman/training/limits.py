@@ -9,7 +9,7 @@ from elman.config import Config
 from elman.errors import flag
 from elman.runs.run import Run
 from elman.text import Windows
-from elman.training.preset_scaling import long_run_settings
+from elman.training.start import long_run_settings
 
 MEMORY_SECONDS = 2.0
 """Time constant with which measurements are forgotten: the load from other programs varies."""

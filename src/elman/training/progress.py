@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -79,16 +78,6 @@ def create_display(progress: bool | None, console: StderrConsole) -> ProgressDis
     if console.is_watched:
         return ProgressBar(console)
     return ProgressLines(console) if progress else ProgressDisplay()
-
-
-@contextmanager
-def open_display(progress: bool | None) -> Iterator[ProgressDisplay]:
-    """Yield a display on standard error, as `create_display`, which ends with the block."""
-    display = create_display(progress, StderrConsole())
-    try:
-        yield display
-    finally:
-        display.close()
 
 
 class ProgressLines(ProgressDisplay):
