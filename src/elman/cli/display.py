@@ -22,8 +22,8 @@ from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.records import SMOOTH_UPDATES
-from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
+from elman.training.health import LONGER
 from elman.training.limits import raise_limit
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 from elman.training.progress import visible as visible
@@ -94,7 +94,7 @@ class TrainingDisplay(TrainingCallback):
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        self.progress.show(
+        self.progress.on_notice(
             f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
         )
 

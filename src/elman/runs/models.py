@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -34,8 +34,8 @@ BUILTIN = "builtin"
 MAX_SHOWN = 3
 """Runs that an error names."""
 
-BLOCK_CHARS = 1 << 20
-"""Characters of the lines that are scored in one batch, at most, except for a longer line: they bound the memory."""
+BLOCK_LINES = 4096
+"""Lines that are scored in one batch, at most: they bound the memory."""
 
 
 def load(path: str | os.PathLike[str], *, engine: str | None = None) -> Model:
@@ -174,9 +174,14 @@ class LineScorer:
         ElmanError
             If the model cannot be loaded, or a line contains a line feed.
         """
+        texts = [line.removesuffix("\n") for line in lines]
+        for n, text in enumerate(texts, 1):
+            if "\n" in text:
+                raise ElmanError(f"line {n} of the batch contains a line feed: split it")
+        blocks = [texts[first : first + BLOCK_LINES] for first in range(0, len(texts), BLOCK_LINES)]
         scorer, lock = _open(self.path, self.engine)
         with lock:
-            scored = [line for block in _join(lines) for line in scorer.score(block, 1)]
+            scored = [line for block in blocks for line in scorer.score("\n".join([*block, ""]), 1)]
         dtypes = {"chars": np.int64, "worst_column": np.int64}
         names = ("chars", "nats_per_char", "bits_per_char", "worst_column", "worst_nats")
         return {
@@ -188,20 +193,3 @@ class LineScorer:
 def _open(path: str, engine: str | None) -> tuple[BlockScorer, Lock]:
     """Return the scorer of a model, which the process keeps, and the lock that a thread holds while it scores."""
     return BlockScorer(load(path, engine=engine), carry_state=False), Lock()
-
-
-def _join(lines: Sequence[str]) -> Iterator[str]:
-    """Yield the lines in blocks, each line ended by a line feed."""
-    block: list[str] = []
-    size = 0
-    for n, line in enumerate(lines):
-        text = line.removesuffix("\n")
-        if "\n" in text:
-            raise ElmanError(f"line {n + 1} of the batch contains a line feed: split it")
-        if block and size + len(text) > BLOCK_CHARS:
-            yield "".join(block)
-            block, size = [], 0
-        block.append(f"{text}\n")
-        size += len(text) + 1
-    if block:
-        yield "".join(block)

@@ -85,12 +85,7 @@ class Sample:
 class Records(Sequence[T]):
     """A list of records of which older ones may be in a file only. One thread appends; others may read.
 
-    Parameters
-    ----------
-    records : iterable
-        The initial records.
-    read : callable, optional
-        Returns all records that the file contains. Without it, all stay in memory.
+    `read` returns all records that the file contains; without it, all stay in memory.
     """
 
     def __init__(self, records: Iterable[T] = (), read: Callable[[], list[T]] | None = None) -> None:

@@ -26,9 +26,15 @@ from elman.network.parameters import Array, architecture
 from elman.processes import run_on_first_process
 from elman.runs.records import Metrics, Sample, finite_or_none
 from elman.runs.run import Run
-from elman.training.advice import advise, outcome_of
 from elman.training.callbacks import TrainingCallback
-from elman.training.health import LOSSES, HealthMonitor, require_finite_losses, require_finite_state
+from elman.training.health import (
+    LOSSES,
+    HealthMonitor,
+    advise,
+    outcome_of,
+    require_finite_losses,
+    require_finite_state,
+)
 from elman.training.limits import TimeBudget, find_reached_limit, last_update, validation_every
 
 TICK_SECONDS = 0.1
@@ -47,13 +53,7 @@ LOGIT_SCALE = 0.5
 
 
 class Trainer:
-    """One call of `elman.train`: the loop, and its state between two stops.
-
-    Parameters
-    ----------
-    run : Run
-    callback : TrainingCallback
-    """
+    """One call of `elman.train`: the loop, and its state between two stops."""
 
     def __init__(self, run: Run, callback: TrainingCallback) -> None:
         self.run, self.callback = run, callback

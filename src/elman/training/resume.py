@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,12 +52,14 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     run = Run(data, saved.state, create_optimizer(config), directory, saved.best, saved.best, recorded)
     run.init_from, run.notices = manifest.init_from if manifest else None, (data.describe(),)
     if limit := was_ended_by(run, config):
-        return _leave_finished(run, directory, saved, limit, was_recorded=bool(manifest and manifest.stopped))
-    run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
-    if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
-        directory.save(run.checkpoint, run.selected)
-    directory.write_manifest(run.manifest)  # before the loggers are started, which read it
-    _restore_records(run, directory, *_coverage(run))
+        _leave_finished(run, saved, limit)
+    else:
+        run.notices += tuple(filter(None, [describe_extension(run, saved.config)]))
+        if config != saved.config:  # new limits apply even if the run is killed before it saves for the first time
+            directory.save(run.checkpoint, run.selected)
+    if not (limit and manifest and manifest.stopped):  # otherwise its end is recorded
+        directory.write_manifest(run.manifest)  # before the loggers are started, which read it
+    _restore_records(run, keep_last=bool(limit))
     return run
 
 
@@ -126,44 +128,36 @@ def _check_counted_text(saved: Checkpoint, data: TrainingData) -> None:
 # --- The records ---
 
 
-def _leave_finished(run: Run, directory: RunDirectory, saved: Checkpoint, limit: str, *, was_recorded: bool) -> Run:
-    """Return a run that has nothing to do, as it was at its end."""
-    update = run.state.update
-    _restore_records(run, directory, lambda row: row <= update, lambda sample: sample <= update)
+def _leave_finished(run: Run, saved: Checkpoint, limit: str) -> None:
+    """Complete the results of a run that has nothing to do, as it was at its end."""
+    assert run.directory is not None
     run.selected = None if saved.best is None and saved.last_loss is None else saved.selected
-    directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
+    run.directory.save_selected(saved, run.selected)  # if it was killed between the two writes of its last save
     run.stopped, run.was_finished, run.advice = limit, True, name_options(describe_reached(run, limit))
-    if not was_recorded:  # it was killed before it wrote why it ended
-        directory.write_manifest(run.manifest)
     run.notices += (run.advice,)
-    return run
 
 
-def _restore_records(
-    run: Run, directory: RunDirectory, covers_row: Callable[[int], bool], covers_sample: Callable[[int], bool]
-) -> None:
-    """Drop the records that the checkpoint does not cover, by their update."""
-    metrics, samples = [], []
-    if run.state.update:  # a run that was killed right at its start has no files of records yet
-        metrics = [row for row in directory.metrics() if covers_row(row.update)]
-        samples = [sample for sample in directory.samples() if covers_sample(sample.update)]
-    directory.rewind(metrics, samples)
-    run.restore_history(metrics, samples)
+def _restore_records(run: Run, *, keep_last: bool) -> None:
+    """Drop the records that the checkpoint does not cover.
 
-
-def _coverage(run: Run) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
-    """Return whether the checkpoint covers a row of metrics of an update, and whether a sample.
-
-    The records it covers are those of a run that was never stopped: without the row that ended a shorter run.
+    Those that it covers are the records of a run that was never stopped, without the row that ended a shorter run,
+    unless it is kept.
     """
-    config, last = run.config, run.state.update
-    end, every = last_update(config, run.data.windows), validation_every(config, run.data.windows)
+    config, last, windows = run.config, run.state.update, run.data.windows
+    every = validation_every(config, windows)
+    keep_last = keep_last or last >= last_update(config, windows)
 
-    def row(update: int) -> bool:
-        due = update % config.metrics_every == 0 or (every > 0 and update % every == 0)
-        return update <= last and (due or update == last >= end)
+    def covers_row(update: int) -> bool:
+        is_due = update % config.metrics_every == 0 or (every > 0 and update % every == 0)
+        return update <= last and (is_due or (update == last and keep_last))
 
-    def sample(update: int) -> bool:
+    def covers_sample(update: int) -> bool:
         return update <= last and config.sample_every > 0 and update % config.sample_every == 0
 
-    return row, sample
+    assert run.directory is not None
+    metrics, samples = [], []
+    if last:  # a run that was killed right at its start has no files of records yet
+        metrics = [row for row in run.directory.metrics() if covers_row(row.update)]
+        samples = [sample for sample in run.directory.samples() if covers_sample(sample.update)]
+    run.directory.rewind(metrics, samples)
+    run.restore_history(metrics, samples)
