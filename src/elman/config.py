@@ -14,7 +14,7 @@ from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help, engine_names
+from elman.engines import DEFAULT_ENGINE, DEVICES, ENGINES, engine_help
 from elman.errors import ElmanError, flag, quote, shorten
 from elman.network.cells import cell_help, cell_names
 from elman.options import suggest_option
@@ -151,7 +151,7 @@ class Config:
         0, "Early stopping: stop after this many validations without improvement; 0 turns it off.", minimum=0
     )
     seed: int = _option(400, "Random seed (initial weights, dropout, samples).", minimum=0, maximum=2**32 - 1)
-    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=engine_names)
+    engine: str = _option(DEFAULT_ENGINE, engine_help(), choices=lambda: tuple(ENGINES))
     device: str = _option(
         "auto",
         "Device of the torch engine: cpu, cuda or mps; auto is cuda if there is one, else cpu.",

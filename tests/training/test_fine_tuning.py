@@ -20,7 +20,7 @@ from elman.text import Alphabet, Corpus
 from elman.training.fine_tuning import match_characters
 from elman.training.start import initial_state, start_run
 from support.cli import Command
-from support.state import T, snapshot
+from support.state import T
 from support.training import EXACT, StopsAt, assert_same, train
 
 OLD = "a cat sat on a mat, and then a rat came. " * 12
@@ -165,30 +165,11 @@ def test_it_learns_resumes_bit_for_bit_and_keeps_its_origin(source: Run, tmp_pat
     assert whole.metrics[-1].loss < whole.metrics[0].loss
 
 
-def test_a_run_killed_before_its_checkpoint_starts_from_the_model_again(source: Run, tmp_path: Path) -> None:
-    model = tmp_path / "model.safetensors"
-    source.model.save(model)
-    options: dict[str, Any] = EXACT | PRIOR | {"max_updates": 5}
-    train(Corpus.from_text(NEW), **options, init_from=model, out=tmp_path / "run")
-    (tmp_path / "run" / "checkpoint.safetensors").unlink()
-    again = train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
-    assert snapshot(again.state) == snapshot(train(Corpus.from_text(NEW), **options, init_from=model).state)
-    (tmp_path / "run" / "checkpoint.safetensors").unlink()
-    train(Corpus.from_text(OLD), **EXACT, max_updates=1).model.save(model)
-    with pytest.raises(ElmanError, match=r"^the model in '.*' has changed since the run started from it; train with "):
-        train(Corpus.from_text(NEW), out=tmp_path / "run", resume=True)
-
-
 def test_the_origin_of_a_run(source: Run, corpus: Corpus, tmp_path: Path) -> None:
     plain = train(corpus, **EXACT, max_updates=1, out=tmp_path / "plain")
     assert RunDirectory(tmp_path / "plain").manifest().init_from is None
     assert start(plain).init_from == ModelOrigin(str(tmp_path / "plain"), fingerprint(plain.model).hex())
-    run = train(Corpus.from_text(NEW), **EXACT, max_updates=1, init_from=source, out=tmp_path)  # from memory
-    assert run.init_from is not None
-    assert run.init_from.path is None
-    (tmp_path / "checkpoint.safetensors").unlink()
-    with pytest.raises(ElmanError, match=r"^the run started from a model in memory and has no checkpoint yet; "):
-        train(Corpus.from_text(NEW), out=tmp_path, resume=True)
+    assert start(source).init_from == ModelOrigin(None, fingerprint(source.model).hex())  # from memory
 
 
 def test_the_command(source: Run, tmp_path: Path, command: Command) -> None:

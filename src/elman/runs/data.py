@@ -23,6 +23,8 @@ DEFAULT_TEXT = "python-docs"
 class TrainingData:
     """The texts of a run, and the windows into which its settings split them.
 
+    A training set shorter than B T + 1 characters, or a validation set shorter than T + 1, is an ElmanError.
+
     Parameters
     ----------
     config : Config
@@ -38,12 +40,7 @@ class TrainingData:
     validation_windows : Windows or None
         Those of the validation set: the end of the text or its last lines, or `validation`.
     line_hashes : ndarray of uint64 or None
-        Of a text of independent lines: the hashes of the training lines. See `elman.text.lines`.
-
-    Raises
-    ------
-    ElmanError
-        If the training set is shorter than B T + 1 characters, or the validation set than T + 1.
+        The hashes of the training lines of a text of independent lines, see `elman.text.lines`.
     """
 
     def __init__(self, config: Config, corpus: Corpus, validation: Corpus | None = None) -> None:
@@ -122,13 +119,8 @@ def read_text(source: Text, config: Config) -> Corpus:
 def read_validation_text(config: Config, corpus: Corpus, sha256: str = "") -> Corpus | None:
     """Return the validation text, encoded in the alphabet of the training text `corpus`; None if it is not a file.
 
-    It must have the SHA-256, unless that is empty.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be read, is not the text of that hash, has fewer than two characters, or has characters that the
-        training text does not have and that no unknown symbol replaces.
+    It must have the SHA-256, unless that is empty, and only characters of the training text, unless an unknown symbol
+    replaces them.
     """
     if not isinstance(config.validation, str):
         return None

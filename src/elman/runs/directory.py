@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from elman.errors import ElmanError, LockedError, quote
@@ -52,9 +51,7 @@ class DirectoryLock:
             self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._lock is not None:
             self._lock.release()
         self._lock = None
@@ -62,12 +59,7 @@ class DirectoryLock:
     def acquire(self) -> None:
         """Acquire the lock unless it is held already; create the directory if needed; remove partial files.
 
-        Raises
-        ------
-        LockedError
-            If another writer holds it.
-        ElmanError
-            If the system refuses.
+        Raise LockedError if another writer holds it, and ElmanError if the system refuses.
         """
         if self._lock is not None:
             return
@@ -108,13 +100,7 @@ class DirectoryLock:
             return False
 
     def check(self) -> None:
-        """Check, where the lock is held, that the directory is still the locked one.
-
-        Raises
-        ------
-        ElmanError
-            If the directory was deleted or moved, even if another one has its name now.
-        """
+        """Raise ElmanError if the locked directory was deleted or moved, even if another one has its name now."""
         with suppress(OSError):
             if self._lock is None or self._identify() == self._file:
                 return
@@ -134,13 +120,7 @@ class RunDirectory:
     Records are written and synced before the checkpoint that covers them, and `rewind` drops those that no checkpoint
     covers. A writer holds `lock`; readers need none.
 
-    Parameters
-    ----------
-    path : Path
-    loggers : sequence of MetricsLogger, optional
-        Loggers that write the records; by default those that every run has.
-    overwrite : bool
-        Whether `create` may replace a run.
+    `loggers` write the records, by default those that every run has; `overwrite` is whether `create` may replace a run.
     """
 
     def __init__(self, path: Path, loggers: Sequence[MetricsLogger] | None = None, *, overwrite: bool = False) -> None:
@@ -205,15 +185,10 @@ class RunDirectory:
     # --- Writing ---
 
     def create(self, manifest: RunManifest, checkpoint: Checkpoint) -> None:
-        """Start a run.
+        """Start a run in a directory that contains none, unless it may be replaced.
 
         The checkpoint is written first: until then there is no run, or the complete one that is replaced; from then on
         the new one can be resumed, which rewinds the records to that checkpoint. All other files are left alone.
-
-        Raises
-        ------
-        ElmanError
-            If the directory already contains a run, or cannot be written.
         """
         replaces = self.overwrite and self.holds_run()
         if replaces:

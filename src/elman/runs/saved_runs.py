@@ -164,13 +164,7 @@ def runs(*directories: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 def find_runs(directory: Path) -> list[Path]:
-    """Return the run directories among a directory and all in it, in the order of their paths.
-
-    Raises
-    ------
-    ElmanError
-        If it does not exist.
-    """
+    """Return the run directories among a directory, which must exist, and all in it, in the order of their paths."""
     if not os.path.isdir(directory):  # noqa: PTH112 (a path that the system refuses to inspect does not exist)
         if os.path.exists(directory):  # noqa: PTH110
             raise ElmanError(f"{quote(directory)} is a file; pass a directory that contains runs")

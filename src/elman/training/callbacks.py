@@ -150,13 +150,7 @@ class UpdateCallback(TrainingCallback):
 
 
 def list_callbacks(callback: Any, on_update: Any) -> list[TrainingCallback]:
-    """Return the callbacks that the caller of a training passed.
-
-    Raises
-    ------
-    ElmanError
-        If `callback` is none or has a method ``on_…`` that is never called, or `on_update` is no function.
-    """
+    """Return the callbacks that were passed to `elman.train`: `callback` must be one, and `on_update` a function."""
     if callback is not None and not isinstance(callback, TrainingCallback):
         given = "a class" if isinstance(callback, type) else type(callback).__name__
         raise ElmanError(f"callback must be an elman.TrainingCallback (got {given}); a function is passed as on_update")

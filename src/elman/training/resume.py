@@ -26,12 +26,7 @@ def resume_run(directory: RunDirectory, source: Text | None, preset: str | None,
     """Return the run of a directory as its checkpoint left it, or a new one if it was killed before the first.
 
     One that has reached a limit is left as it is. The arguments are those of `start_run`; by default, the text is read
-    from the files that are recorded in ``run.json``.
-
-    Raises
-    ------
-    ElmanError
-        If there is none, or an option, the preset or the text differs from the run's.
+    from the files that are recorded in ``run.json``. Options, preset and text must be the run's, but for its limits.
     """
     if directory.is_empty():
         return start_run(directory, source, preset, options)

@@ -42,11 +42,6 @@ def start_run(
     """Return a run before its first update, saved to its directory.
 
     The arguments are those of `elman.train`; `options` are the settings that were passed.
-
-    Raises
-    ------
-    ElmanError
-        If an option, the text or the directory is invalid.
     """
     # All settings, but perhaps the encoding, which belongs to the text, leave nothing to a preset.
     has_all = {setting.name for setting in fields(Config)} <= options.keys() | {"encoding"}
@@ -78,13 +73,7 @@ def start_run(
 
 
 def initial_state(data: TrainingData, optimizer: Optimizer, counted_before: Indices | None = None) -> TrainState:
-    """Return the state before the first update; the n-gram prior also counts the text `counted_before`.
-
-    Raises
-    ------
-    ElmanError
-        If there is not enough memory.
-    """
+    """Return the state before the first update; the n-gram prior also counts the text `counted_before`."""
     config, alphabet = data.config, data.corpus.alphabet
     line_feed = reset_at(alphabet, config)
     try:
@@ -146,11 +135,6 @@ def fit_to_text(config: Config, preset: str, corpus: Corpus, passed: Collection[
 
     Some presets have other settings for short texts and for long runs, see `elman.presets.Preset`. `preset` is the one
     that the settings come from, or an empty string; those that were `passed` are not changed.
-
-    Raises
-    ------
-    ElmanError
-        If the text is too short to lower both settings for it.
     """
     n = training_length(corpus, config)
     if preset:

@@ -247,7 +247,7 @@ def collect_settings(preset: str | None, config: Config | None, options: Mapping
 
 
 def check_arguments(
-    corpus: object,
+    corpus: Any,
     out: str | os.PathLike[str] | None,
     log: Sequence[str],
     *,
@@ -267,14 +267,9 @@ def check_arguments(
         raise ElmanError(f"--out must not be empty (got {os.fspath(out)!r})")
     if out is not None and not resume:
         for source in corpus if isinstance(corpus, list | tuple) else [corpus]:
-            if isinstance(source, str | os.PathLike) and _is_same_directory(source, out):
-                raise ElmanError(
-                    f"--out must not be the directory of the text (got {quote(out)}): choose {quote(Path(out) / 'run')}"
-                )
-
-
-def _is_same_directory(first: str | os.PathLike[str], second: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.isdir(first) and os.path.samefile(first, second)  # noqa: PTH112, PTH121
-    except (OSError, ValueError):  # one of them does not exist, or cannot
-        return False
+            with suppress(OSError, ValueError, TypeError):  # one of them does not exist, or is no path
+                if os.path.isdir(out) and os.path.samefile(source, out):  # noqa: PTH112, PTH121
+                    raise ElmanError(
+                        f"--out must not be the directory of the text (got {quote(out)}): choose"
+                        f" {quote(Path(out) / 'run')}"
+                    )

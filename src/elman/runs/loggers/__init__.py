@@ -36,12 +36,7 @@ class MetricsLogger:
     A logger is started by `rewind`, which makes it agree with the checkpoint, and then receives new records by
     `append`, always before the checkpoint that covers them is written. When `append` returns, the records must survive
     a power loss, as far as the logger writes the files itself. An `OSError` becomes the one-line error that names the
-    directory.
-
-    Parameters
-    ----------
-    path : Path
-        The file or directory that it writes, in the directory of the run.
+    directory. `path` is the file or directory that it writes, in the directory of the run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,27 +147,18 @@ def without_surrogates(text: str) -> str:
 
 @dataclass(frozen=True)
 class LoggerSpec:
-    """A logger, which is imported when it is used.
-
-    Parameters
-    ----------
-    factory : str
-        The module and, after a colon, the class.
-    target : str
-        The file or directory that it writes in the directory of the run; no two loggers share one.
-    help : str
-        Its content for ``--help``: a phrase without a full stop.
-    extra : str
-        The extra of the package that it needs, if any.
-    always_on : bool
-        Whether every run has it; the others are named by ``--log``.
-    """
+    """A logger, which is imported when it is used."""
 
     factory: str
+    """The module and, after a colon, the class."""
     target: str
+    """The file or directory that it writes in the directory of the run; no two loggers share one."""
     help: str
+    """Its content for ``--help``: a phrase without a full stop."""
     extra: str = ""
+    """The extra of the package that it needs, if any."""
     always_on: bool = False
+    """Whether every run has it; the others are named by ``--log``."""
 
     def load(self) -> type[MetricsLogger]:
         """Import the class."""
@@ -213,13 +199,7 @@ def optional_loggers() -> dict[str, LoggerSpec]:
 
 
 def open_loggers(directory: Path, names: Sequence[str] = (), *, resume: bool = False) -> list[MetricsLogger]:
-    """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist.
-
-    Raises
-    ------
-    ElmanError
-        If there is no such logger, or its library is not installed.
-    """
+    """Return the loggers of a run: those that are always on, those named and, on resume, those whose files exist."""
     optional = optional_loggers()
     for name in names:
         if name not in optional:

@@ -27,11 +27,6 @@ class TensorBoardLogger(MetricsLogger):
     A resumed run adds an event file, which begins with the step from which TensorBoard discards the events of earlier
     files (the ``purge_step`` of `tensorboardX.SummaryWriter`). That class itself writes in another thread, in which an
     error such as a full disk would be lost; here its writer of event files is used directly.
-
-    Raises
-    ------
-    ElmanError
-        If tensorboardX is not installed.
     """
 
     def __init__(self, path: Path) -> None:

@@ -33,11 +33,6 @@ class WandbLogger(MetricsLogger):
     records that it has are not sent again, even if no checkpoint covers them: a resumed run repeats them bit for bit.
     Unlike the files of the other loggers, W&B's are not synced to the disk: a killed process may lose its last records
     there, or repeat them.
-
-    Raises
-    ------
-    ElmanError
-        If wandb is not installed, or fails.
     """
 
     def __init__(self, path: Path) -> None:
