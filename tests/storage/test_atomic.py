@@ -21,6 +21,23 @@ def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_rename_is_synced_with_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    rename = Path.replace
+
+    def fsync(handle: int) -> None:
+        calls.append("directory" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")  # noqa: PTH112
+
+    def replace(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    replace_file(tmp_path / "file", b"data")
+    assert calls == ["file", "rename", "directory"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in directories")
 def test_a_named_pipe_is_written_to(tmp_path: Path) -> None:
     """As with /dev/stdout and /dev/null, which root could replace by a file."""

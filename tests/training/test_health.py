@@ -8,7 +8,6 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from elman.cli.display import TrainingDisplay
 from elman.config import Config
 from elman.errors import NonFiniteLossError
 from elman.network.cells import CELLS
@@ -30,30 +29,25 @@ def trained(**options: Any) -> tuple[Run, list[str]]:
     return train(CORPUS, **SMALL | options, callback=callback), callback.warnings
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru"])
-@pytest.mark.parametrize("engine", ["numba", "numpy"])
-def test_a_saturated_network_is_noticed_within_100_updates(engine: str, cell: str) -> None:
-    run, said = trained(engine=engine, cell=cell, init_std=1e4, max_updates=100)
-    (warning,) = said
-    assert "the hidden layer is saturated" in warning
-    assert warning.endswith("lower init_std (now 10000.0) or learning_rate (now 0.1)")
-    assert run.advice.startswith("The hidden layer is saturated")
-
-
-def test_a_saturated_layer_above_another_is_named() -> None:
-    _, (warning,) = trained(layers=2, init_std=1e4, max_updates=100)
-    assert "layer 1 is saturated" in warning
-
-
-def test_a_dead_network_is_noticed_within_100_updates() -> None:
-    _, (warning,) = trained(init_std=0.0, max_updates=100)
-    assert "the hidden layer is dead" in warning
-    assert "raise init_std (now 0.0)" in warning
-
-
-def test_a_loss_that_blew_up_is_noticed_within_100_updates() -> None:
-    _, (warning,) = trained(optimizer="sgd", learning_rate=30.0, beta1=0.0, max_updates=100, metrics_every=100)
-    assert "times that of uniform predictions" in warning or "is saturated" in warning
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        *(
+            ({"engine": engine, "cell": cell, "init_std": 1e4}, "the hidden layer is saturated")
+            for engine in ("numba", "numpy")
+            for cell in ("rnn", "gru")
+        ),
+        ({"layers": 2, "init_std": 1e4}, "layer 1 is saturated"),
+        ({"init_std": 0.0}, r"the hidden layer is dead .* raise init_std \(now 0\.0\)"),
+        ({"optimizer": "sgd", "learning_rate": 30.0, "beta1": 0.0}, "times that of uniform predictions|is saturated"),
+    ],
+)
+def test_a_problem_is_noticed_within_100_updates(options: dict[str, Any], found: str) -> None:
+    run, (warning,) = trained(**options, max_updates=100)
+    assert re.search(found, warning)
+    if options.get("init_std") == 1e4:
+        assert warning.endswith("lower init_std (now 10000.0) or learning_rate (now 0.1)")
+        assert re.match("(The hidden layer|Layer 1) is saturated", run.advice)
 
 
 def test_losses_are_compared_with_uniform_predictions() -> None:
@@ -86,7 +80,6 @@ class Spoils(Listens):
         self.factor, self.before, self.at = np.float32(factor), 0, 0
 
     def on_progress(self, run: Run, updates: int) -> None:
-        self.run = run
         if run.state.update - self.before == 1000 and not self.at:
             self.at = run.state.update
             for array in (*run.state.parameters.values(), *run.state.N.values(), run.state.h):
@@ -105,38 +98,31 @@ PATHS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("options", PATHS, ids=str)
-@pytest.mark.parametrize(("factor", "what"), [(0.0, "is dead"), (1e6, "is saturated|times that of uniform")])
+@pytest.mark.parametrize(
+    ("factor", "found"),
+    [(0.0, "is dead"), (1e6, "is saturated|times that of uniform"), (3e38, "is not finite")],
+)
 def test_what_happens_later_is_noticed_within_100_updates(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, what: str
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], factor: float, found: str
 ) -> None:
     monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
     callback = Spoils(factor)
-    train(CORPUS, **LONG | options, callback=callback)
-    (warning,) = callback.warnings
-    assert re.search(what, warning)
-    assert callback.at < int(warning.split()[2]) <= callback.at + 100
-
-
-@pytest.mark.parametrize("options", PATHS, ids=str)
-def test_a_run_whose_weights_overflow_later_ends_within_100_updates(
-    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
-) -> None:
-    monkeypatch.setattr(training, "TICK_SECONDS", 1e9)
-    callback = Spoils(3e38)
-    with pytest.raises(NonFiniteLossError, match="is not finite") as caught:
+    try:
         train(CORPUS, **LONG | options, callback=callback)
-    found = re.search(r"of update (\d+) is not finite", str(caught.value))
-    assert found
-    assert callback.at < int(found[1]) <= callback.run.state.update <= callback.at + 100
+    except NonFiniteLossError as error:
+        callback.on_warning(str(error))
+    (warning,) = callback.warnings
+    assert re.search(found, warning)
+    update = re.search(r"update (\d+)", warning)
+    assert update
+    assert callback.at < int(update[1]) <= callback.at + 100
 
 
 DIVERGING: tuple[dict[str, Any], ...] = (
     {"learning_rate": 100.0},
     {"learning_rate": 1e38},
     {"optimizer": "sgd", "learning_rate": 3.0},
-    {"optimizer": "sgd", "learning_rate": 10.0, "grad_clip": 1e30},
     {"optimizer": "adam", "learning_rate": 50.0},
-    {"init_std": 100.0},
     {"init_std": 3e38},
 )
 
@@ -167,13 +153,6 @@ def test_the_update_of_a_warning_does_not_depend_on_the_speed(monkeypatch: pytes
 )
 def test_an_ordinary_run_is_not_warned_of(options: dict[str, Any]) -> None:
     assert trained(**options, max_updates=2000)[1] == []
-
-
-def test_a_warning_is_one_line_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    TrainingDisplay().on_warning("[it] is not well " * 20)
-    out, err = capsys.readouterr()
-    assert (out, err.count("\n")) == ("", 1)
-    assert err.startswith("warning: [it] is not well")
 
 
 # --- Advice ---
