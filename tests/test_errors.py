@@ -1,5 +1,6 @@
 """What messages show of a value that was given."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,11 @@ def test_no_error_of_the_command_line_is_long(
 def test_no_error_in_python_is_long(folder: Path, text: str) -> None:
     model: Any = elman.load(folder / "run")
     train_any: Any = elman.train
+    options = ({"preset": text}, {"cell": text}, {"hidden_size": text}, {"engine": text}, {text: 1})
     calls: list[Any] = [
+        *(partial(train_any, folder / "novel.txt", **each) for each in options),
         lambda: train_any(text),
         lambda: train_any(TEXT, out=text),
-        lambda: train_any(folder / "novel.txt", preset=text),
-        lambda: train_any(folder / "novel.txt", cell=text),
-        lambda: train_any(folder / "novel.txt", hidden_size=text),
-        lambda: train_any(folder / "novel.txt", engine=text),
-        lambda: train_any(folder / "novel.txt", **{text: 1}),
         lambda: elman.gradcheck(text),
         lambda: elman.load(text),
         lambda: model.sample(5, prompt=text + "Q"),

@@ -212,8 +212,7 @@ def test_a_run_in_a_folder_that_may_not_be_entered(text: Path, locked_away: Path
     assert (locked_away / CHECKPOINT).read_bytes() == before
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-@pytest.mark.parametrize("name", ["metrics.csv", "samples.jsonl"])
+@pytest.mark.parametrize(("name", "make"), [("metrics.csv", os.mkfifo), ("samples.jsonl", os.mkdir)])
 def test_a_run_whose_rows_are_no_file(text: Path, tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
     begin(text, tmp_path / "run")
     (tmp_path / "run" / name).unlink()

@@ -41,13 +41,6 @@ row = st.builds(Metrics, count, count, number, number, st.none() | number, numbe
 sample = st.builds(Sample, count, st.none() | number, st.text(st.characters()))
 
 
-@pytest.fixture
-def run_directory(corpus: Corpus, tmp_path: Path) -> Path:
-    """The directory of a short run."""
-    train(corpus, **EXACT, max_updates=25, out=tmp_path / "run")
-    return tmp_path / "run"
-
-
 @settings(max_examples=30)
 @given(st.lists(row, max_size=5), st.lists(sample, max_size=5))
 def test_rows_and_samples_are_restored_bit_for_bit(rows: list[Metrics], samples: list[Sample]) -> None:
@@ -63,13 +56,14 @@ def test_rows_and_samples_are_restored_bit_for_bit(rows: list[Metrics], samples:
         assert (data.count(b"\n"), data.isascii()) == (len(samples), True)
 
 
-def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(run_directory: Path) -> None:
-    with (run_directory / "metrics.csv").open(encoding="utf-8", newline="") as file:
+def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, **EXACT, max_updates=25, out=tmp_path)
+    with (tmp_path / "metrics.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     assert (",".join(header) + "\n").encode() == HEADER == (",".join(COLUMNS) + "\n").encode()
     assert [row[0] for row in rows] == ["7", "14", "21", "25"]
     assert {row[4] for row in rows} == {""}
-    samples = [json.loads(line) for line in (run_directory / "samples.jsonl").read_text("utf-8").splitlines()]
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text("utf-8").splitlines()]
     assert [list(sample) for sample in samples] == [["update", "smooth_loss", "text"]] * 3
     assert [(sample["update"], sample["smooth_loss"] is None) for sample in samples] == [
         (0, True), (10, False), (20, False)
@@ -85,13 +79,14 @@ def test_the_columns_of_the_metrics_and_the_keys_of_the_samples(run_directory: P
         ("samples.jsonl", b'{"update": 30, "text": "\xe2\x82'),
     ],
 )
-def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, run_directory: Path, name: str, torn: bytes) -> None:
-    directory = RunDirectory(run_directory)
+def test_a_partial_line_at_the_end_is_no_record(corpus: Corpus, tmp_path: Path, name: str, torn: bytes) -> None:
+    train(corpus, **EXACT, max_updates=25, out=tmp_path)
+    directory = RunDirectory(tmp_path)
     before = directory.metrics(), directory.samples()
-    with (run_directory / name).open("ab") as file:
+    with (tmp_path / name).open("ab") as file:
         file.write(torn)
     assert (directory.metrics(), directory.samples()) == before
-    run = train(corpus, resume=True, max_updates=30, out=run_directory)
+    run = train(corpus, resume=True, max_updates=30, out=tmp_path)
     assert run.metrics == directory.metrics()
     assert run.samples == directory.samples()
 
