@@ -37,41 +37,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Each has a LONG in one place.
 COMMANDS = """
     LONG
-    --LONG
     train LONG --out x
-    train -LONG --out x
     train novel.txt --out x --LONG 1
-    train novel.txt --out x --preset LONG
     train novel.txt --out x --cell LONG
     train novel.txt --out x --hidden-size LONG
     train novel.txt --out x --hidden-size -DIGITS
-    train novel.txt --out x --encoding LONG
     train novel.txt --out x --log LONG
-    train novel.txt --out x --live=LONG
-    train novel.txt --out x --like LONG
     train novel.txt --out LONG --preset reference --max-updates 1
     train novel.txt --out run --resume --seed DIGITS
-    train --config LONG
     sample LONG
     sample run --prompt LONG
-    sample run --prompt-file LONG
     sample run --seed -DIGITS
     sample run --adapt LONG
-    sample run --copied-from LONG
-    eval run LONG
     score run LONG
-    explain run novel.txt --out LONG
-    compress LONG --model run
     decompress novel.txt --model LONG
     export run --to LONG
     import LONG --out x
-    plot run --out LONG
     gradcheck novel.txt --points LONG
     report LONG --out x
-    serve run --host LONG
     serve run --port DIGITS
     serve run --allow-host LONG/
-    view LONG
 """
 
 

@@ -207,12 +207,9 @@ def test_typical_runs(outcome: Outcome, begins: str) -> None:
     assert advise(outcome).startswith(begins)
 
 
-def test_without_a_validation_set_one_is_recommended() -> None:
+def test_what_is_recommended_depends_on_the_settings() -> None:
     assert "with --validation 0.1" in advise(Outcome(SMOOTH))
     assert "validation" not in advise(Outcome(SMOOTH, reference=True))
-
-
-def test_more_dropout_is_not_asked_for_where_there_is_much() -> None:
     assert "add text or increase --dropout" in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.2))
     assert "to improve, add text." in advise(Outcome(SMOOTH, RISING, 1.3, dropout=0.5))
 
