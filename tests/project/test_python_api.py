@@ -17,7 +17,7 @@ import pytest
 import elman
 from elman.errors import ElmanError, command_line, name_options
 from elman.network.sampling import list_sampling_options
-from elman.option_names import SYNONYMS, suggest_option
+from elman.options import SYNONYMS, suggest_option
 from elman.text import Corpus
 from elman.training.train import OTHER_ARGUMENTS, TrainingOptions
 from project.typed_user_script import use_everything

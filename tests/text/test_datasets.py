@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from elman.errors import ElmanError
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 from elman.text import datasets
 from elman.text.datasets import BUILTIN_CORPORA, _fetch
 

@@ -18,7 +18,7 @@ from elman.cli.inputs import read_runs
 from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock
 from elman.tuning import controller
 from elman.tuning.results import SweepResult
 from elman.tuning.worker import TrialOrder, Worker

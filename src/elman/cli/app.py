@@ -24,7 +24,7 @@ from elman.cli.commands import BAD_INPUT, INTERRUPTED
 from elman.cli.parameters import ANY_CASE, parse_nonempty_path
 from elman.cli.usage_errors import describe_usage_error, suggest
 from elman.errors import ElmanError, command_line, quote, shorten
-from elman.option_names import suggest_option
+from elman.options import suggest_option
 
 COMMANDS = {
     "Train": {

@@ -22,17 +22,16 @@ from elman.engine.compilation import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.records import SMOOTH_UPDATES
-from elman.training.advice import LONGER
 from elman.training.callbacks import TrainingCallback
+from elman.training.health import LONGER
 from elman.training.limits import raise_limit
-from elman.training.preset_scaling import long_run_settings
 from elman.training.progress import INTERVAL, StderrConsole, create_display
 from elman.training.progress import visible as visible
+from elman.training.start import long_run_settings
 
 if TYPE_CHECKING:
     from elman.runs.records import Sample
     from elman.runs.run import Run
-    from elman.runs.saved_runs import RunSummary
     from elman.training.gradcheck import GradientCheck
 
 
@@ -95,7 +94,7 @@ class TrainingDisplay(TrainingCallback):
 
     def on_gradient_check(self, points: int, hidden_size: int, seq_length: int) -> None:
         """Show which gradient check is running."""
-        self.progress.show(
+        self.progress.on_notice(
             f"checking gradients: {points} characters, hidden size {hidden_size}, sequence length {seq_length} …"
         )
 
@@ -186,25 +185,25 @@ def _longer_command(run: Run, out: Path, texts: Sequence[str | Path]) -> str:
     return shlex.join(["elman", "train", *map(str, texts), *like, *limit, *settings])
 
 
-def show_runs(summaries: Sequence[RunSummary]) -> None:
-    """Print a table of runs, a row each, with losses in nats per character."""
+def show_runs(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a table of runs, the rows of `elman.runs`, with losses in nats per character."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="")
     for title, is_number in (
         ("run", False), ("text", False), ("cell", False), ("size", True), ("updates", True), ("seconds", True),
         ("train loss", True), ("validation loss", True), ("stopped", False),
     ):  # fmt: skip
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for summary in summaries:
-        layers = f"{summary.layers} × " if summary.layers and summary.layers > 1 else ""
+    for row in rows:
+        layers = f"{row['layers']} × " if row["layers"] and row["layers"] > 1 else ""
         texts = (
-            summary.run,
-            summary.text or "",
-            summary.cell or "",
-            f"{layers}{summary.hidden_size or ''}",
-            f"{summary.updates:,}",
-            f"{summary.seconds:,.1f}",
-            *("" if loss is None else f"{loss:.3f}" for loss in (summary.train_loss, summary.validation_loss)),
-            summary.stopped if summary.status == "ended" else summary.status,
+            row["run"],
+            row["text"] or "",
+            row["cell"] or "",
+            f"{layers}{row['hidden_size'] or ''}",
+            f"{row['updates']:,}",
+            f"{row['seconds']:,.1f}",
+            *("" if loss is None else f"{loss:.3f}" for loss in (row["train_loss"], row["validation_loss"])),
+            row["stopped"] if row["status"] == "ended" else row["status"],
         )
         table.add_row(*map(Text, map(visible, texts)))
     _WIDE_OUT.print(table)

@@ -22,7 +22,7 @@ from cyclopts import (
 )
 
 from elman.errors import join_alternatives, quote, shorten
-from elman.option_names import SIMILARITY, suggest_option
+from elman.options import SIMILARITY, suggest_option
 
 _KINDS = {bool: "true or false", float: "a number", int: "an integer"}
 

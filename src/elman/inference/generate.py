@@ -20,7 +20,7 @@ from elman.network import Parameters, SamplingParams
 from elman.network.output import log_softmax
 from elman.network.parameters import Array
 from elman.network.sampling import SamplingOptions, create_sampling_params, list_sampling_options
-from elman.signatures import Option
+from elman.options import Option
 from elman.text import Alphabet
 from elman.text.alphabet import format_character
 

@@ -37,8 +37,7 @@ from elman.network import Parameters
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture, summarize
 from elman.network.sampling import SamplingOptions
-from elman.notebook import render_table
-from elman.signatures import document_options
+from elman.options import document_options
 from elman.text import Alphabet, with_unknown
 from elman.text.lines import LineHashes, contains_line, make_lines, trim_lines
 
@@ -87,6 +86,8 @@ class Model:
         )
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         text = "independent lines" if self.is_of_lines else "continuous"
         return render_table("Model", summarize(self.parameters) | {"text": text, "engine": self.engine.name})
 

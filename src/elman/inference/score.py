@@ -27,7 +27,6 @@ from elman.engine.protocol import Indices
 from elman.errors import ElmanError, shorten
 from elman.network import Parameters
 from elman.network.parameters import Array, architecture
-from elman.notebook import render_table
 from elman.text.corpus import drop_pages
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 
@@ -81,6 +80,8 @@ class Score:
     read_losses: Callable[[], NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
+        from elman.notebook import render_table
+
         rows = {"characters": self.chars, "unknown": self.unknown, "nats per character": self.nats_per_char}
         return render_table("Score", rows | {"bits per character": self.bits_per_char, "perplexity": self.perplexity})
 

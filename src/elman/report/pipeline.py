@@ -22,8 +22,7 @@ from elman.report.results import (
     save_results,
 )
 from elman.runs.data import DEFAULT_TEXT, Text, TrainingData, describe_text
-from elman.runs.directory import RunDirectory
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock, RunDirectory
 from elman.runs.plots import save_figure
 from elman.runs.run import Run
 from elman.storage.atomic import replace_file

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ElmanError, quote
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 from elman.text.alphabet import Alphabet, CodePointIndex, index_dtype
 
 CHUNK_SIZE = 1 << 20

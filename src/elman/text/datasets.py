@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from elman.errors import ElmanError
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 
 _SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 _SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"

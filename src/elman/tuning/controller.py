@@ -17,7 +17,7 @@ from optuna.trial import Trial, TrialState
 
 from elman.config import make_config
 from elman.errors import ElmanError, flag, quote, shorten
-from elman.runs.lock import DirectoryLock
+from elman.runs.directory import DirectoryLock
 from elman.text import read_corpus
 from elman.training.callbacks import InterruptCallback
 from elman.tuning.results import SweepResult, copy_best, trial_directory, write_report, write_trials

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from elman.errors import ElmanError, require_extra, shorten
+from elman.options import document_options
 from elman.presets import DEFAULT_PRESET
 from elman.processes import thread_count
-from elman.signatures import document_options
 from elman.training.train import TrainingOptions, collect_settings, list_training_options
 from elman.tuning.results import SweepResult
 from elman.tuning.space import VALIDATION, Pruner, Sampler, SweepSettings, create_settings, parse_space, read_space

@@ -82,7 +82,7 @@ def train(
     Without CORPUS, the text is piped standard input or else python-docs; with --resume, it is that of the run.
     """
     if current_process().rank > 0:
-        from elman.training.processes import follow
+        from elman.training.train import follow
 
         return follow()
     from elman.cli.display import TrainingDisplay, show_results
