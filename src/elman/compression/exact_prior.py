@@ -18,10 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from elman.compression.exact_kernels import Floats, Ints, exact
-from elman.engine.numba.ngrams.added import Added, Ints32, empty_added
+from elman.engine.numba.ngrams.counting import Added, Ints32, empty_added
 from elman.engine.numba.ngrams.kernels import count_rows, find_row_nodes, read_rows
-from elman.engine.numba.ngrams.reader import NgramReader, reader
-from elman.engine.numba.ngrams.tree import Tree, empty_tree
+from elman.engine.numba.ngrams.tree import NgramReader, Tree, empty_tree, reader
 from elman.network.ngram import NgramModel
 
 MAX_ADDED_CONTEXTS = 1 << 23

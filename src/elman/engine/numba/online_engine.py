@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba import online_rnn
-from elman.engine.numba.linalg.padding import aligned_zeros, pack_rows, pack_strips, unpack_strips
-from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
+from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradAccumulators, AdagradScalars, Scratch, Weights
 from elman.engine.numba.threads import Team, Thread
 from elman.engine.protocol import StepCallback, no_callback, run_in_chunks
@@ -26,6 +26,43 @@ from elman.engine.state import TrainState
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Arrays, Parameters
 from elman.text import Windows
+
+
+def strip_count(n: int, dtype: np.dtype[Any]) -> int:
+    """Return the number of strips that n columns are cut into."""
+    return -(-n // (BYTES // dtype.itemsize * MAX_VECTORS))
+
+
+def padded_size(n: int, dtype: np.dtype[Any]) -> int:
+    """Return n rounded up to strips of equal width, each of full vectors."""
+    unit = BYTES // dtype.itemsize * strip_count(n, dtype)
+    return -(-n // unit) * unit
+
+
+def pack_rows(matrix: Array) -> Array:
+    """Return a matrix as one flat array of padded rows."""
+    row = padded_size(matrix.shape[1], matrix.dtype)
+    flat = aligned_zeros(len(matrix) * row, matrix.dtype)
+    flat.reshape(-1, row)[:, : matrix.shape[1]] = matrix
+    return flat
+
+
+def pack_strips(matrix: Array) -> Array:
+    """Return a matrix as one flat array of strips, with rows and columns padded."""
+    n_rows, row = (padded_size(n, matrix.dtype) for n in matrix.shape)
+    padded = np.zeros((n_rows, row), matrix.dtype)
+    padded[: matrix.shape[0], : matrix.shape[1]] = matrix
+    flat = aligned_zeros(padded.size, matrix.dtype)
+    count = strip_count(matrix.shape[1], matrix.dtype)
+    flat.reshape(count, n_rows, -1)[...] = padded.reshape(n_rows, count, -1).swapaxes(0, 1)
+    return flat
+
+
+def unpack_strips(flat: Array, shape: tuple[int, ...]) -> Array:
+    """Return the matrix of this shape that `pack_strips` stored."""
+    n_rows, count = padded_size(shape[0], flat.dtype), strip_count(shape[1], flat.dtype)
+    padded = flat.reshape(count, n_rows, -1).swapaxes(0, 1).reshape(n_rows, -1)
+    return padded[: shape[0], : shape[1]]
 
 
 def pack_weights(parameters: Parameters) -> Weights:

@@ -18,9 +18,8 @@ import numpy as np
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import entire, multiply_panels, pack_panels, pack_panels_transposed
-from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import transpose
 from elman.engine.numba.threads import barrier

@@ -14,10 +14,9 @@ from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.layout import Layout, flatten, make_layout, pack_part, row_multiple
 from elman.engine.numba.batched.prior import PriorValues, make_priors, prior_pointer
 from elman.engine.numba.compiler import kernel_pointer
-from elman.engine.numba.linalg.padding import aligned_zeros
 from elman.engine.numba.linalg.panels import DEPTH, multiply_pointer, sum_outer_pointer
-from elman.engine.numba.ngrams.reader import NgramReader, reader
-from elman.engine.numba.ngrams.tree import empty_tree
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.ngrams.tree import NgramReader, empty_tree, reader
 from elman.engine.numba.threads import Team, make_team
 from elman.network.parameters import Architecture, Array, Parameters, architecture
 

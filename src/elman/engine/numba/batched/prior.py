@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from elman.engine.numba.batched.layout import Sizes
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.ngrams.added import Added
+from elman.engine.numba.linalg.simd import aligned_zeros
+from elman.engine.numba.ngrams.counting import Added
 from elman.engine.numba.ngrams.kernels import append_window, read_window
 from elman.engine.numba.ngrams.tree import Tree
 

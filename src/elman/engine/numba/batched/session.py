@@ -14,7 +14,7 @@ from elman.engine.numba.batched.dropout import NO_DROPOUT
 from elman.engine.numba.batched.kernels import UNUSED
 from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
 from elman.engine.numba.batched.training import evaluate_window
-from elman.engine.numba.linalg.padding import aligned_zeros
+from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.sampling import TRUNCATES, pack_sampling_params, truncate_pointer
 from elman.engine.protocol import Indices, SegmentLosses
 from elman.network.ngram import read_histories

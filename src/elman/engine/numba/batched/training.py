@@ -23,7 +23,7 @@ from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale
 from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
+from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import Plan, barrier, work_alone
 from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState, training_folds

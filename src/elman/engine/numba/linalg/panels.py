@@ -12,8 +12,7 @@ import numpy as np
 
 from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.padding import aligned_zeros
-from elman.engine.numba.linalg.simd import BYTES
+from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
 

@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 from llvmlite import binding, ir
 from numba.core import cgutils, config
+from numpy.typing import NDArray
 
 BYTES = 32
 """Bytes of a vector: 8 float32 or 4 float64. Padded rows are a multiple of it."""
+_CACHE_LINE = 64
 
 _config: Any = config  # its attributes are set at run time, where no type checker sees them
 
@@ -37,6 +40,13 @@ REGISTER_BYTES = _register_bytes()
 
 _INT = ir.IntType(32)
 _LN2 = Decimal("0.69314718055994530941723212145817656808")
+
+
+def aligned_zeros(n: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return n zeros that begin on a cache line, so that no vector crosses one."""
+    raw = np.zeros(n * dtype.itemsize + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    return raw[start : start + n * dtype.itemsize].view(dtype)
 
 
 def declare_function(module: Any, name: str, parameters: list[Any]) -> tuple[Any, Any]:
