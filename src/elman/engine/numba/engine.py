@@ -18,7 +18,7 @@ from elman.network.sampling import SamplingParams
 from elman.text import Windows
 
 if TYPE_CHECKING:
-    from elman.engine.numba.batched.session import NumbaSession
+    from elman.engine.numba.batched.inference import NumbaSession
 
 
 def is_online_rnn(parameters: Parameters, batch_size: int, optimizer: Optimizer) -> bool:
@@ -87,6 +87,6 @@ class NumbaEngine:
 
     def session(self, parameters: Parameters) -> NumbaSession:
         """See `elman.engine.Engine.session`."""
-        from elman.engine.numba.batched.session import NumbaSession
+        from elman.engine.numba.batched.inference import NumbaSession
 
         return NumbaSession(parameters)

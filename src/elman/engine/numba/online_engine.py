@@ -132,7 +132,7 @@ def advance(
             nonlocal position
             position = online_rnn.advance(thread, weights, squared_grads, scratch, scalars, text, *sizes, losses)
 
-        team.run_timed(lambda: team.run(run_thread), len(losses))
+        team.run(run_thread, len(losses))
         state.position = int(position)
         return scratch.h[:m]
 

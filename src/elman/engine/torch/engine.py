@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman.engine.numba.batched.session import NumbaSession
+from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
 from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState, training_folds

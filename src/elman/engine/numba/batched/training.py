@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import (
     make_masks,
-    make_weight_masks,
     mask_recurrent,
     pack_recurrent,
     select_mask,
@@ -24,7 +22,7 @@ from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.numba.threads import Plan, barrier, work_alone
+from elman.engine.numba.threads import barrier, work_alone
 from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
 from elman.engine.state import TrainState, training_folds
 from elman.network.model import LossAndGradients
@@ -67,7 +65,9 @@ class UpdateRunner:
         self.dropped = aligned_zeros(network.sizes.layers * size, network.dtype).reshape(network.sizes.layers, size)
         self.pointers = UpdatePointers(
             kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
-            kernel_pointer(update_range, flat.rule, Step(*[0.0] * 5), 1.0, network.theta, flat.moments, gradient, 0, 0),
+            kernel_pointer(
+                update_range, flat.rule, Step(*[0.0] * 5), 1.0, network.net.theta, flat.moments, gradient, 0, 0
+            ),
         )
 
     @property
@@ -81,13 +81,12 @@ class UpdateRunner:
         numbers = range(state.update + 1, state.update + len(rates) + 1)
         batches, position = self._read_batches(state, len(rates))
         masks = make_masks(flat.optimizer.dropout, numbers, layers)
-        weight_masks = make_weight_masks(flat.optimizer.weight_dropout, numbers, layers)
-        optimizer = flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden
-        arguments = (
-            network.team.plan is Plan.UNITS, self.pointers, *network.arrays, batches, network.T,
-            network.B, masks, weight_masks, self.dropped, *optimizer, self.squares,
+        weight_masks = make_masks(flat.optimizer.weight_dropout, numbers, layers)
+        network.run(
+            _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.pointers,
+            flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
+            steps=len(rates),
         )  # fmt: skip
-        network.team.run(lambda thread: _run_updates(thread, *arguments))
         for n, window in enumerate(batches.losses):
             losses[n] = network.mean_loss(window)
         state.update, state.position = numbers[-1], position
@@ -111,7 +110,7 @@ class UpdateRunner:
 
     def write_to(self, state: TrainState) -> None:
         """Write parameters, moments and the hidden state into the state."""
-        self.optimizer.write_to(state, self.network.theta)
+        self.optimizer.write_to(state, self.network.net.theta)
         state.h = self.network.state().reshape(state.h.shape)
 
 
@@ -129,7 +128,7 @@ def advance(
         first = 0
         while first < len(losses):
             part = slice(first, first + runner.updates_per_call)
-            network.team.run_timed(partial(runner.run, state, rates[part], losses[part]), len(losses[part]))
+            runner.run(state, rates[part], losses[part])
             first = part.stop
         return network.state().reshape(state.h.shape)
 
@@ -143,7 +142,7 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     T, B = len(x), x.size // max(1, len(x))
     network = BatchedNetwork(parameters, T, B, backward=True)
     network.set_state(h0.reshape(B, -1))
-    pack_part(network.theta, network.packed_weights, network.offsets, network.sizes, True, 0, 1)
+    pack_part(network.net, True, 0, 1)
     losses = evaluate_window(network, x.reshape(T, B), y.reshape(T, B))
     gradient = network.workspaces.gradient
     reduce_gradients(gradient, 0, network.layout.theta_size, 1 / B, np.empty(1), 0)
@@ -153,26 +152,35 @@ def loss_and_gradients(parameters: Parameters, h0: Array, x: Indices, y: Indices
     return LossAndGradients(float(losses.sum()) / B, gradients, dh0, network.state().reshape(h0.shape))
 
 
+def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the losses (T, B) of one window of a network; with `network.backward`, its gradients are computed."""
+    batches, off = network.make_batches(1), make_masks(None, range(1), network.sizes.layers)
+    network.split_rows(x, batches.indices[0])
+    network.split_rows(y, batches.targets[0])
+    network.reserve_counts(x.size)
+    steps = 0 if network.backward else x.size  # those of training have timings of their own
+    network.run(_run_batch, batches, network.T, network.B, off, off, network.backward, steps=steps)
+    losses: NDArray[np.float64] = network.join_rows(batches.losses[0])[:, :, 0]
+    return losses
+
+
 @kernel
 def _run_updates(
-    thread, shares_units, pointers, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
-    T, B, masks, weight_masks, dropped, rule, max_norm, steps, moments, ranges, hidden, squares,
+    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, pointers, rule, max_norm, steps,
+    moments, ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
-    gradients = workspaces.gradient
+    theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
     for n in range(len(steps)):
-        pack_part(theta, packed_weights, offsets, sizes, True, thread.rank, thread.size)
+        pack_part(net, True, thread.rank, thread.size)
         if weight_masks.is_on:
             for layer in range(sizes.layers):
-                mask_recurrent(dropped[layer], 0, theta, offsets[layer, W], sizes, weight_masks, n, layer, thread)
+                mask_recurrent(dropped[layer], 0, theta, net.offsets[layer, W], sizes, weight_masks, n, layer, thread)
             barrier(thread)
             for layer in range(thread.rank, sizes.layers, thread.size):
-                pack_recurrent(packed_weights, offsets[layer], dropped[layer], sizes)
+                pack_recurrent(net, layer, dropped[layer])
         barrier(thread)
-        run_groups(
-            thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches,
-            n, T, B, masks, weight_masks, True,
-        )  # fmt: skip
+        _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, True)
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
@@ -191,41 +199,20 @@ def _run_updates(
         barrier(thread)
 
 
-def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the losses (T, B) of one window of a network; with `network.backward`, its gradients are computed."""
-    batch, layers = network.make_batches(1), network.sizes.layers
-    network.split_rows(x, batch.indices[0])
-    network.split_rows(y, batch.targets[0])
-    network.reserve_counts(x.size)
-    masks = make_masks(None, range(1), layers), make_weight_masks(None, range(1), layers)
-    arguments = (*network.arrays, batch, network.T, network.B, *masks, network.backward)
-    network.team.run(lambda thread: _run_batch(thread, *arguments))
-    losses: NDArray[np.float64] = network.join_rows(batch.losses[0])[:, :, 0]
-    return losses
-
-
 @kernel
-def _run_batch(
-    thread, theta, packed_weights, offsets, sizes, workspaces, priors, batches, T, B, masks,
-    weight_masks, is_training,
-):  # fmt: skip
-    """Run the only window of `batches`, each thread its groups: the losses and, if `is_training`, the gradients."""
-    run_groups(
-        thread, False, theta, packed_weights, offsets, sizes, workspaces, priors, batches, 0, T, B,
-        masks, weight_masks, is_training,
-    )  # fmt: skip
+def _run_batch(thread, net, workspaces, priors, batches, T, B, masks, weight_masks, is_training):
+    """Run the only window of `batches`: the losses and, if `is_training`, the gradients."""
+    _run_groups(thread, net, workspaces, priors, batches, 0, T, B, masks, weight_masks, is_training)
 
 
 @inlined
-def run_groups(
-    thread, shares_units, theta, packed_weights, offsets, sizes, workspaces, priors, batches, n, T, B,
-    masks, weight_masks, is_training,
-):  # fmt: skip
+def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, is_training):
     """Run the n-th window: the losses and, if `is_training`, the gradients of each group.
 
-    If `shares_units`, the threads compute every group together; otherwise each of them computes some groups by itself.
+    The threads compute every group together if they share units; otherwise each of them computes some groups by itself.
     """
-    worker = thread if shares_units else work_alone(thread, sizes.m_row)
+    sizes = net.sizes
+    worker = thread if thread.last > thread.first else work_alone(thread, sizes.m_row)
     for g in range(len(batches.rows)):
         if worker.size > 1 or g % thread.size == thread.rank:
             R, workspace, prior = batches.rows[g], select_workspace(workspaces, g), select_prior(priors, g)
@@ -239,14 +226,14 @@ def run_groups(
                 )  # fmt: skip
             barrier(worker)
             run_window(
-                theta, packed_weights, offsets, sizes, workspace, prior.values, batches.indices[n, g],
-                batches.targets[n, g], T, R, select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
+                net, workspace, prior.values, batches.indices[n, g], batches.targets[n, g], T, R,
+                select_mask(masks, n, batches.first_rows[g], B), is_training, worker,
             )  # fmt: skip
             if is_training and weight_masks.is_on:
                 barrier(worker)
                 for layer in range(sizes.layers):
                     mask_recurrent(
-                        workspace.gradient, offsets[layer, W], workspace.gradient, offsets[layer, W], sizes,
+                        workspace.gradient, net.offsets[layer, W], workspace.gradient, net.offsets[layer, W], sizes,
                         weight_masks, n, layer, worker,
                     )  # fmt: skip
             for row in range(T * R if worker.rank == 0 else 0):

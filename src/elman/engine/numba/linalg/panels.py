@@ -6,13 +6,10 @@ update and read in every time step. The panel that starts at column s of a matri
 s * depth, whatever the number of its columns.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from elman.engine.numba.compiler import KernelPointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
-from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
+from elman.engine.numba.linalg.simd import BYTES
 from elman.engine.numba.linalg.tile import ACCUMULATORS, MAX_ROWS, even_split, tile
 from elman.engine.numba.linalg.vector import copy, transpose
 
@@ -135,15 +132,3 @@ def sum_outer_products(
                     s += panel_width
                 r += tile_rows
         k += DEPTH
-
-
-def multiply_pointer(dtype: np.dtype[Any]) -> KernelPointer:
-    """Return a pointer to `multiply_panels` for arrays of a dtype."""
-    x = aligned_zeros(0, dtype)
-    return kernel_pointer(multiply_panels, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, 0, 0, 0, 0, Ranges(0, 0, 0, 0))
-
-
-def sum_outer_pointer(dtype: np.dtype[Any]) -> KernelPointer:
-    """Return a pointer to `sum_outer_products` for arrays of a dtype."""
-    x = aligned_zeros(0, dtype)
-    return kernel_pointer(sum_outer_products, x, 0, 0, x, 0, 0, x, 0, 0, x, 0, x, 0, 0, Ranges(0, 0, 0, 0))
