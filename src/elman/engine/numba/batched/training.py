@@ -17,7 +17,7 @@ from elman.engine.numba.batched.kernels import reset_state, run_window, select_w
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
-from elman.engine.numba.batched.optimizer import FlatOptimizer, Step, clip_scale, reduce_gradients, update_range
+from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
@@ -60,14 +60,12 @@ class UpdateRunner:
         threads = network.team.max_threads
         self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, threads)
         self.squares = np.empty(len(flat.ranges))
-        gradient, gradients = network.workspaces.gradient[0], network.workspaces.gradient
+        theta, gradients = network.net.theta, network.workspaces.gradient
         size = network.sizes.recurrent_blocks * network.sizes.m_row**2 if optimizer.weight_dropout is not None else 0
         self.dropped = aligned_zeros(network.sizes.layers * size, network.dtype).reshape(network.sizes.layers, size)
         self.pointers = UpdatePointers(
             kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
-            kernel_pointer(
-                update_range, flat.rule, Step(*[0.0] * 5), 1.0, network.net.theta, flat.moments, gradient, 0, 0
-            ),
+            kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0),
         )
 
     @property
@@ -186,15 +184,14 @@ def _run_updates(
             call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
         barrier(thread)
         scale = clip_scale(squares, max_norm)
-        step = Step(steps[n, 0], steps[n, 1], steps[n, 2], steps[n, 3], steps[n, 4])
         if hidden is not None:
             update_hidden(
-                thread, hidden, step.rate, step.shrink, scale, rule.grad_clip, theta, moments.N, gradients[0]
+                thread, hidden, steps[n, RATE], steps[n, SHRINK], scale, rule.grad_clip, theta, moments.N, gradients[0]
             )  # fmt: skip
             barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(
-                pointers.update, (rule, step, scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
+                pointers.update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
             )  # fmt: skip
         barrier(thread)
 
