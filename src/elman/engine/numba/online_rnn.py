@@ -81,19 +81,17 @@ PANEL_ROWS = 24
 """Rows of a gradient computed at a time: they stay in the first-level cache until AdaGrad has used them."""
 
 
-def _emit_tanh_of_sum(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def tanh_of_sum(simd: Simd, view: VectorView) -> None:
     """Rows: c, the bias."""
     view.store(simd.tanh(simd.add(view.load(0), view.load(1))), 0)
 
 
-def _emit_times_tanh_derivative(simd: Simd, view: VectorView) -> None:
+@elementwise_kernel
+def times_tanh_derivative(simd: Simd, view: VectorView) -> None:
     """Rows: dL/dh, h = tanh a; the first becomes dL/da = (1 - h^2) dL/dh."""
     dh, h = view.load(0), view.load(1)
     view.store(simd.sub(dh, simd.mul(simd.mul(h, h), dh)), 0)
-
-
-_tanh_of_sum = elementwise_kernel("tanh_of_sum", _emit_tanh_of_sum)
-_times_tanh_derivative = elementwise_kernel("times_tanh_derivative", _emit_times_tanh_derivative)
 
 
 @inlined
@@ -140,7 +138,7 @@ def recur(weights, scratch, first, last, T, m):
         prefetch_row(weights.U, scratch.indices[min(t + 2, T - 1)] * m_row, vectors)
         row, U_row = t * m_row, scratch.indices[t] * m_row
         matvec(h, row + m_row, weights.U, U_row, h, row, scratch.W_columns, m_row, m, t % 2 == 1)
-        _tanh_of_sum((h, weights.b), (row + m_row, 0), 0, vectors)
+        tanh_of_sum((h, weights.b), (row + m_row, 0), 0, vectors)
 
 
 @inlined
@@ -207,7 +205,7 @@ def recur_backward(weights, scratch, T, m):
     for t in range(T, 0, -1):
         row = t * m_row
         matvec(da, row, da, row, da, row + m_row, weights.W, m_row, m if t < T else 0, t % 2 == 1)
-        _times_tanh_derivative((da, h), (row, row), 0, m_row * da.itemsize // BYTES)
+        times_tanh_derivative((da, h), (row, row), 0, m_row * da.itemsize // BYTES)
 
 
 @kernel

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.batched.dropout import NO_DROPOUT
-from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace
+from elman.engine.numba.batched.kernels import UNUSED, carry_state, run_window, select_workspace, set_state
 from elman.engine.numba.batched.network import BatchedNetwork, IndexArray
 from elman.engine.numba.batched.prior import read_prior, select_prior
 from elman.engine.numba.batched.training import evaluate_window
 from elman.engine.numba.compiler import call_pointer
-from elman.engine.numba.jit import compiled, inlined, kernel
+from elman.engine.numba.jit import compiled, kernel
 from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
-from elman.engine.numba.linalg.vector import copy, exponentials
+from elman.engine.numba.linalg.vector import exponentials
 from elman.engine.numba.sampling import (
     NGRAM_WEIGHT,
     TEMPERATURE,
@@ -115,13 +115,14 @@ class NumbaSession:
         network = self._network(_MAX_STEPS, batch_size)
         network.T = _MAX_STEPS
         batches, s = network.make_batches(1), network.sizes
-        initial = aligned_zeros(2 * s.layers * s.m_row, network.dtype).reshape(2, s.layers, s.m_row)
+        initial = aligned_zeros(2 * s.layers * s.m_row, network.dtype).reshape(2, -1)  # of h and of s
         recurrent, history = np.split(h, [network.architecture.recurrent_size])
-        initial[: s.state_vectors, :, : s.m] = recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
+        views = initial.reshape(2, s.layers, s.m_row)
+        views[: s.state_vectors, :, : s.m] = recurrent.reshape(s.layers, -1, s.m).swapaxes(0, 1)
         for first in range(0, n, _SEGMENTS_PER_CALL):
             segments = order[first : first + _SEGMENTS_PER_CALL]
             network.run(
-                _score_segments, initial.ravel(), np.rint(history).astype(np.int32), indices, segments,
+                _score_segments, initial, np.rint(history).astype(np.int32), indices, segments,
                 starts, lengths, network.T, network.rows[0], batches.indices[0], batches.targets[0],
                 batches.folds[0, 0], NO_DROPOUT, *result, steps=int(lengths[segments].sum()),
             )  # fmt: skip
@@ -188,12 +189,13 @@ def _score_segments(
     `order` lists the segments, the longest first. For each workspace there is a row of x and y (…, T R), which is
     itself workspace for one window.
     """
-    sizes, alone, slots = net.sizes, work_alone(thread, net.sizes.m_row), len(x)
+    sizes, m_row, slots = net.sizes, net.sizes.m_row, len(x)
+    alone = work_alone(thread, m_row)
     for slot in range(thread.rank, slots, thread.size):
         workspace, prior = select_workspace(workspaces, slot), select_prior(priors, slot)
         for first in range(slot * R, len(order), slots * R):
             rows, steps = min(R, len(order) - first), min(T, lengths[order[first]])
-            _set_initial_state(workspace, initial, steps, rows, sizes)
+            set_state(steps, rows, sizes, workspace, alone, initial[0], initial[1], 0, m_row, 0)
             for r in range(rows):
                 for o in range(len(initial_history)):
                     prior.history[r, o] = initial_history[o]
@@ -203,7 +205,8 @@ def _score_segments(
                 steps = min(T, lengths[order[first]] - done)
                 while lengths[order[first + rows - 1]] <= done:
                     rows -= 1
-                _shrink_window(workspace, before_T, before_R, steps, rows, sizes)
+                layer_stride = (before_T + 1) * before_R * m_row
+                set_state(steps, rows, sizes, workspace, alone, workspace.h, workspace.s, 0, layer_stride, m_row)
                 for r in range(rows):
                     segment = order[first + r]
                     at, last = starts[segment] + done, min(steps, lengths[segment] - done) - 1
@@ -224,30 +227,6 @@ def _score_segments(
                 done += steps
 
 
-@inlined
-def _set_initial_state(workspace, initial, T, R, sizes):
-    """Set the initial state of every row of a window of T steps to `initial` (2, layers, m_row)."""
-    m_row, vectors = sizes.m_row, sizes.m_row * initial.itemsize // BYTES
-    for layer in range(sizes.layers):
-        for r in range(R):
-            at = (layer * (T + 1) * R + r) * m_row
-            copy(workspace.h, at, initial, layer * m_row, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, at, initial, (sizes.layers + layer) * m_row, vectors)
-
-
-@inlined
-def _shrink_window(workspace, T, R, to_T, to_R, sizes):
-    """Move the initial state of a window of T steps and R rows to that of a window of no more steps and rows."""
-    m_row, vectors = sizes.m_row, sizes.m_row * workspace.h.itemsize // BYTES
-    for layer in range(sizes.layers):
-        for r in range(to_R):
-            to, of = (layer * (to_T + 1) * to_R + r) * m_row, (layer * (T + 1) * R + r) * m_row
-            copy(workspace.h, to, workspace.h, of, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, to, workspace.s, of, vectors)
-
-
 @kernel
 def _generate(
     thread, net, workspaces, priors, first_rows, rows, folds, indices, uniforms, sampling_params, no_dropout,
@@ -262,12 +241,8 @@ def _generate(
     K, K_row = sizes.K, sizes.K_row
     for group in range(thread.rank, len(rows), thread.size):
         first, R = first_rows[group], rows[group]
-        workspace, prior, x = (
-            select_workspace(workspaces, group),
-            select_prior(priors, group),
-            indices[first : first + R],
-        )
-        g, vectors = workspace.g, K_row * workspace.g.itemsize // BYTES
+        workspace, prior = select_workspace(workspaces, group), select_prior(priors, group)
+        g, x, vectors = workspace.g, indices[first : first + R], K_row * workspace.g.itemsize // BYTES
         for r in range(R):
             prior.values.weights[r] = sampling_params[NGRAM_WEIGHT, first + r]
         for n in range(len(uniforms)):

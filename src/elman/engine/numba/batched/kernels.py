@@ -259,27 +259,25 @@ def _compute_layer_gradients(net, layer, T, R, y, y_start, workspace, indices, t
 
 
 @inlined
-def carry_state(T, R, sizes, workspace, thread):
-    """Copy the final state of the window to the initial state of the next."""
-    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
+def set_state(T, R, sizes, workspace, thread, h, s, start, layer_stride, row_stride):
+    """Copy the initial state of a window from h and s, where row r of a layer is so many strides behind `start`."""
+    vectors = _own_vectors(thread, workspace.h.itemsize)
     for layer in range(sizes.layers):
-        block = layer * (T + 1) * R * m_row + unit
         for r in range(R):
-            copy(workspace.h, block + r * m_row, workspace.h, block + (T * R + r) * m_row, vectors)
+            to = (layer * (T + 1) * R + r) * sizes.m_row + thread.first
+            of = start + layer * layer_stride + r * row_stride + thread.first
+            copy(workspace.h, to, h, of, vectors)
             if sizes.state_vectors == 2:
-                copy(workspace.s, block + r * m_row, workspace.s, block + (T * R + r) * m_row, vectors)
+                copy(workspace.s, to, s, of, vectors)
 
 
 @inlined
-def reset_state(T, R, sizes, workspace, thread):
-    """Set the initial state of the next window to zero."""
-    m_row, unit, vectors = sizes.m_row, thread.first, _own_vectors(thread, workspace.h.itemsize)
-    for layer in range(sizes.layers):
-        for r in range(R):
-            to = (layer * (T + 1) * R + r) * m_row + unit
-            copy(workspace.h, to, workspace.zeros, 0, vectors)
-            if sizes.state_vectors == 2:
-                copy(workspace.s, to, workspace.zeros, 0, vectors)
+def carry_state(T, R, sizes, workspace, thread):
+    """Copy the final state of the window to the initial state of the next."""
+    m_row = sizes.m_row
+    set_state(
+        T, R, sizes, workspace, thread, workspace.h, workspace.s, T * R * m_row, (T + 1) * R * m_row, m_row
+    )  # fmt: skip
 
 
 @inlined

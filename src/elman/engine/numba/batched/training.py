@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,13 +11,13 @@ from elman.engine.numba.batched.dropout import (
     pack_recurrent,
     select_mask,
 )
-from elman.engine.numba.batched.kernels import reset_state, run_window, select_workspace
+from elman.engine.numba.batched.kernels import run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
 from elman.engine.numba.batched.network import BatchedNetwork, Batches
 from elman.engine.numba.batched.optimizer import RATE, SHRINK, FlatOptimizer, clip_scale, reduce_gradients, update_range
 from elman.engine.numba.batched.prior import read_prior, select_prior
-from elman.engine.numba.compiler import KernelPointer, call_pointer, kernel_pointer
+from elman.engine.numba.compiler import call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, work_alone
@@ -36,52 +34,48 @@ plan is tried in several calls.
 """
 
 
-class UpdatePointers(NamedTuple):
-    """Pointers to the kernels of the steps of an update, see `elman.engine.numba.batched.kernels.Pointers`."""
-
-    reduce: KernelPointer
-    update: KernelPointer
-
-
-class UpdateRunner:
-    """Performs updates of a network.
+class Training:
+    """One call of `advance`, with the numbers of the state in the layout of the kernels.
 
     Parameters
     ----------
-    network : BatchedNetwork
-    state : TrainState
-        Parameters and moments are copied, and written back by `write_to`.
-    windows : Windows
-    optimizer : Optimizer
+    state, windows, optimizer
+        See `elman.engine.Engine.advance`.
     """
 
-    def __init__(self, network: BatchedNetwork, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
-        self.network, self.windows = network, windows
-        threads = network.team.max_threads
-        self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, threads)
+    def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
+        self.state, self.windows = state, windows
+        self.network = network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
+        network.set_state(state.h.reshape(windows.batch_size, -1))
+        self.optimizer = flat = FlatOptimizer(network.layout, network.dtype, state, optimizer, network.team.max_threads)
         self.squares = np.empty(len(flat.ranges))
-        theta, gradients = network.net.theta, network.workspaces.gradient
-        size = network.sizes.recurrent_blocks * network.sizes.m_row**2 if optimizer.weight_dropout is not None else 0
-        self.dropped = aligned_zeros(network.sizes.layers * size, network.dtype).reshape(network.sizes.layers, size)
-        self.pointers = UpdatePointers(
-            kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0),
-            kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0),
-        )
+        theta, gradients, s = network.net.theta, network.workspaces.gradient, network.sizes
+        size = s.recurrent_blocks * s.m_row**2 if optimizer.weight_dropout is not None else 0
+        self.dropped = aligned_zeros(s.layers * size, network.dtype).reshape(s.layers, size)
+        self.reduce = kernel_pointer(reduce_gradients, gradients, 0, 0, 1.0, self.squares, 0)
+        self.update = kernel_pointer(update_range, flat.rule, np.zeros(5), 1.0, theta, flat.moments, gradients[0], 0, 0)
 
-    @property
-    def updates_per_call(self) -> int:
-        """Updates that should be made in the next call of `run`."""
-        return min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
+    def advance_chunk(self, losses: NDArray[np.float64]) -> Array:
+        """Perform `len(losses)` updates, and fill in their losses; return the hidden state."""
+        rates = self.optimizer.optimizer.learning_rates(self.state.update, len(losses)).tolist()
+        first = 0
+        while first < len(losses):
+            last = first + min(_MAX_UPDATES, self.network.team.timings.steps_within(_SECONDS))
+            self._run(rates[first:last], losses[first:last])
+            first = last
+        return self.network.state().reshape(self.state.h.shape)
 
-    def run(self, state: TrainState, rates: list[float], losses: NDArray[np.float64]) -> None:
-        """Perform an update at each of the learning rates, from the position of the state on; fill `losses`."""
-        network, flat, layers = self.network, self.optimizer, self.network.sizes.layers
+    def _run(self, rates: list[float], losses: NDArray[np.float64]) -> None:
+        """Perform an update at each of the learning rates by one call of a kernel."""
+        network, state, flat = self.network, self.state, self.optimizer
         numbers = range(state.update + 1, state.update + len(rates) + 1)
-        batches, position = self._read_batches(state, len(rates))
-        masks = make_masks(flat.optimizer.dropout, numbers, layers)
-        weight_masks = make_masks(flat.optimizer.weight_dropout, numbers, layers)
+        batches, position = self._read_batches(len(rates))
+        masks, weight_masks = (
+            make_masks(dropout, numbers, network.sizes.layers)
+            for dropout in (flat.optimizer.dropout, flat.optimizer.weight_dropout)
+        )
         network.run(
-            _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.pointers,
+            _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.reduce, self.update,
             flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
             steps=len(rates),
         )  # fmt: skip
@@ -90,9 +84,9 @@ class UpdateRunner:
         state.update, state.position = numbers[-1], position
         state.epoch = state.update // self.windows.per_epoch
 
-    def _read_batches(self, state: TrainState, updates: int) -> tuple[Batches, int]:
-        """Return the windows of the text from the position of the state on, and the position after them."""
-        network, windows, position = self.network, self.windows, state.position
+    def _read_batches(self, updates: int) -> tuple[Batches, int]:
+        """Return the next windows of the text, and the position after them."""
+        network, windows, position = self.network, self.windows, self.state.position
         batches, T = network.make_batches(updates), network.T
         for n in range(updates):
             if windows.begins_epoch(position):
@@ -100,38 +94,25 @@ class UpdateRunner:
             x, y = windows.at(position)
             network.split_rows(x.reshape(T, -1), batches.indices[n])
             network.split_rows(y.reshape(T, -1), batches.targets[n])
-            folds = training_folds(state.parameters, windows, position)
+            folds = training_folds(self.state.parameters, windows, position)
             if folds is not None:
                 network.split_rows(folds.reshape(T, -1), batches.folds[n])
             position += T
         return batches, position
 
-    def write_to(self, state: TrainState) -> None:
+    def write_back(self) -> None:
         """Write parameters, moments and the hidden state into the state."""
-        self.optimizer.write_to(state, self.network.net.theta)
-        state.h = self.network.state().reshape(state.h.shape)
+        self.optimizer.write_to(self.state, self.network.net.theta)
+        self.state.h = self.network.state().reshape(self.state.h.shape)
 
 
 def advance(
     state: TrainState, windows: Windows, updates: int, optimizer: Optimizer, callback: StepCallback = no_callback
 ) -> NDArray[np.float64]:
     """See `elman.engine.Engine.advance`."""
-    network = BatchedNetwork(state.parameters, windows.seq_length, windows.batch_size, backward=True)
-    network.set_state(state.h.reshape(windows.batch_size, -1))
-    runner = UpdateRunner(network, state, windows, optimizer)
-
-    def advance_chunk(losses: NDArray[np.float64]) -> Array:
-        """Perform `len(losses)` updates; return the state h."""
-        rates = optimizer.learning_rates(state.update, len(losses)).tolist()
-        first = 0
-        while first < len(losses):
-            part = slice(first, first + runner.updates_per_call)
-            runner.run(state, rates[part], losses[part])
-            first = part.stop
-        return network.state().reshape(state.h.shape)
-
-    losses = run_in_chunks(updates, state.update, advance_chunk, callback)
-    runner.write_to(state)
+    training = Training(state, windows, optimizer)
+    losses = run_in_chunks(updates, state.update, training.advance_chunk, callback)
+    training.write_back()
     return losses
 
 
@@ -164,8 +145,8 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
 
 @kernel
 def _run_updates(
-    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, pointers, rule, max_norm, steps,
-    moments, ranges, hidden, squares,
+    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, reduce, update, rule, max_norm,
+    steps, moments, ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
     theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
@@ -181,7 +162,7 @@ def _run_updates(
         _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight_masks, True)
         barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
-            call_pointer(pointers.reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
+            call_pointer(reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
         barrier(thread)
         scale = clip_scale(squares, max_norm)
         if hidden is not None:
@@ -191,7 +172,7 @@ def _run_updates(
             barrier(thread)
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(
-                pointers.update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
+                update, (rule, steps[n], scale, theta, moments, gradients[0], ranges[k, 0], ranges[k, 1])
             )  # fmt: skip
         barrier(thread)
 
@@ -214,7 +195,7 @@ def _run_groups(thread, net, workspaces, priors, batches, n, T, B, masks, weight
         if worker.size > 1 or g % thread.size == thread.rank:
             R, workspace, prior = batches.rows[g], select_workspace(workspaces, g), select_prior(priors, g)
             if batches.begins_epoch[n]:
-                reset_state(T, R, sizes, workspace, worker)
+                set_state(T, R, sizes, workspace, worker, workspace.zeros, workspace.zeros, 0, 0, 0)
                 if worker.rank == 0:
                     prior.history[:] = 0
             if sizes.order > 0 and worker.rank == 0:

@@ -44,8 +44,8 @@ class VectorView:
         self.simd.store(value, self._address(row, block))
 
 
-def elementwise_kernel(name: str, step: Callable[[Simd, VectorView], None]) -> Any:
-    """Return the kernel ``name(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
+def elementwise_kernel(step: Callable[[Simd, VectorView], None]) -> Any:
+    """Return the kernel ``step(arrays, starts, block, vectors)``, which does `step` for every vector of the rows.
 
     A row begins at its start in its flat array; the blocks of one row are `block` elements apart.
     """
@@ -62,7 +62,8 @@ def elementwise_kernel(name: str, step: Callable[[Simd, VectorView], None]) -> A
         def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pairs = zip(cgutils.unpack_tuple(builder, values[0]), cgutils.unpack_tuple(builder, values[1]), strict=True)
             rows = [element_pointer(context, builder, arrays[0], array, start) for array, start in pairs]
-            call_function(builder, f"elman_{name}_{rows[0].type.pointee}", [*rows, *values[2:]], emit_loops)
+            name = f"elman_{step.__name__}_{rows[0].type.pointee}"
+            call_function(builder, name, [*rows, *values[2:]], emit_loops)
             return context.get_dummy_value()
 
         return types.void(arrays, types.UniTuple(i, count), i, i), emit
