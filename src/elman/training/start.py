@@ -7,8 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from elman.config import Config, make_config
-from elman.engine import TrainState
-from elman.engine.registry import require_engine
+from elman.engine import TrainState, require_engine
 from elman.errors import ElmanError
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import Indices, NgramModel, count_training_text

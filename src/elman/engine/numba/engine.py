@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numba  # noqa: F401 (`elman.engine.compilation.watch_compilation` looks for it)
+import numba  # noqa: F401 (`elman.engine.watch_compilation` looks for it)
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.protocol import Indices, StepCallback, no_callback
-from elman.engine.state import TrainState
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters, architecture

@@ -25,8 +25,7 @@ from elman.engine.numba.linalg.simd import BYTES, aligned_zeros
 from elman.engine.numba.linalg.tile import MAX_VECTORS
 from elman.engine.numba.online_rnn import PANEL_ROWS, AdagradScalars, PackedArrays, Scratch
 from elman.engine.numba.threads import Team, Thread
-from elman.engine.protocol import StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState
+from elman.engine.protocol import StepCallback, TrainState, no_callback, run_in_chunks
 from elman.network.optimizer import EPSILON, Optimizer
 from elman.network.parameters import Array, Parameters
 from elman.text import Windows

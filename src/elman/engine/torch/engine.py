@@ -22,8 +22,7 @@ from torch import Tensor
 
 from elman.engine.numba.batched.inference import NumbaSession
 from elman.engine.numba.engine import NumbaEngine
-from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState, training_folds
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
 from elman.engine.torch.network import (
     Tensors,
     drop_weights,
@@ -34,8 +33,8 @@ from elman.engine.torch.network import (
     read_prior,
     to_indices,
     to_tensors,
+    update,
 )
-from elman.engine.torch.optimizer import update
 from elman.errors import ElmanError
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer

@@ -12,7 +12,7 @@ from elman.engine.numba.batched.layout import Layout, W, flatten, unflatten
 from elman.engine.numba.batched.muon import HiddenMatrices, make_hidden_matrices
 from elman.engine.numba.jit import compiled, inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
-from elman.engine.state import TrainState
+from elman.engine.protocol import TrainState
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, HAS_FIRST_MOMENT, HAS_SECOND_MOMENT, Optimizer
 from elman.network.parameters import Array
 
@@ -33,6 +33,7 @@ class Rule(NamedTuple):
     is_decoupled: bool  # weight decay multiplies the parameters
     has_average: bool
     grad_clip: float  # limit of clipping by value, or infinity
+    max_norm: float  # limit of clipping by norm, or infinity
     beta1: float
     beta2: float
     starts: NDArray[np.intp]  # of the parts
@@ -84,10 +85,11 @@ class FlatOptimizer:
             make_hidden_matrices(*hidden, layout.sizes, dtype, threads) if optimizer.name == "muon" else None
         )
         ends = [0, layout.matrix_size] if self.hidden is None else [0, *hidden, layout.matrix_size]
-        limit = float(optimizer.grad_clip) if optimizer.grad_clip_mode == "value" else np.inf
+        limit = float(optimizer.grad_clip)
+        limits = (limit, np.inf) if optimizer.grad_clip_mode == "value" else (np.inf, limit)
         decays = [optimizer.weight_decay] * (len(ends) // 2) + [0.0]
         self.rule = Rule(
-            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), limit,
+            _KINDS[optimizer.name], optimizer.name in HAS_DECOUPLED_DECAY, bool(optimizer.ema_decay), *limits,
             optimizer.beta1, optimizer.beta2, np.array([*ends[::2], layout.matrix_size]),
             np.array([*ends[1::2], layout.theta_size]), np.array(decays),
         )  # fmt: skip
@@ -98,11 +100,6 @@ class FlatOptimizer:
         ema_weight = [1 - self.optimizer.ema_decay_at(n) if self.optimizer.ema_decay else 0.0 for n in numbers]
         steps = zip(numbers, rates, ema_weight, strict=True)
         return np.array([(rate, 1 - rate * decay, 1 - beta1**n, 1 - beta2**n, ema) for n, rate, ema in steps])
-
-    @property
-    def max_norm(self) -> float:
-        """The limit of clipping by norm, or infinity."""
-        return float(self.optimizer.grad_clip) if self.optimizer.grad_clip_mode == "norm" else np.inf
 
     def write_to(self, state: TrainState, theta: Array) -> None:
         """Write parameters, moments and averaged weights into the state."""

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.engine.numba.batched.dropout import (
-    make_masks,
-    mask_recurrent,
-    pack_recurrent,
-    select_mask,
-)
+from elman.engine.numba.batched.dropout import make_masks, mask_recurrent, pack_recurrent, select_mask
 from elman.engine.numba.batched.kernels import run_window, select_workspace, set_state
 from elman.engine.numba.batched.layout import W, pack_part, unflatten
 from elman.engine.numba.batched.muon import update_hidden
@@ -21,8 +16,7 @@ from elman.engine.numba.compiler import call_pointer, kernel_pointer
 from elman.engine.numba.jit import inlined, kernel
 from elman.engine.numba.linalg.simd import aligned_zeros
 from elman.engine.numba.threads import barrier, work_alone
-from elman.engine.protocol import Indices, StepCallback, no_callback, run_in_chunks
-from elman.engine.state import TrainState, training_folds
+from elman.engine.protocol import Indices, StepCallback, TrainState, no_callback, run_in_chunks, training_folds
 from elman.network.model import LossAndGradients
 from elman.network.optimizer import Optimizer
 from elman.network.parameters import Array, Parameters
@@ -76,7 +70,7 @@ class Training:
         )
         network.run(
             _run_updates, batches, network.T, network.B, masks, weight_masks, self.dropped, self.reduce, self.update,
-            flat.rule, flat.max_norm, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
+            flat.rule, flat.steps(numbers, rates), flat.moments, flat.ranges, flat.hidden, self.squares,
             steps=len(rates),
         )  # fmt: skip
         for n, window in enumerate(batches.losses):
@@ -145,8 +139,8 @@ def evaluate_window(network: BatchedNetwork, x: NDArray[np.integer], y: NDArray[
 
 @kernel
 def _run_updates(
-    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, reduce, update, rule, max_norm,
-    steps, moments, ranges, hidden, squares,
+    thread, net, workspaces, priors, batches, T, B, masks, weight_masks, dropped, reduce, update, rule, steps,
+    moments, ranges, hidden, squares,
 ):  # fmt: skip
     """Perform an update for every row of `steps`; all threads call this kernel."""
     theta, sizes, gradients = net.theta, net.sizes, workspaces.gradient
@@ -164,7 +158,7 @@ def _run_updates(
         for k in range(thread.rank, len(ranges), thread.size):
             call_pointer(reduce, (gradients, ranges[k, 0], ranges[k, 1], 1 / B, squares, k))
         barrier(thread)
-        scale = clip_scale(squares, max_norm)
+        scale = clip_scale(squares, rule.max_norm)
         if hidden is not None:
             update_hidden(
                 thread, hidden, steps[n, RATE], steps[n, SHRINK], scale, rule.grad_clip, theta, moments.N, gradients[0]
