@@ -81,8 +81,6 @@ class TorchEngine:
         callback: StepCallback = no_callback,
     ) -> NDArray[np.float64]:
         """See `elman.engine.Engine.advance`. Every process makes the same call."""
-        if updates == 0:
-            return np.empty(0)
         with _device_memory(self.device):
             training = Training(state, windows, optimizer, self.device, self.mixed_precision)
             result = run_in_chunks(updates, state.update, training.advance_chunk, callback)
@@ -135,11 +133,7 @@ class TorchEngine:
 class DeviceSession(NumbaSession):
     """A session of the numba engine, except that `losses` are computed on a device.
 
-    Parameters
-    ----------
-    parameters : Parameters
-        Their n-gram model must not grow, nor may the state be reset.
-    device : torch.device
+    The n-gram model must not grow, nor may the state be reset.
     """
 
     def __init__(self, parameters: Parameters, device: torch.device) -> None:
@@ -159,15 +153,7 @@ class DeviceSession(NumbaSession):
 
 
 class Training:
-    """One call of `TorchEngine.advance`, with the numbers of the state on the device.
-
-    Parameters
-    ----------
-    state, windows, optimizer
-        See `elman.engine.Engine.advance`.
-    device, mixed_precision
-        See `TorchEngine`.
-    """
+    """One call of `TorchEngine.advance`, with the numbers of the state on the device."""
 
     def __init__(
         self, state: TrainState, windows: Windows, optimizer: Optimizer, device: torch.device, mixed_precision: bool

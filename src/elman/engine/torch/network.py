@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from elman.network.muon import (
 )
 from elman.network.ngram import Ints, NgramModel, append
 from elman.network.optimizer import EPSILON, HAS_DECOUPLED_DECAY, Optimizer
+from elman.network.output import Prior
 from elman.network.parameters import Architecture, Array, layer_names, suffix
 
 Tensors = dict[str, Tensor]
@@ -41,15 +42,6 @@ Tensors = dict[str, Tensor]
 _LAYERS = {"RNN": torch.rnn_tanh, "GRU": torch.gru, "LSTM": torch.lstm}
 """PyTorch's recurrent layers by the `torch` of a `CellSpec`."""
 _UINT32 = 2**32 - 1
-
-
-class PriorTensors(NamedTuple):
-    """The n-gram prior of a window, see `elman.network.output.Prior`."""
-
-    log_q: Tensor
-    """Shape (T, B, K)."""
-    matched: Tensor
-    """The matched orders, int64, shape (T, B)."""
 
 
 def to_tensors(arrays: Mapping[str, Array], device: torch.device) -> Tensors:
@@ -74,7 +66,7 @@ def logits(
     theta: Tensors,
     state: Tensor,
     x: Tensor,
-    prior: PriorTensors | None = None,
+    prior: Prior | None = None,
     masks: list[Tensor] | None = None,
     mixed_precision: bool = False,
 ) -> tuple[Tensor, Tensor]:
@@ -88,7 +80,8 @@ def logits(
     state : Tensor, shape (B, layers * vectors * m)
         The recurrent part of the initial state.
     x : Tensor of int64, shape (T, B)
-    prior : PriorTensors, optional
+    prior : Prior, optional
+        Of tensors, the matched orders int64.
     masks : list of Tensor, optional
         The dropout mask of every layer, (T, B, m) or (1, B, m).
     mixed_precision : bool
@@ -210,8 +203,8 @@ def _lowbias32(x: Tensor) -> Tensor:
 
 def read_prior(
     model: NgramModel | None, history: Array, x: Indices, device: torch.device, folds: Ints | None = None
-) -> tuple[PriorTensors | None, Array]:
-    """Read characters after a history; return the prior, if there is one, and the history at the end.
+) -> tuple[Prior | None, Array]:
+    """Read characters after a history; return the prior as tensors, if there is one, and the history at the end.
 
     See `elman.network.ngram.read`, which does the same.
 
@@ -236,7 +229,7 @@ def read_prior(
         np.zeros((B, n + 1), np.int64), np.zeros((B, n + 1), np.int64), np.ones(B, np.bool_),
         np.ascontiguousarray(x, np.intp).ravel(), left_out, T, B, model.K, log_q, matched,
     )  # fmt: skip
-    prior = PriorTensors(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
+    prior = Prior(to_device(log_q.reshape(T, B, model.K), device), to_device(matched.reshape(T, B), device))
     return prior, append(history, x)
 
 

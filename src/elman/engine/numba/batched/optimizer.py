@@ -55,19 +55,9 @@ class Moments(NamedTuple):
 
 
 class FlatOptimizer:
-    """An optimizer and its state, flat like the network's parameters.
+    """An optimizer and a copy of its state, flat like the network's parameters, for up to so many threads.
 
     Matrices have weight decay, biases have none. Hidden matrices, where Muon updates them, are not in the rule's parts.
-
-    Parameters
-    ----------
-    layout : Layout
-    dtype : dtype
-    state : TrainState
-        Its moments are copied.
-    optimizer : Optimizer
-    threads : int
-        The most threads that update the parameters.
     """
 
     def __init__(

@@ -29,13 +29,7 @@ plan is tried in several calls.
 
 
 class Training:
-    """One call of `advance`, with the numbers of the state in the layout of the kernels.
-
-    Parameters
-    ----------
-    state, windows, optimizer
-        See `elman.engine.Engine.advance`.
-    """
+    """One call of `advance`, with the numbers of the state in the layout of the kernels."""
 
     def __init__(self, state: TrainState, windows: Windows, optimizer: Optimizer) -> None:
         self.state, self.windows = state, windows

@@ -26,13 +26,8 @@ def pack_panels(to, to_start, matrix, start, row, depth, columns, panel_width):
     for s in range(0, columns, panel_width):
         panel_columns = min(panel_width, columns - s)
         for k in range(depth):
-            copy(
-                to,
-                to_start + s * depth + k * panel_columns,
-                matrix,
-                start + k * row + s,
-                panel_columns * to.itemsize // BYTES,
-            )
+            begin, of = to_start + s * depth + k * panel_columns, start + k * row + s
+            copy(to, begin, matrix, of, panel_columns * to.itemsize // BYTES)
 
 
 @kernel

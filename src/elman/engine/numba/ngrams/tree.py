@@ -246,12 +246,7 @@ def count_entries(starts, characters, folds, K, fold_number):
 
 
 class NgramReader:
-    """An n-gram model for the kernels.
-
-    Parameters
-    ----------
-    model : NgramModel
-    """
+    """An n-gram model for the kernels: the counts of its text, and those that are added if it continues another."""
 
     def __init__(self, model: NgramModel) -> None:
         self.model = model
