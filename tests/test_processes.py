@@ -6,7 +6,7 @@ import pytest
 
 from elman.cli.display import TrainingDisplay
 from elman.config import Config, resume_config
-from elman.engine.registry import require_engine
+from elman.engine import require_engine
 from elman.errors import ElmanError
 from elman.processes import Process, connect_processes, current_process, run_on_first_process
 

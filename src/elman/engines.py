@@ -49,7 +49,7 @@ ENGINES: dict[str, EngineSpec] = {
         EngineSpec(
             "torch",
             "PyTorch, for large networks and GPUs",
-            "elman.engine.torch:TorchEngine",
+            "elman.engine.torch.engine:TorchEngine",
             cells=("compiled", "torch"),
             extra="torch",
             requires_numba=True,

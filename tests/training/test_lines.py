@@ -8,7 +8,7 @@ import pytest
 
 from elman.config import make_config
 from elman.engine import get_engine
-from elman.engine.state import training_folds
+from elman.engine.protocol import training_folds
 from elman.errors import ElmanError
 from elman.inference.score import score
 from elman.network.ngram import NgramCounts

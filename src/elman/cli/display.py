@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from elman.engine.compilation import COMPILING, watch_compilation
+from elman.engine import COMPILING, watch_compilation
 from elman.errors import flag
 from elman.processes import current_process
 from elman.runs.records import SMOOTH_UPDATES

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.config import Config
-from elman.engine import CALLBACK_INTERVAL, TrainState, get_engine
-from elman.engine.compilation import COMPILING, compile_kernels, watch_compilation
+from elman.engine import CALLBACK_INTERVAL, COMPILING, TrainState, compile_kernels, get_engine, watch_compilation
 from elman.errors import name_options
 from elman.inference.network_file import NetworkSnapshot
 from elman.inference.score import score

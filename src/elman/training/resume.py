@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman.config import Config, resume_config
-from elman.engine.registry import require_engine
+from elman.engine import require_engine
 from elman.errors import ElmanError, name_options, quote
 from elman.presets import name_preset
 from elman.runs.checkpoint import Checkpoint

@@ -7,8 +7,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from elman.config import LIMITS, Config, make_config
-from elman.engine import TrainState
-from elman.engine.registry import require_engine
+from elman.engine import TrainState, require_engine
 from elman.errors import ElmanError
 from elman.network.dropout import Dropout, WeightDropout
 from elman.network.ngram import Indices, count_training_text

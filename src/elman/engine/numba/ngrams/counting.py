@@ -1,4 +1,4 @@
-"""Kernels that find the nodes of contexts, and count what is read.
+"""The counts of what is read, and the kernels that find the nodes of contexts and count.
 
 K  size of the alphabet         node    a context, see `elman.engine.numba.ngrams.tree`
 n  order                        code    the index of a character + 1; 0 where there is none
@@ -11,10 +11,16 @@ type for each array, integers and IEEE float64 in the order written.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from elman.engine.numba.jit import compiled
 from elman.network.ngram import READ_COUNT
+
+Ints32 = NDArray[np.int32]
+Ints64 = NDArray[np.int64]
 
 exact = compiled()
 """IEEE arithmetic as written, without fastmath."""
@@ -46,6 +52,16 @@ Most nodes have no more than one child and three entries: what is read of them i
 """
 EMPTY = -1
 """In place of a node, an entry or a key that does not exist."""
+
+
+class Added(NamedTuple):
+    """The counts of what a model reads: a second, growing tree, so that the one of its text is never copied."""
+
+    sizes: Ints64  # (2,): nodes and blocks in use; 0 nodes if nothing is counted
+    keys: Ints64  # hash table with linear probing: parent · (K + 1) + code …
+    places: Ints32  # … and the node
+    nodes: Ints32  # (nodes, NODE_WIDTH): see `BASE`, …
+    blocks: Ints32  # (blocks, BLOCK_WIDTH): see `BLOCK_ITEMS`, …
 
 
 @exact_step
@@ -131,7 +147,7 @@ def add_count(nodes, entries, sizes, keys, places, added_nodes, blocks, K, histo
     """Count a character, `READ_COUNT` times, after row r of the codes `histories` (R, n).
 
     `bases` and `extras` (R, n + 1) are the nodes of the contexts; those missing are created. There must be room, see
-    `elman.engine.numba.ngrams.reader.NgramReader.reserve`. Rows of arrays are not passed as arrays of their own: that
+    `elman.engine.numba.ngrams.tree.NgramReader.reserve`. Rows of arrays are not passed as arrays of their own: that
     would take longer than the count.
     """
     n = histories.shape[1]
@@ -216,3 +232,38 @@ def rehash(old_keys, old_places, keys, places):
         if old_keys[old] != EMPTY:
             place = find_added(keys, old_keys[old])
             keys[place], places[place] = old_keys[old], old_places[old]
+
+
+def empty_added() -> Added:
+    """Return the counts of a model that does not grow."""
+    return _allocate(0, 0, 0)
+
+
+def _allocate(nodes: int, blocks: int, places: int) -> Added:
+    """Return empty counts with room for so many nodes, blocks and places of the hash table, at least one of each."""
+    n, b, p = max(nodes, 1), max(blocks, 1), max(places, 1)
+    root = np.zeros(NODE_WIDTH, np.int32)
+    root[FIRST_BLOCK] = EMPTY
+    return Added(
+        sizes=np.zeros(2, np.int64),
+        keys=np.full(p, EMPTY, np.int64),
+        places=np.zeros(p, np.int32),
+        nodes=np.tile(root, (n, 1)),
+        blocks=np.zeros((b, BLOCK_WIDTH), np.int32),
+    )
+
+
+def copy(added: Added) -> Added:
+    """Return counts that grow independently."""
+    return Added(**{name: array.copy() for name, array in added._asdict().items()})
+
+
+def grow(added: Added, nodes: int, blocks: int) -> Added:
+    """Return the same counts with room for so many nodes and blocks; of none, those of no text."""
+    larger = _allocate(nodes, blocks, nodes + nodes // 2 + 1)
+    larger.sizes[:] = max(1, added.sizes[0]), added.sizes[1]
+    if added.sizes[0]:
+        rehash(added.keys, added.places, larger.keys, larger.places)
+        larger.nodes[: added.sizes[0]] = added.nodes[: added.sizes[0]]
+        larger.blocks[: added.sizes[1]] = added.blocks[: added.sizes[1]]
+    return larger

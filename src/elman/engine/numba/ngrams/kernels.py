@@ -14,6 +14,8 @@ reference to the array, which costs more than a step does. Where a node is given
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from elman.engine.numba.ngrams.counting import (
@@ -31,7 +33,7 @@ from elman.engine.numba.ngrams.counting import (
     search_children,
 )
 from elman.engine.numba.ngrams.distributions import distribution, find_fold_counts, mix_node, set_logs
-from elman.engine.numba.prefetch import prefetch
+from elman.engines import NUMBA_INSTALLED
 
 BLOCK = 64
 """Characters whose contexts are found together: what they read stays in the second-level cache."""
@@ -39,6 +41,37 @@ LINE_ENTRIES, LINE_PROBS = 5, 8
 """Entries and float64 in a cache line of 64 bytes."""
 LAST_LONG_ORDER = 4
 """The entries of longer contexts are rarely in more than two cache lines."""
+
+
+def prefetch(array: Any, row: Any) -> None:
+    """Let the cache line with the start of a row be fetched, without waiting for it; any row number is allowed.
+
+    Only compiled kernels fetch anything. It is for loops over many rows that are read in no order: a load that has to
+    wait for memory fills the queue in which the processor keeps what comes after it, a prefetch does not.
+    """
+
+
+if NUMBA_INSTALLED:
+    from llvmlite import ir
+    from numba import extending
+    from numba.core import cgutils, types
+
+    from elman.engine.numba.linalg.simd import emit_prefetch
+
+    _cgutils: Any = cgutils
+    _extending: Any = extending  # neither has annotations
+
+    @_extending.type_callable(prefetch)
+    def _type_prefetch(context: Any) -> Any:
+        return lambda array, row: types.none
+
+    @_extending.lower_builtin(prefetch, types.Array, types.Integer)
+    def _lower_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        stride = _cgutils.unpack_tuple(builder, array.strides)[0]
+        offset = builder.mul(context.cast(builder, arguments[1], signature.args[1], types.int64), stride)
+        emit_prefetch(builder, builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset]))
+        return context.get_dummy_value()
 
 
 @exact_step

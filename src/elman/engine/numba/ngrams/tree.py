@@ -1,4 +1,4 @@
-"""The counts of a text as a tree of contexts in flat arrays.
+"""The counts of a text as a tree of contexts in flat arrays, and a model prepared for the kernels.
 
 N  characters counted           node    a context; its children are the contexts that are longer by one character
 K  size of the alphabet         code    the index of a character + 1; 0 where there is none
@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.engine.numba.ngrams import counting, distributions
-from elman.engine.numba.ngrams.added import Ints32, empty_added
-from elman.engine.numba.ngrams.counting import CHARACTER, COUNT, FOLD, IN_SEVERAL, allocating
+from elman.engine.numba.ngrams.counting import Added, Ints32, allocating, copy, empty_added, grow
 from elman.network.ngram import NgramModel
 
 Floats64 = NDArray[np.float64]
@@ -25,6 +24,8 @@ Floats64 = NDArray[np.float64]
 MAX_CACHE_BYTES = 1 << 26
 """Size of the distributions of short contexts that are stored."""
 MAX_CACHED_ORDER = 2
+INITIAL_CAPACITY = 1 << 10
+"""Contexts and blocks of entries for which a growing model has room at first."""
 
 
 class Tree(NamedTuple):
@@ -97,10 +98,6 @@ def _make_nodes(
     return nodes
 
 
-def _int32(array: NDArray[Any]) -> Ints32:
-    return array.astype(np.int32)
-
-
 def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uint8]]:
     """Return the positions of the text, sorted by context, then character, then fold.
 
@@ -119,12 +116,16 @@ def _sorted_positions(model: NgramModel) -> tuple[Ints32, Ints32, NDArray[np.uin
         contexts = _cut_contexts(contexts, model.reset_at)
     columns = [*((column, bits) for column in contexts), (model.text, bits), (fold, fold_bits)]
     words, shifts = _pack(columns)
-    words = [np.sort(words[0])] if len(words) == 1 else _sort_words(words)
+    if len(words) == 1:
+        words = [np.sort(words[0])]
+    else:
+        order = np.lexsort(words[::-1])
+        words = [word[order] for word in words]
     digits = [
         (words[word] >> np.uint64(shift)) & np.uint64((1 << width) - 1)
         for (word, shift), (_, width) in zip(shifts, columns, strict=True)
     ]
-    return np.array(digits[:n], np.int32).reshape(n, N), _int32(digits[n]), digits[n + 1].astype(np.uint8)
+    return np.array(digits[:n], np.int32).reshape(n, N), digits[n].astype(np.int32), digits[n + 1].astype(np.uint8)
 
 
 def _cut_contexts(contexts: list[NDArray[Any]], reset_at: int) -> list[NDArray[Any]]:
@@ -157,11 +158,6 @@ def _pack(columns: list[tuple[NDArray[Any], int]]) -> tuple[list[NDArray[np.uint
             places.append((number, shift))
         words.append(word)
     return words, places
-
-
-def _sort_words(words: list[NDArray[np.uint64]]) -> list[NDArray[np.uint64]]:
-    order = np.lexsort(words[::-1])
-    return [word[order] for word in words]
 
 
 def _common_lengths(codes: Ints32) -> Ints32:
@@ -222,15 +218,15 @@ def count_entries(starts, characters, folds, K, fold_number):
             by_character[c] += 1
             by_fold[c, folds[i]] += 1
         for kind in range(kinds):
-            c, only[kind] = seen[kind], IN_SEVERAL
+            c, only[kind] = seen[kind], counting.IN_SEVERAL
             for f in range(fold_number + 1):
                 if by_fold[c, f] == by_character[c]:
                     only[kind] = f
-            several += only[kind] == IN_SEVERAL
+            several += only[kind] == counting.IN_SEVERAL
         front, back = 0, several
         for kind in range(kinds):
             c, place = seen[kind], back
-            if only[kind] == IN_SEVERAL:
+            if only[kind] == counting.IN_SEVERAL:
                 place = front
                 for f in range(fold_number):
                     fold_counts[fold_end + f * several + front] = by_fold[c, f]
@@ -238,7 +234,8 @@ def count_entries(starts, characters, folds, K, fold_number):
             else:
                 back += 1
             entry = end + place
-            entries[entry, CHARACTER], entries[entry, COUNT], entries[entry, FOLD] = c, by_character[c], only[kind]
+            entries[entry, counting.CHARACTER], entries[entry, counting.COUNT] = c, by_character[c]
+            entries[entry, counting.FOLD] = only[kind]
             by_character[c] = 0
             for f in range(fold_number + 1):
                 by_fold[c, f] = 0
@@ -246,3 +243,37 @@ def count_entries(starts, characters, folds, K, fold_number):
         end += kinds
         fold_end += several * fold_number
     return sizes, severals, entries[:end].copy(), fold_counts[:fold_end].copy()
+
+
+class NgramReader:
+    """An n-gram model for the kernels: the counts of its text, and those that are added if it continues another."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self.model = model
+        if model.base is None:
+            self.tree, self.added = build_tree(model), empty_added()
+        else:
+            base = reader(model.base)
+            self.tree = base.tree
+            self.added = grow(empty_added(), INITIAL_CAPACITY, INITIAL_CAPACITY)
+            if base.added.sizes[0]:
+                self.added = copy(base.added)
+
+    @property
+    def growth(self) -> Added | None:
+        """The counts that are added to those of the tree; None for a model that continues no other."""
+        return self.added if self.added.sizes[0] else None
+
+    def reserve(self, characters: int) -> None:
+        """Make room for counting so many characters."""
+        nodes, blocks = (int(size) + characters * (self.tree.order + 1) for size in self.added.sizes)
+        if nodes > len(self.added.nodes) or blocks > len(self.added.blocks):
+            self.added = grow(self.added, 2 * nodes, 2 * blocks)
+
+
+def reader(model: NgramModel) -> NgramReader:
+    """Return the compiled form of a model, which is made on first use."""
+    if "numba" not in model.tables:
+        model.tables["numba"] = NgramReader(model)
+    of_model: NgramReader = model.tables["numba"]
+    return of_model
