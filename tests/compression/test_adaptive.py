@@ -9,7 +9,7 @@ import pytest
 from elman.compression.adaptive import RELATIVE_LEARNING_RATE, former_learning_rate, relative_learning_rate
 from elman.compression.exact_gradients import sum_squares
 from elman.compression.exact_network import build_exact_network
-from elman.inference.adaptation import DynamicEvaluation
+from elman.inference.adaptation import RELATIVE_RATE, learning_rate
 from support.codec_models import M, make_model
 
 CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 3)])
@@ -18,9 +18,9 @@ CELLS = pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("l
 @CELLS
 def test_it_is_that_of_dynamic_evaluation(cell: str, layers: int) -> None:
     parameters = make_model(cell, layers, order=2).parameters
-    expected = DynamicEvaluation().learning_rate(parameters)
+    expected = learning_rate(parameters)
     assert relative_learning_rate(build_exact_network(parameters)) == pytest.approx(expected, rel=1e-14)
-    assert DynamicEvaluation().relative_rate == RELATIVE_LEARNING_RATE
+    assert RELATIVE_RATE == RELATIVE_LEARNING_RATE
 
 
 @CELLS

@@ -53,8 +53,8 @@ def test_a_text_is_the_beginning_of_a_longer_one(model: Model, length: int) -> N
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
 def test_a_text_does_not_depend_on_the_chunks(model: Model, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     expected = model.sample(300, prompt="the ", seed=1)
-    monkeypatch.setattr(generate, "_FIRST_CHUNK", chunk)
-    monkeypatch.setattr(generate, "_MAX_CHUNK", chunk)
+    monkeypatch.setattr(generate, "FIRST_CHUNK", chunk)
+    monkeypatch.setattr(generate, "MAX_CHUNK", chunk)
     pieces = list(model.stream(300, prompt="the ", seed=1))
     assert "".join(pieces) == expected
     assert max(map(len, pieces)) == min(chunk, 300)

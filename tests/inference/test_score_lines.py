@@ -96,10 +96,7 @@ def scored(model: Model, *chunks: str, carry_state: bool = False) -> list[Line]:
 @ENGINES
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_a_line_in_a_batch_costs_what_it_costs_alone(
-    monkeypatch: pytest.MonkeyPatch, engine: str, cell: str, count: int
-) -> None:
-    monkeypatch.setattr(scoring, "SLICE", 16)
+def test_a_line_in_a_batch_costs_what_it_costs_alone(engine: str, cell: str, count: int) -> None:
     model, texts = made(engine, cell=cell), random_lines(count)
     h = beginning(cell)
     wanted = [expected(model, n, text, losses(model, h, f"\n{text}\n")[0]) for n, text in enumerate(texts, 1)]
@@ -108,7 +105,7 @@ def test_a_line_in_a_batch_costs_what_it_costs_alone(
 
 @ENGINES
 def test_the_state_is_carried_from_line_to_line(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
-    monkeypatch.setattr(scoring, "SLICE", 16)
+    monkeypatch.setattr("elman.inference.score.SLICE_LOSSES", 16)
     model, texts, wanted = made(engine), random_lines(30), []
     h = beginning()
     for n, text in enumerate(texts, 1):

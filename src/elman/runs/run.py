@@ -219,13 +219,12 @@ class Run:
 
         A text of independent lines is generated from the start of a line.
         """
-        state, alphabet, engine = self.state, self.corpus.alphabet, get_engine(inference_engine(self.config.engine))
+        state, alphabet = self.state, self.corpus.alphabet
+        session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
         first = int(self.corpus.indices[0 if self.config.lines else self.next_index])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
-        chunks = stream_text(
-            engine, state.eval_parameters, alphabet, state.final_hidden, first, rest, SamplingParams(), generator
-        )
+        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(), generator)
         return shown + "".join(chunks)
 
     @property
