@@ -15,7 +15,7 @@ from elman.compression import compress
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score_lines import score_lines
-from elman.interpret.explanation import explain
+from elman.interpret import explain
 from elman.network.model import read_text
 from elman.text import Corpus
 from support.cli import Command

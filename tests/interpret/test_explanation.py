@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman import interpret as explaining
 from elman.engine import get_engine
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.score import score
-from elman.interpret import explanation as explaining
-from elman.interpret.explanation import PriorExplanation, Unit, dequantize, explain, list_units, quantize
+from elman.interpret import PriorExplanation, Unit, dequantize, explain, list_units, quantize
 from elman.network import Parameters, architecture, initial_parameters, model, ngram
 from elman.network.cells.spec import CELL_STATE, HIDDEN_STATE
 from elman.network.parameters import Array

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.interpret.explanation import dequantize, quantize
+from elman.interpret import dequantize, quantize
 from elman.interpret.probing import FEATURES, MIN_ONSETS, REPORTED_UNITS, FeatureProbe, probe_units, select_units
 from elman.network.parameters import Array
 from support.tolerances import DEVIATIONS, RANKS
