@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from elman.engine import Engine
 from elman.errors import ElmanError
 from elman.inference import Model
+from elman.inference.network_file import NGRAM_TEXT as NGRAM_TEXT
 from elman.network.cells import CELLS
 from elman.network.ngram import MAX_ORDER, NgramModel
 from elman.network.parameters import Architecture, Array, Arrays, Parameters, architecture, shapes
@@ -30,8 +31,6 @@ METADATA_KEY = "elman"
 """The key under which each format stores the metadata."""
 NGRAM_KEY = "ngram"
 """The key of the n-gram prior's settings in the metadata."""
-NGRAM_TEXT = "ngram.text"
-"""The name of the counted text."""
 _LINES_KEY = "lines"
 """The key in the metadata of a model of independent lines, whose state is set to zeros before every line feed."""
 _DTYPES = ("float32", "float64")

@@ -189,15 +189,33 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
         raise ElmanError(
             f"a text may have at most {MAX_CHARS:,} characters to be explained (got {N:,}); pass a part of it"
         )
-    K, C, R = network.K, min(CANDIDATES, network.K), 4 if parameters.uses_prior else 1
-    is_known = indices < K
-    known, num_read = np.flatnonzero(is_known), np.cumsum(is_known)  # the latter: when each position is passed
-    n, times = len(known), np.bincount(num_read, minlength=len(known) + 1)  # positions at which each state is held
-    penalty = KNOWN_PENALTY_NATS if n < N else 0.0
+    K, is_known, ngrams = network.K, indices < network.K, parameters.ngrams
+    penalty = 0.0 if is_known.all() else KNOWN_PENALTY_NATS
+    nats, matched, candidates, probabilities, quantized = _record(
+        engine.session(parameters), parameters, h0, indices, penalty
+    )
+    prior = None
+    if ngrams is not None and parameters.uses_prior:
+        prior = _explain_prior(nats, matched, is_known, penalty, ngrams)
+    surprisal = _surprisal(nats[0], is_known, penalty, K)
+    return Explanation(indices, surprisal, candidates, probabilities, quantized, list_units(network), prior)
+
+
+def _record(
+    session: InferenceSession, parameters: Parameters, h0: Array, indices: Indices, penalty: float
+) -> tuple[NDArray[np.float64], NDArray[np.uint8], Indices, Floats, QuantizedActivations]:
+    """Read a text (N,) in the state h0 (D,), its known characters only.
+
+    Return the R costs of each character in nats (R, N), see `_predict`, NaN where it is the first or unknown; the
+    matched orders (N,), 0 there; the most likely characters and their probabilities; and the activations.
+    """
+    network, known, h = architecture(parameters), np.flatnonzero(indices < len(parameters["c"])), h0[None]
+    N, n, K, D = len(indices), len(known), network.K, network.recurrent_size
+    C, R, in_cell_state = min(CANDIDATES, K), 4 if parameters.uses_prior else 1, is_cell_state(network)
     nats, matched = np.full((R, N), np.nan), np.zeros(N, np.uint8)
     candidates, probabilities = np.zeros((n + 1, C), indices.dtype), np.zeros((n + 1, C), np.float32)
-    session, in_cell_state, h = engine.session(parameters), is_cell_state(network), h0[None]
-    D, step = network.recurrent_size, max(1, MAX_SLICE_VALUES // (R * K + network.state_size))
+    times = np.diff(known, prepend=0, append=N)  # at how many positions the state before each known character is held
+    step = max(1, MAX_SLICE_VALUES // (R * K + network.state_size))
     with Spool(np.dtype(np.uint8)) as spool:
         spool.append(np.repeat(quantize_states(h[:, :D], in_cell_state), times[0], axis=0))
         for start in range(0, n, step):
@@ -211,10 +229,8 @@ def explain(engine: Engine, parameters: Parameters, h0: Array, indices: Indices)
             spool.append(np.repeat(quantize_states(states[:, :D], in_cell_state), times[after], axis=0))
             h = states[-1:]
         quantized = spool.array().reshape(N, D)
-    ngrams, before = parameters.ngrams, np.subtract(num_read, is_known)
-    prior = None if R == 1 or ngrams is None else _explain_prior(nats, matched, is_known, penalty, ngrams)
-    surprisal, units = _surprisal(nats[0], is_known, penalty, K), list_units(network)
-    return Explanation(indices, surprisal, candidates[before], probabilities[before], quantized, units, prior)
+    num_read = np.searchsorted(known, np.arange(N))  # before each position
+    return nats, matched, candidates[num_read], probabilities[num_read], quantized
 
 
 def _surprisal(nats: NDArray[np.float64], is_known: NDArray[np.bool_], penalty: float, K: int) -> Floats:
