@@ -124,6 +124,13 @@ def test_short_texts_and_small_networks_are_read_sequentially(
     assert (count_steps(shapes, 7), count_steps(shapes, 1)) == (0, N - 1)
 
 
+def test_the_metrics_of_a_score() -> None:
+    found = Score(chars=4, nats=8.0)
+    assert (found.nats_per_char, found.bits_per_char) == (2, 2 / math.log(2))
+    assert found.perplexity == math.exp(2) == pytest.approx(2**found.bits_per_char)
+    assert Score(chars=1, nats=1e6).perplexity == math.inf
+
+
 # Unknown characters: indices of K and more
 
 
