@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from elman.engine import get_engine
 from elman.inference import Model
-from elman.interpret.explanation import Unit, dequantize
+from elman.interpret import Unit, dequantize
 from elman.network import architecture, initial_parameters
 from elman.report import explain_page
 from elman.report.explain_page import (

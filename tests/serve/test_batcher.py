@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
+from elman.inference.score import compute_logprobs, concatenate_logprobs
 from elman.serve import batcher
 from elman.serve.batcher import MAX_UNSENT, GenerationJob
 from elman.serve.completions import create_job

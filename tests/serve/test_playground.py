@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 
-from elman.interpret.explanation import dequantize
+from elman.interpret import dequantize
 from elman.network import SamplingParams
 from elman.serve.inspection import (
     MAX_CHUNK,

@@ -24,16 +24,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from elman import interpret
 from elman.errors import ElmanError
 from elman.inference import Model
 from elman.inference.model import check_is_model
-from elman.interpret import explanation as explanations
-from elman.interpret.explanation import Explanation, PriorExplanation, Unit, dequantize
+from elman.interpret import Explanation, PriorExplanation, Unit, dequantize
 from elman.interpret.probing import MIN_ONSETS, FeatureProbe, UnitScore, probe_units, select_units
 from elman.network import Architecture, architecture
 from elman.notebook import render_table
-from elman.report.formatting import pluralize
-from elman.report.render import visible
+from elman.report.render import pluralize, visible
 from elman.storage.atomic import replace_file
 from elman.text import Alphabet, Corpus
 from elman.text.corpus import encode_chunks
@@ -137,10 +136,10 @@ class ExplainPage:
         Raises
         ------
         ElmanError
-            If the text has fewer than two characters, or more than `elman.interpret.explanation.MAX_CHARS`.
+            If the text has fewer than two characters, or more than `elman.interpret.MAX_CHARS`.
         """
         reading = (model.engine, model.parameters, model.h, corpus.indices)
-        explanation = explanations.explain(*reading)
+        explanation = interpret.explain(*reading)
         probes = probe_units(explanation.quantized, corpus.text)
         return cls(corpus.name, architecture(model.parameters), corpus.alphabet, explanation, probes, explanation.prior)
 

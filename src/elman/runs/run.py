@@ -217,14 +217,12 @@ class Run:
         A text of independent lines is generated from the start of a line.
         """
         state, alphabet, windows = self.state, self.corpus.alphabet, self.data.windows
-        engine = get_engine(inference_engine(self.config.engine))
+        session = get_engine(inference_engine(self.config.engine)).session(state.eval_parameters)
         position = (windows.batch_size - 1) * windows.row_length + state.position
         first = int(self.corpus.indices[0 if self.config.lines else position])
         shown = "" if self.config.lines else alphabet.decode([first])
         rest = length - len(shown)
-        chunks = stream_text(
-            engine, state.eval_parameters, alphabet, state.final_hidden, first, rest, SamplingParams(), generator
-        )
+        chunks = stream_text(session, alphabet, state.final_hidden, first, rest, SamplingParams(), generator)
         return shown + "".join(chunks)
 
     def save_plot(self) -> None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
+from elman.inference.score import CharLogprobs, concatenate_logprobs
 from elman.serve.batcher import GenerationJob
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body

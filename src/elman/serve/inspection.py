@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
-from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
-from elman.interpret.explanation import QuantizedActivations, forward_checked, is_cell_state, quantize_states
+from elman.inference.score import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.interpret import QuantizedActivations, forward_checked, is_cell_state, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.parameters import Array
 
@@ -44,7 +44,7 @@ class InspectedChunk:
     sampling_probs : ndarray of float, shape (n, 1 + k), or None
         Probabilities with which the character and those k were sampled; None for text that was not sampled.
     activations : ndarray of uint8, shape (n, u)
-        Quantized activations of the units after each character was read; `elman.interpret.explanation.dequantize`
+        Quantized activations of the units after each character was read; `elman.interpret.dequantize`
         decodes them.
     """
 

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from elman.errors import ElmanError, shorten
-from elman.interpret.explanation import list_units
+from elman.interpret import list_units
 from elman.network import architecture
 from elman.network.sampling import SamplingOption, list_sampling_options
 from elman.serve.completions import create_generator

@@ -16,7 +16,7 @@ from elman.engine import InferenceSession
 from elman.engine.protocol import Indices
 from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
-from elman.inference.logprobs import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
+from elman.inference.score import CharLogprobs, compute_logprobs, concatenate_logprobs, missing_logprobs
 from elman.network import SamplingParams
 from elman.network.parameters import Array
 from elman.text import Alphabet
