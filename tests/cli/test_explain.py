@@ -45,9 +45,9 @@ def test_metrics_are_printed_as_json(command: Command, run: Path, file: Path, tm
     code, out, _ = command("eval", run, file, "--json")
     assert metrics["nats_per_char"] == pytest.approx(json.loads(out)["nats_per_char"], rel=10 * COMPILED + 1e-6)
     assert "unknown_chars" not in metrics
-    space = next(thing for thing in metrics["things"] if thing["name"] == "space")
+    space = next(feature for feature in metrics["features"] if feature["name"] == "space")
     assert space["measure"] == "auc"
-    assert list(space["best"][0]) == ["layer", "number", "part", "rises", "score", "chance"]
+    assert list(space["best"][0]) == ["layer", "number", "part", "rises", "score", "null_score"]
 
 
 def test_metrics_are_printed_for_a_person(command: Command, run: Path, file: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.cli.inputs import interpret_escapes, read_lines
+from elman.cli.commands.sample import interpret_escapes, read_lines
 from elman.inference import Model
 from elman.text import Alphabet, Corpus, with_unknown
 from support.cli import Command, assert_refused
@@ -85,8 +85,8 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_p
         (["--prompt", "a", "-i"], "cannot combine --prompt with --interactive: pass one of them"),
         (["--prompt", "a", "--prompt-file", "b"], "cannot combine --prompt with --prompt-file"),
         (["--prompt", "-", "--copied-from", "-"], "--prompt and --copied-from cannot both read standard input"),
-        (["--prompt-file", "none"], "cannot read 'none' (No such file or directory)"),
-        (["--prompt-file", "novel/checkpoint.safetensors"], "the prompt in 'novel/checkpoint.safetensors' is not UTF"),
+        (["--prompt-file", "none"], "there is no file 'none'"),
+        (["--prompt-file", "novel/checkpoint.safetensors"], "checkpoint.safetensors' is a binary file, not text"),
         (["--prompt", r"a\d"], r"'\\' (U+005C) is not among the model's 26 characters"),
         (["--stop", "the", "--stop", "a\nQ"], r"--stop 'a\nQ' cannot occur: 'Q' (U+0051) is not among the model's 26"),
         (["--beam", "2", "--stop", "Q"], "--stop 'Q' cannot occur"),
@@ -246,7 +246,7 @@ def test_an_interrupt_of_the_prompt(monkeypatch: pytest.MonkeyPatch, capsys: pyt
             raise KeyboardInterrupt
         return line
 
-    monkeypatch.setattr("elman.cli.inputs.is_terminal", lambda: True)
+    monkeypatch.setattr("elman.cli.commands.sample.is_terminal", lambda: True)
     monkeypatch.setattr("builtins.input", enter)
     lines = read_lines()
     assert next(lines) == "one"

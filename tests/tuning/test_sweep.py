@@ -14,8 +14,8 @@ import pytest
 pytest.importorskip("optuna")
 
 import elman
+from elman.cli.display import SweepDisplay, create_table, summarize
 from elman.cli.inputs import read_runs
-from elman.cli.sweep_display import SweepDisplay, create_table, summarize
 from elman.errors import ElmanError, LockedError
 from elman.processes import thread_count
 from elman.runs.lock import DirectoryLock
@@ -201,13 +201,13 @@ def test_the_command(tmp_path: Path, command: Command) -> None:
     assert (results["complete"], results["interrupted"]) == (2, False)
     result = small_sweep(tmp_path, 2)
     assert create_table(result).row_count == 2
-    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), about 2 min left", summarize(result, 120))
+    assert re.match(r"2/2 trials, best: \d\.\d{4} nats/char \(trial \d\), 0:02:00 left", summarize(result, 120))
     with SweepDisplay() as display:
         assert not display(result)
-        display._interrupt(2, None)
+        display.signals.receive(2, None)
         assert display(result)
         with pytest.raises(KeyboardInterrupt):
-            display._interrupt(2, None)
+            display.signals.receive(2, None)
 
 
 # --- Bad input ---

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -22,7 +21,6 @@ from cyclopts.config import Dict, Env
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
 from elman.cli.parameters import ANY_CASE, parse_nonempty_path
-from elman.cli.usage_errors import describe_usage_error, suggest
 from elman.errors import ElmanError, command_line, quote, shorten
 from elman.option_names import suggest_option
 
@@ -106,20 +104,11 @@ def _call(tokens: Sequence[str], app: App) -> int:
 
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the options in a TOML file, which has a table for each of some commands.
+    """Return the options in a TOML file, which has a table for each of some commands."""
+    from elman.cli.usage_errors import suggest
+    from elman.tuning.space import read_toml
 
-    Raises
-    ------
-    ElmanError
-        If the file cannot be read, or has a table of no command.
-    """
-    names = [name for commands in COMMANDS.values() for name in commands]
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ElmanError(f"cannot read {quote(path)} ({error.strerror})") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise ElmanError(f"{quote(path)} is not a TOML file ({error})") from None
+    names, tables = [name for commands in COMMANDS.values() for name in commands], read_toml(path)
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise ElmanError(f"{quote(name)} in {quote(path)} must be in the table of a command, such as [train]")
@@ -178,17 +167,12 @@ def _install_completion(
 
 
 def _move_config(arguments: list[str]) -> list[str]:
-    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it.
-
-    Raises
-    ------
-    ElmanError
-        If its value is missing.
-    """
+    """Return a command line with ``--config`` first: after the command, one that takes several texts would take it."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     for n, argument in enumerate(arguments[:end]):
-        if argument == "--config" or argument.startswith("--config="):
-            width = 1 if "=" in argument else 2
+        name, has_value, _ = argument.partition("=")
+        if name == "--config":
+            width = 1 if has_value else 2
             if n + width > end:
                 raise ElmanError("--config requires a value")
             return arguments[n : n + width] + arguments[:n] + arguments[n + width :]
@@ -223,6 +207,8 @@ def _run(arguments: list[str]) -> int:
     except ElmanError as error:
         return _report_error(str(error))
     except CycloptsError as error:
+        from elman.cli.usage_errors import describe_usage_error
+
         return _report_error(describe_usage_error(error, app))
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli.parameters import Port
-from elman.errors import ElmanError, require_extra
+from elman.errors import require_extra
 
 if TYPE_CHECKING:
     from elman.cli.display import TrainingDisplay
@@ -35,8 +35,6 @@ def view(
         from elman.serve.server import address_of, listen, run
     from elman.cli.inputs import read_runs
 
-    if not runs:
-        raise ElmanError("elman view requires at least one run directory")
     application = create_dashboard(read_runs(runs, DashboardRun))
     listening = listen(HOST, port)
     address = address_of(listening)
