@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import elman
-from elman.cli.commands.sample import interpret_escapes, read_lines
+from elman.cli.commands.sample import interpret_escapes
 from elman.inference import Model
 from elman.text import Alphabet, Corpus, with_unknown
 from support.cli import Command, assert_refused
@@ -79,8 +79,6 @@ def test_sources_of_a_prompt(command: Command, stdin: Stdin, novel: Model, tmp_p
     ("arguments", "words"),
     [
         (["--prompt"], "--prompt requires a value"),
-        (["--prompt", "--length", "5"], "--prompt requires a value, not an option (got '--length')"),
-        (["--stop", "-q"], "--stop requires a value, not an option (got '-q')"),
         (["--prompt", "-5"], "'-' (U+002D) is not among the model's 26 characters"),
         (["--prompt", "a", "-i"], "cannot combine --prompt with --interactive: pass one of them"),
         (["--prompt", "a", "--prompt-file", "b"], "cannot combine --prompt with --prompt-file"),
@@ -235,24 +233,6 @@ def test_the_prompt_loop_in_a_terminal() -> None:
     read.until("\r\n> ")
     os.write(terminal, b"\x04")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-def test_an_interrupt_of_the_prompt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    entered = iter(["", "one", "", ""])
-
-    def enter(prompt: str) -> str:
-        line = next(entered)
-        if not line:
-            raise KeyboardInterrupt
-        return line
-
-    monkeypatch.setattr("elman.cli.commands.sample.is_terminal", lambda: True)
-    monkeypatch.setattr("builtins.input", enter)
-    lines = read_lines()
-    assert next(lines) == "one"
-    assert capsys.readouterr().out == "\npress Ctrl-D, or Ctrl-C again, to end\n"
-    with pytest.raises(KeyboardInterrupt):
-        next(lines)
 
 
 class _Terminal:

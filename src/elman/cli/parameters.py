@@ -6,8 +6,7 @@ A parser raises `ValueError` with the end of a sentence, ``must be an integer``,
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, make_dataclass
 from functools import cache
@@ -56,17 +55,9 @@ def parse_name(hint: Any, tokens: Sequence[Token]) -> str:
     return tokens[0].value.lower()
 
 
-def parse_text(hint: Any, tokens: Sequence[Token]) -> str:
-    """Parse a text, which may begin with a hyphen, but is not what looks like the next option."""
-    text = tokens[0].value
-    if tokens[0].source == "cli" and re.fullmatch("-[a-zA-Z]|--[a-z][a-z-]+(=.*)?", text):
-        raise ValueError("requires a value, not an option")
-    return text
-
-
-def parse_each(parse: Callable[[Any, Sequence[Token]], str]) -> Callable[[Any, Sequence[Token]], list[str]]:
-    """Return the parser of a list, whose elements another parser parses."""
-    return lambda hint, tokens: [parse(hint, [token]) for token in tokens]
+def parse_names(hint: Any, tokens: Sequence[Token]) -> list[str]:
+    """Parse several such names."""
+    return [token.value.lower() for token in tokens]
 
 
 def keep_spaces(hint: Any, value: str, delimiter: str | None = None) -> list[str]:
@@ -107,12 +98,7 @@ Port = Annotated[int, Parameter(converter=parse_port)]
 ANY_CASE = Parameter(converter=parse_choice)
 """Of a `Literal`."""
 Name = Annotated[str, Parameter(converter=parse_name)]
-Names = Annotated[list[str] | None, Parameter(converter=parse_each(parse_name), negative="")]
-OptionalText = Annotated[str | None, Parameter(converter=parse_text, allow_leading_hyphen=True)]
-Texts = Annotated[
-    list[str] | None,
-    Parameter(converter=parse_each(parse_text), allow_leading_hyphen=True, negative="", env_var_split=keep_spaces),
-]
+Names = Annotated[list[str] | None, Parameter(converter=parse_names, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"], converter=parse_nonempty_path)]
 

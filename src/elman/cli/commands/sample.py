@@ -23,8 +23,7 @@ from elman.cli.parameters import (
     Integer,
     OptionalInteger,
     OptionalRuns,
-    OptionalText,
-    Texts,
+    keep_spaces,
     passed_options,
 )
 from elman.errors import ElmanError, flag, quote
@@ -40,10 +39,11 @@ _ESCAPES = {r"\n": "\n", r"\r": "\r", r"\t": "\t"}
 def sample(
     *runs: OptionalRuns,
     prompt: Annotated[
-        OptionalText,
+        str | None,
         Parameter(
+            allow_leading_hyphen=True,
             help="Prompt: text to continue, or - for standard input. It is printed before the continuation. \\n and \\t"
-            " are a line feed and a tab, unless the model's text contains backslashes."
+            " are a line feed and a tab, unless the model's text contains backslashes.",
         ),
     ] = None,
     prompt_file: Annotated[
@@ -61,7 +61,13 @@ def sample(
     length: Annotated[Integer, Parameter(help="Maximum number of characters to generate.")] = 1000,
     options: Annotated[parameters.SamplingOptions | None, Parameter(name="*")] = None,
     stop: Annotated[
-        Texts, Parameter(help="Stop when this string would be generated; it is not printed. Repeatable.")
+        list[str] | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            negative="",
+            env_var_split=keep_spaces,
+            help="Stop when this string would be generated; it is not printed. Repeatable.",
+        ),
     ] = None,
     seed: Annotated[
         OptionalInteger,
@@ -305,38 +311,18 @@ def read_lines() -> Iterator[str]:
     from elman.text import open_standard_input
 
     if is_terminal():
-        yield from _prompt_for_lines()
+        with suppress(ImportError):  # there is none on Windows, where the console itself edits lines
+            import readline  # noqa: F401 (its import lets `input` edit lines and recall them)
+        with suppress(EOFError):  # Ctrl-D
+            while True:
+                yield input("> ")
+        print()
         return
     for number, line in enumerate(open_standard_input(), 1):
         try:
             yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             raise ElmanError(f"line {number} of standard input is not UTF-8") from None
-
-
-def _prompt_for_lines() -> Iterator[str]:
-    """Ask for lines; Ctrl-D ends them, and Ctrl-C discards the line or, pressed twice in succession, interrupts.
-
-    Lines are edited by `readline`, which is part of Python wherever there is a line-editing library.
-    """
-    with suppress(ImportError):  # there is none on Windows, where the console itself edits lines
-        import readline  # noqa: F401 (its import lets `input` edit lines and recall them)
-
-    interrupted = False
-    while True:
-        try:
-            line = input("> ")
-        except EOFError:
-            print()
-            return
-        except KeyboardInterrupt:
-            if interrupted:
-                raise
-            interrupted = True
-            print("\npress Ctrl-D, or Ctrl-C again, to end")
-        else:
-            interrupted = False
-            yield line
 
 
 def _describe_copying(copying: Copying) -> str:
