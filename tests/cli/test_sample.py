@@ -162,15 +162,6 @@ def test_json_has_a_line_per_sample(command: Command, novel: Model) -> None:
     assert (row["seed"], row["text"]) == (None, "".join(novel.beam(2, 5)))
 
 
-def test_the_first_of_several_stop_sequences_ends_a_text(novel: Model) -> None:
-    text = novel.sample(200, seed=1)
-    first, second = text[50:53], text[20:22]
-    end = min(text.index(first), text.index(second))
-    for stops in ([first, second], (second, first), ["", second]):
-        assert novel.sample(200, seed=1, stop=stops) == text[:end]
-        assert novel.samples(1, 200, seed=1, stop=stops) == [text[:end]]
-
-
 def test_the_drawn_seed_is_reported(command: Command) -> None:
     code, out, err = command("sample", "novel", "--length", 30)
     found = re.fullmatch(r"seed: (\d+) \(repeat with --seed \1\)\n", err)
