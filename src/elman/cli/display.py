@@ -54,11 +54,7 @@ _WIDE_OUT = Terminal(width=10_000)
 class StopSignals:
     """SIGINT (Ctrl-C) and SIGTERM ask to save and stop; a second one interrupts at once.
 
-    Parameters
-    ----------
-    console : StderrConsole
-    what : str
-        What is saved, for the message.
+    A message says what is saved.
     """
 
     def __init__(self, console: StderrConsole, what: str) -> None:
@@ -84,13 +80,7 @@ class StopSignals:
 
 
 class TrainingDisplay(CallbackList):
-    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere.
-
-    Parameters
-    ----------
-    quiet : bool
-        Show warnings only.
-    """
+    """The progress of a training on standard error: a bar on a terminal, plain lines elsewhere, warnings if quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.console = StderrConsole()

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,17 +188,10 @@ def encode_chunks(
 
 
 class Spool:
-    """Context manager that collects indices; `array` returns them and ends it.
-
-    Parameters
-    ----------
-    dtype : dtype of unsigned int
-        Type of the indices; see `widen`.
-    """
+    """Context manager that collects indices of a type; `array` returns them and ends it."""
 
     def __init__(self, dtype: np.dtype[np.unsignedinteger]) -> None:
-        self.dtype = dtype
-        self.file: IO[bytes] = BytesIO()
+        self.dtype, self.file = dtype, cast(IO[bytes], BytesIO())
 
     def __enter__(self) -> Spool:
         return self
@@ -215,14 +208,12 @@ class Spool:
 
     def widen(self, dtype: np.dtype[np.unsignedinteger]) -> None:
         """Convert to a wider type, including the indices that were appended already."""
-        if dtype == self.dtype:
-            return
-        with Spool(self.dtype) as narrow:
-            narrow.file = self.file
+        if dtype != self.dtype:
+            with self:
+                narrow = self.array()
             self.dtype, self.file = dtype, BytesIO()
-            narrow.file.seek(0)
-            while data := narrow.file.read(CHUNK_SIZE * narrow.dtype.itemsize):
-                self.append(np.frombuffer(data, narrow.dtype))
+            for chunk in iterate_chunks(narrow):
+                self.append(chunk)
 
     def array(self) -> NDArray[np.unsignedinteger]:
         """Return the indices; those in a file are memory-mapped, and the file is freed with the array."""

@@ -114,13 +114,7 @@ def find_line_feed(alphabet: Alphabet) -> int:
 
 
 def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
-    """Return the lines of a text of any form, but without carriage returns at their ends, in their order.
-
-    Raises
-    ------
-    ElmanError
-        If there is none that is not empty.
-    """
+    """Return the lines of a text of any form, but without carriage returns at their ends, in their order."""
     feed = find_line_feed(alphabet)
     found, length = [np.zeros(0, np.int64)], 0
     for chunk in iterate_chunks(indices):
@@ -135,13 +129,7 @@ def make_lines(indices: Indices, alphabet: Alphabet) -> Lines:
 
 
 def shuffle_corpus(corpus: Corpus, seed: int) -> Corpus:
-    """Return a text with its lines in the order in which they are divided into training and validation set.
-
-    Raises
-    ------
-    ElmanError
-        If it has fewer than two lines that are not empty.
-    """
+    """Return a text with its lines in the order in which they are divided into training and validation set."""
     if corpus.line_starts is not None:
         return corpus
     lines = make_lines(corpus.indices, corpus.alphabet)

@@ -79,18 +79,7 @@ def read_corpus(
 
 
 def read_chunks(source: Source | Sequence[Source], *, encoding: str = "utf-8") -> Iterator[str]:
-    """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more.
-
-    Parameters
-    ----------
-    source, encoding
-        As in `read_corpus`.
-
-    Raises
-    ------
-    ElmanError
-        If a source cannot be read or decoded.
-    """
+    """Yield a text in chunks; of a pipe, whatever has arrived, without waiting for more. See `read_corpus`."""
     yield from JoinedText(*list_inputs(source), encoding)
 
 
@@ -105,14 +94,7 @@ def _encode_again(corpus: Corpus, alphabet: Alphabet | None, extend: bool, lines
 
 
 class JoinedText:
-    """The text of several files, as an iterable of chunks that can be consumed once.
-
-    Parameters
-    ----------
-    name : str
-    inputs : sequence of TextInput
-    encoding : str
-    """
+    """The text of several files, as an iterable of chunks that can be consumed once."""
 
     def __init__(self, name: str, inputs: Sequence[TextInput], encoding: str) -> None:
         self.name, self.inputs = name, inputs
@@ -164,13 +146,7 @@ class JoinedText:
 
 
 def find_codec(encoding: str) -> str:
-    """Return the name of the codec of a text encoding.
-
-    Raises
-    ------
-    ElmanError
-        If there is none.
-    """
+    """Return the name of the codec of a text encoding, or raise an `ElmanError`."""
     try:
         with suppress(UnicodeDecodeError):  # only bytes.decode rejects codecs that are not text
             b"a".decode(encoding)
@@ -182,20 +158,7 @@ def find_codec(encoding: str) -> str:
 
 
 def decode(stream: ByteStream, encoding: str, hashes: Sequence[hashlib._Hash] = ()) -> Iterator[str]:
-    """Yield the text of a stream in chunks, without a leading byte order mark.
-
-    Parameters
-    ----------
-    stream : ByteStream
-    encoding : str
-    hashes : sequence of hash
-        Are updated with the bytes.
-
-    Raises
-    ------
-    ElmanError
-        If the encoding is unknown, or the bytes are invalid in it.
-    """
+    """Yield the text of a stream in chunks, without a leading byte order mark; update hashes with the bytes."""
     codec = find_codec(encoding)
     if codec in _MARKS and not stream.head.startswith(_MARKS[codec]):
         codec += "-le" if sys.byteorder == "little" else "-be"  # the native order, like bytes.decode

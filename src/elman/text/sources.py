@@ -74,13 +74,7 @@ class TextInput:
 
 
 def list_inputs(source: Source | Sequence[Source]) -> tuple[str, list[TextInput]]:
-    """Return the name of a corpus and the files that it is read from, in order.
-
-    Raises
-    ------
-    ElmanError
-        If there is nothing to read, or a source is none.
-    """
+    """Return the name of a corpus and the files that it is read from, in order."""
     sources: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
     if not sources:
         raise ElmanError("the list of files is empty")

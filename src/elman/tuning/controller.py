@@ -30,7 +30,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from elman.config import make_config
-from elman.errors import ElmanError, flag, quote, shorten
+from elman.errors import ElmanError, quote, shorten
 from elman.runs.lock import DirectoryLock
 from elman.storage.untrusted import safe_message
 from elman.text import read_corpus
@@ -97,35 +97,19 @@ def check_identity(study: Study, identity: dict[str, Any], directory: Path) -> N
             raise ElmanError(f"{quote(directory)} contains the trials of another study; choose another --out")
         study.set_user_attr(IDENTITY, identity)
         return
-    for name, given in identity.items():
-        if (before := saved.get(name)) != given:
-            what = _describe_difference(name, before, given)
+    for name in [*saved, *identity]:
+        before, given = (each.get(name, "none") for each in (saved, identity))
+        if before != given:
+            what = f"{name} (sweep: {shorten(before)}, given: {shorten(given)})"
             raise ElmanError(
                 f"the sweep {quote(directory)} differs in its {what}; pass the same or choose another --out"
             )
 
 
-def _describe_difference(name: str, saved: object, given: object) -> str:
-    """Return which part of its identity a sweep has with another value, and the two values."""
-    if isinstance(saved, dict) and isinstance(given, dict):
-        key = next(key for key in [*saved, *given] if saved.get(key) != given.get(key))
-        name = f"{name}: {key if name == 'search space' else flag(key)}"
-        saved, given = saved.get(key, "none"), given.get(key, "none")
-    return f"{name} (sweep: {shorten(saved)}, given: {shorten(given)})"
-
-
 class SweepController:
-    """Takes trials from a study, and gives each to a worker.
+    """Takes trials from a study until there are `total` on all machines, and gives each to a worker.
 
-    Parameters
-    ----------
-    study : Study
-    settings : SweepSettings
-    directory : Path
-    total : int
-        The number of trials, on all machines.
-    sha256 : str
-        Of the text.
+    The hash is that of the text.
     """
 
     def __init__(self, study: Study, settings: SweepSettings, directory: Path, total: int, sha256: str) -> None:
@@ -265,13 +249,7 @@ class SweepController:
 
 @contextmanager
 def open_study(directory: Path, name: str, url: str | None, pruner: str) -> Iterator[Study]:
-    """Open the study in the journal of a directory or in a database, and create it if there is none.
-
-    Raises
-    ------
-    ElmanError
-        If the journal or the database cannot be used, also later in the block.
-    """
+    """Open the study in the journal of a directory or in a database, and create it if there is none."""
     halving = SuccessiveHalvingPruner(min_resource=RUNGS[0], reduction_factor=2)
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -83,11 +83,11 @@ class SweepSettings:
             "version of Elman": __version__,
             "text": corpus_sha256,
             "preset": self.preset,
-            "options": self.options,
-            "search space": self.space,
             "sampler": self.sampler,
             "sampler seed": self.seed,
             "pruner": self.pruner,
+            **{f"options: {flag(name)}": value for name, value in self.options.items()},
+            **{f"search space: {name}": values for name, values in self.space.items()},
         }
 
     def limit_trials(self, trials: int) -> int:
@@ -104,13 +104,7 @@ def create_settings(
     pruner: Pruner,
     seed: int,
 ) -> SweepSettings:
-    """Return valid settings: with a validation set, and with the default space where none is given.
-
-    Raises
-    ------
-    ElmanError
-        If one is invalid.
-    """
+    """Return valid settings: with a validation set, and with the default space where none is given."""
     for name, value, choices in (("--sampler", sampler, get_args(Sampler)), ("--pruner", pruner, get_args(Pruner))):
         if value not in choices:
             raise ElmanError(f"{name} must be one of {', '.join(choices)} (got {quote(value)})")
@@ -129,13 +123,7 @@ def create_settings(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file.
-
-    Raises
-    ------
-    ElmanError
-        If it cannot be read, or is none.
-    """
+    """Return the contents of a TOML file, or raise an `ElmanError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -167,19 +155,9 @@ def default_space(preset: str, options: Mapping[str, Any]) -> Space:
 
 
 def parse_space(table: Mapping[str, Any], preset: str, options: Mapping[str, Any]) -> Space:
-    """Return a valid space, with the values as they are stored in a configuration.
+    """Return the space of a table, with the values as they are stored in a configuration.
 
-    Parameters
-    ----------
-    table : mapping
-        The space.
-    preset, options
-        The settings of every trial, with which each value must be compatible.
-
-    Raises
-    ------
-    ElmanError
-        If it is invalid; the message has the mistakes of every setting.
+    Each value must be compatible with the preset and the options. An error has the mistakes of all settings.
     """
     space, mistakes = Space(), list[str]()
     for name, values in table.items():
@@ -220,13 +198,7 @@ def _parse_values(name: str, values: Any, preset: str, options: Mapping[str, Any
 
 
 def create_distribution(name: str, values: Any) -> Distribution:
-    """Return the values of a setting as Optuna's distribution.
-
-    Raises
-    ------
-    ElmanError
-        If Optuna rejects a range.
-    """
+    """Return the values of a setting as Optuna's distribution, which rejects invalid ranges."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(values, list):
@@ -246,13 +218,7 @@ def create_distribution(name: str, values: Any) -> Distribution:
 
 
 def create_grid(space: Space) -> dict[str, list[Any]]:
-    """Return the values of every setting in the grid.
-
-    Raises
-    ------
-    ElmanError
-        If a range has no step, or there are too many points.
-    """
+    """Return the values of every setting in the grid; reject ranges without a step, and too many points."""
     grid = dict[str, list[Any]]()
     for name, values in space.items():
         if isinstance(values, list):

@@ -76,12 +76,7 @@ class TrialOrder:
 class Worker:
     """The side of the sweep: a worker process, which is started when it is needed and again after it was killed.
 
-    Parameters
-    ----------
-    directory : Path
-        Of the sweep.
-    count : int
-        Workers of this machine, among which its cores are shared out.
+    The cores of the machine are shared out among its `count` workers.
     """
 
     def __init__(self, directory: Path, count: int) -> None:

@@ -202,13 +202,7 @@ class Generation:
     options: dict[str, Any]
 
     def begin(self, prompt: str, seed: int | None) -> list[Sample]:
-        """Return the samples of a prompt: those of the first model, those of the next.
-
-        Raises
-        ------
-        ElmanError
-            If a model does not know a character of the prompt or of a stop sequence, or an option is out of its range.
-        """
+        """Return the samples of a prompt: those of the first model, those of the next."""
         samples, several = [], len(self.models) > 1
         for name, model in self.models:
             text = interpret_escapes(prompt, model.alphabet)
