@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.config import Dict, Env
 
 from elman._version import __version__
 from elman.cli.commands import BAD_INPUT, INTERRUPTED
-from elman.cli.parameters import ANY_CASE, parse_nonempty_path
+from elman.cli.parameters import parse_nonempty_path
 from elman.errors import ElmanError, command_line, quote, shorten
 from elman.option_names import suggest_option
 
@@ -70,7 +70,10 @@ def _create_app(describe: bool = False) -> App:
             app.command(path, name=name, group=group, sort_key=place, help=help)
     app["--help"].group = app["--version"].group = OTHER
     app.command(_show_help, name="help", show=False)
-    app.command(_install_completion, name="--install-completion", group=OTHER)
+    app.register_install_completion_command(
+        group=OTHER,
+        help="Install shell completion of commands and options, and load it in the startup file of the shell.",
+    )
     app.meta.default(_launch)
     return app
 
@@ -147,23 +150,6 @@ def _warn_of_unknown_variables(app: App, commands: tuple[str, ...], arguments: A
 def _show_help(*command: str) -> int:
     """Show the help of the application or of a command."""
     return _call([*command, "--help"], app)
-
-
-def _install_completion(
-    *,
-    shell: Annotated[
-        Literal["bash", "zsh", "fish"] | None, ANY_CASE, Parameter(help="Shell; by default the one in use.")
-    ] = None,
-) -> int:
-    """Install shell completion of commands and options, and load it in the startup file of the shell."""
-    from cyclopts.completion.detect import ShellDetectionError
-
-    try:
-        path = app.install_completion(shell=shell)
-    except ShellDetectionError:
-        raise ElmanError("cannot detect the shell in use: pass --shell bash, zsh or fish") from None
-    print(f"{path} (restart the shell to use it)")
-    return 0
 
 
 def _move_config(arguments: list[str]) -> list[str]:
