@@ -40,11 +40,11 @@ def test_a_process_that_has_ended_is_one_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_torchrun_may_repeat_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     display = TrainingDisplay(quiet=True)
-    display._interrupt(2, None)
+    display.signals.receive(2, None)
     with pytest.raises(KeyboardInterrupt):
-        display._interrupt(2, None)
+        display.signals.receive(2, None)
     start_processes(monkeypatch, 0, 2)
-    display._interrupt(2, None)
+    display.signals.receive(2, None)
     assert display.should_stop()
 
 

@@ -62,7 +62,7 @@ def test_options_of_the_dashboard_require_it(command: Command, option: list[str]
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_an_invalid_port(command: Command, port: int) -> None:
-    words = ("must be from 0 to 65535", f"(got {port})")
+    words = ("must be from 0 to 65535", f"(got '{port}')")
     assert_refused(
         command("train", "novel.txt", "--out", "out", "--live", f"--live-port={port}"), "--live-port", *words
     )
@@ -70,7 +70,7 @@ def test_an_invalid_port(command: Command, port: int) -> None:
 
 
 def test_view_requires_runs(command: Command) -> None:
-    assert_refused(command("view"), "requires at least one run directory")
+    assert_refused(command("view"), "missing required argument RUNS (run directories")
     assert_refused(command("view", "nowhere"), "no metrics.csv in 'nowhere'")
 
 

@@ -20,7 +20,7 @@ from elman.network.cells import CELLS
 from elman.network.ngram import count_training_text
 from elman.network.output import softmax
 from elman.network.parameters import Array, architecture
-from elman.text import Alphabet, Corpus, unknown, with_unknown
+from elman.text import Alphabet, Corpus, with_unknown
 from elman.text.unknown import KNOWN_PENALTY_NATS, drop_unknown, unknown_nats
 from support.cli import Command, assert_refused
 from support.random_model import overflowing_model
@@ -156,7 +156,7 @@ def test_unknown_characters_are_scored_and_all_probabilities_sum_to_one() -> Non
 def test_a_long_text_is_searched_for_unknown_characters_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     indices = text(100)
     assert drop_unknown(indices, K) is indices
-    monkeypatch.setattr(unknown, "_CHUNK", 7)
+    monkeypatch.setattr("elman.text.corpus.CHUNK_SIZE", 7)
     with_some = np.insert(indices, [3, 50, 50, 100], K)
     np.testing.assert_array_equal(drop_unknown(with_some, K), indices)
     np.testing.assert_array_equal(with_some[[3, 51, 52, 103]], K)  # and stays as it is

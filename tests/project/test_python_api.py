@@ -197,12 +197,6 @@ def test_a_model_does_not_replace_the_checkpoint_of_a_run(corpus: Corpus, tmp_pa
         elman.export(run.model, tmp_path / "exported.safetensors")
 
 
-def test_compression(model: elman.Model) -> None:
-    data = elman.compress(TEXT, model)
-    assert len(data) < len(TEXT)
-    assert elman.decompress(data, model) == TEXT.encode()
-
-
 def test_an_explanation(model: elman.Model, tmp_path: Path) -> None:
     page = elman.explain(TEXT + "X", model, out=tmp_path / "page.html", units=1)
     assert len(page.explanation.surprisal) == len(TEXT) + 1
