@@ -226,7 +226,6 @@ WRONG_PROMPTS: tuple[Any, ...] = ([], [[]], {}, [True], [-1], [1.5], ["a", 1], [
     ("arguments", "message"),
     [
         ({"max_tokens": 301}, "max_tokens must be less than or equal to 300 (got 301)"),
-        ({"length": 301}, "length must be less than or equal to 300 (got 301)"),
         ({"max_tokens": -1}, "max_tokens must be greater than or equal to 0 (got -1)"),
         ({"max_tokens": 1.5}, "max_tokens must be a valid integer (got 1.5)"),
         ({"max_tokens": True}, "max_tokens must be a valid integer (got True)"),
@@ -267,16 +266,11 @@ def test_an_invalid_argument(client: httpx.Client, arguments: dict[str, Any], me
     [
         ({"temprature": 1}, "temprature", "temprature"),
         ({"stream_options": {"usage": True}}, "stream_options", "usage"),
-        ({"length": 5, "max_tokens": 5}, "length", "length"),
     ],
 )
 def test_an_unknown_argument(client: httpx.Client, arguments: dict[str, Any], param: str, name: str) -> None:
     error = error_of(post(client, **arguments), 400, "unknown_parameter")
-    assert (error["param"], error["message"]) == (param, f"unknown or repeated argument {name!r}")
-
-
-def test_length_is_an_alias_of_max_tokens(client: httpx.Client) -> None:
-    assert texts(client, seed=1, length=30) == texts(client, seed=1, max_tokens=30)
+    assert (error["param"], error["message"]) == (param, f"unknown argument {name!r}")
 
 
 def test_a_long_value_is_shortened(client: httpx.Client) -> None:

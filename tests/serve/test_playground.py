@@ -13,13 +13,6 @@ import pytest
 
 from elman.interpret.explanation import dequantize
 from elman.network import SamplingParams
-from elman.serve.inspection import (
-    MAX_CHUNK,
-    InspectedSequence,
-    SessionPool,
-    inspect_generation,
-    inspect_text,
-)
 from elman.web import STATIC_FILES
 from support import reference_impl
 from support.random_model import random_model, random_prior_model
@@ -79,8 +72,6 @@ def probabilities(read: str) -> reference_impl.Array:
 def test_the_text_is_that_of_the_python_api(client: httpx.Client) -> None:
     entries, _ = play(client, max_tokens=600, temperature=0.8, top_k=9)
     assert text(entries) == PROMPT + tiny().sample(600, prompt=PROMPT, seed=3, temperature=0.8, top_k=9)
-    entries, _, end = post(client, "/api/play", prompt=PROMPT, length=7, seed=3)
-    assert (text(entries), end) == (PROMPT + tiny().sample(7, prompt=PROMPT, seed=3), {"generated": 7})
     assert text(play(client, seed=None)[0]) != text(play(client, seed=None)[0])
 
 
@@ -144,43 +135,14 @@ def test_a_replaced_character_is_continued_with_the_same_random_numbers(client: 
     changed, _ = play(client, max_tokens=100, generated=before[:here] + "x")
     assert changed[0]["character"] == "x"
     assert as_given(changed[0])["alternatives"] == as_given(whole[len(PROMPT) + here])["alternatives"]
-    generator, sequence = np.random.default_rng(3), InspectedSequence(SessionPool(tiny()), [])
+    model, read, generator = tiny(), PROMPT + before[:here] + "x", np.random.default_rng(3)
     generator.random(here + 1)
-    sequence.read(tiny().alphabet.encode(PROMPT + before[:here] + "x"))
-    expected = sequence.generate(generator.random(100), SamplingParams()).characters
-    assert text(changed[1:]) == tiny().alphabet.decode(expected)
-
-
-def test_a_text_does_not_depend_on_its_chunks() -> None:
-    prompt = tiny().alphabet.encode(TEXT * 5)
-    chunks = [*inspect_text(InspectedSequence(SessionPool(tiny()), [0]), prompt)]
-    assert len(chunks) == -(-len(prompt) // MAX_CHUNK)
-    sequence = InspectedSequence(SessionPool(tiny()), [0])
-    single = [sequence.read(prompt[i : i + 1]) for i in range(len(prompt))]
-    for name in ("characters", "activations"):
-        one, other = (np.concatenate([getattr(chunk, name) for chunk in each]) for each in (chunks, single))
-        np.testing.assert_array_equal(one, other)
-    one, other = (np.concatenate([chunk.logprobs.logprobs for chunk in each]) for each in (chunks, single))
-    np.testing.assert_array_equal(one, other)
-
-
-def test_sequences_share_sessions() -> None:
-    sessions = SessionPool(tiny())
-    with sessions.acquire() as first, sessions.acquire() as second:
-        assert first is not second
-    for sequence in [InspectedSequence(sessions, []) for _ in range(5)]:
-        sequence.read(tiny().alphabet.encode(PROMPT))
-    with sessions.acquire() as third, sessions.acquire() as fourth:
-        assert {third, fourth} == {first, second}
-
-
-def test_chunks_that_the_client_knows_are_not_reported() -> None:
-    alphabet, generator = tiny().alphabet, np.random.default_rng(0)
-    prompt, before = alphabet.encode(TEXT * 5), alphabet.encode(TEXT * 4)
-    sequence = InspectedSequence(SessionPool(tiny()), [])
-    chunks = [*inspect_generation(sequence, prompt, before, 20, SamplingParams(), generator)]
-    assert [chunk is None for chunk in chunks] == [True, True, True, True, False, False, False]
-    assert [len(chunk.characters) for chunk in chunks if chunk] == [1, 16, 4]
+    indices = model.alphabet.encode(read)
+    _, h = model.engine.loss(model.parameters, model.h, indices[:-1], indices[1:])
+    expected, _ = model.engine.generate(model.parameters, h, indices[-1], generator.random(100), SamplingParams())
+    assert text(changed[1:]) == model.alphabet.decode(expected)
+    unchanged, _ = play(client, max_tokens=3, prompt="", generated=TEXT)
+    assert text(unchanged[:1]) == TEXT[-1]
 
 
 # --- Reading ---
@@ -205,9 +167,10 @@ def test_the_cell_state_of_an_lstm_is_reported_as_its_tanh() -> None:
     model = random_model("abc", "lstm", 2)
     prompt = model.alphabet.encode("abcabcab")
     _, states = model.engine.session(model.parameters).logits(model.h[None], prompt[:, None])
-    (chunk,) = inspect_text(InspectedSequence(SessionPool(model), range(16)), prompt)
+    with serving(model) as client:
+        _, units, _ = post(client, "/api/read", text="abcabcab", units=[*range(16)])
     expected = np.where(np.arange(16) // 4 % 2 == 1, np.tanh(states[:, 0]), states[:, 0])
-    np.testing.assert_allclose(dequantize(chunk.activations), expected, atol=0.01)
+    np.testing.assert_allclose(np.array(units), expected, atol=0.01)
 
 
 def test_the_models_are_described() -> None:
@@ -247,8 +210,8 @@ def test_any_character_can_be_sent_and_received() -> None:
         body = json.dumps({"text": characters})
         response = client.post("/api/read", content=body, headers={"content-type": "application/json"})
         assert response.content.isascii()
-        (chunk, _) = [json.loads(line) for line in response.text.splitlines()]
-        assert [entry["character"] for entry in chunk["characters"]] == list(characters)
+        *chunks, _ = [json.loads(line) for line in response.text.splitlines()]
+        assert [entry["character"] for chunk in chunks for entry in chunk["characters"]] == list(characters)
         assert client.get("/api/models").json()["models"][0]["characters"] == list(characters)
 
 
@@ -274,10 +237,10 @@ def test_numbers_that_are_not_finite_are_the_last_line_after_others() -> None:
     parameters["V"][:] = 1e308
     parameters["U"][:, tiny().alphabet.encode("r")] = 9  # all units are 1 then, and 6e308 is more than a number
     with serving(replace(tiny(), parameters=parameters, h=np.zeros(M))) as client:
-        response = client.post("/api/read", json={"text": "t" * MAX_CHUNK + "r"})
-    first, last = map(json.loads, response.text.splitlines())
+        response = client.post("/api/read", json={"text": "t" * 300 + "r"})
+    *chunks, last = map(json.loads, response.text.splitlines())
     assert response.status_code == 200
-    assert len(first["characters"]) == MAX_CHUNK
+    assert 0 < sum(len(chunk["characters"]) for chunk in chunks) <= 300
     assert last["error"]["code"] == "not_finite"
 
 

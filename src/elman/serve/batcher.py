@@ -187,7 +187,8 @@ class ContinuousBatcher:
     def _run(self) -> None:
         while self._receive():
             try:
-                self._step()
+                with np.errstate(all="ignore"):  # whether numbers are finite is for the request to check
+                    self._step()
             except Exception:
                 log.exception("generation failed")
                 self._fail_all(APIError(500, "generation failed; see the server's log", "internal_error"))
@@ -260,7 +261,7 @@ class ContinuousBatcher:
         session = counts.prompt_session if counts else self._prompt_session
         o, states = session.logits(self._stack_states(sequences, size), x)
         ends = [(sequence, b, n) for b, (sequence, n) in enumerate(zip(sequences, lengths, strict=True))]
-        deltas = [sequence.advance_prompt(o[:n, b], states[n - 1, b].copy()) for sequence, b, n in ends]
+        deltas = [sequence.advance_prompt(o[:n, b], states[:n, b]) for sequence, b, n in ends]
         dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
 
     def _generate(self, batch: list[Slot], n: int) -> None:
@@ -276,23 +277,25 @@ class ContinuousBatcher:
         session = counts.session if counts else self._session
         characters, after = session.generate(h, x, uniforms, sampling)
         self._seconds_per_char += ((time.perf_counter() - started) / (n * size) - self._seconds_per_char) / 8
-        logits = self._recompute_logits(sequences, h, np.concatenate([x[None], characters[:-1]]))
-        columns = enumerate(zip(sequences, logits, strict=True))
-        deltas = [sequence.append(characters[:, b], after[b].copy(), o) for b, (sequence, o) in columns]
+        read = self._read_again(sequences, h, np.concatenate([x[None], characters[:-1]]))
+        columns = enumerate(zip(sequences, read, strict=True))
+        deltas = [sequence.append(characters[:, b], after[b].copy(), *known) for b, (sequence, known) in columns]
         dispatch((slot.job, delta) for slot, delta in zip(batch, deltas, strict=True))
 
-    def _recompute_logits(self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]) -> list[Array | None]:
-        """Return the logits that characters were sampled from, for the sequences that need log-probabilities."""
+    def _read_again(
+        self, sequences: list[Sequence], h: Array, x: NDArray[np.intp]
+    ) -> list[tuple[Array, Array] | tuple[None, None]]:
+        """Return the logits and states after each of x (n, B), for the sequences that need log-probabilities."""
         selected = [b for b, sequence in enumerate(sequences) if sequence.num_logprobs is not None]
-        logits: list[Array | None] = [None] * len(sequences)
+        read: list[tuple[Array, Array] | tuple[None, None]] = [(None, None)] * len(sequences)
         if selected:
             padded = selected + selected[:1] * (_padded_size(len(selected)) - len(selected))
             counts = sequences[0].counts
             session = counts.session if counts else self._prompt_session
-            o, _ = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
+            o, states = session.logits(h[padded], x[:, padded].astype(self.model.alphabet.dtype))
             for column, b in enumerate(selected):
-                logits[b] = o[:, column]
-        return logits
+                read[b] = o[:, column], states[:, column]
+        return read
 
     def _stack_states(self, sequences: list[Sequence], size: int) -> Array:
         """Return the states (size, D) of sequences, padded with zeros."""

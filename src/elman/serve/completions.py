@@ -8,11 +8,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
+from typing import Annotated, Literal, NotRequired
 
 import numpy as np
+from pydantic import Field, Json
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp
+from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
@@ -20,14 +23,59 @@ from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
 from elman.serve.batcher import GenerationJob
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
-from elman.serve.responses import JSON, APIError, Choice, Completion, Logprobs, dump_json
+from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json
 from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
-from elman.serve.streaming import StreamedResponse, Usage
+from elman.serve.streaming import CharacterCount, StreamedResponse
 
 EVENTS = "text/event-stream"
 DONE = b"data: [DONE]\n\n"
 MIN_LOGPROB = -9999.0
 """Represents the logarithm of 0, which JSON cannot represent."""
+
+
+class Logprobs(TypedDict):
+    """Log-probabilities of the characters of a text."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class Choice(TypedDict):
+    """A sequence, or the part of it that a chunk of a stream has."""
+
+    index: int
+    text: str
+    logprobs: Logprobs | None
+    finish_reason: Annotated[
+        Literal["stop", "length"] | None, Field(description="Null until the last chunk of a stream.")
+    ]
+
+
+class Usage(TypedDict):
+    """Characters of prompts and generated text."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Completion(TypedDict):
+    """The response of ``POST /v1/completions``, or a chunk of its stream."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: NotRequired[Usage | None]
+
+
+class CompletionEvent(TypedDict):
+    """A server-sent event of a stream; the last one is not JSON."""
+
+    data: Json[Completion | ErrorResponse] | Literal["[DONE]"]
 
 
 async def complete(request: Request) -> ASGIApp:
@@ -45,20 +93,20 @@ async def complete(request: Request) -> ASGIApp:
     prompts = [served.encode(prompt) for prompt in body.prompts]
     job = create_job(served, body, prompts)
     builder = CompletionBuilder(served, body, [len(prompt) for prompt in prompts])
+    chunks, media_type = (_events, f"{EVENTS}; charset=utf-8") if body.stream else (_full_body, JSON)
     return StreamedResponse(
         server,
         served,
-        builder.usage,
-        _events(served, job, builder) if body.stream else _full_body(served, job, builder),
-        f"{EVENTS}; charset=utf-8" if body.stream else JSON,
+        job,
+        builder.count,
+        chunks(job, builder),
+        media_type,
         lambda error: _event(error.body()),
-        lambda: job.fail(ClientDisconnect()),
     )
 
 
-async def _full_body(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _full_body(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield the body of a response with all sequences."""
-    served.batcher.submit(job)
     deltas = [delta async for batch in job.deltas() for delta in batch]
     if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
         yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
@@ -66,9 +114,8 @@ async def _full_body(served: ServedModel, job: GenerationJob, builder: Completio
         yield dump_json(builder.full_response(deltas))
 
 
-async def _events(served: ServedModel, job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
+async def _events(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield server-sent events."""
-    served.batcher.submit(job)
     async for deltas in job.deltas():
         yield b"".join(map(_event, builder.chunks(deltas)))
     yield (_event(builder.usage_chunk()) if builder.body.stream_options.include_usage else b"") + DONE
@@ -137,7 +184,7 @@ class CompletionBuilder:
         self.characters = served.model.alphabet.characters
         self.id, self.created = f"cmpl-{secrets.token_hex(12)}", int(time.time())
         # A prompt counts once, however many sequences continue it.
-        self.usage = Usage(sum(lengths))
+        self.count = CharacterCount(sum(lengths))
         self._offsets: dict[int, int] = {}
 
     def full_response(self, deltas: Iterable[SequenceDelta]) -> Completion:
@@ -166,7 +213,7 @@ class CompletionBuilder:
         }
 
     def _add_usage(self, completion: Completion) -> Completion:
-        read, generated = self.usage.read, self.usage.generated
+        read, generated = self.count.read, self.count.generated
         completion["usage"] = {
             "prompt_tokens": read,
             "completion_tokens": generated,
@@ -179,7 +226,7 @@ class CompletionBuilder:
         by_index: dict[int, list[SequenceDelta]] = {}
         for delta in deltas:
             by_index.setdefault(delta.index, []).append(delta)
-            self.usage.generated += 0 if delta.is_prompt else len(delta.text)
+            self.count.generated += 0 if delta.is_prompt else len(delta.text)
         for index in sorted(by_index):
             yield self._choice(index, by_index[index])
 

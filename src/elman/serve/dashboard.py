@@ -27,10 +27,10 @@ from elman.serve.live_run import LiveRun
 from elman.serve.middleware import AccessMiddleware
 from elman.serve.requests import read_json
 from elman.serve.responses import EXCEPTION_HANDLERS, APIError, json_response
-from elman.serve.routing import STATIC, page_routes
 from elman.serve.server import listen, run_in_thread
 from elman.serve.settings import Settings
 from elman.storage.untrusted import require_int
+from elman.web import STATIC, page_routes
 
 HOST = "127.0.0.1"
 CLOSE_TIMEOUT = 5.0

@@ -20,8 +20,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from elman.serve.responses import APIError
-from elman.serve.routing import STATIC
 from elman.serve.settings import Settings, as_address, parse_host
+from elman.web import STATIC
 
 DEFAULT_HEADERS = {
     "cache-control": "no-cache",

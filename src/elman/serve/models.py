@@ -1,8 +1,7 @@
 """Served models, and the endpoints of models and their tokenizers.
 
 ``/tokenizer_info``, ``/tokenize`` and ``/detokenize`` are those of vLLM, which lm-eval requests. A token is a
-character, its number the index of the character. Where several models are served, the request names one. Long texts
-are converted in a thread, so as not to block the event loop.
+character, its number the index of the character. Where several models are served, the request names one.
 """
 
 from __future__ import annotations
@@ -12,31 +11,62 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from elman.engine.protocol import Indices
 from elman.errors import ElmanError, quote, shorten
 from elman.inference import Model
 from elman.runs.models import BUILTIN, is_builtin, load, load_builtin
 from elman.serve.batcher import ContinuousBatcher
-from elman.serve.inspection import SessionPool
 from elman.serve.metrics import Metrics
 from elman.serve.requests import Prompt, RequestTypes, read_body
-from elman.serve.responses import (
-    APIError,
-    DetokenizeResponse,
-    ModelCard,
-    ModelList,
-    TokenizeResponse,
-    TokenizerInfo,
-    json_response,
-)
+from elman.serve.responses import APIError, json_response
 from elman.serve.settings import Settings
+
+
+class ModelCard(TypedDict):
+    """The response of ``GET /v1/models/{name}``."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
+class ModelList(TypedDict):
+    """The response of ``GET /v1/models``."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class TokenizerInfo(TypedDict):
+    """The response of ``GET /tokenizer_info``."""
+
+    tokenizer_class: str
+    vocab_size: int
+    bos_token: str
+    eos_token: None
+    pad_token: None
+
+
+class TokenizeResponse(TypedDict):
+    """The response of ``POST /tokenize``."""
+
+    tokens: list[int]
+    count: int
+    max_model_len: int
+
+
+class DetokenizeResponse(TypedDict):
+    """The response of ``POST /detokenize``."""
+
+    prompt: str
 
 
 @dataclass(eq=False)
@@ -50,9 +80,6 @@ class ServedModel:
     model : Model
     settings : Settings
     batcher : ContinuousBatcher
-        Of the completions.
-    sessions : SessionPool
-        Of the playground.
     in_flight : int
         Requests that are being processed or wait.
     """
@@ -61,12 +88,10 @@ class ServedModel:
     model: Model
     settings: Settings
     batcher: ContinuousBatcher = field(init=False)
-    sessions: SessionPool = field(init=False)
     in_flight: int = 0
 
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
-        self.sessions = SessionPool(self.model)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -160,8 +185,7 @@ def get_server(request: Request) -> Server:
 async def list_models(request: Request) -> Response:
     """List the models."""
     server = get_server(request)
-    listed: ModelList = {"object": "list", "data": [_describe(name, server) for name in server.models]}
-    return json_response(listed)
+    return json_response(ModelList(object="list", data=[_describe(name, server) for name in server.models]))
 
 
 async def describe_model(request: Request) -> Response:
@@ -191,14 +215,9 @@ async def tokenize(request: Request) -> Response:
     """Convert text to character indices."""
     server = get_server(request)
     body = await read_body(request, server.types.tokenize, server.settings)
-    served, limit = server.get_model(body.model), server.settings.max_characters
-
-    def response() -> Response:
-        tokens = served.encode(body.prompt).tolist()
-        found: TokenizeResponse = {"tokens": tokens, "count": len(tokens), "max_model_len": limit}
-        return json_response(found)
-
-    return await run_in_threadpool(response)
+    tokens = server.get_model(body.model).encode(body.prompt).tolist()
+    limit = server.settings.max_characters
+    return json_response(TokenizeResponse(tokens=tokens, count=len(tokens), max_model_len=limit))
 
 
 async def detokenize(request: Request) -> Response:
@@ -206,12 +225,8 @@ async def detokenize(request: Request) -> Response:
     server = get_server(request)
     body = await read_body(request, server.types.detokenize, server.settings)
     served = server.get_model(body.model)
-
-    def response() -> Response:
-        found: DetokenizeResponse = {"prompt": served.model.alphabet.decode(served.encode(body.tokens, "tokens"))}
-        return json_response(found)
-
-    return await run_in_threadpool(response)
+    text = served.model.alphabet.decode(served.encode(body.tokens, "tokens"))
+    return json_response(DetokenizeResponse(prompt=text))
 
 
 def load_models(runs: Sequence[Path]) -> dict[str, Model]:
