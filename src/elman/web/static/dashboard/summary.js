@@ -5,7 +5,7 @@ import { formatCount, formatDuration, formatLoss, formatTime } from "../format.j
 import { scale, series } from "./chart.js";
 
 /** Show the selected run and its status; of the one in training, if that is another, show how it ends. */
-export function showRun(run, unit, liveRun) {
+export function showRun(run, unit, connection, liveRun) {
   const { status } = run;
   setText(byId("name"), run.name);
   setText(byId("about"), describeRun(run));
@@ -14,21 +14,21 @@ export function showRun(run, unit, liveRun) {
   progress.hidden = !run.live;
   if (status.updates) progress.value = status.update / status.updates;
   else progress.removeAttribute("value");
-  showTiles(byId("metrics"), metricsOf(run, unit));
+  showTiles(byId("metrics"), metricsOf(run, unit, connection));
   const stage = describeStage(run), liveStage = liveRun ? describeStage(liveRun) : "";
   setText(byId("stage"), stage || (liveStage ? `${liveRun.name}: ${liveStage}` : ""));
-  setText(byId("warning"), run.isLost ? describeLoss(run) : status.warning ?? "");
+  setText(byId("warning"), connection === "lost" ? describeLoss(run) : status.warning ?? "");
 }
 
 function describeRun({ settings, about }) {
-  if (!about?.corpus) return "";
+  if (!about.corpus) return "";
   const { name, chars, alphabet_size: size } = about.corpus;
   const layers = settings.layers > 1 ? `, ${settings.layers} layers` : "";
   return `${about.cell_title}, hidden size ${settings.hidden_size}${layers}, on ${name}: ${formatCount(chars)} characters, alphabet size ${formatCount(size)}`;
 }
 
 /** Return name, value and details of the metrics to show. */
-function metricsOf(run, unit) {
+function metricsOf(run, unit, connection) {
   const { status } = run;
   const best = status.best && formatLoss(status.best[1] * scale(run, unit), unit);
   const latest = run.validation_loss.value.at(-1);
@@ -45,7 +45,7 @@ function metricsOf(run, unit) {
   const speed = status.chars_per_second;
   metrics.push(["Characters per second", formatCount(speed), speed == null ? "" : run.live ? "recent" : "average"]);
   if (run.live) {
-    const left = run.isFinal ? "none" : formatDuration(run.isLost ? null : status.seconds_left);
+    const left = connection === "final" ? "none" : formatDuration(connection === "lost" ? null : status.seconds_left);
     metrics.push(["Time left", left, hasStarted ? `${formatDuration(status.seconds)} spent on updates` : ""]);
   } else {
     metrics.push(["Training time", formatDuration(status.seconds), status.written ? `last written ${formatTime(status.written)}` : ""]);
@@ -121,9 +121,7 @@ function createRow(run, onRunChange) {
 }
 
 /** Show the settings of a run. */
-export function showSettings(list, { number, session, settings }) {
-  if (list.dataset.shown === `${number} ${session}`) return;
-  list.dataset.shown = `${number} ${session}`;
+export function showSettings(list, { settings }) {
   list.replaceChildren(
     ...Object.entries(settings).map(([name, value]) =>
       create("div", {}, create("dt", {}, name.replaceAll("_", " ")), create("dd", {}, String(value ?? "none")))),
