@@ -16,11 +16,12 @@ from elman.inference import Model
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import compute_logprobs, concatenate_logprobs
 from elman.serve import batcher
-from elman.serve.batcher import MAX_UNSENT, GenerationJob
+from elman.serve.batcher import MAX_UNSENT
 from elman.serve.completions import create_job
 from elman.serve.models import ServedModel
 from elman.serve.requests import create_request_types, validate
 from elman.serve.responses import APIError
+from elman.serve.sequence import GenerationJob
 from elman.serve.settings import Settings
 from elman.text import Corpus
 from support import tolerances as tolerances

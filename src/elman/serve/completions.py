@@ -20,11 +20,10 @@ from typing_extensions import TypedDict
 from elman.engine.protocol import Indices
 from elman.inference.generate import StopSequenceFilter
 from elman.inference.logprobs import CharLogprobs, concatenate_logprobs
-from elman.serve.batcher import GenerationJob
 from elman.serve.models import ServedModel, get_server
 from elman.serve.requests import SEED, CompletionRequest, Prompt, read_body
 from elman.serve.responses import JSON, APIError, ErrorResponse, dump_json
-from elman.serve.sequence import PromptCounts, Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, PromptCounts, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
 
 EVENTS = "text/event-stream"
@@ -108,10 +107,8 @@ async def complete(request: Request) -> ASGIApp:
 async def _full_body(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
     """Yield the body of a response with all sequences."""
     deltas = [delta async for batch in job.deltas() for delta in batch]
-    if any(delta.logprobs for delta in deltas):  # a long list must not block the event loop
-        yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
-    else:
-        yield dump_json(builder.full_response(deltas))
+    # In a thread, as the log-probabilities of a long text would block the event loop.
+    yield await run_in_threadpool(lambda: dump_json(builder.full_response(deltas)))
 
 
 async def _events(job: GenerationJob, builder: CompletionBuilder) -> AsyncGenerator[bytes]:
@@ -126,16 +123,9 @@ def _event(content: object) -> bytes:
 
 
 def create_job(served: ServedModel, body: CompletionRequest, prompts: list[Indices]) -> GenerationJob:
-    """Return the job of a request, to be submitted to the model's batcher.
+    """Return the job of a request, whose prompts are given as indices, too.
 
     With a seed, the sequences are those that `Model.samples` generates with that seed.
-
-    Parameters
-    ----------
-    served : ServedModel
-    body : CompletionRequest
-    prompts : list of ndarray
-        Its prompts as indices.
     """
     pairs = zip(body.prompts, prompts, strict=True)
     repeated = [pair for pair in pairs for _ in range(body.n)]
@@ -171,12 +161,7 @@ def create_generator(seed: int | None, index: int = 0) -> np.random.Generator:
 class CompletionBuilder:
     """Builds completion objects of the OpenAI API from the deltas of sequences, and counts the generated characters.
 
-    Parameters
-    ----------
-    served : ServedModel
-    body : CompletionRequest
-    lengths : list of int
-        The length of every prompt.
+    `lengths` are those of the prompts.
     """
 
     def __init__(self, served: ServedModel, body: CompletionRequest, lengths: list[int]) -> None:
@@ -189,7 +174,8 @@ class CompletionBuilder:
 
     def full_response(self, deltas: Iterable[SequenceDelta]) -> Completion:
         """Return the response with all sequences."""
-        return self._add_usage(self._completion([*self._choices(deltas)]))
+        choices = [*self._choices(deltas)]
+        return self._completion(choices) | {"usage": self._usage()}
 
     def chunks(self, deltas: Iterable[SequenceDelta]) -> Iterator[Completion]:
         """Yield one chunk of a stream for each sequence that has grown."""
@@ -201,7 +187,7 @@ class CompletionBuilder:
 
     def usage_chunk(self) -> Completion:
         """Return the last chunk of a stream, which has the usage and no choices."""
-        return self._add_usage(self._completion([]))
+        return self._completion([]) | {"usage": self._usage()}
 
     def _completion(self, choices: list[Choice]) -> Completion:
         return {
@@ -212,14 +198,9 @@ class CompletionBuilder:
             "choices": choices,
         }
 
-    def _add_usage(self, completion: Completion) -> Completion:
+    def _usage(self) -> Usage:
         read, generated = self.count.read, self.count.generated
-        completion["usage"] = {
-            "prompt_tokens": read,
-            "completion_tokens": generated,
-            "total_tokens": read + generated,
-        }
-        return completion
+        return {"prompt_tokens": read, "completion_tokens": generated, "total_tokens": read + generated}
 
     def _choices(self, deltas: Iterable[SequenceDelta]) -> Iterator[Choice]:
         """Yield a choice for every sequence, ordered by index, from all of its deltas."""

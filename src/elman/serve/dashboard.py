@@ -33,13 +33,7 @@ CLOSE_TIMEOUT = 5.0
 
 
 def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> ASGIApp:
-    """Return the application that displays runs.
-
-    Parameters
-    ----------
-    runs : sequence of RunSource
-    live : LiveRun, optional
-        The one of them that is in training, and so can be stopped and asked for a sample.
+    """Return the application that displays runs; `live` is the one of them that is in training.
 
     Raises
     ------
@@ -67,13 +61,7 @@ def create_dashboard(runs: Sequence[RunSource], live: LiveRun | None = None) -> 
 
 
 class RunEndpoints:
-    """Endpoints of the displayed runs, which are numbered.
-
-    Parameters
-    ----------
-    runs : sequence of RunSource
-    live : LiveRun or None
-    """
+    """Endpoints of the displayed runs, which are numbered."""
 
     def __init__(self, runs: Sequence[RunSource], live: LiveRun | None) -> None:
         self.runs, self.live = runs, live
@@ -129,14 +117,7 @@ class RunEndpoints:
 def serve_dashboard(name: str, port: int, others: Sequence[Path]) -> Iterator[tuple[LiveRun, str]]:
     """Serve the dashboard of a training run for the duration of the block; yields its callback and its URL.
 
-    Parameters
-    ----------
-    name : str
-        Name of the run.
-    port : int
-        0 picks a free port.
-    others : sequence of Path
-        Run directories to compare with.
+    Port 0 picks a free one. `others` are run directories to compare with.
 
     Raises
     ------

@@ -78,11 +78,6 @@ class LiveRun(TrainingCallback):
 
     The training loop calls it between two calls of the engine; the server reads from another thread. None of this
     changes the run: samples requested from the dashboard use a random generator of their own.
-
-    Parameters
-    ----------
-    name : str
-        Name of the run.
     """
 
     def __init__(self, name: str) -> None:
@@ -239,12 +234,6 @@ class LiveRun(TrainingCallback):
 
 class DashboardRun:
     """A run directory that the dashboard displays: of a finished run, or of one that another process is training.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Its name on the dashboard; by default that of the directory.
 
     Raises
     ------

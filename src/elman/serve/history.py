@@ -6,7 +6,7 @@ import math
 import secrets
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -79,28 +79,14 @@ class SampleEntry:
     requested: bool = False
 
 
-@dataclass(eq=False)
 class RunHistory:
-    """Curves, in nats per character, and samples of a run. One thread may append while others read.
+    """Curves, in nats per character, and samples of a run. One thread may append while others read."""
 
-    Parameters
-    ----------
-    config : Config
-        Of the run.
-    train_loss, validation_loss : MetricCurve
-    samples : list of SampleEntry
-    last_train_loss : float or None
-        The train loss at the last point.
-    """
-
-    config: Config
-    train_loss: MetricCurve = field(default_factory=MetricCurve)
-    validation_loss: MetricCurve = field(default_factory=MetricCurve)
-    samples: list[SampleEntry] = field(default_factory=list)
-    last_train_loss: float | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self._estimator, self._id = TrainLossEstimator(self.config), secrets.token_hex(8)
+    def __init__(self, config: Config) -> None:
+        self.config, self.samples = config, list[SampleEntry]()
+        self.train_loss, self.validation_loss = MetricCurve(), MetricCurve()
+        self.last_train_loss: float | None = None
+        self._estimator, self._id = TrainLossEstimator(config), secrets.token_hex(8)
 
     @property
     def version(self) -> str:

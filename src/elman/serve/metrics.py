@@ -62,14 +62,9 @@ class Metrics:
 
 
 class MetricsMiddleware:
-    """ASGI middleware that counts responses. Paths that do not exist are counted together, as endpoint ``none``.
+    """ASGI middleware that counts responses by the path of their endpoint; ``none`` if there is none.
 
-    Parameters
-    ----------
-    app : ASGI application
-    metrics : Metrics
-    paths : mapping
-        The path of every endpoint. Requested paths are not used as labels: clients could create any number of them.
+    Requested paths are not used as labels: clients could create any number of them.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Mapping[object, str]) -> None:

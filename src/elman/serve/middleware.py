@@ -50,13 +50,7 @@ def restrict_access(app: Starlette, settings: Settings) -> ASGIApp:
 
 
 class AccessMiddleware:
-    """ASGI middleware that rejects other hosts and origins, and adds the default headers to every response.
-
-    Parameters
-    ----------
-    app : ASGI application
-    settings : Settings
-    """
+    """ASGI middleware that rejects other hosts and origins, and adds the default headers to every response."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -100,13 +94,7 @@ class AccessMiddleware:
 
 
 class KeyMiddleware:
-    """ASGI middleware that rejects requests without the API key, if there is one.
-
-    Parameters
-    ----------
-    app : ASGI application
-    settings : Settings
-    """
+    """ASGI middleware that rejects requests without the API key, if there is one."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.key = app, settings.api_key

@@ -71,37 +71,21 @@ class DetokenizeResponse(TypedDict):
 
 @dataclass(eq=False)
 class ServedModel:
-    """A model with its batcher and its admission limit.
-
-    Parameters
-    ----------
-    name : str
-        The model's name in requests.
-    model : Model
-    settings : Settings
-    batcher : ContinuousBatcher
-    in_flight : int
-        Requests that are being processed or wait.
-    """
+    """A model under its name in requests, with its batcher and its admission limit."""
 
     name: str
     model: Model
     settings: Settings
     batcher: ContinuousBatcher = field(init=False)
     in_flight: int = 0
+    """Requests that are being processed or wait."""
 
     def __post_init__(self) -> None:
         self.batcher = ContinuousBatcher(self.model, self.settings.max_batch_size)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Count a request as in flight for the duration of the block.
-
-        Raises
-        ------
-        APIError
-            429 if the queue is full.
-        """
+        """Count a request as in flight for the duration of the block; an `APIError`, 429, if the queue is full."""
         limit = self.settings.max_batch_size + self.settings.max_queued_requests
         if self.in_flight >= limit:
             message = f"the queue is full ({limit} requests running or waiting); retry later"
@@ -119,10 +103,7 @@ class ServedModel:
     def encode(self, prompt: Prompt, param: str = "prompt") -> Indices:
         """Return a text, or a list of indices, as an array of indices.
 
-        Raises
-        ------
-        APIError
-            400, naming the argument `param`, if the text contains an unknown character or an index is out of range.
+        An unknown character, or an index out of range, is an `APIError`, 400, that names the argument `param`.
         """
         alphabet = self.model.alphabet
         if isinstance(prompt, str):
@@ -138,34 +119,18 @@ class ServedModel:
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """What the endpoints share, as ``app.state.server``.
-
-    Parameters
-    ----------
-    models : dict
-        By name.
-    types : RequestTypes
-    settings : Settings
-    metrics : Metrics
-    document : dict
-        The OpenAPI document.
-    """
+    """What the endpoints share, as ``app.state.server``."""
 
     models: dict[str, ServedModel]
     types: RequestTypes
     settings: Settings
     metrics: Metrics
     document: dict[str, Any]
+    """The OpenAPI document."""
     created: int = field(default_factory=lambda: int(time.time()))
 
     def get_model(self, name: str | None) -> ServedModel:
-        """Return the model of a name, or the only one if there is no name.
-
-        Raises
-        ------
-        APIError
-            404 if there is none of that name; 400 if there are several and no name.
-        """
+        """Return the model of a name, or the only one if there is no name; otherwise an `APIError`, 404 or 400."""
         available = f"(available: {', '.join(self.models)})"
         if name is None and len(self.models) == 1:
             return next(iter(self.models.values()))
@@ -233,11 +198,6 @@ def load_models(runs: Sequence[Path]) -> dict[str, Model]:
     """Load the models of run directories, named after the directories; a number makes a name unique where needed.
 
     Without a run, it is the built-in model.
-
-    Raises
-    ------
-    ElmanError
-        If one cannot be read.
     """
     if not runs:
         return {BUILTIN: load_builtin()}

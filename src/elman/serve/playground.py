@@ -25,12 +25,11 @@ from elman.inference.score import check_finite
 from elman.interpret.explanation import is_cell_state, list_units, quantize_states
 from elman.network import SamplingParams, architecture
 from elman.network.sampling import list_sampling_options
-from elman.serve.batcher import GenerationJob
 from elman.serve.completions import create_generator
 from elman.serve.models import ServedModel, Server, get_server
 from elman.serve.requests import MAX_UNITS, read_body
 from elman.serve.responses import APIError, ErrorResponse, dump_json, json_response
-from elman.serve.sequence import Sequence, SequenceDelta
+from elman.serve.sequence import GenerationJob, Sequence, SequenceDelta
 from elman.serve.streaming import CharacterCount, StreamedResponse
 
 LINES = "application/x-ndjson"

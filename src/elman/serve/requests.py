@@ -55,13 +55,7 @@ UNSUPPORTED = "Not supported with any other value."
 
 
 async def read_body(request: Request, schema: type[Body], settings: Settings) -> Body:
-    """Read the body of a request, and validate it by its schema.
-
-    Raises
-    ------
-    APIError
-        As raised by `read_json` and `validate`.
-    """
+    """Read the body of a request, and validate it by its schema."""
     return validate(await read_json(request, settings), schema)
 
 
@@ -119,13 +113,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def validate(body: dict[str, Any], schema: type[Body]) -> Body:
-    """Validate a request body.
-
-    Raises
-    ------
-    APIError
-        400, naming the argument that is unknown, missing or invalid.
-    """
+    """Validate a request body; an `APIError`, 400, names the argument that is unknown, missing or invalid."""
     try:
         return schema.model_validate(body)
     except ValidationError as error:

@@ -32,21 +32,7 @@ class ErrorResponse(TypedDict):
 
 
 class APIError(Exception):
-    """An error response.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status code.
-    message : str
-        One line: what is wrong, and what to do where that is not obvious.
-    code : str
-        Machine-readable identifier of the error.
-    param : str, optional
-        Name of the invalid argument.
-    headers : mapping, optional
-        Additional response headers.
-    """
+    """An error response: a message of one line, a machine-readable code, and the name of the invalid argument."""
 
     def __init__(
         self,

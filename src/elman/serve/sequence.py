@@ -1,4 +1,4 @@
-"""One sequence being generated, from the first character of its prompt to its end.
+"""The sequences of a request, each from the first character of its prompt to its end.
 
 D  numbers in the state of a sequence    K  size of the alphabet    n  characters of a step
 k  most likely characters to report at every position    u  units to report
@@ -6,6 +6,8 @@ k  most likely characters to report at every position    u  units to report
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -103,6 +105,8 @@ class Sequence:
     num_logprobs: int | None
     counts: PromptCounts | None = None
     units: NDArray[np.intp] | None = None
+    job: GenerationJob = field(init=False)
+    """The job that it belongs to."""
     unread: int = field(init=False)
     """Characters of the prompt still to be read, not counting the last, which the first generating step reads."""
     x: int = field(init=False)
@@ -192,3 +196,59 @@ def _sampling_probabilities(
         return np.asarray(np.exp(np.concatenate([found.logprobs[:, None], found.top_logprobs], axis=1)))
     reported = np.concatenate([characters[:, None], found.top], axis=1)
     return np.array([sampling.probabilities(row)[indices] for row, indices in zip(o, reported, strict=True)])
+
+
+class GenerationJob:
+    """The sequences of one request. All but `sequences` and `loop` belongs to the event loop that created the job.
+
+    Parameters
+    ----------
+    sequences : list of Sequence
+    wake : callable
+        Tells the batcher that there may be work: text was sent, or the client has disconnected.
+    """
+
+    def __init__(self, sequences: list[Sequence], wake: Callable[[], None]) -> None:
+        self.sequences, self._wake = sequences, wake
+        for sequence in sequences:
+            sequence.job = self
+        self.loop = asyncio.get_running_loop()
+        self._changed, self._arrived = asyncio.Event(), list[SequenceDelta]()
+        self._error: Exception | None = None
+
+    def deliver(self, delta: SequenceDelta) -> None:
+        """Accept a delta from the batcher."""
+        self._arrived.append(delta)
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Cancel all sequences; `deltas` raises the error instead of yielding more."""
+        self._error = self._error or error
+        for sequence in self.sequences:
+            sequence.is_cancelled = True
+        self._wake()
+        self._changed.set()
+
+    async def deltas(self) -> AsyncGenerator[list[SequenceDelta]]:
+        """Yield what has arrived since the last time, until every sequence has finished.
+
+        Deltas count as sent when the next ones are requested. A client that stops reading thus pauses its own sequences
+        and no others.
+
+        Raises
+        ------
+        Exception
+            The error passed to `fail`.
+        """
+        unfinished = len(self.sequences)
+        while unfinished:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._error:
+                raise self._error
+            deltas, self._arrived = self._arrived, []
+            unfinished -= sum(delta.finish is not None for delta in deltas)
+            yield deltas
+            for delta in deltas:
+                self.sequences[delta.index].sent += len(delta.text)
+            self._wake()

@@ -11,9 +11,9 @@ from time import perf_counter
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from elman.serve.batcher import GenerationJob
 from elman.serve.models import ServedModel, Server
 from elman.serve.responses import APIError
+from elman.serve.sequence import GenerationJob
 
 
 @dataclass
@@ -30,29 +30,19 @@ class StreamedResponse:
 
     The response starts with the first chunk, so that an error before it gets an HTTP status. The path of the request
     has no parameters.
-
-    Parameters
-    ----------
-    server : Server
-    served : ServedModel
-    job : GenerationJob
-        Submitted once the request is admitted; fails with `ClientDisconnect` if the client disconnects.
-    count : CharacterCount
-        Counted in the metrics at the end.
-    chunks : async generator of bytes
-        The response, from the deltas of the job.
-    media_type : str
-    encode_error : callable
-        Encodes an error that occurs after the first chunk; the result is sent as the last one.
     """
 
     server: Server
     served: ServedModel
     job: GenerationJob
+    """Submitted once the request is admitted; fails with `ClientDisconnect` if the client disconnects."""
     count: CharacterCount
+    """Counted in the metrics at the end."""
     chunks: AsyncGenerator[bytes]
+    """The response, from the deltas of the job."""
     media_type: str
     encode_error: Callable[[APIError], bytes]
+    """Encodes an error that occurs after the first chunk; the result is sent as the last one."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, and measure it."""

@@ -7,7 +7,6 @@ const token = (name) => getComputedStyle(document.documentElement).getPropertyVa
 export const series = (run) => (run.number % SERIES) + 1;
 
 export const touchScreen = matchMedia("(pointer: coarse)");
-const narrowScreen = matchMedia("(max-width: 40rem)");
 
 const TITLES = {
   update: "updates",
@@ -73,7 +72,7 @@ function createLayout(view) {
   const [soft, rule, card, ink] = ["--soft", "--rule", "--card", "--ink"].map(token);
   const axis = {
     gridcolor: rule, zeroline: false, linecolor: rule, tickfont: { color: soft }, automargin: false, fixedrange: touchScreen.matches,
-    exponentformat: "SI", nticks: narrowScreen.matches ? 5 : 8,
+    exponentformat: "SI",
   };
   const title = (text, y) => ({
     text, y, x: 0, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { color: soft },

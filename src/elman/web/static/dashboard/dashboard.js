@@ -37,7 +37,6 @@ async function init() {
   selected = runs[0];
   byId("runs").hidden = runs.length < 2;
   subscribe();
-  await redraw(); // the empty chart
   await poll();
 }
 
@@ -96,7 +95,7 @@ async function onConnectionLost(error) {
 async function show() {
   const { unit } = view();
   showRun(selected, unit, connection, findLiveRun());
-  showTable(byId("runs").tBodies[0], runs, unit, onRunChange);
+  showTable(byId("runs").tBodies[0], runs, unit, onShown, onSelected);
   showSamples(byId("samples"), selected, unit);
   showHistograms(byId("histograms"), selected);
   byId("key-validation").hidden = !runs.some((run) => run.isShown && run.validation_loss.update.length);
@@ -111,15 +110,18 @@ async function redraw() {
   isStale = false;
   const isDrawn = await draw(byId("chart"), runs, view());
   byId("plot").classList.toggle("empty", !isDrawn);
-  const isAnyShown = runs.some((run) => run.isShown);
-  setText(byId("none"), isDrawn ? "" : isAnyShown ? "Waiting for the first data points." : "No run is selected.");
+  const reason = runs.some((run) => run.isShown) ? "Waiting for the first data points." : "No run is selected.";
+  setText(byId("none"), isDrawn ? "" : reason);
 }
 
-/** A run was selected, or shown or hidden in the chart. */
-function onRunChange(run, { isSelected = false, isShown = run.isShown }) {
+function onShown(run, isShown) {
   run.isShown = isShown;
-  if (isSelected) selected = run;
-  redraw();
+  isStale = true;
+  show();
+}
+
+function onSelected(run) {
+  selected = run;
   poll();
 }
 
@@ -132,8 +134,8 @@ async function sendCommand(name, ...buttons) {
 }
 
 controls.addEventListener("change", () => {
+  isStale = true;
   show();
-  redraw();
 });
 controls.addEventListener("submit", (event) => event.preventDefault());
 byId("stop").addEventListener("click", () => sendCommand("stop", "stop", "sample"));
