@@ -200,19 +200,6 @@ async def test_a_waiting_job_that_is_cancelled_is_not_generated() -> None:
         assert all(sequence.emitted == 0 for job in gone for sequence in job.sequences)
 
 
-def test_a_full_queue_is_an_error() -> None:
-    served = ServedModel(NAME, tiny(), Settings(max_batch_size=1, max_queued_requests=1))
-    with served.admit(), served.admit():
-        with pytest.raises(
-            APIError, match=r"^the queue is full \(2 requests running or waiting\); retry later$"
-        ) as raised:
-            served.admit().__enter__()
-        assert raised.value.status == 429
-    with served.admit():
-        assert served.in_flight == 1
-    served.batcher.close()
-
-
 # --- Failure and shutdown ---
 
 

@@ -217,8 +217,10 @@ def render_page(page: ExplainPage, units: int | None = None) -> str:
     columns = page.select_columns(units)
     style = "".join(path.read_text("utf-8") for path in (STATIC_FILES / "base.css", _FILES / "page.css"))
     script = inline_modules(_FILES / "page.js")
-    blanks = {"trim_blocks": True, "lstrip_blocks": True}
-    environment = Environment(loader=FileSystemLoader(_FILES), autoescape=True, undefined=StrictUndefined, **blanks)
+    loader = FileSystemLoader(_FILES)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template("page.html").render(
         name=visible(page.name),
         chars=pluralize(len(page.explanation.indices), "character"),

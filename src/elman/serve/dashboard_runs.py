@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,25 +34,6 @@ HISTOGRAM_FRACTION = 0.003
 TICK = 0.5
 """Interval in seconds at which waiting code checks for changes. Every check interrupts the training."""
 ENDED = ("done", "stopped", "failed")
-
-
-class RunSource(Protocol):
-    """A run that the dashboard displays."""
-
-    name: str
-
-    @property
-    def history(self) -> RunHistory:
-        """The history so far."""
-
-    def about(self) -> dict[str, Any]:
-        """Return what `describe_run` does; empty as long as it is not known."""
-
-    def status(self) -> dict[str, Any]:
-        """Return the current status."""
-
-    def histograms(self) -> list[dict[str, Any]]:
-        """Return histograms of the weights and of the hidden states; empty as long as there are none."""
 
 
 def describe_run(manifest: RunManifest) -> dict[str, Any]:
@@ -186,7 +167,7 @@ class LiveRun(TrainingCallback):
             self.subscribers -= 1
 
     def about(self) -> dict[str, Any]:
-        """Return what `describe_run` does; empty before the first update."""
+        """Return settings, text and network, see `describe_run`; empty before the first update."""
         return {} if self._run is None else describe_run(self._run.manifest)
 
     def status(self) -> dict[str, Any]:
@@ -273,7 +254,7 @@ class DashboardRun:
             return self._history
 
     def about(self) -> dict[str, Any]:
-        """Return what `describe_run` does."""
+        """Return settings, text and network, see `describe_run`."""
         return self._about
 
     def status(self) -> dict[str, Any]:
@@ -313,3 +294,7 @@ def _version(path: Path) -> FileVersion | None:
     except OSError:
         return None
     return FileVersion(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+RunSource = LiveRun | DashboardRun
+"""A run that the dashboard displays."""
