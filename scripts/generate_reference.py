@@ -27,9 +27,8 @@ from elman.presets import PRESETS
 from elman.runs.loggers import optional_loggers
 from elman.runs.records import COLUMNS, Metrics
 from elman.serve import metrics as prometheus
-from elman.serve.app import describe_app
+from elman.serve.app import ERRORS, describe_app
 from elman.serve.requests import SEED
-from elman.serve.routing import ERRORS
 from elman.serve.settings import Settings
 from elman.text import Alphabet
 

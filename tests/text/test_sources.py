@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from elman.errors import ElmanError
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 from elman.text import has_piped_text, read_corpus, sources
 from elman.text.sources import BUILTIN_CORPORA, _fetch, inspect_standard_input
 from support.texts import NOISE, refused, write

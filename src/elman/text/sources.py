@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from elman.errors import MAX_SHOWN, ElmanError, quote, shorten
-from elman.paths import cache_dir
+from elman.storage import cache_dir
 
 Source = str | os.PathLike[str] | IO[bytes] | IO[str]
 """A file, directory, glob pattern, open file, ``-`` or built-in text; see `elman.text.read_corpus`."""

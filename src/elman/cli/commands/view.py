@@ -31,7 +31,7 @@ def view(
     """Compare runs on a dashboard in the browser: loss curves, samples, weights."""
     with require_extra("serve"):
         from elman.serve.dashboard import HOST, create_dashboard, open_browser
-        from elman.serve.dashboard_run import DashboardRun
+        from elman.serve.dashboard_runs import DashboardRun
         from elman.serve.server import address_of, listen, run
     from elman.cli.inputs import read_runs
 
