@@ -18,7 +18,7 @@ from elman.config import Config
 from elman.errors import ElmanError
 from elman.network.cells import CELLS
 from elman.runs.directory import CHECKPOINT, METRICS, SAMPLES, RunDirectory
-from elman.runs.loggers.base import RUN_JSON
+from elman.runs.loggers import RUN_JSON
 from elman.runs.metadata import RunManifest
 from elman.runs.records import Sample
 from elman.runs.run import Run

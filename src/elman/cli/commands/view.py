@@ -14,7 +14,7 @@ from elman.cli.parameters import Port
 from elman.errors import require_extra
 
 if TYPE_CHECKING:
-    from elman.serve.live_run import LiveRun
+    from elman.serve.dashboard_runs import LiveRun
     from elman.training.callbacks import TrainingCallback
 
 SHUTDOWN_TIMEOUT = 1
